@@ -1,0 +1,295 @@
+//! Settings: defaults, then a file, then the environment, with every problem named at once.
+//!
+//! Settings are flat: `listen` in the file is `PREFIX_LISTEN` in the environment. A binary reads
+//! each one by name with its default; what is left over is a name nobody knows.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use config::{Config, ConfigError, Environment, File, FileFormat};
+use secrecy::SecretString;
+
+/// The settings of a binary while it reads them.
+#[derive(Debug)]
+pub struct Settings {
+    prefix: String,
+    given: BTreeMap<String, Given>,
+    effective: Vec<Effective>,
+    problems: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Given {
+    value: String,
+    origin: Origin,
+}
+
+/// Where a setting's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origin {
+    Default,
+    File(PathBuf),
+    Environment(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Environment(name) => f.write_str(name),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Effective {
+    name: &'static str,
+    shown: String,
+    origin: Origin,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+#[error("the settings do not hold:\n{}", problems.iter().map(|p| format!("  - {p}")).collect::<Vec<_>>().join("\n"))]
+pub struct SettingsError {
+    problems: Vec<String>,
+}
+
+/// The settings in force, for `config` to print: secrets are masked.
+#[derive(Debug)]
+pub struct EffectiveSettings(Vec<Effective>);
+
+impl fmt::Display for EffectiveSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for setting in &self.0 {
+            writeln!(f, "{} = {:?}  # {}", setting.name, setting.shown, setting.origin)?;
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// Reads `file`, where one is given, and the variables that start with `prefix` and `_`.
+    #[must_use]
+    pub fn load(file: Option<&Path>, prefix: &str) -> Self {
+        Self::from_sources(file, prefix, None)
+    }
+
+    /// Like [`load`](Self::load), with `variables` for the environment.
+    fn from_sources(
+        file: Option<&Path>,
+        prefix: &str,
+        variables: Option<std::collections::HashMap<String, String>>,
+    ) -> Self {
+        let mut settings = Self {
+            prefix: prefix.to_owned(),
+            given: BTreeMap::new(),
+            effective: Vec::new(),
+            problems: Vec::new(),
+        };
+        if let Some(path) = file {
+            let source = File::from(path).format(FileFormat::Toml);
+            let built = Config::builder().add_source(source).build();
+            settings.add(built, |_| Origin::File(path.to_owned()));
+        }
+        let environment = Environment::with_prefix(prefix).prefix_separator("_").source(variables);
+        let built = Config::builder().add_source(environment).build();
+        let prefix = prefix.to_owned();
+        settings.add(built, |name| {
+            Origin::Environment(format!("{prefix}_{}", name.to_ascii_uppercase()))
+        });
+        settings
+    }
+
+    fn add(&mut self, built: Result<Config, ConfigError>, origin: impl Fn(&str) -> Origin) {
+        let table =
+            built.and_then(|config| config.try_deserialize::<BTreeMap<String, config::Value>>());
+        match table {
+            Ok(table) => {
+                for (name, value) in table {
+                    let origin = origin(&name);
+                    match value.into_string() {
+                        Ok(value) => {
+                            self.given.insert(name, Given { value, origin });
+                        }
+                        Err(_) => self.problems.push(format!(
+                            "`{name}` ({origin}) must be a single value, not a table or a list"
+                        )),
+                    }
+                }
+            }
+            Err(error) => self.problems.push(error.to_string()),
+        }
+    }
+
+    fn read<T>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+        show: impl FnOnce(&T) -> String,
+    ) -> T {
+        let (value, origin) = match self.given.remove(name) {
+            None => (default, Origin::Default),
+            Some(Given { value: text, origin }) => match parse(&text) {
+                Ok(value) => (value, origin),
+                Err(reason) => {
+                    self.problems.push(format!("`{name}` ({origin}) {reason}"));
+                    (default, origin)
+                }
+            },
+        };
+        let shown = show(&value);
+        self.effective.push(Effective { name, shown, origin });
+        value
+    }
+
+    /// A setting of any type that reads from a text.
+    pub fn value<T>(&mut self, name: &'static str, default: T) -> T
+    where
+        T: FromStr<Err: fmt::Display> + fmt::Display,
+    {
+        let parse = |text: &str| {
+            text.parse().map_err(|error| format!("is `{text}`, which does not hold: {error}"))
+        };
+        self.read(name, default, parse, T::to_string)
+    }
+
+    /// A path.
+    pub fn path(&mut self, name: &'static str, default: &Path) -> PathBuf {
+        self.read(
+            name,
+            default.to_owned(),
+            |text| Ok(text.into()),
+            |path| path.display().to_string(),
+        )
+    }
+
+    /// A text that may be absent or empty.
+    pub fn optional(&mut self, name: &'static str) -> Option<String> {
+        let parse = |text: &str| Ok((!text.is_empty()).then(|| text.to_owned()));
+        self.read(name, None, parse, |value| value.clone().unwrap_or_default())
+    }
+
+    /// A secret that may be absent; never shown.
+    pub fn secret(&mut self, name: &'static str) -> Option<SecretString> {
+        let parse = |text: &str| Ok((!text.is_empty()).then(|| SecretString::from(text)));
+        self.read(name, None, parse, |value| {
+            if value.is_some() { "********" } else { "" }.to_owned()
+        })
+    }
+
+    /// A time span such as `30s`, `10m` or `7d`.
+    pub fn duration(&mut self, name: &'static str, default: Duration) -> Duration {
+        let parse = |text: &str| {
+            humantime::parse_duration(text)
+                .map_err(|_| format!("is `{text}`, not a time span such as 30s, 10m or 7d"))
+        };
+        self.read(name, default, parse, |value| humantime::format_duration(*value).to_string())
+    }
+
+    /// A number of bytes such as `512MiB`.
+    pub fn bytes(&mut self, name: &'static str, default: u64) -> u64 {
+        let parse = |text: &str| {
+            text.parse::<ByteSize>()
+                .map(|size| size.as_u64())
+                .map_err(|_| format!("is `{text}`, not a size such as 1048576, 512MiB or 32GiB"))
+        };
+        self.read(name, default, parse, |value| ByteSize::b(*value).to_string())
+    }
+
+    /// Notes a problem that the values have with each other.
+    pub fn problem(&mut self, problem: impl Into<String>) {
+        self.problems.push(problem.into());
+    }
+
+    /// Ends the reading: all settings are known by now.
+    ///
+    /// # Errors
+    /// Every setting that does not hold, and every one that nobody knows.
+    pub fn finish(mut self) -> Result<EffectiveSettings, SettingsError> {
+        let known: Vec<_> = self.effective.iter().map(|setting| setting.name).collect();
+        for (name, given) in &self.given {
+            self.problems.push(format!(
+                "`{name}` ({}) is not a setting of {}; there are {}",
+                given.origin,
+                self.prefix.to_ascii_lowercase(),
+                known.join(", ")
+            ));
+        }
+        if self.problems.is_empty() {
+            Ok(EffectiveSettings(self.effective))
+        } else {
+            Err(SettingsError { problems: self.problems })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn variables(pairs: &[(&str, &str)]) -> Option<HashMap<String, String>> {
+        Some(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.toml");
+        std::fs::write(&file, "port = 1\nlimit = \"2MiB\"\n").unwrap();
+        let mut settings =
+            Settings::from_sources(Some(&file), "UNIT_TEST", variables(&[("UNIT_TEST_PORT", "2")]));
+        assert_eq!(settings.value("port", 0_u16), 2);
+        assert_eq!(settings.bytes("limit", 5), 2 << 20);
+        assert_eq!(settings.duration("age", Duration::from_secs(30)), Duration::from_secs(30));
+        let shown = settings.finish().unwrap().to_string();
+        assert!(shown.contains("port = \"2\"  # UNIT_TEST_PORT"), "{shown}");
+        assert!(shown.contains("limit = \"2.0 MiB\""), "{shown}");
+        assert!(shown.contains("age = \"30s\"  # default"), "{shown}");
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let given = variables(&[
+            ("UNIT_TEST_PORT", "many"),
+            ("UNIT_TEST_AGE", "soon"),
+            ("UNIT_TEST_COLOUR", "red"),
+        ]);
+        let mut settings = Settings::from_sources(None, "UNIT_TEST", given);
+        settings.value("port", 0_u16);
+        settings.duration("age", Duration::ZERO);
+        let message = settings.finish().unwrap_err().to_string();
+        for part in [
+            "`port` (UNIT_TEST_PORT) is `many`",
+            "`age`",
+            "`colour` (UNIT_TEST_COLOUR) is not a setting",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let given = variables(&[("UNIT_TEST_TOKEN", "hunter2")]);
+        let mut settings = Settings::from_sources(None, "UNIT_TEST", given);
+        let token = settings.secret("token");
+        assert!(!format!("{token:?}").contains("hunter2"));
+        let shown = settings.finish().unwrap().to_string();
+        assert_eq!(shown, "token = \"********\"  # UNIT_TEST_TOKEN\n");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_a_problem() {
+        let settings =
+            Settings::from_sources(Some(Path::new("/nowhere.toml")), "UNIT_TEST", variables(&[]));
+        assert!(settings.finish().unwrap_err().to_string().contains("nowhere.toml"));
+    }
+}

@@ -1,0 +1,14 @@
+//! What the task manager, the workers and the command line share.
+//!
+//! A module is here only when two binaries use it. Nothing here knows the database or the HTTP
+//! server; only `queue` knows how messages travel and only `storage` knows where files lie.
+
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod problem;
+pub mod queue;
+pub mod report;
+pub mod storage;
+pub mod task;
+pub mod telemetry;

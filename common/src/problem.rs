@@ -1,0 +1,97 @@
+//! Errors on the wire: RFC 9457 problem documents.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::clock;
+
+/// The media type of a problem document.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// At most this many single errors are listed; `error_count` counts them all.
+pub const MAX_LISTED_ERRORS: usize = 100;
+
+/// What went wrong, in words that a person can act on (RFC 9457). The `error` of a task has the
+/// same shape.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// `/problems/` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The sort of problem, the same for every occurrence.
+    pub title: String,
+    /// The HTTP status that goes with the problem.
+    pub status: u16,
+    /// What was wrong this time and what to do about it.
+    pub detail: String,
+    /// The path of the request or of the task.
+    pub instance: Option<String>,
+    /// A stable, machine-readable code.
+    pub code: String,
+    /// When it happened, UTC.
+    pub timestamp: DateTime<Utc>,
+    /// The single errors, the first 100 at most.
+    pub errors: Vec<ErrorLocation>,
+    /// How many single errors there are in all.
+    pub error_count: u64,
+}
+
+/// Where in the input a single error is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct ErrorLocation {
+    /// The line of the file on which the record starts, from 1.
+    pub line: Option<u64>,
+    /// The field's position in its record, from 1.
+    pub column: Option<u64>,
+    /// The name of the column, parameter or JSON field.
+    pub field: Option<String>,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+impl ErrorLocation {
+    /// An error of the parameter or JSON field `field`.
+    pub fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), reason: reason.into(), ..Self::default() }
+    }
+}
+
+impl Problem {
+    /// A problem without single errors.
+    pub fn new(status: u16, code: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("/problems/{code}"),
+            title: title.to_owned(),
+            status,
+            detail: detail.into(),
+            instance: None,
+            code: code.to_owned(),
+            timestamp: clock::now(),
+            errors: Vec::new(),
+            error_count: 0,
+        }
+    }
+
+    /// Adds the single errors: the first 100 of `errors`, of `count` in all.
+    #[must_use]
+    pub fn with_errors(mut self, mut errors: Vec<ErrorLocation>, count: u64) -> Self {
+        errors.truncate(MAX_LISTED_ERRORS);
+        self.errors = errors;
+        self.error_count = count;
+        self
+    }
+
+    /// Names the request or task that it is about.
+    #[must_use]
+    pub fn with_instance(mut self, instance: impl Into<String>) -> Self {
+        self.instance = Some(instance.into());
+        self
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.title, self.detail)
+    }
+}

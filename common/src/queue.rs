@@ -1,0 +1,187 @@
+//! The queue between the task manager's relay and the workers.
+//!
+//! A message is a wake-up: it names a task and carries nothing that matters, so losing, repeating
+//! or reordering messages changes no result.
+//!
+//! # Invariants
+//! - [`Publisher::publish`] answers only when the queue has taken responsibility for the message.
+//! - A delivery that is dropped without an ack is delivered again.
+//! - A consumer holds at most `prefetch` deliveries that are not acked.
+//! - After [`Consumer::pause`] has returned, no delivery waits in the consumer.
+//!
+//! # Not here
+//! Retries, delays and order: the task manager keeps them in its database.
+
+#[cfg(test)]
+mod conformance;
+mod memory;
+
+pub use memory::MemoryQueue;
+use serde::{Deserialize, Serialize};
+
+use crate::task::{TaskId, TaskKind};
+
+/// What travels: which task is to be run, and the how-manieth time it was put in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Message {
+    /// The task.
+    pub task_id: TaskId,
+    /// How often the task was put in the queue.
+    pub dispatch: u32,
+}
+
+/// Why the queue could not do its work now. It is worth trying again.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the queue is not available: {0}")]
+pub struct QueueError(pub String);
+
+/// Where a queue is.
+#[derive(Debug, Clone)]
+pub enum Queue {
+    /// In this process.
+    Memory(MemoryQueue),
+}
+
+impl Queue {
+    /// A handle that puts messages in.
+    #[must_use]
+    pub fn publisher(&self) -> Publisher {
+        match self {
+            Self::Memory(queue) => Publisher { inner: PublisherKind::Memory(queue.clone()) },
+        }
+    }
+
+    /// A handle that takes messages of `kinds` out, at most `prefetch` of them unacked.
+    #[must_use]
+    pub fn consumer(&self, kinds: &[TaskKind], prefetch: usize) -> Consumer {
+        match self {
+            Self::Memory(queue) => {
+                Consumer { inner: ConsumerKind::Memory(queue.consumer(kinds, prefetch)) }
+            }
+        }
+    }
+}
+
+/// Puts messages in the queue of their kind.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    inner: PublisherKind,
+}
+
+#[derive(Debug, Clone)]
+enum PublisherKind {
+    Memory(MemoryQueue),
+}
+
+impl Publisher {
+    /// Publishes the messages; the answer, one per message in order, is the queue's confirm.
+    pub async fn publish(&self, messages: &[(TaskKind, Message)]) -> Vec<Result<(), QueueError>> {
+        match &self.inner {
+            PublisherKind::Memory(queue) => queue.publish(messages),
+        }
+    }
+
+    /// How many messages of `kind` wait for a worker.
+    ///
+    /// # Errors
+    /// The queue is not available.
+    pub async fn depth(&self, kind: TaskKind) -> Result<u64, QueueError> {
+        match &self.inner {
+            PublisherKind::Memory(queue) => Ok(queue.depth(kind)),
+        }
+    }
+
+    /// Whether the queue takes messages now, for `/readyz`.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn check(&self) -> Result<(), QueueError> {
+        match &self.inner {
+            PublisherKind::Memory(_) => Ok(()),
+        }
+    }
+
+    /// What people call this queue.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match &self.inner {
+            PublisherKind::Memory(_) => "in-process queue",
+        }
+    }
+}
+
+/// Takes messages out of the queue.
+#[derive(Debug)]
+pub struct Consumer {
+    inner: ConsumerKind,
+}
+
+#[derive(Debug)]
+enum ConsumerKind {
+    Memory(memory::MemoryConsumer),
+}
+
+impl Consumer {
+    /// Waits for the next delivery. Cancel-safe: what was delivered is not lost when the future
+    /// is dropped. Pending for ever while paused.
+    pub async fn next(&mut self) -> Delivery {
+        match &mut self.inner {
+            ConsumerKind::Memory(consumer) => {
+                Delivery { inner: DeliveryKind::Memory(consumer.next().await) }
+            }
+        }
+    }
+
+    /// Takes another delivery if one is there already: to claim several with one request.
+    pub fn try_next(&mut self) -> Option<Delivery> {
+        match &mut self.inner {
+            ConsumerKind::Memory(consumer) => {
+                consumer.try_next().map(|inner| Delivery { inner: DeliveryKind::Memory(inner) })
+            }
+        }
+    }
+
+    /// Takes no more messages; what was delivered to this consumer and not yet taken by `next`
+    /// goes back to the queue.
+    pub async fn pause(&mut self) {
+        match &mut self.inner {
+            ConsumerKind::Memory(consumer) => consumer.pause(),
+        }
+    }
+
+    /// Takes messages again.
+    pub async fn resume(&mut self) {
+        match &mut self.inner {
+            ConsumerKind::Memory(consumer) => consumer.resume(),
+        }
+    }
+}
+
+/// A message that was delivered and waits for its ack. Dropped without one, it is delivered again.
+#[derive(Debug)]
+pub struct Delivery {
+    inner: DeliveryKind,
+}
+
+#[derive(Debug)]
+enum DeliveryKind {
+    Memory(memory::MemoryDelivery),
+}
+
+impl Delivery {
+    /// What the message says.
+    #[must_use]
+    pub fn message(&self) -> Message {
+        match &self.inner {
+            DeliveryKind::Memory(delivery) => delivery.message(),
+        }
+    }
+
+    /// Tells the queue to forget the message. Where that does not reach the queue, the message
+    /// comes again and its claim is refused.
+    pub async fn ack(self) {
+        match self.inner {
+            DeliveryKind::Memory(delivery) => delivery.ack(),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The worker protocol: what workers and the task manager say to each other over
+//! `/internal/v1`, with the service token. Everything is batched, so that small tasks are cheap.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::problem::Problem;
+use crate::task::spec::TaskSpec;
+use crate::task::{Progress, TaskId, TaskKind};
+
+/// How long an attempt stays a worker's without a heartbeat.
+pub const LEASE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Identifies a worker: one per start of its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkerId(pub Uuid);
+
+/// `POST /internal/v1/claims`: a worker asks for the tasks of these deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimRequest {
+    /// Who asks.
+    pub worker: WorkerId,
+    /// What the queue delivered.
+    pub deliveries: Vec<ClaimedDelivery>,
+}
+
+/// What a message of the queue says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ClaimedDelivery {
+    /// The task to run.
+    pub task_id: TaskId,
+    /// The how-manieth time it was put in the queue; another one than the latest is refused.
+    pub dispatch: u32,
+}
+
+/// The answers to a [`ClaimRequest`], in its order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClaimResponse {
+    /// One for each delivery.
+    pub claims: Vec<Claim>,
+}
+
+/// The answer for one delivery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Claim {
+    /// The worker is to run this.
+    Attempt(Box<Attempt>),
+    /// There is nothing to run for this delivery.
+    Refused {
+        /// The task asked for.
+        task_id: TaskId,
+        /// Why, for the log.
+        refused: String,
+    },
+}
+
+/// One run of a task by one worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The task.
+    pub task_id: TaskId,
+    /// The fence: every report carries it, and holds only while it is the task's latest.
+    pub attempt: u32,
+    /// Seconds until the attempt is taken away from a worker that does not report.
+    pub lease: u64,
+    /// What to do.
+    pub spec: TaskSpec,
+    /// The input file, where the kind has one.
+    pub input: Option<InputFile>,
+    /// Where an earlier attempt got to.
+    pub checkpoint: Option<Value>,
+    /// To be run with nothing else beside it, since an earlier attempt lost its worker.
+    pub alone: bool,
+}
+
+/// The input file of a task; where it lies follows from the task's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// As the client named it.
+    pub file_name: String,
+    /// In bytes.
+    pub size: u64,
+    /// In lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// `POST /internal/v1/reports`: how a worker's tasks are doing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportRequest {
+    /// Who reports.
+    pub worker: WorkerInfo,
+    /// Nothing where the worker is idle.
+    pub reports: Vec<Report>,
+}
+
+/// What a worker says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerInfo {
+    /// One per start of the process.
+    pub id: WorkerId,
+    /// For people: the host's name and the process id, unless set.
+    pub name: String,
+    /// The version of the program.
+    pub version: String,
+    /// The kinds of task that it takes.
+    pub kinds: Vec<TaskKind>,
+    /// How many tasks it runs at once.
+    pub slots: u32,
+    /// Whether it takes no more tasks because it is about to end.
+    pub draining: bool,
+}
+
+/// What happened to one attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The task.
+    pub task_id: TaskId,
+    /// The attempt.
+    pub attempt: u32,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What can happen to an attempt. All but the heartbeat end it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It runs; the lease is renewed.
+    Heartbeat {
+        /// How far it is, where that is known.
+        progress: Option<Progress>,
+    },
+    /// It is done.
+    Completed {
+        /// What came out, by kind; part of the task's status.
+        result: Value,
+        /// The files that it made, where it made any.
+        output: Option<Output>,
+    },
+    /// It is to be run again later: because of an error that may pass, or because the processor
+    /// asked for a delay (then there is a checkpoint and no failure is counted).
+    Retry {
+        /// Seconds to wait at least; the task manager's backoff where absent.
+        after: Option<f64>,
+        /// Where to go on.
+        checkpoint: Option<Value>,
+        /// The error that may pass; none where the processor just asked for a delay.
+        reason: Option<String>,
+    },
+    /// It ended with an error that stays.
+    Failed {
+        /// Becomes the task's `error`.
+        error: Problem,
+    },
+    /// The worker ends and gives it back.
+    Released {
+        /// Where to go on.
+        checkpoint: Option<Value>,
+    },
+}
+
+impl Event {
+    /// The name of the event on the wire.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Heartbeat { .. } => "heartbeat",
+            Self::Completed { .. } => "completed",
+            Self::Retry { .. } => "retry",
+            Self::Failed { .. } => "failed",
+            Self::Released { .. } => "released",
+        }
+    }
+
+    /// Whether it ends the attempt.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Heartbeat { .. })
+    }
+}
+
+/// The files that an attempt made; where they lie follows from the task's id and the attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// The name under which a client saves the result.
+    pub file_name: String,
+    /// The media type of the result.
+    pub media_type: String,
+    /// The size of the result in bytes.
+    pub size: u64,
+    /// Whether there is a file of rejected rows too.
+    pub has_rejected: bool,
+}
+
+/// The answers to a [`ReportRequest`], in its order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportResponse {
+    /// One for each report.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// What the task manager says to one report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The attempt has ended as reported.
+    Accepted,
+    /// Go on.
+    Continue,
+    /// End it: what it wrote is rolled back.
+    Stop,
+    /// End it: what it wrote is kept.
+    Kill,
+    /// End it: it belongs to nobody or to another worker by now.
+    LeaseLost,
+    /// The report itself is wrong and would be wrong again.
+    Rejected {
+        /// What is wrong with it.
+        problem: Box<Problem>,
+    },
+}

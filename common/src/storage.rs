@@ -1,0 +1,538 @@
+//! The bucket that files move through: inputs in `raw_data/`, outputs in `processed_data/`.
+//!
+//! # Invariants
+//! - Nothing outside this module knows paths; others say which file of which task they mean.
+//! - A file appears whole or not at all, and is on the disk when [`ObjectWriter::finish`] returns.
+//! - Outputs are per attempt, so a worker that was thought dead overwrites nobody's result.
+
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use object_store::buffered::BufWriter;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::runtime::Handle;
+use tokio_util::io::{ReaderStream, StreamReader, SyncIoBridge};
+
+use crate::task::TaskId;
+
+const INPUTS: &str = "raw_data";
+const OUTPUTS: &str = "processed_data";
+
+/// What a writer collects before it writes, and how many such parts are written at once: together
+/// they bound the memory of an upload.
+const PART_SIZE: usize = 1 << 20;
+const PARTS_AT_ONCE: usize = 2;
+
+/// The size of the pieces in which a local file is read for a download.
+const READ_SIZE: usize = 256 << 10;
+
+/// Why a file could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// There is no such file.
+    #[error("{0} is not in the storage")]
+    NotFound(ObjectKey),
+    /// The storage does not work.
+    #[error("the storage failed: {0}")]
+    Store(#[from] object_store::Error),
+    /// The folder or file does not work.
+    #[error("the storage failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Names one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ObjectKey {
+    /// What was uploaded for the task.
+    Input(TaskId),
+    /// What an attempt made.
+    Output {
+        /// The task.
+        task_id: TaskId,
+        /// Its attempt.
+        attempt: u32,
+        /// Which of the attempt's files.
+        part: OutputPart,
+    },
+}
+
+/// The files that an attempt can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutputPart {
+    /// The result.
+    Result,
+    /// The rejected rows.
+    Rejected,
+}
+
+impl OutputPart {
+    const ALL: [Self; 2] = [Self::Result, Self::Rejected];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Result => ".csv",
+            Self::Rejected => ".rejected.csv",
+        }
+    }
+}
+
+impl ObjectKey {
+    fn path(self) -> Path {
+        Path::from(self.to_string())
+    }
+
+    /// The key that a path stands for; none where it is not one of ours.
+    fn parse(path: &str) -> Option<Self> {
+        let mut parts = path.split('/');
+        let key = match (parts.next()?, parts.next()?, parts.next()) {
+            (INPUTS, task_id, None) => Self::Input(task_id.parse().ok()?),
+            (OUTPUTS, task_id, Some(name)) => {
+                let (attempt, _) = name.split_once('.')?;
+                let part = OutputPart::ALL
+                    .into_iter()
+                    .find(|part| name.strip_prefix(attempt) == Some(part.suffix()))?;
+                Self::Output {
+                    task_id: task_id.parse().ok()?,
+                    attempt: attempt.parse().ok()?,
+                    part,
+                }
+            }
+            _ => return None,
+        };
+        parts.next().is_none().then_some(key)
+    }
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Input(task_id) => write!(f, "{INPUTS}/{task_id}"),
+            Self::Output { task_id, attempt, part } => {
+                write!(f, "{OUTPUTS}/{task_id}/{attempt}{}", part.suffix())
+            }
+        }
+    }
+}
+
+/// The bucket. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    store: Arc<dyn ObjectStore>,
+    folder: PathBuf,
+}
+
+impl Storage {
+    /// A bucket in a local folder, which is made where it is missing.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn local(folder: &FsPath) -> Result<Self, StorageError> {
+        make_folders(folder)?;
+        let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
+        Ok(Self { store: Arc::new(store), folder: folder.to_owned() })
+    }
+
+    /// Whether files can be written, for `/readyz`. Makes the folders again if somebody deleted
+    /// them.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check(&self) -> Result<(), StorageError> {
+        let folder = self.folder.clone();
+        tokio::task::spawn_blocking(move || make_folders(&folder))
+            .await
+            .map_err(io::Error::other)??;
+        Ok(())
+    }
+
+    /// Starts a new file.
+    #[must_use]
+    pub fn create(&self, key: ObjectKey) -> ObjectWriter {
+        let writer = BufWriter::with_capacity(Arc::clone(&self.store), key.path(), PART_SIZE)
+            .with_max_concurrency(PARTS_AT_ONCE);
+        ObjectWriter { writer, size: 0 }
+    }
+
+    /// Opens a file, or the part `range` of it.
+    ///
+    /// # Errors
+    /// There is none, or the storage does not work.
+    pub async fn open(
+        &self,
+        key: ObjectKey,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectReader, StorageError> {
+        let options = GetOptions { range: range.map(Into::into), ..GetOptions::default() };
+        let result = self.store.get_opts(&key.path(), options).await.map_err(not_found(key))?;
+        Ok(ObjectReader { size: result.meta.size, range: result.range, payload: result.payload })
+    }
+
+    /// Deletes a file; one that is not there is none the worse.
+    ///
+    /// # Errors
+    /// The storage does not work.
+    pub async fn delete(&self, key: ObjectKey) -> Result<(), StorageError> {
+        match self.store.delete(&key.path()).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if let ObjectKey::Output { task_id, .. } = key {
+            // The folder of a task goes with its last file; while it holds another it stays.
+            let _ =
+                tokio::fs::remove_dir(self.folder.join(OUTPUTS).join(task_id.to_string())).await;
+        }
+        Ok(())
+    }
+
+    /// Deletes what an attempt wrote.
+    ///
+    /// # Errors
+    /// The storage does not work.
+    pub async fn delete_attempt(&self, task_id: TaskId, attempt: u32) -> Result<(), StorageError> {
+        for part in OutputPart::ALL {
+            self.delete(ObjectKey::Output { task_id, attempt, part }).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what all attempts of a task wrote.
+    ///
+    /// # Errors
+    /// The storage does not work.
+    pub async fn delete_outputs(&self, task_id: TaskId) -> Result<(), StorageError> {
+        let folder = Path::from(format!("{OUTPUTS}/{task_id}"));
+        let keys: Vec<ObjectKey> = self.list(folder).try_collect().await?;
+        for key in keys {
+            self.delete(key).await?;
+        }
+        Ok(())
+    }
+
+    /// All inputs.
+    pub fn list_inputs(&self) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
+        self.list(Path::from(INPUTS))
+    }
+
+    /// The outputs of all attempts.
+    pub fn list_outputs(&self) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
+        self.list(Path::from(OUTPUTS))
+    }
+
+    fn list(&self, folder: Path) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
+        self.store
+            .list(Some(&folder))
+            .filter_map(|object| async {
+                match object {
+                    Ok(object) => ObjectKey::parse(object.location.as_ref()).map(Ok),
+                    Err(object_store::Error::NotFound { .. }) => None,
+                    Err(error) => Some(Err(error.into())),
+                }
+            })
+            .boxed()
+    }
+
+    /// Deletes the unfinished files (`name#N`) that a killed process left behind more than `age`
+    /// ago, and says how many.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub async fn remove_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
+        let folder = self.folder.clone();
+        let removed = tokio::task::spawn_blocking(move || {
+            let mut removed = 0;
+            for part in [INPUTS, OUTPUTS] {
+                removed += remove_unfinished_in(&folder.join(part), age)?;
+            }
+            io::Result::Ok(removed)
+        });
+        Ok(removed.await.map_err(io::Error::other)??)
+    }
+}
+
+fn make_folders(folder: &FsPath) -> io::Result<()> {
+    for part in [INPUTS, OUTPUTS] {
+        std::fs::create_dir_all(folder.join(part))?;
+    }
+    Ok(())
+}
+
+fn remove_unfinished_in(folder: &FsPath, age: Duration) -> io::Result<u64> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let mut removed = 0;
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            removed += remove_unfinished_in(&entry.path(), age)?;
+            // Gone with its last file; an error says that there are others.
+            let _ = std::fs::remove_dir(entry.path());
+        } else if entry.file_name().to_string_lossy().contains('#') {
+            // It may be finished or given up between the listing and here.
+            let modified = entry.metadata().and_then(|metadata| metadata.modified());
+            let is_old = modified.is_ok_and(|time| {
+                SystemTime::now().duration_since(time).unwrap_or_default() >= age
+            });
+            removed += u64::from(is_old && std::fs::remove_file(entry.path()).is_ok());
+        }
+    }
+    Ok(removed)
+}
+
+fn not_found(key: ObjectKey) -> impl Fn(object_store::Error) -> StorageError {
+    move |error| match error {
+        object_store::Error::NotFound { .. } => StorageError::NotFound(key),
+        error => error.into(),
+    }
+}
+
+/// A file being written. It appears when [`finish`](Self::finish) returns; dropped before that,
+/// it never was.
+#[derive(Debug)]
+pub struct ObjectWriter {
+    writer: BufWriter,
+    size: u64,
+}
+
+impl ObjectWriter {
+    /// Adds `bytes` at the end; waits while the storage is behind.
+    ///
+    /// # Errors
+    /// The storage does not work.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
+        self.size += bytes.len() as u64;
+        self.writer.put(bytes).await?;
+        Ok(())
+    }
+
+    /// Makes the file durable and visible; answers its size in bytes.
+    ///
+    /// # Errors
+    /// The storage does not work; then there is no file.
+    pub async fn finish(mut self) -> Result<u64, StorageError> {
+        self.writer.shutdown().await?;
+        Ok(self.size)
+    }
+
+    /// Gives the file up.
+    ///
+    /// # Errors
+    /// The storage does not work.
+    pub async fn abort(mut self) -> Result<(), StorageError> {
+        self.writer.abort().await?;
+        Ok(())
+    }
+
+    /// The same writer for code that blocks, on a thread where blocking is allowed.
+    #[must_use]
+    pub fn into_blocking(self) -> BlockingWriter {
+        BlockingWriter { writer: self, runtime: Handle::current() }
+    }
+}
+
+/// An [`ObjectWriter`] for code that blocks.
+#[derive(Debug)]
+pub struct BlockingWriter {
+    writer: ObjectWriter,
+    runtime: Handle,
+}
+
+impl BlockingWriter {
+    /// Back to the writer that can be finished or given up.
+    #[must_use]
+    pub fn into_inner(self) -> ObjectWriter {
+        self.writer
+    }
+}
+
+impl Write for BlockingWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.runtime
+            .block_on(self.writer.writer.write_all(bytes))
+            .map(|()| self.writer.size += bytes.len() as u64)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // What is written is durable when the writer is finished, not before.
+        Ok(())
+    }
+}
+
+/// A file, or a part of one, being read.
+#[derive(Debug)]
+pub struct ObjectReader {
+    size: u64,
+    range: Range<u64>,
+    payload: GetResultPayload,
+}
+
+impl ObjectReader {
+    /// The size of the whole file in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The bytes as a stream.
+    ///
+    /// # Errors
+    /// The file cannot be read from where the range starts.
+    pub async fn into_stream(self) -> Result<BoxStream<'static, io::Result<Bytes>>, StorageError> {
+        match self.payload {
+            GetResultPayload::File(file, _) => {
+                let mut file = tokio::fs::File::from_std(file);
+                file.seek(io::SeekFrom::Start(self.range.start)).await?;
+                let part = file.take(self.range.end - self.range.start);
+                Ok(ReaderStream::with_capacity(part, READ_SIZE).boxed())
+            }
+            GetResultPayload::Stream(stream) => Ok(stream.map_err(io::Error::other).boxed()),
+        }
+    }
+
+    /// The bytes of the whole file for code that blocks, on a thread where blocking is allowed.
+    #[must_use]
+    pub fn into_blocking(self) -> Box<dyn Read + Send> {
+        match self.payload {
+            GetResultPayload::File(file, _) => Box::new(file),
+            GetResultPayload::Stream(stream) => {
+                let reader = StreamReader::new(stream.map_err(io::Error::other));
+                Box::new(SyncIoBridge::new(Box::pin(reader)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(storage: &Storage, key: ObjectKey, range: Option<Range<u64>>) -> Vec<u8> {
+        let stream = storage.open(key, range).await.unwrap().into_stream().await.unwrap();
+        let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();
+        pieces.concat()
+    }
+
+    async fn write(storage: &Storage, key: ObjectKey, content: &'static [u8]) {
+        let mut writer = storage.create(key);
+        writer.write(Bytes::from_static(content)).await.unwrap();
+        assert_eq!(writer.finish().await.unwrap(), content.len() as u64);
+    }
+
+    fn output(task_id: TaskId, attempt: u32) -> ObjectKey {
+        ObjectKey::Output { task_id, attempt, part: OutputPart::Result }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_read_back_whole_and_in_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let key = ObjectKey::Input(TaskId::new());
+        write(&storage, key, b"0123456789").await;
+        assert_eq!(read(&storage, key, None).await, b"0123456789");
+        assert_eq!(read(&storage, key, Some(2..5)).await, b"234");
+        assert_eq!(storage.open(key, Some(2..5)).await.unwrap().size(), 10);
+    }
+
+    #[tokio::test]
+    async fn code_that_blocks_reads_and_writes_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let key = output(TaskId::new(), 1);
+        let mut writer = storage.create(key).into_blocking();
+        let content = vec![7; 3 * PART_SIZE + 1];
+        let expected = content.clone();
+        let writer = tokio::task::spawn_blocking(move || {
+            writer.write_all(&content).unwrap();
+            writer.into_inner()
+        });
+        writer.await.unwrap().finish().await.unwrap();
+        let mut reader = storage.open(key, None).await.unwrap().into_blocking();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).map(|_| bytes)
+        });
+        assert!(read.await.unwrap().unwrap() == expected);
+    }
+
+    #[tokio::test]
+    async fn an_unfinished_file_never_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let key = ObjectKey::Input(TaskId::new());
+        let mut writer = storage.create(key);
+        writer.write(Bytes::from(vec![1; 3 * PART_SIZE])).await.unwrap();
+        assert!(matches!(storage.open(key, None).await, Err(StorageError::NotFound(_))));
+        writer.abort().await.unwrap();
+        assert!(matches!(storage.open(key, None).await, Err(StorageError::NotFound(_))));
+        let left = std::fs::read_dir(folder.path().join(INPUTS)).unwrap().count();
+        assert_eq!(left, 0, "nothing is left in the folder");
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_process_left_is_removed_when_it_is_old_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let task_folder = folder.path().join(OUTPUTS).join(TaskId::new().to_string());
+        std::fs::create_dir_all(&task_folder).unwrap();
+        std::fs::write(task_folder.join("1.csv#1"), b"half").unwrap();
+        assert_eq!(storage.remove_unfinished(Duration::from_secs(3600)).await.unwrap(), 0);
+        assert_eq!(storage.remove_unfinished(Duration::ZERO).await.unwrap(), 1);
+        assert!(!task_folder.exists());
+    }
+
+    #[tokio::test]
+    async fn the_folder_is_made_again_when_somebody_deletes_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("bucket");
+        let storage = Storage::local(&folder).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let key = ObjectKey::Input(TaskId::new());
+        write(&storage, key, b"again").await;
+        assert_eq!(read(&storage, key, None).await, b"again");
+        std::fs::remove_dir_all(&folder).unwrap();
+        storage.check().await.unwrap();
+        assert!(folder.join(OUTPUTS).is_dir());
+        assert_eq!(storage.list_outputs().count().await, 0);
+    }
+
+    #[tokio::test]
+    async fn outputs_are_listed_and_deleted_by_attempt_and_by_task() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let (first, second) = (TaskId::new(), TaskId::new());
+        let rejected = ObjectKey::Output { task_id: first, attempt: 2, part: OutputPart::Rejected };
+        for key in [output(first, 1), output(first, 2), rejected, output(second, 1)] {
+            write(&storage, key, b"x").await;
+        }
+        assert_eq!(storage.list_outputs().count().await, 4);
+        storage.delete_attempt(first, 2).await.unwrap();
+        let left: Vec<_> = storage.list_outputs().try_collect().await.unwrap();
+        assert_eq!(left.len(), 2);
+        assert!(left.contains(&output(first, 1)) && left.contains(&output(second, 1)));
+        storage.delete_outputs(first).await.unwrap();
+        storage.delete_outputs(first).await.unwrap();
+        assert_eq!(storage.list_outputs().count().await, 1);
+        assert!(!folder.path().join(OUTPUTS).join(first.to_string()).exists());
+    }
+
+    #[test]
+    fn only_our_own_paths_are_keys() {
+        let task_id = TaskId::new();
+        for key in [ObjectKey::Input(task_id), output(task_id, 3)] {
+            assert_eq!(ObjectKey::parse(&key.to_string()), Some(key));
+        }
+        for foreign in ["raw_data/notes.txt", "processed_data/x/1.csv", "raw_data", "a/b/c/d"] {
+            assert_eq!(ObjectKey::parse(foreign), None, "{foreign}");
+        }
+    }
+}

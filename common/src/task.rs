@@ -1,0 +1,375 @@
+//! Tasks: their ids, kinds, states and how they look on the wire.
+
+pub mod spec;
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::problem::Problem;
+
+/// Identifies a task: a UUIDv7, so ids sort by creation.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(transparent)]
+#[schema(value_type = Uuid)]
+pub struct TaskId(pub Uuid);
+
+impl TaskId {
+    /// A new id, later than all that this process made before.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "every id differs, so there is no default one")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(Self)
+    }
+}
+
+/// Identifies the user that a task belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UserId(pub Uuid);
+
+/// A text that is not one of an enumeration's names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not one of {}", expected.join(", "))]
+pub struct UnknownName {
+    /// What was given.
+    pub text: String,
+    /// What would have been valid.
+    pub expected: Vec<&'static str>,
+}
+
+/// What a task does.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// Sums of a CSV file's columns by groups of equal rows.
+    CsvAggregation,
+}
+
+impl TaskKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 1] = [Self::CsvAggregation];
+
+    /// The name on the wire, in the database and of the queue.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CsvAggregation => "csv_aggregation",
+        }
+    }
+}
+
+impl fmt::Display for TaskKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for TaskKind {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| UnknownName {
+            text: text.to_owned(),
+            expected: Self::ALL.map(Self::as_str).to_vec(),
+        })
+    }
+}
+
+/// Where a task stands in its life.
+///
+/// ```text
+/// initializing -> queued -> processing -> processed | failed
+/// stop:   initializing, queued, processing, killed, failed -> stopping -> stopped
+/// kill:   queued, processing -> killed
+/// resume: killed, failed -> queued
+/// ```
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// Its file is being received.
+    Initializing,
+    /// It waits for a worker.
+    Queued,
+    /// A worker has it.
+    Processing,
+    /// It is done; its result can be fetched.
+    Processed,
+    /// It ended with an error.
+    Failed,
+    /// What it wrote is being rolled back.
+    Stopping,
+    /// What it wrote is rolled back.
+    Stopped,
+    /// It was ended; what it had made durable is kept.
+    Killed,
+}
+
+impl TaskState {
+    /// Every state there is.
+    pub const ALL: [Self; 8] = [
+        Self::Initializing,
+        Self::Queued,
+        Self::Processing,
+        Self::Processed,
+        Self::Failed,
+        Self::Stopping,
+        Self::Stopped,
+        Self::Killed,
+    ];
+
+    /// Whether a task may go from this state to `next`: the one table of transitions.
+    #[must_use]
+    pub fn can_become(self, next: Self) -> bool {
+        use TaskState::{
+            Failed, Initializing, Killed, Processed, Processing, Queued, Stopped, Stopping,
+        };
+        match self {
+            Initializing => matches!(next, Queued | Stopping),
+            Queued => matches!(next, Processing | Stopping | Killed),
+            // Back to `queued` by a retry, a drain or a lost lease.
+            Processing => matches!(next, Queued | Processed | Failed | Stopping | Killed),
+            Stopping => matches!(next, Stopped),
+            Failed | Killed => matches!(next, Queued | Stopping),
+            Processed | Stopped => false,
+        }
+    }
+
+    /// The states from which a task may go to `next`.
+    pub fn before(next: Self) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |state| state.can_become(next))
+    }
+
+    /// Whether no worker, relay or request works on the task any more.
+    #[must_use]
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Processed | Self::Failed | Self::Stopped | Self::Killed)
+    }
+
+    /// The name on the wire and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Initializing => "initializing",
+            Self::Queued => "queued",
+            Self::Processing => "processing",
+            Self::Processed => "processed",
+            Self::Failed => "failed",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Killed => "killed",
+        }
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for TaskState {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| UnknownName {
+            text: text.to_owned(),
+            expected: Self::ALL.map(Self::as_str).to_vec(),
+        })
+    }
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    /// How many units are done.
+    pub done: u64,
+    /// How many units there are, where that is known.
+    pub total: Option<u64>,
+    /// What is counted, for example `bytes`.
+    pub unit: String,
+    /// Units per second at present, where a worker is at it.
+    pub per_second: Option<f64>,
+}
+
+/// A task as the API shows it. An absent value is `null`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskView {
+    /// The task's id.
+    pub task_id: TaskId,
+    /// What it does.
+    pub kind: TaskKind,
+    /// Where it stands.
+    pub state: TaskState,
+    /// How often a worker has taken it.
+    pub attempt: u32,
+    /// How many attempts were lost or ended in an error that may pass.
+    pub failures: u32,
+    /// At this many failures the task is `failed`.
+    pub max_attempts: u32,
+    /// How far it is.
+    pub progress: Option<Progress>,
+    /// Its place among the queued tasks of its kind, from 1; `null` beyond 1,000.
+    pub queue_position: Option<u64>,
+    /// 1,000 where the place in the queue is beyond that.
+    pub queue_position_over: Option<u64>,
+    /// The name of the input file.
+    pub file_name: Option<String>,
+    /// The size of the input in bytes.
+    pub size: Option<u64>,
+    /// When the first byte arrived, UTC.
+    pub created_at: DateTime<Utc>,
+    /// When it was accepted or last put back in the queue.
+    pub queued_at: Option<DateTime<Utc>>,
+    /// When a worker took it first.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Why it failed.
+    pub error: Option<Problem>,
+    /// What came out, by kind.
+    #[schema(value_type = Option<Object>)]
+    pub result: Option<serde_json::Value>,
+    /// When this answer was made.
+    pub timestamp: DateTime<Utc>,
+    /// Where to go from here; `null` where there is nothing to fetch or do.
+    pub links: TaskLinks,
+}
+
+/// Where a task's parts and actions are; `null` where one is not available now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskLinks {
+    /// The task itself.
+    #[serde(rename = "self")]
+    pub this: String,
+    /// The result file.
+    pub download: Option<String>,
+    /// The rejected rows.
+    pub rejected: Option<String>,
+    /// A report that this task adds to.
+    pub report: Option<String>,
+    /// The task as server-sent events.
+    pub events: Option<String>,
+    /// Stops the task and rolls back what it wrote.
+    pub stop: Option<String>,
+    /// Ends the task and keeps what it wrote.
+    pub kill: Option<String>,
+    /// Puts the task in the queue again.
+    pub resume: Option<String>,
+}
+
+/// A task just accepted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AcceptedTask {
+    /// The task.
+    #[serde(flatten)]
+    pub task: TaskView,
+    /// Whether an earlier task with the same file goes on instead of a new one.
+    pub resumed: bool,
+    /// The row from which an earlier task goes on.
+    pub resumed_from_row: Option<u64>,
+}
+
+/// A page of tasks, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskList {
+    /// The tasks of this page.
+    pub items: Vec<TaskView>,
+    /// Ask for the next page with this; `null` on the last one.
+    pub next_page_token: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_state() -> impl Strategy<Value = TaskState> {
+        proptest::sample::select(TaskState::ALL.to_vec())
+    }
+
+    proptest! {
+        /// Whatever happens to a task, it can only end up where section "Task states" lets it.
+        #[test]
+        fn any_walk_keeps_the_promises_of_the_states(wishes in prop::collection::vec(any_state(), 0..60)) {
+            let mut state = TaskState::Initializing;
+            let mut seen_processing = false;
+            let mut seen_stopping = false;
+            for next in wishes {
+                if !state.can_become(next) {
+                    continue;
+                }
+                if next == TaskState::Processed || next == TaskState::Failed {
+                    prop_assert_eq!(state, TaskState::Processing, "only a worker ends a task so");
+                }
+                if next == TaskState::Stopped {
+                    prop_assert_eq!(state, TaskState::Stopping, "a rollback comes first");
+                }
+                prop_assert!(!seen_stopping || next == TaskState::Stopped, "a stop is final");
+                prop_assert!(state != TaskState::Processed, "a result is final");
+                seen_processing |= next == TaskState::Processing;
+                seen_stopping |= next == TaskState::Stopping;
+                state = next;
+            }
+            prop_assert!(seen_processing || !matches!(state, TaskState::Processed | TaskState::Failed));
+        }
+
+        #[test]
+        fn names_read_back(state in any_state()) {
+            prop_assert_eq!(state.as_str().parse::<TaskState>(), Ok(state));
+            prop_assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+    }
+
+    #[test]
+    fn no_state_but_the_two_final_ones_is_a_dead_end() {
+        for state in TaskState::ALL {
+            let dead_end = !TaskState::ALL.into_iter().any(|next| state.can_become(next));
+            assert_eq!(
+                dead_end,
+                matches!(state, TaskState::Processed | TaskState::Stopped),
+                "{state}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_interrupts_start_where_the_design_says() {
+        use TaskState::*;
+        let from = |next| TaskState::before(next).collect::<Vec<_>>();
+        assert_eq!(from(Stopping), [Initializing, Queued, Processing, Failed, Killed]);
+        assert_eq!(from(Killed), [Queued, Processing]);
+        assert_eq!(from(Queued), [Initializing, Processing, Failed, Killed]);
+    }
+
+    #[test]
+    fn an_unknown_name_says_what_is_known() {
+        let error = "done".parse::<TaskState>().unwrap_err();
+        assert!(error.to_string().starts_with("`done` is not one of initializing, queued"));
+    }
+}
