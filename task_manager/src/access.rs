@@ -27,7 +27,9 @@ impl<S: Send + Sync> FromRequestParts<S> for CurrentUser {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         if parts.headers.contains_key(header::AUTHORIZATION) {
             // There are no users yet, so no token of one can hold.
-            return Err(ApiError::InvalidToken("The token does not hold. Leave it out: no login is needed here."));
+            return Err(ApiError::InvalidToken(
+                "The token does not hold. Leave it out: no login is needed here.",
+            ));
         }
         Ok(Self { id: LOCAL_USER })
     }
@@ -65,7 +67,9 @@ where
         let shown = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         match shown.and_then(|value| value.strip_prefix("Bearer ")) {
             Some(token) if is_same(token, expected.0.expose_secret()) => Ok(Self),
-            _ => Err(ApiError::InvalidToken("This request needs the service token of the workers.")),
+            _ => {
+                Err(ApiError::InvalidToken("This request needs the service token of the workers."))
+            }
         }
     }
 }

@@ -20,7 +20,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         match Json::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
-            Err(JsonRejection::JsonDataError(error)) => Err(ApiError::BadRequest(error.body_text())),
+            Err(JsonRejection::JsonDataError(error)) => {
+                Err(ApiError::BadRequest(error.body_text()))
+            }
             Err(JsonRejection::MissingJsonContentType(_)) => Err(ApiError::UnsupportedMediaType {
                 given: String::new(),
                 accepted: "this request takes application/json",
@@ -62,7 +64,8 @@ impl Parameters {
 
     /// Takes all values of `name` out.
     pub fn take_all(&mut self, name: &str) -> Vec<String> {
-        let (taken, left) = std::mem::take(&mut self.0).into_iter().partition(|(given, _)| given == name);
+        let (taken, left) =
+            std::mem::take(&mut self.0).into_iter().partition(|(given, _)| given == name);
         self.0 = left;
         let taken: Vec<(String, String)> = taken;
         taken.into_iter().map(|(_, value)| value).collect()

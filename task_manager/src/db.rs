@@ -20,12 +20,11 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use rand::RngExt;
 use tokio::sync::Semaphore;
 
-pub use dialect::{lock_due_outbox, lock_tasks, now};
+pub use dialect::{lock_due_outbox, lock_tasks, now, ping};
 pub use id::Id;
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
-#[expect(missing_docs, reason = "the derive gives the variants' helpers no documentation")]
 pub enum DbConnection {
     /// SQLite, built in.
     Sqlite(diesel::SqliteConnection),
@@ -72,7 +71,9 @@ impl DbError {
 
     fn is_lost_race(&self) -> bool {
         match self {
-            Self::Query(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
+            Self::Query(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => {
+                true
+            }
             Self::Query(DieselError::DatabaseError(_, info)) => {
                 LOST_RACES.iter().any(|text| info.message().contains(text))
             }

@@ -61,7 +61,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 impl ApiError {
     fn problem(&self) -> Problem {
         let (status, code, title, detail) = match self {
-            Self::BadRequest(detail) => (400, "bad_request", "The request cannot be read", detail.clone()),
+            Self::BadRequest(detail) => {
+                (400, "bad_request", "The request cannot be read", detail.clone())
+            }
             Self::InvalidParameters(errors) => {
                 let detail = errors
                     .iter()
@@ -195,8 +197,7 @@ impl IntoResponse for ApiError {
 
 /// A response that `middleware` completes with the request's path.
 pub fn problem_response(problem: Problem) -> Response {
-    let status =
-        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = status.into_response();
     response.extensions_mut().insert(problem);
     response

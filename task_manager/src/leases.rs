@@ -18,8 +18,8 @@ use tracing::warn;
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::outbox;
 use crate::outbox::relay::RelaySignal;
-use crate::tasks::store::{self, AttemptOutcome, Enqueue};
 use crate::tasks::Task;
+use crate::tasks::store::{self, AttemptOutcome, Enqueue};
 
 /// At this many failures a task is `failed`.
 pub const MAX_ATTEMPTS: u32 = 5;

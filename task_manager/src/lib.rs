@@ -1,2 +1,30 @@
 //! The task manager: a REST API that keeps tasks in a database and hands them to workers.
-pub mod db;
+//!
+//! # Invariants
+//! - The database is the truth; the queue is a wake-up.
+//! - Accepted means durable: task, outbox row and file are on the disk before the answer.
+//!
+//! # Not here
+//! The work itself (`data_processor`), the queue and the storage (`common`).
+
+mod access;
+mod app;
+mod background;
+mod body;
+pub mod config;
+mod db;
+mod error;
+mod health;
+mod home;
+mod leases;
+mod middleware;
+mod openapi;
+mod outbox;
+mod retention;
+mod router;
+mod tasks;
+mod uploads;
+mod worker_api;
+
+pub use app::{Server, migrate};
+pub use router::document as openapi_document;

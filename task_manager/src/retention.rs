@@ -47,8 +47,7 @@ pub enum RetentionError {
 /// restart interrupts goes on after it.
 pub async fn roll_back(db: &Database, storage: &Storage) -> Result<(), RetentionError> {
     loop {
-        let stopping =
-            db.read(|conn| tasks::in_state(conn, TaskState::Stopping, BATCH)).await?;
+        let stopping = db.read(|conn| tasks::in_state(conn, TaskState::Stopping, BATCH)).await?;
         if stopping.is_empty() {
             return Ok(());
         }
@@ -145,10 +144,7 @@ pub async fn sweep(db: &Database, storage: &Storage) -> Result<(), RetentionErro
     Ok(())
 }
 
-fn unknown_files(
-    conn: &mut db::DbConnection,
-    keys: Vec<ObjectKey>,
-) -> DbResult<Vec<ObjectKey>> {
+fn unknown_files(conn: &mut db::DbConnection, keys: Vec<ObjectKey>) -> DbResult<Vec<ObjectKey>> {
     let mut unknown = Vec::new();
     for key in keys {
         let is_wanted = match key {

@@ -12,6 +12,7 @@ pub mod routes;
 pub mod store;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use common::clock;
@@ -109,7 +110,8 @@ impl Task {
             events: Some(format!("/v1/tasks/{id}/events")),
             stop: action("stop", TaskState::Stopping),
             kill: action("kill", TaskState::Killed),
-            resume: action("resume", TaskState::Queued).filter(|_| is_interrupted && !self.files_removed),
+            resume: action("resume", TaskState::Queued)
+                .filter(|_| is_interrupted && !self.files_removed),
         }
     }
 }
@@ -125,12 +127,14 @@ pub fn views(conn: &mut DbConnection, tasks: Vec<Task>) -> DbResult<Vec<TaskView
     for task in tasks {
         let place = match task.state {
             TaskState::Queued => {
-                let kind = task.kind();
-                if !places.contains_key(&kind) {
-                    let first = store::first_in_queue(conn, kind, MAX_QUEUE_POSITION)?;
-                    places.insert(kind, first.into_iter().zip(1..).collect());
-                }
-                places.get(&kind).and_then(|places| places.get(&task.id)).copied()
+                let places = match places.entry(task.kind()) {
+                    Entry::Occupied(places) => places.into_mut(),
+                    Entry::Vacant(places) => {
+                        let first = store::first_in_queue(conn, task.kind(), MAX_QUEUE_POSITION)?;
+                        places.insert(first.into_iter().zip(1..).collect())
+                    }
+                };
+                places.get(&task.id).copied()
             }
             _ => None,
         };

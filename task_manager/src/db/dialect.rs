@@ -53,15 +53,18 @@ pub(super) fn prepare(conn: &mut DbConnection) -> QueryResult<()> {
 
 /// Brings the tables up to date; answers the names of the migrations that ran.
 pub(super) fn migrate(conn: &mut DbConnection) -> Result<Vec<String>, DbError> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| DbError::Migration(error.to_string());
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| DbError::Migration(error.to_string());
     match conn {
         DbConnection::Sqlite(conn) => {
             let ran = conn.run_pending_migrations(SQLITE_MIGRATIONS).map_err(failed)?;
             Ok(ran.iter().map(ToString::to_string).collect())
         }
         DbConnection::Mysql(conn) => {
-            diesel::sql_query(format!("SELECT GET_LOCK('task_manager_migrations', {MIGRATION_WAIT})"))
-                .execute(conn)?;
+            diesel::sql_query(format!(
+                "SELECT GET_LOCK('task_manager_migrations', {MIGRATION_WAIT})"
+            ))
+            .execute(conn)?;
             let ran = conn
                 .run_pending_migrations(MYSQL_MIGRATIONS)
                 .map(|ran| ran.iter().map(ToString::to_string).collect())
@@ -80,6 +83,11 @@ pub fn now(conn: &mut DbConnection) -> QueryResult<NaiveDateTime> {
             diesel::select(diesel::dsl::sql::<Timestamp>("UTC_TIMESTAMP(6)")).get_result(conn)
         }
     }
+}
+
+/// Whether the database answers.
+pub fn ping(conn: &mut DbConnection) -> QueryResult<()> {
+    conn.batch_execute("SELECT 1")
 }
 
 /// Runs `work` in a transaction that may write.

@@ -49,7 +49,10 @@ pub async fn run(
         };
         match (&pass.refused, is_away) {
             (Some(reason), false) => {
-                warn!("the {} takes no messages; accepted tasks wait in the outbox: {reason}", publisher.name());
+                warn!(
+                    "the {} takes no messages; accepted tasks wait in the outbox: {reason}",
+                    publisher.name()
+                );
                 is_away = true;
             }
             (None, true) if pass.is_full || publisher.check().await.is_ok() => {

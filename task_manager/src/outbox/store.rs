@@ -164,10 +164,7 @@ fn waiting(rows: Vec<(Id, i32)>) -> DbResult<Vec<Waiting>> {
 }
 
 /// When the latest message of `kind` that a worker claimed was put in the queue.
-pub fn latest_claimed(
-    conn: &mut DbConnection,
-    kind: TaskKind,
-) -> DbResult<Option<NaiveDateTime>> {
+pub fn latest_claimed(conn: &mut DbConnection, kind: TaskKind) -> DbResult<Option<NaiveDateTime>> {
     let mut latest = None;
     // One look at the end of the index for each state that a claimed task can be in.
     for state in [TaskState::Processing, TaskState::Processed, TaskState::Failed] {

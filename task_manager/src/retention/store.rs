@@ -27,7 +27,8 @@ pub fn deleted(conn: &mut DbConnection, limit: i64) -> DbResult<Vec<TaskId>> {
 /// Removes a task with its history.
 pub fn remove(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
     diesel::delete(outbox::table.find(Id(id.0))).execute(conn)?;
-    diesel::delete(task_attempts::table.filter(task_attempts::task_id.eq(Id(id.0)))).execute(conn)?;
+    diesel::delete(task_attempts::table.filter(task_attempts::task_id.eq(Id(id.0))))
+        .execute(conn)?;
     diesel::delete(tasks::table.find(Id(id.0))).execute(conn)?;
     Ok(())
 }
@@ -94,15 +95,10 @@ pub fn wants_input(conn: &mut DbConnection, id: TaskId) -> DbResult<bool> {
 }
 
 /// Whether this output is an accepted result, or of an attempt that runs.
-pub fn wants_output(
-    conn: &mut DbConnection,
-    id: TaskId,
-    attempt: u32,
-) -> DbResult<bool> {
+pub fn wants_output(conn: &mut DbConnection, id: TaskId, attempt: u32) -> DbResult<bool> {
     let attempt = signed(attempt);
     let accepted = tasks::output_attempt.eq(attempt).and(tasks::files_removed.eq(false));
-    let running =
-        tasks::attempt.eq(attempt).and(tasks::state.eq(TaskState::Processing.as_str()));
+    let running = tasks::attempt.eq(attempt).and(tasks::state.eq(TaskState::Processing.as_str()));
     let wanted = tasks::table
         .find(Id(id.0))
         .filter(tasks::deleted.eq(false))

@@ -99,7 +99,9 @@ async fn download(
 
     let range = headers
         .get(header::RANGE)
-        .filter(|_| !headers.contains_key(header::IF_RANGE) || matches(&headers, header::IF_RANGE, &etag))
+        .filter(|_| {
+            !headers.contains_key(header::IF_RANGE) || matches(&headers, header::IF_RANGE, &etag)
+        })
         .and_then(|value| value.to_str().ok())
         .map_or(Asked::Whole, |value| parse_range(value, size));
     let range = match range {
@@ -112,7 +114,9 @@ async fn download(
         }
         Asked::Outside => return Err(ApiError::RangeNotSatisfiable { size }),
     };
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     if method == Method::GET && !range.is_empty() {
         let reader = storage.open(key, Some(range)).await?;
         *response.body_mut() = Body::from_stream(reader.into_stream().await?);
@@ -154,7 +158,9 @@ fn file_name(output: &Output, part: OutputPart) -> String {
 /// Whether a header lists the tag, or stands for any.
 fn matches(headers: &HeaderMap, name: header::HeaderName, etag: &str) -> bool {
     let value = headers.get(name).and_then(|value| value.to_str().ok());
-    value.is_some_and(|value| value.split(',').any(|tag| matches!(tag.trim(), tag if tag == etag || tag == "*")))
+    value.is_some_and(|value| {
+        value.split(',').any(|tag| matches!(tag.trim(), tag if tag == etag || tag == "*"))
+    })
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -167,7 +173,8 @@ enum Asked {
 /// Reads a `Range` header (RFC 9110, section 14). Several ranges, other units and what cannot be
 /// read are answered with the whole file, as the standard allows.
 fn parse_range(value: &str, size: u64) -> Asked {
-    let Some((first, last)) = value.trim().strip_prefix("bytes=").and_then(|spec| spec.split_once('-'))
+    let Some((first, last)) =
+        value.trim().strip_prefix("bytes=").and_then(|spec| spec.split_once('-'))
     else {
         return Asked::Whole;
     };

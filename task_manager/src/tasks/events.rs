@@ -156,7 +156,10 @@ pub async fn task_events(
     // Listening starts before the first look, so that no change falls between the two.
     let receiver = changes.listen(user.id);
     let first = current(&db, user.id, id).await?.ok_or(ApiError::TaskNotFound)?;
-    Ok(stream(Listener { db, user: user.id, only: Some(id), receiver, closed: changes.closed }, vec![first]))
+    Ok(stream(
+        Listener { db, user: user.id, only: Some(id), receiver, closed: changes.closed },
+        vec![first],
+    ))
 }
 
 /// All tasks of the caller as server-sent events, at every change; with `Last-Event-ID`, all that
@@ -198,7 +201,11 @@ async fn changed_since(db: &Database, user: UserId, since: NaiveDateTime) -> DbR
         let tasks = store::changed_since(conn, user, since, i64::MAX)?;
         let times: Vec<_> = tasks.iter().map(|task| task.changed_at).collect();
         let views = views(conn, tasks)?;
-        Ok(times.into_iter().zip(views).map(|(changed_at, task)| Change { changed_at, task }).collect())
+        Ok(times
+            .into_iter()
+            .zip(views)
+            .map(|(changed_at, task)| Change { changed_at, task })
+            .collect())
     })
     .await
 }
@@ -242,13 +249,14 @@ fn stream(
     first: Vec<Change>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let pending = std::collections::VecDeque::from(first);
-    let events = futures_util::stream::unfold((listener, pending), |(mut listener, mut pending)| async {
-        while pending.is_empty() {
-            pending.extend(listener.next().await?);
-        }
-        let event = pending.pop_front().map(|change| Ok(to_event(&change)))?;
-        Some((event, (listener, pending)))
-    });
+    let events =
+        futures_util::stream::unfold((listener, pending), |(mut listener, mut pending)| async {
+            while pending.is_empty() {
+                pending.extend(listener.next().await?);
+            }
+            let event = pending.pop_front().map(|change| Ok(to_event(&change)))?;
+            Some((event, (listener, pending)))
+        });
     Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT))
 }
 

@@ -37,7 +37,9 @@ impl Interrupt {
 
     fn wish(self) -> &'static str {
         match self {
-            Self::Stop => "only a task that is initializing, queued, processing, killed or failed can be stopped",
+            Self::Stop => {
+                "only a task that is initializing, queued, processing, killed or failed can be stopped"
+            }
             Self::Kill => "only a task that is queued or processing can be killed",
             Self::Resume => "only a task that is killed or failed can be resumed",
         }

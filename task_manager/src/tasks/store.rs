@@ -66,7 +66,9 @@ impl TryFrom<TaskRow> for Task {
                     Some(InputFile { file_name, size, sha256 })
                 }
                 // Still being received: only the name is known.
-                (Some(file_name), ..) => Some(InputFile { file_name, size: 0, sha256: String::new() }),
+                (Some(file_name), ..) => {
+                    Some(InputFile { file_name, size: 0, sha256: String::new() })
+                }
                 (None, ..) => None,
             },
             output: optional_json(row.output.as_deref())?,
@@ -236,8 +238,9 @@ pub fn list(
 
 #[diesel::declare_sql_function]
 extern "SQL" {
-    fn lower(text: diesel::sql_types::Nullable<diesel::sql_types::Text>)
-    -> diesel::sql_types::Nullable<diesel::sql_types::Text>;
+    fn lower(
+        text: diesel::sql_types::Nullable<diesel::sql_types::Text>,
+    ) -> diesel::sql_types::Nullable<diesel::sql_types::Text>;
 }
 
 /// `%` and `_` stand for themselves in what a user looks for.
@@ -274,7 +277,11 @@ pub fn changed_since(
 }
 
 /// The first `limit` queued tasks of a kind, in order.
-pub fn first_in_queue(conn: &mut DbConnection, kind: TaskKind, limit: u64) -> DbResult<Vec<TaskId>> {
+pub fn first_in_queue(
+    conn: &mut DbConnection,
+    kind: TaskKind,
+    limit: u64,
+) -> DbResult<Vec<TaskId>> {
     let ids: Vec<Id> = tasks::table
         .filter(tasks::kind.eq(kind.as_str()))
         .filter(tasks::state.eq(TaskState::Queued.as_str()))
@@ -535,8 +542,7 @@ pub fn find_resumable(
     identity: &str,
 ) -> DbResult<Option<Task>> {
     let killed = tasks::state.eq(TaskState::Killed.as_str());
-    let failed =
-        tasks::state.eq(TaskState::Failed.as_str()).and(tasks::checkpoint.is_not_null());
+    let failed = tasks::state.eq(TaskState::Failed.as_str()).and(tasks::checkpoint.is_not_null());
     tasks::table
         .filter(tasks::owner.eq(Id(owner.0)))
         .filter(tasks::identity.eq(identity))

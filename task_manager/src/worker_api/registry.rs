@@ -82,10 +82,8 @@ struct WorkerRow {
 /// All workers that the registry still knows, the last seen first.
 pub(super) fn list(conn: &mut DbConnection) -> DbResult<Vec<WorkerView>> {
     let now = db::now(conn)?;
-    let rows: Vec<WorkerRow> = workers::table
-        .order(workers::seen_at.desc())
-        .select(WorkerRow::as_select())
-        .load(conn)?;
+    let rows: Vec<WorkerRow> =
+        workers::table.order(workers::seen_at.desc()).select(WorkerRow::as_select()).load(conn)?;
     rows.into_iter().map(|row| view(conn, row, now)).collect()
 }
 

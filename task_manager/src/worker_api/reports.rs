@@ -9,8 +9,8 @@ use common::task::TaskState;
 
 use crate::db::{DbConnection, DbResult};
 use crate::leases::{MAX_ATTEMPTS, backoff, retry_or_fail};
-use crate::tasks::store::{self, AttemptOutcome, Enqueue};
 use crate::tasks::Task;
+use crate::tasks::store::{self, AttemptOutcome, Enqueue};
 
 /// No processor may ask for a longer delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(7 * 24 * 3600);
