@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::access::ServiceToken;
 use crate::background::{self, Background};
 use crate::config::Config;
 use crate::db::{self, Database};
+use crate::http::access::ServiceToken;
 use crate::outbox::redispatch;
 use crate::outbox::relay::RelaySignal;
 use crate::router;

@@ -7,17 +7,15 @@
 //! # Not here
 //! The work itself (`data_processor`), the queue and the storage (`common`).
 
-mod access;
 mod app;
 mod background;
-mod body;
 pub mod config;
 mod db;
 mod error;
 mod health;
 mod home;
+mod http;
 mod leases;
-mod middleware;
 mod openapi;
 mod outbox;
 mod retention;

@@ -13,8 +13,15 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::AppState;
-use crate::tasks::{downloads, events, routes as tasks};
-use crate::{health, home, middleware, openapi, uploads, worker_api};
+use crate::health::routes as health;
+use crate::home::routes as home;
+use crate::http::middleware;
+use crate::openapi;
+use crate::tasks::downloads::routes as downloads;
+use crate::tasks::events::routes as events;
+use crate::tasks::routes as tasks;
+use crate::uploads::routes as uploads;
+use crate::worker_api::routes as worker_api;
 
 /// The largest batch that a worker may send, in bytes.
 const INTERNAL_BODY_LIMIT: usize = 64 << 20;
@@ -22,7 +29,7 @@ const INTERNAL_BODY_LIMIT: usize = 64 << 20;
 /// The documented routes and the document.
 fn documented() -> (Router<AppState>, Document) {
     OpenApiRouter::<AppState>::with_openapi(openapi::Document::openapi())
-        .routes(routes!(uploads::routes::upload_csv))
+        .routes(routes!(uploads::upload_csv))
         .routes(routes!(downloads::download_result))
         .routes(routes!(downloads::download_rejected))
         .routes(routes!(tasks::list_tasks))
@@ -33,7 +40,7 @@ fn documented() -> (Router<AppState>, Document) {
         .routes(routes!(tasks::resume_task))
         .routes(routes!(events::task_events))
         .routes(routes!(events::all_task_events))
-        .routes(routes!(worker_api::routes::list_workers))
+        .routes(routes!(worker_api::list_workers))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .split_for_parts()
@@ -48,8 +55,8 @@ pub fn document() -> Document {
 pub fn router(state: AppState) -> Router {
     let (api, document) = documented();
     let internal = Router::new()
-        .route("/internal/v1/claims", post(worker_api::routes::claim))
-        .route("/internal/v1/reports", post(worker_api::routes::report))
+        .route("/internal/v1/claims", post(worker_api::claim))
+        .route("/internal/v1/reports", post(worker_api::report))
         .layer(DefaultBodyLimit::max(INTERNAL_BODY_LIMIT));
     let json = document.clone();
     api.merge(internal)

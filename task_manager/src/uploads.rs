@@ -68,7 +68,7 @@ impl Uploads {
             None => return Err(ApiError::EmptyFile),
         };
         let id = TaskId::new();
-        crate::middleware::log_task(id);
+        crate::http::middleware::log_task(id);
         self.insert(id, &request).await?;
         let mut reception = Reception::new(id, self.storage.create(ObjectKey::Input(id)));
         let received = match self.fill(&mut reception, first, body).await {

@@ -9,11 +9,11 @@
 //!   run again one by one.
 
 mod claims;
-mod registry;
 mod reports;
 pub mod routes;
+mod store;
 
-pub use registry::WorkerView;
+pub use store::WorkerView;
 
 use common::problem::Problem;
 use common::report::{
@@ -62,7 +62,7 @@ pub async fn report(
     let batch = reports.clone();
     let outcomes = db
         .write(move |conn| {
-            registry::seen(conn, &worker)?;
+            store::seen(conn, &worker)?;
             apply(conn, &batch)
         })
         .await;

@@ -10,11 +10,11 @@ use common::task::{TaskId, TaskList, TaskState, TaskView};
 
 use super::interrupts::{self, Interrupt};
 use super::{store, view, views};
-use crate::access::CurrentUser;
 use crate::background::Background;
-use crate::body::{Parameters, TaskPath};
 use crate::db::Database;
 use crate::error::ApiError;
+use crate::http::access::CurrentUser;
+use crate::http::body::{Parameters, TaskPath};
 
 const DEFAULT_PAGE_SIZE: u64 = 50;
 const MAX_PAGE_SIZE: u64 = 10_000;

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use common::problem::ErrorLocation;
-use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, StreamExt};
 use multer::{Field, Multipart};
 use tokio::time::timeout;
 
@@ -19,17 +18,18 @@ const MAX_FIELD: usize = 64 << 10;
 const DRAIN_BYTES: usize = 64 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
+/// The bytes of a request.
+pub type ByteStream = BoxStream<'static, Result<Bytes, Box<dyn std::error::Error + Send + Sync>>>;
+
 /// A file that arrives.
-#[derive(Debug)]
 pub enum FileBody {
     /// The body is the file.
-    Raw(BodyDataStream),
+    Raw(ByteStream),
     /// The file is a field of a form; the form holds nothing after it.
     Form(Box<FormFile>),
 }
 
 /// The file field of a form.
-#[derive(Debug)]
 pub struct FormFile {
     form: Multipart<'static>,
     /// The field, until it has ended.
@@ -37,7 +37,6 @@ pub struct FormFile {
 }
 
 /// The fields of a form before its file, and the file.
-#[derive(Debug)]
 pub struct Form {
     pub parameters: Vec<(String, String)>,
     pub file_name: Option<String>,
@@ -45,8 +44,8 @@ pub struct Form {
 }
 
 /// Reads the fields up to the file.
-pub async fn read_form(body: Body, boundary: String) -> Result<Form, ApiError> {
-    let mut form = Multipart::new(body.into_data_stream(), boundary);
+pub async fn read_form(body: ByteStream, boundary: String) -> Result<Form, ApiError> {
+    let mut form = Multipart::new(body, boundary);
     let mut parameters = Vec::new();
     loop {
         let field = form.next_field().await.map_err(|error| form_error(&error))?;

@@ -7,13 +7,14 @@ use axum::response::{IntoResponse, Response};
 use common::problem::Problem;
 use common::task::spec::TaskSpec;
 use common::task::{AcceptedTask, TaskKind};
+use futures_util::{StreamExt, TryStreamExt};
 use tracing::{Instrument, Span};
 
-use super::body::{FileBody, read_form};
+use super::body::{ByteStream, FileBody, read_form};
 use super::{Uploads, file_name};
-use crate::access::CurrentUser;
-use crate::body::Parameters;
 use crate::error::ApiError;
+use crate::http::access::CurrentUser;
+use crate::http::body::Parameters;
 
 /// The form of an upload.
 #[derive(utoipa::ToSchema)]
@@ -84,6 +85,7 @@ async fn receive(
     request: Request,
 ) -> Result<AcceptedTask, ApiError> {
     let (parts, body) = request.into_parts();
+    let body: ByteStream = body.into_data_stream().map_err(Into::into).boxed();
     let name = parameters.take("file_name");
     let (file, given_name) = match content(&parts.headers)? {
         Content::Form { boundary } => {
@@ -92,9 +94,9 @@ async fn receive(
             (form.file, name.or(form.file_name))
         }
         Content::Raw => match name {
-            Some(name) => (FileBody::Raw(body.into_data_stream()), Some(name)),
+            Some(name) => (FileBody::Raw(body), Some(name)),
             None => {
-                FileBody::Raw(body.into_data_stream()).drain().await;
+                FileBody::Raw(body).drain().await;
                 return Err(ApiError::invalid(
                     "file_name",
                     "is missing: a raw body needs ?file_name=",

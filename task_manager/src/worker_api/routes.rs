@@ -7,11 +7,11 @@ use common::storage::Storage;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{WorkerView, registry};
-use crate::access::{Administrator, Worker};
-use crate::body::JsonBody;
+use super::{WorkerView, store};
 use crate::db::Database;
 use crate::error::ApiError;
+use crate::http::access::{Administrator, Worker};
+use crate::http::body::JsonBody;
 use crate::outbox::relay::RelaySignal;
 
 /// `POST /internal/v1/claims`
@@ -55,6 +55,6 @@ pub async fn list_workers(
     State(db): State<Database>,
     _administrator: Administrator,
 ) -> Result<Json<WorkerList>, ApiError> {
-    let items = db.read(registry::list).await?;
+    let items = db.read(store::list).await?;
     Ok(Json(WorkerList { items, next_page_token: None }))
 }

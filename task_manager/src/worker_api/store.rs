@@ -1,4 +1,4 @@
-//! The worker registry: who reported lately.
+//! The worker registry: who reported lately. SQL on `workers`.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use common::report::WorkerInfo;

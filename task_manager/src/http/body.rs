@@ -9,7 +9,7 @@ use common::task::TaskId;
 use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
-use crate::middleware::log_task;
+use crate::http::middleware::log_task;
 
 /// A JSON body.
 pub struct JsonBody<T>(pub T);
