@@ -8,7 +8,7 @@ use common::config::{EffectiveSettings, Settings, SettingsError};
 use common::telemetry::LogFormat;
 use secrecy::SecretString;
 
-use crate::retention::Retention;
+pub use crate::retention::Retention;
 
 /// Environment variables start with this and `_`.
 pub const PREFIX: &str = "TASK_MANAGER";

@@ -36,6 +36,23 @@ pub struct FormFile {
     field: Option<Field<'static>>,
 }
 
+impl FormFile {
+    async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let Some(field) = &mut self.field else { return Ok(None) };
+        if let Some(bytes) = field.chunk().await.map_err(|error| form_error(&error))? {
+            return Ok(Some(bytes));
+        }
+        self.field = None;
+        match self.form.next_field().await.map_err(|error| form_error(&error))? {
+            None => Ok(None),
+            Some(field) => Err(ApiError::invalid(
+                field.name().unwrap_or_default(),
+                "comes after the file; parameters go before it, and a form has one file",
+            )),
+        }
+    }
+}
+
 /// The fields of a form before its file, and the file.
 pub struct Form {
     pub parameters: Vec<(String, String)>,
@@ -96,25 +113,17 @@ fn form_error(error: &multer::Error) -> ApiError {
 }
 
 impl FileBody {
-    /// The next bytes of the file; none at its end.
+    /// The next bytes of the file, one at least; none at its end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
-        match self {
-            Self::Raw(stream) => stream.next().await.transpose().map_err(|_| {
-                ApiError::UploadCut("The connection broke while the file arrived.".to_owned())
-            }),
-            Self::Form(file) => {
-                let Some(field) = &mut file.field else { return Ok(None) };
-                if let Some(bytes) = field.chunk().await.map_err(|error| form_error(&error))? {
-                    return Ok(Some(bytes));
-                }
-                file.field = None;
-                match file.form.next_field().await.map_err(|error| form_error(&error))? {
-                    None => Ok(None),
-                    Some(field) => Err(ApiError::invalid(
-                        field.name().unwrap_or_default(),
-                        "comes after the file; parameters go before it, and a form has one file",
-                    )),
-                }
+        loop {
+            let bytes = match self {
+                Self::Raw(stream) => stream.next().await.transpose().map_err(|_| {
+                    ApiError::UploadCut("The connection broke while the file arrived.".to_owned())
+                })?,
+                Self::Form(file) => file.next().await?,
+            };
+            if bytes.as_ref().is_none_or(|bytes| !bytes.is_empty()) {
+                return Ok(bytes);
             }
         }
     }
