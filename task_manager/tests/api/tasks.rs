@@ -34,6 +34,7 @@ async fn a_list_is_filtered() {
     let killed = app.task_in(TaskState::Killed).await;
     let queued = app.upload(SONGS).await.task.task_id;
     assert_eq!(queued, killed, "the killed one goes on");
+    app.delivery().await;
     let done = app.task_in(TaskState::Failed).await;
     let ids = async |query: &str| -> Vec<_> {
         app.list(query).await.items.iter().map(|task| task.task_id).collect()
