@@ -7,7 +7,7 @@ use indicatif::{HumanBytes, HumanCount};
 use crate::problem_text::printable;
 
 /// Longer file names are cut in the table, so that a line fits into 120 columns.
-const FILE_WIDTH: usize = 24;
+const FILE_WIDTH: usize = 20;
 
 /// The state with what is worth knowing about it now, for example
 /// `processing, 12.00 MiB of 30.00 MiB (40 %), 5.10 MiB/s`.
@@ -168,7 +168,7 @@ pub(crate) fn table(list: &TaskList) -> String {
 
 fn cells(task: &TaskView) -> [String; 7] {
     let progress = match task.state {
-        TaskState::Queued => queue_place(task).map(|place| format!("place {place}")),
+        TaskState::Queued => queue_place(task).map(|place| format!("#{place}")),
         TaskState::Processing => percent(task).map(|percent| format!("{percent} %")),
         _ => None,
     };
@@ -197,7 +197,7 @@ pub(crate) fn printable_line(text: &str) -> String {
 
 fn queue_place(task: &TaskView) -> Option<String> {
     let exact = task.queue_position.map(|place| HumanCount(place).to_string());
-    exact.or_else(|| task.queue_position_over.map(|place| format!("over {}", HumanCount(place))))
+    exact.or_else(|| task.queue_position_over.map(|place| format!("{}+", HumanCount(place))))
 }
 
 fn percent(task: &TaskView) -> Option<u64> {
@@ -260,7 +260,7 @@ mod tests {
         );
         assert_eq!(
             state_phrase(&task(json!({"state": "queued", "queue_position_over": 1000}))),
-            "queued, place over 1,000"
+            "queued, place 1,000+"
         );
         let empty = json!({"done": 0, "total": 0, "unit": "rows", "per_second": null});
         assert_eq!(state_phrase(&task(json!({"progress": empty}))), "processing, 0 rows of 0 rows");
@@ -299,8 +299,8 @@ mod tests {
             assert_eq!(lines[2].as_bytes()[at - 1], b' ', "{table}");
             assert_ne!(lines[2].as_bytes()[at], b' ', "{table}");
         }
-        assert!(lines[1].contains("a very long name of a f…"), "{table}");
-        assert!(lines[2].ends_with("5m  place over 1,000"), "{table}");
+        assert!(lines[1].contains("a very long name of…"), "{table}");
+        assert!(lines[2].ends_with("5m  #1,000+"), "{table}");
     }
 
     #[test]
