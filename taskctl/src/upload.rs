@@ -103,18 +103,12 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
 }
 
 fn announcement(accepted: &AcceptedTask) -> String {
-    let task = &accepted.task;
-    let state = view::state_phrase(task);
+    let id = accepted.task.task_id;
+    let again = "The same file was handed over before";
     match (accepted.resumed, accepted.resumed_from_row) {
-        (false, _) => format!("Accepted as task {}: {state}.", task.task_id),
-        (true, None) => {
-            format!("The same file was handed over before: task {} goes on: {state}.", task.task_id)
-        }
-        (true, Some(row)) => format!(
-            "The same file was handed over before: task {} goes on from row {}: {state}.",
-            task.task_id,
-            HumanCount(row)
-        ),
+        (false, _) => format!("Accepted as task {id}."),
+        (true, None) => format!("{again}: task {id} goes on."),
+        (true, Some(row)) => format!("{again}: task {id} goes on from row {}.", HumanCount(row)),
     }
 }
 

@@ -139,7 +139,7 @@ async fn an_earlier_task_that_goes_on_is_named() {
     let run = taskctl(&server, folder.path(), &["upload", "plays.csv"]).await;
     assert_eq!(run.code, 0);
     let expected =
-        format!("The same file was handed over before: task {ID} goes on from row 120,000:");
+        format!("The same file was handed over before: task {ID} goes on from row 120,000.");
     assert!(run.text().starts_with(&expected), "{}", run.text());
 }
 
