@@ -73,6 +73,10 @@ impl Server {
         queue: &Queue,
         storage: Storage,
     ) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            db::is_in_process(config.database_url.expose_secret()),
+            "a server that runs alone keeps its tasks in SQLite; `database_url` names another database"
+        );
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
                 "the address {} cannot be used; choose another one with --listen",

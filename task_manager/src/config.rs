@@ -82,11 +82,8 @@ impl Config {
         if !url.starts_with("sqlite://") && !url.starts_with("mysql://") {
             settings.problem("`database_url` starts with neither `sqlite://` nor `mysql://`");
         }
-        if !self.listen.ip().is_loopback() {
-            settings.problem(
-                "`listen` must be a loopback address such as 127.0.0.1:5000: this version knows \
-                 no users, so everybody who reaches it may do everything",
-            );
+        if let Err(reason) = check_listen(self.listen) {
+            settings.problem(format!("`listen` {reason}"));
         }
         if self.retention.tasks < self.retention.files {
             settings.problem("`keep_tasks` must be at least as long as `keep_files`");
@@ -98,6 +95,20 @@ impl Config {
             settings.problem("`sweep_interval` must be 1s at least");
         }
     }
+}
+
+/// Whether the API may listen there.
+///
+/// # Errors
+/// Why not, in words.
+pub fn check_listen(address: SocketAddr) -> Result<(), String> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(format!(
+        "is {address}, which others can reach; it must be a loopback address such as \
+         {DEFAULT_LISTEN}, since this version knows no users"
+    ))
 }
 
 #[cfg(test)]

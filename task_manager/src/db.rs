@@ -20,7 +20,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use rand::RngExt;
 use tokio::sync::Semaphore;
 
-pub use dialect::{lock_due_outbox, lock_tasks, now, ping};
+pub use dialect::{is_in_process, lock_due_outbox, lock_tasks, now, ping};
 pub use id::Id;
 
 /// A connection to either database.
@@ -161,7 +161,7 @@ impl Database {
                     .build(Manager { url: url.clone() })
                     .map_err(|error| DbError::Unavailable(error.to_string()))
             };
-            let single = dialect::has_single_writer(&url);
+            let single = dialect::is_in_process(&url);
             // The writer first: it makes the file and sets its mode.
             let writers = pool(if single { 1 } else { CONNECTIONS })?;
             let readers = if single { pool(CONNECTIONS)? } else { writers.clone() };

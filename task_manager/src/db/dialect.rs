@@ -35,8 +35,8 @@ pub(super) fn connect(url: &str) -> ConnectionResult<DbConnection> {
     }
 }
 
-/// Whether only one connection may write at a time.
-pub(super) fn has_single_writer(url: &str) -> bool {
+/// Whether the database lives in this process, so that one connection writes at a time.
+pub fn is_in_process(url: &str) -> bool {
     url.starts_with("sqlite://")
 }
 

@@ -66,3 +66,97 @@ pub async fn fill(db: &Database) -> DbResult<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use common::queue::{MemoryQueue, Message, Queue};
+    use common::report::{LEASE, WorkerId};
+    use common::task::UserId;
+    use common::task::spec::{CsvAggregationSpec, TaskSpec};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::tasks::store as tasks;
+
+    const KIND: TaskKind = TaskKind::CsvAggregation;
+
+    struct Fixture {
+        db: Database,
+        publisher: Publisher,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Fixture {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let url = format!("sqlite://{}", folder.path().join("tasks.sqlite").display());
+            let db = Database::connect(&url).await.unwrap();
+            db.migrate().await.unwrap();
+            let publisher = Queue::Memory(MemoryQueue::default()).publisher();
+            Self { db, publisher, _folder: folder }
+        }
+
+        /// A queued task whose message was put in the queue `age` ago.
+        async fn dispatched(&self, age: Duration) -> TaskId {
+            let id = TaskId::new();
+            let insert = self.db.write(move |conn| {
+                let now = db::now(conn)?;
+                let spec = TaskSpec::CsvAggregation(CsvAggregationSpec::default());
+                let owner = UserId(Uuid::nil());
+                tasks::insert_initializing(conn, id, owner, &spec, "a.csv", now, now)?;
+                if let Some(task) = tasks::find(conn, id)? {
+                    tasks::enqueue(conn, &task, &tasks::Enqueue::default(), now)?;
+                }
+                store::confirmed(conn, &[Message { task_id: id, dispatch: 1 }], now - age)
+            });
+            insert.await.unwrap();
+            id
+        }
+
+        async fn claim(&self, id: TaskId) {
+            let claim = self.db.write(move |conn| {
+                let now = db::now(conn)?;
+                tasks::claim(conn, id, 1, WorkerId(Uuid::nil()), now, now + LEASE)
+            });
+            assert!(claim.await.unwrap());
+        }
+
+        /// Another message waits in the queue.
+        async fn fill_queue(&self) {
+            let message = Message { task_id: TaskId::new(), dispatch: 1 };
+            self.publisher.publish(&[(KIND, message)]).await;
+        }
+
+        async fn dispatch_after_pass(&self, id: TaskId) -> u32 {
+            pass(&self.db, &self.publisher, &RelaySignal::default()).await.unwrap();
+            let task = self.db.read(move |conn| tasks::find(conn, id)).await.unwrap();
+            task.unwrap().dispatch
+        }
+    }
+
+    const OLD: Duration = Duration::from_secs(61);
+
+    #[tokio::test]
+    async fn a_message_is_missed_when_the_queue_is_empty() {
+        let fixture = Fixture::new().await;
+        let lost = fixture.dispatched(OLD).await;
+        let fresh = fixture.dispatched(Duration::from_secs(50)).await;
+        assert_eq!(fixture.dispatch_after_pass(lost).await, 2);
+        assert_eq!(fixture.dispatch_after_pass(fresh).await, 1);
+        assert_eq!(fixture.dispatch_after_pass(lost).await, 2, "its outbox row is not doubled");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_waits_its_turn_is_not_missed() {
+        let fixture = Fixture::new().await;
+        let waiting = fixture.dispatched(OLD).await;
+        fixture.fill_queue().await;
+        assert_eq!(fixture.dispatch_after_pass(waiting).await, 1);
+        let earlier = fixture.dispatched(2 * OLD).await;
+        fixture.claim(earlier).await;
+        assert_eq!(fixture.dispatch_after_pass(waiting).await, 1, "an earlier one was claimed");
+        let later = fixture.dispatched(Duration::ZERO).await;
+        fixture.claim(later).await;
+        assert_eq!(fixture.dispatch_after_pass(waiting).await, 2, "a later one was claimed");
+    }
+}
