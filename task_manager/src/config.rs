@@ -60,7 +60,7 @@ impl Config {
         let default_database = format!("sqlite://{}", folder.join("tasks.sqlite").display());
         let config = Self {
             listen: settings.value("listen", DEFAULT_LISTEN),
-            database_url: settings.secret("database_url").unwrap_or(default_database.into()),
+            database_url: settings.secret_or("database_url", &default_database),
             storage: settings.path("storage", &folder.join("local_storage")),
             service_token: settings.secret("service_token"),
             upload_limit: settings.bytes("upload_limit", 32 << 30),
@@ -123,6 +123,6 @@ mod tests {
         assert_eq!(config.storage, Path::new("/data/local_storage"));
         assert_eq!(config.upload_limit, 32 << 30);
         let shown = settings.finish().unwrap().to_string();
-        assert!(shown.contains("keep_files = \"7days\"  # default"), "{shown}");
+        assert!(shown.contains("keep_files = \"7d\"  # default"), "{shown}");
     }
 }
