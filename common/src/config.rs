@@ -182,9 +182,14 @@ impl Settings {
     /// A secret that may be absent; never shown.
     pub fn secret(&mut self, name: &'static str) -> Option<SecretString> {
         let parse = |text: &str| Ok((!text.is_empty()).then(|| SecretString::from(text)));
-        self.read(name, None, parse, |value| {
-            if value.is_some() { "********" } else { "" }.to_owned()
-        })
+        self.read(name, None, parse, |value| if value.is_some() { MASK } else { "" }.to_owned())
+    }
+
+    /// A text that may hold a secret, such as a URL with a password: what is set is never shown,
+    /// the default is.
+    pub fn secret_or(&mut self, name: &'static str, default: &str) -> SecretString {
+        let shown = if self.given.contains_key(name) { MASK } else { default }.to_owned();
+        self.read(name, default.into(), |text| Ok(text.into()), |_| shown)
     }
 
     /// A time span such as `30s`, `10m` or `7d`.
