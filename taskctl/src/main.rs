@@ -57,21 +57,39 @@ enum Remote {
     /// Hand a file over to be processed.
     Upload(upload::UploadArgs),
     /// Show a task.
-    Status { id: TaskId },
+    Status {
+        /// The id of the task.
+        id: TaskId,
+    },
     /// Wait until a task has ended, and show how it goes.
-    Watch { id: TaskId },
+    Watch {
+        /// The id of the task.
+        id: TaskId,
+    },
     /// Fetch the result of a task.
     Download(download::DownloadArgs),
     /// List the tasks, newest first.
     List(tasks::ListArgs),
     /// Stop a task: everything that it wrote is rolled back.
-    Stop { id: TaskId },
+    Stop {
+        /// The id of the task.
+        id: TaskId,
+    },
     /// End a task; what it had made durable is kept, and it can be resumed.
-    Kill { id: TaskId },
+    Kill {
+        /// The id of the task.
+        id: TaskId,
+    },
     /// Put a killed or failed task back in the queue.
-    Resume { id: TaskId },
+    Resume {
+        /// The id of the task.
+        id: TaskId,
+    },
     /// Delete an ended task with everything that it made.
-    Delete { id: TaskId },
+    Delete {
+        /// The id of the task.
+        id: TaskId,
+    },
 }
 
 fn main() -> ExitCode {
