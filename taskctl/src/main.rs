@@ -6,11 +6,14 @@
 mod console;
 mod download;
 mod failure;
+mod fake_songs;
 mod file_name;
 mod interrupt;
+mod local;
 mod outcome;
 mod problem_text;
 mod progress;
+mod run;
 mod saving;
 mod session;
 mod tasks;
@@ -49,6 +52,10 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     Remote(Remote),
+    /// Process a file right here, without a server.
+    Run(run::RunArgs),
+    /// Write a CSV file of made-up plays of songs.
+    FakeSongs(fake_songs::FakeSongsArgs),
 }
 
 /// The commands that talk to a server.
@@ -96,6 +103,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Remote(command) => talk(&cli.server, cli.json, command),
+        Command::Run(args) => run::run(args, cli.json),
+        Command::FakeSongs(args) => fake_songs::fake_songs(args),
     }
 }
 
