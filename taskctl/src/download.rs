@@ -162,8 +162,10 @@ async fn transfer(
         }
         response = reconnect(client, path, received, &whole, &mut breaks, reason).await?;
         if response.status() != StatusCode::PARTIAL_CONTENT {
-            sink.restart().await?;
-            received = 0;
+            if received > 0 {
+                sink.restart().await?;
+                received = 0;
+            }
             whole = Whole::of(&response);
         }
     }

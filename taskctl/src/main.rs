@@ -6,11 +6,14 @@
 mod console;
 mod download;
 mod failure;
+mod fake_songs;
 mod file_name;
 mod interrupt;
+mod local;
 mod outcome;
 mod problem_text;
 mod progress;
+mod run;
 mod saving;
 mod session;
 mod tasks;
@@ -49,6 +52,10 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     Remote(Remote),
+    /// Process a file right here, without a server.
+    Run(run::RunArgs),
+    /// Write a CSV file of made-up plays of songs.
+    FakeSongs(fake_songs::FakeSongsArgs),
 }
 
 /// The commands that talk to a server.
@@ -57,27 +64,47 @@ enum Remote {
     /// Hand a file over to be processed.
     Upload(upload::UploadArgs),
     /// Show a task.
-    Status { id: TaskId },
+    Status {
+        /// The id of the task.
+        id: TaskId,
+    },
     /// Wait until a task has ended, and show how it goes.
-    Watch { id: TaskId },
+    Watch {
+        /// The id of the task.
+        id: TaskId,
+    },
     /// Fetch the result of a task.
     Download(download::DownloadArgs),
     /// List the tasks, newest first.
     List(tasks::ListArgs),
     /// Stop a task: everything that it wrote is rolled back.
-    Stop { id: TaskId },
+    Stop {
+        /// The id of the task.
+        id: TaskId,
+    },
     /// End a task; what it had made durable is kept, and it can be resumed.
-    Kill { id: TaskId },
+    Kill {
+        /// The id of the task.
+        id: TaskId,
+    },
     /// Put a killed or failed task back in the queue.
-    Resume { id: TaskId },
+    Resume {
+        /// The id of the task.
+        id: TaskId,
+    },
     /// Delete an ended task with everything that it made.
-    Delete { id: TaskId },
+    Delete {
+        /// The id of the task.
+        id: TaskId,
+    },
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Remote(command) => talk(&cli.server, cli.json, command),
+        Command::Run(args) => run::run(args, cli.json),
+        Command::FakeSongs(args) => fake_songs::fake_songs(args),
     }
 }
 
