@@ -16,6 +16,7 @@ mod progress;
 mod run;
 mod saving;
 mod session;
+mod standalone;
 mod tasks;
 mod upload;
 mod view;
@@ -50,6 +51,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the whole platform in one process: API, database, queue and worker.
+    Standalone(standalone::StandaloneArgs),
     #[command(flatten)]
     Remote(Remote),
     /// Process a file right here, without a server.
@@ -102,6 +105,7 @@ enum Remote {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
+        Command::Standalone(args) => standalone::standalone(args, Console::new(cli.json)),
         Command::Remote(command) => talk(&cli.server, cli.json, command),
         Command::Run(args) => run::run(args, cli.json),
         Command::FakeSongs(args) => fake_songs::fake_songs(args),
