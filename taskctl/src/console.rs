@@ -46,16 +46,16 @@ impl Console {
     pub(crate) fn say(self, text: &str) {
         match self {
             Self { json: true, .. } => {}
-            Self { stdout_taken: true, .. } => self.note(text),
+            Self { stdout_taken: true, .. } => note(text),
             _ => to_stdout(text),
         }
     }
+}
 
-    /// Words on the way and of failures, on standard error.
-    pub(crate) fn note(self, text: &str) {
-        // There is nobody left to tell when standard error is closed.
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
-    }
+/// Words on the way and of failures, on standard error.
+pub(crate) fn note(text: &str) {
+    // There is nobody left to tell when standard error is closed.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// A reader that has seen enough closes the pipe (`taskctl list | head`): that is no failure.

@@ -51,7 +51,7 @@ pub(crate) async fn download(session: &Session, args: DownloadArgs) -> Result<Ex
     };
     let console = console_for(session.console, &target)?;
     let part = if args.rejected { Part::Rejected } else { Part::Result };
-    let saved = fetch(session, console, args.id, part, &target).await?;
+    let saved = fetch(session, args.id, part, &target).await?;
     if console.is_json() {
         console.document(&json!({ "output": saved.path, "size": saved.size }));
     }
@@ -90,7 +90,6 @@ pub(crate) enum Part {
 /// pressed.
 pub(crate) async fn fetch(
     session: &Session,
-    console: Console,
     id: TaskId,
     part: Part,
     target: &Target,
@@ -99,7 +98,7 @@ pub(crate) async fn fetch(
         Part::Result => format!("/v1/data_processor/download/{id}"),
         Part::Rejected => format!("/v1/data_processor/rejected/{id}"),
     };
-    or_interrupted(transfer(&session.client, console, &path, id, target), || {
+    or_interrupted(transfer(&session.client, &path, id, target), || {
         format!(
             "The download was cut off. The result stays on the server: `{}`.",
             session.command("download", id)
@@ -125,7 +124,6 @@ impl Whole {
 
 async fn transfer(
     client: &ApiClient,
-    console: Console,
     path: &str,
     id: TaskId,
     target: &Target,
@@ -134,7 +132,7 @@ async fn transfer(
     let mut whole = Whole::of(&response);
     let name = suggested_name(response.headers(), id);
     let mut sink = Sink::open(target, name).await?;
-    let bar = TransferBar::start(console, "Downloading", whole.size);
+    let bar = TransferBar::start("Downloading", whole.size);
 
     let mut received = 0;
     let mut furthest = 0;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use common::client::ClientError;
 use common::problem::Problem;
 
-use crate::console::Console;
+use crate::console::{Console, note};
 use crate::problem_text::problem_text;
 
 /// The task failed, the server refused, or this machine could not do its part.
@@ -55,7 +55,7 @@ impl Failure {
     pub(crate) fn report(self, console: Console) -> ExitCode {
         match &self.problem {
             Some(problem) if console.is_json() => console.document(problem),
-            _ => console.note(&self.text),
+            _ => note(&self.text),
         }
         ExitCode::from(self.code)
     }

@@ -16,7 +16,10 @@ use clap::Args;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use self::random::Random;
-use crate::local::{Destination, Failure, Part, note, until_interrupted};
+use crate::console::{Console, note};
+use crate::destination::{Destination, Part};
+use crate::failure::Failure;
+use crate::local::until_interrupted;
 
 /// How much output is gathered before it is written.
 const BUFFER: usize = 256 << 10;
@@ -55,7 +58,7 @@ pub(crate) struct FakeSongsArgs {
 pub(crate) fn fake_songs(args: FakeSongsArgs) -> ExitCode {
     match write_file(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(Console::new(false)),
     }
 }
 
@@ -80,7 +83,7 @@ fn write_file(args: FakeSongsArgs) -> Result<(), Failure> {
         match written {
             // A reader that has seen enough (`| head`) is no failure.
             Err(error) if to_stdout && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(Failure::failed(format!("Cannot write the file: {error}."))),
+            Err(error) => Err(Failure::local(format!("Cannot write the file: {error}."))),
             Ok(()) => Ok(()),
         }
     });

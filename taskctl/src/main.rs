@@ -4,6 +4,7 @@
 //! server share a [`Session`]; every one of them ends in an exit code (`failure`).
 
 mod console;
+mod destination;
 mod download;
 mod failure;
 mod fake_songs;
@@ -11,6 +12,7 @@ mod file_name;
 mod interrupt;
 mod local;
 mod outcome;
+mod parameter;
 mod problem_text;
 mod progress;
 mod run;
@@ -31,7 +33,8 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Uploads files to a task manager, watches their processing and fetches the results.
+/// Uploads files to a task manager, watches their processing and fetches the results; or
+/// processes a file right here.
 ///
 /// Exit codes: 0 done, 1 the task failed or the server refused, 2 wrong usage, 3 no server
 /// answers, 130 interrupted.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use common::task::{TaskState, TaskView};
 use indicatif::HumanCount;
 
-use crate::console::Console;
+use crate::console::{Console, note};
 use crate::failure::FAILED;
 use crate::problem_text::problem_text;
 use crate::saving::Saved;
@@ -32,7 +32,7 @@ pub(crate) fn conclude(
         return ExitCode::SUCCESS;
     }
     if !console.is_json() {
-        console.note(&text);
+        note(&text);
     }
     ExitCode::from(FAILED)
 }

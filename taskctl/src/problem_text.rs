@@ -26,7 +26,7 @@ pub(crate) fn problem_text(problem: &Problem) -> String {
 }
 
 /// For example `line 5, column 3 (Number of Plays)`.
-fn place(error: &ErrorLocation) -> String {
+pub(crate) fn place(error: &ErrorLocation) -> String {
     let line = error.line.map(|line| format!("line {line}"));
     let column = error.column.map(|column| format!("column {column}"));
     let place = [line, column].into_iter().flatten().collect::<Vec<_>>().join(", ");

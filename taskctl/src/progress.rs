@@ -5,7 +5,7 @@ use std::time::Duration;
 use common::task::{TaskState, TaskView};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use crate::console::Console;
+use crate::console::note;
 use crate::view;
 
 /// Bytes on their way: how many, how fast, how long to go.
@@ -16,7 +16,7 @@ pub(crate) struct TransferBar {
 
 impl TransferBar {
     /// Shows that `what` starts; `total` in bytes, where it is known.
-    pub(crate) fn start(console: Console, what: &str, total: Option<u64>) -> Self {
+    pub(crate) fn start(what: &str, total: Option<u64>) -> Self {
         let (bar, template) = match total {
             Some(total) => (
                 ProgressBar::new(total),
@@ -26,7 +26,7 @@ impl TransferBar {
         };
         if bar.is_hidden() {
             let size = total.map(|total| format!(" ({})", HumanBytes(total))).unwrap_or_default();
-            console.note(&format!("{what}{size}"));
+            note(&format!("{what}{size}"));
         }
         bar.set_style(style(template));
         bar.set_message(what.to_owned());
@@ -39,6 +39,16 @@ impl TransferBar {
         self.bar.set_position(bytes);
     }
 
+    /// The bytes that have gone by.
+    pub(crate) fn position(&self) -> u64 {
+        self.bar.position()
+    }
+
+    /// Shows that something else is being done now.
+    pub(crate) fn rename(&self, what: &'static str) {
+        self.bar.set_message(what);
+    }
+
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
@@ -48,7 +58,6 @@ impl TransferBar {
 /// A task that is being waited for.
 #[derive(Debug)]
 pub(crate) struct WaitingBar {
-    console: Console,
     bar: ProgressBar,
     shown: Option<Shown>,
 }
@@ -62,10 +71,10 @@ enum Shown {
 
 impl WaitingBar {
     /// Shows nothing yet. The bar goes away when it is dropped.
-    pub(crate) fn start(console: Console) -> Self {
+    pub(crate) fn start() -> Self {
         let bar = ProgressBar::no_length();
         bar.enable_steady_tick(Duration::from_millis(100));
-        Self { console, bar, shown: None }
+        Self { bar, shown: None }
     }
 
     /// Shows how the task is doing.
@@ -90,7 +99,7 @@ impl WaitingBar {
 
     fn say(&mut self, what: Shown, text: String) {
         if self.bar.is_hidden() && self.shown != Some(what) {
-            self.console.note(&text);
+            note(&text);
         }
         self.shown = Some(what);
         self.bar.set_message(text);

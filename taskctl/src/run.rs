@@ -1,7 +1,5 @@
 //! `taskctl run`: processes a file right here, with the engine of the workers and without a server.
 
-mod problem_text;
-
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -16,11 +14,16 @@ use common::task::spec::{CsvAggregationSpec, OnBadRow, TaskSpec};
 use data_processor::aggregation::{
     self, AggregationError, Control, DEFAULT_MEMORY_LIMIT, Interrupted, Options, Outputs, Summary,
 };
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 use serde::Serialize;
 
-use self::problem_text::{place, problem_text};
-use crate::local::{Cancel, Destination, Failure, Part, note, until_interrupted};
+use crate::console::{Console, note};
+use crate::destination::{Destination, Part};
+use crate::failure::Failure;
+use crate::local::{Cancel, until_interrupted};
+use crate::parameter::parameter;
+use crate::problem_text::{place, problem_text};
+use crate::progress::TransferBar;
 
 /// How much output is gathered before it is written.
 const BUFFER: usize = 256 << 10;
@@ -41,11 +44,6 @@ pub(crate) struct RunArgs {
     params: Vec<(String, String)>,
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it has the form NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
 /// `taskctl run`. With `json`, the summary or the problem is printed as JSON: on standard output,
 /// or on standard error where standard output takes the result.
 pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
@@ -58,13 +56,13 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
                 .map(|error| format!("  {}: {}", place(error), error.reason))
                 .collect();
             let text = format!("These parameters do not hold:\n{}", lines.join("\n"));
-            return Failure::usage(text).report();
+            return Failure::usage(text).report(Console::new(false));
         }
     };
     let done = match spec {
         TaskSpec::CsvAggregation(spec) => aggregate(&args, spec, json),
     };
-    done.unwrap_or_else(Failure::report)
+    done.unwrap_or_else(|failure| failure.report(Console::new(false)))
 }
 
 /// Where JSON goes, if anywhere.
@@ -77,7 +75,7 @@ struct Json {
 impl Json {
     fn print(self, document: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(document)
-            .map_err(|error| Failure::failed(format!("Cannot write JSON: {error}.")))?;
+            .map_err(|error| Failure::local(format!("Cannot write JSON: {error}.")))?;
         if self.stdout_taken {
             note(&text);
         } else {
@@ -102,13 +100,13 @@ fn aggregate(args: &RunArgs, spec: CsvAggregationSpec, json: Json) -> Result<Exi
         rejected: BufWriter::with_capacity(BUFFER, rejected),
     };
 
-    let bar = bar(size);
+    let bar = TransferBar::start("Reading", size);
     let shown = bar.clone();
     let done = until_interrupted(move |cancel| {
         let progress = Progress { bar: shown, size, cancel };
         Ok(aggregation::aggregate(input, &options, &mut outputs, &progress))
     });
-    bar.finish_and_clear();
+    bar.finish();
     let summary = match done? {
         Ok(summary) => summary,
         // A reader of standard output that has seen enough (`| head`) is no failure.
@@ -195,25 +193,9 @@ fn rejected_sentence(count: u64, file: Option<&Path>) -> String {
     format!("{} {rows} rejected and left out; {place}.", HumanCount(count))
 }
 
-fn bar(size: Option<u64>) -> ProgressBar {
-    let (bar, template) = match size {
-        Some(size) => (
-            ProgressBar::new(size),
-            "{msg}  {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        ),
-        None => (ProgressBar::no_length(), "{msg}  {spinner} {bytes}, {bytes_per_sec}"),
-    };
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.set_message("Reading");
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
-}
-
 /// Shows how far the engine is and ends it on Ctrl-C.
 struct Progress<'a> {
-    bar: ProgressBar,
+    bar: TransferBar,
     size: Option<u64>,
     cancel: &'a Cancel,
 }
@@ -222,9 +204,9 @@ impl Control for Progress<'_> {
     fn progress(&self, bytes_read: u64) -> Result<(), Interrupted> {
         // All is read and the engine is still at work.
         if bytes_read == self.bar.position() && Some(bytes_read) == self.size {
-            self.bar.set_message("Writing");
+            self.bar.rename("Writing");
         }
-        self.bar.set_position(bytes_read);
+        self.bar.at(bytes_read);
         if self.cancel.is_cancelled() { Err(Interrupted) } else { Ok(()) }
     }
 }

@@ -18,9 +18,11 @@ use reqwest::{Body, Method};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
+use crate::console::note;
 use crate::download::{self, console_for};
 use crate::failure::Failure;
 use crate::interrupt::or_interrupted;
+use crate::parameter::parameter;
 use crate::progress::TransferBar;
 use crate::saving::Target;
 use crate::session::Session;
@@ -52,15 +54,6 @@ pub(crate) struct UploadArgs {
     output: Option<PathBuf>,
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it has the form NAME=VALUE")?;
-    // The name travels in a header of the form's part.
-    if name.is_empty() || name.contains(|c: char| c.is_control() || matches!(c, '"' | '\\')) {
-        return Err("the name before `=` is empty or has a character that no name has".to_owned());
-    }
-    Ok((name.to_owned(), value.to_owned()))
-}
-
 /// `taskctl upload`.
 pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCode, Failure> {
     let target = args.output.as_deref().map(Target::named).transpose()?;
@@ -87,12 +80,12 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
     }
 
     if !console.is_json() {
-        console.note(&announcement(&accepted));
+        note(&announcement(&accepted));
     }
     accepted.task = wait::until_ended(session, id, wait::PATIENCE).await?;
     let saved = match &target {
         Some(target) if accepted.task.state == TaskState::Processed => {
-            Some(download::fetch(session, console, id, download::Part::Result, target).await?)
+            Some(download::fetch(session, id, download::Part::Result, target).await?)
         }
         _ => None,
     };
@@ -145,11 +138,7 @@ struct Sending {
 
 async fn send(session: &Session, args: &UploadArgs, input: Input) -> Result<AcceptedTask, Failure> {
     let Input { file, name, size } = input;
-    let bar = TransferBar::start(
-        session.console,
-        &format!("Uploading {}", view::printable_line(&name)),
-        Some(size),
-    );
+    let bar = TransferBar::start(&format!("Uploading {}", view::printable_line(&name)), Some(size));
     let sending = Arc::new(Sending::default());
     let body = contents(file, size, bar.clone(), Arc::clone(&sending));
 

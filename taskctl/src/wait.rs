@@ -55,7 +55,7 @@ pub(crate) async fn until_ended(
 }
 
 async fn poll(session: &Session, id: TaskId, patience: Duration) -> Result<TaskView, Failure> {
-    let mut bar = WaitingBar::start(session.console);
+    let mut bar = WaitingBar::start();
     let mut away_since = None;
     loop {
         let request = session.client.request(Method::GET, &task_path(id)).timeout(POLL_TIMEOUT);

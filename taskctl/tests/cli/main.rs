@@ -4,6 +4,7 @@
 
 mod download;
 mod fake_api;
+mod local;
 mod no_server;
 mod tasks;
 mod upload;

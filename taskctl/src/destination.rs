@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
-use super::Failure;
+use crate::failure::Failure;
 
 /// Where the user wants the output.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,7 +90,12 @@ impl Part {
         }
     }
 
-    /// Gives the complete file its name and returns it.
+    /// The name that the file gets.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Gives the complete file its name, where an existing file is replaced, and returns it.
     ///
     /// # Errors
     /// It cannot be renamed.
@@ -100,12 +105,35 @@ impl Part {
             Err(error) => Err(cannot_write(&self.target, &error.error)),
         }
     }
+
+    /// Gives the complete file its name, where no file may have it yet, and returns it.
+    ///
+    /// # Errors
+    /// The name is taken, or the file cannot be renamed.
+    pub(crate) fn keep_new(self) -> Result<PathBuf, Failure> {
+        match self.temporary.persist_noclobber(&self.target) {
+            Ok(()) => Ok(self.target),
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(exists_already(&self.target))
+            }
+            Err(failed) => Err(cannot_write(&self.target, &failed.error)),
+        }
+    }
+}
+
+/// The error of a file that must not be replaced.
+pub(crate) fn exists_already(path: &Path) -> Failure {
+    Failure::local(format!(
+        "{} exists already. Replace it with --force, or choose another name with --output FILE.",
+        path.display()
+    ))
+}
+
+/// The error of a file that cannot be written.
+pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    Failure::local(format!("Cannot write to {}: {error}.", path.display()))
 }
 
 fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format!("Cannot write to {}: {error}.", path.display()))
 }

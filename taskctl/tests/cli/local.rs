@@ -1,0 +1,52 @@
+//! The commands that need no server: `fake-songs` and `run`.
+
+use crate::fake_api::{nowhere, taskctl};
+
+#[tokio::test]
+async fn made_up_plays_are_aggregated_right_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = nowhere().await;
+    let args =
+        ["fake-songs", "--songs", "5", "--days", "2", "--rows", "1000", "--output", "in.csv"];
+    let run = taskctl(&server, folder.path(), &args).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stderr.contains("Wrote 1,000 rows to in.csv."), "{}", run.stderr);
+
+    let args = ["run", "csv_aggregation", "in.csv", "--output", "out.csv"];
+    let run = taskctl(&server, folder.path(), &args).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stderr.contains("Aggregated 1,000 rows to 10 groups into out.csv"), "{run:?}");
+    let output = std::fs::read_to_string(folder.path().join("out.csv")).unwrap();
+    assert_eq!(output.lines().count(), 11);
+
+    let piped = taskctl(&server, folder.path(), &["run", "csv_aggregation", "in.csv"]).await;
+    assert_eq!((piped.code, piped.text()), (0, output));
+
+    let run = taskctl(&server, folder.path(), &[&["--json"], &args[..]].concat()).await;
+    assert_eq!((run.code, run.json()["groups"].as_u64()), (0, Some(10)));
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_as_a_server_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..100).map(|row| format!("song {row},2026-01-01,many\n")).collect();
+    let content = format!("Song,Date,Number of Plays\n{rows}");
+    std::fs::write(folder.path().join("in.csv"), content).unwrap();
+    let server = nowhere().await;
+
+    let args = ["run", "csv_aggregation", "in.csv", "--output", "out.csv"];
+    let run = taskctl(&server, folder.path(), &args).await;
+    assert_eq!(run.code, 1, "{run:?}");
+    for words in ["\n  line 2, column 3 (Number of Plays): ", "\n  … and 90 more\n"] {
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+    }
+    assert!(!folder.path().join("out.csv").exists());
+
+    let run = taskctl(&server, folder.path(), &[&["--json"], &args[..]].concat()).await;
+    assert_eq!((run.code, run.json()["error_count"].as_u64()), (1, Some(100)));
+
+    let args = ["run", "csv_aggregation", "in.csv", "--param", "colour=red"];
+    let run = taskctl(&server, folder.path(), &args).await;
+    assert_eq!((run.code, run.text().as_str()), (2, ""));
+    assert!(run.stderr.contains("  colour: is not a parameter of csv_aggregation"), "{run:?}");
+}
