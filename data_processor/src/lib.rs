@@ -1,3 +1,5 @@
 //! The worker: takes tasks from the queue, processes them and reports back over the REST API.
 //!
 //! It knows neither the database nor the API's users; `common::report` is all it says and hears.
+
+pub mod aggregation;

@@ -1,0 +1,140 @@
+//! What can be told from the first bytes of a file that should be CSV.
+//!
+//! The upload and the aggregation both look, so that a workbook or an archive is refused by what
+//! it is and not by the rows that it does not have.
+//!
+//! # Not here
+//! Reading rows; the encoding of the text behind the first bytes.
+
+/// As many bytes of the start of a file as are looked at; fewer only where the file is shorter.
+pub const START_BYTES: usize = 512;
+
+/// The byte order mark that may stand before UTF-8 text.
+pub const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// File formats that are taken for CSV by mistake, by the bytes that they start with.
+const FORMATS: [(&[u8], &str); 16] = [
+    // Before UTF-16, whose mark is the start of this one.
+    (b"\xFF\xFE\0\0", UTF_32),
+    (b"\0\0\xFE\xFF", UTF_32),
+    (b"\xFF\xFE", UTF_16),
+    (b"\xFE\xFF", UTF_16),
+    (b"PK\x03\x04", "a ZIP archive; unpack it and send the CSV file inside"),
+    (b"PK\x05\x06", "an empty ZIP archive"),
+    (b"PK\x07\x08", "a ZIP archive; unpack it and send the CSV file inside"),
+    (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", EXCEL),
+    (b"\x1F\x8B\x08", "compressed by gzip; unpack it first (`gunzip`)"),
+    (b"\x28\xB5\x2F\xFD", "compressed by zstd; unpack it first (`unzstd`)"),
+    (b"\xFD7zXZ\0", "compressed by xz; unpack it first (`unxz`)"),
+    (b"7z\xBC\xAF\x27\x1C", "a 7-Zip archive; unpack it and send the CSV file inside"),
+    (b"%PDF-1.", "a PDF document"),
+    (b"%PDF-2.", "a PDF document"),
+    (b"\x89PNG\r\n\x1A\n", "a PNG image"),
+    (b"\xFF\xD8\xFF", "a JPEG image"),
+];
+
+const UTF_16: &str = "text in UTF-16; save it as UTF-8";
+const UTF_32: &str = "text in UTF-32; save it as UTF-8";
+const EXCEL: &str = "an Excel workbook; save its sheet as CSV";
+
+/// What a ZIP archive's first entry is named when it is an Office document.
+const OFFICE_ENTRIES: [&[u8]; 4] = [b"[Content_Types].xml", b"_rels/", b"xl/", b"docProps/"];
+/// Where the name of a ZIP archive's first entry starts.
+const ZIP_NAME_AT: usize = 30;
+
+/// Whether a file that starts with `start` may be CSV: UTF-8 text, with or without a byte order
+/// mark. `start` holds the first [`START_BYTES`] of the file, or all of a shorter one; bytes beyond
+/// that are not looked at. An empty file passes.
+///
+/// # Errors
+/// What the file looks like instead and what to do about it, as a sentence for people.
+pub fn check_start(start: &[u8]) -> Result<(), String> {
+    let start = start.get(..START_BYTES).unwrap_or(start);
+    match looks_like(start) {
+        Some(format) => Err(format!("the file is not CSV: it looks like {format}")),
+        None => Ok(()),
+    }
+}
+
+fn looks_like(start: &[u8]) -> Option<&'static str> {
+    if is_excel(start) {
+        return Some(EXCEL);
+    }
+    if let Some((_, format)) = FORMATS.iter().find(|(magic, _)| start.starts_with(magic)) {
+        return Some(format);
+    }
+    // A NUL is a character that a field may hold; many of them are another encoding, or no text.
+    let nuls = |skip| start.iter().skip(skip).step_by(2).filter(|byte| **byte == 0).count();
+    let (even, odd) = (nuls(0), nuls(1));
+    if (even + odd) * 10 <= start.len() {
+        return None;
+    }
+    match (even == 0) != (odd == 0) {
+        true => Some(UTF_16),
+        false => Some("a binary file"),
+    }
+}
+
+fn is_excel(start: &[u8]) -> bool {
+    let Some(name) = start.get(ZIP_NAME_AT..) else { return false };
+    start.starts_with(b"PK\x03\x04") && OFFICE_ENTRIES.iter().any(|entry| name.starts_with(entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_passes() {
+        for text in [
+            &b""[..],
+            b"Song",
+            b"Song,Date,Number of Plays\nUmbrella,2020-01-01,1\n",
+            b"\xEF\xBB\xBFSong,Date\n",
+            "Größe,День\n".as_bytes(),
+            b"PK,PDF,%PDF,BZh\n",
+            // Another encoding of the letters is found with the row that holds them.
+            b"Gr\xF6\xDFe,Date,Number of Plays\n",
+            b"a field may hold a \0 now and then\n",
+        ] {
+            assert_eq!(check_start(text), Ok(()), "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn other_formats_are_named() {
+        let mut workbook = b"PK\x03\x04".to_vec();
+        workbook.resize(ZIP_NAME_AT, 1);
+        workbook.extend(b"[Content_Types].xml");
+        let utf_16: Vec<u8> = "Song,Date".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let utf_16_be: Vec<u8> = "Song,Date".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for (start, format) in [
+            (&workbook[..], "Excel"),
+            (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1\0\0", "Excel"),
+            (b"PK\x03\x04\x14\0\0\0\x08\0", "ZIP"),
+            (b"\x1F\x8B\x08\0", "gzip"),
+            (b"\x28\xB5\x2F\xFD$", "zstd"),
+            (b"\xFD7zXZ\0\0", "xz"),
+            (b"%PDF-1.7\n", "PDF"),
+            (b"\xFF\xFES\0o\0n\0g\0", "UTF-16"),
+            (b"\xFE\xFF\0S\0o\0n\0g", "UTF-16"),
+            (b"\xFF\xFE\0\0S\0\0\0", "UTF-32"),
+            (b"\0\0\xFE\xFF\0\0\0S", "UTF-32"),
+            (&utf_16, "UTF-16"),
+            (&utf_16_be, "UTF-16"),
+            (b"\x89PNG\r\n\x1A\n\0\0\0\rIHDR", "PNG"),
+            (b"\xFF\xD8\xFF\xE0\0\x10JFIF", "JPEG"),
+            (&[0; 64], "binary"),
+        ] {
+            let reason = check_start(start).unwrap_err();
+            assert!(reason.contains(format), "{} is {format}: {reason}", start.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn only_the_start_is_looked_at() {
+        let mut text = vec![b'a'; START_BYTES];
+        text.extend([0; 4096]);
+        assert_eq!(check_start(&text), Ok(()));
+    }
+}

@@ -1,0 +1,83 @@
+//! The rows of a CSV file, with the lines on which they start.
+
+use std::io::{self, Read};
+
+use csv::ByteRecord;
+
+use super::scanner::{MAX_FIELDS, MAX_RECORD, Scanner, Stop};
+use super::{AggregationError, Control};
+
+/// How much is read at once: an interrupt is seen between two reads.
+const BUFFER: usize = 64 << 10;
+
+/// One record of the file.
+pub(super) struct Row<'a> {
+    /// Its fields, as bytes.
+    pub(super) fields: &'a ByteRecord,
+    /// The line on which it starts, from 1.
+    pub(super) line: u64,
+    /// Whether it reaches the end of the file inside quotes.
+    pub(super) unterminated: bool,
+}
+
+/// Reads a CSV file row by row.
+pub(super) struct Reader<'a, R> {
+    csv: csv::Reader<Scanner<'a, R>>,
+    record: ByteRecord,
+    control: &'a dyn Control,
+}
+
+impl<'a, R: Read> Reader<'a, R> {
+    pub(super) fn open(input: R, control: &'a dyn Control) -> Result<Self, AggregationError> {
+        let csv = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .buffer_capacity(BUFFER)
+            .from_reader(Scanner::open(input, control)?);
+        Ok(Self { csv, record: ByteRecord::new(), control })
+    }
+
+    /// The first row.
+    pub(super) fn header(&mut self) -> Result<Row<'_>, AggregationError> {
+        self.next()?.ok_or(AggregationError::EmptyFile)
+    }
+
+    /// The next row; blank lines are none.
+    pub(super) fn next(&mut self) -> Result<Option<Row<'_>>, AggregationError> {
+        if !self.csv.read_byte_record(&mut self.record).map_err(read_error)? {
+            return Ok(None);
+        }
+        let scanner = self.csv.get_mut();
+        let line = scanner.take_record_line();
+        let unterminated = scanner.is_unterminated();
+        Ok(Some(Row { fields: &self.record, line, unterminated }))
+    }
+
+    /// How many bytes of the input are read.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.csv.get_ref().bytes_read()
+    }
+
+    /// Looks for an interrupt beyond those between two reads.
+    pub(super) fn progress(&self) -> Result<(), AggregationError> {
+        Ok(self.control.progress(self.bytes_read())?)
+    }
+}
+
+/// What the scanner said, or the input's own error.
+fn read_error(error: csv::Error) -> AggregationError {
+    let error = match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        kind => return AggregationError::Read(io::Error::other(format!("{kind:?}"))),
+    };
+    match error.downcast::<Stop>() {
+        Ok(Stop::Interrupted(interrupted)) => interrupted.into(),
+        Ok(Stop::RecordTooLong { line, in_quotes }) => {
+            AggregationError::RecordTooLong { line, limit: MAX_RECORD, in_quotes }
+        }
+        Ok(Stop::TooManyFields { line }) => {
+            AggregationError::TooManyFields { line, limit: MAX_FIELDS }
+        }
+        Err(error) => AggregationError::Read(error),
+    }
+}

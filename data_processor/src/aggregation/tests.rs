@@ -1,0 +1,326 @@
+//! Tests of the engine as a whole: bytes in, bytes out.
+
+mod bad_rows;
+mod limits;
+mod reference;
+
+use std::io::{self, Read, Write};
+
+use common::task::spec::CsvAggregationSpec;
+
+use super::{AggregationError, Control, DEFAULT_MEMORY_LIMIT, Interrupted, Options, Outputs};
+use super::{Summary, aggregate};
+
+/// Outputs in memory.
+#[derive(Default)]
+struct Memory {
+    result: Option<Vec<u8>>,
+    rejected: Option<Vec<u8>>,
+}
+
+impl Outputs for Memory {
+    fn result(&mut self) -> io::Result<&mut dyn Write> {
+        assert!(self.result.is_none(), "the result is asked for once");
+        Ok(self.result.insert(Vec::new()))
+    }
+
+    fn rejected(&mut self) -> io::Result<&mut dyn Write> {
+        Ok(self.rejected.get_or_insert_default())
+    }
+}
+
+/// Never interrupts.
+struct Free;
+
+impl Control for Free {
+    fn progress(&self, _: u64) -> Result<(), Interrupted> {
+        Ok(())
+    }
+}
+
+/// What came of an aggregation.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    summary: Summary,
+    result: String,
+    rejected: Option<String>,
+}
+
+fn options(parameters: &[(&str, &str)]) -> Options {
+    let owned: Vec<_> =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Options::new(&CsvAggregationSpec::from_parameters(&owned).unwrap(), DEFAULT_MEMORY_LIMIT)
+}
+
+fn run(input: impl Read + Send, options: &Options) -> Result<Outcome, AggregationError> {
+    let mut outputs = Memory::default();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    match aggregate(input, options, &mut outputs, &Free) {
+        Ok(summary) => {
+            let result = text(outputs.result.unwrap());
+            assert_eq!(summary.output_size, result.len() as u64);
+            assert_eq!(summary.rows_rejected > 0, outputs.rejected.is_some());
+            Ok(Outcome { summary, result, rejected: outputs.rejected.map(text) })
+        }
+        Err(error) => {
+            assert!(outputs.result.is_none(), "no result may be begun where there is an error");
+            Err(error)
+        }
+    }
+}
+
+/// The result of a file that is good, under these parameters.
+fn result_with(parameters: &[(&str, &str)], input: &str) -> String {
+    run(input.as_bytes(), &options(parameters)).unwrap().result
+}
+
+/// The result of a file that is good.
+fn result(input: &str) -> String {
+    result_with(&[], input)
+}
+
+fn error(input: impl AsRef<[u8]>) -> AggregationError {
+    run(input.as_ref(), &options(&[])).unwrap_err()
+}
+
+/// The code of the problem, which clients go by, and its words.
+fn problem(input: impl AsRef<[u8]>) -> (String, String) {
+    let problem = error(input).problem();
+    assert_eq!(problem.status, 422);
+    (problem.code, problem.detail)
+}
+
+const SAMPLE: &str = "\
+Song,Date,Number of Plays
+Umbrella,2020-01-02,200
+Umbrella,2020-01-01,100
+In The End,2020-01-01,500
+Umbrella,2020-01-01,50
+In The End,2020-01-01,1000
+Umbrella,2020-01-02,50
+In The End,2020-01-02,500
+";
+
+const SAMPLE_RESULT: &str = "\
+Song,Date,Number of Plays
+In The End,2020-01-01,1500
+In The End,2020-01-02,500
+Umbrella,2020-01-01,150
+Umbrella,2020-01-02,250
+";
+
+#[test]
+fn the_sample_of_the_specification() {
+    let outcome = run(SAMPLE.as_bytes(), &options(&[])).unwrap();
+    assert_eq!(outcome.result, SAMPLE_RESULT);
+    let size = SAMPLE_RESULT.len() as u64;
+    let summary = Summary { rows_read: 7, rows_rejected: 0, groups: 4, output_size: size };
+    assert_eq!(outcome.summary, summary);
+}
+
+#[test]
+fn a_result_aggregated_again_is_itself() {
+    assert_eq!(result(SAMPLE_RESULT), SAMPLE_RESULT);
+}
+
+#[test]
+fn the_summary_on_the_wire() {
+    let summary = Summary { rows_read: 1, rows_rejected: 2, groups: 3, output_size: 4 };
+    assert_eq!(
+        serde_json::to_string(&summary).unwrap(),
+        r#"{"rows_read":1,"rows_rejected":2,"groups":3,"output_size":4}"#
+    );
+}
+
+#[test]
+fn line_ends_bom_and_a_missing_last_line_end_change_nothing() {
+    let bom = format!("\u{FEFF}{SAMPLE}");
+    for input in [
+        SAMPLE.replace('\n', "\r\n"),
+        SAMPLE.replace('\n', "\r"),
+        SAMPLE.trim_end().to_owned(),
+        bom.replace('\n', "\r\n").trim_end().to_owned(),
+        bom,
+        SAMPLE.replace('\n', "\n\n\r\n"),
+        format!("\n\r\n{SAMPLE}"),
+    ] {
+        let outcome = run(input.as_bytes(), &options(&[])).unwrap();
+        assert_eq!(outcome.result, SAMPLE_RESULT, "{input:?}");
+        assert_eq!(outcome.summary.rows_read, 7, "{input:?}");
+    }
+}
+
+#[test]
+fn a_bom_before_a_quoted_header() {
+    let input = "\u{FEFF}\"Song\",\"Date\",\"Number of Plays\"\na,2020-01-01,1\n";
+    assert_eq!(result(input), "Song,Date,Number of Plays\na,2020-01-01,1\n");
+}
+
+#[test]
+fn columns_are_found_by_name() {
+    let input = "\
+Artist, Number of Plays ,Date,song,Song
+Rihanna,3,2020-01-01,x,Umbrella
+Rihanna,4,2020-01-01,y,Umbrella
+";
+    assert_eq!(result(input), "Song,Date,Number of Plays\nUmbrella,2020-01-01,7\n");
+}
+
+#[test]
+fn other_groups_and_sums() {
+    let input = "City,Day,a,b\nBonn,x,1,10\nBonn,y,2,20\nAachen,x,3,30\nBonn,x,4,40\n";
+    let groups = [("group_by", "Day"), ("group_by", "City"), ("sum", "b"), ("sum", "a")];
+    assert_eq!(
+        result_with(&groups, input),
+        "Day,City,b,a\nx,Aachen,30,3\nx,Bonn,50,5\ny,Bonn,20,2\n"
+    );
+    let one = [("group_by", "City"), ("sum", "a"), ("total_header", "Total, all days")];
+    assert_eq!(result_with(&one, input), "City,\"Total, all days\"\nAachen,3\nBonn,7\n");
+}
+
+#[test]
+fn dates_are_text_where_the_groups_are_others() {
+    let input = "Song,Date,Number of Plays\na,yesterday,1\n";
+    let groups = [("group_by", "Date"), ("group_by", "Song")];
+    assert_eq!(result_with(&groups, input), "Date,Song,Number of Plays\nyesterday,a,1\n");
+}
+
+#[test]
+fn quoting_is_minimal() {
+    let input = "Song,Date,Number of Plays
+\"plain\",\"2020-01-01\",\"1\"
+\"a, b\",2020-01-01,1
+\"say \"\"hey\"\"\",2020-01-01,1
+\"two
+lines\",2020-01-01,1
+\"cr\rlf\",2020-01-01,1
+ blanks ,2020-01-01,1
+O'Hara; x\ty,2020-01-01,1
+";
+    let expected = "Song,Date,Number of Plays
+ blanks ,2020-01-01,1
+O'Hara; x\ty,2020-01-01,1
+\"a, b\",2020-01-01,1
+\"cr\rlf\",2020-01-01,1
+plain,2020-01-01,1
+\"say \"\"hey\"\"\",2020-01-01,1
+\"two
+lines\",2020-01-01,1
+";
+    assert_eq!(result(input), expected);
+}
+
+#[test]
+fn values_are_not_trimmed_and_sort_by_bytes() {
+    let input = "Song,Date,Number of Plays
+ä,2020-01-01,1
+z,2020-01-01,1
+a,2020-01-02,1
+a,2020-01-01,1
+a ,2020-01-01,1
+Z,2020-01-01,1
+,2020-01-01,1
+";
+    let expected = "Song,Date,Number of Plays
+,2020-01-01,1
+Z,2020-01-01,1
+a,2020-01-01,1
+a,2020-01-02,1
+a ,2020-01-01,1
+z,2020-01-01,1
+ä,2020-01-01,1
+";
+    assert_eq!(result(input), expected);
+}
+
+#[test]
+fn a_header_alone_gives_a_header() {
+    for input in ["Song,Date,Number of Plays", "Song,Date,Number of Plays\n\n"] {
+        let outcome = run(input.as_bytes(), &options(&[])).unwrap();
+        assert_eq!(outcome.result, "Song,Date,Number of Plays\n");
+        assert_eq!(outcome.summary.groups, 0);
+    }
+}
+
+#[test]
+fn sums_may_leave_the_range_on_the_way() {
+    let input = format!(
+        "Song,Date,Number of Plays\na,2020-01-01,{max}\na,2020-01-01,{max}\na,2020-01-01,-{max}\n",
+        max = i64::MAX
+    );
+    let expected = format!("Song,Date,Number of Plays\na,2020-01-01,{}\n", i64::MAX);
+    assert_eq!(result(&input), expected);
+}
+
+#[test]
+fn an_overflow_names_the_first_group_in_order() {
+    let max = i64::MAX;
+    let min = i64::MIN;
+    let (code, detail) = problem(format!(
+        "Song,Date,Number of Plays
+z,2020-01-01,{min}\nok,2020-01-01,5\nz,2020-01-01,-1
+b,2020-01-01,{max}\nb,2020-01-01,1\n"
+    ));
+    assert_eq!(code, "overflow");
+    assert!(detail.contains("`Number of Plays`"), "{detail}");
+    assert!(detail.contains("`b, 2020-01-01` is 9223372036854775808"), "{detail}");
+}
+
+#[test]
+fn no_header_is_an_empty_file() {
+    for input in ["", "\u{FEFF}", "\n", "\r\n\r\n", "\u{FEFF}\n\n"] {
+        assert_eq!(problem(input).0, "empty_file", "{input:?}");
+    }
+}
+
+#[test]
+fn missing_columns_are_all_named() {
+    let (code, detail) = problem("song,Plays,Date\nx,1,2020-01-01\n");
+    assert_eq!(code, "missing_column");
+    assert!(detail.contains("`Song`, `Number of Plays`"), "{detail}");
+    assert!(detail.contains("it has `song`, `Plays`, `Date`"), "{detail}");
+    let fields: Vec<_> =
+        error("a\n").problem().errors.into_iter().map(|error| error.field.unwrap()).collect();
+    assert_eq!(fields, ["Song", "Date", "Number of Plays"]);
+
+    let many: Vec<_> = (0..100_000).map(|n| format!("column {n}")).collect();
+    let (_, detail) = problem(many.join(","));
+    assert!(detail.contains("and 99980 more"), "{detail}");
+    assert!(detail.len() < 1_000);
+
+    let (_, detail) = problem("Song;Date;Number of Plays\n");
+    assert!(detail.contains("separated by commas"), "{detail}");
+}
+
+#[test]
+fn a_repeated_column_is_an_error_where_it_is_needed() {
+    let (code, detail) = problem("Song,Date, Song,Number of Plays\n");
+    assert_eq!(code, "repeated_column");
+    assert!(detail.contains("`Song`") && detail.contains("columns 1 and 3"), "{detail}");
+    let input = "x,Song,Date,x,Number of Plays\n1,a,2020-01-01,2,3\n";
+    assert_eq!(result(input), "Song,Date,Number of Plays\na,2020-01-01,3\n");
+}
+
+#[test]
+fn a_bad_header_is_an_error_of_its_own() {
+    assert_eq!(problem("Song,Date,\"Number of Plays\na,2020-01-01,1\n").0, "bad_header");
+    let (code, detail) = problem(b"Song,Date,Number of Plays,Gr\xF6\xDFe\n");
+    assert_eq!(code, "not_utf8");
+    assert!(detail.contains("`Gr\\xF6\\xDFe`"), "{detail}");
+    let column = error(b"Song,Date,Number of Plays,Gr\xF6\xDFe\n").problem().errors[0].column;
+    assert_eq!(column, Some(4));
+}
+
+#[test]
+fn what_is_not_csv_is_named() {
+    for (input, name) in [
+        (&b"PK\x03\x04\x14\0\0\0\x08\0"[..], "ZIP"),
+        (b"\x1F\x8B\x08\0\0\0\0\0", "gzip"),
+        (b"\xFF\xFES\0o\0n\0g\0", "UTF-16"),
+        (b"S\0o\0n\0g\0,\0", "UTF-16"),
+    ] {
+        let (code, detail) = problem(input);
+        assert_eq!(code, "not_csv");
+        assert!(detail.contains(name), "{detail}");
+    }
+}
