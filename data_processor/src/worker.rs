@@ -11,7 +11,7 @@
 mod attempts;
 mod backoff;
 mod claims;
-pub(crate) mod execution;
+mod execution;
 mod intake;
 mod rate;
 mod reporter;

@@ -1,5 +1,6 @@
 //! What a processor gets from the worker while it runs.
 
+use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -106,13 +107,6 @@ impl Context {
         self.shared.memory_limit
     }
 
-    /// The span of the attempt's log lines, for threads that a processor starts. The future of
-    /// the processor is in it already.
-    #[must_use]
-    pub fn span(&self) -> &Span {
-        &self.shared.span
-    }
-
     /// Opens the input file.
     ///
     /// # Errors
@@ -139,9 +133,31 @@ impl Context {
         if self.shared.interruption.get().is_some() { Err(Interrupted) } else { Ok(()) }
     }
 
+    /// Runs work that blocks on a thread of its own. It should call [`progress`](Self::progress)
+    /// often, since it goes on until it returns. A panic of it goes on as the caller's own.
+    ///
+    /// # Errors
+    /// The process ends, and the work has not begun.
+    pub async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Interrupted> {
+        let ctx = self.clone();
+        let thread = tokio::task::spawn_blocking(move || ctx.span().in_scope(|| work(&ctx)));
+        thread.await.map_err(|error| match error.try_into_panic() {
+            Ok(payload) => panic::resume_unwind(payload),
+            Err(_) => Interrupted,
+        })
+    }
+
     /// Waits until the attempt is interrupted, for processors that wait for something else.
     pub async fn interrupted(&self) {
         self.shared.interrupted.cancelled().await;
+    }
+
+    /// The span of the attempt's log lines.
+    pub(crate) fn span(&self) -> &Span {
+        &self.shared.span
     }
 
     /// Interrupts the attempt; the first reason stays.

@@ -176,12 +176,7 @@ impl Attempts {
 
     /// Applies the answers to `reports`, sent at `sent`. Whether every last report among them is
     /// settled.
-    pub(super) fn settle(
-        &self,
-        reports: &[Report],
-        outcomes: Vec<Outcome>,
-        sent: Instant,
-    ) -> bool {
+    pub(super) fn settle(&self, reports: &[Report], outcomes: Vec<Outcome>, sent: Instant) -> bool {
         let mut settled = true;
         let mut table = self.table();
         for (report, outcome) in reports.iter().zip(outcomes) {

@@ -26,10 +26,10 @@ pub(super) async fn claim(
     deliveries: Vec<Delivery>,
     shutdown: CancellationToken,
 ) -> Vec<Answered> {
-    let asked = deliveries.iter().map(Delivery::message).map(|message| ClaimedDelivery {
-        task_id: message.task_id,
-        dispatch: message.dispatch,
-    });
+    let asked = deliveries
+        .iter()
+        .map(Delivery::message)
+        .map(|message| ClaimedDelivery { task_id: message.task_id, dispatch: message.dispatch });
     let request = ClaimRequest { worker, deliveries: asked.collect() };
     let mut backoff = Backoff::new();
     loop {

@@ -1,6 +1,5 @@
 //! One attempt from its start to the event that ends it.
 
-use std::panic;
 use std::time::Duration;
 
 use common::report::Event;
@@ -48,7 +47,15 @@ pub(super) fn last_event(
             Event::Retry { after: after.map(|after| after.as_secs_f64()), checkpoint, reason }
         }
         Err(ProcessError::Fail(problem)) => Event::Failed { error: *problem },
-        Err(ProcessError::Interrupted(_)) => Event::Released { checkpoint: None },
+        Err(ProcessError::Interrupted(_)) if interruption.is_some() => {
+            Event::Released { checkpoint: None }
+        }
+        // Given back uncounted, it would come and go for ever.
+        Err(error @ ProcessError::Interrupted(_)) => Event::Retry {
+            after: None,
+            checkpoint: None,
+            reason: Some(format!("the processor gave up: {error}")),
+        },
     })
 }
 
@@ -63,17 +70,4 @@ fn panicked(error: JoinError) -> String {
         }
         Err(error) => format!("the processor was given up: {error}"),
     }
-}
-
-/// Waits for a thread of a processor; its panic goes on as the processor's own.
-///
-/// # Errors
-/// The runtime ends, and has given the thread up.
-pub(crate) async fn on_thread<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ProcessError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
-        Ok(payload) => panic::resume_unwind(payload),
-        Err(_) => ProcessError::Interrupted(Interrupted),
-    })
 }
