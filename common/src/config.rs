@@ -13,6 +13,9 @@ use bytesize::ByteSize;
 use config::{Config, ConfigError, Environment, File, FileFormat};
 use secrecy::SecretString;
 
+/// Stands for a secret that is set.
+const MASK: &str = "********";
+
 /// The settings of a binary while it reads them.
 #[derive(Debug)]
 pub struct Settings {
@@ -179,9 +182,14 @@ impl Settings {
     /// A secret that may be absent; never shown.
     pub fn secret(&mut self, name: &'static str) -> Option<SecretString> {
         let parse = |text: &str| Ok((!text.is_empty()).then(|| SecretString::from(text)));
-        self.read(name, None, parse, |value| {
-            if value.is_some() { "********" } else { "" }.to_owned()
-        })
+        self.read(name, None, parse, |value| if value.is_some() { MASK } else { "" }.to_owned())
+    }
+
+    /// A text that may hold a secret, such as a URL with a password: what is set is never shown,
+    /// the default is.
+    pub fn secret_or(&mut self, name: &'static str, default: &str) -> SecretString {
+        let shown = if self.given.contains_key(name) { MASK } else { default }.to_owned();
+        self.read(name, default.into(), |text| Ok(text.into()), |_| shown)
     }
 
     /// A time span such as `30s`, `10m` or `7d`.
@@ -190,7 +198,7 @@ impl Settings {
             humantime::parse_duration(text)
                 .map_err(|_| format!("is `{text}`, not a time span such as 30s, 10m or 7d"))
         };
-        self.read(name, default, parse, |value| humantime::format_duration(*value).to_string())
+        self.read(name, default, parse, |value| show_duration(*value))
     }
 
     /// A number of bytes such as `512MiB`.
@@ -230,6 +238,16 @@ impl Settings {
     }
 }
 
+/// A time span in the largest unit that gives a whole number, as it may be set.
+fn show_duration(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 4] =
+        [(24 * 3_600_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let millis = duration.as_millis();
+    let unit = UNITS.into_iter().find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit));
+    let (unit, name) = unit.unwrap_or((1, "ms"));
+    format!("{}{name}", millis / unit)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -257,6 +275,14 @@ mod tests {
     }
 
     #[test]
+    fn time_spans_are_shown_as_they_may_be_set() {
+        let shown = [(0, "0ms"), (1_500, "1500ms"), (90_000, "90s"), (7_776_000_000, "90d")];
+        for (millis, text) in shown {
+            assert_eq!(show_duration(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
     fn every_problem_is_named_at_once() {
         let given = variables(&[
             ("UNIT_TEST_PORT", "many"),
@@ -278,12 +304,14 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown() {
-        let given = variables(&[("UNIT_TEST_TOKEN", "hunter2")]);
+        let given = variables(&[("UNIT_TEST_TOKEN", "hunter2"), ("UNIT_TEST_URL", "hunter2")]);
         let mut settings = Settings::from_sources(None, "UNIT_TEST", given);
         let token = settings.secret("token");
-        assert!(!format!("{token:?}").contains("hunter2"));
+        let url = settings.secret_or("url", "sqlite://tasks.sqlite");
+        assert!(!format!("{token:?}{url:?}").contains("hunter2"));
         let shown = settings.finish().unwrap().to_string();
-        assert_eq!(shown, "token = \"********\"  # UNIT_TEST_TOKEN\n");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("token = \"********\"  # UNIT_TEST_TOKEN"), "{shown}");
     }
 
     #[test]

@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The task manager: a REST API that keeps tasks in a database and hands them to workers.
+//!
+//! # Invariants
+//! - The database is the truth; the queue is a wake-up.
+//! - Accepted means durable: task, outbox row and file are on the disk before the answer.
+//!
+//! # Not here
+//! The work itself (`data_processor`), the queue and the storage (`common`).
+
+mod app;
+mod background;
+pub mod config;
+mod db;
+mod error;
+mod health;
+mod home;
+mod http;
+mod leases;
+mod openapi;
+mod outbox;
+mod retention;
+mod router;
+mod tasks;
+mod uploads;
+mod worker_api;
+
+pub use app::{Server, migrate};
+pub use router::document as openapi_document;

@@ -1,1 +1,139 @@
-fn main() {}
+//! `taskctl`, the command line of the platform.
+//!
+//! A command is a variant of the enums below and a file of its own. The commands that talk to a
+//! server share a [`Session`]; every one of them ends in an exit code (`failure`).
+
+mod console;
+mod download;
+mod failure;
+mod fake_songs;
+mod file_name;
+mod interrupt;
+mod local;
+mod outcome;
+mod problem_text;
+mod progress;
+mod run;
+mod saving;
+mod session;
+mod standalone;
+mod tasks;
+mod upload;
+mod view;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use common::task::TaskId;
+
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Uploads files to a task manager, watches their processing and fetches the results.
+///
+/// Exit codes: 0 done, 1 the task failed or the server refused, 2 wrong usage, 3 no server
+/// answers, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "taskctl", version)]
+struct Cli {
+    /// The server to talk to.
+    #[arg(long, global = true, value_name = "URL", env = "TASKCTL_SERVER")]
+    #[arg(default_value = session::DEFAULT_SERVER)]
+    server: String,
+    /// Print the API's JSON on standard output, one document, instead of text for people.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole platform in one process: API, database, queue and worker.
+    Standalone(standalone::StandaloneArgs),
+    #[command(flatten)]
+    Remote(Remote),
+    /// Process a file right here, without a server.
+    Run(run::RunArgs),
+    /// Write a CSV file of made-up plays of songs.
+    FakeSongs(fake_songs::FakeSongsArgs),
+}
+
+/// The commands that talk to a server.
+#[derive(Debug, Subcommand)]
+enum Remote {
+    /// Hand a file over to be processed.
+    Upload(upload::UploadArgs),
+    /// Show a task.
+    Status {
+        /// The id of the task.
+        id: TaskId,
+    },
+    /// Wait until a task has ended, and show how it goes.
+    Watch {
+        /// The id of the task.
+        id: TaskId,
+    },
+    /// Fetch the result of a task.
+    Download(download::DownloadArgs),
+    /// List the tasks, newest first.
+    List(tasks::ListArgs),
+    /// Stop a task: everything that it wrote is rolled back.
+    Stop {
+        /// The id of the task.
+        id: TaskId,
+    },
+    /// End a task; what it had made durable is kept, and it can be resumed.
+    Kill {
+        /// The id of the task.
+        id: TaskId,
+    },
+    /// Put a killed or failed task back in the queue.
+    Resume {
+        /// The id of the task.
+        id: TaskId,
+    },
+    /// Delete an ended task with everything that it made.
+    Delete {
+        /// The id of the task.
+        id: TaskId,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Standalone(args) => standalone::standalone(args, Console::new(cli.json)),
+        Command::Remote(command) => talk(&cli.server, cli.json, command),
+        Command::Run(args) => run::run(args, cli.json),
+        Command::FakeSongs(args) => fake_songs::fake_songs(args),
+    }
+}
+
+/// Runs a command against the server and says what stood in its way.
+fn talk(server: &str, json: bool, command: Remote) -> ExitCode {
+    let console = Console::new(json);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::local(format!("Cannot start: {error}.")).report(console),
+    };
+    let code = runtime.block_on(async {
+        let session = Session::new(server, console)?;
+        match command {
+            Remote::Upload(args) => upload::upload(&session, args).await,
+            Remote::Status { id } => tasks::status(&session, id).await,
+            Remote::Watch { id } => wait::watch(&session, id).await,
+            Remote::Download(args) => download::download(&session, args).await,
+            Remote::List(args) => tasks::list(&session, args).await,
+            Remote::Stop { id } => tasks::act(&session, id, "stop").await,
+            Remote::Kill { id } => tasks::act(&session, id, "kill").await,
+            Remote::Resume { id } => tasks::act(&session, id, "resume").await,
+            Remote::Delete { id } => tasks::delete(&session, id).await,
+        }
+    });
+    // A read or write that hangs must not keep the program from ending.
+    runtime.shutdown_background();
+    code.unwrap_or_else(|failure: Failure| failure.report(console))
+}

@@ -1,0 +1,172 @@
+//! The server: its parts, put together, and its end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::extract::FromRef;
+use common::queue::{Publisher, Queue};
+use common::storage::Storage;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::background::{self, Background};
+use crate::config::Config;
+use crate::db::{self, Database};
+use crate::http::access::ServiceToken;
+use crate::outbox::redispatch;
+use crate::outbox::relay::RelaySignal;
+use crate::router;
+use crate::tasks::events::Changes;
+use crate::tasks::store;
+use crate::uploads::Uploads;
+
+/// How long open requests may take to end once the server ends.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What the handlers can ask for, each for its part.
+#[derive(Debug, Clone, FromRef)]
+pub struct AppState {
+    pub db: Database,
+    pub storage: Storage,
+    pub publisher: Publisher,
+    pub background: Background,
+    pub relay: RelaySignal,
+    pub changes: Changes,
+    pub uploads: Uploads,
+    pub service_token: ServiceToken,
+}
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What workers must show.
+    pub service_token: SecretString,
+    shutdown: CancellationToken,
+    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    tracker: TaskTracker,
+}
+
+/// Opens the database and brings its tables up to date; answers the names of the migrations that
+/// ran.
+///
+/// # Errors
+/// The database is not reachable or cannot be migrated.
+pub async fn migrate(config: &Config) -> anyhow::Result<Vec<String>> {
+    let db = Database::connect(config.database_url.expose_secret()).await?;
+    Ok(db.migrate().await?)
+}
+
+impl Server {
+    /// Starts the only task manager of its database and its in-process queue: all leases are
+    /// ended, since nobody else can hold one, and the queue is filled from the table.
+    ///
+    /// # Errors
+    /// The address is taken, the database or the storage does not work.
+    pub async fn start_alone(
+        config: &Config,
+        queue: &Queue,
+        storage: Storage,
+    ) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            db::is_in_process(config.database_url.expose_secret()),
+            "a server that runs alone keeps its tasks in SQLite; `database_url` names another database"
+        );
+        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+            format!(
+                "the address {} cannot be used; choose another one with --listen",
+                config.listen
+            )
+        })?;
+        let db = Database::connect(config.database_url.expose_secret())
+            .await
+            .context("the database cannot be opened")?;
+        for migration in db.migrate().await? {
+            info!("migrated the database: {migration}");
+        }
+        storage.remove_unfinished(Duration::ZERO).await?;
+        db.write(|conn| {
+            let now = db::now(conn)?;
+            store::expire_all_leases(conn, now - Duration::from_secs(1))
+        })
+        .await?;
+        redispatch::fill(&db).await?;
+        Self::start(config, queue, storage, db, listener).await
+    }
+
+    async fn start(
+        config: &Config,
+        queue: &Queue,
+        storage: Storage,
+        db: Database,
+        listener: TcpListener,
+    ) -> anyhow::Result<Self> {
+        let shutdown = CancellationToken::new();
+        let tracker = TaskTracker::new();
+        let background = Background::default();
+        let changes = Changes::until(shutdown.clone());
+        let service_token = config.service_token.clone().unwrap_or_else(random_token);
+        let state = AppState {
+            db: db.clone(),
+            storage: storage.clone(),
+            publisher: queue.publisher(),
+            relay: background.relay().clone(),
+            changes: changes.clone(),
+            uploads: Uploads {
+                db: db.clone(),
+                storage: storage.clone(),
+                background: background.clone(),
+                limit: config.upload_limit,
+            },
+            service_token: ServiceToken(service_token.clone()),
+            background: background.clone(),
+        };
+        let parts = background::Parts {
+            db,
+            storage,
+            publisher: queue.publisher(),
+            changes,
+            retention: config.retention,
+            sweep_interval: config.sweep_interval,
+        };
+        background::start(parts, &background, &tracker, &shutdown);
+
+        let address = listener.local_addr()?;
+        let ended = shutdown.clone();
+        let server = axum::serve(listener, router::router(state))
+            .with_graceful_shutdown(async move { ended.cancelled().await });
+        let serving = tokio::spawn(server.into_future());
+        Ok(Self { address, service_token, shutdown, serving, tracker })
+    }
+
+    /// Takes no more requests, lets the open ones end for a bounded while, then the rest.
+    ///
+    /// # Errors
+    /// The listener failed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        let aborting = self.serving.abort_handle();
+        match tokio::time::timeout(GRACE, self.serving).await {
+            Ok(served) => served??,
+            Err(_) => {
+                warn!("requests were still open after {GRACE:?} and are cut");
+                aborting.abort();
+            }
+        }
+        self.tracker.close();
+        if tokio::time::timeout(GRACE, self.tracker.wait()).await.is_err() {
+            warn!("background work was still going on after {GRACE:?} and is cut");
+        }
+        Ok(())
+    }
+}
+
+/// 256 random bits.
+fn random_token() -> SecretString {
+    hex::encode(rand::random::<[u8; 32]>()).into()
+}

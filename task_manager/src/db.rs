@@ -1,0 +1,249 @@
+//! The database: the truth about every task.
+//!
+//! # Invariants
+//! - Closures given to [`Database::write`] hold only SQL: they may run more than once.
+//! - On SQLite one connection writes, fed first come, first served.
+//! - Times that decide between processes are the database's ([`now`]).
+//!
+//! # Not here
+//! SQL (each feature's `store.rs`), and which database it is (`dialect`).
+
+mod dialect;
+mod id;
+pub mod schema;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::r2d2::{CustomizeConnection, ManageConnection, Pool, PooledConnection, R2D2Connection};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use rand::RngExt;
+use tokio::sync::Semaphore;
+
+pub use dialect::{is_in_process, lock_due_outbox, lock_tasks, now, ping};
+pub use id::Id;
+
+/// A connection to either database.
+#[derive(diesel::MultiConnection)]
+pub enum DbConnection {
+    /// SQLite, built in.
+    Sqlite(diesel::SqliteConnection),
+    /// MySQL or MariaDB.
+    Mysql(diesel::MysqlConnection),
+}
+
+/// How many connections read at once, and on MySQL write at once too.
+const CONNECTIONS: u32 = 8;
+/// How long a request waits for a connection.
+const CONNECTION_WAIT: Duration = Duration::from_secs(10);
+/// How often a transaction that lost against another one is tried.
+const MAX_TRIES: u32 = 10;
+
+/// MySQL's error texts for a deadlock (1213) and a lock wait (1205); SQLite's for a lock.
+const LOST_RACES: [&str; 4] =
+    ["Deadlock found", "Lock wait timeout", "database is locked", "database table is locked"];
+/// The client library's error texts for a connection that is gone (2002 to 2013).
+const LOST_CONNECTIONS: [&str; 4] =
+    ["gone away", "Lost connection", "Can't connect", "server has been shut down"];
+
+/// Why the database did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// It cannot be reached now.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The tables could not be brought up to date.
+    #[error("the database could not be migrated: {0}")]
+    Migration(String),
+    /// A row holds what this version does not understand.
+    #[error("the database holds what this version does not understand: {0}")]
+    Corrupt(String),
+    /// Anything else that it said.
+    #[error("the database failed: {0}")]
+    Query(#[from] DieselError),
+}
+
+impl DbError {
+    /// A value of a row that does not read back.
+    pub fn corrupt(error: impl std::fmt::Display) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+
+    fn is_lost_race(&self) -> bool {
+        match self {
+            Self::Query(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => {
+                true
+            }
+            Self::Query(DieselError::DatabaseError(_, info)) => {
+                LOST_RACES.iter().any(|text| info.message().contains(text))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the connection is at fault and not what was asked.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Query(DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)) => true,
+            Self::Query(DieselError::DatabaseError(_, info)) => {
+                LOST_CONNECTIONS.iter().any(|text| info.message().contains(text))
+            }
+            Self::Query(DieselError::BrokenTransactionManager) => true,
+            _ => self.is_lost_race(),
+        }
+    }
+}
+
+/// What the stores answer.
+pub type DbResult<T> = Result<T, DbError>;
+
+/// A handle on the database. Clones share it.
+#[derive(Clone)]
+pub struct Database {
+    readers: Pool<Manager>,
+    writers: Pool<Manager>,
+    /// Fair, unlike the pool: who asks first writes first.
+    write_permits: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
+
+struct Manager {
+    url: String,
+}
+
+impl ManageConnection for Manager {
+    type Connection = DbConnection;
+    type Error = diesel::r2d2::Error;
+
+    fn connect(&self) -> Result<DbConnection, Self::Error> {
+        dialect::connect(&self.url).map_err(diesel::r2d2::Error::ConnectionError)
+    }
+
+    fn is_valid(&self, conn: &mut DbConnection) -> Result<(), Self::Error> {
+        conn.ping().map_err(diesel::r2d2::Error::QueryError)
+    }
+
+    fn has_broken(&self, conn: &mut DbConnection) -> bool {
+        conn.is_broken()
+    }
+}
+
+#[derive(Debug)]
+struct Preparation;
+
+impl CustomizeConnection<DbConnection, diesel::r2d2::Error> for Preparation {
+    fn on_acquire(&self, conn: &mut DbConnection) -> Result<(), diesel::r2d2::Error> {
+        dialect::prepare(conn).map_err(diesel::r2d2::Error::QueryError)
+    }
+}
+
+impl Database {
+    /// Connects to `sqlite://PATH` or `mysql://USER:PASSWORD@HOST/DATABASE`.
+    ///
+    /// # Errors
+    /// The database is not reachable.
+    pub async fn connect(url: &str) -> DbResult<Self> {
+        let url = url.to_owned();
+        let opened = tokio::task::spawn_blocking(move || {
+            let pool = |size| {
+                Pool::builder()
+                    .max_size(size)
+                    .min_idle(Some(1))
+                    .connection_timeout(CONNECTION_WAIT)
+                    .connection_customizer(Box::new(Preparation))
+                    .build(Manager { url: url.clone() })
+                    .map_err(|error| DbError::Unavailable(error.to_string()))
+            };
+            let single = dialect::is_in_process(&url);
+            // The writer first: it makes the file and sets its mode.
+            let writers = pool(if single { 1 } else { CONNECTIONS })?;
+            let readers = if single { pool(CONNECTIONS)? } else { writers.clone() };
+            let write_permits = Arc::new(Semaphore::new(writers.max_size() as usize));
+            Ok(Self { readers, writers, write_permits })
+        });
+        opened.await.map_err(|error| DbError::Unavailable(error.to_string()))?
+    }
+
+    /// Brings the tables up to date; answers the names of the migrations that ran.
+    ///
+    /// # Errors
+    /// A migration failed.
+    pub async fn migrate(&self) -> DbResult<Vec<String>> {
+        let pool = self.writers.clone();
+        self.blocking(move || dialect::migrate(&mut *get(&pool)?)).await
+    }
+
+    /// Runs `work`, which only reads.
+    ///
+    /// # Errors
+    /// What `work` answers, or the database is not available.
+    pub async fn read<T, F>(&self, work: F) -> DbResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut DbConnection) -> DbResult<T> + Send + 'static,
+    {
+        let pool = self.readers.clone();
+        self.blocking(move || work(&mut *get(&pool)?)).await
+    }
+
+    /// Runs `work` in a transaction, again where it lost against another transaction. What it
+    /// answers holds when this returns: the commit is on the disk.
+    ///
+    /// # Errors
+    /// What `work` answers, or the database is not available.
+    pub async fn write<T, F>(&self, work: F) -> DbResult<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut DbConnection) -> DbResult<T> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.write_permits).acquire_owned().await;
+        let permit = permit.map_err(|error| DbError::Unavailable(error.to_string()))?;
+        let pool = self.writers.clone();
+        self.blocking(move || {
+            let _permit = permit;
+            let mut tries = 1;
+            loop {
+                let mut conn = get(&pool)?;
+                match dialect::transaction(&mut conn, &work) {
+                    Err(error) if error.is_lost_race() && tries < MAX_TRIES => {
+                        drop(conn);
+                        back_off(tries);
+                        tries += 1;
+                    }
+                    result => return result,
+                }
+            }
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> DbResult<T> + Send + 'static,
+    ) -> DbResult<T> {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(DbError::Unavailable(error.to_string())),
+            },
+        }
+    }
+}
+
+fn get(pool: &Pool<Manager>) -> DbResult<PooledConnection<Manager>> {
+    pool.get().map_err(|error| DbError::Unavailable(error.to_string()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a blocking thread waits before it tries again")]
+fn back_off(tries: u32) {
+    let jitter = rand::rng().random_range(0.5..1.5);
+    std::thread::sleep(Duration::from_millis(5).mul_f64(f64::from(tries) * jitter));
+}

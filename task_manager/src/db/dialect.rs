@@ -1,0 +1,154 @@
+//! The one place that asks which database it is.
+
+use chrono::NaiveDateTime;
+use diesel::connection::SimpleConnection;
+use diesel::mysql::MysqlConnection;
+use diesel::prelude::*;
+use diesel::sql_types::Timestamp;
+use diesel::sqlite::SqliteConnection;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::{DbConnection, DbError};
+
+const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
+
+/// Several task managers may start at once on one MySQL: one of them migrates, the others wait
+/// this many seconds at the most.
+const MIGRATION_WAIT: u32 = 600;
+
+/// What a SQLite connection is set to: readers beside one writer, every commit durable.
+const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
+                               PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+
+/// What a MySQL session is set to: times in UTC, nothing cut or guessed silently.
+const MYSQL_SETTINGS: &str = "SET SESSION time_zone = '+00:00', \
+                              sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE'";
+/// No gap locks, which would make independent tasks wait for each other.
+const MYSQL_ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+/// Opens a connection; the URL starts with `sqlite://` or `mysql://`.
+pub(super) fn connect(url: &str) -> ConnectionResult<DbConnection> {
+    match url.strip_prefix("sqlite://") {
+        Some(path) => SqliteConnection::establish(path).map(DbConnection::Sqlite),
+        None => MysqlConnection::establish(url).map(DbConnection::Mysql),
+    }
+}
+
+/// Whether the database lives in this process, so that one connection writes at a time.
+pub fn is_in_process(url: &str) -> bool {
+    url.starts_with("sqlite://")
+}
+
+/// Sets up a connection just opened.
+pub(super) fn prepare(conn: &mut DbConnection) -> QueryResult<()> {
+    match conn {
+        DbConnection::Sqlite(conn) => conn.batch_execute(SQLITE_SETTINGS),
+        DbConnection::Mysql(conn) => {
+            conn.batch_execute(MYSQL_SETTINGS)?;
+            conn.batch_execute(MYSQL_ISOLATION)
+        }
+    }
+}
+
+/// Brings the tables up to date; answers the names of the migrations that ran.
+pub(super) fn migrate(conn: &mut DbConnection) -> Result<Vec<String>, DbError> {
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| DbError::Migration(error.to_string());
+    match conn {
+        DbConnection::Sqlite(conn) => {
+            let ran = conn.run_pending_migrations(SQLITE_MIGRATIONS).map_err(failed)?;
+            Ok(ran.iter().map(ToString::to_string).collect())
+        }
+        DbConnection::Mysql(conn) => {
+            diesel::sql_query(format!(
+                "SELECT GET_LOCK('task_manager_migrations', {MIGRATION_WAIT})"
+            ))
+            .execute(conn)?;
+            let ran = conn
+                .run_pending_migrations(MYSQL_MIGRATIONS)
+                .map(|ran| ran.iter().map(ToString::to_string).collect())
+                .map_err(failed);
+            diesel::sql_query("SELECT RELEASE_LOCK('task_manager_migrations')").execute(conn)?;
+            ran
+        }
+    }
+}
+
+/// The database's clock, UTC. SQLite has none of its own to compare with: there is one process.
+pub fn now(conn: &mut DbConnection) -> QueryResult<NaiveDateTime> {
+    match conn {
+        DbConnection::Sqlite(_) => Ok(common::clock::now().naive_utc()),
+        DbConnection::Mysql(conn) => {
+            diesel::select(diesel::dsl::sql::<Timestamp>("UTC_TIMESTAMP(6)")).get_result(conn)
+        }
+    }
+}
+
+/// Whether the database answers.
+pub fn ping(conn: &mut DbConnection) -> QueryResult<()> {
+    conn.batch_execute("SELECT 1")
+}
+
+/// Runs `work` in a transaction that may write.
+pub(super) fn transaction<T>(
+    conn: &mut DbConnection,
+    work: impl FnOnce(&mut DbConnection) -> Result<T, DbError>,
+) -> Result<T, DbError> {
+    // `BEGIN IMMEDIATE` takes SQLite's write lock at once: a transaction that reads first and
+    // writes later could otherwise not be repeated.
+    let begin = match conn {
+        DbConnection::Sqlite(_) => "BEGIN IMMEDIATE",
+        DbConnection::Mysql(_) => "START TRANSACTION",
+    };
+    conn.batch_execute(begin)?;
+    match work(conn) {
+        Ok(value) => {
+            conn.batch_execute("COMMIT")?;
+            Ok(value)
+        }
+        Err(error) => {
+            // The first error is the one to tell; a connection that cannot even roll back is
+            // found broken by the pool.
+            let _ = conn.batch_execute("ROLLBACK");
+            Err(error)
+        }
+    }
+}
+
+/// Locks the tasks in the order of their ids until the transaction ends, so that two batches
+/// cannot wait for each other in a ring.
+pub fn lock_tasks(conn: &mut DbConnection, ids: &[super::Id]) -> QueryResult<()> {
+    use super::schema::tasks;
+    match conn {
+        // The transaction holds the one write lock there is.
+        DbConnection::Sqlite(_) => Ok(()),
+        DbConnection::Mysql(conn) => tasks::table
+            .filter(tasks::id.eq_any(ids))
+            .order(tasks::id)
+            .select(tasks::id)
+            .for_update()
+            .load::<super::Id>(conn)
+            .map(drop),
+    }
+}
+
+/// The tasks of at most `limit` outbox rows that are due and that no other relay holds, earliest
+/// first; locked until the transaction ends.
+pub fn lock_due_outbox(
+    conn: &mut DbConnection,
+    now: NaiveDateTime,
+    limit: i64,
+) -> QueryResult<Vec<super::Id>> {
+    use super::schema::outbox;
+    let due = outbox::table
+        .filter(outbox::due_at.le(now))
+        .filter(outbox::locked_until.is_null().or(outbox::locked_until.lt(now)))
+        .order(outbox::due_at)
+        .limit(limit)
+        .select(outbox::task_id);
+    match conn {
+        DbConnection::Sqlite(conn) => due.load(conn),
+        DbConnection::Mysql(conn) => due.for_update().skip_locked().load(conn),
+    }
+}

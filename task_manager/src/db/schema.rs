@@ -1,0 +1,73 @@
+//! The tables, as diesel sees them. A test compares both migration folders with each other.
+
+diesel::table! {
+    tasks (id) {
+        id -> Binary,
+        owner -> Binary,
+        kind -> Text,
+        state -> Text,
+        spec -> Text,
+        identity -> Nullable<Text>,
+        attempt -> Integer,
+        dispatch -> Integer,
+        failures -> Integer,
+        alone -> Bool,
+        worker -> Nullable<Binary>,
+        leased_until -> Nullable<Timestamp>,
+        progress -> Nullable<Text>,
+        checkpoint -> Nullable<Text>,
+        file_name -> Nullable<Text>,
+        size -> Nullable<BigInt>,
+        sha256 -> Nullable<Text>,
+        output -> Nullable<Text>,
+        output_attempt -> Nullable<Integer>,
+        result -> Nullable<Text>,
+        error -> Nullable<Text>,
+        created_at -> Timestamp,
+        changed_at -> Timestamp,
+        queued_at -> Nullable<Timestamp>,
+        dispatched_at -> Nullable<Timestamp>,
+        started_at -> Nullable<Timestamp>,
+        attempt_started_at -> Nullable<Timestamp>,
+        finished_at -> Nullable<Timestamp>,
+        files_removed -> Bool,
+        deleted -> Bool,
+    }
+}
+
+diesel::table! {
+    task_attempts (task_id, attempt) {
+        task_id -> Binary,
+        attempt -> Integer,
+        worker -> Nullable<Binary>,
+        started_at -> Nullable<Timestamp>,
+        ended_at -> Timestamp,
+        outcome -> Text,
+        reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    outbox (task_id) {
+        task_id -> Binary,
+        kind -> Text,
+        dispatch -> Integer,
+        due_at -> Timestamp,
+        locked_until -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    workers (id) {
+        id -> Binary,
+        name -> Text,
+        version -> Text,
+        kinds -> Text,
+        slots -> Integer,
+        draining -> Bool,
+        started_at -> Timestamp,
+        seen_at -> Timestamp,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(tasks, task_attempts, outbox, workers);

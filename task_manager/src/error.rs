@@ -1,0 +1,223 @@
+//! Errors of the API: a closed set with a stable code and status each.
+//!
+//! `middleware` completes every problem document with the path of its request, and turns the
+//! framework's own errors into problem documents too.
+
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use common::problem::{ErrorLocation, Problem};
+use common::storage::StorageError;
+use common::task::{TaskId, TaskState};
+use tracing::error;
+
+use crate::db::DbError;
+
+/// Why a request got no success.
+#[derive(Debug)]
+pub enum ApiError {
+    /// The request's shape is wrong: what it is, in words.
+    BadRequest(String),
+    /// The request's parts do not hold.
+    InvalidParameters(Vec<ErrorLocation>),
+    /// The token is missing or does not hold.
+    InvalidToken(&'static str),
+    /// There is no such task.
+    TaskNotFound,
+    /// The task's state does not allow it.
+    InvalidState { id: TaskId, state: TaskState, wish: &'static str },
+    /// The result is not there yet.
+    NotReady { state: TaskState },
+    /// There will be no result.
+    NoResult { state: TaskState, reason: &'static str },
+    /// The files have been removed.
+    Expired,
+    /// The range lies outside of the file of this size.
+    RangeNotSatisfiable { size: u64 },
+    /// The file is larger than the limit, in bytes.
+    TooLarge { limit: u64 },
+    /// The body's type is none that is accepted.
+    UnsupportedMediaType { given: String, accepted: &'static str },
+    /// The file has nothing in it.
+    EmptyFile,
+    /// The file is no CSV: what it looks like instead.
+    NotCsv(String),
+    /// The task was stopped while its file arrived.
+    UploadStopped(TaskId),
+    /// The connection broke while the file arrived.
+    UploadCut(String),
+    /// The storage does not work now.
+    StorageUnavailable,
+    /// The database does not work now.
+    DatabaseUnavailable,
+    /// A fault of ours; the detail is in the log.
+    Internal,
+}
+
+/// How long a client is told to wait before it asks again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl ApiError {
+    fn problem(&self) -> Problem {
+        let (status, code, title, detail) = match self {
+            Self::BadRequest(detail) => {
+                (400, "bad_request", "The request cannot be read", detail.clone())
+            }
+            Self::InvalidParameters(errors) => {
+                let detail = errors
+                    .iter()
+                    .map(|error| match &error.field {
+                        Some(field) => format!("{field}: {}", error.reason),
+                        None => error.reason.clone(),
+                    })
+                    .collect::<Vec<_>>()
+                    .join("; ");
+                return Problem::new(422, "invalid_parameters", "Parameters do not hold", detail)
+                    .with_errors(errors.clone(), errors.len() as u64);
+            }
+            Self::InvalidToken(detail) => {
+                (401, "invalid_token", "The token does not hold", (*detail).to_owned())
+            }
+            Self::TaskNotFound => {
+                (404, "task_not_found", "No such task", "There is no task with this id.".to_owned())
+            }
+            Self::InvalidState { id, state, wish } => (
+                409,
+                "invalid_state",
+                "The task's state does not allow it",
+                format!("The task {id} is {state}; {wish}."),
+            ),
+            Self::NotReady { state } => (
+                409,
+                "not_ready",
+                "The result is not there yet",
+                format!("The task is {state}. Ask again when it is processed."),
+            ),
+            Self::NoResult { state, reason } => {
+                (409, "no_result", "There is no result", format!("The task is {state}: {reason}."))
+            }
+            Self::Expired => (
+                410,
+                "expired",
+                "The files are gone",
+                "The files of this task have been removed. Upload the file again.".to_owned(),
+            ),
+            Self::RangeNotSatisfiable { size } => (
+                416,
+                "range_not_satisfiable",
+                "The range lies outside of the file",
+                format!("The file has {size} bytes."),
+            ),
+            Self::TooLarge { limit } => (
+                413,
+                "too_large",
+                "The file is too large",
+                format!(
+                    "Files may have up to {limit} bytes ({}) here; the setting is `upload_limit`.",
+                    bytesize::ByteSize::b(*limit)
+                ),
+            ),
+            Self::UnsupportedMediaType { given, accepted } => (
+                415,
+                "unsupported_media_type",
+                "The body's type is not supported",
+                format!("The Content-Type is `{given}`; {accepted}."),
+            ),
+            Self::EmptyFile => (
+                422,
+                "empty_file",
+                "The file is empty",
+                "The file has no bytes. A CSV file has a header line at least.".to_owned(),
+            ),
+            Self::NotCsv(detail) => (422, "not_csv", "The file is not CSV text", detail.clone()),
+            Self::UploadStopped(id) => (
+                409,
+                "invalid_state",
+                "The task was stopped",
+                format!("The task {id} was stopped while its file arrived; nothing of it is kept."),
+            ),
+            Self::UploadCut(detail) => (
+                400,
+                "upload_cut",
+                "The upload broke off",
+                format!("{detail} Nothing of the file is kept; send it again."),
+            ),
+            Self::StorageUnavailable => (
+                503,
+                "storage_unavailable",
+                "The storage does not work now",
+                "The file storage does not work now; nothing was changed. Try again.".to_owned(),
+            ),
+            Self::DatabaseUnavailable => (
+                503,
+                "database_unavailable",
+                "The database does not work now",
+                "The database does not work now; nothing was changed. Try again.".to_owned(),
+            ),
+            Self::Internal => (
+                500,
+                "internal",
+                "The server made a mistake",
+                "The log has the details under this request's id (`x-request-id`).".to_owned(),
+            ),
+        };
+        Problem::new(status, code, title, detail)
+    }
+
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::InvalidToken(_) => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+            }
+            Self::NotReady { .. } | Self::StorageUnavailable | Self::DatabaseUnavailable => {
+                Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs())))
+            }
+            Self::RangeNotSatisfiable { size } => HeaderValue::try_from(format!("bytes */{size}"))
+                .ok()
+                .map(|value| (header::CONTENT_RANGE, value)),
+            _ => None,
+        }
+    }
+
+    /// A parameter that does not hold.
+    pub fn invalid(field: &str, reason: impl Into<String>) -> Self {
+        Self::InvalidParameters(vec![ErrorLocation::field(field, reason)])
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let header = self.header();
+        let mut response = problem_response(self.problem());
+        response.headers_mut().extend(header);
+        response
+    }
+}
+
+/// A response that `middleware` completes with the request's path.
+pub fn problem_response(problem: Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = status.into_response();
+    response.extensions_mut().insert(problem);
+    response
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        error!(%error, "the database failed");
+        if error.is_unavailable() { Self::DatabaseUnavailable } else { Self::Internal }
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::NotFound(_) => Self::Expired,
+            error => {
+                error!(%error, "the storage failed");
+                Self::StorageUnavailable
+            }
+        }
+    }
+}

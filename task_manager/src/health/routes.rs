@@ -1,0 +1,75 @@
+//! `/healthz` and `/readyz`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use common::queue::Publisher;
+use common::storage::Storage;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::db::{self, Database};
+
+/// The process lives.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// Always `ok`.
+    status: &'static str,
+    /// The version of the program.
+    version: &'static str,
+}
+
+/// Says that the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "The process lives", body = Health)))]
+pub async fn healthz() -> Json<Health> {
+    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+}
+
+/// Whether requests can be served, and how its parts are.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    /// Whether requests are served: the database decides.
+    ready: bool,
+    /// `ok`, or what is wrong.
+    database: String,
+    /// `ok`, or what is wrong; uploads are accepted all the same.
+    queue: String,
+    /// `ok`, or what is wrong.
+    storage: String,
+}
+
+/// Says whether requests can be served. The database alone decides; while the queue is away tasks
+/// are accepted and wait.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health",
+    responses(
+        (status = 200, description = "Requests are served", body = Readiness),
+        (status = 503, description = "The database does not work now", body = Readiness),
+    )
+)]
+pub async fn readyz(
+    State(db): State<Database>,
+    State(publisher): State<Publisher>,
+    State(storage): State<Storage>,
+) -> Response {
+    let database = db.read(|conn| Ok(db::ping(conn)?)).await;
+    let queue = publisher.check().await;
+    let storage = storage.check().await;
+    let ready = database.is_ok();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let readiness = Readiness {
+        ready,
+        database: state(database),
+        queue: state(queue),
+        storage: state(storage),
+    };
+    (status, Json(readiness)).into_response()
+}
+
+fn state<T, E: std::fmt::Display>(result: Result<T, E>) -> String {
+    match result {
+        Ok(_) => "ok".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}

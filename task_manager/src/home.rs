@@ -1,0 +1,3 @@
+//! `/`: what this is and what to do next.
+
+pub mod routes;

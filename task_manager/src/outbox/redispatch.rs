@@ -1,0 +1,162 @@
+//! Queued tasks whose message got lost are put in the queue again. The queue is only a wake-up:
+//! one message too many is refused by its dispatch number.
+
+use std::time::Duration;
+
+use common::queue::Publisher;
+use common::task::{TaskId, TaskKind};
+use tracing::info;
+
+use super::relay::RelaySignal;
+use super::store;
+use crate::db::{self, Database, DbResult};
+
+/// A message that was put in the queue less than this ago is not missed yet.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How many tasks are dispatched again in one pass, so that a long queue is not doubled.
+const BATCH: i64 = 1_000;
+
+/// One pass: dispatches again what must have been lost. A message is only missed once a later one
+/// of its kind was claimed, or the queue is empty: until then it may just wait its turn.
+pub async fn pass(db: &Database, publisher: &Publisher, relay: &RelaySignal) -> DbResult<()> {
+    for kind in TaskKind::ALL {
+        let is_empty = matches!(publisher.depth(kind).await, Ok(0));
+        let count = db
+            .write(move |conn| {
+                let now = db::now(conn)?;
+                let mut before = now - PATIENCE;
+                if !is_empty {
+                    match store::latest_claimed(conn, kind)? {
+                        Some(latest) => before = before.min(latest),
+                        None => return Ok(0),
+                    }
+                }
+                let lost = store::waiting_since(conn, kind, before, BATCH)?;
+                for waiting in &lost {
+                    store::dispatch_again(conn, kind, *waiting, now)?;
+                }
+                Ok(lost.len())
+            })
+            .await?;
+        if count > 0 {
+            info!(%kind, count, "dispatched again tasks whose messages got lost");
+            relay.wake();
+        }
+    }
+    Ok(())
+}
+
+/// Fills a queue that is empty because its process has just started.
+pub async fn fill(db: &Database) -> DbResult<()> {
+    let mut after: Option<TaskId> = None;
+    loop {
+        let last = db
+            .write(move |conn| {
+                let now = db::now(conn)?;
+                let waiting = store::without_row(conn, after, BATCH)?;
+                for (kind, waiting) in &waiting {
+                    store::dispatch_again(conn, *kind, *waiting, now)?;
+                }
+                Ok(waiting.last().map(|(_, waiting)| waiting.id))
+            })
+            .await?;
+        match last {
+            Some(id) => after = Some(id),
+            None => return Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::queue::{MemoryQueue, Message, Queue};
+    use common::report::{LEASE, WorkerId};
+    use common::task::UserId;
+    use common::task::spec::{CsvAggregationSpec, TaskSpec};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::tasks::store as tasks;
+
+    const KIND: TaskKind = TaskKind::CsvAggregation;
+
+    struct Fixture {
+        db: Database,
+        publisher: Publisher,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Fixture {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let url = format!("sqlite://{}", folder.path().join("tasks.sqlite").display());
+            let db = Database::connect(&url).await.unwrap();
+            db.migrate().await.unwrap();
+            let publisher = Queue::Memory(MemoryQueue::default()).publisher();
+            Self { db, publisher, _folder: folder }
+        }
+
+        /// A queued task whose message was put in the queue `age` ago.
+        async fn dispatched(&self, age: Duration) -> TaskId {
+            let id = TaskId::new();
+            let insert = self.db.write(move |conn| {
+                let now = db::now(conn)?;
+                let spec = TaskSpec::CsvAggregation(CsvAggregationSpec::default());
+                let owner = UserId(Uuid::nil());
+                tasks::insert_initializing(conn, id, owner, &spec, "a.csv", now, now)?;
+                if let Some(task) = tasks::find(conn, id)? {
+                    tasks::enqueue(conn, &task, &tasks::Enqueue::default(), now)?;
+                }
+                store::confirmed(conn, &[Message { task_id: id, dispatch: 1 }], now - age)
+            });
+            insert.await.unwrap();
+            id
+        }
+
+        async fn claim(&self, id: TaskId) {
+            let claim = self.db.write(move |conn| {
+                let now = db::now(conn)?;
+                tasks::claim(conn, id, 1, WorkerId(Uuid::nil()), now, now + LEASE)
+            });
+            assert!(claim.await.unwrap());
+        }
+
+        /// Another message waits in the queue.
+        async fn fill_queue(&self) {
+            let message = Message { task_id: TaskId::new(), dispatch: 1 };
+            self.publisher.publish(&[(KIND, message)]).await;
+        }
+
+        async fn dispatch_after_pass(&self, id: TaskId) -> u32 {
+            pass(&self.db, &self.publisher, &RelaySignal::default()).await.unwrap();
+            let task = self.db.read(move |conn| tasks::find(conn, id)).await.unwrap();
+            task.unwrap().dispatch
+        }
+    }
+
+    const OLD: Duration = Duration::from_secs(61);
+
+    #[tokio::test]
+    async fn a_message_is_missed_when_the_queue_is_empty() {
+        let fixture = Fixture::new().await;
+        let lost = fixture.dispatched(OLD).await;
+        let fresh = fixture.dispatched(Duration::from_secs(50)).await;
+        assert_eq!(fixture.dispatch_after_pass(lost).await, 2);
+        assert_eq!(fixture.dispatch_after_pass(fresh).await, 1);
+        assert_eq!(fixture.dispatch_after_pass(lost).await, 2, "its outbox row is not doubled");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_waits_its_turn_is_not_missed() {
+        let fixture = Fixture::new().await;
+        let waiting = fixture.dispatched(OLD).await;
+        fixture.fill_queue().await;
+        assert_eq!(fixture.dispatch_after_pass(waiting).await, 1);
+        let earlier = fixture.dispatched(2 * OLD).await;
+        fixture.claim(earlier).await;
+        assert_eq!(fixture.dispatch_after_pass(waiting).await, 1, "an earlier one was claimed");
+        let later = fixture.dispatched(Duration::ZERO).await;
+        fixture.claim(later).await;
+        assert_eq!(fixture.dispatch_after_pass(waiting).await, 2, "a later one was claimed");
+    }
+}

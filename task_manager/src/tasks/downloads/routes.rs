@@ -1,0 +1,246 @@
+//! Downloads: the result of a task and its rejected rows, whole or in part.
+
+use std::ops::Range;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use common::problem::Problem;
+use common::report::Output;
+use common::storage::{ObjectKey, OutputPart, Storage};
+use common::task::{TaskId, TaskState};
+
+use crate::db::Database;
+use crate::error::ApiError;
+use crate::http::access::CurrentUser;
+use crate::http::body::TaskPath;
+use crate::tasks::{Task, store};
+
+/// Downloads the result of a task.
+#[utoipa::path(
+    get, path = "/v1/data_processor/download/{id}", tag = "data_processor",
+    params(
+        ("id" = TaskId, Path, description = "The task's id"),
+        ("Range" = Option<String>, Header, description = "One range of bytes"),
+        ("If-Range" = Option<String>, Header, description = "The range only if the ETag is still this one"),
+    ),
+    responses(
+        (status = 200, description = "The whole result", body = String, content_type = "text/csv"),
+        (status = 206, description = "The range asked for", body = String, content_type = "text/csv"),
+        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "There is no result (`no_result`) or not yet (`not_ready`, with Retry-After)", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "The files are gone", body = Problem, content_type = "application/problem+json"),
+        (status = 416, description = "The range lies outside of the file", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn download_result(
+    db: State<Database>,
+    storage: State<Storage>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    download(db.0, storage.0, user, id, OutputPart::Result, method, headers).await
+}
+
+/// Downloads the rows that an aggregation rejected: `line,column,field,value,reason`.
+#[utoipa::path(
+    get, path = "/v1/data_processor/rejected/{id}", tag = "data_processor",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 200, description = "The rejected rows", body = String, content_type = "text/csv"),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "There are none (`no_result`) or not yet (`not_ready`)", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "The files are gone", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn download_rejected(
+    db: State<Database>,
+    storage: State<Storage>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    download(db.0, storage.0, user, id, OutputPart::Rejected, method, headers).await
+}
+
+async fn download(
+    db: Database,
+    storage: Storage,
+    user: CurrentUser,
+    id: TaskId,
+    part: OutputPart,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let task = db.read(move |conn| store::find_owned(conn, user.id, id)).await?;
+    let task = task.ok_or(ApiError::TaskNotFound)?;
+    let (output, attempt) = accepted_output(&task, part)?;
+    let key = ObjectKey::Output { task_id: id, attempt, part };
+    // The output of an attempt never changes, so the attempt is a strong tag.
+    let etag = format!("\"{id}-{attempt}\"");
+    let size = storage.open(key, None).await?.size();
+
+    let mut response = StatusCode::OK.into_response();
+    let to_value = |text: String| HeaderValue::try_from(text).map_err(|_| ApiError::Internal);
+    let answer = response.headers_mut();
+    answer.insert(header::ETAG, to_value(etag.clone())?);
+    answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if matches(&headers, header::IF_NONE_MATCH, &etag) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(response);
+    }
+    answer.insert(header::CONTENT_TYPE, to_value(output.media_type.clone())?);
+    answer.insert(header::CONTENT_DISPOSITION, to_value(disposition(&file_name(output, part)))?);
+
+    let range = headers
+        .get(header::RANGE)
+        .filter(|_| {
+            !headers.contains_key(header::IF_RANGE) || matches(&headers, header::IF_RANGE, &etag)
+        })
+        .and_then(|value| value.to_str().ok())
+        .map_or(Asked::Whole, |value| parse_range(value, size));
+    let range = match range {
+        Asked::Whole => 0..size,
+        Asked::Part(range) => {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let content_range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+            response.headers_mut().insert(header::CONTENT_RANGE, to_value(content_range)?);
+            range
+        }
+        Asked::Outside => return Err(ApiError::RangeNotSatisfiable { size }),
+    };
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+    if method == Method::GET && !range.is_empty() {
+        let reader = storage.open(key, Some(range)).await?;
+        *response.body_mut() = Body::from_stream(reader.into_stream().await?);
+    }
+    Ok(response)
+}
+
+fn accepted_output(task: &Task, part: OutputPart) -> Result<(&Output, u32), ApiError> {
+    let state = task.state;
+    match state {
+        TaskState::Initializing | TaskState::Queued | TaskState::Processing => {
+            return Err(ApiError::NotReady { state });
+        }
+        TaskState::Failed | TaskState::Stopping | TaskState::Stopped | TaskState::Killed => {
+            return Err(ApiError::NoResult { state, reason: "it has made no result" });
+        }
+        TaskState::Processed => {}
+    }
+    match (&task.output, task.output_attempt) {
+        (Some(output), _) if part == OutputPart::Rejected && !output.has_rejected => {
+            Err(ApiError::NoResult { state, reason: "it has rejected no rows" })
+        }
+        (Some(_), Some(_)) if task.files_removed => Err(ApiError::Expired),
+        (Some(output), Some(attempt)) => Ok((output, attempt)),
+        _ => Err(ApiError::NoResult { state, reason: "tasks of its kind make no file" }),
+    }
+}
+
+fn file_name(output: &Output, part: OutputPart) -> String {
+    match part {
+        OutputPart::Result => output.file_name.clone(),
+        OutputPart::Rejected => {
+            let stem = output.file_name.strip_suffix(".csv").unwrap_or(&output.file_name);
+            format!("{stem}.rejected.csv")
+        }
+    }
+}
+
+/// Whether a header lists the tag, or stands for any.
+fn matches(headers: &HeaderMap, name: header::HeaderName, etag: &str) -> bool {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| {
+        value.split(',').any(|tag| matches!(tag.trim(), tag if tag == etag || tag == "*"))
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Whole,
+    Part(Range<u64>),
+    Outside,
+}
+
+/// Reads a `Range` header (RFC 9110, section 14). Several ranges, other units and what cannot be
+/// read are answered with the whole file, as the standard allows.
+fn parse_range(value: &str, size: u64) -> Asked {
+    let Some((first, last)) =
+        value.trim().strip_prefix("bytes=").and_then(|spec| spec.split_once('-'))
+    else {
+        return Asked::Whole;
+    };
+    let range = match (first.trim().parse::<u64>(), last.trim()) {
+        (Ok(first), "") => first..size,
+        (Ok(first), last) => match last.parse::<u64>() {
+            Ok(last) if first <= last => first..size.min(last.saturating_add(1)),
+            _ => return Asked::Whole,
+        },
+        (Err(_), last) if first.trim().is_empty() => match last.parse::<u64>() {
+            Ok(length) => size.saturating_sub(length)..size,
+            Err(_) => return Asked::Whole,
+        },
+        (Err(_), _) => return Asked::Whole,
+    };
+    if range.start < range.end { Asked::Part(range) } else { Asked::Outside }
+}
+
+/// An attachment's name as RFC 6266 says: in ASCII for old clients, and as it is (RFC 8187).
+fn disposition(name: &str) -> String {
+    let ascii: String = name
+        .chars()
+        .map(|c| if (' '..='~').contains(&c) && !matches!(c, '"' | '\\' | '%') { c } else { '_' })
+        .collect();
+    let encoded: String = name
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02X}"),
+        })
+        .collect();
+    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_the_standard_says() {
+        let cases = [
+            ("bytes=0-4", Asked::Part(0..5)),
+            ("bytes=5-", Asked::Part(5..10)),
+            ("bytes=-3", Asked::Part(7..10)),
+            ("bytes=-30", Asked::Part(0..10)),
+            ("bytes=8-99", Asked::Part(8..10)),
+            ("bytes=10-", Asked::Outside),
+            ("bytes=-0", Asked::Outside),
+            ("bytes=4-2", Asked::Whole),
+            ("bytes=0-1,4-5", Asked::Whole),
+            ("lines=0-1", Asked::Whole),
+            ("bytes=x-", Asked::Whole),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(parse_range(value, 10), expected, "{value}");
+        }
+        assert_eq!(parse_range("bytes=0-", 0), Asked::Outside);
+    }
+
+    #[test]
+    fn names_of_any_script_survive() {
+        assert_eq!(
+            disposition("Größe \"1\".csv"),
+            "attachment; filename=\"Gr__e _1_.csv\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe%20%221%22.csv"
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! Stop, kill, resume, delete: what a user does to a task.
+//!
+//! # Invariants
+//! - An interrupt and a completion race by compare-and-swap: the first commit wins.
+//! - An interrupt is final for the data when it is committed, since it takes the fence away.
+//! - Repeating one that holds changes nothing and succeeds.
+
+use chrono::NaiveDateTime;
+use common::queue::Message;
+use common::task::{TaskId, TaskState, TaskView, UserId};
+
+use super::store::{self, AttemptOutcome, Enqueue};
+use super::{Task, view};
+use crate::db::{self, Database, DbConnection, DbResult};
+use crate::error::ApiError;
+use crate::outbox;
+
+/// What an interrupt asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupt {
+    /// End it and roll back what it wrote.
+    Stop,
+    /// End it and keep what it wrote.
+    Kill,
+    /// Put it in the queue again.
+    Resume,
+}
+
+impl Interrupt {
+    fn holds_in(self, state: TaskState) -> bool {
+        match self {
+            Self::Stop => matches!(state, TaskState::Stopping | TaskState::Stopped),
+            Self::Kill => state == TaskState::Killed,
+            Self::Resume => matches!(state, TaskState::Queued | TaskState::Processing),
+        }
+    }
+
+    fn wish(self) -> &'static str {
+        match self {
+            Self::Stop => {
+                "only a task that is initializing, queued, processing, killed or failed can be stopped"
+            }
+            Self::Kill => "only a task that is queued or processing can be killed",
+            Self::Resume => "only a task that is killed or failed can be resumed",
+        }
+    }
+}
+
+enum Attempted {
+    Done(Box<TaskView>),
+    NotFound,
+    WrongState(TaskState),
+    FilesGone,
+}
+
+/// Interrupts a task of `owner`; answers it as it is then.
+pub async fn interrupt(
+    db: &Database,
+    owner: UserId,
+    id: TaskId,
+    interrupt: Interrupt,
+) -> Result<TaskView, ApiError> {
+    let attempted = db
+        .write(move |conn| {
+            db::lock_tasks(conn, &[db::Id(id.0)])?;
+            let Some(task) = store::find_owned(conn, owner, id)? else {
+                return Ok(Attempted::NotFound);
+            };
+            if !interrupt.holds_in(task.state) {
+                let now = db::now(conn)?;
+                let is_done = match interrupt {
+                    Interrupt::Stop => end(conn, &task, TaskState::Stopping, now)?,
+                    Interrupt::Kill => end(conn, &task, TaskState::Killed, now)?,
+                    Interrupt::Resume if task.files_removed => return Ok(Attempted::FilesGone),
+                    Interrupt::Resume => resume(conn, &task, now)?,
+                };
+                if !is_done {
+                    return Ok(Attempted::WrongState(task.state));
+                }
+            }
+            match store::find(conn, id)? {
+                Some(task) => Ok(Attempted::Done(Box::new(view(conn, task)?))),
+                None => Ok(Attempted::NotFound),
+            }
+        })
+        .await?;
+    match attempted {
+        Attempted::Done(view) => Ok(*view),
+        Attempted::NotFound => Err(ApiError::TaskNotFound),
+        Attempted::FilesGone => Err(ApiError::Expired),
+        Attempted::WrongState(state) => {
+            Err(ApiError::InvalidState { id, state, wish: interrupt.wish() })
+        }
+    }
+}
+
+fn end(
+    conn: &mut DbConnection,
+    task: &Task,
+    next: TaskState,
+    now: NaiveDateTime,
+) -> DbResult<bool> {
+    if !store::end(conn, task, next, now)? {
+        return Ok(false);
+    }
+    if task.state == TaskState::Processing {
+        let outcome = match next {
+            TaskState::Killed => AttemptOutcome::Killed,
+            _ => AttemptOutcome::Stopped,
+        };
+        store::end_attempt(conn, task, outcome, None, now)?;
+    }
+    outbox::remove(conn, task.id)?;
+    Ok(true)
+}
+
+/// Puts an interrupted or failed task in the queue again, in the caller's transaction. False
+/// where its state does not allow it.
+pub fn resume(conn: &mut DbConnection, task: &Task, now: NaiveDateTime) -> DbResult<bool> {
+    if !matches!(task.state, TaskState::Killed | TaskState::Failed) {
+        return Ok(false);
+    }
+    let change = Enqueue {
+        failures: 0,
+        alone: false,
+        checkpoint: task.checkpoint.clone(),
+        progress: task.checkpoint.as_ref().and(task.progress.clone()),
+    };
+    if !store::enqueue(conn, task, &change, now)? {
+        return Ok(false);
+    }
+    let message = Message { task_id: task.id, dispatch: task.dispatch + 1 };
+    outbox::append(conn, task.kind(), message, now)?;
+    Ok(true)
+}
+
+/// Deletes an ended task of `owner`: it is hidden at once, and swept with all that it made.
+pub async fn delete(db: &Database, owner: UserId, id: TaskId) -> Result<(), ApiError> {
+    let state = db
+        .write(move |conn| {
+            let Some(task) = store::find_owned(conn, owner, id)? else {
+                return Ok(None);
+            };
+            let now = db::now(conn)?;
+            let marked = store::mark_deleted(conn, id, now)?;
+            Ok(Some((marked, task.state)))
+        })
+        .await?;
+    match state {
+        None => Err(ApiError::TaskNotFound),
+        Some((true, _)) => Ok(()),
+        Some((false, state)) => Err(ApiError::InvalidState {
+            id,
+            state,
+            wish: "only a task that is processed, failed, stopped or killed can be deleted",
+        }),
+    }
+}

@@ -1,0 +1,280 @@
+//! `/v1/tasks`: show, list, interrupt, delete.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use common::problem::{ErrorLocation, Problem};
+use common::task::{TaskId, TaskList, TaskState, TaskView};
+
+use super::interrupts::{self, Interrupt};
+use super::{store, view, views};
+use crate::background::Background;
+use crate::db::Database;
+use crate::error::ApiError;
+use crate::http::access::CurrentUser;
+use crate::http::body::{Parameters, TaskPath};
+
+const DEFAULT_PAGE_SIZE: u64 = 50;
+const MAX_PAGE_SIZE: u64 = 10_000;
+
+/// Shows a task.
+#[utoipa::path(
+    get, path = "/v1/tasks/{id}", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 200, description = "The task", body = TaskView),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn show_task(
+    State(db): State<Database>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+) -> Result<Json<TaskView>, ApiError> {
+    let found = db
+        .read(move |conn| match store::find_owned(conn, user.id, id)? {
+            Some(task) => view(conn, task).map(Some),
+            None => Ok(None),
+        })
+        .await?;
+    found.map(Json).ok_or(ApiError::TaskNotFound)
+}
+
+/// Shows a task; the same as `/v1/tasks/{id}`.
+#[utoipa::path(
+    get, path = "/v1/tasks/status/{id}", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 200, description = "The task", body = TaskView),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn show_task_status(
+    db: State<Database>,
+    user: CurrentUser,
+    path: TaskPath,
+) -> Result<Json<TaskView>, ApiError> {
+    show_task(db, user, path).await
+}
+
+/// Lists the caller's tasks, newest first.
+#[utoipa::path(
+    get, path = "/v1/tasks", tag = "tasks",
+    params(
+        ("state" = Option<Vec<TaskState>>, Query, description = "Only tasks in this state; repeats"),
+        ("kind" = Option<common::task::TaskKind>, Query, description = "Only tasks of this kind"),
+        ("text" = Option<String>, Query, description = "Only tasks whose file name holds this text, or with this id"),
+        ("from" = Option<String>, Query, description = "Created at or after this time (RFC 3339) or day (UTC)"),
+        ("to" = Option<String>, Query, description = "Created before this time (RFC 3339) or day (UTC)"),
+        ("page_size" = Option<u64>, Query, description = "Tasks a page: 50 where absent, lowered to 10,000"),
+        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page of tasks", body = TaskList),
+        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_tasks(
+    State(db): State<Database>,
+    user: CurrentUser,
+    parameters: Parameters,
+) -> Result<Json<TaskList>, ApiError> {
+    let (filter, page_size) = read_filter(parameters).map_err(ApiError::InvalidParameters)?;
+    let list = db
+        .read(move |conn| {
+            // One more than the page tells whether there is another page.
+            let limit = i64::try_from(page_size + 1).unwrap_or(i64::MAX);
+            let mut tasks = store::list(conn, user.id, &filter, limit)?;
+            let has_more = tasks.len() as u64 > page_size;
+            if has_more {
+                tasks.pop();
+            }
+            let last = tasks.last().filter(|_| has_more).map(|task| task.id.to_string());
+            Ok(TaskList { items: views(conn, tasks)?, next_page_token: last })
+        })
+        .await?;
+    Ok(Json(list))
+}
+
+fn read_filter(mut parameters: Parameters) -> Result<(store::Filter, u64), Vec<ErrorLocation>> {
+    let mut errors = Vec::new();
+    let mut filter = store::Filter::default();
+    for state in parameters.take_all("state") {
+        match state.parse() {
+            Ok(state) => filter.state.push(state),
+            Err(error) => errors.push(ErrorLocation::field("state", error.to_string())),
+        }
+    }
+    filter.kind = read(&mut parameters, &mut errors, "kind", |text| {
+        text.parse().map_err(|error: common::task::UnknownName| error.to_string())
+    });
+    filter.text = parameters.take("text").filter(|text| !text.is_empty());
+    filter.from = read(&mut parameters, &mut errors, "from", time);
+    filter.to = read(&mut parameters, &mut errors, "to", time);
+    filter.before = read(&mut parameters, &mut errors, "page_token", |text| {
+        text.parse().map_err(|_| "is no token that a list gave".to_owned())
+    });
+    let page_size = read(&mut parameters, &mut errors, "page_size", |text| match text.parse() {
+        Ok(0) | Err(_) => Err(format!("`{text}` is not a number from 1 on")),
+        Ok(size) => Ok(size),
+    });
+    errors.extend(parameters.unknown("state, kind, text, from, to, page_size and page_token"));
+    if errors.is_empty() {
+        Ok((filter, page_size.unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE)))
+    } else {
+        Err(errors)
+    }
+}
+
+fn read<T>(
+    parameters: &mut Parameters,
+    errors: &mut Vec<ErrorLocation>,
+    name: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<T> {
+    match parse(&parameters.take(name).filter(|text| !text.is_empty())?) {
+        Ok(value) => Some(value),
+        Err(reason) => {
+            errors.push(ErrorLocation::field(name, reason));
+            None
+        }
+    }
+}
+
+fn time(text: &str) -> Result<NaiveDateTime, String> {
+    let day = || text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0);
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(time) => Ok(time.naive_utc()),
+        Err(_) => day().ok_or_else(|| {
+            format!("`{text}` is neither a time such as 2026-01-31T12:00:00Z nor a day")
+        }),
+    }
+}
+
+/// Stops a task: it ends, and what it wrote is rolled back.
+#[utoipa::path(
+    post, path = "/v1/tasks/{id}/stop", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 202, description = "The task is being rolled back", body = TaskView),
+        (status = 200, description = "The task is stopped already", body = TaskView),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task's state does not allow it", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn stop_task(
+    State(db): State<Database>,
+    State(background): State<Background>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+) -> Result<Response, ApiError> {
+    interrupted(&db, &background, user, id, Interrupt::Stop).await
+}
+
+/// Kills a task: it ends, and what it made durable is kept.
+#[utoipa::path(
+    post, path = "/v1/tasks/{id}/kill", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 200, description = "The task is killed", body = TaskView),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task's state does not allow it", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn kill_task(
+    State(db): State<Database>,
+    State(background): State<Background>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+) -> Result<Response, ApiError> {
+    interrupted(&db, &background, user, id, Interrupt::Kill).await
+}
+
+/// Resumes a killed or failed task: it is queued again and goes on from its checkpoint, or from
+/// the start where its kind has none.
+#[utoipa::path(
+    post, path = "/v1/tasks/{id}/resume", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 200, description = "The task is queued again", body = TaskView),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task's state does not allow it", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "The task's files are gone", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn resume_task(
+    State(db): State<Database>,
+    State(background): State<Background>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+) -> Result<Response, ApiError> {
+    interrupted(&db, &background, user, id, Interrupt::Resume).await
+}
+
+async fn interrupted(
+    db: &Database,
+    background: &Background,
+    user: CurrentUser,
+    id: TaskId,
+    interrupt: Interrupt,
+) -> Result<Response, ApiError> {
+    let task = interrupts::interrupt(db, user.id, id, interrupt).await?;
+    tracing::info!(state = %task.state, ?interrupt, "interrupted");
+    background.wake();
+    let status = match task.state {
+        TaskState::Stopping => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    };
+    Ok((status, Json(task)).into_response())
+}
+
+/// Deletes an ended task and everything that it made.
+#[utoipa::path(
+    delete, path = "/v1/tasks/{id}", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 204, description = "The task is gone"),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task has not ended", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn delete_task(
+    State(db): State<Database>,
+    State(background): State<Background>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+) -> Result<StatusCode, ApiError> {
+    interrupts::delete(&db, user.id, id).await?;
+    tracing::info!("deleted");
+    background.wake();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_or_days() {
+        assert_eq!(time("2026-01-31").unwrap().to_string(), "2026-01-31 00:00:00");
+        assert_eq!(time("2026-01-31T12:00:00+01:00").unwrap().to_string(), "2026-01-31 11:00:00");
+        assert!(time("yesterday").unwrap_err().contains("`yesterday` is neither"));
+    }
+
+    #[test]
+    fn every_wrong_parameter_of_a_list_is_named() {
+        let given = [("state", "done"), ("page_size", "0"), ("color", "red"), ("to", "now")];
+        let given = given.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let errors = read_filter(Parameters(given)).unwrap_err();
+        let fields: Vec<_> = errors.iter().filter_map(|error| error.field.as_deref()).collect();
+        assert_eq!(fields, ["state", "to", "page_size", "color"]);
+    }
+
+    #[test]
+    fn a_page_is_never_larger_than_the_limit() {
+        let given = vec![("page_size".to_owned(), "1000000".to_owned())];
+        assert_eq!(read_filter(Parameters(given)).unwrap().1, 10_000);
+    }
+}

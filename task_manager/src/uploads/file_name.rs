@@ -1,0 +1,45 @@
+//! The names that clients give to files.
+
+/// The longest name that is kept, in characters.
+const MAX_LENGTH: usize = 255;
+
+/// The last part of a path of any system, without control characters, shortened before its
+/// ending where it is too long; `upload.csv` where nothing is left.
+pub fn clean(given: &str) -> String {
+    let base = given.rsplit(['/', '\\']).next().unwrap_or_default();
+    let plain: String = base.chars().filter(|c| !c.is_control()).collect();
+    let name = plain.trim();
+    if name.is_empty() || name == "." || name == ".." {
+        return "upload.csv".to_owned();
+    }
+    let length = name.chars().count();
+    match name.rsplit_once('.') {
+        Some((stem, ending)) if length > MAX_LENGTH && ending.chars().count() < 16 => {
+            let keep = MAX_LENGTH - ending.chars().count() - 1;
+            format!("{}.{ending}", stem.chars().take(keep).collect::<String>())
+        }
+        _ => name.chars().take(MAX_LENGTH).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_part_of_a_path_is_kept() {
+        assert_eq!(clean("songs.csv"), "songs.csv");
+        assert_eq!(clean("../../etc/passwd"), "passwd");
+        assert_eq!(clean("C:\\data\\große songs.csv"), "große songs.csv");
+        assert_eq!(clean("a\r\nb.csv"), "ab.csv");
+        assert_eq!(clean(".."), "upload.csv");
+        assert_eq!(clean("dir/"), "upload.csv");
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_ending() {
+        let cleaned = clean(&format!("{}.csv", "é".repeat(400)));
+        assert_eq!(cleaned.chars().count(), 255);
+        assert!(cleaned.ends_with(".csv"));
+    }
+}

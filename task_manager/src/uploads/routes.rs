@@ -1,0 +1,180 @@
+//! `POST /v1/data_processor/upload`.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use common::problem::Problem;
+use common::task::spec::TaskSpec;
+use common::task::{AcceptedTask, TaskKind};
+use futures_util::{StreamExt, TryStreamExt};
+use tracing::{Instrument, Span};
+
+use super::body::{ByteStream, FileBody, read_form};
+use super::{Uploads, file_name};
+use crate::error::ApiError;
+use crate::http::access::CurrentUser;
+use crate::http::body::Parameters;
+
+/// The form of an upload.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
+pub struct UploadForm {
+    /// A column of the groups; repeats. `Song` and `Date` where absent.
+    group_by: Option<Vec<String>>,
+    /// A column to sum; repeats. `Number of Plays` where absent.
+    sum: Option<Vec<String>>,
+    /// Another name for the last sum in the header of the output.
+    total_header: Option<String>,
+    /// `fail` (the default) or `skip`.
+    on_bad_row: Option<common::task::spec::OnBadRow>,
+    /// Memory for the groups, such as `256MiB`, where less than the worker allows.
+    memory_limit: Option<String>,
+    /// The CSV file, after all other fields.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// Uploads a CSV file, to be aggregated: sums by groups of equal values.
+///
+/// The file is the field `file` of a multipart form, after the parameters, or the raw body with
+/// `?file_name=`. Parameters may be query parameters too.
+#[utoipa::path(
+    post, path = "/v1/data_processor/upload", tag = "data_processor",
+    params(
+        ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
+        ("group_by" = Option<Vec<String>>, Query, description = "A column of the groups; repeats"),
+        ("sum" = Option<Vec<String>>, Query, description = "A column to sum; repeats"),
+        ("total_header" = Option<String>, Query, description = "Another name for the last sum"),
+        ("on_bad_row" = Option<String>, Query, description = "`fail` or `skip`"),
+        ("memory_limit" = Option<String>, Query, description = "Memory for the groups, such as `256MiB`"),
+    ),
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 400, description = "The form cannot be read, or the connection broke", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task was stopped while its file arrived", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The file is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter does not hold, or the file is empty or no CSV", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn upload_csv(
+    State(uploads): State<Uploads>,
+    user: CurrentUser,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, ApiError> {
+    // In a task of its own, which ends orderly when the client goes away: this future is dropped
+    // then.
+    let receiving = receive(uploads, user, parameters, request).instrument(Span::current());
+    match tokio::spawn(receiving).await {
+        Ok(received) => received.map(accepted),
+        Err(error) => {
+            tracing::error!(%error, "an upload ended unexpectedly");
+            Err(ApiError::Internal)
+        }
+    }
+}
+
+async fn receive(
+    uploads: Uploads,
+    user: CurrentUser,
+    mut parameters: Parameters,
+    request: Request,
+) -> Result<AcceptedTask, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body: ByteStream = body.into_data_stream().map_err(Into::into).boxed();
+    let name = parameters.take("file_name");
+    let (file, given_name) = match content(&parts.headers)? {
+        Content::Form { boundary } => {
+            let form = read_form(body, boundary).await?;
+            parameters.0.extend(form.parameters);
+            (form.file, name.or(form.file_name))
+        }
+        Content::Raw => match name {
+            Some(name) => (FileBody::Raw(body), Some(name)),
+            None => {
+                FileBody::Raw(body).drain().await;
+                return Err(ApiError::invalid(
+                    "file_name",
+                    "is missing: a raw body needs ?file_name=",
+                ));
+            }
+        },
+    };
+    let mut file = file;
+    let received = match prepared(&parts.headers, &uploads, &parameters) {
+        Ok(spec) => {
+            let file_name = file_name::clean(given_name.as_deref().unwrap_or_default());
+            let request = super::Request { owner: user.id, spec, file_name };
+            uploads.receive(request, &mut file).await
+        }
+        Err(error) => Err(error),
+    };
+    if received.is_err() {
+        file.drain().await;
+    }
+    received
+}
+
+/// What can be refused before a byte of the file is read.
+fn prepared(
+    headers: &HeaderMap,
+    uploads: &Uploads,
+    parameters: &Parameters,
+) -> Result<TaskSpec, ApiError> {
+    let spec = TaskSpec::from_parameters(TaskKind::CsvAggregation, &parameters.0)
+        .map_err(ApiError::InvalidParameters)?;
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    // A form is a little longer than its file: only what is clearly too large is seen here.
+    if length.is_some_and(|length: u64| length > uploads.limit.saturating_add(FORM_OVERHEAD)) {
+        return Err(ApiError::TooLarge { limit: uploads.limit });
+    }
+    Ok(spec)
+}
+
+/// More than the boundaries and fields of any form that is accepted take.
+const FORM_OVERHEAD: u64 = 8 << 20;
+
+enum Content {
+    Form { boundary: String },
+    Raw,
+}
+
+fn content(headers: &HeaderMap) -> Result<Content, ApiError> {
+    let given = match headers.get(header::CONTENT_TYPE) {
+        None => return Ok(Content::Raw),
+        Some(value) => value.to_str().unwrap_or_default(),
+    };
+    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "multipart/form-data" => multer::parse_boundary(given)
+            .map(|boundary| Content::Form { boundary })
+            .map_err(|_| ApiError::BadRequest("The multipart form names no boundary.".to_owned())),
+        // curl sends the last one of these unless told otherwise.
+        ""
+        | "application/csv"
+        | "application/octet-stream"
+        | "application/vnd.ms-excel"
+        | "application/x-www-form-urlencoded" => Ok(Content::Raw),
+        essence if essence.starts_with("text/") => Ok(Content::Raw),
+        _ => Err(ApiError::UnsupportedMediaType {
+            given: given.to_owned(),
+            accepted: "upload takes multipart/form-data, or the file itself as text/csv or \
+                       application/octet-stream",
+        }),
+    }
+}
+
+fn accepted(task: AcceptedTask) -> Response {
+    let location = HeaderValue::try_from(task.task.links.this.as_str()).ok();
+    let mut response = (StatusCode::ACCEPTED, Json(task)).into_response();
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}

@@ -1,0 +1,132 @@
+//! What workers say: claims and reports, batched (`common::report`).
+//!
+//! # Invariants
+//! - A claim raises `attempt` by compare-and-swap; one repeated by the same worker for the same
+//!   dispatch gets the same attempt.
+//! - A report is applied only where its attempt is the task's latest and the task is
+//!   `processing`, in the transaction that writes its data.
+//! - A batch locks its tasks in the order of their ids and commits as one; on a data error it is
+//!   run again one by one.
+
+mod claims;
+mod reports;
+pub mod routes;
+mod store;
+
+pub use store::WorkerView;
+
+use common::problem::Problem;
+use common::report::{
+    Claim, ClaimRequest, ClaimResponse, Outcome, Report, ReportRequest, ReportResponse,
+};
+use common::storage::Storage;
+use common::task::TaskId;
+use tracing::{Instrument, debug, warn};
+
+use crate::db::{self, Database, DbConnection, DbError, DbResult, Id};
+use crate::outbox::relay::RelaySignal;
+
+/// Answers a worker's claims.
+pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimResponse> {
+    let claims = db
+        .write(move |conn| {
+            let ids = request.deliveries.iter().map(|delivery| delivery.task_id);
+            db::lock_tasks(conn, &sorted(ids))?;
+            let now = db::now(conn)?;
+            request
+                .deliveries
+                .iter()
+                .map(|delivery| claims::claim(conn, request.worker, *delivery, now))
+                .collect::<DbResult<Vec<_>>>()
+        })
+        .await?;
+    for claim in &claims {
+        match claim {
+            Claim::Attempt(attempt) => {
+                debug!(task_id = %attempt.task_id, attempt = attempt.attempt, "claimed");
+            }
+            Claim::Refused { task_id, refused } => debug!(%task_id, "claim refused: {refused}"),
+        }
+    }
+    Ok(ClaimResponse { claims })
+}
+
+/// Applies a worker's reports.
+pub async fn report(
+    db: &Database,
+    storage: &Storage,
+    relay: &RelaySignal,
+    request: ReportRequest,
+) -> DbResult<ReportResponse> {
+    let ReportRequest { worker, reports } = request;
+    let batch = reports.clone();
+    let outcomes = db
+        .write(move |conn| {
+            store::seen(conn, &worker)?;
+            apply(conn, &batch)
+        })
+        .await;
+    let outcomes = match outcomes {
+        Err(error) if !error.is_unavailable() && !reports.is_empty() => {
+            warn!(%error, "a batch of reports does not hold; it is applied one by one");
+            apply_one_by_one(db, &reports).await?
+        }
+        outcomes => outcomes?,
+    };
+    if reports.iter().any(|report| report.event.is_final()) {
+        relay.wake();
+    }
+    delete_unaccepted(storage, &reports, &outcomes);
+    Ok(ReportResponse { outcomes })
+}
+
+fn apply(conn: &mut DbConnection, batch: &[Report]) -> DbResult<Vec<Outcome>> {
+    db::lock_tasks(conn, &sorted(batch.iter().map(|report| report.task_id)))?;
+    let now = db::now(conn)?;
+    batch.iter().map(|report| reports::apply(conn, report, now)).collect()
+}
+
+async fn apply_one_by_one(db: &Database, reports: &[Report]) -> DbResult<Vec<Outcome>> {
+    let mut outcomes = Vec::with_capacity(reports.len());
+    for report in reports {
+        let single = [report.clone()];
+        match db.write(move |conn| apply(conn, &single)).await {
+            Ok(applied) => outcomes.extend(applied),
+            Err(error) if error.is_unavailable() => return Err(error),
+            Err(error) => {
+                warn!(task_id = %report.task_id, attempt = report.attempt, %error, "report rejected");
+                outcomes.push(Outcome::Rejected { problem: Box::new(rejection(&error)) });
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+fn rejection(error: &DbError) -> Problem {
+    let detail = format!("The report could not be recorded: {error}");
+    Problem::new(422, "report_rejected", "The report does not hold", detail)
+}
+
+/// What an attempt wrote that was not accepted goes at once; where that fails, the sweep does it.
+fn delete_unaccepted(storage: &Storage, reports: &[Report], outcomes: &[Outcome]) {
+    for (report, outcome) in reports.iter().zip(outcomes) {
+        let lost = matches!(outcome, Outcome::Stop | Outcome::Kill | Outcome::LeaseLost);
+        if report.event.is_final() && lost {
+            let (storage, task_id, attempt) = (storage.clone(), report.task_id, report.attempt);
+            let span = tracing::info_span!("delete_unaccepted", %task_id, attempt);
+            let delete = async move {
+                if let Err(error) = storage.delete_attempt(task_id, attempt).await {
+                    warn!(%error, "the attempt's files are left to the sweep");
+                }
+            };
+            tokio::spawn(delete.instrument(span));
+        }
+    }
+}
+
+fn sorted(ids: impl Iterator<Item = TaskId>) -> Vec<Id> {
+    let mut ids: Vec<_> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter().map(|id| Id(id.0)).collect()
+}

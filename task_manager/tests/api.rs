@@ -1,0 +1,16 @@
+//! The task manager as its clients and workers see it: over HTTP, with the real database, queue
+//! and storage. The worker is played by the test.
+
+mod api {
+    mod app;
+    mod bad_requests;
+    mod downloads;
+    mod events;
+    mod interrupts;
+    mod leases;
+    mod openapi;
+    mod reports;
+    mod retention;
+    mod tasks;
+    mod uploads;
+}

@@ -1,0 +1,329 @@
+//! A task manager under test.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use common::queue::{Consumer, Queue};
+use common::report::{
+    Attempt, Claim, ClaimRequest, ClaimResponse, ClaimedDelivery, Event, Outcome, Output, Report,
+    ReportRequest, ReportResponse, WorkerId, WorkerInfo,
+};
+use common::storage::{ObjectKey, OutputPart, Storage};
+use common::task::{AcceptedTask, TaskId, TaskKind, TaskList, TaskState, TaskView};
+use diesel::prelude::*;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use task_manager::Server;
+use task_manager::config::Config;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// How long to wait for what must happen.
+pub const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Waits until `check` answers something.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, check: impl Fn() -> F) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = check().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub struct TestApp {
+    pub folder: TempDir,
+    pub storage: Storage,
+    config: Config,
+    server: Option<Server>,
+    http: reqwest::Client,
+    consumer: Consumer,
+    worker: WorkerId,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut config, _) = Config::load(None, folder.path()).unwrap();
+        config.listen.set_port(0);
+        change(&mut config);
+        let storage = Storage::local(&config.storage).unwrap();
+        let (server, consumer) = serve(&config, &storage).await;
+        Self {
+            folder,
+            storage,
+            config,
+            server: Some(server),
+            http: reqwest::Client::new(),
+            consumer,
+            worker: WorkerId(Uuid::now_v7()),
+        }
+    }
+
+    /// Ends the server and starts another one on the same folder, with an empty queue.
+    pub async fn restart(&mut self) {
+        self.server.take().unwrap().stop().await.unwrap();
+        let (server, consumer) = serve(&self.config, &self.storage).await;
+        (self.server, self.consumer) = (Some(server), consumer);
+    }
+
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.server.as_ref().unwrap().address
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.address()))
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    pub async fn post(&self, path: &str) -> Response {
+        self.request(Method::POST, path).send().await.unwrap()
+    }
+
+    pub async fn upload(&self, content: &'static str) -> AcceptedTask {
+        self.upload_with("", content).await
+    }
+
+    /// Uploads a raw body; `parameters` starts with `&` where there are any.
+    pub async fn upload_with(&self, parameters: &str, content: &'static str) -> AcceptedTask {
+        let path = format!("/v1/data_processor/upload?file_name=songs.csv{parameters}");
+        let response = self.request(Method::POST, &path).body(content).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::ACCEPTED, "{:?}", response.text().await);
+        response.json().await.unwrap()
+    }
+
+    pub async fn task(&self, id: TaskId) -> TaskView {
+        self.get(&format!("/v1/tasks/{id}")).await.json().await.unwrap()
+    }
+
+    pub async fn list(&self, query: &str) -> TaskList {
+        self.get(&format!("/v1/tasks{query}")).await.json().await.unwrap()
+    }
+
+    pub async fn state(&self, id: TaskId) -> TaskState {
+        self.task(id).await.state
+    }
+
+    pub async fn wait_for_state(&self, id: TaskId, state: TaskState) -> TaskView {
+        let what = format!("{id} becomes {state}");
+        eventually(&what, || async { Some(self.task(id).await).filter(|task| task.state == state) })
+            .await
+    }
+
+    pub async fn interrupt(&self, id: TaskId, verb: &str) -> (StatusCode, Value) {
+        let response = self.post(&format!("/v1/tasks/{id}/{verb}")).await;
+        (response.status(), response.json().await.unwrap())
+    }
+
+    /// What the queue delivers next.
+    pub async fn delivery(&mut self) -> ClaimedDelivery {
+        let delivery = tokio::time::timeout(DEADLINE, self.consumer.next()).await.unwrap();
+        let message = delivery.message();
+        delivery.ack().await;
+        ClaimedDelivery { task_id: message.task_id, dispatch: message.dispatch }
+    }
+
+    /// Whether the queue delivers nothing for a while.
+    pub async fn is_queue_silent(&mut self) -> bool {
+        let silence = Duration::from_millis(700);
+        tokio::time::timeout(silence, self.consumer.next()).await.is_err()
+    }
+
+    pub fn other_worker(&mut self) {
+        self.worker = WorkerId(Uuid::now_v7());
+    }
+
+    async fn internal<T: serde::de::DeserializeOwned>(&self, path: &str, body: Value) -> T {
+        let token = self.server.as_ref().unwrap().service_token.expose_secret();
+        let request = self.request(Method::POST, path).bearer_auth(token).json(&body);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{:?}", response.text().await);
+        response.json().await.unwrap()
+    }
+
+    pub async fn claim(&self, deliveries: Vec<ClaimedDelivery>) -> Vec<Claim> {
+        let request = ClaimRequest { worker: self.worker, deliveries };
+        let body = serde_json::to_value(request).unwrap();
+        self.internal::<ClaimResponse>("/internal/v1/claims", body).await.claims
+    }
+
+    pub async fn claim_one(&self, delivery: ClaimedDelivery) -> Attempt {
+        match self.claim(vec![delivery]).await.remove(0) {
+            Claim::Attempt(attempt) => *attempt,
+            Claim::Refused { refused, .. } => panic!("the claim was refused: {refused}"),
+        }
+    }
+
+    /// Takes the next delivery and claims it.
+    pub async fn next_attempt(&mut self) -> Attempt {
+        let delivery = self.delivery().await;
+        self.claim_one(delivery).await
+    }
+
+    pub async fn report_all(&self, reports: Vec<Report>) -> Vec<Outcome> {
+        let worker = WorkerInfo {
+            id: self.worker,
+            name: "test".to_owned(),
+            version: "1.0".to_owned(),
+            kinds: TaskKind::ALL.to_vec(),
+            slots: 2,
+            draining: false,
+        };
+        let body = serde_json::to_value(ReportRequest { worker, reports }).unwrap();
+        self.internal::<ReportResponse>("/internal/v1/reports", body).await.outcomes
+    }
+
+    pub async fn report(&self, attempt: &Attempt, event: Event) -> Outcome {
+        let report = Report { task_id: attempt.task_id, attempt: attempt.attempt, event };
+        self.report_all(vec![report]).await.remove(0)
+    }
+
+    /// Writes a result as the attempt's worker.
+    pub async fn write_result(&self, attempt: &Attempt, content: &'static str) {
+        let key = ObjectKey::Output {
+            task_id: attempt.task_id,
+            attempt: attempt.attempt,
+            part: OutputPart::Result,
+        };
+        let mut writer = self.storage.create(key);
+        writer.write(content.into()).await.unwrap();
+        writer.finish().await.unwrap();
+    }
+
+    /// Writes a result and reports it.
+    pub async fn complete(&self, attempt: &Attempt, content: &'static str) -> Outcome {
+        self.write_result(attempt, content).await;
+        self.report(attempt, completed(content.len() as u64)).await
+    }
+
+    /// A task that a worker has taken.
+    pub async fn processing_task(&mut self) -> Attempt {
+        let id = self.upload(SONGS).await.task.task_id;
+        let attempt = self.next_attempt().await;
+        assert_eq!(attempt.task_id, id);
+        attempt
+    }
+
+    /// A task in each state that a user can see for long.
+    pub async fn task_in(&mut self, state: TaskState) -> TaskId {
+        let attempt = self.processing_task().await;
+        let id = attempt.task_id;
+        match state {
+            TaskState::Queued => {
+                self.report(&attempt, Event::Released { checkpoint: None }).await;
+                self.delivery().await;
+            }
+            TaskState::Processing => {}
+            TaskState::Processed => {
+                self.complete(&attempt, "Song,Date,Number of Plays\n").await;
+            }
+            TaskState::Failed => {
+                self.report(&attempt, failed()).await;
+            }
+            TaskState::Stopped => {
+                self.interrupt(id, "stop").await;
+                self.wait_for_state(id, TaskState::Stopped).await;
+            }
+            TaskState::Killed => {
+                self.interrupt(id, "kill").await;
+            }
+            TaskState::Initializing | TaskState::Stopping => panic!("{state} is not kept"),
+        }
+        assert_eq!(self.state(id).await, state);
+        id
+    }
+
+    /// Changes the database behind the server's back: to let time pass, or to break a row.
+    pub fn sql(&self, statement: &str) -> usize {
+        let path = self.folder.path().join("tasks.sqlite");
+        let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        diesel::sql_query("PRAGMA busy_timeout = 5000").execute(&mut conn).unwrap();
+        diesel::sql_query(statement).execute(&mut conn).unwrap()
+    }
+
+    /// The names of the files in the bucket.
+    pub fn files(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.config.storage.clone()];
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            for entry in entries {
+                let path: PathBuf = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let inside = path.strip_prefix(&self.config.storage).unwrap();
+                    found.push(inside.display().to_string());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    pub async fn wait_for_files(&self, expected: &[String]) {
+        eventually(&format!("the files are {expected:?}"), || async {
+            (self.files() == expected).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn serve(config: &Config, storage: &Storage) -> (Server, Consumer) {
+    let queue = Queue::Memory(Default::default());
+    let consumer = queue.consumer(&TaskKind::ALL, 1_000);
+    let server = Server::start_alone(config, &queue, storage.clone()).await.unwrap();
+    (server, consumer)
+}
+
+pub const SONGS: &str = "Song,Date,Number of Plays\nUmbrella,2020-01-02,200\n";
+
+pub fn completed(size: u64) -> Event {
+    Event::Completed {
+        result: json!({"rows_read": 1, "rows_rejected": 0, "groups": 1, "output_size": size}),
+        output: Some(Output {
+            file_name: "songs-aggregated.csv".to_owned(),
+            media_type: "text/csv; charset=utf-8".to_owned(),
+            size,
+            has_rejected: false,
+        }),
+    }
+}
+
+pub fn failed() -> Event {
+    Event::Failed {
+        error: common::problem::Problem::new(422, "bad_rows", "Rows do not hold", "One of them."),
+    }
+}
+
+pub fn heartbeat() -> Event {
+    Event::Heartbeat { progress: None }
+}
+
+/// The body of a problem document, checked for what every one must have.
+pub async fn problem(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+    assert_eq!(content_type, "application/problem+json");
+    assert!(response.headers().contains_key("x-request-id"));
+    let path = response.url().path().to_owned();
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["status"], status.as_u16());
+    assert_eq!(body["instance"], path);
+    assert_eq!(body["type"], format!("/problems/{}", body["code"].as_str().unwrap()));
+    for field in ["title", "detail", "timestamp"] {
+        assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {body}");
+    }
+    assert!(body["errors"].is_array() && body["error_count"].is_u64(), "{body}");
+    (status, body)
+}

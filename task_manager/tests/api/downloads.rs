@@ -1,0 +1,104 @@
+//! Results, whole and in part.
+
+use common::report::{Event, Output};
+use common::storage::{ObjectKey, OutputPart};
+use common::task::TaskState;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use super::app::{TestApp, problem};
+
+#[tokio::test]
+async fn a_result_comes_whole_in_part_and_not_twice() {
+    let mut app = TestApp::start().await;
+    let attempt = app.processing_task().await;
+    let path = format!("/v1/data_processor/download/{}", attempt.task_id);
+    let early = app.get(&path).await;
+    assert_eq!(early.headers()["retry-after"], "1");
+    assert_eq!(problem(early).await.1["code"], "not_ready");
+    app.complete(&attempt, "0123456789").await;
+
+    let whole = app.get(&path).await;
+    assert_eq!(whole.status(), StatusCode::OK);
+    assert_eq!(whole.headers()["content-type"], "text/csv; charset=utf-8");
+    assert_eq!(whole.headers()["content-length"], "10");
+    let disposition = whole.headers()["content-disposition"].to_str().unwrap();
+    assert!(disposition.starts_with("attachment; filename=\"songs-aggregated.csv\""));
+    let etag = whole.headers()["etag"].to_str().unwrap().to_owned();
+    assert_eq!(whole.text().await.unwrap(), "0123456789");
+
+    let ask = |header: &'static str, value: String| {
+        app.request(Method::GET, &path).header(header, value).send()
+    };
+    let unchanged = ask("if-none-match", etag.clone()).await.unwrap();
+    assert_eq!(unchanged.status(), StatusCode::NOT_MODIFIED);
+    let part = ask("range", "bytes=2-4".to_owned()).await.unwrap();
+    assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(part.headers()["content-range"], "bytes 2-4/10");
+    assert_eq!(part.text().await.unwrap(), "234");
+    let outside = ask("range", "bytes=10-".to_owned()).await.unwrap();
+    assert_eq!(outside.headers()["content-range"], "bytes */10");
+    assert_eq!(problem(outside).await.0, StatusCode::RANGE_NOT_SATISFIABLE);
+
+    let ranged = |tag: String| {
+        app.request(Method::GET, &path).header("range", "bytes=7-").header("if-range", tag).send()
+    };
+    assert_eq!(ranged(etag).await.unwrap().text().await.unwrap(), "789");
+    assert_eq!(ranged("\"old\"".to_owned()).await.unwrap().text().await.unwrap(), "0123456789");
+
+    let head = app.request(Method::HEAD, &path).send().await.unwrap();
+    assert_eq!(
+        (head.status(), &head.headers()["content-length"]),
+        (StatusCode::OK, &"10".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn what_has_no_result_says_so() {
+    for state in [TaskState::Failed, TaskState::Stopped, TaskState::Killed] {
+        let mut app = TestApp::start().await;
+        let id = app.task_in(state).await;
+        let (status, body) =
+            problem(app.get(&format!("/v1/data_processor/download/{id}")).await).await;
+        assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("no_result")), "{state}");
+    }
+}
+
+#[tokio::test]
+async fn rejected_rows_are_a_file_of_their_own() {
+    let mut app = TestApp::start().await;
+    let attempt = app.processing_task().await;
+    app.write_result(&attempt, "good\n").await;
+    let (task_id, number) = (attempt.task_id, attempt.attempt);
+    let key = ObjectKey::Output { task_id, attempt: number, part: OutputPart::Rejected };
+    let mut writer = app.storage.create(key);
+    writer.write("bad\n".into()).await.unwrap();
+    writer.finish().await.unwrap();
+    let output = Output {
+        file_name: "songs-aggregated.csv".to_owned(),
+        media_type: "text/csv; charset=utf-8".to_owned(),
+        size: 5,
+        has_rejected: true,
+    };
+    app.report(&attempt, Event::Completed { result: json!({}), output: Some(output) }).await;
+    let link = app.task(task_id).await.links.rejected.unwrap();
+    let response = app.get(&link).await;
+    let disposition = response.headers()["content-disposition"].to_str().unwrap();
+    assert!(disposition.contains("filename=\"songs-aggregated.rejected.csv\""), "{disposition}");
+    assert_eq!(response.text().await.unwrap(), "bad\n");
+
+    let without = app.task_in(TaskState::Processed).await;
+    assert_eq!(app.task(without).await.links.rejected, None);
+    let (status, body) =
+        problem(app.get(&format!("/v1/data_processor/rejected/{without}")).await).await;
+    assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("no_result")));
+}
+
+#[tokio::test]
+async fn a_result_that_somebody_deleted_is_gone() {
+    let mut app = TestApp::start().await;
+    let id = app.task_in(TaskState::Processed).await;
+    std::fs::remove_dir_all(app.folder.path().join("local_storage")).unwrap();
+    let (status, body) = problem(app.get(&format!("/v1/data_processor/download/{id}")).await).await;
+    assert_eq!((status, &body["code"]), (StatusCode::GONE, &json!("expired")));
+}

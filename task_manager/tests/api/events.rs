@@ -1,0 +1,89 @@
+//! Server-sent events.
+
+use common::report::Event;
+use common::task::{Progress, TaskState, TaskView};
+use futures_util::StreamExt;
+use reqwest::{Method, RequestBuilder, StatusCode};
+
+use super::app::{DEADLINE, TestApp, failed};
+
+/// Reads events until one fits; answers its id and its task.
+async fn read_until(
+    request: RequestBuilder,
+    fits: impl Fn(&TaskView) -> bool,
+) -> (String, TaskView) {
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut stream = response.bytes_stream();
+    let mut text = String::new();
+    let reading = async {
+        loop {
+            while let Some(end) = text.find("\n\n") {
+                let event: String = text.drain(..end + 2).collect();
+                let field = |name: &str| {
+                    event
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name))
+                        .map(|v| v.trim().to_owned())
+                };
+                let Some(data) = field("data:") else { continue };
+                assert_eq!(field("event:").as_deref(), Some("task"));
+                let task: TaskView = serde_json::from_str(&data).unwrap();
+                if fits(&task) {
+                    return (field("id:").unwrap(), task);
+                }
+            }
+            let bytes = stream.next().await.expect("the stream ended").unwrap();
+            text.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    };
+    tokio::time::timeout(DEADLINE, reading).await.expect("no such event in time")
+}
+
+#[tokio::test]
+async fn a_task_is_shown_at_once_and_at_every_change() {
+    let mut app = TestApp::start().await;
+    let attempt = app.processing_task().await;
+    let path = format!("/v1/tasks/{}/events", attempt.task_id);
+    let now = read_until(app.request(Method::GET, &path), |_| true).await.1;
+    assert_eq!(now.state, TaskState::Processing);
+
+    let progress = Progress { done: 7, total: None, unit: "bytes".to_owned(), per_second: None };
+    let heartbeat = Event::Heartbeat { progress: Some(progress.clone()) };
+    let watched = read_until(app.request(Method::GET, &path), |task| {
+        task.progress.as_ref().is_some_and(|progress| progress.done == 7)
+    });
+    let (watched, _) = tokio::join!(watched, app.report(&attempt, heartbeat));
+    assert_eq!(watched.1.progress, Some(progress));
+
+    let ended = read_until(app.request(Method::GET, &path), |task| task.state.is_ended());
+    let (ended, _) = tokio::join!(ended, app.report(&attempt, failed()));
+    assert_eq!(ended.1.state, TaskState::Failed);
+}
+
+#[tokio::test]
+async fn after_a_reconnect_everything_missed_is_sent() {
+    let mut app = TestApp::start().await;
+    let first = app.processing_task().await;
+    let all = |app: &TestApp| app.request(Method::GET, "/v1/tasks/events");
+    let seen = read_until(all(&app), |task| task.state == TaskState::Failed);
+    let (seen, _) = tokio::join!(seen, app.report(&first, failed()));
+
+    let missed = app.task_in(TaskState::Killed).await;
+    let request = all(&app).header("last-event-id", seen.0);
+    let (_, task) = read_until(request, |task| task.task_id == missed).await;
+    assert_eq!(task.state, TaskState::Killed);
+}
+
+#[tokio::test]
+async fn a_stream_of_no_task_is_404_and_open_ones_do_not_hold_up_the_end() {
+    let mut app = TestApp::start().await;
+    let path = format!("/v1/tasks/{}/events", common::task::TaskId::new());
+    assert_eq!(app.get(&path).await.status(), StatusCode::NOT_FOUND);
+    let open = app.get("/v1/tasks/events").await;
+    let before = std::time::Instant::now();
+    app.restart().await;
+    assert!(before.elapsed() < std::time::Duration::from_secs(8));
+    drop(open);
+}

@@ -1,0 +1,72 @@
+//! A worker that goes silent loses its task, and cannot harm it later.
+
+use common::report::{Event, Outcome};
+use common::task::TaskState;
+
+use super::app::{TestApp, completed, heartbeat};
+
+/// Lets all leases end.
+fn expire(app: &TestApp) {
+    app.sql("UPDATE tasks SET leased_until = '2000-01-01 00:00:00' WHERE leased_until IS NOT NULL");
+}
+
+#[tokio::test]
+async fn a_lost_lease_is_a_failure_and_the_task_is_run_again_alone() {
+    let mut app = TestApp::start().await;
+    let lost = app.processing_task().await;
+    expire(&app);
+    let next = app.next_attempt().await;
+    assert_eq!((next.task_id, next.attempt, next.alone), (lost.task_id, 2, true));
+    assert_eq!(app.task(next.task_id).await.failures, 1);
+
+    assert_eq!(app.report(&lost, heartbeat()).await, Outcome::LeaseLost);
+    assert_eq!(app.complete(&lost, "from the dead").await, Outcome::LeaseLost);
+    assert_eq!(app.complete(&next, "from the living").await, Outcome::Accepted);
+    let path = format!("/v1/data_processor/download/{}", next.task_id);
+    assert_eq!(app.get(&path).await.text().await.unwrap(), "from the living");
+    let result = format!("processed_data/{}/2.csv", next.task_id);
+    app.wait_for_files(&[result, format!("raw_data/{}", next.task_id)]).await;
+}
+
+#[tokio::test]
+async fn heartbeats_keep_a_lease() {
+    let mut app = TestApp::start().await;
+    let attempt = app.processing_task().await;
+    // Half a second before the end of the lease.
+    app.sql("UPDATE tasks SET leased_until = strftime('%Y-%m-%d %H:%M:%f', 'now', '+0.5 seconds')");
+    assert_eq!(app.report(&attempt, heartbeat()).await, Outcome::Continue);
+    assert!(app.is_queue_silent().await);
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    assert_eq!(app.state(attempt.task_id).await, TaskState::Processing);
+}
+
+#[tokio::test]
+async fn a_task_that_loses_every_worker_fails_and_says_why() {
+    let mut app = TestApp::start().await;
+    let mut attempt = app.processing_task().await;
+    app.sql("UPDATE tasks SET failures = 3");
+    expire(&app);
+    // The backoff of the fourth failure would take seconds.
+    super::app::eventually("it is queued again", || async {
+        (app.state(attempt.task_id).await == TaskState::Queued).then_some(())
+    })
+    .await;
+    app.sql("UPDATE outbox SET due_at = '2000-01-01 00:00:00'");
+    attempt = app.next_attempt().await;
+    expire(&app);
+    let task = app.wait_for_state(attempt.task_id, TaskState::Failed).await;
+    assert_eq!(task.failures, 5);
+    assert_eq!(task.error.unwrap().code, "worker_lost");
+    assert_eq!(app.report(&attempt, completed(0)).await, Outcome::LeaseLost);
+}
+
+#[tokio::test]
+async fn a_restart_of_the_only_server_ends_all_leases() {
+    let mut app = TestApp::start().await;
+    let lost = app.processing_task().await;
+    app.restart().await;
+    let next = app.next_attempt().await;
+    assert_eq!((next.task_id, next.attempt), (lost.task_id, 2));
+    let event = Event::Heartbeat { progress: None };
+    assert_eq!(app.report(&lost, event).await, Outcome::LeaseLost);
+}

@@ -1,0 +1,69 @@
+//! Both migration folders carry the same names and give the same columns.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+fn folder(database: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(database)
+}
+
+fn names(database: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder(database)).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// The columns by table: name, kind of type, and whether it may be null.
+fn columns(database: &str) -> BTreeMap<String, Vec<(String, &'static str, bool)>> {
+    let mut tables = BTreeMap::new();
+    for name in names(database) {
+        let sql = std::fs::read_to_string(folder(database).join(name).join("up.sql")).unwrap();
+        let mut columns: Option<(String, Vec<_>)> = None;
+        for line in sql.lines().map(str::trim) {
+            if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
+                columns = Some((rest.trim_end_matches(" (").to_owned(), Vec::new()));
+            } else if line.starts_with(')') {
+                tables.extend(columns.take());
+            } else if let Some((_, columns)) = &mut columns {
+                columns.extend(column(line));
+            }
+        }
+    }
+    tables
+}
+
+fn column(line: &str) -> Option<(String, &'static str, bool)> {
+    let (name, rest) = line.trim_end_matches(',').split_once(' ')?;
+    if name != name.to_lowercase() || name == "--" {
+        return None;
+    }
+    let kind = match rest.split([' ', '(']).next()? {
+        "BLOB" | "BINARY" => "bytes",
+        "TEXT" | "VARCHAR" | "CHAR" | "MEDIUMTEXT" => "text",
+        "INTEGER" | "INT" => "integer",
+        "BIGINT" => "big integer",
+        "BOOLEAN" => "boolean",
+        "TIMESTAMP" | "DATETIME" => "time",
+        other => panic!("an unknown type: {other}"),
+    };
+    Some((name.to_owned(), kind, !rest.contains("NOT NULL")))
+}
+
+#[test]
+fn both_databases_have_the_same_migrations_and_columns() {
+    assert_eq!(names("sqlite"), names("mysql"));
+    let sqlite = columns("sqlite");
+    assert!(sqlite["tasks"].len() > 20, "the columns are read: {sqlite:?}");
+    assert_eq!(sqlite, columns("mysql"));
+}
+
+#[test]
+fn a_step_of_mysql_is_one_statement_since_each_commits() {
+    for name in names("mysql") {
+        let sql = std::fs::read_to_string(folder("mysql").join(&name).join("up.sql")).unwrap();
+        let code = sql.lines().filter(|line| !line.starts_with("--"));
+        assert_eq!(code.filter(|line| line.ends_with(';')).count(), 1, "{name}");
+    }
+}

@@ -1,0 +1,166 @@
+//! `taskctl fake-songs`: a CSV file of made-up plays, to try the aggregation with.
+//!
+//! # Invariants
+//! - The same arguments give the same bytes, on any machine: the random numbers are our own.
+//! - Every song has a title of its own.
+
+mod random;
+mod titles;
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chrono::{Days, NaiveDate};
+use clap::Args;
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+
+use self::random::Random;
+use crate::local::{Destination, Failure, Part, note, until_interrupted};
+
+/// How much output is gathered before it is written.
+const BUFFER: usize = 256 << 10;
+/// After as many rows the progress is shown and Ctrl-C is seen.
+const ROWS_AT_ONCE: u64 = 10_000;
+/// The day of the first plays: 2020-01-01.
+const FIRST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(2020, 1, 1) {
+    Some(day) => day,
+    None => NaiveDate::MIN,
+};
+/// The most plays of a row.
+const MAX_PLAYS: u64 = 1_000;
+
+/// What `taskctl fake-songs` takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FakeSongsArgs {
+    /// How many songs there are.
+    #[arg(long, default_value_t = 1_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    songs: u32,
+    /// On how many days, from 2020-01-01 on, they are played.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    days: u32,
+    /// How many rows there are behind the header.
+    #[arg(long, default_value_t = 100_000)]
+    rows: u64,
+    /// The same seed gives the same file.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where to write the file, `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// `taskctl fake-songs`.
+pub(crate) fn fake_songs(args: FakeSongsArgs) -> ExitCode {
+    match write_file(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn write_file(args: FakeSongsArgs) -> Result<(), Failure> {
+    let destination = Destination::named(&args.output)?;
+    let (output, part) = destination.open()?;
+    let rows = args.rows;
+    let to_stdout = destination == Destination::Stdout;
+    let bar = ProgressBar::new(rows);
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} rows, {eta} left")
+    {
+        bar.set_style(style);
+    }
+    let shown = bar.clone();
+    let done = until_interrupted(move |cancel| {
+        let mut output = BufWriter::with_capacity(BUFFER, output);
+        let written = write_rows(&args, &mut output, |row| {
+            shown.set_position(row);
+            if cancel.is_cancelled() { Err(io::Error::other("interrupted")) } else { Ok(()) }
+        });
+        match written {
+            // A reader that has seen enough (`| head`) is no failure.
+            Err(error) if to_stdout && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(Failure::failed(format!("Cannot write the file: {error}."))),
+            Ok(()) => Ok(()),
+        }
+    });
+    bar.finish_and_clear();
+    done?;
+    if let Some(path) = part.map(Part::keep).transpose()? {
+        note(&format!("Wrote {} rows to {}.", HumanCount(rows), path.display()));
+    }
+    Ok(())
+}
+
+/// Writes the header and the rows; `progress` hears the number of rows now and then.
+fn write_rows(
+    args: &FakeSongsArgs,
+    output: &mut impl Write,
+    mut progress: impl FnMut(u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut random = Random::new(args.seed);
+    let titles = titles::titles(args.songs, &mut random);
+    let last_day = u64::from(args.days);
+    let dates: Vec<_> = (0..last_day)
+        .map_while(|day| FIRST_DAY.checked_add_days(Days::new(day)))
+        .map(|date| date.to_string())
+        .collect();
+    output.write_all(b"Song,Date,Number of Plays\n")?;
+    for row in 0..args.rows {
+        if row.is_multiple_of(ROWS_AT_ONCE) {
+            progress(row)?;
+        }
+        let song = random.of(&titles);
+        let date = random.of(&dates);
+        let plays = random.below(MAX_PLAYS) + 1;
+        writeln!(output, "{song},{date},{plays}")?;
+    }
+    output.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn args(songs: u32, days: u32, rows: u64, seed: u64) -> FakeSongsArgs {
+        FakeSongsArgs { songs, days, rows, seed, output: PathBuf::from("-") }
+    }
+
+    fn file(args: &FakeSongsArgs) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_rows(args, &mut bytes, |_| Ok(())).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_seed_makes_the_file() {
+        assert_eq!(file(&args(50, 5, 500, 7)), file(&args(50, 5, 500, 7)));
+        assert_ne!(file(&args(50, 5, 500, 7)), file(&args(50, 5, 500, 8)));
+    }
+
+    #[test]
+    fn the_numbers_hold() {
+        let bytes = file(&args(40, 10, 5_000, 1));
+        let mut csv = csv::Reader::from_reader(bytes.as_slice());
+        assert_eq!(csv.headers().unwrap(), vec!["Song", "Date", "Number of Plays"]);
+        let (mut songs, mut dates, mut rows) = (BTreeSet::new(), BTreeSet::new(), 0);
+        for row in csv.deserialize::<(String, NaiveDate, u32)>() {
+            let (song, date, plays) = row.unwrap();
+            assert!((1..=1_000).contains(&plays));
+            songs.insert(song);
+            dates.insert(date);
+            rows += 1;
+        }
+        // So many rows draw every song and every day.
+        assert_eq!((songs.len(), dates.len(), rows), (40, 10, 5_000));
+        assert_eq!(dates.first(), Some(&FIRST_DAY));
+        assert_eq!(dates.last(), NaiveDate::from_ymd_opt(2020, 1, 10).as_ref());
+    }
+
+    #[test]
+    fn no_rows_are_a_header() {
+        assert_eq!(file(&args(1, 1, 0, 0)), b"Song,Date,Number of Plays\n");
+    }
+}

@@ -1,0 +1,59 @@
+//! How a task that was waited for ended, in words, and the exit code that goes with it.
+
+use std::process::ExitCode;
+
+use common::task::{TaskState, TaskView};
+use indicatif::HumanCount;
+
+use crate::console::Console;
+use crate::failure::FAILED;
+use crate::problem_text::problem_text;
+use crate::saving::Saved;
+use crate::session::Session;
+use crate::view;
+
+/// Says how the task ended and where the result was `saved` (with `--json` the task's document
+/// says it all); success only where the task is processed.
+pub(crate) fn conclude(
+    console: Console,
+    session: &Session,
+    task: &TaskView,
+    saved: Option<&Saved>,
+) -> ExitCode {
+    let hints = hints(session, task, saved.is_some());
+    let mut lines = vec![view::outcome_sentence(task)];
+    lines.extend(task.error.as_ref().map(problem_text));
+    lines.extend(saved.map(Saved::sentence));
+    lines.extend(hints);
+    let text = lines.join("\n");
+
+    if task.state == TaskState::Processed {
+        console.say(&text);
+        return ExitCode::SUCCESS;
+    }
+    if !console.is_json() {
+        console.note(&text);
+    }
+    ExitCode::from(FAILED)
+}
+
+/// What can be done with the task now, a line each.
+pub(crate) fn hints(session: &Session, task: &TaskView, has_result: bool) -> Vec<String> {
+    let mut hints = Vec::new();
+    if task.state == TaskState::Processed && task.links.download.is_some() && !has_result {
+        hints.push(format!(
+            "Fetch the result with `{}`.",
+            session.command("download", task.task_id)
+        ));
+    }
+    if let Some(rows) = view::result_count(task, "rows_rejected").filter(|rows| *rows > 0) {
+        let command = session.command("download", task.task_id);
+        let rows = HumanCount(rows);
+        hints.push(format!("{rows} rows were rejected; fetch them with `{command} --rejected`."));
+    }
+    if task.links.resume.is_some() {
+        let command = session.command("resume", task.task_id);
+        hints.push(format!("Put it back in the queue with `{command}`."));
+    }
+    hints
+}

@@ -1,0 +1,93 @@
+//! A problem document in words for a terminal, the same for the server's and for local ones.
+
+use std::fmt::Write;
+
+use common::problem::{ErrorLocation, Problem};
+
+/// This many single errors are shown; the rest is counted.
+const SHOWN_ERRORS: usize = 10;
+
+/// The title, the detail and the first single errors, a line each; no line break at the end.
+pub(crate) fn problem_text(problem: &Problem) -> String {
+    let mut text = format!("{}: {}", problem.title, problem.detail);
+    for error in problem.errors.iter().take(SHOWN_ERRORS) {
+        let place = place(error);
+        let separator = if place.is_empty() { "" } else { ": " };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n  {place}{separator}{}", error.reason);
+    }
+    let shown = problem.errors.len().min(SHOWN_ERRORS);
+    let all = problem.error_count.max(problem.errors.len() as u64);
+    let more = all - shown as u64;
+    if shown > 0 && more > 0 {
+        let _ = write!(text, "\n  … and {} more", indicatif::HumanCount(more));
+    }
+    printable(&text)
+}
+
+/// For example `line 5, column 3 (Number of Plays)`.
+fn place(error: &ErrorLocation) -> String {
+    let line = error.line.map(|line| format!("line {line}"));
+    let column = error.column.map(|column| format!("column {column}"));
+    let place = [line, column].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    match &error.field {
+        None => place,
+        Some(field) if place.is_empty() => field.clone(),
+        Some(field) => format!("{place} ({field})"),
+    }
+}
+
+/// The text without what could steer a terminal: names and values in it come from files.
+pub(crate) fn printable(text: &str) -> String {
+    let replace = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    text.chars().map(replace).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bad_rows(count: u64) -> Problem {
+        let errors = (0..count)
+            .map(|row| ErrorLocation {
+                line: Some(row + 2),
+                column: Some(3),
+                field: Some("Number of Plays".to_owned()),
+                reason: "`many` is not an integer".to_owned(),
+            })
+            .collect();
+        Problem::new(422, "bad_rows", "Bad rows", "The file has rows that do not hold.")
+            .with_errors(errors, count)
+    }
+
+    #[test]
+    fn ten_errors_are_shown_and_the_rest_is_counted() {
+        let text = problem_text(&bad_rows(1_100));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "Bad rows: The file has rows that do not hold.");
+        assert_eq!(lines[1], "  line 2, column 3 (Number of Plays): `many` is not an integer");
+        assert_eq!(lines[10], "  line 11, column 3 (Number of Plays): `many` is not an integer");
+        assert_eq!(lines[11], "  … and 1,090 more");
+        assert_eq!(lines.len(), 12);
+    }
+
+    #[test]
+    fn few_errors_are_all_there_is() {
+        assert_eq!(problem_text(&bad_rows(10)).lines().count(), 11);
+        assert_eq!(problem_text(&bad_rows(0)).lines().count(), 1);
+    }
+
+    #[test]
+    fn places_say_what_is_known() {
+        let field = ErrorLocation::field("colour", "is not a parameter");
+        assert_eq!(place(&field), "colour");
+        let line = ErrorLocation { line: Some(7), ..ErrorLocation::default() };
+        assert_eq!(place(&line), "line 7");
+    }
+
+    #[test]
+    fn a_file_cannot_steer_the_terminal() {
+        let problem = Problem::new(422, "x", "Title", "`\u{1b}[2J` is not an integer");
+        assert_eq!(problem_text(&problem), "Title: `\u{fffd}[2J` is not an integer");
+    }
+}

@@ -1,0 +1,102 @@
+//! Progress on standard error: bars on a terminal, else a line at every change.
+
+use std::time::Duration;
+
+use common::task::{TaskState, TaskView};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+
+use crate::console::Console;
+use crate::view;
+
+/// Bytes on their way: how many, how fast, how long to go.
+#[derive(Debug, Clone)]
+pub(crate) struct TransferBar {
+    bar: ProgressBar,
+}
+
+impl TransferBar {
+    /// Shows that `what` starts; `total` in bytes, where it is known.
+    pub(crate) fn start(console: Console, what: &str, total: Option<u64>) -> Self {
+        let (bar, template) = match total {
+            Some(total) => (
+                ProgressBar::new(total),
+                "{msg}  {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+            ),
+            None => (ProgressBar::no_length(), "{msg}  {spinner} {bytes}, {bytes_per_sec}"),
+        };
+        if bar.is_hidden() {
+            let size = total.map(|total| format!(" ({})", HumanBytes(total))).unwrap_or_default();
+            console.note(&format!("{what}{size}"));
+        }
+        bar.set_style(style(template));
+        bar.set_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { bar }
+    }
+
+    /// So many bytes have gone by, counted from the start.
+    pub(crate) fn at(&self, bytes: u64) {
+        self.bar.set_position(bytes);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A task that is being waited for.
+#[derive(Debug)]
+pub(crate) struct WaitingBar {
+    console: Console,
+    bar: ProgressBar,
+    shown: Option<Shown>,
+}
+
+/// What the last line said, so that it is not said again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Shown {
+    State(TaskState),
+    Away,
+}
+
+impl WaitingBar {
+    /// Shows nothing yet. The bar goes away when it is dropped.
+    pub(crate) fn start(console: Console) -> Self {
+        let bar = ProgressBar::no_length();
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { console, bar, shown: None }
+    }
+
+    /// Shows how the task is doing.
+    pub(crate) fn show(&mut self, task: &TaskView) {
+        let text = view::state_phrase(task);
+        match view::done_of_total(task) {
+            Some((done, total)) => {
+                self.bar.set_style(style("{bar:30} {msg}"));
+                self.bar.set_length(total);
+                self.bar.set_position(done);
+            }
+            None => self.bar.set_style(style("{spinner} {msg}")),
+        }
+        self.say(Shown::State(task.state), text);
+    }
+
+    /// Shows that the server does not answer at present.
+    pub(crate) fn away(&mut self) {
+        self.bar.set_style(style("{spinner} {msg}"));
+        self.say(Shown::Away, "server not reachable, waiting…".to_owned());
+    }
+
+    fn say(&mut self, what: Shown, text: String) {
+        if self.bar.is_hidden() && self.shown != Some(what) {
+            self.console.note(&text);
+        }
+        self.shown = Some(what);
+        self.bar.set_message(text);
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,246 @@
+//! `taskctl run`: processes a file right here, with the engine of the workers and without a server.
+
+mod problem_text;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use common::problem::Problem;
+use common::task::TaskKind;
+use common::task::spec::{CsvAggregationSpec, OnBadRow, TaskSpec};
+use data_processor::aggregation::{
+    self, AggregationError, Control, DEFAULT_MEMORY_LIMIT, Interrupted, Options, Outputs, Summary,
+};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use self::problem_text::{place, problem_text};
+use crate::local::{Cancel, Destination, Failure, Part, note, until_interrupted};
+
+/// How much output is gathered before it is written.
+const BUFFER: usize = 256 << 10;
+
+/// What `taskctl run` takes.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// What to do with the file.
+    kind: TaskKind,
+    /// The file, `-` for standard input.
+    file: PathBuf,
+    /// Where to write the result, instead of standard output. Rejected rows go beside it, into
+    /// FILE.rejected.csv.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// A parameter of the task, for example `on_bad_row=skip`; may be repeated.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    params: Vec<(String, String)>,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it has the form NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// `taskctl run`. With `json`, the summary or the problem is printed as JSON: on standard output,
+/// or on standard error where standard output takes the result.
+pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
+    let json = Json { wanted: json, stdout_taken: args.output == Path::new("-") };
+    let spec = match TaskSpec::from_parameters(args.kind, &args.params) {
+        Ok(spec) => spec,
+        Err(errors) => {
+            let lines: Vec<_> = errors
+                .iter()
+                .map(|error| format!("  {}: {}", place(error), error.reason))
+                .collect();
+            let text = format!("These parameters do not hold:\n{}", lines.join("\n"));
+            return Failure::usage(text).report();
+        }
+    };
+    let done = match spec {
+        TaskSpec::CsvAggregation(spec) => aggregate(&args, spec, json),
+    };
+    done.unwrap_or_else(Failure::report)
+}
+
+/// Where JSON goes, if anywhere.
+#[derive(Debug, Clone, Copy)]
+struct Json {
+    wanted: bool,
+    stdout_taken: bool,
+}
+
+impl Json {
+    fn print(self, document: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(document)
+            .map_err(|error| Failure::failed(format!("Cannot write JSON: {error}.")))?;
+        if self.stdout_taken {
+            note(&text);
+        } else {
+            // A reader that has seen enough is no failure.
+            let _ = writeln!(io::stdout().lock(), "{text}");
+        }
+        Ok(())
+    }
+}
+
+fn aggregate(args: &RunArgs, spec: CsvAggregationSpec, json: Json) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let (input, size) = open(&args.file)?;
+    let destination = Destination::named(&args.output)?;
+    let (result, result_part) = destination.open()?;
+    let (rejected, rejected_part) = open_rejected(&args.output, &destination, spec.on_bad_row)?;
+    // The user of this machine is its worker: any limit that is asked for is granted.
+    let limit = spec.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT);
+    let options = Options::new(&spec, limit);
+    let mut outputs = Files {
+        result: BufWriter::with_capacity(BUFFER, result),
+        rejected: BufWriter::with_capacity(BUFFER, rejected),
+    };
+
+    let bar = bar(size);
+    let shown = bar.clone();
+    let done = until_interrupted(move |cancel| {
+        let progress = Progress { bar: shown, size, cancel };
+        Ok(aggregation::aggregate(input, &options, &mut outputs, &progress))
+    });
+    bar.finish_and_clear();
+    let summary = match done? {
+        Ok(summary) => summary,
+        // A reader of standard output that has seen enough (`| head`) is no failure.
+        Err(AggregationError::Write(error))
+            if json.stdout_taken && error.kind() == io::ErrorKind::BrokenPipe =>
+        {
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(error) => return failed(&error.problem(), json),
+    };
+    let rejected_file = match rejected_part.filter(|_| summary.rows_rejected > 0) {
+        Some(part) => Some(part.keep()?),
+        None => None,
+    };
+    let result_file = result_part.map(Part::keep).transpose()?;
+    if json.wanted {
+        json.print(&summary)?;
+    } else {
+        note(&sentence(&summary, started.elapsed(), result_file.as_deref()));
+    }
+    if summary.rows_rejected > 0 {
+        note(&rejected_sentence(summary.rows_rejected, rejected_file.as_deref()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The input and its size, where it has one.
+fn open(path: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
+    if path == Path::new("-") {
+        return Ok((Box::new(io::stdin()), None));
+    }
+    let cannot_read =
+        |why: String| Failure::usage(format!("Cannot read {}: {why}.", path.display()));
+    let file = File::open(path).map_err(|error| cannot_read(error.to_string()))?;
+    let metadata = file.metadata().map_err(|error| cannot_read(error.to_string()))?;
+    if metadata.is_dir() {
+        return Err(cannot_read("it is a folder".to_owned()));
+    }
+    let size = metadata.is_file().then_some(metadata.len());
+    Ok((Box::new(file), size))
+}
+
+/// Rejected rows go beside a result that is a file; otherwise they are only counted.
+fn open_rejected(
+    output: &Path,
+    destination: &Destination,
+    on_bad_row: OnBadRow,
+) -> Result<(Box<dyn Write + Send>, Option<Part>), Failure> {
+    if on_bad_row == OnBadRow::Fail || !matches!(destination, Destination::File(_)) {
+        return Ok((Box::new(io::sink()), None));
+    }
+    let mut name = OsString::from(output);
+    name.push(".rejected.csv");
+    Destination::named(Path::new(&name))?.open()
+}
+
+/// Shows why the task failed.
+fn failed(problem: &Problem, json: Json) -> Result<ExitCode, Failure> {
+    if json.wanted {
+        json.print(problem)?;
+    } else {
+        note(&problem_text(problem));
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn sentence(summary: &Summary, took: Duration, file: Option<&Path>) -> String {
+    let Summary { rows_read, groups, .. } = *summary;
+    let place = file.map(|path| format!(" into {}", path.display())).unwrap_or_default();
+    format!(
+        "Aggregated {} rows to {} groups{place} in {:.2} s.",
+        HumanCount(rows_read),
+        HumanCount(groups),
+        took.as_secs_f64()
+    )
+}
+
+fn rejected_sentence(count: u64, file: Option<&Path>) -> String {
+    let rows = if count == 1 { "row was" } else { "rows were" };
+    let place = match file {
+        Some(path) => format!("see {}", path.display()),
+        None => "with --output FILE they are listed beside the result".to_owned(),
+    };
+    format!("{} {rows} rejected and left out; {place}.", HumanCount(count))
+}
+
+fn bar(size: Option<u64>) -> ProgressBar {
+    let (bar, template) = match size {
+        Some(size) => (
+            ProgressBar::new(size),
+            "{msg}  {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        ),
+        None => (ProgressBar::no_length(), "{msg}  {spinner} {bytes}, {bytes_per_sec}"),
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message("Reading");
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// Shows how far the engine is and ends it on Ctrl-C.
+struct Progress<'a> {
+    bar: ProgressBar,
+    size: Option<u64>,
+    cancel: &'a Cancel,
+}
+
+impl Control for Progress<'_> {
+    fn progress(&self, bytes_read: u64) -> Result<(), Interrupted> {
+        // All is read and the engine is still at work.
+        if bytes_read == self.bar.position() && Some(bytes_read) == self.size {
+            self.bar.set_message("Writing");
+        }
+        self.bar.set_position(bytes_read);
+        if self.cancel.is_cancelled() { Err(Interrupted) } else { Ok(()) }
+    }
+}
+
+/// The outputs of the engine.
+struct Files {
+    result: BufWriter<Box<dyn Write + Send>>,
+    rejected: BufWriter<Box<dyn Write + Send>>,
+}
+
+impl Outputs for Files {
+    fn result(&mut self) -> io::Result<&mut dyn Write> {
+        Ok(&mut self.result)
+    }
+
+    fn rejected(&mut self) -> io::Result<&mut dyn Write> {
+        Ok(&mut self.rejected)
+    }
+}

@@ -1,0 +1,45 @@
+//! What every command that talks to a server has at hand.
+
+use common::client::{ApiClient, ClientError};
+use common::task::TaskId;
+
+use crate::console::Console;
+use crate::failure::Failure;
+
+/// Where a standalone server listens unless told otherwise.
+pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:5000";
+
+/// A server and a terminal.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Speaks to the server.
+    pub(crate) client: ApiClient,
+    /// Speaks to the user.
+    pub(crate) console: Console,
+}
+
+impl Session {
+    /// A session with the server at the URL `server`; it is not asked anything yet.
+    pub(crate) fn new(server: &str, console: Console) -> Result<Self, Failure> {
+        match ApiClient::new(server, None) {
+            Ok(client) => Ok(Self { client, console }),
+            Err(ClientError::Unexpected { reason, .. }) => Err(Failure::usage(format!(
+                "The server's URL `{server}` (--server or TASKCTL_SERVER) cannot be used: {reason}."
+            ))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The command line that does `verb` to a task on this server, for hints.
+    pub(crate) fn command(&self, verb: &str, id: TaskId) -> String {
+        match self.client.server() {
+            DEFAULT_SERVER => format!("taskctl {verb} {id}"),
+            server => format!("taskctl --server {server} {verb} {id}"),
+        }
+    }
+}
+
+/// The path of a task in the API.
+pub(crate) fn task_path(id: TaskId) -> String {
+    format!("/v1/tasks/{id}")
+}

@@ -1,0 +1,172 @@
+//! `taskctl standalone`: the whole platform in one process, on SQLite and the queue in memory.
+//!
+//! # Invariants
+//! - One process uses a data folder at a time: it holds the folder's lock while it runs.
+//! - The worker talks to the API over HTTP, as any other worker does.
+//! - On SIGTERM or Ctrl-C the worker drains before the API ends, so that what it gives back is
+//!   recorded.
+
+use std::fs::{File, TryLockError};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use common::client::ApiClient;
+use common::config::Settings;
+use common::queue::{MemoryQueue, Queue};
+use common::storage::Storage;
+use common::telemetry;
+use data_processor::config::WorkerConfig;
+use task_manager::Server;
+use task_manager::config::{Config, check_listen};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::console::Console;
+use crate::failure::Failure;
+
+/// Environment variables of the worker start with this and `_`.
+const WORKER_PREFIX: &str = "DATA_PROCESSOR";
+
+#[derive(Debug, Args)]
+pub(crate) struct StandaloneArgs {
+    /// Where the API listens, on this machine only; 127.0.0.1:5000 unless set otherwise.
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
+    listen: Option<SocketAddr>,
+    /// The folder for `tasks.sqlite` and `local_storage/`, and for settings in
+    /// `task_manager.toml` and `data_processor.toml`.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    data: PathBuf,
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "it takes an address with a port, such as 127.0.0.1:5000")?;
+    check_listen(address).map(|()| address)
+}
+
+/// Runs until SIGTERM or Ctrl-C.
+pub(crate) fn standalone(args: StandaloneArgs, console: Console) -> ExitCode {
+    let run = || {
+        let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+        runtime.block_on(serve(args, console))
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => Failure::local(format!("{error:#}")).report(console),
+    }
+}
+
+async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
+    let data = &args.data;
+    std::fs::create_dir_all(data)
+        .with_context(|| format!("the folder {} cannot be made", data.display()))?;
+    let _lock = lock(data)?;
+    let (mut config, _) = Config::load(existing(data, "task_manager.toml").as_deref(), data)?;
+    if let Some(listen) = args.listen {
+        config.listen = listen;
+    }
+    let mut settings =
+        Settings::load(existing(data, "data_processor.toml").as_deref(), WORKER_PREFIX);
+    let worker_config = WorkerConfig::from_settings(&mut settings);
+    settings.finish()?;
+    telemetry::start(config.log_format, &config.log)?;
+    // Before anything is accepted, so that no signal ends the process halfway.
+    let mut signals = Signals::listen()?;
+
+    let storage = Storage::local(&config.storage)
+        .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
+    let queue = Queue::Memory(MemoryQueue::default());
+    let server = Server::start_alone(&config, &queue, storage.clone()).await?;
+    let url = format!("http://{}", server.address);
+    let api = ApiClient::new(&url, Some(server.service_token.clone()))?;
+    let draining = CancellationToken::new();
+    let worker = tokio::spawn({
+        let draining = draining.clone();
+        async move { data_processor::worker::run(worker_config, api, &queue, storage, draining).await }
+    });
+    info!(data = %data.display(), "listening on {url}");
+    console.say(&welcome(&url));
+
+    tokio::pin!(worker);
+    tokio::select! {
+        ended = &mut worker => {
+            ended.context("the worker ended unexpectedly")?;
+            bail!("the worker ended unexpectedly");
+        }
+        name = signals.next() => info!("{name}: running tasks are ended or given back"),
+    }
+    draining.cancel();
+    tokio::select! {
+        ended = &mut worker => ended.context("the worker ended unexpectedly")?,
+        name = signals.next() => {
+            warn!("{name} again: ending at once; running tasks go on after the next start");
+            return Ok(());
+        }
+    }
+    server.stop().await?;
+    info!("ended");
+    Ok(())
+}
+
+/// A settings file in the data folder, where there is one.
+fn existing(data: &Path, name: &str) -> Option<PathBuf> {
+    Some(data.join(name)).filter(|path| path.exists())
+}
+
+/// Takes the folder's lock, which ends with the process however that ends.
+fn lock(data: &Path) -> anyhow::Result<File> {
+    let path = data.join("tasks.lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("{} cannot be opened", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another server runs on the folder {}; stop it, or choose another folder with --data",
+            data.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+        }
+    }
+}
+
+fn welcome(url: &str) -> String {
+    format!(
+        "\nThe task platform is listening on {url}\n\n  \
+         Upload    curl -F file=@songs.csv {url}/v1/data_processor/upload\n  \
+         Watch     curl {url}/v1/tasks/status/TASK_ID\n  \
+         Download  curl -OJ {url}/v1/data_processor/download/TASK_ID\n  \
+         Or all    taskctl --server {url} upload songs.csv --wait --output sums.csv\n\n  \
+         The API is described at {url}/docs/ - Ctrl-C ends the server.\n"
+    )
+}
+
+/// The signals that end the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "Ctrl-C",
+        }
+    }
+}

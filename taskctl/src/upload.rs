@@ -1,0 +1,265 @@
+//! `taskctl upload`: hands a file over, and where asked waits for the result and fetches it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use clap::Args;
+use common::client::ClientError;
+use common::problem::Problem;
+use common::task::{AcceptedTask, TaskKind, TaskState};
+use futures_util::{StreamExt, stream};
+use indicatif::{HumanBytes, HumanCount};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Method};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+use crate::download::{self, console_for};
+use crate::failure::Failure;
+use crate::interrupt::or_interrupted;
+use crate::progress::TransferBar;
+use crate::saving::Target;
+use crate::session::Session;
+use crate::{outcome, view, wait};
+
+/// How much of the file is read at once.
+const CHUNK: usize = 256 * 1024;
+/// How much of the file is sent again when the server is asked why it hung up.
+const QUESTION: usize = 64 * 1024;
+/// How long to wait for the answer to that.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What `taskctl upload` takes.
+#[derive(Debug, Args)]
+pub(crate) struct UploadArgs {
+    /// The file to hand over.
+    file: PathBuf,
+    /// What to do with it.
+    #[arg(long, default_value_t = TaskKind::CsvAggregation)]
+    kind: TaskKind,
+    /// A parameter of the task, for example `on_bad_row=skip`; may be repeated.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    params: Vec<(String, String)>,
+    /// Wait until the task has ended.
+    #[arg(long)]
+    wait: bool,
+    /// Wait, and save the result here, `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it has the form NAME=VALUE")?;
+    // The name travels in a header of the form's part.
+    if name.is_empty() || name.contains(|c: char| c.is_control() || matches!(c, '"' | '\\')) {
+        return Err("the name before `=` is empty or has a character that no name has".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// `taskctl upload`.
+pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCode, Failure> {
+    let target = args.output.as_deref().map(Target::named).transpose()?;
+    let console = match &target {
+        Some(target) => console_for(session.console, target)?,
+        None => session.console,
+    };
+    let input = Input::open(&args.file).await?;
+    let mut accepted = or_interrupted(send(session, &args, input), || {
+        "The upload was cut off; the server keeps nothing of an incomplete file.".to_owned()
+    })
+    .await?;
+    let id = accepted.task.task_id;
+
+    if !args.wait && target.is_none() {
+        console.answer(&accepted, || {
+            format!(
+                "{}\nSee how it is doing with `{}`.",
+                announcement(&accepted),
+                session.command("status", id)
+            )
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
+
+    if !console.is_json() {
+        console.note(&announcement(&accepted));
+    }
+    accepted.task = wait::until_ended(session, id, wait::PATIENCE).await?;
+    let saved = match &target {
+        Some(target) if accepted.task.state == TaskState::Processed => {
+            Some(download::fetch(session, console, id, download::Part::Result, target).await?)
+        }
+        _ => None,
+    };
+    if console.is_json() {
+        console.document(&accepted);
+    }
+    Ok(outcome::conclude(console, session, &accepted.task, saved.as_ref()))
+}
+
+fn announcement(accepted: &AcceptedTask) -> String {
+    let id = accepted.task.task_id;
+    let again = "The same file was handed over before";
+    match (accepted.resumed, accepted.resumed_from_row) {
+        (false, _) => format!("Accepted as task {id}."),
+        (true, None) => format!("{again}: task {id} goes on."),
+        (true, Some(row)) => format!("{again}: task {id} goes on from row {}.", HumanCount(row)),
+    }
+}
+
+/// The file to hand over.
+struct Input {
+    file: File,
+    name: String,
+    size: u64,
+}
+
+impl Input {
+    async fn open(path: &Path) -> Result<Self, Failure> {
+        let unusable =
+            |reason: String| Failure::usage(format!("Cannot upload {}: {reason}.", path.display()));
+        let file = File::open(path).await.map_err(|error| unusable(error.to_string()))?;
+        let found = file.metadata().await.map_err(|error| unusable(error.to_string()))?;
+        if !found.is_file() {
+            return Err(unusable("it is not a regular file".to_owned()));
+        }
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        // The name travels in a header of the form's part.
+        let name = name.unwrap_or_default().replace(|c: char| c.is_control(), "_");
+        Ok(Self { file, name, size: found.len() })
+    }
+}
+
+/// How the sending goes, seen from outside the request.
+#[derive(Debug, Default)]
+struct Sending {
+    bytes: AtomicU64,
+    /// Why the file could not be read to its end.
+    trouble: OnceLock<String>,
+}
+
+async fn send(session: &Session, args: &UploadArgs, input: Input) -> Result<AcceptedTask, Failure> {
+    let Input { file, name, size } = input;
+    let bar = TransferBar::start(
+        session.console,
+        &format!("Uploading {}", view::printable_line(&name)),
+        Some(size),
+    );
+    let sending = Arc::new(Sending::default());
+    let body = contents(file, size, bar.clone(), Arc::clone(&sending));
+
+    let request = request(session, args, &name, body, size);
+    let answer = session.client.json::<AcceptedTask>(request).await;
+    bar.finish();
+    let sent = sending.bytes.load(Ordering::Relaxed);
+    match (answer, sending.trouble.get()) {
+        (Err(_), Some(trouble)) => {
+            Err(Failure::local(format!("Cannot upload {}: {trouble}.", args.file.display())))
+        }
+        (Err(ClientError::Unreachable { reason, .. }), None) if sent > 0 => {
+            Err(explain_break(session, args, &name, size, sent, &reason).await)
+        }
+        (answer, _) => answer.map_err(Failure::from),
+    }
+}
+
+/// The request: the parameters first, since the server refuses them behind the file.
+fn request(
+    session: &Session,
+    args: &UploadArgs,
+    name: &str,
+    body: Body,
+    size: u64,
+) -> reqwest::RequestBuilder {
+    let path = match args.kind {
+        TaskKind::CsvAggregation => "/v1/data_processor/upload",
+    };
+    // Names as they are, in UTF-8, as browsers send them: servers do not read `name*=`.
+    let mut form = Form::new().percent_encode_noop();
+    for (name, value) in &args.params {
+        form = form.text(name.clone(), value.clone());
+    }
+    let file = Part::stream_with_length(body, size).file_name(name.to_owned());
+    session.client.request(Method::POST, path).multipart(form.part("file", file))
+}
+
+/// The bytes of the file, read while they are sent: exactly as many as were announced.
+fn contents(file: File, size: u64, bar: TransferBar, sending: Arc<Sending>) -> Body {
+    Body::wrap_stream(stream::try_unfold((file, 0), move |(mut file, position)| {
+        let bar = bar.clone();
+        let sending = Arc::clone(&sending);
+        async move {
+            let missing = size - position;
+            if missing == 0 {
+                return Ok(None);
+            }
+            let mut chunk = Vec::with_capacity(CHUNK);
+            let read = match file.read_buf(&mut chunk).await {
+                Ok(0) => Err(io::Error::other("it became shorter while it was read")),
+                read => read,
+            };
+            if let Err(error) = read {
+                sending.trouble.get_or_init(|| error.to_string());
+                return Err(error);
+            }
+            // What was added to the file since the start is not sent.
+            chunk.truncate(usize::try_from(missing).unwrap_or(usize::MAX));
+            let position = position + chunk.len() as u64;
+            bar.at(position);
+            sending.bytes.store(position, Ordering::Relaxed);
+            Ok(Some((chunk, (file, position))))
+        }
+    }))
+}
+
+/// Why the connection broke. A server that refuses a file early may hang up before its answer
+/// arrives here, so it is asked again, with only the beginning of the file: it refuses that the
+/// same way, and otherwise drops it as incomplete.
+async fn explain_break(
+    session: &Session,
+    args: &UploadArgs,
+    name: &str,
+    size: u64,
+    sent: u64,
+    reason: &str,
+) -> Failure {
+    if let Some(problem) = ask_why(session, args, name, size).await {
+        return ClientError::Problem(problem).into();
+    }
+    let fate = if sent < size {
+        "Nothing of it is kept; upload it again.".to_owned()
+    } else {
+        "The whole file was sent, so it may have been accepted: see `taskctl list`.".to_owned()
+    };
+    Failure::lost(format!(
+        "The connection to {} broke after {} of {} were sent: {reason}.\n{fate}",
+        session.client.server(),
+        HumanBytes(sent),
+        HumanBytes(size)
+    ))
+}
+
+async fn ask_why(
+    session: &Session,
+    args: &UploadArgs,
+    name: &str,
+    size: u64,
+) -> Option<Box<Problem>> {
+    // Never the whole file: that would hand it over a second time.
+    let length = QUESTION.min(usize::try_from(size.saturating_sub(1)).unwrap_or(QUESTION));
+    let mut beginning = vec![0; length];
+    File::open(&args.file).await.ok()?.read_exact(&mut beginning).await.ok()?;
+    let beginning = stream::once(async { Ok::<_, io::Error>(beginning) });
+    let body = Body::wrap_stream(beginning.chain(stream::pending()));
+
+    let question = session.client.send(request(session, args, name, body, size));
+    match tokio::time::timeout(QUESTION_TIMEOUT, question).await {
+        Ok(Err(ClientError::Problem(problem))) => Some(problem),
+        _ => None,
+    }
+}

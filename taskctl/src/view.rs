@@ -1,0 +1,312 @@
+//! Tasks in words for people: sentences, a list of details, a table.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use common::task::{TaskList, TaskState, TaskView};
+use indicatif::{HumanBytes, HumanCount};
+
+use crate::problem_text::printable;
+
+/// Longer file names are cut in the table, so that a line fits into 120 columns.
+const FILE_WIDTH: usize = 20;
+
+/// The state with what is worth knowing about it now, for example
+/// `processing, 12.00 MiB of 30.00 MiB (40 %), 5.10 MiB/s`.
+pub(crate) fn state_phrase(task: &TaskView) -> String {
+    let mut phrase = task.state.to_string();
+    match (task.state, &task.progress) {
+        (TaskState::Queued, _) => {
+            if let Some(place) = queue_place(task) {
+                phrase.push_str(&format!(", place {place}"));
+            }
+        }
+        (TaskState::Processing, Some(progress)) => {
+            let amount = |count| amount(count, &progress.unit);
+            phrase.push_str(&format!(", {}", amount(progress.done)));
+            if let Some(total) = progress.total {
+                phrase.push_str(&format!(" of {}", amount(total)));
+            }
+            if let Some(percent) = percent(task) {
+                phrase.push_str(&format!(" ({percent} %)"));
+            }
+            if let Some(rate) = progress.per_second.filter(|rate| *rate >= 1.0) {
+                // A rate below zero or beyond u64 cannot come; the cast would saturate.
+                phrase.push_str(&format!(", {}/s", amount(rate as u64)));
+            }
+        }
+        _ => {}
+    }
+    phrase
+}
+
+/// How far a task is that is being processed, where that is known.
+pub(crate) fn done_of_total(task: &TaskView) -> Option<(u64, u64)> {
+    let progress = task.progress.as_ref().filter(|_| task.state == TaskState::Processing)?;
+    Some((progress.done, progress.total?))
+}
+
+/// How an ended task ended, for example
+/// `Processed 784,903 rows into 554,142 groups in 1.2 s.`
+pub(crate) fn outcome_sentence(task: &TaskView) -> String {
+    let id = task.task_id;
+    match task.state {
+        TaskState::Processed => format!("Processed {}{}.", processed(task), took(task)),
+        TaskState::Failed => format!("Task {id} failed{}.", took(task)),
+        TaskState::Stopped => {
+            format!("Task {id} was stopped; what it wrote has been rolled back.")
+        }
+        TaskState::Killed => format!("Task {id} was killed; what it had made durable is kept."),
+        _ => format!("Task {id}: {}.", state_phrase(task)),
+    }
+}
+
+fn processed(task: &TaskView) -> String {
+    let count = |name| result_count(task, name).map(HumanCount);
+    match (count("rows_read"), count("groups")) {
+        (Some(rows), Some(groups)) => format!("{rows} rows into {groups} groups"),
+        _ => task.file_name.as_deref().map_or_else(|| task.task_id.to_string(), printable_line),
+    }
+}
+
+/// A count in the result of a task, by name.
+pub(crate) fn result_count(task: &TaskView, name: &str) -> Option<u64> {
+    task.result.as_ref()?.get(name)?.as_u64()
+}
+
+/// For example ` in 1.2 s`.
+fn took(task: &TaskView) -> String {
+    match (task.started_at, task.finished_at) {
+        (Some(start), Some(end)) => {
+            format!(" in {:.1} s", (end - start).num_milliseconds() as f64 / 1000.0)
+        }
+        _ => String::new(),
+    }
+}
+
+/// Everything worth knowing about a task but its error, a line each.
+pub(crate) fn details(task: &TaskView) -> String {
+    let time = |time: Option<DateTime<Utc>>| {
+        let ago = |time| age(task.timestamp - time);
+        time.map(|time| format!("{} ({} ago)", time.format("%Y-%m-%d %H:%M:%S UTC"), ago(time)))
+    };
+    let file = task.file_name.as_deref().map(|name| {
+        let size = task.size.map(|size| format!(" ({})", HumanBytes(size)));
+        format!("{}{}", printable_line(name), size.unwrap_or_default())
+    });
+    let attempt = match (task.attempt, task.failures) {
+        (0, _) => None,
+        (attempt, 0) => Some(attempt.to_string()),
+        (attempt, failures) => {
+            Some(format!("{attempt} ({failures} failures, {} at most)", task.max_attempts))
+        }
+    };
+    let rows = [
+        ("Task", Some(task.task_id.to_string())),
+        ("State", Some(state_phrase(task))),
+        ("Kind", Some(task.kind.to_string())),
+        ("File", file),
+        ("Attempt", attempt),
+        ("Created", time(Some(task.created_at))),
+        ("Queued", time(task.queued_at)),
+        ("Started", time(task.started_at)),
+        ("Finished", time(task.finished_at)),
+        ("Result", result_line(task)),
+    ];
+    let lines: Vec<_> = rows
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|value| format!("{name:<9} {value}")))
+        .collect();
+    lines.join("\n")
+}
+
+/// The fields of a result in a line, for example `784,903 rows read, 554,142 groups`.
+fn result_line(task: &TaskView) -> Option<String> {
+    let fields = task.result.as_ref()?.as_object()?;
+    let words = fields.iter().map(|(name, value)| {
+        let words = name.replace('_', " ");
+        match value.as_u64() {
+            Some(count) => format!("{words} {}", HumanCount(count)),
+            None => format!(
+                "{words} {}",
+                value.as_str().map_or_else(|| value.to_string(), printable_line)
+            ),
+        }
+    });
+    Some(words.collect::<Vec<_>>().join(", ")).filter(|line| !line.is_empty())
+}
+
+/// A line per task under a header, at most 120 columns wide.
+pub(crate) fn table(list: &TaskList) -> String {
+    if list.items.is_empty() {
+        return "No tasks.".to_owned();
+    }
+    let header = ["ID", "STATE", "KIND", "FILE", "SIZE", "AGE", "PROGRESS"].map(str::to_owned);
+    let mut rows = vec![header];
+    rows.extend(list.items.iter().map(cells));
+
+    let widths: Vec<usize> = (0..rows[0].len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut lines: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+                // Sizes and ages line up at their units.
+                if matches!(column, 4 | 5) {
+                    format!("{cell:>width$}")
+                } else {
+                    format!("{cell:<width$}")
+                }
+            });
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        })
+        .collect();
+    if list.next_page_token.is_some() {
+        lines.push("There are more; --limit N shows more of them.".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn cells(task: &TaskView) -> [String; 7] {
+    let progress = match task.state {
+        TaskState::Queued => queue_place(task).map(|place| format!("#{place}")),
+        TaskState::Processing => percent(task).map(|percent| format!("{percent} %")),
+        _ => None,
+    };
+    [
+        task.task_id.to_string(),
+        task.state.to_string(),
+        task.kind.to_string(),
+        shortened(&printable_line(task.file_name.as_deref().unwrap_or(""))),
+        task.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
+        age(task.timestamp - task.created_at),
+        progress.unwrap_or_default(),
+    ]
+}
+
+fn shortened(name: &str) -> String {
+    if name.chars().count() <= FILE_WIDTH {
+        return name.to_owned();
+    }
+    name.chars().take(FILE_WIDTH - 1).chain(['…']).collect()
+}
+
+/// A text from outside on one line of a terminal.
+pub(crate) fn printable_line(text: &str) -> String {
+    printable(&text.replace('\n', "\u{fffd}"))
+}
+
+fn queue_place(task: &TaskView) -> Option<String> {
+    let exact = task.queue_position.map(|place| HumanCount(place).to_string());
+    exact.or_else(|| task.queue_position_over.map(|place| format!("{}+", HumanCount(place))))
+}
+
+fn percent(task: &TaskView) -> Option<u64> {
+    let (done, total) = done_of_total(task).filter(|(_, total)| *total > 0)?;
+    u64::try_from(u128::from(done.min(total)) * 100 / u128::from(total)).ok()
+}
+
+fn amount(count: u64, unit: &str) -> String {
+    match unit {
+        "bytes" => HumanBytes(count).to_string(),
+        unit => format!("{} {}", HumanCount(count), printable_line(unit)),
+    }
+}
+
+/// The largest unit that fits, for example `5m`.
+fn age(span: TimeDelta) -> String {
+    let seconds = span.num_seconds().max(0);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn task(changes: serde_json::Value) -> TaskView {
+        let mut task = json!({
+            "task_id": "01890a5d-ac96-774b-bcce-b302099a8057", "kind": "csv_aggregation",
+            "state": "processing", "attempt": 1, "failures": 0, "max_attempts": 5,
+            "progress": null, "queue_position": null, "queue_position_over": null,
+            "file_name": "plays.csv", "size": 31_457_280, "created_at": "2026-03-01T10:00:00Z",
+            "queued_at": null, "started_at": null, "finished_at": null, "error": null,
+            "result": null, "timestamp": "2026-03-01T10:05:30Z",
+            "links": {"self": "/v1/tasks/x", "download": null, "rejected": null, "report": null,
+                "events": null, "stop": null, "kill": null, "resume": null}
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            task[name] = value.clone();
+        }
+        serde_json::from_value(task).unwrap()
+    }
+
+    #[test]
+    fn phrases_say_what_matters_in_each_state() {
+        let progress = json!({"done": 12_582_912, "total": 31_457_280, "unit": "bytes",
+            "per_second": 5_242_880.0});
+        assert_eq!(
+            state_phrase(&task(json!({"progress": progress}))),
+            "processing, 12.00 MiB of 30.00 MiB (40 %), 5.00 MiB/s"
+        );
+        assert_eq!(
+            state_phrase(&task(json!({"state": "queued", "queue_position": 3}))),
+            "queued, place 3"
+        );
+        assert_eq!(
+            state_phrase(&task(json!({"state": "queued", "queue_position_over": 1000}))),
+            "queued, place 1,000+"
+        );
+        let empty = json!({"done": 0, "total": 0, "unit": "rows", "per_second": null});
+        assert_eq!(state_phrase(&task(json!({"progress": empty}))), "processing, 0 rows of 0 rows");
+    }
+
+    #[test]
+    fn an_aggregation_ends_in_counts() {
+        let done = task(json!({
+            "state": "processed", "started_at": "2026-03-01T10:00:01Z",
+            "finished_at": "2026-03-01T10:00:02.234Z",
+            "result": {"rows_read": 784_903, "rows_rejected": 0, "groups": 554_142, "output_size": 9}
+        }));
+        assert_eq!(outcome_sentence(&done), "Processed 784,903 rows into 554,142 groups in 1.2 s.");
+    }
+
+    #[test]
+    fn the_table_lines_up_and_fits() {
+        let long = "a very long name of a file that nobody can read.csv";
+        let list = TaskList {
+            items: vec![
+                task(
+                    json!({"file_name": long, "state": "initializing", "size": 1_073_741_823_u64}),
+                ),
+                task(json!({"state": "queued", "queue_position_over": 1000, "size": 12})),
+            ],
+            next_page_token: None,
+        };
+        let table = table(&list);
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!(lines.len(), 3);
+        for line in &lines {
+            assert!(line.chars().count() <= 120, "{} columns: {line}", line.chars().count());
+        }
+        for column in ["STATE", "KIND", "FILE"] {
+            let at = lines[0].find(column).unwrap();
+            assert_eq!(lines[2].as_bytes()[at - 1], b' ', "{table}");
+            assert_ne!(lines[2].as_bytes()[at], b' ', "{table}");
+        }
+        assert!(lines[1].contains("a very long name of…"), "{table}");
+        assert!(lines[2].ends_with("5m  #1,000+"), "{table}");
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        let ages = [-5, 59, 60, 3_599, 3_600, 86_399, 86_400, 864_000]
+            .map(|seconds| age(TimeDelta::seconds(seconds)));
+        assert_eq!(ages, ["0s", "59s", "1m", "59m", "1h", "23h", "1d", "10d"]);
+    }
+}

@@ -1,0 +1,113 @@
+//! Waiting until a task has ended.
+//!
+//! The task is polled: that survives restarts of the server and needs nothing to be set up again.
+//! A server that is away is waited for, since the task itself goes on when it is back.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use common::client::ClientError;
+use common::task::{TaskId, TaskView};
+use reqwest::Method;
+use tokio::time::Instant;
+
+use crate::failure::Failure;
+use crate::interrupt::or_interrupted;
+use crate::outcome;
+use crate::progress::WaitingBar;
+use crate::session::{Session, task_path};
+
+/// How long to wait for a server that is away.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at the task.
+const POLL: Duration = Duration::from_millis(300);
+/// A look that takes longer than this counts as no answer.
+const POLL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `taskctl watch`.
+pub(crate) async fn watch(session: &Session, id: TaskId) -> Result<ExitCode, Failure> {
+    // A server that is not there at all, or does not know the task, is told at once.
+    let _: TaskView = session.client.get(&task_path(id)).await?;
+    let task = until_ended(session, id, PATIENCE).await?;
+    if session.console.is_json() {
+        session.console.document(&task);
+    }
+    Ok(outcome::conclude(session.console, session, &task, None))
+}
+
+/// Answers the task when it has ended, in whichever way.
+///
+/// # Errors
+/// The server refuses, is away for longer than `patience`, or Ctrl-C was pressed.
+pub(crate) async fn until_ended(
+    session: &Session,
+    id: TaskId,
+    patience: Duration,
+) -> Result<TaskView, Failure> {
+    or_interrupted(poll(session, id, patience), || {
+        format!(
+            "Not waiting any longer. Task {id} goes on on the server; see how it is doing with \
+             `{}`.",
+            session.command("status", id)
+        )
+    })
+    .await
+}
+
+async fn poll(session: &Session, id: TaskId, patience: Duration) -> Result<TaskView, Failure> {
+    let mut bar = WaitingBar::start(session.console);
+    let mut away_since = None;
+    loop {
+        let request = session.client.request(Method::GET, &task_path(id)).timeout(POLL_TIMEOUT);
+        match session.client.json::<TaskView>(request).await {
+            Ok(task) => {
+                away_since = None;
+                bar.show(&task);
+                if task.state.is_ended() {
+                    return Ok(task);
+                }
+            }
+            Err(error) if error.is_transient() => {
+                let since = *away_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= patience {
+                    return Err(gave_up(session, id, patience, &error));
+                }
+                bar.away();
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn gave_up(session: &Session, id: TaskId, patience: Duration, error: &ClientError) -> Failure {
+    Failure::lost(format!(
+        "The server has given no usable answer for {} s: {error}.\nTask {id} is safe there and \
+         goes on when the server does; wait for it again with `{}`.",
+        patience.as_secs(),
+        session.command("watch", id)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::Console;
+
+    #[tokio::test]
+    async fn a_server_that_stays_away_is_given_up_with_words_on_how_to_go_on() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("http://{}", nobody.local_addr().unwrap());
+        drop(nobody);
+        let session = Session::new(&server, Console::new(true)).unwrap();
+        let id = TaskId::new();
+
+        let started = Instant::now();
+        let failure = until_ended(&session, id, Duration::from_secs(1)).await.unwrap_err();
+
+        assert!(started.elapsed() >= Duration::from_secs(1));
+        let text = format!("{failure:?}");
+        assert!(text.contains("code: 3"), "{text}");
+        assert!(text.contains(&format!("--server {server} watch {id}")), "{text}");
+    }
+}

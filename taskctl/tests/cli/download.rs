@@ -1,0 +1,231 @@
+//! Downloads: names, existing files, connections that break.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::stream;
+
+use crate::fake_api::{ID, problem, serve, taskctl};
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// An API with one result, which its disposition names.
+fn with_result(disposition: &'static str, content: &'static [u8]) -> Router {
+    Router::new()
+        .route(
+            "/v1/data_processor/download/{id}",
+            get(async move || ([("content-disposition", disposition)], content)),
+        )
+        .route("/v1/data_processor/rejected/{id}", get(async || "row,reason\n"))
+}
+
+#[tokio::test]
+async fn the_servers_name_is_used_and_never_replaces_a_file_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let router = with_result("attachment; filename=\"../plays totals.csv\"", b"new");
+    let server = serve(router).await;
+    let file = folder.path().join("plays totals.csv");
+
+    let run = taskctl(&server, folder.path(), &["download", ID]).await;
+    assert_eq!((run.code, run.text().as_str()), (0, "Saved 3 B to plays totals.csv.\n"));
+    assert_eq!(std::fs::read(&file).unwrap(), b"new");
+
+    std::fs::write(&file, "mine").unwrap();
+    let run = taskctl(&server, folder.path(), &["download", ID]).await;
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("plays totals.csv exists already"), "{}", run.stderr);
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+
+    let run = taskctl(&server, folder.path(), &["--json", "download", ID, "--force"]).await;
+    assert_eq!(run.code, 0);
+    assert_eq!(run.json(), serde_json::json!({"output": "plays totals.csv", "size": 3}));
+    assert_eq!(std::fs::read(&file).unwrap(), b"new");
+    assert_eq!(names(folder.path()), ["plays totals.csv"]);
+}
+
+#[tokio::test]
+async fn output_names_the_file_or_the_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(with_result("attachment; filename=x.csv", b"a\x00b\n")).await;
+    let run = taskctl(&server, folder.path(), &["download", ID, "--output", "-"]).await;
+    assert_eq!((run.code, run.stdout.as_slice()), (0, b"a\x00b\n".as_slice()));
+
+    std::fs::write(folder.path().join("mine.csv"), "old").unwrap();
+    let args = ["download", ID, "--rejected", "--output", "mine.csv"];
+    assert_eq!(taskctl(&server, folder.path(), &args).await.code, 0);
+    assert_eq!(std::fs::read(folder.path().join("mine.csv")).unwrap(), b"row,reason\n");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_is_followed_and_a_new_file_has_the_usual_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(with_result("attachment; filename=x.csv", b"new")).await;
+    std::fs::write(folder.path().join("real.csv"), "old").unwrap();
+    std::os::unix::fs::symlink("real.csv", folder.path().join("link.csv")).unwrap();
+
+    let args = ["download", ID, "--output", "link.csv"];
+    assert_eq!(taskctl(&server, folder.path(), &args).await.code, 0);
+
+    assert!(folder.path().join("link.csv").symlink_metadata().unwrap().is_symlink());
+    assert_eq!(std::fs::read(folder.path().join("real.csv")).unwrap(), b"new");
+    let other = folder.path().join("other");
+    std::fs::write(&other, "").unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+    assert_eq!(mode(&folder.path().join("real.csv")), mode(&other));
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let refuse = || async { problem(409, "no_result", "The task was killed.") };
+    let router = Router::new().route("/v1/data_processor/download/{id}", get(refuse));
+    let server = serve(router).await;
+    let run = taskctl(&server, folder.path(), &["download", ID, "--output", "x.csv"]).await;
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("Refused: The task was killed."), "{}", run.stderr);
+    assert!(names(folder.path()).is_empty());
+}
+
+/// What an answer is made of: the whole content, its tag, and where the answer breaks.
+type Answer = (Vec<u8>, &'static str, Option<usize>);
+/// `Range` and `If-Range` of a request.
+type Asked = (Option<String>, Option<String>);
+
+/// A server whose connections break.
+#[derive(Clone)]
+struct Breaking {
+    /// One for each request; the last one is given again and again.
+    answers: Arc<Vec<Answer>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Breaking {
+    fn new(answers: Vec<Answer>) -> Self {
+        Self { answers: Arc::new(answers), asked: Arc::default() }
+    }
+
+    fn router(&self) -> Router {
+        let server = self.clone();
+        let path = "/v1/data_processor/download/{id}";
+        Router::new().route(path, get(async move |headers: HeaderMap| server.answer(&headers)))
+    }
+
+    fn answer(&self, headers: &HeaderMap) -> Response {
+        let header = |name| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (range, if_range) = (header("range"), header("if-range"));
+        let mut asked = self.asked.lock().unwrap();
+        asked.push((range.clone(), if_range.clone()));
+        let (content, etag, breaks) = &self.answers[(asked.len() - 1).min(self.answers.len() - 1)];
+
+        let from = range
+            .filter(|_| if_range.as_deref() == Some(etag))
+            .map(|range| range["bytes=".len()..].trim_end_matches('-').parse::<usize>().unwrap());
+        let whole = content.len();
+        let rest = content[from.unwrap_or(0)..].to_vec();
+        let length = rest.len().to_string();
+        let body = match breaks {
+            None => Body::from(rest),
+            Some(at) => {
+                let some = rest[..*at].to_vec();
+                let broken = Err(std::io::Error::other("cut"));
+                Body::from_stream(stream::iter([Ok(some), broken]))
+            }
+        };
+        let headers = [("content-length", length), ("etag", (*etag).to_owned())];
+        match from {
+            None => (headers, body).into_response(),
+            Some(from) => {
+                let range = format!("bytes {from}-{}/{whole}", whole - 1);
+                let status = axum::http::StatusCode::PARTIAL_CONTENT;
+                (status, headers, [("content-range", range)], body).into_response()
+            }
+        }
+    }
+}
+
+fn content(seed: u8) -> Vec<u8> {
+    (0..2_000_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8 ^ seed).collect()
+}
+
+#[tokio::test]
+async fn a_broken_download_goes_on_where_it_broke() {
+    let folder = tempfile::tempdir().unwrap();
+    let breaking = Breaking::new(vec![
+        (content(0), "\"one\"", Some(700_000)),
+        (content(0), "\"one\"", Some(0)),
+        (content(0), "\"one\"", Some(1_000_000)),
+        (content(0), "\"one\"", None),
+    ]);
+    let server = serve(breaking.router()).await;
+
+    let run = taskctl(&server, folder.path(), &["download", ID, "--output", "x.csv"]).await;
+
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(std::fs::read(folder.path().join("x.csv")).unwrap() == content(0), "not byte-equal");
+    let asked = breaking.asked.lock().unwrap();
+    assert_eq!(asked.len(), 4);
+    assert_eq!(asked[0], (None, None));
+    for (range, if_range) in &asked[1..] {
+        assert!(range.as_deref().unwrap().starts_with("bytes="));
+        assert_eq!(if_range.as_deref(), Some("\"one\""));
+    }
+    // The client may not have read all that was sent before a break, but never more.
+    let from = |at: usize| -> usize {
+        asked[at].0.as_deref().unwrap()["bytes=".len()..].trim_end_matches('-').parse().unwrap()
+    };
+    assert!(from(1) <= 700_000 && from(2) == from(1) && from(3) > from(2), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_result_that_changed_meanwhile_is_fetched_from_its_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let breaking = Breaking::new(vec![
+        (content(0), "\"one\"", Some(1_500_000)),
+        (content(9), "\"two\"", None),
+    ]);
+    let server = serve(breaking.router()).await;
+    let run = taskctl(&server, folder.path(), &["download", ID, "--output", "x.csv"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(std::fs::read(folder.path().join("x.csv")).unwrap() == content(9), "not byte-equal");
+}
+
+#[tokio::test]
+async fn a_pipe_goes_on_too_but_cannot_start_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["download", ID, "--output", "-"];
+    let steady =
+        Breaking::new(vec![(content(0), "\"one\"", Some(700_000)), (content(0), "\"one\"", None)]);
+    let run = taskctl(&serve(steady.router()).await, folder.path(), &args).await;
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout == content(0), "not byte-equal");
+
+    let changing =
+        Breaking::new(vec![(content(0), "\"one\"", Some(700_000)), (content(9), "\"two\"", None)]);
+    let run = taskctl(&serve(changing.router()).await, folder.path(), &args).await;
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("Fetch it to a file"), "{}", run.stderr);
+}
+
+#[tokio::test]
+async fn a_connection_that_always_breaks_is_given_up_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    // A weak tag promises nothing, so that every try starts again and breaks at the same place.
+    let breaking = Breaking::new(vec![(content(0), "W/\"weak\"", Some(500_000))]);
+    let server = serve(breaking.router()).await;
+    let run = taskctl(&server, folder.path(), &["download", ID, "--output", "x.csv"]).await;
+    assert_eq!(run.code, 3, "{run:?}");
+    assert!(run.stderr.contains("The connection broke after"), "{}", run.stderr);
+    assert!(names(folder.path()).is_empty(), "{:?}", names(folder.path()));
+    let asked = breaking.asked.lock().unwrap();
+    assert!(asked.iter().all(|(range, _)| range.is_none()), "{asked:?}");
+}

@@ -1,0 +1,10 @@
+//! The real `taskctl` against a small server that plays the API: what scripts and people rely on.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where something it needs does not work")]
+
+mod download;
+mod fake_api;
+mod no_server;
+mod tasks;
+mod upload;
+mod wait;

@@ -1,0 +1,225 @@
+//! Uploads: the form, the wait, the result, and servers that refuse or hang up.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Multipart};
+use axum::http::HeaderMap;
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+
+use crate::fake_api::{ID, accepted, answer, problem, problem_document, processed, serve, taskctl};
+
+/// What arrived: the fields in their order, and the announced length of the request.
+#[derive(Debug, Default)]
+struct Arrived {
+    fields: Vec<(String, Option<String>, Vec<u8>)>,
+    content_length: Option<u64>,
+}
+
+/// An API that accepts an upload with `reply`, has processed it at once, and gives `result`.
+fn accepting(reply: Value, result: &'static [u8]) -> (Router, Arc<Mutex<Arrived>>) {
+    let arrived = Arc::new(Mutex::new(Arrived::default()));
+    let seen = Arc::clone(&arrived);
+    let upload = async move |headers: HeaderMap, mut form: Multipart| {
+        let length = headers.get("content-length").and_then(|length| length.to_str().ok());
+        let mut now = Arrived {
+            content_length: length.and_then(|length| length.parse().ok()),
+            fields: vec![],
+        };
+        while let Some(field) = form.next_field().await.unwrap() {
+            let name = field.name().unwrap().to_owned();
+            let file_name = field.file_name().map(str::to_owned);
+            now.fields.push((name, file_name, field.bytes().await.unwrap().to_vec()));
+        }
+        *seen.lock().unwrap() = now;
+        answer(202, &reply)
+    };
+    let router = Router::new()
+        .route("/v1/data_processor/upload", post(upload).layer(DefaultBodyLimit::disable()))
+        .route("/v1/tasks/{id}", get(|| async { answer(200, &processed()) }))
+        .route("/v1/data_processor/download/{id}", get(async move || result));
+    (router, arrived)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn parameters_come_before_the_file_and_the_result_arrives_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(folder.path().join("größe \"1\".csv"), &content).unwrap();
+    let (router, arrived) = accepting(accepted(), b"Song,Date,Total\na,2026-01-01,3\n");
+    let server = serve(router).await;
+
+    let args =
+        ["upload", "größe \"1\".csv", "--param", "group_by=City", "--param", "group_by=Täg=x"];
+    let args = [&args[..], &["--param", "on_bad_row=skip", "--output", "out.csv"]].concat();
+    let run = taskctl(&server, folder.path(), &args).await;
+
+    assert_eq!(run.code, 0, "{run:?}");
+    let arrived = arrived.lock().unwrap();
+    let names_and_values: Vec<_> = arrived.fields[..3]
+        .iter()
+        .map(|(name, _, value)| (name.as_str(), std::str::from_utf8(value).unwrap()))
+        .collect();
+    assert_eq!(
+        names_and_values,
+        [("group_by", "City"), ("group_by", "Täg=x"), ("on_bad_row", "skip")]
+    );
+    let (name, file_name, sent) = &arrived.fields[3];
+    assert_eq!(arrived.fields.len(), 4);
+    assert_eq!(name, "file");
+    assert!(file_name.as_deref().unwrap().starts_with("größe "), "{file_name:?}");
+    assert!(*sent == content, "the file arrived changed");
+    assert!(arrived.content_length.unwrap() > content.len() as u64);
+
+    assert_eq!(
+        std::fs::read(folder.path().join("out.csv")).unwrap(),
+        b"Song,Date,Total\na,2026-01-01,3\n"
+    );
+    assert_eq!(names(folder.path()), ["größe \"1\".csv", "out.csv"], "nothing else is left");
+    let text = run.text();
+    for words in [
+        "Processed 784,903 rows into 554,142 groups in 1.2 s.",
+        "Saved 31 B to out.csv.",
+        "12 rows were rejected; fetch them with",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(!text.contains("Fetch the result"), "it is here already: {text}");
+}
+
+#[tokio::test]
+async fn scripts_get_one_document() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("plays.csv"), "").unwrap();
+    let (router, arrived) = accepting(accepted(), b"result");
+    let server = serve(router).await;
+
+    let run = taskctl(&server, folder.path(), &["--json", "upload", "plays.csv"]).await;
+    assert_eq!((run.code, run.json()), (0, accepted()));
+    assert_eq!(arrived.lock().unwrap().fields[0].2, b"", "an empty file is a file");
+
+    let run = taskctl(&server, folder.path(), &["--json", "upload", "plays.csv", "--wait"]).await;
+    let mut expected = processed();
+    expected["resumed"] = json!(false);
+    expected["resumed_from_row"] = Value::Null;
+    assert_eq!((run.code, run.json()), (0, expected));
+}
+
+#[tokio::test]
+async fn the_result_can_go_on_in_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("plays.csv"), "x").unwrap();
+    let server = serve(accepting(accepted(), b"only\nthis\n").0).await;
+    let run = taskctl(&server, folder.path(), &["upload", "plays.csv", "--output", "-"]).await;
+    assert_eq!((run.code, run.text().as_str()), (0, "only\nthis\n"));
+    assert!(run.stderr.contains("Processed 784,903 rows"), "{}", run.stderr);
+}
+
+#[tokio::test]
+async fn an_earlier_task_that_goes_on_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("plays.csv"), "x").unwrap();
+    let mut reply = accepted();
+    reply["resumed"] = json!(true);
+    reply["resumed_from_row"] = json!(120_000);
+    let server = serve(accepting(reply, b"").0).await;
+    let run = taskctl(&server, folder.path(), &["upload", "plays.csv"]).await;
+    assert_eq!(run.code, 0);
+    let expected =
+        format!("The same file was handed over before: task {ID} goes on from row 120,000.");
+    assert!(run.text().starts_with(&expected), "{}", run.text());
+}
+
+/// A file that takes no room on the disk.
+fn large_file(folder: &Path) {
+    std::fs::File::create(folder.join("large.csv")).unwrap().set_len(256 << 20).unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_before_the_end_of_the_file_is_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    large_file(folder.path());
+    let refuse = || async { problem(413, "too_large", "At most 1 MiB.") };
+    let server = serve(Router::new().route("/v1/data_processor/upload", post(refuse))).await;
+    for _ in 0..5 {
+        let run = taskctl(&server, folder.path(), &["upload", "large.csv"]).await;
+        assert_eq!(run.code, 1, "{run:?}");
+        assert!(run.stderr.contains("Refused: At most 1 MiB."), "{}", run.stderr);
+    }
+    let run = taskctl(&server, folder.path(), &["--json", "upload", "large.csv"]).await;
+    assert_eq!((run.code, run.json()["code"].as_str()), (1, Some("too_large")));
+}
+
+/// Reads the head of a request and some of its body.
+fn read_beginning(stream: &mut TcpStream) -> Vec<u8> {
+    let mut seen = Vec::new();
+    let mut buffer = [0; 4096];
+    while seen.len() < 16 * 1024 {
+        let read = stream.read(&mut buffer).unwrap();
+        assert_ne!(read, 0, "the request ended early");
+        seen.extend_from_slice(&buffer[..read]);
+    }
+    seen
+}
+
+#[tokio::test]
+async fn a_server_that_hung_up_is_asked_for_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    large_file(folder.path());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let playing = thread::spawn(move || {
+        // Closing with unread bytes resets the connection: the client sees a broken pipe.
+        let (mut first, _) = listener.accept().unwrap();
+        read_beginning(&mut first);
+        drop(first);
+
+        let (mut second, _) = listener.accept().unwrap();
+        let seen = String::from_utf8_lossy(&read_beginning(&mut second)).into_owned();
+        let body = problem_document(422, "unknown_parameter", "`colour` is unknown.").to_string();
+        let length = body.len();
+        write!(second, "HTTP/1.1 422 X\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        // Keeps the connection open until the client has read the answer and left.
+        while second.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
+        seen
+    });
+
+    let args = ["upload", "large.csv", "--param", "colour=red"];
+    let run = taskctl(&server, folder.path(), &args).await;
+
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains("Refused: `colour` is unknown."), "{}", run.stderr);
+    let asked = playing.join().unwrap();
+    assert!(asked.contains("name=\"colour\""), "the same was asked: {asked:.300}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_without_a_word_counts_as_not_reachable() {
+    let folder = tempfile::tempdir().unwrap();
+    large_file(folder.path());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            read_beginning(&mut stream.unwrap());
+        }
+    });
+    let run = taskctl(&server, folder.path(), &["upload", "large.csv"]).await;
+    assert_eq!(run.code, 3, "{run:?}");
+    let expected = format!("The connection to {server} broke after");
+    assert!(run.stderr.contains(&expected), "{}", run.stderr);
+    assert!(run.stderr.contains("upload it again"), "{}", run.stderr);
+}
