@@ -3,3 +3,7 @@
 //! It knows neither the database nor the API's users; `common::report` is all it says and hears.
 
 pub mod aggregation;
+pub mod config;
+pub mod processor;
+mod processors;
+pub mod worker;

@@ -1,0 +1,179 @@
+//! What a processor gets from the worker while it runs.
+
+use std::panic;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use common::problem::Problem;
+use common::report::{Attempt, InputFile};
+use common::storage::{ObjectKey, ObjectReader, ObjectWriter, OutputPart, Storage};
+use common::task::TaskId;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
+
+use super::ProcessError;
+
+/// Why an attempt is to end before it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// The user stopped the task: what it wrote is rolled back.
+    Stop,
+    /// The user killed the task: what it made durable is kept.
+    Kill,
+    /// The attempt is not this worker's any more.
+    LeaseLost,
+    /// The worker ends.
+    Drain,
+}
+
+/// The attempt was interrupted; a processor passes this on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the attempt was interrupted")]
+pub struct Interrupted;
+
+/// One attempt as its processor sees it. Clones are the same attempt and may be used on any
+/// thread.
+#[derive(Debug, Clone)]
+pub struct Context {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    task_id: TaskId,
+    attempt: u32,
+    input: Option<InputFile>,
+    checkpoint: Option<Value>,
+    memory_limit: u64,
+    storage: Storage,
+    span: Span,
+    done: AtomicU64,
+    interruption: OnceLock<Interruption>,
+    interrupted: CancellationToken,
+}
+
+impl Context {
+    pub(crate) fn new(attempt: &Attempt, storage: Storage, memory_limit: u64) -> Self {
+        let Attempt { task_id, attempt: number, ref input, ref checkpoint, .. } = *attempt;
+        Self {
+            shared: Arc::new(Shared {
+                task_id,
+                attempt: number,
+                input: input.clone(),
+                checkpoint: checkpoint.clone(),
+                memory_limit,
+                storage,
+                span: tracing::info_span!("task", %task_id, attempt = number),
+                done: AtomicU64::new(0),
+                interruption: OnceLock::new(),
+                interrupted: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// The task.
+    #[must_use]
+    pub fn task_id(&self) -> TaskId {
+        self.shared.task_id
+    }
+
+    /// The number of the attempt, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.shared.attempt
+    }
+
+    /// What is known of the input file.
+    ///
+    /// # Errors
+    /// The task has none, so it fails.
+    pub fn input(&self) -> Result<&InputFile, ProcessError> {
+        self.shared.input.as_ref().ok_or_else(|| {
+            let detail = "this kind of task needs an input file, and the task has none";
+            ProcessError::fail(Problem::new(422, "input_missing", "No input file", detail))
+        })
+    }
+
+    /// Where an earlier attempt got to.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<&Value> {
+        self.shared.checkpoint.as_ref()
+    }
+
+    /// Memory in bytes that the task may take.
+    #[must_use]
+    pub fn memory_limit(&self) -> u64 {
+        self.shared.memory_limit
+    }
+
+    /// Opens the input file.
+    ///
+    /// # Errors
+    /// The task has none, or the storage does not give it out now.
+    pub async fn open_input(&self) -> Result<ObjectReader, ProcessError> {
+        self.input()?;
+        Ok(self.shared.storage.open(ObjectKey::Input(self.task_id()), None).await?)
+    }
+
+    /// Starts one of the attempt's files.
+    #[must_use]
+    pub fn create_output(&self, part: OutputPart) -> ObjectWriter {
+        let (task_id, attempt) = (self.task_id(), self.attempt());
+        self.shared.storage.create(ObjectKey::Output { task_id, attempt, part })
+    }
+
+    /// Notes that `done` bytes of the input are done. It is cheap: call it often.
+    ///
+    /// # Errors
+    /// The attempt was interrupted.
+    pub fn progress(&self, done: u64) -> Result<(), Interrupted> {
+        // A number for people: it orders no other memory access.
+        self.shared.done.store(done, Ordering::Relaxed);
+        if self.shared.interruption.get().is_some() { Err(Interrupted) } else { Ok(()) }
+    }
+
+    /// Runs work that blocks on a thread of its own. It should call [`progress`](Self::progress)
+    /// often, since it goes on until it returns. A panic of it goes on as the caller's own.
+    ///
+    /// # Errors
+    /// The process ends, and the work has not begun.
+    pub async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Interrupted> {
+        let ctx = self.clone();
+        let thread = tokio::task::spawn_blocking(move || ctx.span().in_scope(|| work(&ctx)));
+        thread.await.map_err(|error| match error.try_into_panic() {
+            Ok(payload) => panic::resume_unwind(payload),
+            Err(_) => Interrupted,
+        })
+    }
+
+    /// Waits until the attempt is interrupted, for processors that wait for something else.
+    pub async fn interrupted(&self) {
+        self.shared.interrupted.cancelled().await;
+    }
+
+    /// The span of the attempt's log lines.
+    pub(crate) fn span(&self) -> &Span {
+        &self.shared.span
+    }
+
+    /// Interrupts the attempt; the first reason stays.
+    pub(crate) fn interrupt(&self, why: Interruption) {
+        self.shared.interruption.get_or_init(|| why);
+        self.shared.interrupted.cancel();
+    }
+
+    /// Why the attempt is to end, where it is.
+    pub(crate) fn interruption(&self) -> Option<Interruption> {
+        self.shared.interruption.get().copied()
+    }
+
+    /// How many bytes are done, and how many there are where that is known.
+    pub(crate) fn done(&self) -> (u64, Option<u64>) {
+        let total = self.shared.input.as_ref().map(|input| input.size);
+        (self.shared.done.load(Ordering::Relaxed), total)
+    }
+}

@@ -1,0 +1,36 @@
+//! Which processor runs which kind of task.
+
+mod csv_aggregation;
+
+use common::problem::Problem;
+use common::task::spec::TaskSpec;
+use futures_util::future::{BoxFuture, FutureExt};
+use serde_json::Value;
+
+use self::csv_aggregation::CsvAggregation;
+use crate::processor::{Completed, Context, ProcessError, Processor};
+
+/// A processor at work.
+pub(crate) type Processing = BoxFuture<'static, Result<Completed<Value>, ProcessError>>;
+
+/// Starts the processor of a task.
+pub(crate) fn start(spec: TaskSpec, ctx: Context) -> Processing {
+    async move {
+        match spec {
+            TaskSpec::CsvAggregation(spec) => run(CsvAggregation { spec }, &ctx).await,
+        }
+    }
+    .boxed()
+}
+
+/// Runs a processor, whose result goes over the wire as JSON.
+async fn run(processor: impl Processor, ctx: &Context) -> Result<Completed<Value>, ProcessError> {
+    let Completed { result, output } = processor.process(ctx).await?;
+    match serde_json::to_value(result) {
+        Ok(result) => Ok(Completed { result, output }),
+        Err(error) => {
+            let detail = format!("the result cannot be written as JSON: {error}");
+            Err(ProcessError::fail(Problem::new(500, "internal", "Internal error", detail)))
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `csv_aggregation`: the engine (`aggregation`) between the files of a task.
+//!
+//! # Invariants
+//! - Both files are finished, and so durable, before the task is completed.
+//! - After an error or an interrupt both are given up: no part of a file stays.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use common::report::Output;
+use common::storage::{BlockingWriter, ObjectWriter, OutputPart};
+use common::task::spec::CsvAggregationSpec;
+
+use crate::aggregation::{self, AggregationError, Control, Options, Outputs, Summary, aggregate};
+use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
+
+const MEDIA_TYPE: &str = "text/csv; charset=utf-8";
+/// Rejected rows come one by one; the storage gets them in pieces of this size.
+const BUFFER: usize = 64 << 10;
+
+/// Sums the columns of a CSV file by groups of equal rows.
+#[derive(Debug)]
+pub(super) struct CsvAggregation {
+    pub(super) spec: CsvAggregationSpec,
+}
+
+impl Processor for CsvAggregation {
+    type Output = Summary;
+
+    async fn process(self, ctx: &Context) -> Result<Completed<Summary>, ProcessError> {
+        let options = Options::new(&self.spec, ctx.memory_limit());
+        let input = ctx.open_input().await?;
+        let mut files = Files { ctx: ctx.clone(), result: None, rejected: None };
+        let (summary, files) = ctx
+            .on_thread(move |ctx| {
+                let summary = aggregate(input.into_blocking(), &options, &mut files, ctx);
+                (summary, files)
+            })
+            .await?;
+        let summary = match summary {
+            Ok(summary) => summary,
+            Err(error) => {
+                files.abort().await;
+                return Err(error.into());
+            }
+        };
+        let (size, has_rejected) = files.finish().await?;
+        let file_name = output_name(&ctx.input()?.file_name);
+        let output = Output { file_name, media_type: MEDIA_TYPE.to_owned(), size, has_rejected };
+        Ok(Completed { result: summary, output: Some(output) })
+    }
+}
+
+impl Control for Context {
+    fn progress(&self, bytes_read: u64) -> Result<(), aggregation::Interrupted> {
+        Context::progress(self, bytes_read).map_err(|Interrupted| aggregation::Interrupted)
+    }
+}
+
+impl From<AggregationError> for ProcessError {
+    fn from(error: AggregationError) -> Self {
+        match error {
+            AggregationError::Interrupted(_) => Interrupted.into(),
+            // Of the storage, not of the file: it may work again.
+            AggregationError::Read(_) | AggregationError::Write(_) => {
+                Self::retry(error.to_string())
+            }
+            error => Self::fail(error.problem()),
+        }
+    }
+}
+
+/// The attempt's files, made when they are needed.
+struct Files {
+    ctx: Context,
+    result: Option<BufWriter<BlockingWriter>>,
+    rejected: Option<BufWriter<BlockingWriter>>,
+}
+
+impl Outputs for Files {
+    fn result(&mut self) -> io::Result<&mut dyn Write> {
+        Ok(self.result.get_or_insert_with(|| create(&self.ctx, OutputPart::Result)))
+    }
+
+    fn rejected(&mut self) -> io::Result<&mut dyn Write> {
+        Ok(self.rejected.get_or_insert_with(|| create(&self.ctx, OutputPart::Rejected)))
+    }
+}
+
+fn create(ctx: &Context, part: OutputPart) -> BufWriter<BlockingWriter> {
+    BufWriter::with_capacity(BUFFER, ctx.create_output(part).into_blocking())
+}
+
+/// The writer behind a buffer, which is empty after a success and worth nothing otherwise.
+fn unbuffered(file: BufWriter<BlockingWriter>) -> ObjectWriter {
+    file.into_parts().0.into_inner()
+}
+
+impl Files {
+    /// Makes the files durable: the rejected rows, if there are any, then the result. Answers the
+    /// result's size in bytes and whether there are rejected rows.
+    async fn finish(mut self) -> Result<(u64, bool), ProcessError> {
+        let rejected = self.rejected.take().map(unbuffered);
+        let has_rejected = rejected.is_some();
+        if let Some(rejected) = rejected
+            && let Err(error) = rejected.finish().await
+        {
+            self.abort().await;
+            return Err(error.into());
+        }
+        match self.result.map(unbuffered) {
+            Some(result) => Ok((result.finish().await?, has_rejected)),
+            None => Err(ProcessError::retry("the aggregation gave no result")),
+        }
+    }
+
+    async fn abort(self) {
+        for file in [self.result, self.rejected].into_iter().flatten() {
+            if let Err(error) = unbuffered(file).abort().await {
+                tracing::warn!(%error, "a file that was given up may stay for a while");
+            }
+        }
+    }
+}
+
+/// `songs.csv` becomes `songs-aggregated.csv`.
+fn output_name(input: &str) -> String {
+    match Path::new(input).file_stem().and_then(|stem| stem.to_str()) {
+        Some(stem) => format!("{stem}-aggregated.csv"),
+        None => "aggregated.csv".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_output_is_named_after_the_input() {
+        for (input, output) in [
+            ("songs.csv", "songs-aggregated.csv"),
+            ("songs", "songs-aggregated.csv"),
+            ("Über 2024.01.CSV", "Über 2024.01-aggregated.csv"),
+            ("", "aggregated.csv"),
+        ] {
+            assert_eq!(output_name(input), output);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What the worker takes from the queue, and when it acks.
+//!
+//! # Invariants
+//! - The worker never sits on work that it cannot start: the queue hands out at most as many
+//!   deliveries as there are slots, and where no slot gets free for a second the consumer is
+//!   paused, so that what waits in it goes to another worker.
+//! - No delivery stays unacked for long, so the broker's consumer timeout never strikes.
+
+use std::time::Duration;
+
+use common::queue::{Consumer, Delivery};
+use tokio::time::Instant;
+
+use super::attempts::AttemptKey;
+
+/// How long a claimed delivery is held, and how long the worker may be busy before it pauses.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// Whether the worker can start what it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// A slot is free.
+    Ready,
+    /// Not now, but maybe in a moment.
+    Busy,
+    /// Not for a while.
+    Closed,
+}
+
+/// The deliveries of a worker.
+#[derive(Debug)]
+pub(super) struct Intake {
+    consumer: Consumer,
+    /// Claimed and not yet acked, oldest first: each counts against the prefetch, so that the
+    /// queue does not send more than there are slots.
+    held: Vec<Held>,
+    busy_since: Option<Instant>,
+    paused: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    key: AttemptKey,
+    delivery: Delivery,
+    until: Instant,
+}
+
+impl Intake {
+    pub(super) fn new(consumer: Consumer) -> Self {
+        Self { consumer, held: Vec::new(), busy_since: None, paused: false }
+    }
+
+    /// Waits for a delivery. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Delivery {
+        self.consumer.next().await
+    }
+
+    /// `first` with the deliveries that are there already, at most `limit` in all.
+    pub(super) fn collect(&mut self, first: Delivery, limit: usize) -> Vec<Delivery> {
+        let mut deliveries = vec![first];
+        while deliveries.len() < limit
+            && let Some(delivery) = self.consumer.try_next()
+        {
+            deliveries.push(delivery);
+        }
+        deliveries
+    }
+
+    /// Keeps the delivery of a claimed attempt for now.
+    pub(super) fn hold(&mut self, key: AttemptKey, delivery: Delivery) {
+        self.held.push(Held { key, delivery, until: Instant::now() + HOLD });
+    }
+
+    /// Acks the delivery of an attempt that has ended, where it is still held.
+    pub(super) async fn ended(&mut self, key: AttemptKey) {
+        if let Some(position) = self.held.iter().position(|held| held.key == key) {
+            self.held.remove(position).delivery.ack().await;
+        }
+    }
+
+    /// Does what is due now.
+    pub(super) async fn settle(&mut self, readiness: Readiness) {
+        let now = Instant::now();
+        match readiness {
+            Readiness::Ready => {
+                self.busy_since = None;
+                if self.paused {
+                    self.consumer.resume().await;
+                    self.paused = false;
+                }
+                let due = self.held.partition_point(|held| held.until <= now);
+                for held in self.held.drain(..due) {
+                    held.delivery.ack().await;
+                }
+            }
+            Readiness::Busy => {
+                let since = *self.busy_since.get_or_insert(now);
+                if self.paused || since + HOLD <= now {
+                    self.pause().await;
+                }
+            }
+            Readiness::Closed => self.pause().await,
+        }
+    }
+
+    /// When [`settle`](Self::settle) has something to do at the latest, if nothing changes.
+    pub(super) fn settles_at(&self) -> Option<Instant> {
+        if self.paused {
+            return None;
+        }
+        // While the worker is busy, what is held waits for the pause.
+        match self.busy_since {
+            Some(since) => Some(since + HOLD),
+            None => self.held.first().map(|held| held.until),
+        }
+    }
+
+    /// Takes nothing more; acks what is held only then, since an ack asks for the next delivery.
+    async fn pause(&mut self) {
+        if !self.paused {
+            self.consumer.pause().await;
+            self.paused = true;
+        }
+        for held in self.held.drain(..) {
+            held.delivery.ack().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::queue::{MemoryQueue, Message, Queue};
+    use common::task::{TaskId, TaskKind};
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    const KIND: TaskKind = TaskKind::CsvAggregation;
+
+    async fn queue_with(count: usize) -> Queue {
+        let queue = Queue::Memory(MemoryQueue::default());
+        let message = || Message { task_id: TaskId::new(), dispatch: 1 };
+        let messages: Vec<_> = (0..count).map(|_| (KIND, message())).collect();
+        queue.publisher().publish(&messages).await;
+        queue
+    }
+
+    /// An intake that holds one delivery and has room for another.
+    async fn holding_one(queue: &Queue) -> Intake {
+        let mut intake = Intake::new(queue.consumer(&[KIND], 2));
+        let delivery = intake.next().await;
+        let task_id = delivery.message().task_id;
+        intake.hold(AttemptKey { task_id, attempt: 1 }, delivery);
+        intake
+    }
+
+    async fn comes(intake: &mut Intake) -> bool {
+        timeout(Duration::from_millis(1), intake.next()).await.is_ok()
+    }
+
+    /// How many messages are left when the intake is gone: what it has not acked comes back.
+    async fn left(queue: &Queue, intake: Intake) -> u64 {
+        drop(intake);
+        queue.publisher().depth(KIND).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delivery_is_held_for_a_second() {
+        let queue = queue_with(1).await;
+        let mut intake = holding_one(&queue).await;
+        advance(HOLD / 2).await;
+        intake.settle(Readiness::Ready).await;
+        assert_eq!(left(&queue, intake).await, 1, "too early");
+
+        let mut intake = holding_one(&queue).await;
+        advance(HOLD).await;
+        intake.settle(Readiness::Ready).await;
+        assert_eq!(left(&queue, intake).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_its_attempt_acks_it_at_once() {
+        let queue = queue_with(1).await;
+        let mut intake = holding_one(&queue).await;
+        let key = intake.held[0].key;
+        intake.ended(key).await;
+        assert_eq!(left(&queue, intake).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_worker_leaves_the_rest_to_others_until_it_is_ready_again() {
+        let queue = queue_with(2).await;
+        let mut intake = holding_one(&queue).await;
+        intake.settle(Readiness::Busy).await;
+        assert_eq!(intake.settles_at(), Some(Instant::now() + HOLD));
+        advance(HOLD).await;
+        intake.settle(Readiness::Busy).await;
+        assert_eq!(intake.settles_at(), None);
+        assert!(!comes(&mut intake).await, "paused");
+        intake.settle(Readiness::Ready).await;
+        assert!(comes(&mut intake).await, "resumed");
+        assert_eq!(left(&queue, intake).await, 1, "the first one was acked, the second was not");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_worker_takes_nothing_at_once() {
+        let queue = queue_with(2).await;
+        let mut intake = holding_one(&queue).await;
+        intake.settle(Readiness::Closed).await;
+        assert!(!comes(&mut intake).await);
+        assert_eq!(left(&queue, intake).await, 1);
+    }
+}

@@ -1,0 +1,69 @@
+//! How fast an attempt is, smoothed so that people can read it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What was measured this long ago counts for a third.
+const MEMORY: Duration = Duration::from_secs(3);
+
+/// Units per second, from a count that is looked at every now and then.
+#[derive(Debug)]
+pub(super) struct Rate {
+    at: Instant,
+    done: u64,
+    per_second: Option<f64>,
+}
+
+impl Rate {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { at: now, done: 0, per_second: None }
+    }
+
+    /// Notes that `done` units are done; answers the rate, which nobody knows before the first.
+    pub(super) fn update(&mut self, now: Instant, done: u64) -> Option<f64> {
+        let elapsed = now.duration_since(self.at).as_secs_f64();
+        if elapsed > 0.0 {
+            let latest = done.saturating_sub(self.done) as f64 / elapsed;
+            self.per_second = match self.per_second {
+                None => (done > 0).then_some(latest),
+                Some(before) => {
+                    let weight = 1.0 - (-elapsed / MEMORY.as_secs_f64()).exp();
+                    Some(before + weight * (latest - before))
+                }
+            };
+            self.at = now;
+            self.done = done;
+        }
+        self.per_second
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_rate_is_shown_as_it_is() {
+        let start = Instant::now();
+        let mut rate = Rate::new(start);
+        assert_eq!(rate.update(start + Duration::from_secs(1), 0), None);
+        for second in 2..10 {
+            let shown = rate.update(start + Duration::from_secs(second), (second - 1) * 500);
+            assert!((shown.unwrap() - 500.0).abs() < 1e-6, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_pause_shows_bit_by_bit() {
+        let start = Instant::now();
+        let mut rate = Rate::new(start);
+        let mut shown = rate.update(start + Duration::from_secs(1), 1000).unwrap();
+        for second in 2..8 {
+            let next = rate.update(start + Duration::from_secs(second), 1000).unwrap();
+            assert!(next < shown && next > 0.0, "{next} after {shown}");
+            shown = next;
+        }
+        assert!(shown < 200.0, "{shown}");
+    }
+}

@@ -1,0 +1,468 @@
+//! What the platform relies on a worker for.
+
+mod fake_task_manager;
+mod harness;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::problem::Problem;
+use common::report::{Event, Outcome, Output};
+use common::storage::OutputPart;
+use common::task::TaskKind;
+use common::task::spec::{CsvAggregationSpec, OnBadRow};
+use futures_util::FutureExt;
+use serde_json::json;
+use tokio::time::{Instant, timeout};
+
+use self::harness::{Gate, Harness, Step, eventually};
+use super::attempts::HEARTBEAT;
+use crate::processor::{Completed, ProcessError};
+
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(600);
+
+#[tokio::test]
+async fn a_file_is_aggregated_and_its_result_is_there_before_it_is_reported() {
+    let mut harness = Harness::new().await;
+    let content = "Song,Date,Number of Plays\nB,2024-01-01,1\nA,2024-01-01,2\nB,2024-01-01,3\n";
+    let task = harness.csv_task(content, CsvAggregationSpec::default()).await;
+    harness.publish(&[task]).await;
+    harness.start_real();
+    let Event::Completed { result, output } = harness.ended(task).await else {
+        unreachable!("it holds")
+    };
+    let expected = "Song,Date,Number of Plays\nA,2024-01-01,2\nB,2024-01-01,4\n";
+    assert_eq!(harness.output(task, OutputPart::Result).as_deref(), Some(expected));
+    let size = expected.len() as u64;
+    let summary = json!({"rows_read": 3, "rows_rejected": 0, "groups": 2, "output_size": size});
+    assert_eq!(result, summary);
+    let expected = Output {
+        file_name: "songs-aggregated.csv".to_owned(),
+        media_type: "text/csv; charset=utf-8".to_owned(),
+        size,
+        has_rejected: false,
+    };
+    assert_eq!(output, Some(expected));
+    harness.end().await;
+    assert_eq!(harness.depth().await, 0, "the message was acked");
+    assert_eq!(harness.api.script().last_events(task).len(), 1, "it was said once");
+}
+
+#[tokio::test]
+async fn rejected_rows_get_a_file_of_their_own() {
+    let mut harness = Harness::new().await;
+    let spec = CsvAggregationSpec { on_bad_row: OnBadRow::Skip, ..Default::default() };
+    let content = "Song,Date,Number of Plays\nA,2024-01-01,many\nA,2024-01-01,2\n";
+    let task = harness.csv_task(content, spec).await;
+    harness.publish(&[task]).await;
+    harness.start_real();
+    let Event::Completed { output, .. } = harness.ended(task).await else {
+        unreachable!("it holds")
+    };
+    assert!(output.unwrap().has_rejected);
+    assert!(harness.output(task, OutputPart::Rejected).unwrap().contains("many"));
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_bad_file_fails_and_leaves_nothing() {
+    let mut harness = Harness::new().await;
+    let content = "Song,Date,Number of Plays\nA,2024-01-01,many\n";
+    let task = harness.csv_task(content, CsvAggregationSpec::default()).await;
+    harness.publish(&[task]).await;
+    harness.start_real();
+    let Event::Failed { error } = harness.ended(task).await else { unreachable!("it is bad") };
+    assert_eq!((error.code.as_str(), error.errors[0].line), ("bad_rows", Some(2)));
+    assert_eq!(harness.output_files(), 0);
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_may_come_back() {
+    let mut harness = Harness::new().await;
+    let content = "Song,Date,Number of Plays\n";
+    let task = harness.csv_task(content, CsvAggregationSpec::default()).await;
+    std::fs::remove_dir_all(harness.folder.path().join("raw_data")).unwrap();
+    harness.publish(&[task]).await;
+    harness.start_real();
+    let Event::Retry { reason, .. } = harness.ended(task).await else {
+        unreachable!("the input is gone")
+    };
+    assert!(reason.unwrap().contains("is not in the storage"));
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_refused_claim_is_acked() {
+    let mut harness = Harness::new().await;
+    let known = harness.task(|_| ());
+    let unknown = common::task::TaskId::new();
+    harness.publish(&[unknown, known]).await;
+    let gate = Gate::new();
+    gate.let_end(1);
+    harness.start(1, LONG, gate.process());
+    harness.ended(known).await;
+    harness.end().await;
+    assert_eq!(harness.depth().await, 0);
+    assert_eq!(harness.api.script().claims_of(unknown), 1);
+}
+
+#[tokio::test]
+async fn what_is_there_is_claimed_at_once_up_to_the_slots() {
+    let mut harness = Harness::new().await;
+    let tasks: Vec<_> = (0..5).map(|_| harness.task(|_| ())).collect();
+    harness.publish(&tasks).await;
+    let gate = Gate::new();
+    harness.start(3, LONG, gate.process());
+    gate.until(tasks[2], Step::Started).await;
+    assert_eq!(harness.api.script().claims[0].deliveries.len(), 3);
+    gate.let_end(5);
+    for task in tasks {
+        harness.ended(task).await;
+    }
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_busy_worker_leaves_messages_to_others_and_takes_them_again_later() {
+    let mut harness = Harness::new().await;
+    let [first, second, third] = [(); 3].map(|()| harness.task(|_| ()));
+    let gate = Gate::new();
+    harness.publish(&[first]).await;
+    harness.start(1, LONG, gate.process());
+    gate.until(first, Step::Started).await;
+    // Only the third heartbeat is sure to be behind the second in which the delivery is held.
+    eventually("heartbeats", || harness.api.script().reports.len() >= 3).await;
+    harness.publish(&[second]).await;
+    let mut other = harness.queue.consumer(&TaskKind::ALL, 1);
+    let delivery = timeout(LONG, other.next()).await.unwrap();
+    assert_eq!(delivery.message().task_id, second);
+    delivery.ack().await;
+    drop(other);
+    gate.let_end(2);
+    harness.publish(&[third]).await;
+    gate.until(third, Step::Completed).await;
+    harness.end().await;
+    assert_eq!(harness.api.script().claims_of(second), 0);
+    assert_eq!(harness.api.script().claims_of(first), 1, "its message did not come again");
+}
+
+#[tokio::test]
+async fn a_message_for_what_runs_here_is_ignored() {
+    let mut harness = Harness::new().await;
+    let [task, other] = [(); 2].map(|()| harness.task(|_| ()));
+    harness.publish(&[task, task]).await;
+    let gate = Gate::new();
+    harness.start(3, LONG, gate.process());
+    gate.until(task, Step::Started).await;
+    harness.publish(&[task, other]).await;
+    gate.until(other, Step::Started).await;
+    assert_eq!(harness.api.script().claims_of(task), 1);
+    gate.let_end(2);
+    harness.ended(task).await;
+    harness.end().await;
+    assert_eq!(harness.api.script().last_events(task).len(), 1);
+    assert_eq!(harness.depth().await, 0);
+}
+
+#[tokio::test]
+async fn an_interrupt_reaches_the_processor_and_nothing_more_is_said() {
+    assert!(HEARTBEAT < Duration::from_secs(1));
+    for outcome in [Outcome::Stop, Outcome::Kill, Outcome::LeaseLost] {
+        let mut harness = Harness::new().await;
+        let task = harness.task(|_| ());
+        harness.publish(&[task]).await;
+        let gate = Gate::new();
+        harness.start(1, LONG, gate.process());
+        gate.until(task, Step::Started).await;
+        harness.api.script().heartbeats.insert(task, outcome.clone());
+        let start = Instant::now();
+        gate.until(task, Step::Interrupted).await;
+        // A second, and one more for a machine that has other things to do.
+        assert!(start.elapsed() < Duration::from_secs(2), "{outcome:?}: {:?}", start.elapsed());
+        harness.end().await;
+        assert_eq!(harness.api.script().last_events(task), [], "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_aggregation_leaves_no_part_of_a_file() {
+    let mut harness = Harness::new().await;
+    let spec = CsvAggregationSpec { on_bad_row: OnBadRow::Skip, ..Default::default() };
+    let content = "Song,Date,Number of Plays\n".to_owned() + &"A,never,1\n".repeat(4_000_000);
+    let task = harness.csv_task(&content, spec).await;
+    harness.publish(&[task]).await;
+    harness.api.script().heartbeats.insert(task, Outcome::Stop);
+    harness.start_real();
+    eventually("a part of the rejected rows", || harness.output_files() > 0).await;
+    eventually("no file", || harness.output_files() == 0).await;
+    harness.end().await;
+    assert_eq!(harness.api.script().last_events(task), []);
+}
+
+#[tokio::test]
+async fn a_processor_that_does_not_listen_loses_its_slot() {
+    let mut harness = Harness::new().await;
+    let [deaf, next] = [(); 2].map(|()| harness.task(|_| ()));
+    let gate = Gate::new();
+    let listens = gate.process();
+    harness.publish(&[deaf]).await;
+    harness.api.script().heartbeats.insert(deaf, Outcome::Stop);
+    harness.start(
+        1,
+        LONG,
+        Arc::new(move |spec, ctx| {
+            if ctx.task_id() == deaf { std::future::pending().boxed() } else { listens(spec, ctx) }
+        }),
+    );
+    harness.publish(&[next]).await;
+    gate.let_end(1);
+    harness.ended(next).await;
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn an_outage_of_the_task_manager_loses_no_claim_and_no_last_report() {
+    let mut harness = Harness::new().await;
+    let [first, second] = [(); 2].map(|()| harness.task(|_| ()));
+    let gate = Gate::new();
+    harness.publish(&[first]).await;
+    harness.start(2, LONG, gate.process());
+    gate.until(first, Step::Started).await;
+    harness.api.script().away = true;
+    harness.publish(&[second]).await;
+    gate.let_end(2);
+    gate.until(first, Step::Completed).await;
+    eventually("calls without an answer", || harness.api.script().unanswered >= 4).await;
+    harness.api.script().away = false;
+    for task in [first, second] {
+        assert!(matches!(harness.ended(task).await, Event::Completed { .. }));
+    }
+    harness.end().await;
+    assert_eq!(harness.depth().await, 0);
+}
+
+#[tokio::test]
+async fn when_the_task_manager_is_silent_for_longer_than_the_lease_the_work_ends() {
+    let mut harness = Harness::new().await;
+    let task = harness.task(|attempt| attempt.lease = 1);
+    harness.publish(&[task]).await;
+    let gate = Gate::new();
+    harness.start(1, LONG, gate.process());
+    gate.until(task, Step::Started).await;
+    harness.api.script().away = true;
+    gate.until(task, Step::Interrupted).await;
+    harness.api.script().away = false;
+    harness.end().await;
+    assert_eq!(harness.api.script().last_events(task), []);
+}
+
+#[tokio::test]
+async fn heartbeats_tell_the_progress() {
+    let mut harness = Harness::new().await;
+    let task = harness.csv_task("0123456789", CsvAggregationSpec::default()).await;
+    harness.publish(&[task]).await;
+    let gate = Gate::new();
+    let process = gate.process();
+    harness.start(
+        1,
+        LONG,
+        Arc::new(move |spec, ctx| {
+            ctx.progress(4).unwrap();
+            process(spec, ctx)
+        }),
+    );
+    eventually("a heartbeat", || !harness.api.script().reports.is_empty()).await;
+    let Event::Heartbeat { progress } = harness.api.script().reports[0].event.clone() else {
+        unreachable!("it runs")
+    };
+    let progress = progress.unwrap();
+    assert_eq!((progress.done, progress.total, progress.unit.as_str()), (4, Some(10), "bytes"));
+    assert!(progress.per_second.unwrap() > 0.0);
+    gate.let_end(1);
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_tells_of_itself_before_it_has_anything_to_do() {
+    let mut harness = Harness::new().await;
+    harness.start(3, LONG, Gate::new().process());
+    eventually("an announcement", || !harness.api.script().workers.is_empty()).await;
+    let worker = harness.api.script().workers[0].clone();
+    assert_eq!((worker.name.as_str(), worker.slots, worker.draining), ("test", 3, false));
+    assert_eq!(worker.kinds, TaskKind::ALL);
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_drain_lets_work_end_and_takes_nothing_more() {
+    let mut harness = Harness::new().await;
+    let [running, late] = [(); 2].map(|()| harness.task(|_| ()));
+    harness.publish(&[running]).await;
+    let gate = Gate::new();
+    harness.start(2, LONG, gate.process());
+    gate.until(running, Step::Started).await;
+    harness.shut_down();
+    eventually("draining", || harness.api.script().workers.iter().any(|w| w.draining)).await;
+    harness.publish(&[late]).await;
+    gate.let_end(2);
+    harness.end().await;
+    assert!(matches!(harness.ended(running).await, Event::Completed { .. }));
+    assert_eq!(harness.api.script().claims_of(late), 0);
+    assert_eq!(harness.depth().await, 1);
+}
+
+#[tokio::test]
+async fn a_drain_gives_back_what_takes_too_long_and_what_waits() {
+    let mut harness = Harness::new().await;
+    let running = harness.task(|_| ());
+    let waiting = harness.task(|attempt| attempt.alone = true);
+    harness.publish(&[running, waiting]).await;
+    let gate = Gate::new();
+    harness.start(2, Duration::from_millis(50), gate.process());
+    gate.until(running, Step::Started).await;
+    harness.end().await;
+    for task in [running, waiting] {
+        let events = harness.api.script().last_events(task);
+        assert_eq!(events, [Event::Released { checkpoint: None }]);
+    }
+    assert_eq!(harness.depth().await, 0, "they were claimed, so their messages are done");
+}
+
+#[tokio::test]
+async fn a_worker_that_ends_during_an_outage_leaves_its_messages_in_the_queue() {
+    let mut harness = Harness::new().await;
+    harness.api.script().away = true;
+    let task = harness.task(|_| ());
+    harness.publish(&[task]).await;
+    harness.start(1, LONG, Gate::new().process());
+    eventually("calls without an answer", || harness.api.script().unanswered >= 2).await;
+    harness.end().await;
+    assert_eq!(harness.depth().await, 1);
+}
+
+#[tokio::test]
+async fn what_is_to_run_alone_runs_alone() {
+    let mut harness = Harness::new().await;
+    let [first, second, later] = [(); 3].map(|()| harness.task(|_| ()));
+    let alone = harness.task(|attempt| attempt.alone = true);
+    harness.publish(&[first, alone, second]).await;
+    let gate = Gate::new();
+    harness.start(4, LONG, gate.process());
+    gate.until(first, Step::Started).await;
+    gate.until(second, Step::Started).await;
+    harness.publish(&[later]).await;
+    eventually("its lease is renewed while it waits", || {
+        harness.api.script().reports.iter().any(|report| report.task_id == alone)
+    })
+    .await;
+    gate.let_end(1);
+    eventually("one ends", || {
+        gate.has(first, Step::Completed) || gate.has(second, Step::Completed)
+    })
+    .await;
+    assert!(!gate.has(alone, Step::Started), "another one runs");
+    gate.let_end(1);
+    gate.until(alone, Step::Started).await;
+    assert!(gate.has(first, Step::Completed) && gate.has(second, Step::Completed));
+    let beats = || harness.api.script().reports.len();
+    let before = beats();
+    eventually("it runs for a while", || beats() >= before + 2).await;
+    assert!(!gate.has(later, Step::Started), "nothing is started beside it");
+    assert_eq!(harness.depth().await, 1, "the message waits for any other worker");
+    gate.let_end(2);
+    gate.until(later, Step::Completed).await;
+    assert!(gate.has(alone, Step::Completed));
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn an_interrupted_task_that_waits_never_starts() {
+    let mut harness = Harness::new().await;
+    let first = harness.task(|_| ());
+    let alone = harness.task(|attempt| attempt.alone = true);
+    let last = harness.task(|_| ());
+    harness.publish(&[first, alone]).await;
+    let gate = Gate::new();
+    harness.start(2, LONG, gate.process());
+    gate.until(first, Step::Started).await;
+    harness.api.script().heartbeats.insert(alone, Outcome::Stop);
+    // The slots are open again while the first one runs, so the waiting one is gone.
+    harness.publish(&[last]).await;
+    gate.until(last, Step::Started).await;
+    gate.let_end(2);
+    harness.end().await;
+    assert!(!gate.has(alone, Step::Started));
+    assert_eq!(harness.api.script().last_events(alone), []);
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_that_counts_and_the_worker_lives_on() {
+    let mut harness = Harness::new().await;
+    let [first, second, third] = [(); 3].map(|()| harness.task(|_| ()));
+    harness.publish(&[first, second, third]).await;
+    harness.start(
+        1,
+        LONG,
+        Arc::new(move |_, ctx| {
+            async move {
+                if ctx.task_id() == first {
+                    panic!("of {}", "fear");
+                }
+                if ctx.task_id() == second {
+                    ctx.on_thread(|_| panic!("on a thread")).await?;
+                }
+                Ok(Completed { result: json!(3), output: None })
+            }
+            .boxed()
+        }),
+    );
+    let reason = |text: &str| Event::Retry {
+        after: None,
+        checkpoint: None,
+        reason: Some(format!("the processor panicked: {text}")),
+    };
+    assert_eq!(harness.ended(first).await, reason("of fear"));
+    assert_eq!(harness.ended(second).await, reason("on a thread"));
+    let completed = Event::Completed { result: json!(3), output: None };
+    assert_eq!(harness.ended(third).await, completed);
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_delay_keeps_its_checkpoint() {
+    let mut harness = Harness::new().await;
+    let task = harness.task(|attempt| attempt.checkpoint = Some(json!({"draws": 1})));
+    harness.publish(&[task]).await;
+    harness.start(
+        1,
+        LONG,
+        Arc::new(|_, ctx| {
+            let draws = ctx.checkpoint().unwrap()["draws"].as_u64().unwrap();
+            let checkpoint = json!({"draws": draws + 1});
+            async { Err(ProcessError::later(Duration::from_secs(4), checkpoint)) }.boxed()
+        }),
+    );
+    let expected =
+        Event::Retry { after: Some(4.0), checkpoint: Some(json!({"draws": 2})), reason: None };
+    assert_eq!(harness.ended(task).await, expected);
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_result_that_the_task_manager_rejects_fails_the_task() {
+    let mut harness = Harness::new().await;
+    let task = harness.task(|_| ());
+    harness.publish(&[task]).await;
+    let problem = Problem::new(422, "too_large", "Too large", "the result is too large");
+    let outcome = Outcome::Rejected { problem: Box::new(problem.clone()) };
+    harness.api.script().last.insert(task, outcome);
+    let gate = Gate::new();
+    gate.let_end(1);
+    harness.start(1, LONG, gate.process());
+    eventually("two reports", || harness.api.script().last_events(task).len() == 2).await;
+    harness.end().await;
+    let events = harness.api.script().last_events(task);
+    assert_eq!(events[1..], [Event::Failed { error: problem }]);
+}

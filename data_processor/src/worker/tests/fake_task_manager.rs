@@ -1,0 +1,120 @@
+//! A task manager that says what a test tells it to.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use common::client::ApiClient;
+use common::report::{
+    Attempt, Claim, ClaimRequest, ClaimResponse, Event, Outcome, Report, ReportRequest,
+    ReportResponse, WorkerInfo,
+};
+use common::task::TaskId;
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
+/// What it answers and what it has heard.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    /// What it gives to a claim; the others are refused.
+    pub(super) attempts: HashMap<TaskId, Attempt>,
+    /// What it says to heartbeats instead of `continue`.
+    pub(super) heartbeats: HashMap<TaskId, Outcome>,
+    /// What it says to the next last report instead of `accepted`.
+    pub(super) last: HashMap<TaskId, Outcome>,
+    /// Whether it answers nothing.
+    pub(super) away: bool,
+    /// How many calls it did not answer.
+    pub(super) unanswered: usize,
+    pub(super) claims: Vec<ClaimRequest>,
+    pub(super) reports: Vec<Report>,
+    pub(super) workers: Vec<WorkerInfo>,
+}
+
+impl Script {
+    /// The last reports of a task.
+    pub(super) fn last_events(&self, task_id: TaskId) -> Vec<Event> {
+        let of_task = self.reports.iter().filter(|report| report.task_id == task_id);
+        of_task.map(|report| &report.event).filter(|event| event.is_final()).cloned().collect()
+    }
+
+    /// How often a task was claimed.
+    pub(super) fn claims_of(&self, task_id: TaskId) -> usize {
+        let deliveries = self.claims.iter().flat_map(|request| &request.deliveries);
+        deliveries.filter(|delivery| delivery.task_id == task_id).count()
+    }
+}
+
+type Shared = Arc<Mutex<Script>>;
+
+#[derive(Debug)]
+pub(super) struct FakeTaskManager {
+    script: Shared,
+    url: String,
+    _server: AbortOnDropHandle<()>,
+}
+
+impl FakeTaskManager {
+    pub(super) async fn start() -> Self {
+        let script = Shared::default();
+        let router = Router::new()
+            .route("/internal/v1/claims", post(claims))
+            .route("/internal/v1/reports", post(reports))
+            .with_state(Arc::clone(&script));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { script, url, _server: AbortOnDropHandle::new(server) }
+    }
+
+    pub(super) fn client(&self) -> ApiClient {
+        ApiClient::new(&self.url, None).unwrap()
+    }
+
+    pub(super) fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap()
+    }
+}
+
+async fn claims(
+    State(script): State<Shared>,
+    Json(request): Json<ClaimRequest>,
+) -> Result<Json<ClaimResponse>, StatusCode> {
+    let mut script = script.lock().unwrap();
+    if script.away {
+        script.unanswered += 1;
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let claim = |task_id: TaskId| match script.attempts.get(&task_id) {
+        Some(attempt) => Claim::Attempt(Box::new(attempt.clone())),
+        None => Claim::Refused { task_id, refused: "nobody knows it".to_owned() },
+    };
+    let claims = request.deliveries.iter().map(|delivery| claim(delivery.task_id)).collect();
+    script.claims.push(request);
+    Ok(Json(ClaimResponse { claims }))
+}
+
+async fn reports(
+    State(script): State<Shared>,
+    Json(request): Json<ReportRequest>,
+) -> Result<Json<ReportResponse>, StatusCode> {
+    let mut script = script.lock().unwrap();
+    if script.away {
+        script.unanswered += 1;
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let mut outcomes = Vec::new();
+    for report in &request.reports {
+        outcomes.push(if report.event.is_final() {
+            script.last.remove(&report.task_id).unwrap_or(Outcome::Accepted)
+        } else {
+            script.heartbeats.get(&report.task_id).cloned().unwrap_or(Outcome::Continue)
+        });
+    }
+    script.workers.push(request.worker);
+    script.reports.extend(request.reports);
+    Ok(Json(ReportResponse { outcomes }))
+}

@@ -1,0 +1,213 @@
+//! A worker between a fake task manager, the real in-process queue and a real storage.
+
+use std::num::NonZeroU16;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::queue::{MemoryQueue, Message, Queue};
+use common::report::{Attempt, InputFile};
+use common::storage::{ObjectKey, OutputPart, Storage};
+use common::task::spec::{CsvAggregationSpec, TaskSpec};
+use common::task::{TaskId, TaskKind};
+use futures_util::FutureExt;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::fake_task_manager::FakeTaskManager;
+use crate::config::WorkerConfig;
+use crate::processor::{Completed, Interrupted};
+use crate::processors;
+use crate::worker::{Process, run_with};
+
+/// How long a test waits for what must happen.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits until `holds` does.
+pub(super) async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < DEADLINE, "it did not happen: {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub(super) struct Harness {
+    pub(super) api: FakeTaskManager,
+    pub(super) queue: Queue,
+    pub(super) storage: Storage,
+    pub(super) folder: TempDir,
+    shutdown: CancellationToken,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Harness {
+    pub(super) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            api: FakeTaskManager::start().await,
+            queue: Queue::Memory(MemoryQueue::default()),
+            storage: Storage::local(folder.path()).unwrap(),
+            folder,
+            shutdown: CancellationToken::new(),
+            worker: None,
+        }
+    }
+
+    /// Starts a worker; it gives running tasks `drain_timeout` when it ends.
+    pub(super) fn start(&mut self, slots: u16, drain_timeout: Duration, process: Process) {
+        let config = WorkerConfig {
+            name: "test".to_owned(),
+            slots: NonZeroU16::new(slots).unwrap(),
+            drain_timeout,
+            ..WorkerConfig::default()
+        };
+        let (client, queue, storage) =
+            (self.api.client(), self.queue.clone(), self.storage.clone());
+        let shutdown = self.shutdown.clone();
+        self.worker = Some(tokio::spawn(async move {
+            run_with(config, client, &queue, storage, shutdown, process).await;
+        }));
+    }
+
+    /// Starts a worker as it is in production.
+    pub(super) fn start_real(&mut self) {
+        self.start(2, Duration::ZERO, Arc::new(processors::start));
+    }
+
+    /// Asks the worker to end.
+    pub(super) fn shut_down(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Asks the worker to end and waits for it.
+    pub(super) async fn end(&mut self) {
+        self.shut_down();
+        let worker = self.worker.take().unwrap();
+        timeout(DEADLINE, worker).await.expect("the worker does not end").unwrap();
+    }
+
+    /// A task that can be claimed, changed by `change`; nothing is in the queue yet.
+    pub(super) fn task(&self, change: impl FnOnce(&mut Attempt)) -> TaskId {
+        let task_id = TaskId::new();
+        let mut attempt = Attempt {
+            task_id,
+            attempt: 1,
+            lease: 30,
+            spec: TaskSpec::CsvAggregation(CsvAggregationSpec::default()),
+            input: None,
+            checkpoint: None,
+            alone: false,
+        };
+        change(&mut attempt);
+        self.api.script().attempts.insert(task_id, attempt);
+        task_id
+    }
+
+    /// A task with an input file.
+    pub(super) async fn csv_task(&self, content: &str, spec: CsvAggregationSpec) -> TaskId {
+        let task_id = self.task(|attempt| {
+            attempt.spec = TaskSpec::CsvAggregation(spec);
+            let (file_name, size) = ("songs.csv".to_owned(), content.len() as u64);
+            attempt.input = Some(InputFile { file_name, size, sha256: String::new() });
+        });
+        let mut writer = self.storage.create(ObjectKey::Input(task_id));
+        writer.write(content.to_owned().into()).await.unwrap();
+        writer.finish().await.unwrap();
+        task_id
+    }
+
+    pub(super) async fn publish(&self, tasks: &[TaskId]) {
+        let message = |task_id: &TaskId| Message { task_id: *task_id, dispatch: 1 };
+        let messages: Vec<_> =
+            tasks.iter().map(|task_id| (TaskKind::CsvAggregation, message(task_id))).collect();
+        self.queue.publisher().publish(&messages).await;
+    }
+
+    /// How many messages wait in the queue.
+    pub(super) async fn depth(&self) -> u64 {
+        self.queue.publisher().depth(TaskKind::CsvAggregation).await.unwrap()
+    }
+
+    /// What the task's first attempt wrote.
+    pub(super) fn output(&self, task_id: TaskId, part: OutputPart) -> Option<String> {
+        let key = ObjectKey::Output { task_id, attempt: 1, part };
+        std::fs::read_to_string(self.folder.path().join(key.to_string())).ok()
+    }
+
+    /// How many files there are among the outputs, unfinished ones included.
+    pub(super) fn output_files(&self) -> usize {
+        files(&self.folder.path().join("processed_data"))
+    }
+
+    pub(super) async fn ended(&self, task_id: TaskId) -> common::report::Event {
+        eventually("a last report", || !self.api.script().last_events(task_id).is_empty()).await;
+        self.api.script().last_events(task_id).remove(0)
+    }
+}
+
+pub(super) fn files(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
+}
+
+/// A processor that goes on until the test lets it end, and notes what it does.
+#[derive(Debug, Clone)]
+pub(super) struct Gate {
+    pub(super) open: Arc<Semaphore>,
+    log: Arc<Mutex<Vec<(TaskId, Step)>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Started,
+    Completed,
+    Interrupted,
+}
+
+impl Gate {
+    pub(super) fn new() -> Self {
+        Self { open: Arc::new(Semaphore::new(0)), log: Arc::default() }
+    }
+
+    pub(super) fn process(&self) -> Process {
+        let gate = self.clone();
+        Arc::new(move |_, ctx| {
+            let gate = gate.clone();
+            async move {
+                gate.note(ctx.task_id(), Step::Started);
+                tokio::select! {
+                    permit = gate.open.acquire() => permit.unwrap().forget(),
+                    () = ctx.interrupted() => {
+                        gate.note(ctx.task_id(), Step::Interrupted);
+                        return Err(Interrupted.into());
+                    }
+                }
+                gate.note(ctx.task_id(), Step::Completed);
+                Ok(Completed { result: Value::Null, output: None })
+            }
+            .boxed()
+        })
+    }
+
+    fn note(&self, task_id: TaskId, step: Step) {
+        self.log.lock().unwrap().push((task_id, step));
+    }
+
+    /// Lets `count` tasks end.
+    pub(super) fn let_end(&self, count: usize) {
+        self.open.add_permits(count);
+    }
+
+    pub(super) fn has(&self, task_id: TaskId, step: Step) -> bool {
+        self.log.lock().unwrap().contains(&(task_id, step))
+    }
+
+    pub(super) async fn until(&self, task_id: TaskId, step: Step) {
+        eventually(&format!("{task_id} {step:?}"), || self.has(task_id, step)).await;
+    }
+}
