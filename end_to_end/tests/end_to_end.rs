@@ -1,0 +1,18 @@
+//! The platform as its users have it: the real `taskctl`, started, killed and started again.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where something it needs does not work")]
+#![expect(clippy::panic, reason = "a test fails where something it needs does not work")]
+
+mod end_to_end {
+    mod api;
+    mod bad_files;
+    mod bad_requests;
+    mod crashes;
+    mod cut_uploads;
+    mod drain;
+    mod interrupts;
+    mod main_job;
+    mod plays;
+    mod process;
+    mod standalone;
+}

@@ -1,0 +1,108 @@
+//! A process of the real `taskctl` with what it says, ended at the latest with its value.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::api::eventually_within;
+
+/// Starts with this are settings: those of the person who runs the tests must not reach them.
+const SETTINGS: [&str; 3] = ["DATA_PROCESSOR_", "TASK_MANAGER_", "TASKCTL_"];
+
+/// A command line of the `taskctl` that cargo built beside this test.
+pub fn taskctl() -> Command {
+    let test = std::env::current_exe().unwrap();
+    // .../target/debug/deps/end_to_end-1234
+    let path: PathBuf = test.ancestors().nth(2).unwrap().join("taskctl");
+    assert!(path.exists(), "{} is missing: build it with cargo build --workspace", path.display());
+    let mut command = Command::new(path);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if SETTINGS.iter().any(|prefix| text.starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A running process. Dropped, it is killed; when the test fails, what it said is shown.
+pub struct Process {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = Arc::default();
+        collect(child.stdout.take().unwrap(), &lines);
+        collect(child.stderr.take().unwrap(), &lines);
+        Self { child, lines }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What `pick` finds in a line that the process has said.
+    pub fn find(&self, pick: impl Fn(&str) -> Option<String>) -> Option<String> {
+        self.lines.lock().unwrap().iter().find_map(|line| pick(line))
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for its end.
+    pub async fn exit(&mut self, deadline: Duration) -> ExitStatus {
+        let child = &mut self.child;
+        eventually_within(deadline, "the process ends", async || child.try_wait().unwrap()).await
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        let mut kill = Command::new("sh");
+        kill.args(["-c", "kill -TERM \"$1\"", "sh", &self.pid().to_string()]);
+        assert!(kill.status().unwrap().success());
+    }
+
+    /// Ends it at once, as the kernel does.
+    pub fn kill9(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the test runner shows it beside the failure")]
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let lines = self.lines.lock().unwrap();
+        if thread::panicking() {
+            println!("---- process {} said\n{}\n----", self.pid(), lines.join("\n"));
+        } else {
+            let panic = lines.iter().find(|line| line.contains("panicked at"));
+            assert_eq!(panic, None, "the process panicked");
+        }
+    }
+}
+
+fn collect(from: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) {
+    let lines = Arc::clone(lines);
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            lines.lock().unwrap().push(line);
+        }
+    });
+}

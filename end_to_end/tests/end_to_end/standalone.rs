@@ -1,0 +1,104 @@
+//! The real `taskctl standalone` on a data folder.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use super::api::{Api, eventually_within};
+use super::process::{Process, taskctl};
+
+/// A start or an end in good order takes no longer, also on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A server that can be killed and started again on the same folder.
+pub struct Standalone {
+    process: Process,
+    data: PathBuf,
+    settings: Vec<(&'static str, &'static str)>,
+    /// Talks to it.
+    pub api: Api,
+}
+
+impl Standalone {
+    /// Starts one on `data` with the default settings; files without a task are swept each second.
+    pub async fn start(data: &Path) -> Self {
+        Self::start_with(data, &[]).await
+    }
+
+    /// Starts one with these environment variables.
+    pub async fn start_with(data: &Path, settings: &[(&'static str, &'static str)]) -> Self {
+        let mut command = taskctl();
+        command.args(["standalone", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command.env("TASK_MANAGER_SWEEP_INTERVAL", "1s").envs(settings.iter().copied());
+        let mut process = Process::spawn(&mut command);
+        let url = eventually_within(DEADLINE, "the server listens", async || {
+            if let Some(status) = process.ended() {
+                panic!("the server ended early: {status}");
+            }
+            process.find(|line| {
+                let (_, url) = line.split_once("listening on ")?;
+                Some(url.trim().to_owned())
+            })
+        })
+        .await;
+        Self { process, data: data.to_owned(), settings: settings.to_vec(), api: Api::new(url) }
+    }
+
+    /// Kills it at once and starts another one on the same folder.
+    pub async fn crash(&mut self) {
+        self.kill9();
+        self.start_again().await;
+    }
+
+    /// Kills it at once.
+    pub fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Asks it to end, and waits for the end.
+    pub async fn terminate(&mut self, deadline: Duration) -> ExitStatus {
+        self.process.terminate();
+        self.process.exit(deadline).await
+    }
+
+    /// Starts another one on the same folder, after this one has ended.
+    pub async fn start_again(&mut self) {
+        *self = Self::start_with(&self.data, &self.settings).await;
+    }
+
+    /// The most memory in bytes that it has had in use so far.
+    #[cfg(target_os = "linux")]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
+        let status = status.unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    /// Every file in the bucket, by its path there, unfinished ones too.
+    pub fn files(&self) -> Vec<String> {
+        let root = self.data.join("local_storage");
+        let mut files = Vec::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            // A folder may go away while it is read.
+            for entry in std::fs::read_dir(folder).into_iter().flatten().map_while(Result::ok) {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    _ => files.push(
+                        entry.path().strip_prefix(&root).unwrap().to_string_lossy().into_owned(),
+                    ),
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
+    /// Waits until the bucket holds these files and no others.
+    pub async fn wait_for_files(&self, mut expected: Vec<String>) {
+        expected.sort();
+        let what = format!("the bucket holds {expected:?}");
+        eventually_within(DEADLINE, &what, async || (self.files() == expected).then_some(())).await;
+    }
+}
