@@ -27,6 +27,7 @@ use tracing::{info, warn};
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::session::DEFAULT_SERVER;
 
 /// Environment variables of the worker start with this and `_`.
 const WORKER_PREFIX: &str = "DATA_PROCESSOR";
@@ -140,13 +141,21 @@ fn lock(data: &Path) -> anyhow::Result<File> {
 }
 
 fn welcome(url: &str) -> String {
+    // As it was called: a newcomer has it in the build's folder, not on the path.
+    let program = std::env::args().next().unwrap_or_else(|| "taskctl".to_owned());
+    let server = match url == DEFAULT_SERVER {
+        true => String::new(),
+        false => format!(" --server {url}"),
+    };
     format!(
         "\nThe task platform is listening on {url}\n\n  \
          Upload    curl -F file=@songs.csv {url}/v1/data_processor/upload\n  \
          Watch     curl {url}/v1/tasks/status/TASK_ID\n  \
          Download  curl -OJ {url}/v1/data_processor/download/TASK_ID\n  \
-         Or all    taskctl --server {url} upload songs.csv --wait --output sums.csv\n\n  \
-         The API is described at {url}/docs/ - Ctrl-C ends the server.\n"
+         Or all    {program}{server} upload songs.csv --wait --output sums.csv\n\n  \
+         No CSV?   {program} fake-songs --output songs.csv\n  \
+         The API   {url}/docs/\n\n\
+         Ctrl-C ends the server; what is not done by then goes on after the next start.\n"
     )
 }
 
