@@ -23,9 +23,9 @@ const FORMATS: [(&[u8], &str); 16] = [
     (b"PK\x05\x06", "an empty ZIP archive"),
     (b"PK\x07\x08", "a ZIP archive; unpack it and send the CSV file inside"),
     (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", EXCEL),
-    (b"\x1F\x8B\x08", "compressed by gzip; unpack it first (`gunzip`)"),
-    (b"\x28\xB5\x2F\xFD", "compressed by zstd; unpack it first (`unzstd`)"),
-    (b"\xFD7zXZ\0", "compressed by xz; unpack it first (`unxz`)"),
+    (b"\x1F\x8B\x08", "a file compressed by gzip; unpack it first (`gunzip`)"),
+    (b"\x28\xB5\x2F\xFD", "a file compressed by zstd; unpack it first (`unzstd`)"),
+    (b"\xFD7zXZ\0", "a file compressed by xz; unpack it first (`unxz`)"),
     (b"7z\xBC\xAF\x27\x1C", "a 7-Zip archive; unpack it and send the CSV file inside"),
     (b"%PDF-1.", "a PDF document"),
     (b"%PDF-2.", "a PDF document"),
@@ -51,7 +51,7 @@ const ZIP_NAME_AT: usize = 30;
 pub fn check_start(start: &[u8]) -> Result<(), String> {
     let start = start.get(..START_BYTES).unwrap_or(start);
     match looks_like(start) {
-        Some(format) => Err(format!("the file is not CSV: it looks like {format}")),
+        Some(format) => Err(format!("the file looks like {format}")),
         None => Ok(()),
     }
 }

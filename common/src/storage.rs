@@ -185,11 +185,14 @@ impl Storage {
             Err(error) => return Err(error.into()),
         }
         if let ObjectKey::Output { task_id, .. } = key {
-            // The folder of a task goes with its last file; while it holds another it stays.
-            let _ =
-                tokio::fs::remove_dir(self.folder.join(OUTPUTS).join(task_id.to_string())).await;
+            self.remove_folder(task_id).await;
         }
         Ok(())
+    }
+
+    /// The folder of a task goes with its last file; while it holds another it stays.
+    async fn remove_folder(&self, task_id: TaskId) {
+        let _ = tokio::fs::remove_dir(self.folder.join(OUTPUTS).join(task_id.to_string())).await;
     }
 
     /// Deletes what an attempt wrote.
@@ -213,6 +216,7 @@ impl Storage {
         for key in keys {
             self.delete(key).await?;
         }
+        self.remove_folder(task_id).await;
         Ok(())
     }
 

@@ -86,8 +86,9 @@ impl Server {
         let db = Database::connect(config.database_url.expose_secret())
             .await
             .context("the database cannot be opened")?;
-        for migration in db.migrate().await? {
-            info!("migrated the database: {migration}");
+        let migrations = db.migrate().await?;
+        if !migrations.is_empty() {
+            info!(?migrations, "brought the tables of the database up to date");
         }
         storage.remove_unfinished(Duration::ZERO).await?;
         db.write(|conn| {

@@ -1,6 +1,13 @@
 //! The task manager as its clients and workers see it: over HTTP, with the real database, queue
 //! and storage. The worker is played by the test.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 mod api {
     mod app;
     mod bad_requests;

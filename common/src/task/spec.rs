@@ -123,6 +123,13 @@ impl CsvAggregationSpec {
                 errors.push(ErrorLocation::field(parameter, reason));
             }
         }
+        let mut all_but_last = spec.group_by.iter().chain(spec.sum.iter().rev().skip(1));
+        if let Some(name) = &spec.total_header
+            && all_but_last.any(|column| column == name)
+        {
+            let reason = format!("`{name}` is another column of the output already");
+            errors.push(ErrorLocation::field("total_header", reason));
+        }
         if errors.is_empty() { Ok(spec) } else { Err(errors) }
     }
 
@@ -212,6 +219,15 @@ mod tests {
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_deref().unwrap()).collect();
         assert_eq!(fields, ["on_bad_row", "colour", "total_header", "memory_limit", "sum", "sum"]);
         assert_eq!(errors[5].reason, "the column `Song` is named more than once");
+    }
+
+    #[test]
+    fn a_total_is_named_like_no_other_column() {
+        let errors = parse(&[("total_header", "Date")]).unwrap_err();
+        assert_eq!(errors[0].field.as_deref(), Some("total_header"));
+        let two_sums = [("sum", "a"), ("sum", "b")];
+        assert!(parse(&[two_sums[0], two_sums[1], ("total_header", "a")]).is_err());
+        assert!(parse(&[two_sums[0], two_sums[1], ("total_header", "b")]).is_ok());
     }
 
     #[test]
