@@ -88,7 +88,8 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
         let draining = draining.clone();
         async move { data_processor::worker::run(worker_config, api, &queue, storage, draining).await }
     });
-    info!(data = %data.display(), "listening on {url}");
+    info!("tasks and files are in {}", data.display());
+    info!("listening on {url}");
     console.say(&welcome(&url));
 
     tokio::pin!(worker);
