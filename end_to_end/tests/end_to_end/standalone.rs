@@ -37,7 +37,7 @@ impl Standalone {
             }
             process.find(|line| {
                 let (_, url) = line.split_once("listening on ")?;
-                Some(url.trim().to_owned())
+                url.split_whitespace().next().map(str::to_owned)
             })
         })
         .await;
