@@ -19,6 +19,7 @@ use diesel::r2d2::{CustomizeConnection, ManageConnection, Pool, PooledConnection
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use rand::RngExt;
 use tokio::sync::Semaphore;
+use tracing::debug;
 
 pub use dialect::{is_in_process, lock_due_outbox, lock_tasks, now, ping};
 pub use id::Id;
@@ -67,6 +68,20 @@ impl DbError {
     /// A value of a row that does not read back.
     pub fn corrupt(error: impl std::fmt::Display) -> Self {
         Self::Corrupt(error.to_string())
+    }
+
+    /// What a failed commit means. When the connection broke nobody knows whether it took place,
+    /// so it must not be tried again here; a lost race is known to have changed nothing.
+    fn from_commit(error: DieselError) -> Self {
+        match Self::Query(error) {
+            error if error.is_lost_race() => error,
+            error => Self::Unavailable(format!("the commit is in doubt: {error}")),
+        }
+    }
+
+    /// Whether nothing was changed and the same work may succeed on another try.
+    fn is_worth_a_retry(&self) -> bool {
+        matches!(self, Self::Query(_)) && self.is_unavailable()
     }
 
     fn is_lost_race(&self) -> bool {
@@ -180,21 +195,21 @@ impl Database {
         self.blocking(move || dialect::migrate(&mut *get(&pool)?)).await
     }
 
-    /// Runs `work`, which only reads.
+    /// Runs `work`, which only reads; again where its connection broke.
     ///
     /// # Errors
     /// What `work` answers, or the database is not available.
     pub async fn read<T, F>(&self, work: F) -> DbResult<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut DbConnection) -> DbResult<T> + Send + 'static,
+        F: Fn(&mut DbConnection) -> DbResult<T> + Send + 'static,
     {
         let pool = self.readers.clone();
-        self.blocking(move || work(&mut *get(&pool)?)).await
+        self.blocking(move || retrying(&pool, &work)).await
     }
 
-    /// Runs `work` in a transaction, again where it lost against another transaction. What it
-    /// answers holds when this returns: the commit is on the disk.
+    /// Runs `work` in a transaction, again where it lost against another transaction or its
+    /// connection broke before the commit. What it answers holds when this returns: the commit is on the disk.
     ///
     /// # Errors
     /// What `work` answers, or the database is not available.
@@ -208,18 +223,7 @@ impl Database {
         let pool = self.writers.clone();
         self.blocking(move || {
             let _permit = permit;
-            let mut tries = 1;
-            loop {
-                let mut conn = get(&pool)?;
-                match dialect::transaction(&mut conn, &work) {
-                    Err(error) if error.is_lost_race() && tries < MAX_TRIES => {
-                        drop(conn);
-                        back_off(tries);
-                        tries += 1;
-                    }
-                    result => return result,
-                }
-            }
+            retrying(&pool, |conn| dialect::transaction(conn, &work))
         })
         .await
     }
@@ -234,6 +238,25 @@ impl Database {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(error) => Err(DbError::Unavailable(error.to_string())),
             },
+        }
+    }
+}
+
+fn retrying<T>(
+    pool: &Pool<Manager>,
+    work: impl Fn(&mut DbConnection) -> DbResult<T>,
+) -> DbResult<T> {
+    let mut tries = 1;
+    loop {
+        let mut conn = get(pool)?;
+        match work(&mut conn) {
+            Err(error) if error.is_worth_a_retry() && tries < MAX_TRIES => {
+                debug!(%error, tries, "trying again");
+                drop(conn);
+                back_off(tries);
+                tries += 1;
+            }
+            result => return result,
         }
     }
 }

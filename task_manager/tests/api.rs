@@ -10,6 +10,7 @@
 
 mod api {
     mod app;
+    mod backend;
     mod bad_requests;
     mod downloads;
     mod events;
