@@ -16,6 +16,8 @@ pub const PREFIX: &str = "TASK_MANAGER";
 /// Where the API listens unless set otherwise.
 pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
+/// The pool would tell of every try while the database is away; what follows from it is told once.
+const DEFAULT_LOG: &str = "info,r2d2=off";
 /// No time span may be longer: times further back than the calendar have no meaning.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -96,7 +98,7 @@ impl Config {
             },
             sweep_interval: settings.duration("sweep_interval", Duration::from_secs(60)),
             log_format: settings.value("log_format", LogFormat::Text),
-            log: settings.value("log", "info".to_owned()),
+            log: settings.value("log", DEFAULT_LOG.to_owned()),
         };
         config.check(settings);
         config

@@ -11,6 +11,8 @@
 mod dialect;
 mod id;
 pub mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::storage::{ObjectKey, Storage, StorageError};
 use common::task::{TaskId, TaskState};
 use futures_util::{StreamExt, TryStreamExt};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::db::{self, Database, DbError, DbResult};
 use crate::tasks::store as tasks;
@@ -158,11 +158,4 @@ fn unknown_files(conn: &mut db::DbConnection, keys: &[ObjectKey]) -> DbResult<Ve
         }
     }
     Ok(unknown)
-}
-
-/// Logs what could not be removed now.
-pub fn log_failure(what: &str, result: Result<(), RetentionError>) {
-    if let Err(error) = result {
-        warn!(%error, "{what} did not succeed and is tried again");
-    }
 }

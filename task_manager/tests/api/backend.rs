@@ -15,19 +15,19 @@ pub enum Backend {
     Fleet,
 }
 
-/// Makes a test of each function for each pair.
+/// Makes a test of each function for each pair; `Backend` must be in scope beside them.
 macro_rules! backend_tests {
     ($($name:ident),* $(,)?) => {
         mod alone {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(crate::api::backend::Backend::Alone).await;
+                super::$name(super::Backend::Alone).await;
             })*
         }
         mod fleet {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(crate::api::backend::Backend::Fleet).await;
+                super::$name(super::Backend::Fleet).await;
             })*
         }
     };
@@ -71,6 +71,23 @@ impl TestDatabase {
                 sql_query("SET time_zone = '+00:00'").execute(&mut conn).unwrap();
                 sql_query(statement).execute(&mut conn).unwrap()
             }
+        }
+    }
+}
+
+impl TestDatabase {
+    /// Ends all connections of the server to this database.
+    pub fn cut_connections(&self) {
+        let Some(name) = &self.name else { return };
+        let mut conn = MysqlConnection::establish(&self.url).unwrap();
+        let others = diesel::dsl::sql::<diesel::sql_types::BigInt>(
+            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND db = '",
+        )
+        .sql(name)
+        .sql("'");
+        for id in others.load::<i64>(&mut conn).unwrap() {
+            // It may have ended by itself.
+            let _ = sql_query(format!("KILL {id}")).execute(&mut conn);
         }
     }
 }
