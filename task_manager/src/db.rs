@@ -98,9 +98,13 @@ impl DbError {
         }
     }
 
-    /// Whether the connection is at fault and not what was asked.
+    /// Whether the moment is at fault and not what was asked.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
+        self.is_lost_race() || self.is_lost_connection()
+    }
+
+    fn is_lost_connection(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
             Self::Query(DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)) => true,
@@ -108,7 +112,7 @@ impl DbError {
                 LOST_CONNECTIONS.iter().any(|text| info.message().contains(text))
             }
             Self::Query(DieselError::BrokenTransactionManager) => true,
-            _ => self.is_lost_race(),
+            _ => false,
         }
     }
 }
@@ -269,6 +273,6 @@ fn get(pool: &Pool<Manager>) -> DbResult<PooledConnection<Manager>> {
 
 #[expect(clippy::disallowed_methods, reason = "a blocking thread waits before it tries again")]
 fn back_off(tries: u32) {
-    let jitter = rand::rng().random_range(0.5..1.5);
-    std::thread::sleep(Duration::from_millis(5).mul_f64(f64::from(tries) * jitter));
+    let average = Duration::from_millis(5) * (1 << tries.min(6));
+    std::thread::sleep(average.mul_f64(rand::rng().random_range(0.0..2.0)));
 }

@@ -202,9 +202,24 @@ async fn writers_that_meet_all_get_through(backend: Backend) {
 async fn a_connection_that_was_cut_is_replaced(backend: Backend) {
     let Fixture { db, test, _folder } = fixture(backend).await;
     for _ in 0..3 {
-        test.cut_connections();
+        cut_connections(&test);
         db.write(|conn| Ok(diesel::delete(workers::table).execute(conn)?)).await.unwrap();
-        test.cut_connections();
+        cut_connections(&test);
         db.read(|conn| Ok(workers::table.count().get_result::<i64>(conn)?)).await.unwrap();
+    }
+}
+
+/// Ends all connections that the server has to this database.
+fn cut_connections(test: &TestDatabase) {
+    let Some(name) = &test.name else { return };
+    let mut conn = diesel::MysqlConnection::establish(&test.url).unwrap();
+    let others = format!(
+        "SELECT id FROM information_schema.processlist \
+         WHERE id <> CONNECTION_ID() AND db = '{name}'"
+    );
+    let others = diesel::dsl::sql::<diesel::sql_types::BigInt>(&others).load::<i64>(&mut conn);
+    for id in others.unwrap() {
+        // It may have ended by itself.
+        let _ = diesel::sql_query(format!("KILL {id}")).execute(&mut conn);
     }
 }

@@ -10,6 +10,8 @@ use common::report::{
 };
 use common::storage::{ObjectKey, OutputPart, Storage};
 use common::task::{AcceptedTask, TaskId, TaskKind, TaskList, TaskState, TaskView};
+use diesel::prelude::*;
+use diesel::{MysqlConnection, SqliteConnection, sql_query};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -37,7 +39,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, check: imp
 
 pub struct TestApp {
     pub backend: Backend,
-    database: TestDatabase,
+    _database: TestDatabase,
     queue: Queue,
     pub folder: TempDir,
     pub storage: Storage,
@@ -65,7 +67,7 @@ impl TestApp {
         let (server, consumer) = serve(backend, &config, &queue, &storage).await;
         Self {
             backend,
-            database,
+            _database: database,
             queue,
             folder,
             storage,
@@ -260,7 +262,18 @@ impl TestApp {
 
     /// Changes the database behind the server's back: to let time pass, or to break a row.
     pub fn sql(&self, statement: &str) -> usize {
-        self.database.execute(statement)
+        let url = &self.config.database_url;
+        match url.expose_secret().strip_prefix("sqlite://") {
+            Some(path) => {
+                let mut conn = SqliteConnection::establish(path).unwrap();
+                sql_query("PRAGMA busy_timeout = 5000").execute(&mut conn).unwrap();
+                sql_query(statement).execute(&mut conn).unwrap()
+            }
+            None => {
+                let mut conn = MysqlConnection::establish(url.expose_secret()).unwrap();
+                sql_query(statement).execute(&mut conn).unwrap()
+            }
+        }
     }
 
     /// `time` from now, as a literal for [`sql`](Self::sql).

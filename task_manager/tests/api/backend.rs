@@ -2,7 +2,7 @@
 
 use common::queue::{AmqpQueue, MemoryQueue, Queue};
 use diesel::prelude::*;
-use diesel::{MysqlConnection, SqliteConnection, sql_query};
+use diesel::{MysqlConnection, sql_query};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -37,7 +37,8 @@ pub(crate) use backend_tests;
 /// A database of a test's own, which goes with the test.
 pub struct TestDatabase {
     pub url: String,
-    name: Option<String>,
+    /// The database's name on the server, where it is on one.
+    pub name: Option<String>,
 }
 
 impl TestDatabase {
@@ -55,39 +56,6 @@ impl TestDatabase {
                 let (server, _) = server.rsplit_once('/').unwrap();
                 Self { url: format!("{server}/{name}"), name: Some(name) }
             }
-        }
-    }
-
-    /// Runs a statement behind the server's back; answers how many rows it changed.
-    pub fn execute(&self, statement: &str) -> usize {
-        match self.url.strip_prefix("sqlite://") {
-            Some(path) => {
-                let mut conn = SqliteConnection::establish(path).unwrap();
-                sql_query("PRAGMA busy_timeout = 5000").execute(&mut conn).unwrap();
-                sql_query(statement).execute(&mut conn).unwrap()
-            }
-            None => {
-                let mut conn = MysqlConnection::establish(&self.url).unwrap();
-                sql_query("SET time_zone = '+00:00'").execute(&mut conn).unwrap();
-                sql_query(statement).execute(&mut conn).unwrap()
-            }
-        }
-    }
-}
-
-impl TestDatabase {
-    /// Ends all connections of the server to this database.
-    pub fn cut_connections(&self) {
-        let Some(name) = &self.name else { return };
-        let mut conn = MysqlConnection::establish(&self.url).unwrap();
-        let others = diesel::dsl::sql::<diesel::sql_types::BigInt>(
-            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND db = '",
-        )
-        .sql(name)
-        .sql("'");
-        for id in others.load::<i64>(&mut conn).unwrap() {
-            // It may have ended by itself.
-            let _ = sql_query(format!("KILL {id}")).execute(&mut conn);
         }
     }
 }

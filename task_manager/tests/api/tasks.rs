@@ -69,14 +69,14 @@ async fn places_in_the_queue_are_counted_and_rise(backend: Backend) {
 async fn a_place_beyond_a_thousand_is_not_counted(backend: Backend) {
     let app = TestApp::start(backend).await;
     let task = app.upload(SONGS).await.task;
-    // A thousand and one tasks that came before.
+    // A thousand tasks that came before.
     let random_id = match backend {
         Backend::Alone => "randomblob(16)",
         Backend::Fleet => "UNHEX(REPLACE(UUID(), '-', ''))",
     };
     app.sql(&format!(
         "INSERT INTO tasks (id, owner, kind, state, spec, created_at, changed_at, queued_at) \
-         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1001) \
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
          SELECT {random_id}, owner, kind, state, spec, created_at, changed_at, \
          '2020-01-01 00:00:00' FROM n, tasks",
     ));

@@ -14,7 +14,6 @@ backend_tests![
     an_upload_is_a_task_with_links_and_a_message_in_the_queue,
     a_cut_upload_leaves_nothing_behind,
     a_stop_ends_an_upload_with_409,
-    an_upload_whose_server_died_is_removed_by_its_lease,
     the_same_file_again_goes_on_with_the_killed_task,
     a_failed_task_goes_on_only_from_a_checkpoint,
     a_file_over_the_limit_is_refused_and_leaves_nothing,
@@ -96,8 +95,9 @@ async fn a_stop_ends_an_upload_with_409(backend: Backend) {
     app.wait_for_files(&[]).await;
 }
 
-async fn an_upload_whose_server_died_is_removed_by_its_lease(backend: Backend) {
-    let mut app = TestApp::start(backend).await;
+#[tokio::test]
+async fn an_upload_whose_server_died_is_removed_by_its_lease() {
+    let mut app = TestApp::start(Backend::Alone).await;
     let id = app.upload(SONGS).await.task.task_id;
     // As a server leaves it that is killed while the file arrives.
     app.sql("UPDATE tasks SET state = 'initializing', leased_until = '2099-01-01 00:00:00'");
