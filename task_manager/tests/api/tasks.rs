@@ -7,6 +7,7 @@ use super::app::{SONGS, TestApp};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
+    the_tasks_of_others_are_not_there,
     a_list_is_paged_newest_first,
     a_list_is_filtered,
     places_in_the_queue_are_counted_and_rise,
@@ -101,9 +102,8 @@ async fn the_two_addresses_of_a_task_show_the_same(backend: Backend) {
     }
 }
 
-#[tokio::test]
-async fn the_tasks_of_others_are_not_there() {
-    let mut app = TestApp::start().await;
+async fn the_tasks_of_others_are_not_there(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let id = app.task_in(TaskState::Processed).await;
     let killed = app.task_in(TaskState::Killed).await;
     app.sql("UPDATE tasks SET owner = X'0000000000004000800000000000000F'");
