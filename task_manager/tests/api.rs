@@ -19,6 +19,7 @@ mod api {
     mod openapi;
     mod reports;
     mod retention;
+    mod several;
     mod tasks;
     mod uploads;
 }

@@ -91,6 +91,18 @@ impl TestApp {
         (self.server, self.consumer) = (Some(server), consumer);
     }
 
+    /// Starts another server of the fleet and talks to it from now on; answers the one before,
+    /// which goes on.
+    pub async fn switch_to_another(&mut self) -> Server {
+        let another = Server::start(&self.config, &self.queue, self.storage.clone()).await.unwrap();
+        self.server.replace(another).unwrap()
+    }
+
+    /// Ends the present server and talks to `server`.
+    pub async fn switch_back(&mut self, server: Server) {
+        self.server.replace(server).unwrap().stop().await.unwrap();
+    }
+
     pub fn address(&self) -> std::net::SocketAddr {
         self.server.as_ref().unwrap().address
     }
@@ -172,6 +184,13 @@ impl TestApp {
         let request = ClaimRequest { worker: self.worker, deliveries };
         let body = serde_json::to_value(request).unwrap();
         self.internal::<ClaimResponse>("/internal/v1/claims", body).await.claims
+    }
+
+    /// A claim by a worker that nobody knows.
+    pub async fn claim_as_stranger(&self, delivery: ClaimedDelivery) -> Claim {
+        let request = ClaimRequest { worker: WorkerId(Uuid::now_v7()), deliveries: vec![delivery] };
+        let body = serde_json::to_value(request).unwrap();
+        self.internal::<ClaimResponse>("/internal/v1/claims", body).await.claims.remove(0)
     }
 
     pub async fn claim_one(&self, delivery: ClaimedDelivery) -> Attempt {
