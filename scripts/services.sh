@@ -1,0 +1,505 @@
+#!/usr/bin/env bash
+# Private instances of MariaDB and RabbitMQ for development and tests: a set of their own in a folder,
+# on 127.0.0.1 and ports of its own. It shares nothing with what else runs on the machine, and several
+# sets run side by side, one per folder.
+#
+#   SERVICES_DIR        where the set keeps everything (target/services)
+#   SERVICES_PORT_BASE  the first of its four ports (free ones are picked, and kept until `wipe`)
+#   CARGO_TARGET_DIR    stands for target
+#
+# Not here: installing the programs (install-services.sh).
+set -euo pipefail
+
+usage() {
+    cat <<'USAGE'
+Usage: scripts/services.sh COMMAND
+
+  start            Start what does not run yet, and wait until both answer
+  stop             End both in an orderly way; their data stays
+  wipe             End both and delete their data
+  status           Say what runs; the exit code is 3 unless both do
+  env              Print TEST_DATABASE_URL=… and TEST_AMQP_URL=…, for export $(…)
+  env-fleet        Print TASK_MANAGER_…=… and DATA_PROCESSOR_…=…, for export $(…)
+  run COMMAND…     Run a command with the variables of `env`; start the set for it where it does not
+                   run, and then stop it again when the last such command has ended
+
+  start-database   stop-database   kill-database     MariaDB alone; kill is a SIGKILL
+  start-broker     stop-broker     kill-broker       RabbitMQ alone
+  mariadb ARGS…    The command line client of the database
+  rabbitmqctl ARGS…
+USAGE
+}
+
+# Seconds. Generous: the machine may be busy with a build.
+readonly START_DEADLINE=120
+readonly STOP_DEADLINE=30
+
+# One name for user, password, database and node. Nobody but this machine can reach them.
+readonly NAME=tasks
+# Where ports are picked from, by tens: no well-known ones, none that the kernel gives to clients.
+readonly FIRST_PORT=21000
+readonly PORT_BASES=400
+
+# Distributions keep servers off the PATH of normal users; Debian's rabbitmq-server on the PATH insists
+# on being root or the user rabbitmq.
+export PATH="/usr/lib/rabbitmq/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+dir=${SERVICES_DIR:-${CARGO_TARGET_DIR:-$repository/target}/services}
+[[ $dir == /* ]] || dir=$PWD/$dir
+readonly repository dir
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+    say "services: $*"
+    exit 1
+}
+
+# --- Ports -------------------------------------------------------------------------------------
+
+database_port() { echo "$1"; }
+amqp_port() { echo $(($1 + 1)); }
+# Between nodes, and of the tools that talk to the node.
+node_port() { echo $(($1 + 2)); }
+epmd_port() { echo $(($1 + 3)); }
+
+# The ports that the set has; it gets them at its first start.
+port_base() {
+    cat "$dir/port_base" 2>/dev/null || fail "not started yet: scripts/services.sh start"
+}
+
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+all_free() {
+    local port
+    for port in "$1" $(($1 + 1)) $(($1 + 2)) $(($1 + 3)); do
+        ! listens "$port" || return 1
+    done
+}
+
+# Leaves the ports as they are while something runs on them. Where nothing is set, each folder begins
+# to look elsewhere, so that sets that are started at once do not meet.
+choose_ports() {
+    if [[ -n $(pid_of database)$(pid_of broker)$(pid_of epmd) ]]; then
+        return
+    fi
+    if [[ -n ${SERVICES_PORT_BASE:-} ]]; then
+        echo "$SERVICES_PORT_BASE" >"$dir/port_base"
+        return
+    fi
+    if [[ -e $dir/port_base ]] && all_free "$(port_base)"; then
+        return
+    fi
+    local start try base
+    start=$(printf '%s' "$dir" | cksum | cut -d' ' -f1)
+    for ((try = 0; try < PORT_BASES; try++)); do
+        base=$((FIRST_PORT + (start + try) % PORT_BASES * 10))
+        if all_free "$base"; then
+            echo "$base" >"$dir/port_base"
+            return
+        fi
+    done
+    fail "no four free ports in a row; name the first by SERVICES_PORT_BASE"
+}
+
+require_free() {
+    ! listens "$1" || fail "another program listens on 127.0.0.1:$1; set SERVICES_PORT_BASE"
+}
+
+# --- Processes ---------------------------------------------------------------------------------
+
+# What the command line of a process of this set contains and no other does: a pid in a file may
+# belong to somebody else by now.
+mark_of() {
+    case $1 in
+        database) echo "--datadir=$dir/database " ;;
+        broker) echo "-home $dir/home " ;;
+        epmd) echo "epmd -port $(epmd_port "$(port_base)") " ;;
+    esac
+}
+
+# The pid of `database`, `broker` or `epmd`, or nothing.
+pid_of() {
+    local pid command
+    pid=$(cat "$dir/$1.pid" 2>/dev/null) || return 0
+    command=$(ps -ww -o command= -p "$pid" 2>/dev/null) || return 0
+    if [[ "$command " == *"$(mark_of "$1")"* ]]; then
+        echo "$pid"
+    fi
+}
+
+# launch NAME COMMAND…: in the background, without the caller's variables, in a process group of its
+# own so that Ctrl-C does not reach it. The pid is that of the server: nothing here forks.
+launch() {
+    local name=$1
+    shift
+    set -m
+    (
+        cd "$dir"
+        exec env -i PATH="$PATH" HOME="$dir/home" TMPDIR="$dir/tmp" LANG=C.UTF-8 LC_ALL=C.UTF-8 "$@"
+    ) >>"$dir/$name.log" 2>&1 </dev/null 8>&- 9>&- &
+    echo $! >"$dir/$name.pid"
+    set +m
+}
+
+# await NAME CHECK…: until the check holds. A server that ended or does not answer is told with the
+# end of its log.
+await() {
+    local name=$1 pid deadline=$((SECONDS + START_DEADLINE))
+    shift
+    pid=$(cat "$dir/$name.pid")
+    until "$@"; do
+        if ! kill -0 "$pid" 2>/dev/null; then
+            tail -n 30 "$dir/$name.log" >&2
+            fail "the $name ended while it started; its log is $dir/$name.log"
+        fi
+        if ((SECONDS >= deadline)); then
+            tail -n 30 "$dir/$name.log" >&2
+            kill -KILL "$pid" 2>/dev/null || true
+            fail "the $name does not answer after $START_DEADLINE s; its log is $dir/$name.log"
+        fi
+        sleep 0.1
+    done
+}
+
+# end NAME: asks it to end, insists after the deadline.
+end() {
+    local pid
+    pid=$(pid_of "$1")
+    if [[ -n $pid ]]; then
+        kill -TERM "$pid" 2>/dev/null || true
+        if ! gone "$pid" "$STOP_DEADLINE"; then
+            say "services: the $1 does not end within $STOP_DEADLINE s and is killed"
+            kill_process "$1"
+        fi
+    fi
+    rm -f "$dir/$1.pid"
+}
+
+kill_process() {
+    local pid
+    pid=$(pid_of "$1")
+    if [[ -n $pid ]]; then
+        kill -KILL "$pid" 2>/dev/null || true
+        gone "$pid" "$STOP_DEADLINE" || fail "the $1 (process $pid) is still there after a SIGKILL"
+    fi
+    rm -f "$dir/$1.pid"
+}
+
+# Whether the process ends within that many seconds. A zombie that nobody has waited for has ended.
+gone() {
+    local deadline=$((SECONDS + $2)) state
+    while state=$(ps -o stat= -p "$1" 2>/dev/null) && [[ -n $state && $state != Z* ]]; do
+        ((SECONDS < deadline)) || return 1
+        sleep 0.05
+    done
+}
+
+# --- MariaDB -----------------------------------------------------------------------------------
+
+database_answers() {
+    client mariadb-admin --connect-timeout=5 ping >/dev/null 2>&1
+}
+
+client() {
+    local program=$1
+    shift
+    "$program" --no-defaults --protocol=tcp --host=127.0.0.1 --port="$(database_port "$(port_base)")" \
+        --user="$NAME" --password="$NAME" "$@"
+}
+
+# Durable as in production, small otherwise. The socket's path is relative to the data, since a path
+# to a socket may not be long.
+database_options() {
+    echo --no-defaults
+    echo --datadir="$dir/database"
+    echo --bind-address=127.0.0.1
+    echo --port="$(database_port "$(port_base)")"
+    echo --socket=database.sock
+    echo --pid-file="$dir/database/mariadbd.pid"
+    echo --init-file="$dir/database.sql"
+    echo --character-set-server=utf8mb4
+    echo --skip-name-resolve
+    echo --max-connections=300
+    echo --innodb-flush-log-at-trx-commit=1
+    echo --innodb-buffer-pool-size=128M
+    echo --innodb-log-file-size=48M
+    echo --performance-schema=OFF
+    echo --skip-log-bin
+    if [[ $EUID -eq 0 ]]; then
+        echo --user=root
+    fi
+}
+
+# A folder that is there is a complete one.
+create_database() {
+    local user
+    user=$(id -un)
+    rm -rf "$dir/database.new"
+    if ! mariadb-install-db --no-defaults --datadir="$dir/database.new" --user="$user" --skip-test-db \
+        --auth-root-authentication-method=socket --auth-root-socket-user="$user" \
+        --innodb-log-file-size=48M >"$dir/database.log" 2>&1 9>&-; then
+        tail -n 30 "$dir/database.log" >&2
+        fail "mariadb-install-db failed; its log is $dir/database.log"
+    fi
+    mv "$dir/database.new" "$dir/database"
+}
+
+start_database() {
+    [[ -z $(pid_of database) ]] || return 0
+    require_free "$(database_port "$(port_base)")"
+    [[ -d $dir/database ]] || create_database
+    # Run by the server before it lets anybody in. One statement a line.
+    cat >"$dir/database.sql" <<SQL
+CREATE USER IF NOT EXISTS '$NAME'@'127.0.0.1' IDENTIFIED BY '$NAME';
+GRANT ALL PRIVILEGES ON *.* TO '$NAME'@'127.0.0.1' WITH GRANT OPTION;
+CREATE DATABASE IF NOT EXISTS $NAME;
+SQL
+    local options=() option
+    while IFS= read -r option; do
+        options+=("$option")
+    done < <(database_options)
+    launch database mariadbd "${options[@]}"
+    await database database_answers
+}
+
+# --- RabbitMQ ----------------------------------------------------------------------------------
+
+# The variables for the server and its tools. They replace those of the caller.
+broker_variables() {
+    local base
+    base=$(port_base)
+    echo RABBITMQ_NODENAME="$NAME@localhost"
+    echo RABBITMQ_DIST_PORT="$(node_port "$base")"
+    echo ERL_EPMD_PORT="$(epmd_port "$base")"
+    echo ERL_EPMD_ADDRESS=127.0.0.1
+    echo RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
+    # No settings of the machine: the first two files do not exist.
+    echo RABBITMQ_CONF_ENV_FILE="$dir/none"
+    echo RABBITMQ_ADVANCED_CONFIG_FILE="$dir/none.config"
+    echo RABBITMQ_CONFIG_FILE="$dir/broker.conf"
+    echo RABBITMQ_ENABLED_PLUGINS_FILE="$dir/broker.plugins"
+    echo RABBITMQ_MNESIA_BASE="$dir/broker"
+    echo RABBITMQ_GENERATED_CONFIG_DIR="$dir/broker/config"
+    echo RABBITMQ_SCHEMA_DIR="$dir/broker/schema"
+    echo RABBITMQ_LOG_BASE="$dir/broker/log"
+    echo RABBITMQ_LOGS=-
+    # Lets the script become the server instead of waiting for it.
+    echo RUNNING_UNDER_SYSTEMD=true
+}
+
+write_broker_settings() {
+    cat >"$dir/broker.conf" <<CONF
+listeners.tcp.1 = 127.0.0.1:$(amqp_port "$(port_base)")
+default_user = $NAME
+default_pass = $NAME
+loopback_users = none
+disk_free_limit.absolute = 50MB
+vm_memory_high_watermark.relative = 0.6
+collect_statistics = none
+CONF
+    echo "[]." >"$dir/broker.plugins"
+}
+
+# Fills the array `variables` of the caller.
+read_broker_variables() {
+    variables=()
+    local variable
+    while IFS= read -r variable; do
+        variables+=("$variable")
+    done < <(broker_variables)
+}
+
+# Listeners open at the end of the start: the broker then answers a client's first eight bytes.
+broker_answers() {
+    local first
+    (
+        exec 3<>"/dev/tcp/127.0.0.1/$(amqp_port "$(port_base)")"
+        printf 'AMQP\0\0\11\1' >&3
+        IFS= read -r -t 5 -n 1 first <&3
+        [[ $first == $'\1' ]]
+    ) 2>/dev/null
+}
+
+start_broker() {
+    [[ -z $(pid_of broker) ]] || return 0
+    local base variables
+    base=$(port_base)
+    require_free "$(amqp_port "$base")"
+    require_free "$(node_port "$base")"
+    # Erlang's name server. Were it not there, the first Erlang program would start one for good.
+    if [[ -z $(pid_of epmd) ]]; then
+        require_free "$(epmd_port "$base")"
+        launch epmd epmd -port "$(epmd_port "$base")" -address 127.0.0.1
+        await epmd listens "$(epmd_port "$base")"
+    fi
+    write_broker_settings
+    read_broker_variables
+    launch broker "${variables[@]}" rabbitmq-server
+    await broker broker_answers
+}
+
+stop_broker() {
+    end broker
+    end epmd
+}
+
+rabbitmqctl_of_set() {
+    local variables
+    read_broker_variables
+    env -i PATH="$PATH" HOME="$dir/home" LANG=C.UTF-8 LC_ALL=C.UTF-8 "${variables[@]}" rabbitmqctl "$@"
+}
+
+# --- Both --------------------------------------------------------------------------------------
+
+# One command at a time changes the set, where the system has flock.
+lock() {
+    mkdir -p "$dir/home" "$dir/tmp"
+    exec 9>"$dir/lock"
+    ! command -v flock >/dev/null || flock 9
+}
+
+unlock() { exec 9>&-; }
+
+running() { [[ -n $(pid_of database) && -n $(pid_of broker) ]]; }
+
+start() {
+    local database broker failed=0
+    choose_ports
+    start_database &
+    database=$!
+    start_broker &
+    broker=$!
+    wait "$database" || failed=1
+    wait "$broker" || failed=1
+    return "$failed"
+}
+
+stop() {
+    local database
+    end database &
+    database=$!
+    stop_broker
+    wait "$database"
+}
+
+# Deletes what the set made and nothing else that might lie in the folder.
+wipe() {
+    stop
+    rm -rf "${dir:?}"/{database,database.new,broker,fleet,home,tmp}
+    rm -f "$dir"/{database,broker,epmd}.{log,pid} "$dir"/{database.sql,broker.conf,broker.plugins} \
+        "$dir"/{port_base,users,started_by_run,lock}
+    rmdir "$dir" 2>/dev/null || true
+}
+
+status() {
+    local base both=0 name pid
+    base=$(port_base)
+    for name in database broker; do
+        pid=$(pid_of "$name")
+        if [[ -n $pid ]]; then
+            echo "$name: running, process $pid, 127.0.0.1:$("${name/#broker/amqp}_port" "$base")"
+        else
+            echo "$name: stopped"
+            both=3
+        fi
+    done
+    echo "folder: $dir"
+    return "$both"
+}
+
+print_env() {
+    local base
+    base=$(port_base)
+    echo "TEST_DATABASE_URL=mysql://$NAME:$NAME@127.0.0.1:$(database_port "$base")"
+    echo "TEST_AMQP_URL=amqp://$NAME:$NAME@127.0.0.1:$(amqp_port "$base")/%2f"
+}
+
+print_fleet_env() {
+    local base queue
+    base=$(port_base)
+    queue="amqp://$NAME:$NAME@127.0.0.1:$(amqp_port "$base")/%2f"
+    echo "TASK_MANAGER_DATABASE_URL=mysql://$NAME:$NAME@127.0.0.1:$(database_port "$base")/$NAME"
+    echo "TASK_MANAGER_QUEUE_URL=$queue"
+    echo "TASK_MANAGER_SERVICE_TOKEN=local-development-only"
+    echo "TASK_MANAGER_STORAGE=$dir/fleet/local_storage"
+    echo "DATA_PROCESSOR_QUEUE_URL=$queue"
+    echo "DATA_PROCESSOR_TASK_MANAGER_URL=http://127.0.0.1:5000"
+    echo "DATA_PROCESSOR_SERVICE_TOKEN=local-development-only"
+    echo "DATA_PROCESSOR_STORAGE=$dir/fleet/local_storage"
+}
+
+# Each such command shares a lock on `users` while it runs: the last one out gets it alone, and stops
+# what one of them has started.
+run() {
+    lock
+    exec 8>"$dir/users"
+    ! command -v flock >/dev/null || flock -s 8
+    trap leave EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    if ! running; then
+        touch "$dir/started_by_run"
+        start
+    fi
+    unlock
+    local line
+    while IFS= read -r line; do
+        export "${line?}"
+    done < <(print_env)
+    "$@" 8>&-
+}
+
+leave() {
+    lock
+    if command -v flock >/dev/null; then
+        flock -n 8 || return 0
+    fi
+    if [[ -e $dir/started_by_run ]]; then
+        rm -f "$dir/started_by_run"
+        stop
+    fi
+}
+
+umask 077
+command=${1:-}
+[[ $# -eq 0 ]] || shift
+case $command in
+    start)
+        lock
+        # Whoever asks for them by name keeps them.
+        rm -f "$dir/started_by_run"
+        start
+        ;;
+    stop | wipe)
+        [[ -d $dir ]] || exit 0
+        lock
+        "$command"
+        ;;
+    start-database | start-broker)
+        lock
+        [[ -e $dir/port_base ]] || choose_ports
+        "${command/-/_}"
+        ;;
+    stop-database | stop-broker | kill-database | kill-broker)
+        [[ -d $dir ]] || exit 0
+        lock
+        case $command in
+            stop-database) end database ;;
+            stop-broker) stop_broker ;;
+            kill-*) kill_process "${command#kill-}" ;;
+        esac
+        ;;
+    status) status ;;
+    env) print_env ;;
+    env-fleet) print_fleet_env ;;
+    run) run "$@" ;;
+    mariadb) client mariadb "$@" ;;
+    rabbitmqctl) rabbitmqctl_of_set "$@" ;;
+    help | -h | --help) usage ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+esac
