@@ -53,7 +53,6 @@ impl TestDatabase {
                 let name = format!("test_{}", Uuid::new_v4().simple());
                 let mut conn = MysqlConnection::establish(&server).unwrap();
                 sql_query(format!("CREATE DATABASE {name}")).execute(&mut conn).unwrap();
-                let (server, _) = server.rsplit_once('/').unwrap();
                 Self { url: format!("{server}/{name}"), name: Some(name) }
             }
         }
