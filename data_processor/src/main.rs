@@ -49,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
 async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     telemetry::start(config.log_format, &config.log)?;
     let mut signals = signals::Ending::listen()?;
-    let queue = Queue::Amqp(AmqpQueue::new(config.queue_url, &config.queue_prefix));
+    let queue = Queue::Amqp(AmqpQueue::new(config.queue_url, &config.queue_prefix)?);
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
     let api = ApiClient::new(&config.task_manager_url, Some(config.service_token))?;

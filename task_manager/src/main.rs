@@ -60,7 +60,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::start(config.log_format, &config.log)?;
     let mut signals = signals::Ending::listen()?;
     let queue_url = config.queue_url.clone().context("`queue_url` is missing")?;
-    let queue = Queue::Amqp(AmqpQueue::new(queue_url, &config.queue_prefix));
+    let queue = Queue::Amqp(AmqpQueue::new(queue_url, &config.queue_prefix)?);
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
     let server = Server::start(&config, &queue, storage).await?;

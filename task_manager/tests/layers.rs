@@ -18,7 +18,7 @@ const SEAMS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("diesel::", &["task_manager/src/db.rs", "task_manager/src/db/", "store.rs"]),
-    ("lapin::", &["common/src/queue/amqp.rs"]),
+    ("lapin::", &["common/src/queue/amqp.rs", "common/src/queue/amqp/"]),
     ("object_store::", &["common/src/storage.rs"]),
     ("DbConnection::Sqlite", &["task_manager/src/db/dialect.rs"]),
     ("processed_data", &["common/src/storage.rs"]),

@@ -74,7 +74,7 @@ pub fn queue(backend: Backend) -> Queue {
         Backend::Alone => Queue::Memory(MemoryQueue::default()),
         Backend::Fleet => {
             let prefix = format!("test-{}", Uuid::new_v4().simple());
-            Queue::Amqp(AmqpQueue::new(service("TEST_AMQP_URL").into(), &prefix))
+            Queue::Amqp(AmqpQueue::new(service("TEST_AMQP_URL").into(), &prefix).unwrap())
         }
     }
 }
