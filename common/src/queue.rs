@@ -73,6 +73,23 @@ impl Queue {
     }
 }
 
+/// Says in the log what the process is connected to, once when it starts.
+pub async fn log_connection(queue: &Queue) {
+    match queue.publisher().check().await {
+        Ok(()) => tracing::info!("connected to {queue}"),
+        Err(error) => tracing::warn!("not connected to {queue} yet: {error}"),
+    }
+}
+
+impl std::fmt::Display for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Memory(_) => f.write_str("the queue in this process"),
+            Self::Amqp(queue) => write!(f, "the broker at {queue}"),
+        }
+    }
+}
+
 /// Puts messages in the queue of their kind.
 #[derive(Debug, Clone)]
 pub struct Publisher {

@@ -22,6 +22,9 @@ pub const PREFIX: &str = "DATA_PROCESSOR";
 /// Where the worker tells how it is, unless set otherwise.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5001);
 
+/// The library would tell of every try while the broker is away; the worker tells of it once.
+const DEFAULT_LOG: &str = "info,lapin=off";
+
 /// What a worker that is a process of its own needs to know.
 #[derive(Debug, Clone)]
 pub struct ProcessConfig {
@@ -76,7 +79,7 @@ impl ProcessConfig {
             service_token,
             storage: settings.path("storage", Path::new("local_storage")),
             log_format: settings.value("log_format", LogFormat::Text),
-            log: settings.value("log", "info".to_owned()),
+            log: settings.value("log", DEFAULT_LOG.to_owned()),
         }
     }
 }

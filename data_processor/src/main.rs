@@ -58,6 +58,7 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     })?;
     info!("works for {}, files are in {}", config.task_manager_url, config.storage.display());
     info!("listening on http://{}", listener.local_addr()?);
+    common::queue::log_connection(&queue).await;
     let needs = health::Needs { queue: queue.publisher(), api: api.clone() };
     let health = tokio::spawn(health::serve(listener, needs));
 

@@ -16,8 +16,9 @@ pub const PREFIX: &str = "TASK_MANAGER";
 /// Where the API listens unless set otherwise.
 pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
-/// The pool would tell of every try while the database is away; what follows from it is told once.
-const DEFAULT_LOG: &str = "info,r2d2=off";
+/// The libraries would tell of every try while the database or the broker is away; what follows
+/// from it is told once.
+const DEFAULT_LOG: &str = "info,r2d2=off,lapin=off";
 /// No time span may be longer: times further back than the calendar have no meaning.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -79,6 +80,14 @@ impl Config {
             problems.push("`service_token` must be the secret that the workers show".to_owned());
         }
         SettingsError::unless_empty(problems)
+    }
+
+    /// Where the database is, without user and password.
+    #[must_use]
+    pub fn database_address(&self) -> &str {
+        use secrecy::ExposeSecret;
+        let url = self.database_url.expose_secret();
+        url.rsplit_once('@').map_or(url, |(_, address)| address)
     }
 
     fn from_settings(settings: &mut Settings, folder: &Path) -> Self {

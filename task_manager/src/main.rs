@@ -64,7 +64,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
     let server = Server::start(&config, &queue, storage).await?;
+    tracing::info!("tasks are in {}", config.database_address());
     tracing::info!("files are in {}", config.storage.display());
+    common::queue::log_connection(&queue).await;
     tracing::info!("listening on http://{}", server.address);
     let name = signals.next().await;
     tracing::info!("{name}: open requests are ended");

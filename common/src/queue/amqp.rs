@@ -30,8 +30,6 @@ mod link;
 mod outage;
 mod publisher;
 
-
-
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +96,12 @@ impl AmqpQueue {
 
     pub(super) fn consumer(&self, kinds: &[TaskKind], prefetch: usize) -> AmqpConsumer {
         AmqpConsumer::new(self.place.clone(), kinds, prefetch)
+    }
+}
+
+impl fmt::Display for AmqpQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.address.fmt(f)
     }
 }
 

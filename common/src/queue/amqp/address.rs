@@ -20,7 +20,8 @@ impl Address {
     /// # Errors
     /// What is wrong, in words that hold nothing of the URL: lapin's own words may.
     pub(super) fn parse(url: &str) -> Result<Self, AmqpSettingsError> {
-        let error = |reason: &str| Err(AmqpSettingsError(format!("the URL of the broker {reason}")));
+        let error =
+            |reason: &str| Err(AmqpSettingsError(format!("the URL of the broker {reason}")));
         let Ok(mut uri) = url.parse::<AMQPUri>() else {
             return error("does not look like `amqp://USER:PASSWORD@HOST:5672/VHOST`");
         };

@@ -38,10 +38,9 @@ impl Link {
             async move |uri, runtime| {
                 let host = (uri.authority.host.clone(), uri.authority.port);
                 let addresses = tokio::net::lookup_host(host).await?.collect::<Vec<_>>();
-                let stream =
-                    timeout(PATIENCE, AsyncTcpStream::connect(&runtime, &addresses[..]))
-                        .await
-                        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+                let stream = timeout(PATIENCE, AsyncTcpStream::connect(&runtime, &addresses[..]))
+                    .await
+                    .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
                 if let AsyncTcpStream::Plain(stream) = &stream {
                     socket.hold(stream.get_ref())?;
                 }
