@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const SEAMS: [(&str, &[&str]); 6] = [
     ("axum::", &["/app.rs", "/router.rs", "/error.rs", "/http/", "routes.rs"]),
     ("diesel::", &["task_manager/src/db.rs", "task_manager/src/db/", "store.rs"]),
-    ("lapin::", &["common/src/queue/amqp.rs"]),
+    ("lapin::", &["common/src/queue/amqp.rs", "common/src/queue/amqp/"]),
     ("object_store::", &["common/src/storage.rs"]),
     ("DbConnection::Sqlite", &["task_manager/src/db/dialect.rs"]),
     ("processed_data", &["common/src/storage.rs"]),
