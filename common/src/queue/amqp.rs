@@ -29,6 +29,8 @@ mod consumer;
 mod link;
 mod outage;
 mod publisher;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,0 +1,313 @@
+//! Against a real broker, whose URL is in `TEST_AMQP_URL`; `make test` starts one.
+
+mod fixture;
+mod relay;
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use self::fixture::{Bench, KIND, broker_url};
+use self::relay::{Reach, Relay};
+use super::super::{Consumer, Delivery, Message, Publisher, Queue, QueueError, conformance};
+use super::*;
+use crate::task::TaskId;
+
+/// How long a test waits for what must happen.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Longer than a publisher may take, whatever happens.
+const BOUND: Duration = Duration::from_secs(7);
+
+fn message() -> Message {
+    Message { task_id: TaskId::new(), dispatch: 1 }
+}
+
+async fn publish(publisher: &Publisher, message: Message) -> Result<(), QueueError> {
+    let mut confirms = timeout(BOUND, publisher.publish(&[(KIND, message)])).await.unwrap();
+    assert_eq!(confirms.len(), 1);
+    confirms.remove(0)
+}
+
+async fn publish_new(publisher: &Publisher) -> Message {
+    let message = message();
+    publish(publisher, message).await.unwrap();
+    message
+}
+
+async fn next(consumer: &mut Consumer) -> Delivery {
+    timeout(DEADLINE, consumer.next()).await.expect("a delivery in time")
+}
+
+async fn assert_nothing_comes(consumer: &mut Consumer) {
+    let silence = Duration::from_millis(300);
+    assert!(timeout(silence, consumer.next()).await.is_err(), "a delivery came that must not");
+}
+
+/// Asks until it is so.
+async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn depth_becomes(publisher: &Publisher, depth: u64) {
+    let what = format!("a depth of {depth}");
+    eventually(&what, || async { publisher.depth(KIND).await.unwrap() == depth }).await;
+}
+
+#[tokio::test]
+async fn conforms() {
+    let benches = std::sync::Mutex::new(Vec::new());
+    conformance::run(|| async {
+        let bench = Bench::new(&broker_url());
+        let queue = bench.queue.clone();
+        benches.lock().unwrap().push(bench);
+        queue
+    })
+    .await;
+    for bench in benches.into_inner().unwrap() {
+        bench.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_batch_is_confirmed_and_kept_in_order() {
+    let bench = Bench::new(&broker_url());
+    let batch: Vec<_> = (0..500).map(|_| (KIND, message())).collect();
+    let confirms = bench.queue.publisher().publish(&batch).await;
+    assert!(confirms.iter().all(Result::is_ok));
+    let mut consumer = bench.queue.consumer(&[KIND], 50);
+    for (_, message) in &batch {
+        let delivery = next(&mut consumer).await;
+        assert_eq!(delivery.message(), *message);
+        delivery.ack().await;
+    }
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_for_a_deleted_queue_is_an_error_and_the_queue_is_made_again() {
+    let bench = Bench::new(&broker_url());
+    let publisher = bench.queue.publisher();
+    publish_new(&publisher).await;
+    bench.delete_queue().await;
+    assert_eq!(publisher.depth(KIND).await.unwrap(), 0);
+
+    let error = publish(&publisher, message()).await.unwrap_err().to_string();
+    assert!(error.contains(&bench.queue_name()), "{error}");
+    publish_new(&publisher).await;
+    depth_becomes(&publisher, 1).await;
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_consumer_whose_queue_was_deleted_reads_the_next_one() {
+    let bench = Bench::new(&broker_url());
+    let publisher = bench.queue.publisher();
+    publish_new(&publisher).await;
+    let mut consumer = bench.queue.consumer(&[KIND], 5);
+    next(&mut consumer).await.ack().await;
+    bench.delete_queue().await;
+
+    // It makes the queue itself: a publisher learns of the deletion by its next message only.
+    assert_nothing_comes(&mut consumer).await;
+    let again = message();
+    eventually("a confirm", || async { publish(&publisher, again).await.is_ok() }).await;
+    assert_eq!(next(&mut consumer).await.message(), again);
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn both_recover_from_a_cut_and_what_was_unacked_comes_again() {
+    let relay = Relay::start().await;
+    let bench = Bench::new(&relay.url());
+    let publisher = bench.queue.publisher();
+    let first = publish_new(&publisher).await;
+    let mut consumer = bench.queue.consumer(&[KIND], 1);
+    let lost = next(&mut consumer).await;
+    assert_eq!(lost.message(), first);
+
+    relay.set(Reach::Refuses);
+    eventually("the end of the connection", || async { publisher.check().await.is_err() }).await;
+    // Acks of a dead connection lead nowhere, and neither wait nor fail.
+    timeout(BOUND, lost.ack()).await.unwrap();
+    assert_nothing_comes(&mut consumer).await;
+
+    relay.set(Reach::Passes);
+    eventually("a connection", || async { publisher.check().await.is_ok() }).await;
+    let again = next(&mut consumer).await;
+    assert_eq!(again.message(), first);
+    again.ack().await;
+    let second = publish_new(&publisher).await;
+    let delivery = next(&mut consumer).await;
+    assert_eq!(delivery.message(), second);
+    delivery.ack().await;
+    depth_becomes(&publisher, 0).await;
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_pause_returns_what_was_delivered_and_keeps_what_was_taken() {
+    let bench = Bench::new(&broker_url());
+    let publisher = bench.queue.publisher();
+    let mut sent = Vec::new();
+    for _ in 0..6 {
+        sent.push(publish_new(&publisher).await);
+    }
+    let mut paused = bench.queue.consumer(&[KIND], 3);
+    let taken = next(&mut paused).await;
+    assert_eq!(taken.message(), sent[0]);
+    // Three are delivered; the other three stay in the queue.
+    depth_becomes(&publisher, 3).await;
+
+    paused.pause().await;
+    depth_becomes(&publisher, 5).await;
+    assert!(paused.try_next().is_none());
+    taken.ack().await;
+    assert_nothing_comes(&mut paused).await;
+    depth_becomes(&publisher, 5).await;
+
+    let mut other = bench.queue.consumer(&[KIND], 10);
+    let mut received = Vec::new();
+    for _ in 0..5 {
+        let delivery = next(&mut other).await;
+        received.push(delivery.message());
+        delivery.ack().await;
+    }
+    assert_eq!(received, sent[1..], "everything but what was acked, in order");
+    drop(other);
+
+    paused.resume().await;
+    let late = publish_new(&publisher).await;
+    let delivery = next(&mut paused).await;
+    assert_eq!(delivery.message(), late);
+    delivery.ack().await;
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_consumer_may_pause_and_resume_whatever_the_connection_does() {
+    let relay = Relay::start().await;
+    let bench = Bench::new(&relay.url());
+    let publisher = bench.queue.publisher();
+    let mut consumer = bench.queue.consumer(&[KIND], 2);
+    // Before there is a connection.
+    consumer.pause().await;
+    consumer.resume().await;
+    let first = publish_new(&publisher).await;
+    let held = next(&mut consumer).await;
+    assert_eq!(held.message(), first);
+
+    relay.set(Reach::IsSilent);
+    timeout(BOUND, consumer.pause()).await.expect("a pause in time");
+    relay.set(Reach::Passes);
+    consumer.resume().await;
+    let again = next(&mut consumer).await;
+    assert_eq!(again.message(), first, "the silent connection was given up");
+    again.ack().await;
+    held.ack().await;
+
+    // The connection ends during the pause.
+    consumer.pause().await;
+    relay.set(Reach::Refuses);
+    relay.set(Reach::Passes);
+    consumer.resume().await;
+    let second = message();
+    eventually("a confirm", || async { publish(&publisher, second).await.is_ok() }).await;
+    assert_eq!(next(&mut consumer).await.message(), second);
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_dropped() {
+    let bench = Bench::new(&broker_url());
+    let publisher = bench.queue.publisher();
+    let mut consumer = bench.queue.consumer(&[KIND], 1);
+    let before = publish_new(&publisher).await;
+    for body in [&b""[..], b"{", b"{\"task_id\":7}", &[0xff; 5000]] {
+        bench.publish_raw(body).await;
+    }
+    let after = publish_new(&publisher).await;
+    for message in [before, after] {
+        let delivery = next(&mut consumer).await;
+        assert_eq!(delivery.message(), message);
+        delivery.ack().await;
+    }
+    // Nothing comes back when the consumer goes.
+    drop(consumer);
+    let mut other = bench.queue.consumer(&[KIND], 10);
+    assert_nothing_comes(&mut other).await;
+    assert_eq!(publisher.depth(KIND).await.unwrap(), 0);
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn publishing_without_a_broker_fails_in_time_and_works_when_it_is_there() {
+    for reach in [Reach::Refuses, Reach::IsSilent] {
+        let relay = Relay::start().await;
+        relay.set(reach);
+        let bench = Bench::new(&relay.url());
+        let publisher = bench.queue.publisher();
+        assert!(publish(&publisher, message()).await.is_err());
+        assert!(timeout(BOUND, publisher.check()).await.unwrap().is_err());
+        assert!(timeout(BOUND, publisher.depth(KIND)).await.unwrap().is_err());
+
+        relay.set(Reach::Passes);
+        eventually("a connection", || async { publisher.check().await.is_ok() }).await;
+        publish_new(&publisher).await;
+        bench.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_falls_silent_is_given_up_in_time() {
+    let relay = Relay::start().await;
+    let bench = Bench::new(&relay.url());
+    let publisher = bench.queue.publisher();
+    publish_new(&publisher).await;
+    relay.set(Reach::IsSilent);
+    assert!(publish(&publisher, message()).await.is_err());
+    eventually("the end of the connection", || async { publisher.check().await.is_err() }).await;
+    relay.set(Reach::Passes);
+    eventually("a connection", || async { publisher.check().await.is_ok() }).await;
+    publish_new(&publisher).await;
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_blocks_publishing_is_told_from_one_that_is_away() {
+    let relay = Relay::start().await;
+    let bench = Bench::new(&relay.url());
+    let publisher = bench.queue.publisher();
+    publish_new(&publisher).await;
+
+    relay.block("low on memory");
+    eventually("the block", || async { publisher.check().await.is_err() }).await;
+    let error = publish(&publisher, message()).await.unwrap_err().to_string();
+    assert!(error.contains("the broker has blocked publishing: low on memory"), "{error}");
+
+    relay.unblock();
+    eventually("the end of the block", || async { publisher.check().await.is_ok() }).await;
+    publish_new(&publisher).await;
+    assert_eq!(relay.connections(), 1, "the connection was kept");
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn settings_that_lead_nowhere_are_refused() {
+    let new = |url: &str, prefix: &str| AmqpQueue::new(url.to_owned().into(), prefix);
+    assert!(new("amqp://broker", "tasks").is_ok());
+    for (url, prefix) in [
+        ("amqps://me:geheim@broker", "tasks"),
+        ("amqp://broker", ""),
+        ("amqp://broker", "amq.tasks"),
+        ("amqp://broker", &"p".repeat(101)),
+    ] {
+        assert!(new(url, prefix).is_err(), "{url} {prefix}");
+    }
+    let shown = format!("{:?}", Queue::Amqp(new("amqp://me:geheim@broker", "tasks").unwrap()));
+    assert!(!shown.contains("geheim"), "{shown}");
+}

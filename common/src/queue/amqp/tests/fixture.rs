@@ -1,0 +1,61 @@
+//! An installation of its own in the broker, and what an operator can do to it.
+
+use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use uuid::Uuid;
+
+use super::super::AmqpQueue;
+use crate::queue::Queue;
+use crate::task::TaskKind;
+
+pub(super) const KIND: TaskKind = TaskKind::CsvAggregation;
+
+/// Where the broker for tests is.
+#[expect(clippy::disallowed_methods, reason = "tests have no settings")]
+pub(super) fn broker_url() -> String {
+    std::env::var("TEST_AMQP_URL").expect("start the services first: make services")
+}
+
+pub(super) struct Bench {
+    pub(super) queue: Queue,
+    prefix: String,
+}
+
+impl Bench {
+    pub(super) fn new(url: &str) -> Self {
+        let prefix = format!("test-{}", Uuid::new_v4());
+        let queue = AmqpQueue::new(url.to_owned().into(), &prefix).unwrap();
+        Self { queue: Queue::Amqp(queue), prefix }
+    }
+
+    pub(super) fn queue_name(&self) -> String {
+        format!("{}.csv_aggregation", self.prefix)
+    }
+
+    pub(super) async fn delete_queue(&self) {
+        let (_connection, channel) = operator().await;
+        let options = QueueDeleteOptions::default();
+        channel.queue_delete(self.queue_name().into(), options).await.unwrap();
+    }
+
+    pub(super) async fn publish_raw(&self, body: &[u8]) {
+        let (_connection, channel) = operator().await;
+        channel.confirm_select(lapin::options::ConfirmSelectOptions::default()).await.unwrap();
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        let queue = self.queue_name();
+        let sent = channel.basic_publish("".into(), queue.into(), options, body, properties);
+        sent.await.unwrap().await.unwrap();
+    }
+
+    /// Leaves nothing behind in the broker.
+    pub(super) async fn finish(self) {
+        self.delete_queue().await;
+    }
+}
+
+async fn operator() -> (Connection, Channel) {
+    let properties = ConnectionProperties::default();
+    let connection = Connection::connect(&broker_url(), properties).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    (connection, channel)
+}
