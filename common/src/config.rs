@@ -63,6 +63,16 @@ pub struct SettingsError {
     problems: Vec<String>,
 }
 
+impl SettingsError {
+    /// An error that names `problems`, where there are any.
+    ///
+    /// # Errors
+    /// There are.
+    pub fn unless_empty(problems: Vec<String>) -> Result<(), Self> {
+        if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
+    }
+}
+
 /// The settings in force, for `config` to print: secrets are masked.
 #[derive(Debug)]
 pub struct EffectiveSettings(Vec<Effective>);

@@ -10,6 +10,7 @@ pub mod csv_input;
 pub mod problem;
 pub mod queue;
 pub mod report;
+pub mod signals;
 pub mod storage;
 pub mod task;
 pub mod telemetry;

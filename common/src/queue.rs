@@ -12,10 +12,12 @@
 //! # Not here
 //! Retries, delays and order: the task manager keeps them in its database.
 
+mod amqp;
 #[cfg(test)]
 mod conformance;
 mod memory;
 
+pub use amqp::{AmqpQueue, AmqpSettingsError};
 pub use memory::MemoryQueue;
 use serde::{Deserialize, Serialize};
 
@@ -35,11 +37,16 @@ pub struct Message {
 #[error("the queue is not available: {0}")]
 pub struct QueueError(pub String);
 
+/// What the names of a broker's queues begin with unless set otherwise.
+pub const DEFAULT_PREFIX: &str = "tasks";
+
 /// Where a queue is.
 #[derive(Debug, Clone)]
 pub enum Queue {
     /// In this process.
     Memory(MemoryQueue),
+    /// In a RabbitMQ broker.
+    Amqp(AmqpQueue),
 }
 
 impl Queue {
@@ -48,6 +55,7 @@ impl Queue {
     pub fn publisher(&self) -> Publisher {
         match self {
             Self::Memory(queue) => Publisher { inner: PublisherKind::Memory(queue.clone()) },
+            Self::Amqp(queue) => Publisher { inner: PublisherKind::Amqp(queue.publisher()) },
         }
     }
 
@@ -57,6 +65,9 @@ impl Queue {
         match self {
             Self::Memory(queue) => {
                 Consumer { inner: ConsumerKind::Memory(queue.consumer(kinds, prefetch)) }
+            }
+            Self::Amqp(queue) => {
+                Consumer { inner: ConsumerKind::Amqp(queue.consumer(kinds, prefetch)) }
             }
         }
     }
@@ -71,6 +82,7 @@ pub struct Publisher {
 #[derive(Debug, Clone)]
 enum PublisherKind {
     Memory(MemoryQueue),
+    Amqp(amqp::AmqpPublisher),
 }
 
 impl Publisher {
@@ -78,6 +90,7 @@ impl Publisher {
     pub async fn publish(&self, messages: &[(TaskKind, Message)]) -> Vec<Result<(), QueueError>> {
         match &self.inner {
             PublisherKind::Memory(queue) => queue.publish(messages),
+            PublisherKind::Amqp(publisher) => publisher.publish(messages).await,
         }
     }
 
@@ -88,6 +101,7 @@ impl Publisher {
     pub async fn depth(&self, kind: TaskKind) -> Result<u64, QueueError> {
         match &self.inner {
             PublisherKind::Memory(queue) => Ok(queue.depth(kind)),
+            PublisherKind::Amqp(publisher) => publisher.depth(kind).await,
         }
     }
 
@@ -98,6 +112,7 @@ impl Publisher {
     pub async fn check(&self) -> Result<(), QueueError> {
         match &self.inner {
             PublisherKind::Memory(_) => Ok(()),
+            PublisherKind::Amqp(publisher) => publisher.check().await,
         }
     }
 
@@ -106,6 +121,7 @@ impl Publisher {
     pub fn name(&self) -> &'static str {
         match &self.inner {
             PublisherKind::Memory(_) => "in-process queue",
+            PublisherKind::Amqp(_) => "message broker",
         }
     }
 }
@@ -119,6 +135,7 @@ pub struct Consumer {
 #[derive(Debug)]
 enum ConsumerKind {
     Memory(memory::MemoryConsumer),
+    Amqp(amqp::AmqpConsumer),
 }
 
 impl Consumer {
@@ -129,6 +146,9 @@ impl Consumer {
             ConsumerKind::Memory(consumer) => {
                 Delivery { inner: DeliveryKind::Memory(consumer.next().await) }
             }
+            ConsumerKind::Amqp(consumer) => {
+                Delivery { inner: DeliveryKind::Amqp(consumer.next().await) }
+            }
         }
     }
 
@@ -138,6 +158,9 @@ impl Consumer {
             ConsumerKind::Memory(consumer) => {
                 consumer.try_next().map(|inner| Delivery { inner: DeliveryKind::Memory(inner) })
             }
+            ConsumerKind::Amqp(consumer) => {
+                consumer.try_next().map(|inner| Delivery { inner: DeliveryKind::Amqp(inner) })
+            }
         }
     }
 
@@ -146,6 +169,7 @@ impl Consumer {
     pub async fn pause(&mut self) {
         match &mut self.inner {
             ConsumerKind::Memory(consumer) => consumer.pause(),
+            ConsumerKind::Amqp(consumer) => consumer.pause().await,
         }
     }
 
@@ -153,6 +177,7 @@ impl Consumer {
     pub async fn resume(&mut self) {
         match &mut self.inner {
             ConsumerKind::Memory(consumer) => consumer.resume(),
+            ConsumerKind::Amqp(consumer) => consumer.resume(),
         }
     }
 }
@@ -166,6 +191,7 @@ pub struct Delivery {
 #[derive(Debug)]
 enum DeliveryKind {
     Memory(memory::MemoryDelivery),
+    Amqp(amqp::AmqpDelivery),
 }
 
 impl Delivery {
@@ -174,6 +200,7 @@ impl Delivery {
     pub fn message(&self) -> Message {
         match &self.inner {
             DeliveryKind::Memory(delivery) => delivery.message(),
+            DeliveryKind::Amqp(delivery) => delivery.message(),
         }
     }
 
@@ -182,6 +209,7 @@ impl Delivery {
     pub async fn ack(self) {
         match self.inner {
             DeliveryKind::Memory(delivery) => delivery.ack(),
+            DeliveryKind::Amqp(delivery) => delivery.ack().await,
         }
     }
 }

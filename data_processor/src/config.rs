@@ -1,16 +1,85 @@
 //! The settings of the worker.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use common::config::Settings;
+use common::config::{EffectiveSettings, Settings, SettingsError};
+use common::queue::DEFAULT_PREFIX;
+use common::telemetry::LogFormat;
+use secrecy::SecretString;
 
 /// Memory in bytes that one task may take where nothing else is set.
 const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
 /// With less than this no kind of task gets anywhere.
 const LEAST_MEMORY_LIMIT: u64 = 1 << 20;
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Environment variables start with this and `_`.
+pub const PREFIX: &str = "DATA_PROCESSOR";
+/// Where the worker tells how it is, unless set otherwise.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5001);
+
+/// What a worker that is a process of its own needs to know.
+#[derive(Debug, Clone)]
+pub struct ProcessConfig {
+    /// How it is to work.
+    pub worker: WorkerConfig,
+    /// Where it tells how it is.
+    pub listen: SocketAddr,
+    /// Where the task manager's API is.
+    pub task_manager_url: String,
+    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` of the broker.
+    pub queue_url: SecretString,
+    /// What the names of the broker's queues begin with.
+    pub queue_prefix: String,
+    /// What it shows to the task manager.
+    pub service_token: SecretString,
+    /// The folder of the bucket.
+    pub storage: PathBuf,
+    /// How the log looks.
+    pub log_format: LogFormat,
+    /// What the log tells: a level, or directives by module.
+    pub log: String,
+}
+
+impl ProcessConfig {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Every setting that does not hold.
+    pub fn load(file: Option<&Path>) -> Result<(Self, EffectiveSettings), SettingsError> {
+        let mut settings = Settings::load(file, PREFIX);
+        let config = Self::from_settings(&mut settings);
+        settings.finish().map(|effective| (config, effective))
+    }
+
+    fn from_settings(settings: &mut Settings) -> Self {
+        let mut required = |name, what| {
+            let value = settings.secret(name);
+            if value.is_none() {
+                settings.problem(format!("`{name}` must be set: {what}"));
+            }
+            value.unwrap_or_default()
+        };
+        let queue_url = required("queue_url", "amqp://USER:PASSWORD@HOST:PORT/VHOST of the broker");
+        let service_token = required("service_token", "the same secret as the task manager's");
+        Self {
+            worker: WorkerConfig::from_settings(settings),
+            listen: settings.value("listen", DEFAULT_LISTEN),
+            task_manager_url: settings
+                .value("task_manager_url", "http://127.0.0.1:5000".to_owned()),
+            queue_url,
+            queue_prefix: settings.value("queue_prefix", DEFAULT_PREFIX.to_owned()),
+            service_token,
+            storage: settings.path("storage", Path::new("local_storage")),
+            log_format: settings.value("log_format", LogFormat::Text),
+            log: settings.value("log", "info".to_owned()),
+        }
+    }
+}
 
 /// How a worker is to work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +172,23 @@ mod tests {
             drain_timeout: Duration::from_secs(60),
         };
         assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn a_process_needs_a_broker_and_a_token() {
+        let mut given = settings("");
+        ProcessConfig::from_settings(&mut given);
+        let message = given.finish().unwrap_err().to_string();
+        assert!(
+            message.contains("`queue_url`") && message.contains("`service_token`"),
+            "{message}"
+        );
+
+        let mut given = settings("queue_url = \"amqp://localhost\"\nservice_token = \"secret\"\n");
+        let config = ProcessConfig::from_settings(&mut given);
+        let shown = given.finish().unwrap().to_string();
+        assert_eq!(config.task_manager_url, "http://127.0.0.1:5000");
+        assert!(!shown.contains("\"secret\""), "{shown}");
     }
 
     #[test]

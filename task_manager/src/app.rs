@@ -63,11 +63,21 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Vec<String>> {
 }
 
 impl Server {
+    /// Starts one of any number of task managers on their common database, queue and storage.
+    ///
+    /// # Errors
+    /// The address is taken, the database or the storage does not work.
+    pub async fn start(config: &Config, queue: &Queue, storage: Storage) -> anyhow::Result<Self> {
+        let (listener, db) = open(config).await?;
+        Self::serve(config, queue, storage, db, listener)
+    }
+
     /// Starts the only task manager of its database and its in-process queue: all leases are
     /// ended, since nobody else can hold one, and the queue is filled from the table.
     ///
     /// # Errors
-    /// The address is taken, the database or the storage does not work.
+    /// The address is taken, the database or the storage does not work, or the database is one
+    /// that others may use.
     pub async fn start_alone(
         config: &Config,
         queue: &Queue,
@@ -77,19 +87,7 @@ impl Server {
             db::is_in_process(config.database_url.expose_secret()),
             "a server that runs alone keeps its tasks in SQLite; `database_url` names another database"
         );
-        let listener = TcpListener::bind(config.listen).await.with_context(|| {
-            format!(
-                "the address {} cannot be used; choose another one with --listen",
-                config.listen
-            )
-        })?;
-        let db = Database::connect(config.database_url.expose_secret())
-            .await
-            .context("the database cannot be opened")?;
-        let migrations = db.migrate().await?;
-        if !migrations.is_empty() {
-            info!(?migrations, "brought the tables of the database up to date");
-        }
+        let (listener, db) = open(config).await?;
         storage.remove_unfinished(Duration::ZERO).await?;
         db.write(|conn| {
             let now = db::now(conn)?;
@@ -97,10 +95,10 @@ impl Server {
         })
         .await?;
         redispatch::fill(&db).await?;
-        Self::start(config, queue, storage, db, listener).await
+        Self::serve(config, queue, storage, db, listener)
     }
 
-    async fn start(
+    fn serve(
         config: &Config,
         queue: &Queue,
         storage: Storage,
@@ -165,6 +163,21 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Takes the address, and opens the database with its tables up to date.
+async fn open(config: &Config) -> anyhow::Result<(TcpListener, Database)> {
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("the address {} cannot be used; choose another one (`listen`)", config.listen)
+    })?;
+    let db = Database::connect(config.database_url.expose_secret())
+        .await
+        .context("the database cannot be opened")?;
+    let migrations = db.migrate().await?;
+    if !migrations.is_empty() {
+        info!(?migrations, "brought the tables of the database up to date");
+    }
+    Ok((listener, db))
 }
 
 /// 256 random bits.

@@ -10,14 +10,14 @@ use common::storage::Storage;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{debug, info, warn};
 
 use crate::db::{self, Database, DbResult};
+use crate::leases;
 use crate::outbox::redispatch;
 use crate::outbox::relay::{self, RelaySignal};
-use crate::retention::{self, Retention};
+use crate::retention::{self, Retention, RetentionError as Failure};
 use crate::tasks::events::Changes;
-use crate::{leases, retention::log_failure};
 
 /// How often leases and rollbacks are looked at.
 const FAST: Duration = Duration::from_secs(1);
@@ -70,34 +70,37 @@ pub fn start(
     tracker.spawn(relay::run(db.clone(), publisher.clone(), relay.clone(), shutdown.clone()));
     tracker.spawn(changes.run(db.clone()));
 
-    let (leases_db, leases_storage, leases_relay) = (db.clone(), storage.clone(), relay.clone());
-    tracker.spawn(every(FAST, Arc::default(), shutdown.clone(), move || {
-        let (db, storage, relay) =
-            (leases_db.clone(), leases_storage.clone(), leases_relay.clone());
-        async move { log("expired leases", leases::pass(&db, &storage, &relay).await) }
+    let every = |what, interval, wake| Every { what, interval, wake, shutdown: shutdown.clone() };
+    let never = Arc::<Notify>::default;
+
+    let (pass_db, pass_storage, pass_relay) = (db.clone(), storage.clone(), relay.clone());
+    tracker.spawn(every("expired leases", FAST, never()).run(move || {
+        let (db, storage, relay) = (pass_db.clone(), pass_storage.clone(), pass_relay.clone());
+        async move { leases::pass(&db, &storage, &relay).await.map_err(Failure::from) }
     }));
 
-    let redispatch_db = db.clone();
-    tracker.spawn(every(REDISPATCH, Arc::default(), shutdown.clone(), move || {
-        let (db, publisher, relay) = (redispatch_db.clone(), publisher.clone(), relay.clone());
-        async move { log("lost messages", redispatch::pass(&db, &publisher, &relay).await) }
+    let pass_db = db.clone();
+    tracker.spawn(every("lost messages", REDISPATCH, never()).run(move || {
+        let (db, publisher, relay) = (pass_db.clone(), publisher.clone(), relay.clone());
+        async move { redispatch::pass(&db, &publisher, &relay).await.map_err(Failure::from) }
     }));
 
-    let (cleanup_db, cleanup_storage) = (db.clone(), storage.clone());
-    tracker.spawn(every(FAST, Arc::clone(&background.cleanup), shutdown.clone(), move || {
-        let (db, storage) = (cleanup_db.clone(), cleanup_storage.clone());
+    let (pass_db, pass_storage) = (db.clone(), storage.clone());
+    let cleanup = Arc::clone(&background.cleanup);
+    tracker.spawn(every("rollbacks and deletions", FAST, cleanup).run(move || {
+        let (db, storage) = (pass_db.clone(), pass_storage.clone());
         async move {
-            log_failure("a rollback", retention::roll_back(&db, &storage).await);
-            log_failure("a deletion", retention::remove_deleted(&db, &storage).await);
+            retention::roll_back(&db, &storage).await?;
+            retention::remove_deleted(&db, &storage).await
         }
     }));
 
-    tracker.spawn(every(sweep_interval, Arc::default(), shutdown.clone(), move || {
+    tracker.spawn(every("retention and the sweep", sweep_interval, never()).run(move || {
         let (db, storage) = (db.clone(), storage.clone());
         async move {
-            log_failure("retention", retention::expire(&db, &storage, retention).await);
-            log_failure("the sweep", retention::sweep(&db, &storage).await);
-            log("old workers", forget_workers(&db).await);
+            retention::expire(&db, &storage, retention).await?;
+            retention::sweep(&db, &storage).await?;
+            forget_workers(&db).await.map_err(Failure::from)
         }
     }));
 }
@@ -110,24 +113,39 @@ async fn forget_workers(db: &Database) -> DbResult<()> {
     .await
 }
 
-fn log(what: &str, result: DbResult<()>) {
-    if let Err(error) = result {
-        warn!(%error, "{what} could not be looked at; it is tried again");
-    }
+/// Something that is looked at again and again.
+struct Every {
+    what: &'static str,
+    interval: Duration,
+    wake: Arc<Notify>,
+    shutdown: CancellationToken,
 }
 
-/// Calls `pass` at once, then every `interval` and whenever `wake` says so, until `shutdown`.
-async fn every<F, Fut>(interval: Duration, wake: Arc<Notify>, shutdown: CancellationToken, pass: F)
-where
-    F: Fn() -> Fut,
-    Fut: Future<Output = ()>,
-{
-    loop {
-        pass().await;
-        tokio::select! {
-            () = tokio::time::sleep(interval) => {}
-            () = wake.notified() => {}
-            () = shutdown.cancelled() => return,
+impl Every {
+    /// Calls `pass` at once, then at every interval and whenever it is woken. Says once when it
+    /// does not succeed, and once when it does again.
+    async fn run<F, Fut>(self, pass: F)
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<(), Failure>>,
+    {
+        let Self { what, interval, wake, shutdown } = self;
+        let mut has_failed = false;
+        loop {
+            let result = pass().await;
+            let fails = result.is_err();
+            match result {
+                Ok(()) if has_failed => info!("{what} are looked at again"),
+                Ok(()) => {}
+                Err(error) if has_failed => debug!(%error, "{what} cannot be looked at"),
+                Err(error) => warn!(%error, "{what} cannot be looked at now; trying on"),
+            }
+            has_failed = fails;
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = wake.notified() => {}
+                () = shutdown.cancelled() => return,
+            }
         }
     }
 }

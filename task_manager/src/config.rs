@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::config::{EffectiveSettings, Settings, SettingsError};
+use common::queue::DEFAULT_PREFIX;
 use common::telemetry::LogFormat;
 use secrecy::SecretString;
 
@@ -15,6 +16,8 @@ pub const PREFIX: &str = "TASK_MANAGER";
 /// Where the API listens unless set otherwise.
 pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
+/// The pool would tell of every try while the database is away; what follows from it is told once.
+const DEFAULT_LOG: &str = "info,r2d2=off";
 /// No time span may be longer: times further back than the calendar have no meaning.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -27,6 +30,10 @@ pub struct Config {
     pub database_url: SecretString,
     /// The folder of the bucket.
     pub storage: PathBuf,
+    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` of the broker; the queue in the process where absent.
+    pub queue_url: Option<SecretString>,
+    /// What the names of the broker's queues begin with.
+    pub queue_prefix: String,
     /// What workers show; a random one at each start where absent.
     pub service_token: Option<SecretString>,
     /// The largest file that is taken, in bytes.
@@ -55,6 +62,25 @@ impl Config {
         settings.finish().map(|effective| (config, effective))
     }
 
+    /// What the settings of a task manager in a fleet must have beside the defaults.
+    ///
+    /// # Errors
+    /// Every setting that is missing.
+    pub fn check_fleet(&self) -> Result<(), SettingsError> {
+        use secrecy::ExposeSecret;
+        let mut problems = Vec::new();
+        if !self.database_url.expose_secret().starts_with("mysql://") {
+            problems.push("`database_url` must name the fleet's MySQL or MariaDB, as mysql://USER:PASSWORD@HOST/DATABASE".to_owned());
+        }
+        if self.queue_url.is_none() {
+            problems.push("`queue_url` must name the fleet's RabbitMQ, as amqp://USER:PASSWORD@HOST:PORT/VHOST".to_owned());
+        }
+        if self.service_token.is_none() {
+            problems.push("`service_token` must be the secret that the workers show".to_owned());
+        }
+        SettingsError::unless_empty(problems)
+    }
+
     fn from_settings(settings: &mut Settings, folder: &Path) -> Self {
         let day = Duration::from_secs(24 * 3600);
         let default_database = format!("sqlite://{}", folder.join("tasks.sqlite").display());
@@ -62,6 +88,8 @@ impl Config {
             listen: settings.value("listen", DEFAULT_LISTEN),
             database_url: settings.secret_or("database_url", &default_database),
             storage: settings.path("storage", &folder.join("local_storage")),
+            queue_url: settings.secret("queue_url"),
+            queue_prefix: settings.value("queue_prefix", DEFAULT_PREFIX.to_owned()),
             service_token: settings.secret("service_token"),
             upload_limit: settings.bytes("upload_limit", 32 << 30),
             retention: Retention {
@@ -70,7 +98,7 @@ impl Config {
             },
             sweep_interval: settings.duration("sweep_interval", Duration::from_secs(60)),
             log_format: settings.value("log_format", LogFormat::Text),
-            log: settings.value("log", "info".to_owned()),
+            log: settings.value("log", DEFAULT_LOG.to_owned()),
         };
         config.check(settings);
         config

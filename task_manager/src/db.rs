@@ -11,6 +11,8 @@
 mod dialect;
 mod id;
 pub mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use diesel::r2d2::{CustomizeConnection, ManageConnection, Pool, PooledConnection
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use rand::RngExt;
 use tokio::sync::Semaphore;
+use tracing::debug;
 
 pub use dialect::{is_in_process, lock_due_outbox, lock_tasks, now, ping};
 pub use id::Id;
@@ -69,6 +72,20 @@ impl DbError {
         Self::Corrupt(error.to_string())
     }
 
+    /// What a failed commit means. When the connection broke nobody knows whether it took place,
+    /// so it must not be tried again here; a lost race is known to have changed nothing.
+    fn from_commit(error: DieselError) -> Self {
+        match Self::Query(error) {
+            error if error.is_lost_race() => error,
+            error => Self::Unavailable(format!("the commit is in doubt: {error}")),
+        }
+    }
+
+    /// Whether nothing was changed and the same work may succeed on another try.
+    fn is_worth_a_retry(&self) -> bool {
+        matches!(self, Self::Query(_)) && self.is_unavailable()
+    }
+
     fn is_lost_race(&self) -> bool {
         match self {
             Self::Query(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => {
@@ -81,9 +98,13 @@ impl DbError {
         }
     }
 
-    /// Whether the connection is at fault and not what was asked.
+    /// Whether the moment is at fault and not what was asked.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
+        self.is_lost_race() || self.is_lost_connection()
+    }
+
+    fn is_lost_connection(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
             Self::Query(DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)) => true,
@@ -91,7 +112,7 @@ impl DbError {
                 LOST_CONNECTIONS.iter().any(|text| info.message().contains(text))
             }
             Self::Query(DieselError::BrokenTransactionManager) => true,
-            _ => self.is_lost_race(),
+            _ => false,
         }
     }
 }
@@ -180,21 +201,21 @@ impl Database {
         self.blocking(move || dialect::migrate(&mut *get(&pool)?)).await
     }
 
-    /// Runs `work`, which only reads.
+    /// Runs `work`, which only reads; again where its connection broke.
     ///
     /// # Errors
     /// What `work` answers, or the database is not available.
     pub async fn read<T, F>(&self, work: F) -> DbResult<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut DbConnection) -> DbResult<T> + Send + 'static,
+        F: Fn(&mut DbConnection) -> DbResult<T> + Send + 'static,
     {
         let pool = self.readers.clone();
-        self.blocking(move || work(&mut *get(&pool)?)).await
+        self.blocking(move || retrying(&pool, &work)).await
     }
 
-    /// Runs `work` in a transaction, again where it lost against another transaction. What it
-    /// answers holds when this returns: the commit is on the disk.
+    /// Runs `work` in a transaction, again where it lost against another transaction or its
+    /// connection broke before the commit. What it answers holds when this returns: the commit is on the disk.
     ///
     /// # Errors
     /// What `work` answers, or the database is not available.
@@ -208,18 +229,7 @@ impl Database {
         let pool = self.writers.clone();
         self.blocking(move || {
             let _permit = permit;
-            let mut tries = 1;
-            loop {
-                let mut conn = get(&pool)?;
-                match dialect::transaction(&mut conn, &work) {
-                    Err(error) if error.is_lost_race() && tries < MAX_TRIES => {
-                        drop(conn);
-                        back_off(tries);
-                        tries += 1;
-                    }
-                    result => return result,
-                }
-            }
+            retrying(&pool, |conn| dialect::transaction(conn, &work))
         })
         .await
     }
@@ -238,12 +248,31 @@ impl Database {
     }
 }
 
+fn retrying<T>(
+    pool: &Pool<Manager>,
+    work: impl Fn(&mut DbConnection) -> DbResult<T>,
+) -> DbResult<T> {
+    let mut tries = 1;
+    loop {
+        let mut conn = get(pool)?;
+        match work(&mut conn) {
+            Err(error) if error.is_worth_a_retry() && tries < MAX_TRIES => {
+                debug!(%error, tries, "trying again");
+                drop(conn);
+                back_off(tries);
+                tries += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
 fn get(pool: &Pool<Manager>) -> DbResult<PooledConnection<Manager>> {
     pool.get().map_err(|error| DbError::Unavailable(error.to_string()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a blocking thread waits before it tries again")]
 fn back_off(tries: u32) {
-    let jitter = rand::rng().random_range(0.5..1.5);
-    std::thread::sleep(Duration::from_millis(5).mul_f64(f64::from(tries) * jitter));
+    let average = Duration::from_millis(5) * (1 << tries.min(6));
+    std::thread::sleep(average.mul_f64(rand::rng().random_range(0.0..2.0)));
 }

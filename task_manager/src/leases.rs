@@ -84,8 +84,12 @@ pub async fn pass(db: &Database, storage: &Storage, relay: &RelaySignal) -> DbRe
 async fn take_back_attempts(db: &Database) -> DbResult<usize> {
     db.write(|conn| {
         let now = db::now(conn)?;
+        let found = store::with_expired_lease(conn, TaskState::Processing, now, BATCH)?;
+        let ids: Vec<_> = found.iter().map(|task| db::Id(task.id.0)).collect();
+        // Read again under the locks: another task manager may have been faster.
+        db::lock_tasks(conn, &ids)?;
         let expired = store::with_expired_lease(conn, TaskState::Processing, now, BATCH)?;
-        for task in &expired {
+        for task in expired.iter().filter(|task| ids.contains(&db::Id(task.id.0))) {
             let reason = "its worker went silent";
             warn!(task_id = %task.id, attempt = task.attempt, "the lease is lost: {reason}");
             store::end_attempt(conn, task, AttemptOutcome::LeaseLost, Some(reason), now)?;

@@ -8,6 +8,9 @@
 //! The work itself (`data_processor`), the queue and the storage (`common`).
 
 mod app;
+#[cfg(test)]
+#[path = "../tests/api/backend.rs"]
+mod backend;
 mod background;
 pub mod config;
 mod db;

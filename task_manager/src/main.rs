@@ -1,9 +1,13 @@
-//! The task manager as a program of its own: its database and its settings.
+//! The task manager as a program of its own: one of a fleet, its database and its settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
-use common::telemetry;
+use common::queue::{AmqpQueue, Queue};
+use common::storage::Storage;
+use common::{signals, telemetry};
+use task_manager::Server;
 use task_manager::config::Config;
 
 /// Keeps tasks in a database and hands them to workers.
@@ -13,7 +17,7 @@ use task_manager::config::Config;
 #[command(version)]
 struct Arguments {
     /// A file with settings (TOML); variables TASK_MANAGER_… win over it.
-    #[arg(long, global = true, env = "TASK_MANAGER_CONFIG")]
+    #[arg(long, global = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -21,6 +25,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serves the API as one of a fleet, on MySQL or MariaDB and RabbitMQ.
+    Serve,
     /// Brings the database's tables up to date.
     Migrate,
     /// Prints the settings in force, secrets masked, and where each comes from.
@@ -32,8 +38,9 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let (config, effective) = Config::load(arguments.config.as_deref(), std::path::Path::new("."))?;
+    let (config, effective) = Config::load(arguments.config.as_deref(), Path::new("."))?;
     match arguments.command {
+        Command::Serve => serve(config).await?,
         Command::Migrate => {
             telemetry::start(config.log_format, &config.log)?;
             let ran = task_manager::migrate(&config).await?;
@@ -44,5 +51,27 @@ async fn main() -> anyhow::Result<()> {
         #[expect(clippy::print_stdout, reason = "it is what the command is for")]
         Command::Openapi => println!("{}", task_manager::openapi_document().to_pretty_json()?),
     }
+    Ok(())
+}
+
+/// Serves until SIGTERM or Ctrl-C.
+async fn serve(config: Config) -> anyhow::Result<()> {
+    config.check_fleet()?;
+    telemetry::start(config.log_format, &config.log)?;
+    let mut signals = signals::Ending::listen()?;
+    let queue_url = config.queue_url.clone().context("`queue_url` is missing")?;
+    let queue = Queue::Amqp(AmqpQueue::new(queue_url, &config.queue_prefix)?);
+    let storage = Storage::local(&config.storage)
+        .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
+    let server = Server::start(&config, &queue, storage).await?;
+    tracing::info!("files are in {}", config.storage.display());
+    tracing::info!("listening on http://{}", server.address);
+    let name = signals.next().await;
+    tracing::info!("{name}: open requests are ended");
+    tokio::select! {
+        stopped = server.stop() => stopped?,
+        name = signals.next() => tracing::warn!("{name} again: ending at once"),
+    }
+    tracing::info!("ended");
     Ok(())
 }

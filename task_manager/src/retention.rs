@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::storage::{ObjectKey, Storage, StorageError};
 use common::task::{TaskId, TaskState};
 use futures_util::{StreamExt, TryStreamExt};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::db::{self, Database, DbError, DbResult};
 use crate::tasks::store as tasks;
@@ -131,7 +131,7 @@ pub async fn sweep(db: &Database, storage: &Storage) -> Result<(), RetentionErro
     let mut files = storage.list_inputs().chain(storage.list_outputs()).try_chunks(FILES);
     while let Some(keys) = files.next().await {
         let keys = keys.map_err(|error| error.1)?;
-        let unknown = db.read(move |conn| unknown_files(conn, keys)).await?;
+        let unknown = db.read(move |conn| unknown_files(conn, &keys)).await?;
         for key in unknown {
             storage.delete(key).await?;
             removed += 1;
@@ -144,9 +144,9 @@ pub async fn sweep(db: &Database, storage: &Storage) -> Result<(), RetentionErro
     Ok(())
 }
 
-fn unknown_files(conn: &mut db::DbConnection, keys: Vec<ObjectKey>) -> DbResult<Vec<ObjectKey>> {
+fn unknown_files(conn: &mut db::DbConnection, keys: &[ObjectKey]) -> DbResult<Vec<ObjectKey>> {
     let mut unknown = Vec::new();
-    for key in keys {
+    for &key in keys {
         let is_wanted = match key {
             ObjectKey::Input(id) => store::wants_input(conn, id)?,
             ObjectKey::Output { task_id, attempt, .. } => {
@@ -158,11 +158,4 @@ fn unknown_files(conn: &mut db::DbConnection, keys: Vec<ObjectKey>) -> DbResult<
         }
     }
     Ok(unknown)
-}
-
-/// Logs what could not be removed now.
-pub fn log_failure(what: &str, result: Result<(), RetentionError>) {
-    if let Err(error) = result {
-        warn!(%error, "{what} did not succeed and is tried again");
-    }
 }

@@ -10,6 +10,7 @@
 
 mod api {
     mod app;
+    mod backend;
     mod bad_requests;
     mod downloads;
     mod events;
@@ -18,6 +19,7 @@ mod api {
     mod openapi;
     mod reports;
     mod retention;
+    mod several;
     mod tasks;
     mod uploads;
 }

@@ -17,20 +17,16 @@ use common::client::ApiClient;
 use common::config::Settings;
 use common::queue::{MemoryQueue, Queue};
 use common::storage::Storage;
-use common::telemetry;
-use data_processor::config::WorkerConfig;
+use common::{signals, telemetry};
+use data_processor::config::{PREFIX as WORKER_PREFIX, WorkerConfig};
 use task_manager::Server;
 use task_manager::config::{Config, check_listen};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::session::DEFAULT_SERVER;
-
-/// Environment variables of the worker start with this and `_`.
-const WORKER_PREFIX: &str = "DATA_PROCESSOR";
 
 #[derive(Debug, Args)]
 pub(crate) struct StandaloneArgs {
@@ -76,7 +72,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     settings.finish()?;
     telemetry::start(config.log_format, &config.log)?;
     // Before anything is accepted, so that no signal ends the process halfway.
-    let mut signals = Signals::listen()?;
+    let mut signals = signals::Ending::listen()?;
 
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
@@ -157,26 +153,4 @@ fn welcome(url: &str) -> String {
          The API   {url}/docs/\n\n\
          Ctrl-C ends the server; what is not done by then goes on after the next start.\n"
     )
-}
-
-/// The signals that end the server.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "Ctrl-C",
-        }
-    }
 }

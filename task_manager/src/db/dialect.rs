@@ -104,7 +104,7 @@ pub(super) fn transaction<T>(
     conn.batch_execute(begin)?;
     match work(conn) {
         Ok(value) => {
-            conn.batch_execute("COMMIT")?;
+            conn.batch_execute("COMMIT").map_err(DbError::from_commit)?;
             Ok(value)
         }
         Err(error) => {

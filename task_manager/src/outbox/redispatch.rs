@@ -69,31 +69,38 @@ pub async fn fill(db: &Database) -> DbResult<()> {
 
 #[cfg(test)]
 mod tests {
-    use common::queue::{MemoryQueue, Message, Queue};
+    use common::queue::Message;
     use common::report::{LEASE, WorkerId};
     use common::task::UserId;
     use common::task::spec::{CsvAggregationSpec, TaskSpec};
     use uuid::Uuid;
 
     use super::*;
+    use crate::backend::{Backend, TestDatabase, backend_tests, queue};
     use crate::tasks::store as tasks;
+
+    backend_tests![
+        a_message_is_missed_when_the_queue_is_empty,
+        a_message_that_waits_its_turn_is_not_missed,
+    ];
 
     const KIND: TaskKind = TaskKind::CsvAggregation;
 
     struct Fixture {
         db: Database,
         publisher: Publisher,
+        _test: TestDatabase,
         _folder: tempfile::TempDir,
     }
 
     impl Fixture {
-        async fn new() -> Self {
+        async fn new(backend: Backend) -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let url = format!("sqlite://{}", folder.path().join("tasks.sqlite").display());
-            let db = Database::connect(&url).await.unwrap();
+            let test = TestDatabase::create(backend, &folder);
+            let db = Database::connect(&test.url).await.unwrap();
             db.migrate().await.unwrap();
-            let publisher = Queue::Memory(MemoryQueue::default()).publisher();
-            Self { db, publisher, _folder: folder }
+            let publisher = queue(backend).publisher();
+            Self { db, publisher, _test: test, _folder: folder }
         }
 
         /// A queued task whose message was put in the queue `age` ago.
@@ -136,9 +143,8 @@ mod tests {
 
     const OLD: Duration = Duration::from_secs(61);
 
-    #[tokio::test]
-    async fn a_message_is_missed_when_the_queue_is_empty() {
-        let fixture = Fixture::new().await;
+    async fn a_message_is_missed_when_the_queue_is_empty(backend: Backend) {
+        let fixture = Fixture::new(backend).await;
         let lost = fixture.dispatched(OLD).await;
         let fresh = fixture.dispatched(Duration::from_secs(50)).await;
         assert_eq!(fixture.dispatch_after_pass(lost).await, 2);
@@ -146,9 +152,8 @@ mod tests {
         assert_eq!(fixture.dispatch_after_pass(lost).await, 2, "its outbox row is not doubled");
     }
 
-    #[tokio::test]
-    async fn a_message_that_waits_its_turn_is_not_missed() {
-        let fixture = Fixture::new().await;
+    async fn a_message_that_waits_its_turn_is_not_missed(backend: Backend) {
+        let fixture = Fixture::new(backend).await;
         let waiting = fixture.dispatched(OLD).await;
         fixture.fill_queue().await;
         assert_eq!(fixture.dispatch_after_pass(waiting).await, 1);

@@ -39,12 +39,21 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let mut is_away = false;
+    let mut has_failed = false;
     while !shutdown.is_cancelled() {
         let pass = match publish_due(&db, &publisher).await {
-            Ok(pass) => pass,
+            Ok(pass) => {
+                if std::mem::take(&mut has_failed) {
+                    info!("the outbox is read again");
+                }
+                pass
+            }
             Err(error) => {
-                error!(%error, "the outbox could not be read");
-                Pass { refused: None, is_full: false, idle: RETRY }
+                if !std::mem::replace(&mut has_failed, true) {
+                    error!(%error, "the outbox cannot be read now; trying on");
+                }
+                tokio::time::sleep(RETRY).await;
+                continue;
             }
         };
         match (&pass.refused, is_away) {

@@ -99,8 +99,9 @@ struct Seen {
     recent: HashMap<TaskId, NaiveDateTime>,
 }
 
-async fn poll(db: &Database, user: UserId, mut seen: Seen) -> DbResult<(Vec<Change>, Seen)> {
+async fn poll(db: &Database, user: UserId, seen: Seen) -> DbResult<(Vec<Change>, Seen)> {
     db.read(move |conn| {
+        let mut seen = seen.clone();
         let since = match seen.since {
             Some(since) => since,
             None => db::now(conn)? - OVERLAP,

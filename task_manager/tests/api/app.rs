@@ -11,6 +11,7 @@ use common::report::{
 use common::storage::{ObjectKey, OutputPart, Storage};
 use common::task::{AcceptedTask, TaskId, TaskKind, TaskList, TaskState, TaskView};
 use diesel::prelude::*;
+use diesel::{MysqlConnection, SqliteConnection, sql_query};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -18,6 +19,8 @@ use task_manager::Server;
 use task_manager::config::Config;
 use tempfile::TempDir;
 use uuid::Uuid;
+
+use super::backend::{Backend, TestDatabase, queue};
 
 /// How long to wait for what must happen.
 pub const DEADLINE: Duration = Duration::from_secs(15);
@@ -35,6 +38,9 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, check: imp
 }
 
 pub struct TestApp {
+    pub backend: Backend,
+    _database: TestDatabase,
+    queue: Queue,
     pub folder: TempDir,
     pub storage: Storage,
     config: Config,
@@ -45,18 +51,24 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    pub async fn start() -> Self {
-        Self::start_with(|_| {}).await
+    pub async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, |_| {}).await
     }
 
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (mut config, _) = Config::load(None, folder.path()).unwrap();
         config.listen.set_port(0);
+        let database = TestDatabase::create(backend, &folder);
+        config.database_url = database.url.clone().into();
         change(&mut config);
         let storage = Storage::local(&config.storage).unwrap();
-        let (server, consumer) = serve(&config, &storage).await;
+        let queue = queue(backend);
+        let (server, consumer) = serve(backend, &config, &queue, &storage).await;
         Self {
+            backend,
+            _database: database,
+            queue,
             folder,
             storage,
             config,
@@ -67,11 +79,28 @@ impl TestApp {
         }
     }
 
-    /// Ends the server and starts another one on the same folder, with an empty queue.
+    /// Ends the server and starts another one on the same folder and database; alone, with an
+    /// empty queue.
     pub async fn restart(&mut self) {
         self.server.take().unwrap().stop().await.unwrap();
-        let (server, consumer) = serve(&self.config, &self.storage).await;
+        if self.backend == Backend::Alone {
+            self.queue = queue(self.backend);
+        }
+        let (server, consumer) =
+            serve(self.backend, &self.config, &self.queue, &self.storage).await;
         (self.server, self.consumer) = (Some(server), consumer);
+    }
+
+    /// Starts another server of the fleet and talks to it from now on; answers the one before,
+    /// which goes on.
+    pub async fn switch_to_another(&mut self) -> Server {
+        let another = Server::start(&self.config, &self.queue, self.storage.clone()).await.unwrap();
+        self.server.replace(another).unwrap()
+    }
+
+    /// Ends the present server and talks to `server`.
+    pub async fn switch_back(&mut self, server: Server) {
+        self.server.replace(server).unwrap().stop().await.unwrap();
     }
 
     pub fn address(&self) -> std::net::SocketAddr {
@@ -155,6 +184,13 @@ impl TestApp {
         let request = ClaimRequest { worker: self.worker, deliveries };
         let body = serde_json::to_value(request).unwrap();
         self.internal::<ClaimResponse>("/internal/v1/claims", body).await.claims
+    }
+
+    /// A claim by a worker that nobody knows.
+    pub async fn claim_as_stranger(&self, delivery: ClaimedDelivery) -> Claim {
+        let request = ClaimRequest { worker: WorkerId(Uuid::now_v7()), deliveries: vec![delivery] };
+        let body = serde_json::to_value(request).unwrap();
+        self.internal::<ClaimResponse>("/internal/v1/claims", body).await.claims.remove(0)
     }
 
     pub async fn claim_one(&self, delivery: ClaimedDelivery) -> Attempt {
@@ -245,10 +281,23 @@ impl TestApp {
 
     /// Changes the database behind the server's back: to let time pass, or to break a row.
     pub fn sql(&self, statement: &str) -> usize {
-        let path = self.folder.path().join("tasks.sqlite");
-        let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-        diesel::sql_query("PRAGMA busy_timeout = 5000").execute(&mut conn).unwrap();
-        diesel::sql_query(statement).execute(&mut conn).unwrap()
+        let url = &self.config.database_url;
+        match url.expose_secret().strip_prefix("sqlite://") {
+            Some(path) => {
+                let mut conn = SqliteConnection::establish(path).unwrap();
+                sql_query("PRAGMA busy_timeout = 5000").execute(&mut conn).unwrap();
+                sql_query(statement).execute(&mut conn).unwrap()
+            }
+            None => {
+                let mut conn = MysqlConnection::establish(url.expose_secret()).unwrap();
+                sql_query(statement).execute(&mut conn).unwrap()
+            }
+        }
+    }
+
+    /// `time` from now, as a literal for [`sql`](Self::sql).
+    pub fn time(&self, from_now: chrono::TimeDelta) -> String {
+        (common::clock::now() + from_now).format("'%Y-%m-%d %H:%M:%S%.6f'").to_string()
     }
 
     /// The names of the files in the bucket.
@@ -279,10 +328,17 @@ impl TestApp {
     }
 }
 
-async fn serve(config: &Config, storage: &Storage) -> (Server, Consumer) {
-    let queue = Queue::Memory(Default::default());
+async fn serve(
+    backend: Backend,
+    config: &Config,
+    queue: &Queue,
+    storage: &Storage,
+) -> (Server, Consumer) {
     let consumer = queue.consumer(&TaskKind::ALL, 1_000);
-    let server = Server::start_alone(config, &queue, storage.clone()).await.unwrap();
+    let server = match backend {
+        Backend::Alone => Server::start_alone(config, queue, storage.clone()).await.unwrap(),
+        Backend::Fleet => Server::start(config, queue, storage.clone()).await.unwrap(),
+    };
     (server, consumer)
 }
 

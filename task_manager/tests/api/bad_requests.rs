@@ -5,10 +5,20 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::app::{SONGS, TestApp, problem};
+use super::backend::{Backend, backend_tests};
 
-#[tokio::test]
-async fn what_is_not_there_is_404() {
-    let app = TestApp::start().await;
+backend_tests![
+    what_is_not_there_is_404,
+    a_foreign_method_is_told_the_right_ones,
+    uploads_with_a_wrong_shape_are_refused_in_words,
+    every_wrong_parameter_is_named_in_one_answer,
+    a_token_that_nobody_gave_is_refused,
+    a_request_id_is_taken_over_where_it_is_plain,
+    the_pages_for_people_are_there,
+];
+
+async fn what_is_not_there_is_404(backend: Backend) {
+    let app = TestApp::start(backend).await;
     let id = TaskId::new();
     for (path, code) in [
         (format!("/v1/tasks/{id}"), "task_not_found"),
@@ -26,9 +36,8 @@ async fn what_is_not_there_is_404() {
     }
 }
 
-#[tokio::test]
-async fn a_foreign_method_is_told_the_right_ones() {
-    let app = TestApp::start().await;
+async fn a_foreign_method_is_told_the_right_ones(backend: Backend) {
+    let app = TestApp::start(backend).await;
     let response = app.request(Method::PUT, "/v1/tasks").send().await.unwrap();
     let allow = response.headers()["allow"].to_str().unwrap().to_owned();
     assert!(allow.contains("GET"), "{allow}");
@@ -37,9 +46,8 @@ async fn a_foreign_method_is_told_the_right_ones() {
     assert_eq!(body["code"], "method_not_allowed");
 }
 
-#[tokio::test]
-async fn uploads_with_a_wrong_shape_are_refused_in_words() {
-    let app = TestApp::start().await;
+async fn uploads_with_a_wrong_shape_are_refused_in_words(backend: Backend) {
+    let app = TestApp::start(backend).await;
     let path = "/v1/data_processor/upload";
     let form = "multipart/form-data; boundary=x";
     let unclosed =
@@ -66,9 +74,8 @@ async fn uploads_with_a_wrong_shape_are_refused_in_words() {
     app.wait_for_files(&[]).await;
 }
 
-#[tokio::test]
-async fn every_wrong_parameter_is_named_in_one_answer() {
-    let app = TestApp::start().await;
+async fn every_wrong_parameter_is_named_in_one_answer(backend: Backend) {
+    let app = TestApp::start(backend).await;
     let path = "/v1/data_processor/upload?file_name=a.csv&colour=red&on_bad_row=x&total_header=";
     let request = app.request(Method::POST, path).body(SONGS);
     let (_, body) = problem(request.send().await.unwrap()).await;
@@ -77,17 +84,15 @@ async fn every_wrong_parameter_is_named_in_one_answer() {
     assert_eq!((status, &body["error_count"]), (StatusCode::UNPROCESSABLE_ENTITY, &2.into()));
 }
 
-#[tokio::test]
-async fn a_token_that_nobody_gave_is_refused() {
-    let app = TestApp::start().await;
+async fn a_token_that_nobody_gave_is_refused(backend: Backend) {
+    let app = TestApp::start(backend).await;
     let request = app.request(Method::GET, "/v1/tasks").bearer_auth("guess");
     let (status, body) = problem(request.send().await.unwrap()).await;
     assert_eq!((status, &body["code"]), (StatusCode::UNAUTHORIZED, &"invalid_token".into()));
 }
 
-#[tokio::test]
-async fn a_request_id_is_taken_over_where_it_is_plain() {
-    let app = TestApp::start().await;
+async fn a_request_id_is_taken_over_where_it_is_plain(backend: Backend) {
+    let app = TestApp::start(backend).await;
     let send = async |id: &str| {
         let request = app.request(Method::GET, "/healthz").header("x-request-id", id);
         request.send().await.unwrap().headers()["x-request-id"].to_str().unwrap().to_owned()
@@ -96,9 +101,8 @@ async fn a_request_id_is_taken_over_where_it_is_plain() {
     assert_ne!(send("<script>").await, "<script>");
 }
 
-#[tokio::test]
-async fn the_pages_for_people_are_there() {
-    let app = TestApp::start().await;
+async fn the_pages_for_people_are_there(backend: Backend) {
+    let app = TestApp::start(backend).await;
     let home = app.get("/").await.text().await.unwrap();
     assert!(home.contains(&format!("http://{}/v1/data_processor/upload", app.address())));
     let docs = app.get("/docs/").await;

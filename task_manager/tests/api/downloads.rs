@@ -7,10 +7,17 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::app::{TestApp, problem};
+use super::backend::{Backend, backend_tests};
 
-#[tokio::test]
-async fn a_result_comes_whole_in_part_and_not_twice() {
-    let mut app = TestApp::start().await;
+backend_tests![
+    a_result_comes_whole_in_part_and_not_twice,
+    what_has_no_result_says_so,
+    rejected_rows_are_a_file_of_their_own,
+    a_result_that_somebody_deleted_is_gone,
+];
+
+async fn a_result_comes_whole_in_part_and_not_twice(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     let path = format!("/v1/data_processor/download/{}", attempt.task_id);
     let early = app.get(&path).await;
@@ -53,10 +60,9 @@ async fn a_result_comes_whole_in_part_and_not_twice() {
     );
 }
 
-#[tokio::test]
-async fn what_has_no_result_says_so() {
+async fn what_has_no_result_says_so(backend: Backend) {
     for state in [TaskState::Failed, TaskState::Stopped, TaskState::Killed] {
-        let mut app = TestApp::start().await;
+        let mut app = TestApp::start(backend).await;
         let id = app.task_in(state).await;
         let (status, body) =
             problem(app.get(&format!("/v1/data_processor/download/{id}")).await).await;
@@ -64,9 +70,8 @@ async fn what_has_no_result_says_so() {
     }
 }
 
-#[tokio::test]
-async fn rejected_rows_are_a_file_of_their_own() {
-    let mut app = TestApp::start().await;
+async fn rejected_rows_are_a_file_of_their_own(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     app.write_result(&attempt, "good\n").await;
     let (task_id, number) = (attempt.task_id, attempt.attempt);
@@ -94,9 +99,8 @@ async fn rejected_rows_are_a_file_of_their_own() {
     assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("no_result")));
 }
 
-#[tokio::test]
-async fn a_result_that_somebody_deleted_is_gone() {
-    let mut app = TestApp::start().await;
+async fn a_result_that_somebody_deleted_is_gone(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let id = app.task_in(TaskState::Processed).await;
     std::fs::remove_dir_all(app.folder.path().join("local_storage")).unwrap();
     let (status, body) = problem(app.get(&format!("/v1/data_processor/download/{id}")).await).await;

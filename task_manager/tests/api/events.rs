@@ -6,6 +6,13 @@ use futures_util::StreamExt;
 use reqwest::{Method, RequestBuilder, StatusCode};
 
 use super::app::{DEADLINE, TestApp, failed};
+use super::backend::{Backend, backend_tests};
+
+backend_tests![
+    a_task_is_shown_at_once_and_at_every_change,
+    after_a_reconnect_everything_missed_is_sent,
+    a_stream_of_no_task_is_404_and_open_ones_do_not_hold_up_the_end,
+];
 
 /// Reads events until one fits; answers its id and its task.
 async fn read_until(
@@ -41,9 +48,8 @@ async fn read_until(
     tokio::time::timeout(DEADLINE, reading).await.expect("no such event in time")
 }
 
-#[tokio::test]
-async fn a_task_is_shown_at_once_and_at_every_change() {
-    let mut app = TestApp::start().await;
+async fn a_task_is_shown_at_once_and_at_every_change(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     let path = format!("/v1/tasks/{}/events", attempt.task_id);
     let now = read_until(app.request(Method::GET, &path), |_| true).await.1;
@@ -62,9 +68,8 @@ async fn a_task_is_shown_at_once_and_at_every_change() {
     assert_eq!(ended.1.state, TaskState::Failed);
 }
 
-#[tokio::test]
-async fn after_a_reconnect_everything_missed_is_sent() {
-    let mut app = TestApp::start().await;
+async fn after_a_reconnect_everything_missed_is_sent(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let first = app.processing_task().await;
     let all = |app: &TestApp| app.request(Method::GET, "/v1/tasks/events");
     let seen = read_until(all(&app), |task| task.state == TaskState::Failed);
@@ -76,9 +81,8 @@ async fn after_a_reconnect_everything_missed_is_sent() {
     assert_eq!(task.state, TaskState::Killed);
 }
 
-#[tokio::test]
-async fn a_stream_of_no_task_is_404_and_open_ones_do_not_hold_up_the_end() {
-    let mut app = TestApp::start().await;
+async fn a_stream_of_no_task_is_404_and_open_ones_do_not_hold_up_the_end(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let path = format!("/v1/tasks/{}/events", common::task::TaskId::new());
     assert_eq!(app.get(&path).await.status(), StatusCode::NOT_FOUND);
     let open = app.get("/v1/tasks/events").await;

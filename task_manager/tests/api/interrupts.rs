@@ -5,6 +5,17 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::app::{TestApp, eventually, problem};
+use super::backend::{Backend, backend_tests};
+
+backend_tests![
+    stop_rolls_back_from_every_state_but_processed,
+    kill_ends_what_is_queued_or_processing,
+    resume_goes_on_from_killed_and_failed,
+    a_killed_task_in_the_queue_is_not_delivered_any_more,
+    a_rollback_goes_on_after_a_restart,
+    an_ended_task_is_deleted_with_all_that_it_made,
+    a_task_that_has_not_ended_is_not_deleted,
+];
 
 const STATES: [TaskState; 6] = [
     TaskState::Queued,
@@ -15,8 +26,14 @@ const STATES: [TaskState; 6] = [
     TaskState::Killed,
 ];
 
-async fn assert_verb(verb: &str, from: TaskState, status: u16, becomes: Option<TaskState>) {
-    let mut app = TestApp::start().await;
+async fn assert_verb(
+    backend: Backend,
+    verb: &str,
+    from: TaskState,
+    status: u16,
+    becomes: Option<TaskState>,
+) {
+    let mut app = TestApp::start(backend).await;
     let id = app.task_in(from).await;
     let (given, body) = app.interrupt(id, verb).await;
     assert_eq!(given.as_u16(), status, "{verb} of a task that is {from}: {body}");
@@ -32,47 +49,45 @@ async fn assert_verb(verb: &str, from: TaskState, status: u16, becomes: Option<T
     }
 }
 
-#[tokio::test]
-async fn stop_rolls_back_from_every_state_but_processed() {
+async fn stop_rolls_back_from_every_state_but_processed(backend: Backend) {
     for from in STATES {
         match from {
-            TaskState::Processed => assert_verb("stop", from, 409, None).await,
-            TaskState::Stopped => assert_verb("stop", from, 200, Some(TaskState::Stopped)).await,
-            _ => assert_verb("stop", from, 202, Some(TaskState::Stopped)).await,
+            TaskState::Processed => assert_verb(backend, "stop", from, 409, None).await,
+            TaskState::Stopped => {
+                assert_verb(backend, "stop", from, 200, Some(TaskState::Stopped)).await
+            }
+            _ => assert_verb(backend, "stop", from, 202, Some(TaskState::Stopped)).await,
         }
     }
 }
 
-#[tokio::test]
-async fn kill_ends_what_is_queued_or_processing() {
+async fn kill_ends_what_is_queued_or_processing(backend: Backend) {
     for from in STATES {
         match from {
             TaskState::Queued | TaskState::Processing | TaskState::Killed => {
-                assert_verb("kill", from, 200, Some(TaskState::Killed)).await;
+                assert_verb(backend, "kill", from, 200, Some(TaskState::Killed)).await;
             }
-            _ => assert_verb("kill", from, 409, None).await,
+            _ => assert_verb(backend, "kill", from, 409, None).await,
         }
     }
 }
 
-#[tokio::test]
-async fn resume_goes_on_from_killed_and_failed() {
+async fn resume_goes_on_from_killed_and_failed(backend: Backend) {
     for from in STATES {
         match from {
             TaskState::Killed | TaskState::Failed => {
-                assert_verb("resume", from, 200, Some(TaskState::Queued)).await;
+                assert_verb(backend, "resume", from, 200, Some(TaskState::Queued)).await;
             }
             TaskState::Queued | TaskState::Processing => {
-                assert_verb("resume", from, 200, Some(from)).await;
+                assert_verb(backend, "resume", from, 200, Some(from)).await;
             }
-            _ => assert_verb("resume", from, 409, None).await,
+            _ => assert_verb(backend, "resume", from, 409, None).await,
         }
     }
 }
 
-#[tokio::test]
-async fn a_killed_task_in_the_queue_is_not_delivered_any_more() {
-    let mut app = TestApp::start().await;
+async fn a_killed_task_in_the_queue_is_not_delivered_any_more(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let id = app.task_in(TaskState::Queued).await;
     app.interrupt(id, "kill").await;
     assert!(app.is_queue_silent().await);
@@ -80,9 +95,8 @@ async fn a_killed_task_in_the_queue_is_not_delivered_any_more() {
     assert_eq!(app.next_attempt().await.task_id, id);
 }
 
-#[tokio::test]
-async fn a_rollback_goes_on_after_a_restart() {
-    let mut app = TestApp::start().await;
+async fn a_rollback_goes_on_after_a_restart(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     app.write_result(&attempt, "written before the stop").await;
     // As a server leaves it that is killed right after the stop.
@@ -92,9 +106,8 @@ async fn a_rollback_goes_on_after_a_restart() {
     assert_eq!(app.files(), [format!("raw_data/{}", attempt.task_id)]);
 }
 
-#[tokio::test]
-async fn an_ended_task_is_deleted_with_all_that_it_made() {
-    let mut app = TestApp::start().await;
+async fn an_ended_task_is_deleted_with_all_that_it_made(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let id = app.task_in(TaskState::Processed).await;
     let path = format!("/v1/tasks/{id}");
     let deleted = app.request(Method::DELETE, &path).send().await.unwrap();
@@ -110,9 +123,8 @@ async fn an_ended_task_is_deleted_with_all_that_it_made() {
     assert_eq!(again.status(), StatusCode::NOT_FOUND);
 }
 
-#[tokio::test]
-async fn a_task_that_has_not_ended_is_not_deleted() {
-    let mut app = TestApp::start().await;
+async fn a_task_that_has_not_ended_is_not_deleted(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let id = app.task_in(TaskState::Queued).await;
     let response = app.request(Method::DELETE, &format!("/v1/tasks/{id}")).send().await.unwrap();
     let (status, body) = problem(response).await;

@@ -4,15 +4,21 @@ use common::report::{Event, Outcome};
 use common::task::TaskState;
 
 use super::app::{TestApp, completed, heartbeat};
+use super::backend::{Backend, backend_tests};
+
+backend_tests![
+    a_lost_lease_is_a_failure_and_the_task_is_run_again_alone,
+    heartbeats_keep_a_lease,
+    a_task_that_loses_every_worker_fails_and_says_why,
+];
 
 /// Lets all leases end.
 fn expire(app: &TestApp) {
     app.sql("UPDATE tasks SET leased_until = '2000-01-01 00:00:00' WHERE leased_until IS NOT NULL");
 }
 
-#[tokio::test]
-async fn a_lost_lease_is_a_failure_and_the_task_is_run_again_alone() {
-    let mut app = TestApp::start().await;
+async fn a_lost_lease_is_a_failure_and_the_task_is_run_again_alone(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let lost = app.processing_task().await;
     expire(&app);
     let next = app.next_attempt().await;
@@ -28,21 +34,20 @@ async fn a_lost_lease_is_a_failure_and_the_task_is_run_again_alone() {
     app.wait_for_files(&[result, format!("raw_data/{}", next.task_id)]).await;
 }
 
-#[tokio::test]
-async fn heartbeats_keep_a_lease() {
-    let mut app = TestApp::start().await;
+async fn heartbeats_keep_a_lease(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     // Half a second before the end of the lease.
-    app.sql("UPDATE tasks SET leased_until = strftime('%Y-%m-%d %H:%M:%f', 'now', '+0.5 seconds')");
+    let soon = app.time(chrono::TimeDelta::milliseconds(500));
+    app.sql(&format!("UPDATE tasks SET leased_until = {soon}"));
     assert_eq!(app.report(&attempt, heartbeat()).await, Outcome::Continue);
     assert!(app.is_queue_silent().await);
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processing);
 }
 
-#[tokio::test]
-async fn a_task_that_loses_every_worker_fails_and_says_why() {
-    let mut app = TestApp::start().await;
+async fn a_task_that_loses_every_worker_fails_and_says_why(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let mut attempt = app.processing_task().await;
     app.sql("UPDATE tasks SET failures = 3");
     expire(&app);
@@ -62,7 +67,7 @@ async fn a_task_that_loses_every_worker_fails_and_says_why() {
 
 #[tokio::test]
 async fn a_restart_of_the_only_server_ends_all_leases() {
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::start(Backend::Alone).await;
     let lost = app.processing_task().await;
     app.restart().await;
     let next = app.next_attempt().await;

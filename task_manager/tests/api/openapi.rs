@@ -9,7 +9,7 @@ fn the_document_is_the_one_that_was_agreed() {
 
 #[tokio::test]
 async fn the_server_shows_it() {
-    let app = super::app::TestApp::start().await;
+    let app = super::app::TestApp::start(super::backend::Backend::Alone).await;
     let shown: serde_json::Value = app.get("/openapi.json").await.json().await.unwrap();
     assert_eq!(shown, serde_json::to_value(task_manager::openapi_document()).unwrap());
 }

@@ -6,10 +6,23 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::app::{SONGS, TestApp, completed, failed, heartbeat, problem};
+use super::backend::{Backend, backend_tests};
 
-#[tokio::test]
-async fn a_claim_is_given_once_and_again_to_the_same_worker() {
-    let mut app = TestApp::start().await;
+backend_tests![
+    a_claim_is_given_once_and_again_to_the_same_worker,
+    a_completion_ends_the_task_and_may_be_repeated,
+    progress_is_shown,
+    a_failure_shows_its_problem,
+    a_report_after_an_interrupt_is_told_so_and_its_output_goes,
+    a_drained_task_goes_back_without_a_failure,
+    a_delay_is_no_failure_but_an_error_is,
+    too_many_errors_end_the_task_and_a_resume_counts_anew,
+    a_report_that_does_not_hold_spoils_no_other,
+    workers_are_listed_and_need_their_token,
+];
+
+async fn a_claim_is_given_once_and_again_to_the_same_worker(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     app.upload(SONGS).await;
     let delivery = app.delivery().await;
     let first = app.claim_one(delivery).await;
@@ -28,9 +41,8 @@ async fn a_claim_is_given_once_and_again_to_the_same_worker() {
     assert_eq!(app.task(first.task_id).await.attempt, 1);
 }
 
-#[tokio::test]
-async fn a_completion_ends_the_task_and_may_be_repeated() {
-    let mut app = TestApp::start().await;
+async fn a_completion_ends_the_task_and_may_be_repeated(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processing);
     assert_eq!(app.complete(&attempt, "Song\n").await, Outcome::Accepted);
@@ -47,9 +59,8 @@ async fn a_completion_ends_the_task_and_may_be_repeated() {
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processed);
 }
 
-#[tokio::test]
-async fn progress_is_shown() {
-    let mut app = TestApp::start().await;
+async fn progress_is_shown(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     let progress =
         Progress { done: 5, total: Some(10), unit: "bytes".to_owned(), per_second: Some(2.5) };
@@ -58,9 +69,8 @@ async fn progress_is_shown() {
     assert_eq!(app.task(attempt.task_id).await.progress, Some(progress));
 }
 
-#[tokio::test]
-async fn a_failure_shows_its_problem() {
-    let mut app = TestApp::start().await;
+async fn a_failure_shows_its_problem(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     assert_eq!(app.report(&attempt, failed()).await, Outcome::Accepted);
     let task = app.task(attempt.task_id).await;
@@ -70,10 +80,9 @@ async fn a_failure_shows_its_problem() {
     assert_eq!(error.instance, Some(task.links.this));
 }
 
-#[tokio::test]
-async fn a_report_after_an_interrupt_is_told_so_and_its_output_goes() {
+async fn a_report_after_an_interrupt_is_told_so_and_its_output_goes(backend: Backend) {
     for (verb, expected) in [("stop", Outcome::Stop), ("kill", Outcome::Kill)] {
-        let mut app = TestApp::start().await;
+        let mut app = TestApp::start(backend).await;
         let attempt = app.processing_task().await;
         app.interrupt(attempt.task_id, verb).await;
         assert_eq!(app.report(&attempt, heartbeat()).await, expected);
@@ -85,9 +94,8 @@ async fn a_report_after_an_interrupt_is_told_so_and_its_output_goes() {
     }
 }
 
-#[tokio::test]
-async fn a_drained_task_goes_back_without_a_failure() {
-    let mut app = TestApp::start().await;
+async fn a_drained_task_goes_back_without_a_failure(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     let checkpoint = Some(json!({"row": 3}));
     let released = Event::Released { checkpoint: checkpoint.clone() };
@@ -99,9 +107,8 @@ async fn a_drained_task_goes_back_without_a_failure() {
     assert_eq!(app.report(&attempt, heartbeat()).await, Outcome::LeaseLost);
 }
 
-#[tokio::test]
-async fn a_delay_is_no_failure_but_an_error_is() {
-    let mut app = TestApp::start().await;
+async fn a_delay_is_no_failure_but_an_error_is(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     let delay = |reason: Option<&str>| Event::Retry {
         after: Some(0.1),
@@ -117,9 +124,8 @@ async fn a_delay_is_no_failure_but_an_error_is() {
     assert_eq!(app.task(third.task_id).await.failures, 1);
 }
 
-#[tokio::test]
-async fn too_many_errors_end_the_task_and_a_resume_counts_anew() {
-    let mut app = TestApp::start().await;
+async fn too_many_errors_end_the_task_and_a_resume_counts_anew(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let mut attempt = app.processing_task().await;
     for failures in 1..=5 {
         let reason = Some(format!("error {failures}"));
@@ -142,9 +148,8 @@ async fn too_many_errors_end_the_task_and_a_resume_counts_anew() {
     assert_eq!(app.next_attempt().await.attempt, 6);
 }
 
-#[tokio::test]
-async fn a_report_that_does_not_hold_spoils_no_other() {
-    let mut app = TestApp::start().await;
+async fn a_report_that_does_not_hold_spoils_no_other(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let good = app.processing_task().await;
     let bad = app.processing_task().await;
     let hex = bad.task_id.0.simple().to_string();
@@ -162,9 +167,8 @@ async fn a_report_that_does_not_hold_spoils_no_other() {
     assert_eq!(outcomes[1], Outcome::Accepted);
 }
 
-#[tokio::test]
-async fn workers_are_listed_and_need_their_token() {
-    let app = TestApp::start().await;
+async fn workers_are_listed_and_need_their_token(backend: Backend) {
+    let app = TestApp::start(backend).await;
     app.report_all(Vec::new()).await;
     let workers: serde_json::Value = app.get("/v1/workers").await.json().await.unwrap();
     let worker = &workers["items"][0];

@@ -6,31 +6,35 @@ use common::task::{TaskId, TaskState};
 use reqwest::StatusCode;
 
 use super::app::{SONGS, TestApp, eventually, problem};
+use super::backend::{Backend, backend_tests};
+
+backend_tests![
+    files_go_after_their_time_and_the_task_later,
+    an_expired_task_is_not_resumed,
+    files_that_no_task_knows_are_swept_and_no_others,
+];
 
 /// Looks for what is to go every second.
-async fn quick() -> TestApp {
-    TestApp::start_with(|config| config.sweep_interval = Duration::from_secs(1)).await
+async fn quick(backend: Backend) -> TestApp {
+    TestApp::start_with(backend, |config| config.sweep_interval = Duration::from_secs(1)).await
 }
 
-#[tokio::test]
-async fn files_go_after_their_time_and_the_task_later() {
-    let mut app = quick().await;
+async fn files_go_after_their_time_and_the_task_later(backend: Backend) {
+    let mut app = quick(backend).await;
     let id = app.task_in(TaskState::Processed).await;
     let young = app.task_in(TaskState::Processed).await;
     let young_files = [format!("processed_data/{young}/1.csv"), format!("raw_data/{young}")];
     let hex = id.0.simple().to_string();
-    let ended = |ago: &str| {
-        app.sql(&format!(
-            "UPDATE tasks SET finished_at = strftime('%Y-%m-%d %H:%M:%f', 'now', '{ago}') \
-             WHERE hex(id) = upper('{hex}')"
-        ));
+    let ended = |days: i64| {
+        let time = app.time(chrono::TimeDelta::days(-days));
+        app.sql(&format!("UPDATE tasks SET finished_at = {time} WHERE hex(id) = upper('{hex}')"));
     };
-    ended("-8 days");
+    ended(8);
     app.wait_for_files(&young_files).await;
     let (status, body) = problem(app.get(&format!("/v1/data_processor/download/{id}")).await).await;
     assert_eq!((status, &body["code"]), (StatusCode::GONE, &"expired".into()));
     assert_eq!(app.task(id).await.links.download, None);
-    ended("-91 days");
+    ended(91);
     eventually("the task is gone", || async {
         (app.get(&format!("/v1/tasks/{id}")).await.status() == StatusCode::NOT_FOUND).then_some(())
     })
@@ -38,20 +42,17 @@ async fn files_go_after_their_time_and_the_task_later() {
     assert_eq!(app.state(young).await, TaskState::Processed);
 }
 
-#[tokio::test]
-async fn an_expired_task_is_not_resumed() {
-    let mut app = quick().await;
+async fn an_expired_task_is_not_resumed(backend: Backend) {
+    let mut app = quick(backend).await;
     let id = app.task_in(TaskState::Killed).await;
-    app.sql("UPDATE tasks SET finished_at = '2020-01-01 00:00:00', files_removed = TRUE");
-    app.sql("UPDATE tasks SET finished_at = strftime('%Y-%m-%d %H:%M:%f', 'now', '-8 days')");
+    app.sql("UPDATE tasks SET files_removed = TRUE");
     let (status, body) = app.interrupt(id, "resume").await;
     assert_eq!((status, &body["code"]), (StatusCode::GONE, &"expired".into()));
     assert!(!app.upload(SONGS).await.resumed);
 }
 
-#[tokio::test]
-async fn files_that_no_task_knows_are_swept_and_no_others() {
-    let mut app = quick().await;
+async fn files_that_no_task_knows_are_swept_and_no_others(backend: Backend) {
+    let mut app = quick(backend).await;
     let done = app.task_in(TaskState::Processed).await;
     let running = app.processing_task().await;
     app.write_result(&running, "not reported yet").await;

@@ -8,10 +8,21 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
 
 use super::app::{DEADLINE, SONGS, TestApp, eventually, problem};
+use super::backend::{Backend, backend_tests};
 
-#[tokio::test]
-async fn an_upload_is_a_task_with_links_and_a_message_in_the_queue() {
-    let mut app = TestApp::start().await;
+backend_tests![
+    an_upload_is_a_task_with_links_and_a_message_in_the_queue,
+    a_cut_upload_leaves_nothing_behind,
+    a_stop_ends_an_upload_with_409,
+    the_same_file_again_goes_on_with_the_killed_task,
+    a_failed_task_goes_on_only_from_a_checkpoint,
+    a_file_over_the_limit_is_refused_and_leaves_nothing,
+    files_that_are_no_csv_are_refused_and_leave_nothing,
+    a_field_after_the_file_is_refused_and_leaves_nothing,
+];
+
+async fn an_upload_is_a_task_with_links_and_a_message_in_the_queue(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let form = Form::new()
         .text("on_bad_row", "skip")
         .part("file", Part::text(SONGS).file_name("päth/songs.csv"));
@@ -55,9 +66,8 @@ fn begin_upload(app: &TestApp, sent: &[u8]) -> TcpStream {
     stream
 }
 
-#[tokio::test]
-async fn a_cut_upload_leaves_nothing_behind() {
-    let app = TestApp::start().await;
+async fn a_cut_upload_leaves_nothing_behind(backend: Backend) {
+    let app = TestApp::start(backend).await;
     let stream = begin_upload(&app, SONGS.as_bytes());
     let task = eventually("the task is there", || async { app.list("").await.items.pop() }).await;
     assert_eq!(task.state, TaskState::Initializing);
@@ -68,9 +78,8 @@ async fn a_cut_upload_leaves_nothing_behind() {
     app.wait_for_files(&[]).await;
 }
 
-#[tokio::test]
-async fn a_stop_ends_an_upload_with_409() {
-    let app = TestApp::start().await;
+async fn a_stop_ends_an_upload_with_409(backend: Backend) {
+    let app = TestApp::start(backend).await;
     let mut stream = begin_upload(&app, SONGS.as_bytes());
     let task = eventually("the task is there", || async { app.list("").await.items.pop() }).await;
     let (status, body) = app.interrupt(task.task_id, "stop").await;
@@ -88,7 +97,7 @@ async fn a_stop_ends_an_upload_with_409() {
 
 #[tokio::test]
 async fn an_upload_whose_server_died_is_removed_by_its_lease() {
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::start(Backend::Alone).await;
     let id = app.upload(SONGS).await.task.task_id;
     // As a server leaves it that is killed while the file arrives.
     app.sql("UPDATE tasks SET state = 'initializing', leased_until = '2099-01-01 00:00:00'");
@@ -101,9 +110,8 @@ async fn an_upload_whose_server_died_is_removed_by_its_lease() {
     app.wait_for_files(&[]).await;
 }
 
-#[tokio::test]
-async fn the_same_file_again_goes_on_with_the_killed_task() {
-    let mut app = TestApp::start().await;
+async fn the_same_file_again_goes_on_with_the_killed_task(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let killed = app.task_in(TaskState::Killed).await;
 
     let other_parameters = app.upload_with("&on_bad_row=skip", SONGS).await;
@@ -122,9 +130,8 @@ async fn the_same_file_again_goes_on_with_the_killed_task() {
     assert!(!third.resumed, "a queued task is not resumed a second time");
 }
 
-#[tokio::test]
-async fn a_failed_task_goes_on_only_from_a_checkpoint() {
-    let mut app = TestApp::start().await;
+async fn a_failed_task_goes_on_only_from_a_checkpoint(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     app.report(&attempt, super::app::failed()).await;
     assert!(
@@ -137,9 +144,8 @@ async fn a_failed_task_goes_on_only_from_a_checkpoint() {
     assert_eq!((again.task.task_id, again.resumed_from_row), (id, Some(7)));
 }
 
-#[tokio::test]
-async fn a_file_over_the_limit_is_refused_and_leaves_nothing() {
-    let app = TestApp::start_with(|config| config.upload_limit = 1_000).await;
+async fn a_file_over_the_limit_is_refused_and_leaves_nothing(backend: Backend) {
+    let app = TestApp::start_with(backend, |config| config.upload_limit = 1_000).await;
     for body in ["x".repeat(1_001), "x".repeat(20 << 20)] {
         let path = "/v1/data_processor/upload?file_name=large.csv";
         let response = app.request(Method::POST, path).body(body).send().await.unwrap();
@@ -151,9 +157,8 @@ async fn a_file_over_the_limit_is_refused_and_leaves_nothing() {
     app.wait_for_files(&[]).await;
 }
 
-#[tokio::test]
-async fn files_that_are_no_csv_are_refused_and_leave_nothing() {
-    let app = TestApp::start().await;
+async fn files_that_are_no_csv_are_refused_and_leave_nothing(backend: Backend) {
+    let app = TestApp::start(backend).await;
     let cases: [(&[u8], &str); 3] =
         [(b"", "empty_file"), (b"PK\x03\x04rest", "not_csv"), (b"\xFF\xFES\0o\0", "not_csv")];
     for (content, code) in cases {
@@ -167,9 +172,8 @@ async fn files_that_are_no_csv_are_refused_and_leave_nothing() {
     app.wait_for_files(&[]).await;
 }
 
-#[tokio::test]
-async fn a_field_after_the_file_is_refused_and_leaves_nothing() {
-    let app = TestApp::start().await;
+async fn a_field_after_the_file_is_refused_and_leaves_nothing(backend: Backend) {
+    let app = TestApp::start(backend).await;
     let form = Form::new()
         .part("file", Part::text(SONGS).file_name("songs.csv"))
         .text("on_bad_row", "skip");
@@ -184,7 +188,7 @@ async fn a_field_after_the_file_is_refused_and_leaves_nothing() {
 
 #[tokio::test]
 async fn an_accepted_task_survives_a_restart() {
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::start(Backend::Alone).await;
     let id = app.upload(SONGS).await.task.task_id;
     let lost = app.delivery().await;
     app.restart().await;

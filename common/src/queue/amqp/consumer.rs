@@ -1,0 +1,307 @@
+//! Consuming: a subscription at a time, made again whenever it ends.
+
+use std::fmt;
+use std::future::{pending, poll_fn};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{Acker, Channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+use super::link::{Link, declare};
+use super::outage::{Outage, no_answer};
+use super::{PATIENCE, Place};
+use crate::queue::Message;
+use crate::task::TaskKind;
+
+/// How much of a message that cannot be read the log shows, in bytes.
+const SHOWN: usize = 200;
+
+/// Takes messages out. Works on its connection only while it is asked for something.
+pub(in crate::queue) struct AmqpConsumer {
+    plan: Plan,
+    state: State,
+    /// A permit per delivery that may be taken: the broker counts for each kind by itself.
+    room: Arc<Semaphore>,
+}
+
+/// What is subscribed to.
+#[derive(Debug, Clone)]
+struct Plan {
+    place: Place,
+    kinds: Vec<TaskKind>,
+    prefetch: u16,
+    outage: Arc<Mutex<Outage>>,
+}
+
+impl Plan {
+    fn outage(&self) -> MutexGuard<'_, Outage> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum State {
+    /// Kept between calls, so that a wait that is given up does not begin it anew.
+    Subscribing(BoxFuture<'static, Subscription>),
+    Subscribed(Subscription),
+    /// With the connection, where there is one.
+    Paused(Option<Arc<Link>>),
+}
+
+impl fmt::Debug for AmqpConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.fmt(f)
+    }
+}
+
+impl AmqpConsumer {
+    pub(super) fn new(place: Place, kinds: &[TaskKind], prefetch: usize) -> Self {
+        // 0 would be no limit at all.
+        let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX).max(1);
+        let outage = Arc::new(Mutex::new(Outage::new(place.clone(), "consuming")));
+        let plan = Plan { place, kinds: kinds.to_vec(), prefetch, outage };
+        let state = subscribing(&plan, None, Duration::ZERO);
+        Self { plan, state, room: Arc::new(Semaphore::new(prefetch.into())) }
+    }
+
+    pub(in crate::queue) async fn next(&mut self) -> AmqpDelivery {
+        loop {
+            match &mut self.state {
+                State::Paused(_) => pending().await,
+                State::Subscribing(subscription) => {
+                    self.state = State::Subscribed(subscription.await);
+                }
+                State::Subscribed(subscription) => {
+                    // Nobody closes the semaphore.
+                    let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
+                        return pending().await;
+                    };
+                    match subscription.next().await {
+                        Ok(raw) => {
+                            if let Some(delivery) = read(raw, &subscription.channel, permit) {
+                                return delivery;
+                            }
+                        }
+                        Err(reason) => self.ended(&reason),
+                    }
+                }
+            }
+        }
+    }
+
+    pub(in crate::queue) fn try_next(&mut self) -> Option<AmqpDelivery> {
+        loop {
+            let State::Subscribed(subscription) = &mut self.state else { return None };
+            let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
+            match subscription.next().now_or_never()? {
+                Ok(raw) => {
+                    if let Some(delivery) = read(raw, &subscription.channel, permit) {
+                        return Some(delivery);
+                    }
+                }
+                Err(reason) => self.ended(&reason),
+            }
+        }
+    }
+
+    pub(in crate::queue) async fn pause(&mut self) {
+        match std::mem::replace(&mut self.state, State::Paused(None)) {
+            State::Subscribing(_) => {}
+            State::Subscribed(subscription) => {
+                let link = Arc::clone(&subscription.link);
+                match timeout(PATIENCE, subscription.end()).await {
+                    Ok(Ok(())) => self.state = State::Paused(Some(link)),
+                    // Without the connection the broker has everything back.
+                    Ok(Err(error)) => {
+                        debug!(%error, "the connection ended during a pause");
+                        link.cut();
+                    }
+                    Err(_) => link.cut(),
+                }
+            }
+            paused @ State::Paused(_) => self.state = paused,
+        }
+    }
+
+    pub(in crate::queue) fn resume(&mut self) {
+        if let State::Paused(link) = &mut self.state {
+            self.state = subscribing(&self.plan, link.take(), Duration::ZERO);
+        }
+    }
+
+    fn ended(&mut self, reason: &str) {
+        let wait = self.plan.outage().goes_on(reason);
+        self.state = subscribing(&self.plan, None, wait);
+    }
+}
+
+/// Subscribes, on `link` where there is one, however long it takes.
+fn subscribing(plan: &Plan, mut link: Option<Arc<Link>>, mut wait: Duration) -> State {
+    let plan = plan.clone();
+    State::Subscribing(Box::pin(async move {
+        loop {
+            sleep(wait).await;
+            match Subscription::open(&plan, link.take()).await {
+                Ok(subscription) => {
+                    plan.outage().is_over();
+                    return subscription;
+                }
+                Err(reason) => wait = plan.outage().goes_on(&reason),
+            }
+        }
+    }))
+}
+
+struct Subscription {
+    link: Arc<Link>,
+    channel: Channel,
+    /// One per kind.
+    streams: Vec<lapin::Consumer>,
+    /// The stream that is looked at first, so that no kind starves another.
+    first: usize,
+}
+
+impl Subscription {
+    async fn open(plan: &Plan, link: Option<Arc<Link>>) -> Result<Self, String> {
+        let link = match link {
+            Some(link) => link,
+            None => Arc::new(Link::open(&plan.place, "consumer").await?),
+        };
+        match timeout(PATIENCE, Self::on(plan, Arc::clone(&link))).await {
+            Ok(subscription) => subscription.map_err(|error| error.to_string()),
+            Err(_) => {
+                link.cut();
+                Err(no_answer())
+            }
+        }
+    }
+
+    async fn on(plan: &Plan, link: Arc<Link>) -> lapin::Result<Self> {
+        let channel = link.channel().await?;
+        channel.basic_qos(plan.prefetch, BasicQosOptions::default()).await?;
+        let mut streams = Vec::with_capacity(plan.kinds.len());
+        for kind in &plan.kinds {
+            let queue = plan.place.queue_name(*kind);
+            declare(&channel, &queue).await?;
+            let options = BasicConsumeOptions::default();
+            let tag = "".into();
+            let stream = channel.basic_consume(queue.into(), tag, options, FieldTable::default());
+            streams.push(stream.await?);
+        }
+        Ok(Self { link, channel, streams, first: 0 })
+    }
+
+    /// The next delivery of any kind, or why there will be none. Cancel-safe.
+    async fn next(&mut self) -> Result<lapin::message::Delivery, String> {
+        poll_fn(|context| {
+            for turn in 0..self.streams.len() {
+                let position = (self.first + turn) % self.streams.len();
+                match self.streams[position].poll_next_unpin(context) {
+                    Poll::Ready(Some(Ok(delivery))) => {
+                        self.first = position + 1;
+                        return Poll::Ready(Ok(delivery));
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.to_string())),
+                    Poll::Ready(None) => {
+                        let queue = self.streams[position].queue();
+                        return Poll::Ready(Err(format!("the broker has ended reading {queue}")));
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Cancels, then returns what waits here. The channel stays for what was taken.
+    async fn end(mut self) -> lapin::Result<()> {
+        for stream in &self.streams {
+            self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default()).await?;
+        }
+        for stream in &mut self.streams {
+            while let Some(delivery) = stream.next().await {
+                delivery?.acker.nack(requeue()).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn requeue() -> BasicNackOptions {
+    BasicNackOptions { multiple: false, requeue: true }
+}
+
+/// Reads a delivery; one that cannot be read carries nothing and is acked.
+fn read(
+    raw: lapin::message::Delivery,
+    channel: &Channel,
+    permit: OwnedSemaphorePermit,
+) -> Option<AmqpDelivery> {
+    match serde_json::from_slice(&raw.data) {
+        Ok(message) => Some(AmqpDelivery {
+            message,
+            acker: Some(raw.acker),
+            _channel: channel.clone(),
+            _permit: permit,
+        }),
+        Err(error) => {
+            let body = String::from_utf8_lossy(&raw.data[..raw.data.len().min(SHOWN)]);
+            let (queue, bytes) = (&raw.routing_key, raw.data.len());
+            warn!(%queue, bytes, ?body, "dropped a message that cannot be read: {error}");
+            // The first poll hands the ack over; that it was sent is of no interest.
+            let _ = raw.acker.ack(BasicAckOptions::default()).now_or_never();
+            None
+        }
+    }
+}
+
+/// A message that was taken.
+pub(in crate::queue) struct AmqpDelivery {
+    message: Message,
+    /// Until it was acked.
+    acker: Option<Acker>,
+    /// Keeps the channel open: only there can it be acked.
+    _channel: Channel,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl fmt::Debug for AmqpDelivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AmqpDelivery").field(&self.message).finish()
+    }
+}
+
+impl AmqpDelivery {
+    pub(in crate::queue) fn message(&self) -> Message {
+        self.message
+    }
+
+    pub(in crate::queue) async fn ack(mut self) {
+        let Some(acker) = self.acker.take() else { return };
+        // Where it does not arrive, the connection ends and the message comes again.
+        match timeout(PATIENCE, acker.ack(BasicAckOptions::default())).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => debug!(%error, "an ack did not reach the broker"),
+            Err(_) => debug!("an ack was not sent in time"),
+        }
+    }
+}
+
+impl Drop for AmqpDelivery {
+    fn drop(&mut self) {
+        if let Some(acker) = self.acker.take() {
+            // The first poll hands it over; without a connection the broker has it back already.
+            let _ = acker.nack(requeue()).now_or_never();
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The worker as a program of its own: one of a fleet.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use common::client::ApiClient;
+use common::queue::{AmqpQueue, Queue};
+use common::storage::Storage;
+use common::{signals, telemetry};
+use data_processor::config::ProcessConfig;
+use data_processor::{health, worker};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Takes tasks from the queue, processes them and reports to the task manager.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// A file with settings (TOML); variables DATA_PROCESSOR_… win over it.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Works; the default.
+    Work,
+    /// Prints the settings in force, secrets masked, and where each comes from.
+    Config,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let (config, effective) = ProcessConfig::load(arguments.config.as_deref())?;
+    match arguments.command {
+        None | Some(Command::Work) => work(config).await?,
+        #[expect(clippy::print_stdout, reason = "it is what the command is for")]
+        Some(Command::Config) => print!("{effective}"),
+    }
+    Ok(())
+}
+
+/// Works until SIGTERM or Ctrl-C.
+async fn work(config: ProcessConfig) -> anyhow::Result<()> {
+    telemetry::start(config.log_format, &config.log)?;
+    let mut signals = signals::Ending::listen()?;
+    let queue = Queue::Amqp(AmqpQueue::new(config.queue_url, &config.queue_prefix)?);
+    let storage = Storage::local(&config.storage)
+        .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
+    let api = ApiClient::new(&config.task_manager_url, Some(config.service_token))?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("the address {} cannot be used; choose another one (`listen`)", config.listen)
+    })?;
+    info!("works for {}, files are in {}", config.task_manager_url, config.storage.display());
+    info!("listening on http://{}", listener.local_addr()?);
+    let needs = health::Needs { queue: queue.publisher(), api: api.clone() };
+    let health = tokio::spawn(health::serve(listener, needs));
+
+    let draining = CancellationToken::new();
+    let working = worker::run(config.worker, api, &queue, storage, draining.clone());
+    tokio::pin!(working);
+    tokio::select! {
+        () = &mut working => anyhow::bail!("the worker ended unexpectedly"),
+        name = signals.next() => info!("{name}: running tasks are ended or given back"),
+    }
+    draining.cancel();
+    tokio::select! {
+        () = working => info!("ended"),
+        name = signals.next() => {
+            warn!("{name} again: ending at once; running tasks go on when their leases end");
+        }
+    }
+    health.abort();
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! What the linked client libraries and the two databases must do for everything else to hold.
+
+use chrono::{NaiveDate, NaiveDateTime};
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::schema::{task_attempts, tasks, workers};
+use super::{Database, DbConnection, DbError, DbResult, Id};
+use crate::backend::{Backend, TestDatabase, backend_tests};
+
+backend_tests![
+    values_read_back_as_they_were_written,
+    nulls_read_back_as_nulls,
+    text_is_compared_byte_by_byte,
+    a_failed_transaction_changes_nothing,
+    the_clock_is_utc_and_goes_on,
+    writers_that_meet_all_get_through,
+    a_connection_that_was_cut_is_replaced,
+];
+
+struct Fixture {
+    db: Database,
+    test: TestDatabase,
+    _folder: tempfile::TempDir,
+}
+
+async fn fixture(backend: Backend) -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let test = TestDatabase::create(backend, &folder);
+    let db = Database::connect(&test.url).await.unwrap();
+    assert_eq!(db.migrate().await.unwrap().len(), 4);
+    assert!(db.migrate().await.unwrap().is_empty(), "nothing is left to migrate");
+    Fixture { db, test, _folder: folder }
+}
+
+fn time() -> NaiveDateTime {
+    NaiveDate::from_ymd_opt(2026, 2, 28).unwrap().and_hms_micro_opt(23, 59, 59, 123_456).unwrap()
+}
+
+fn insert_task(conn: &mut DbConnection, id: Uuid, file_name: &str, size: i64) -> DbResult<()> {
+    diesel::insert_into(tasks::table)
+        .values((
+            tasks::id.eq(Id(id)),
+            tasks::owner.eq(Id(Uuid::max())),
+            tasks::kind.eq("csv_aggregation"),
+            tasks::state.eq("queued"),
+            tasks::spec.eq("{}"),
+            tasks::file_name.eq(file_name),
+            tasks::size.eq(size),
+            tasks::alone.eq(true),
+            tasks::created_at.eq(time()),
+            tasks::changed_at.eq(time()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+async fn values_read_back_as_they_were_written(backend: Backend) {
+    let Fixture { db, test: _test, _folder } = fixture(backend).await;
+    let id = Uuid::from_bytes([0, 255, 1, 0, 39, 92, 0, 10, 13, 26, 34, 0, 0, 127, 128, 0]);
+    // Longer than the buffers that client libraries begin with, of every width of UTF-8.
+    let long = "aé€𝄞".repeat(200_000);
+    for size in [i64::MAX, i64::MIN, -1, 0] {
+        let text = long.clone();
+        db.write(move |conn| {
+            insert_task(conn, id, "größe 𝄞.csv", size)?;
+            diesel::update(tasks::table.find(Id(id))).set(tasks::result.eq(&text)).execute(conn)?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+        type Row =
+            (Id, Id, String, Option<String>, Option<i64>, Option<String>, bool, i32, NaiveDateTime);
+        let row: Row = db
+            .read(move |conn| {
+                Ok(tasks::table
+                    .select((
+                        tasks::id,
+                        tasks::owner,
+                        tasks::kind,
+                        tasks::file_name,
+                        tasks::size,
+                        tasks::result,
+                        tasks::alone,
+                        tasks::attempt,
+                        tasks::created_at,
+                    ))
+                    .first(conn)?)
+            })
+            .await
+            .unwrap();
+        assert_eq!((row.0, row.1), (Id(id), Id(Uuid::max())));
+        assert_eq!((row.2.as_str(), row.3.as_deref()), ("csv_aggregation", Some("größe 𝄞.csv")));
+        assert_eq!(row.4, Some(size));
+        assert!(row.5.as_deref() == Some(&long), "the long text differs");
+        assert_eq!((row.6, row.7, row.8), (true, 0, time()));
+        db.write(move |conn| Ok(diesel::delete(tasks::table).execute(conn)?)).await.unwrap();
+    }
+}
+
+async fn nulls_read_back_as_nulls(backend: Backend) {
+    let Fixture { db, test: _test, _folder } = fixture(backend).await;
+    // NULLs before, between and behind values: a client library that shifts a column shows.
+    let rows = [(1, None, Some("first")), (2, Some(time()), None), (3, None, None)];
+    db.write(move |conn| {
+        for (attempt, started_at, reason) in rows {
+            diesel::insert_into(task_attempts::table)
+                .values((
+                    task_attempts::task_id.eq(Id(Uuid::nil())),
+                    task_attempts::attempt.eq(attempt),
+                    task_attempts::worker.eq(started_at.map(|_| Id(Uuid::max()))),
+                    task_attempts::started_at.eq(started_at),
+                    task_attempts::ended_at.eq(time()),
+                    task_attempts::outcome.eq("retry"),
+                    task_attempts::reason.eq(reason),
+                ))
+                .execute(conn)?;
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+    type Row = (Id, i32, Option<Id>, Option<NaiveDateTime>, NaiveDateTime, String, Option<String>);
+    let read: Vec<Row> = db
+        .read(|conn| Ok(task_attempts::table.order(task_attempts::attempt).load(conn)?))
+        .await
+        .unwrap();
+    for (row, (attempt, started_at, reason)) in read.into_iter().zip(rows) {
+        let worker = started_at.map(|_| Id(Uuid::max()));
+        let reason = reason.map(str::to_owned);
+        assert_eq!(
+            row,
+            (Id(Uuid::nil()), attempt, worker, started_at, time(), "retry".to_owned(), reason)
+        );
+    }
+}
+
+async fn text_is_compared_byte_by_byte(backend: Backend) {
+    let Fixture { db, test: _test, _folder } = fixture(backend).await;
+    db.write(|conn| insert_task(conn, Uuid::nil(), "Song.csv", 1)).await.unwrap();
+    for (name, expected) in [("Song.csv", 1), ("song.csv", 0), ("Sóng.csv", 0)] {
+        let found = db.read(move |conn| {
+            let same = tasks::table.filter(tasks::file_name.eq(name));
+            Ok(same.count().get_result::<i64>(conn)?)
+        });
+        assert_eq!(found.await.unwrap(), expected, "{name}");
+    }
+}
+
+async fn a_failed_transaction_changes_nothing(backend: Backend) {
+    let Fixture { db, test: _test, _folder } = fixture(backend).await;
+    let failed: DbResult<()> = db
+        .write(|conn| {
+            insert_task(conn, Uuid::nil(), "a", 1)?;
+            Err(DbError::corrupt("no"))
+        })
+        .await;
+    assert!(matches!(failed, Err(DbError::Corrupt(_))), "{failed:?}");
+    let count = db.read(|conn| Ok(tasks::table.count().get_result::<i64>(conn)?)).await;
+    assert_eq!(count.unwrap(), 0);
+}
+
+async fn the_clock_is_utc_and_goes_on(backend: Backend) {
+    let Fixture { db, test: _test, _folder } = fixture(backend).await;
+    let now = || db.read(|conn| Ok(super::now(conn)?));
+    let (first, second) = (now().await.unwrap(), now().await.unwrap());
+    assert!(first < second, "{first} and {second} are told apart");
+    let here = common::clock::now().naive_utc();
+    assert!((here - first).num_seconds().abs() < 5, "{first} is not the time in UTC, {here}");
+}
+
+/// Each takes the same two rows in another order: on MySQL they run into deadlocks.
+async fn writers_that_meet_all_get_through(backend: Backend) {
+    let Fixture { db, test: _test, _folder } = fixture(backend).await;
+    let ids = [Uuid::from_u128(1), Uuid::from_u128(2)];
+    db.write(move |conn| ids.into_iter().try_for_each(|id| insert_task(conn, id, "a", 0)))
+        .await
+        .unwrap();
+    let writers = (0..40).map(|number| {
+        let mut order = ids;
+        order.rotate_left(number % 2);
+        let db = db.clone();
+        tokio::spawn(async move {
+            db.write(move |conn| {
+                for id in order {
+                    diesel::update(tasks::table.find(Id(id)))
+                        .set(tasks::attempt.eq(tasks::attempt + 1))
+                        .execute(conn)?;
+                }
+                Ok(())
+            })
+            .await
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap().unwrap();
+    }
+    let attempts = db.read(|conn| Ok(tasks::table.select(tasks::attempt).load::<i32>(conn)?)).await;
+    assert_eq!(attempts.unwrap(), [40, 40]);
+}
+
+async fn a_connection_that_was_cut_is_replaced(backend: Backend) {
+    let Fixture { db, test, _folder } = fixture(backend).await;
+    for _ in 0..3 {
+        cut_connections(&test);
+        db.write(|conn| Ok(diesel::delete(workers::table).execute(conn)?)).await.unwrap();
+        cut_connections(&test);
+        db.read(|conn| Ok(workers::table.count().get_result::<i64>(conn)?)).await.unwrap();
+    }
+}
+
+/// Ends all connections that the server has to this database.
+fn cut_connections(test: &TestDatabase) {
+    let Some(name) = &test.name else { return };
+    let mut conn = diesel::MysqlConnection::establish(&test.url).unwrap();
+    let others = format!(
+        "SELECT id FROM information_schema.processlist \
+         WHERE id <> CONNECTION_ID() AND db = '{name}'"
+    );
+    let others = diesel::dsl::sql::<diesel::sql_types::BigInt>(&others).load::<i64>(&mut conn);
+    for id in others.unwrap() {
+        // It may have ended by itself.
+        let _ = diesel::sql_query(format!("KILL {id}")).execute(&mut conn);
+    }
+}

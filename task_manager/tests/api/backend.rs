@@ -1,0 +1,89 @@
+//! The two pairs of database and queue: every test runs on both.
+
+use common::queue::{AmqpQueue, MemoryQueue, Queue};
+use diesel::prelude::*;
+use diesel::{MysqlConnection, sql_query};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Which pair a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// SQLite and the queue in the process.
+    Alone,
+    /// MySQL or MariaDB, and RabbitMQ.
+    Fleet,
+}
+
+/// Makes a test of each function for each pair; `Backend` must be in scope beside them.
+macro_rules! backend_tests {
+    ($($name:ident),* $(,)?) => {
+        mod alone {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Backend::Alone).await;
+            })*
+        }
+        mod fleet {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Backend::Fleet).await;
+            })*
+        }
+    };
+}
+pub(crate) use backend_tests;
+
+/// A database of a test's own, which goes with the test.
+pub struct TestDatabase {
+    pub url: String,
+    /// The database's name on the server, where it is on one.
+    pub name: Option<String>,
+}
+
+impl TestDatabase {
+    pub fn create(backend: Backend, folder: &TempDir) -> Self {
+        match backend {
+            Backend::Alone => {
+                let file = folder.path().join("tasks.sqlite");
+                Self { url: format!("sqlite://{}", file.display()), name: None }
+            }
+            Backend::Fleet => {
+                let server = service("TEST_DATABASE_URL");
+                let name = format!("test_{}", Uuid::new_v4().simple());
+                let mut conn = MysqlConnection::establish(&server).unwrap();
+                sql_query(format!("CREATE DATABASE {name}")).execute(&mut conn).unwrap();
+                Self { url: format!("{server}/{name}"), name: Some(name) }
+            }
+        }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            let mut conn = MysqlConnection::establish(&self.url).unwrap();
+            sql_query(format!("DROP DATABASE {name}")).execute(&mut conn).unwrap();
+        }
+    }
+}
+
+/// A queue of a test's own.
+pub fn queue(backend: Backend) -> Queue {
+    match backend {
+        Backend::Alone => Queue::Memory(MemoryQueue::default()),
+        Backend::Fleet => {
+            let prefix = format!("test-{}", Uuid::new_v4().simple());
+            Queue::Amqp(AmqpQueue::new(service("TEST_AMQP_URL").into(), &prefix).unwrap())
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test runner names the services this way")]
+fn service(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!(
+            "{variable} is not set: start the services first, with `make test` or `make services`"
+        )
+    })
+}

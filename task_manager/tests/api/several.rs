@@ -1,0 +1,75 @@
+//! Several task managers on one database: what one accepts all of them know, and what all of them
+//! look after happens once.
+
+use common::report::Claim;
+use common::task::TaskState;
+
+use super::app::{SONGS, TestApp, eventually};
+use super::backend::Backend;
+
+#[tokio::test]
+async fn what_one_accepts_another_hands_out_and_shows() {
+    let mut app = TestApp::start(Backend::Fleet).await;
+    let id = app.upload(SONGS).await.task.task_id;
+    let first = app.switch_to_another().await;
+    assert_eq!(app.state(id).await, TaskState::Queued);
+    let attempt = app.next_attempt().await;
+    assert_eq!(attempt.task_id, id);
+    app.complete(&attempt, "sums").await;
+    app.switch_back(first).await;
+    let path = format!("/v1/data_processor/download/{id}");
+    assert_eq!(app.get(&path).await.text().await.unwrap(), "sums");
+}
+
+#[tokio::test]
+async fn many_relays_publish_each_task_once() {
+    let mut app = TestApp::start(Backend::Fleet).await;
+    let others = [app.switch_to_another().await, app.switch_to_another().await];
+    let mut accepted = Vec::new();
+    for _ in 0..100 {
+        accepted.push(app.upload(SONGS).await.task.task_id);
+    }
+    let mut delivered = Vec::new();
+    for _ in 0..100 {
+        delivered.push(app.delivery().await.task_id);
+    }
+    accepted.sort();
+    delivered.sort();
+    assert_eq!(delivered, accepted);
+    assert!(app.is_queue_silent().await, "nothing was published twice");
+    for other in others {
+        other.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lost_lease_is_counted_once_by_many_that_look() {
+    let mut app = TestApp::start(Backend::Fleet).await;
+    let others = [app.switch_to_another().await, app.switch_to_another().await];
+    let mut attempts = Vec::new();
+    for _ in 0..20 {
+        attempts.push(app.processing_task().await);
+    }
+    app.sql("UPDATE tasks SET leased_until = '2000-01-01 00:00:00'");
+    for attempt in attempts {
+        let task = eventually("the lease is lost", || async {
+            Some(app.task(attempt.task_id).await).filter(|task| task.state == TaskState::Queued)
+        })
+        .await;
+        assert_eq!(task.failures, 1);
+    }
+    for other in others {
+        other.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_task_is_claimed_by_one_of_many_workers() {
+    let mut app = TestApp::start(Backend::Fleet).await;
+    app.upload(SONGS).await;
+    let delivery = app.delivery().await;
+    // Each asks as a worker of its own, all at once.
+    let claims = futures_util::future::join_all((0..16).map(|_| app.claim_as_stranger(delivery)));
+    let claimed = claims.await.iter().filter(|claim| matches!(claim, Claim::Attempt(_))).count();
+    assert_eq!(claimed, 1);
+}
