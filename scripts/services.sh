@@ -19,7 +19,7 @@ Usage: scripts/services.sh COMMAND
   wipe             End both and delete their data
   status           Say what runs; the exit code is 3 unless both do
   env              Print TEST_DATABASE_URL=… and TEST_AMQP_URL=…, for export $(…)
-  env-fleet        Print TASK_MANAGER_…=… and DATA_PROCESSOR_…=…, for export $(…)
+  env-fleet        Print TASK_MANAGER_…=… and DATA_PROCESSOR_…=…, one a line
   run COMMAND…     Run a command with the variables of `env`; start the set for it where it does not
                    run, and then stop it again when the last such command has ended
 
@@ -418,17 +418,19 @@ print_env() {
     echo "TEST_AMQP_URL=amqp://$NAME:$NAME@127.0.0.1:$(amqp_port "$base")/%2f"
 }
 
+# What the caller has set for the address of the API holds.
 print_fleet_env() {
-    local base queue
+    local base queue listen=${TASK_MANAGER_LISTEN:-127.0.0.1:5000}
     base=$(port_base)
     queue="amqp://$NAME:$NAME@127.0.0.1:$(amqp_port "$base")/%2f"
+    echo "TASK_MANAGER_LISTEN=$listen"
     echo "TASK_MANAGER_DATABASE_URL=mysql://$NAME:$NAME@127.0.0.1:$(database_port "$base")/$NAME"
     echo "TASK_MANAGER_QUEUE_URL=$queue"
-    echo "TASK_MANAGER_SERVICE_TOKEN=local-development-only"
+    echo "TASK_MANAGER_SERVICE_TOKEN=for-development-on-this-machine"
     echo "TASK_MANAGER_STORAGE=$dir/fleet/local_storage"
+    echo "DATA_PROCESSOR_TASK_MANAGER_URL=http://$listen"
     echo "DATA_PROCESSOR_QUEUE_URL=$queue"
-    echo "DATA_PROCESSOR_TASK_MANAGER_URL=http://127.0.0.1:5000"
-    echo "DATA_PROCESSOR_SERVICE_TOKEN=local-development-only"
+    echo "DATA_PROCESSOR_SERVICE_TOKEN=for-development-on-this-machine"
     echo "DATA_PROCESSOR_STORAGE=$dir/fleet/local_storage"
 }
 
@@ -450,10 +452,13 @@ run() {
     while IFS= read -r line; do
         export "${line?}"
     done < <(print_env)
+    # The ports are this set's: the command may start sets of its own.
+    unset SERVICES_PORT_BASE
     "$@" 8>&-
 }
 
 leave() {
+    trap '' INT TERM HUP
     lock
     if command -v flock >/dev/null; then
         flock -n 8 || return 0
