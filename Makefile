@@ -10,18 +10,39 @@ CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 ARGS ?= standalone
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt deny advisories deps
+.PHONY: help run test fleet manager worker services services-stop services-wipe lint fmt deny \
+	advisories deps service-deps fleet-programs
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET\n" } \
-		/^[a-z-]+:.*## / { printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: deps ## Run the whole platform in one process, on http://127.0.0.1:5000
 	$(CARGO) run --release -p taskctl -- $(ARGS)
 
-test: deps ## Run all tests, also those that run and kill the real binary
+# What runs already is used and left alone; what the tests start is stopped with them.
+test: deps service-deps ## Run all tests, with private MariaDB and RabbitMQ
 	$(CARGO) build --workspace
-	$(CARGO) test --workspace
+	scripts/services.sh run $(CARGO) test --workspace
+
+fleet: fleet-programs ## Run a task manager and two workers on MariaDB and RabbitMQ, until Ctrl-C
+	scripts/services.sh run scripts/fleet.sh all $(TARGET_DIR)/release
+
+manager: fleet-programs services ## Run a task manager of the fleet, on http://127.0.0.1:5000
+	scripts/fleet.sh manager $(TARGET_DIR)/release
+
+worker: fleet-programs services ## Run a worker of the fleet
+	scripts/fleet.sh worker $(TARGET_DIR)/release
+
+services: service-deps ## Start private MariaDB and RabbitMQ, and say how to reach them
+	scripts/services.sh start
+	@scripts/services.sh env
+
+services-stop: ## Stop them; their data stays
+	scripts/services.sh stop
+
+services-wipe: ## Stop them and delete their data, that of the fleet too
+	scripts/services.sh wipe
 
 lint: deps ## Check formatting and lints; warnings are errors
 	$(CARGO) fmt --all --check
@@ -38,6 +59,12 @@ advisories: $(CARGO_DENY) ## Check the dependencies for known vulnerabilities (n
 
 deps: ## Install what the build needs where it is missing
 	@scripts/install-build-deps.sh
+
+service-deps: ## Install MariaDB and RabbitMQ where they are missing; nothing is started
+	@scripts/install-services.sh
+
+fleet-programs: deps service-deps
+	$(CARGO) build --release -p task_manager -p data_processor
 
 # Built unoptimised: it runs for a second. Without CARGO_TARGET_DIR, cargo builds it in a temporary
 # folder, so nothing but the tool stays.

@@ -19,7 +19,7 @@ Usage: scripts/services.sh COMMAND
   wipe             End both and delete their data
   status           Say what runs; the exit code is 3 unless both do
   env              Print TEST_DATABASE_URL=… and TEST_AMQP_URL=…, for export $(…)
-  env-fleet        Print TASK_MANAGER_…=… and DATA_PROCESSOR_…=…, for export $(…)
+  env-fleet        Print TASK_MANAGER_…=… and DATA_PROCESSOR_…=…, one a line
   run COMMAND…     Run a command with the variables of `env`; start the set for it where it does not
                    run, and then stop it again when the last such command has ended
 
@@ -129,16 +129,21 @@ pid_of() {
     fi
 }
 
-# launch NAME COMMAND…: in the background, without the caller's variables, in a process group of its
-# own so that Ctrl-C does not reach it. The pid is that of the server: nothing here forks.
+# become [VARIABLE=VALUE…] COMMAND…: in the set's folder and with its variables instead of the caller's.
+# Servers of MariaDB must not share a TMPDIR: each deletes what it takes for leftovers of its own.
+become() {
+    cd "$dir"
+    exec env -i PATH="$PATH" HOME="$dir/home" TMPDIR="$dir/tmp" LANG=C.UTF-8 LC_ALL=C.UTF-8 "$@" \
+        8>&- 9>&-
+}
+
+# launch NAME [VARIABLE=VALUE…] COMMAND…: in the background, in a process group of its own so that
+# Ctrl-C does not reach it. The pid is that of the server: nothing here forks.
 launch() {
     local name=$1
     shift
     set -m
-    (
-        cd "$dir"
-        exec env -i PATH="$PATH" HOME="$dir/home" TMPDIR="$dir/tmp" LANG=C.UTF-8 LC_ALL=C.UTF-8 "$@"
-    ) >>"$dir/$name.log" 2>&1 </dev/null 8>&- 9>&- &
+    (become "$@") >>"$dir/$name.log" 2>&1 </dev/null &
     echo $! >"$dir/$name.pid"
     set +m
 }
@@ -232,15 +237,18 @@ database_options() {
     fi
 }
 
-# A folder that is there is a complete one.
+# A folder that is there is a complete one. mariadb-install-db cannot cope with blanks in a path, hence
+# the relative one.
 create_database() {
     local user
     user=$(id -un)
     rm -rf "$dir/database.new"
-    if ! mariadb-install-db --no-defaults --datadir="$dir/database.new" --user="$user" --skip-test-db \
-        --auth-root-authentication-method=socket --auth-root-socket-user="$user" \
-        --innodb-log-file-size=48M >"$dir/database.log" 2>&1 9>&-; then
-        tail -n 30 "$dir/database.log" >&2
+    if ! (
+        become mariadb-install-db --no-defaults --datadir=./database.new --user="$user" --skip-test-db \
+            --auth-root-authentication-method=socket --auth-root-socket-user="$user" \
+            --innodb-log-file-size=48M
+    ) >"$dir/database.log" 2>&1; then
+        tail -n 60 "$dir/database.log" >&2
         fail "mariadb-install-db failed; its log is $dir/database.log"
     fi
     mv "$dir/database.new" "$dir/database"
@@ -348,7 +356,7 @@ stop_broker() {
 rabbitmqctl_of_set() {
     local variables
     read_broker_variables
-    env -i PATH="$PATH" HOME="$dir/home" LANG=C.UTF-8 LC_ALL=C.UTF-8 "${variables[@]}" rabbitmqctl "$@"
+    (become "${variables[@]}" rabbitmqctl "$@")
 }
 
 # --- Both --------------------------------------------------------------------------------------
@@ -394,19 +402,13 @@ wipe() {
 }
 
 status() {
-    local base both=0 name pid
-    base=$(port_base)
+    local name pid
     for name in database broker; do
         pid=$(pid_of "$name")
-        if [[ -n $pid ]]; then
-            echo "$name: running, process $pid, 127.0.0.1:$("${name/#broker/amqp}_port" "$base")"
-        else
-            echo "$name: stopped"
-            both=3
-        fi
+        echo "$name: $(if [[ -n $pid ]]; then echo "running, process $pid"; else echo stopped; fi)"
     done
     echo "folder: $dir"
-    return "$both"
+    running || return 3
 }
 
 print_env() {
@@ -416,17 +418,19 @@ print_env() {
     echo "TEST_AMQP_URL=amqp://$NAME:$NAME@127.0.0.1:$(amqp_port "$base")/%2f"
 }
 
+# What the caller has set for the address of the API holds.
 print_fleet_env() {
-    local base queue
+    local base queue listen=${TASK_MANAGER_LISTEN:-127.0.0.1:5000}
     base=$(port_base)
     queue="amqp://$NAME:$NAME@127.0.0.1:$(amqp_port "$base")/%2f"
+    echo "TASK_MANAGER_LISTEN=$listen"
     echo "TASK_MANAGER_DATABASE_URL=mysql://$NAME:$NAME@127.0.0.1:$(database_port "$base")/$NAME"
     echo "TASK_MANAGER_QUEUE_URL=$queue"
-    echo "TASK_MANAGER_SERVICE_TOKEN=local-development-only"
+    echo "TASK_MANAGER_SERVICE_TOKEN=for-development-on-this-machine"
     echo "TASK_MANAGER_STORAGE=$dir/fleet/local_storage"
+    echo "DATA_PROCESSOR_TASK_MANAGER_URL=http://$listen"
     echo "DATA_PROCESSOR_QUEUE_URL=$queue"
-    echo "DATA_PROCESSOR_TASK_MANAGER_URL=http://127.0.0.1:5000"
-    echo "DATA_PROCESSOR_SERVICE_TOKEN=local-development-only"
+    echo "DATA_PROCESSOR_SERVICE_TOKEN=for-development-on-this-machine"
     echo "DATA_PROCESSOR_STORAGE=$dir/fleet/local_storage"
 }
 
@@ -448,10 +452,13 @@ run() {
     while IFS= read -r line; do
         export "${line?}"
     done < <(print_env)
+    # The ports are this set's: the command may start sets of its own.
+    unset SERVICES_PORT_BASE
     "$@" 8>&-
 }
 
 leave() {
+    trap '' INT TERM HUP
     lock
     if command -v flock >/dev/null; then
         flock -n 8 || return 0
@@ -495,8 +502,14 @@ case $command in
     env) print_env ;;
     env-fleet) print_fleet_env ;;
     run) run "$@" ;;
-    mariadb) client mariadb "$@" ;;
-    rabbitmqctl) rabbitmqctl_of_set "$@" ;;
+    mariadb | rabbitmqctl)
+        port_base >/dev/null
+        if [[ $command == mariadb ]]; then
+            client mariadb "$@"
+        else
+            rabbitmqctl_of_set "$@"
+        fi
+        ;;
     help | -h | --help) usage ;;
     *)
         usage >&2
