@@ -92,7 +92,8 @@ end_all() {
 
 watch() {
     local i status
-    while sleep 0.5; do
+    # What bash itself says of a killed child is said here in other words.
+    while { sleep 0.5; } 2>/dev/null; do
         for i in 0 "${workers[@]}"; do
             ! runs "$i" || continue
             status=0

@@ -53,6 +53,8 @@ install_as_root() {
 
     # Children do not hold the lock: what a package leaves running must not keep it.
     export DEBIAN_FRONTEND=noninteractive
+    # Ubuntu would otherwise restart what uses a library that was replaced.
+    export NEEDRESTART_SUSPEND=1
     apt-get -o DPkg::Lock::Timeout=300 update -qq 9>&-
     apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" 9>&-
 }

@@ -155,7 +155,7 @@ await() {
     shift
     pid=$(cat "$dir/$name.pid")
     until "$@"; do
-        if ! kill -0 "$pid" 2>/dev/null; then
+        if gone "$pid" 0; then
             tail -n 30 "$dir/$name.log" >&2
             fail "the $name ended while it started; its log is $dir/$name.log"
         fi
@@ -283,9 +283,9 @@ broker_variables() {
     echo ERL_EPMD_PORT="$(epmd_port "$base")"
     echo ERL_EPMD_ADDRESS=127.0.0.1
     echo RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
-    # No settings of the machine: the first two files do not exist.
-    echo RABBITMQ_CONF_ENV_FILE="$dir/none"
-    echo RABBITMQ_ADVANCED_CONFIG_FILE="$dir/none.config"
+    # Instead of the settings of the machine.
+    echo RABBITMQ_CONF_ENV_FILE="$dir/broker.env"
+    echo RABBITMQ_ADVANCED_CONFIG_FILE="$dir/broker.config"
     echo RABBITMQ_CONFIG_FILE="$dir/broker.conf"
     echo RABBITMQ_ENABLED_PLUGINS_FILE="$dir/broker.plugins"
     echo RABBITMQ_MNESIA_BASE="$dir/broker"
@@ -307,7 +307,9 @@ disk_free_limit.absolute = 50MB
 vm_memory_high_watermark.relative = 0.6
 collect_statistics = none
 CONF
+    echo "[]." >"$dir/broker.config"
     echo "[]." >"$dir/broker.plugins"
+    : >"$dir/broker.env"
 }
 
 # Fills the array `variables` of the caller.
@@ -396,8 +398,8 @@ stop() {
 wipe() {
     stop
     rm -rf "${dir:?}"/{database,database.new,broker,fleet,home,tmp}
-    rm -f "$dir"/{database,broker,epmd}.{log,pid} "$dir"/{database.sql,broker.conf,broker.plugins} \
-        "$dir"/{port_base,users,started_by_run,lock}
+    rm -f "$dir"/{database,broker,epmd}.{log,pid} "$dir"/broker.{conf,config,env,plugins} \
+        "$dir"/{database.sql,port_base,users,started_by_run,lock}
     rmdir "$dir" 2>/dev/null || true
 }
 
