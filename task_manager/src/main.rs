@@ -13,7 +13,7 @@ use task_manager::config::Config;
 #[command(version)]
 struct Arguments {
     /// A file with settings (TOML); variables TASK_MANAGER_… win over it.
-    #[arg(long, global = true, env = "TASK_MANAGER_CONFIG")]
+    #[arg(long, global = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,

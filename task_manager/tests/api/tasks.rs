@@ -92,3 +92,28 @@ async fn the_two_addresses_of_a_task_show_the_same() {
         assert!(one.as_object().unwrap().contains_key(field), "an absent value is null: {field}");
     }
 }
+
+#[tokio::test]
+async fn the_tasks_of_others_are_not_there() {
+    let mut app = TestApp::start().await;
+    let id = app.task_in(TaskState::Processed).await;
+    let killed = app.task_in(TaskState::Killed).await;
+    app.sql("UPDATE tasks SET owner = X'0000000000004000800000000000000F'");
+
+    assert!(app.list("").await.items.is_empty());
+    for path in [
+        format!("/v1/tasks/{id}"),
+        format!("/v1/tasks/status/{id}"),
+        format!("/v1/tasks/{id}/events"),
+        format!("/v1/data_processor/download/{id}"),
+        format!("/v1/data_processor/rejected/{id}"),
+    ] {
+        assert_eq!(app.get(&path).await.status(), 404, "{path}");
+    }
+    for verb in ["stop", "kill", "resume"] {
+        assert_eq!(app.interrupt(killed, verb).await.0, 404, "{verb}");
+    }
+    let delete = app.request(reqwest::Method::DELETE, &format!("/v1/tasks/{id}"));
+    assert_eq!(delete.send().await.unwrap().status(), 404);
+    assert!(!app.upload(SONGS).await.resumed, "somebody else's task does not go on");
+}
