@@ -67,7 +67,7 @@ impl Queue {
                 Consumer { inner: ConsumerKind::Memory(queue.consumer(kinds, prefetch)) }
             }
             Self::Amqp(queue) => {
-                Consumer { inner: ConsumerKind::Amqp(queue.consumer(kinds, prefetch)) }
+                Consumer { inner: ConsumerKind::Amqp(Box::new(queue.consumer(kinds, prefetch))) }
             }
         }
     }
@@ -152,7 +152,7 @@ pub struct Consumer {
 #[derive(Debug)]
 enum ConsumerKind {
     Memory(memory::MemoryConsumer),
-    Amqp(amqp::AmqpConsumer),
+    Amqp(Box<amqp::AmqpConsumer>),
 }
 
 impl Consumer {

@@ -1,9 +1,15 @@
 //! Consuming: a subscription at a time, made again whenever it ends.
+//!
+//! The first subscription asks for as many deliveries as the consumer may hold. A later one asks
+//! for one, and for twice as many each time that they were all taken: who resumes may have room
+//! for one message, and whatever else were delivered would be returned by the next pause. Brokers
+//! move returned messages to the end of the queue, or drop them when that has happened often.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{pending, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -25,6 +31,8 @@ use crate::task::TaskKind;
 
 /// How much of a message that cannot be read the log shows, in bytes.
 const SHOWN: usize = 200;
+/// How many deliveries a subscription asks for where there is little room, maybe.
+const NARROW: u16 = 1;
 
 /// Takes messages out. Works on its connection only while it is asked for something.
 pub(in crate::queue) struct AmqpConsumer {
@@ -51,8 +59,8 @@ impl Plan {
 
 enum State {
     /// Kept between calls, so that a wait that is given up does not begin it anew.
-    Subscribing(BoxFuture<'static, Subscription>),
-    Subscribed(Subscription),
+    Subscribing(BoxFuture<'static, Box<Subscription>>),
+    Subscribed(Box<Subscription>),
     /// With the connection, where there is one.
     Paused(Option<Arc<Link>>),
 }
@@ -69,7 +77,7 @@ impl AmqpConsumer {
         let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX).max(1);
         let outage = Arc::new(Mutex::new(Outage::new(place.clone(), "consuming")));
         let plan = Plan { place, kinds: kinds.to_vec(), prefetch, outage };
-        let state = subscribing(&plan, None, Duration::ZERO);
+        let state = subscribing(&plan, None, Duration::ZERO, prefetch);
         Self { plan, state, room: Arc::new(Semaphore::new(prefetch.into())) }
     }
 
@@ -91,7 +99,7 @@ impl AmqpConsumer {
                                 return delivery;
                             }
                         }
-                        Err(reason) => self.ended(&reason),
+                        Err(reason) => self.subscribe_again(&reason),
                     }
                 }
             }
@@ -102,13 +110,13 @@ impl AmqpConsumer {
         loop {
             let State::Subscribed(subscription) = &mut self.state else { return None };
             let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
-            match subscription.next().now_or_never()? {
+            match subscription.try_next()? {
                 Ok(raw) => {
                     if let Some(delivery) = read(raw, &subscription.channel, permit) {
                         return Some(delivery);
                     }
                 }
-                Err(reason) => self.ended(&reason),
+                Err(reason) => self.subscribe_again(&reason),
             }
         }
     }
@@ -134,26 +142,26 @@ impl AmqpConsumer {
 
     pub(in crate::queue) fn resume(&mut self) {
         if let State::Paused(link) = &mut self.state {
-            self.state = subscribing(&self.plan, link.take(), Duration::ZERO);
+            self.state = subscribing(&self.plan, link.take(), Duration::ZERO, NARROW);
         }
     }
 
-    fn ended(&mut self, reason: &str) {
+    fn subscribe_again(&mut self, reason: &str) {
         let wait = self.plan.outage().goes_on(reason);
-        self.state = subscribing(&self.plan, None, wait);
+        self.state = subscribing(&self.plan, None, wait, NARROW);
     }
 }
 
 /// Subscribes, on `link` where there is one, however long it takes.
-fn subscribing(plan: &Plan, mut link: Option<Arc<Link>>, mut wait: Duration) -> State {
+fn subscribing(plan: &Plan, mut link: Option<Arc<Link>>, mut wait: Duration, window: u16) -> State {
     let plan = plan.clone();
     State::Subscribing(Box::pin(async move {
         loop {
             sleep(wait).await;
-            match Subscription::open(&plan, link.take()).await {
+            match Subscription::open(&plan, link.take(), window).await {
                 Ok(subscription) => {
                     plan.outage().is_over();
-                    return subscription;
+                    return Box::new(subscription);
                 }
                 Err(reason) => wait = plan.outage().goes_on(&reason),
             }
@@ -162,21 +170,26 @@ fn subscribing(plan: &Plan, mut link: Option<Arc<Link>>, mut wait: Duration) -> 
 }
 
 struct Subscription {
+    plan: Plan,
     link: Arc<Link>,
     channel: Channel,
-    /// One per kind.
     streams: Vec<lapin::Consumer>,
-    /// The stream that is looked at first, so that no kind starves another.
-    first: usize,
+    /// Delivered and not yet taken, by delivery tag: in the order of the channel.
+    waiting: BTreeMap<u64, lapin::message::Delivery>,
+    /// How many unacked deliveries of a kind the broker hands to `streams`.
+    window: u16,
+    /// How many are to be taken before it becomes wider.
+    untaken: u16,
+    widening: Option<BoxFuture<'static, lapin::Result<Vec<lapin::Consumer>>>>,
 }
 
 impl Subscription {
-    async fn open(plan: &Plan, link: Option<Arc<Link>>) -> Result<Self, String> {
+    async fn open(plan: &Plan, link: Option<Arc<Link>>, window: u16) -> Result<Self, String> {
         let link = match link {
             Some(link) => link,
             None => Arc::new(Link::open(&plan.place, "consumer").await?),
         };
-        match timeout(PATIENCE, Self::on(plan, Arc::clone(&link))).await {
+        match timeout(PATIENCE, Self::on(plan, Arc::clone(&link), window)).await {
             Ok(subscription) => subscription.map_err(|error| error.to_string()),
             Err(_) => {
                 link.cut();
@@ -185,56 +198,112 @@ impl Subscription {
         }
     }
 
-    async fn on(plan: &Plan, link: Arc<Link>) -> lapin::Result<Self> {
+    async fn on(plan: &Plan, link: Arc<Link>, window: u16) -> lapin::Result<Self> {
         let channel = link.channel().await?;
-        channel.basic_qos(plan.prefetch, BasicQosOptions::default()).await?;
-        let mut streams = Vec::with_capacity(plan.kinds.len());
         for kind in &plan.kinds {
-            let queue = plan.place.queue_name(*kind);
-            declare(&channel, &queue).await?;
-            let options = BasicConsumeOptions::default();
-            let tag = "".into();
-            let stream = channel.basic_consume(queue.into(), tag, options, FieldTable::default());
-            streams.push(stream.await?);
+            declare(&channel, &plan.place.queue_name(*kind)).await?;
         }
-        Ok(Self { link, channel, streams, first: 0 })
+        let streams = consume(channel.clone(), plan.clone(), window).await?;
+        Ok(Self {
+            plan: plan.clone(),
+            link,
+            channel,
+            streams,
+            waiting: BTreeMap::new(),
+            window,
+            untaken: window,
+            widening: None,
+        })
     }
 
-    /// The next delivery of any kind, or why there will be none. Cancel-safe.
+    /// Waits for the next delivery of any kind, or for the reason why there will be none.
+    /// Cancel-safe.
     async fn next(&mut self) -> Result<lapin::message::Delivery, String> {
-        poll_fn(|context| {
-            for turn in 0..self.streams.len() {
-                let position = (self.first + turn) % self.streams.len();
-                match self.streams[position].poll_next_unpin(context) {
-                    Poll::Ready(Some(Ok(delivery))) => {
-                        self.first = position + 1;
-                        return Poll::Ready(Ok(delivery));
-                    }
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.to_string())),
-                    Poll::Ready(None) => {
-                        let queue = self.streams[position].queue();
-                        return Poll::Ready(Err(format!("the broker has ended reading {queue}")));
-                    }
-                    Poll::Pending => {}
-                }
-            }
-            Poll::Pending
+        poll_fn(|context| match self.poll_wider(context) {
+            Ok(()) => self.poll_delivery(context),
+            Err(error) => Poll::Ready(Err(error.to_string())),
         })
         .await
     }
 
+    /// The next delivery, where it is there already.
+    fn try_next(&mut self) -> Option<Result<lapin::message::Delivery, String>> {
+        poll_fn(|context| self.poll_delivery(context)).now_or_never()
+    }
+
+    /// Asks for more, where all was taken and the consumer waits.
+    fn poll_wider(&mut self, context: &mut Context<'_>) -> lapin::Result<()> {
+        if self.untaken == 0 && self.window < self.plan.prefetch {
+            let more = self.window.min(self.plan.prefetch - self.window);
+            self.window += more;
+            self.untaken = more;
+            self.widening = Some(consume(self.channel.clone(), self.plan.clone(), more).boxed());
+        }
+        if let Some(widening) = &mut self.widening
+            && let Poll::Ready(streams) = widening.poll_unpin(context)
+        {
+            self.widening = None;
+            self.streams.extend(streams?);
+        }
+        Ok(())
+    }
+
+    fn poll_delivery(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<lapin::message::Delivery, String>> {
+        for stream in &mut self.streams {
+            while let Poll::Ready(item) = stream.poll_next_unpin(context) {
+                let delivery = match item {
+                    Some(Ok(delivery)) => delivery,
+                    Some(Err(error)) => return Poll::Ready(Err(error.to_string())),
+                    None => {
+                        let reason = format!("the broker has ended reading {}", stream.queue());
+                        return Poll::Ready(Err(reason));
+                    }
+                };
+                self.waiting.insert(delivery.delivery_tag, delivery);
+            }
+        }
+        let Some((_, delivery)) = self.waiting.pop_first() else { return Poll::Pending };
+        self.untaken = self.untaken.saturating_sub(1);
+        Poll::Ready(Ok(delivery))
+    }
+
     /// Cancels, then returns what waits here. The channel stays for what was taken.
     async fn end(mut self) -> lapin::Result<()> {
+        if let Some(widening) = self.widening.take() {
+            self.streams.extend(widening.await?);
+        }
         for stream in &self.streams {
             self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default()).await?;
         }
         for stream in &mut self.streams {
+            // Ends behind the last delivery, since the cancel was answered.
             while let Some(delivery) = stream.next().await {
-                delivery?.acker.nack(requeue()).await?;
+                let delivery = delivery?;
+                self.waiting.insert(delivery.delivery_tag, delivery);
             }
+        }
+        for delivery in self.waiting.into_values() {
+            delivery.acker.nack(requeue()).await?;
         }
         Ok(())
     }
+}
+
+/// Begins to read the queues, with at most `window` unacked deliveries from each.
+async fn consume(channel: Channel, plan: Plan, window: u16) -> lapin::Result<Vec<lapin::Consumer>> {
+    // Holds for what is begun after it.
+    channel.basic_qos(window, BasicQosOptions::default()).await?;
+    let mut streams = Vec::with_capacity(plan.kinds.len());
+    for kind in &plan.kinds {
+        let queue = plan.place.queue_name(*kind);
+        let options = BasicConsumeOptions::default();
+        let stream = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+        streams.push(stream.await?);
+    }
+    Ok(streams)
 }
 
 fn requeue() -> BasicNackOptions {
