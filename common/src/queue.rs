@@ -37,6 +37,10 @@ pub struct Message {
 #[error("the queue is not available: {0}")]
 pub struct QueueError(pub String);
 
+/// Log directives for the library behind the queue. Whatever it complains about is said by this
+/// module, once and in words for people.
+pub const LOG_DIRECTIVES: &str = "lapin=off";
+
 /// What the names of a broker's queues begin with unless set otherwise.
 pub const DEFAULT_PREFIX: &str = "tasks";
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::ChronoUtc;
 
+use crate::queue;
+
 /// How the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
@@ -43,7 +45,8 @@ impl std::fmt::Display for LogFormat {
 /// # Errors
 /// The filter cannot be read, or there is a log already.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), anyhow::Error> {
-    let filter = EnvFilter::try_new(filter)?;
+    // The given filter comes behind and can say otherwise.
+    let filter = EnvFilter::try_new(format!("{},{filter}", queue::LOG_DIRECTIVES))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -11,15 +11,18 @@
 //!   when the consumer has gone on to another one.
 //!
 //! # What brokers do
-//! Tried with RabbitMQ 3.10 and lapin 4.12:
-//! - `cancel-ok` comes behind the last delivery. What was delivered before it and not yet taken
-//!   waits in lapin's stream, which ends behind it.
-//! - A message that is returned or acked after the cancel brings no further delivery to the
-//!   channel; acks after the cancel do reach the queue.
-//! - An ack sent *before* the cancel makes room under the prefetch, so the queue delivers the next
-//!   message at once. Hence: cancel first, then return what waits, ack last.
+//! Tried with RabbitMQ 3.10 and lapin 4.12, also while many acks were on their way:
+//! - `cancel-ok` comes behind the last delivery. What was delivered before and not yet taken waits
+//!   in lapin's stream, which ends behind it.
+//! - What is acked or returned after `cancel-ok` reaches the queue and brings no further delivery.
+//! - What is acked or returned *before* the cancel makes room, so the next messages come at once.
+//!   Hence: cancel first, then return what waits, ack last.
+//! - Returned messages go to the end of the queue (RabbitMQ 4: to their place, and after 20 returns
+//!   they are dropped), so a consumer asks for no more than it is likely to use; see `consumer`.
 //! - The prefetch counts for each subscription; quorum queues refuse one for the whole channel. A
-//!   consumer of several kinds therefore counts its deliveries itself.
+//!   consumer of several kinds therefore counts what it hands out.
+//! - A broker that is short of memory or disk says so to those that publish (`connection.blocked`)
+//!   and reads no more from them; heartbeats are suspended, and the connection lives on.
 //!
 //! # Not here
 //! TLS. Policies, users and virtual hosts are the operator's.
@@ -33,7 +36,7 @@ mod publisher;
 mod tests;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -42,6 +45,7 @@ pub(super) use self::consumer::{AmqpConsumer, AmqpDelivery};
 pub(super) use self::publisher::AmqpPublisher;
 
 use self::address::Address;
+use self::publisher::Supervision;
 use crate::task::TaskKind;
 
 /// How long the broker has for any answer: a connection, a confirm, an ack.
@@ -54,11 +58,12 @@ const LONGEST_PREFIX: usize = 100;
 #[error("{0}")]
 pub struct AmqpSettingsError(String);
 
-/// The queues of one installation in a broker. Clones share the connection that publishes.
+/// The queues of one installation in a broker. Clones share the connection that publishes, which
+/// ends with the last publisher.
 #[derive(Clone)]
 pub struct AmqpQueue {
     place: Place,
-    publisher: AmqpPublisher,
+    uplink: Arc<Mutex<Weak<Supervision>>>,
 }
 
 /// Where the queues are.
@@ -89,11 +94,14 @@ impl AmqpQueue {
             )));
         }
         let place = Place { address: Arc::new(address), prefix: prefix.into() };
-        Ok(Self { publisher: AmqpPublisher::new(place.clone()), place })
+        Ok(Self { place, uplink: Arc::default() })
     }
 
     pub(super) fn publisher(&self) -> AmqpPublisher {
-        self.publisher.clone()
+        let mut uplink = self.uplink.lock().unwrap_or_else(PoisonError::into_inner);
+        let supervision = uplink.upgrade().unwrap_or_default();
+        *uplink = Arc::downgrade(&supervision);
+        AmqpPublisher::new(self.place.clone(), supervision)
     }
 
     pub(super) fn consumer(&self, kinds: &[TaskKind], prefetch: usize) -> AmqpConsumer {

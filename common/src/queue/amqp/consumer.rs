@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::link::{Link, declare};
-use super::outage::{Outage, no_answer};
+use super::outage::{Outage, in_words, no_answer};
 use super::{PATIENCE, Place};
 use crate::queue::Message;
 use crate::task::TaskKind;
@@ -190,7 +190,7 @@ impl Subscription {
             None => Arc::new(Link::open(&plan.place, "consumer").await?),
         };
         match timeout(PATIENCE, Self::on(plan, Arc::clone(&link), window)).await {
-            Ok(subscription) => subscription.map_err(|error| error.to_string()),
+            Ok(subscription) => subscription.map_err(|error| in_words(&error)),
             Err(_) => {
                 link.cut();
                 Err(no_answer())
@@ -221,7 +221,7 @@ impl Subscription {
     async fn next(&mut self) -> Result<lapin::message::Delivery, String> {
         poll_fn(|context| match self.poll_wider(context) {
             Ok(()) => self.poll_delivery(context),
-            Err(error) => Poll::Ready(Err(error.to_string())),
+            Err(error) => Poll::Ready(Err(in_words(&error))),
         })
         .await
     }
@@ -256,7 +256,7 @@ impl Subscription {
             while let Poll::Ready(item) = stream.poll_next_unpin(context) {
                 let delivery = match item {
                     Some(Ok(delivery)) => delivery,
-                    Some(Err(error)) => return Poll::Ready(Err(error.to_string())),
+                    Some(Err(error)) => return Poll::Ready(Err(in_words(&error))),
                     None => {
                         let reason = format!("the broker has ended reading {}", stream.queue());
                         return Poll::Ready(Err(reason));

@@ -9,7 +9,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties};
 use tokio::time::timeout;
 
-use super::outage::no_answer;
+use super::outage::{in_words, no_answer};
 use super::{PATIENCE, Place};
 
 /// A connection. Dropped, it says goodbye once no channel of it is in use.
@@ -28,7 +28,7 @@ impl Link {
         let plug = Plug::default();
         // Where this future is dropped too: lapin's thread would wait for the broker for ever.
         let pull = PullOnDrop(Some(plug.clone()));
-        let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
+        let runtime = lapin::runtime::default_runtime().map_err(|error| in_words(&error))?;
         let name = format!("{} {role}", place.prefix);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let socket = plug.clone();
@@ -50,7 +50,7 @@ impl Link {
         );
         let connection = match timeout(PATIENCE, connect).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(error.to_string()),
+            Ok(Err(error)) => return Err(in_words(&error)),
             Err(_) => return Err(no_answer()),
         };
         pull.keep();

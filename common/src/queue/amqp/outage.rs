@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lapin::ErrorKind;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -49,6 +50,15 @@ impl Outage {
             self.is_away = false;
         }
         self.back_since = Some(Instant::now());
+    }
+}
+
+/// What went wrong, without the library's name for the kind of error.
+pub(super) fn in_words(error: &lapin::Error) -> String {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => error.get_message().to_string(),
+        ErrorKind::IOError(error) => error.to_string(),
+        _ => error.to_string(),
     }
 }
 

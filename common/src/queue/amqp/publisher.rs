@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::link::{Link, declare};
-use super::outage::{Outage, no_answer};
+use super::outage::{Outage, in_words, no_answer};
 use super::{PATIENCE, Place};
 use crate::queue::{Message, QueueError};
 use crate::task::TaskKind;
@@ -28,12 +28,16 @@ const PERSISTENT: u8 = 2;
 /// How often the connection is looked at, where no event told that it ended.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Publishes. Clones share one connection, which ends with the last of them.
+/// Publishes.
 #[derive(Clone)]
 pub(in crate::queue) struct AmqpPublisher {
     place: Place,
-    supervisor: Arc<OnceLock<Supervisor>>,
+    supervision: Arc<Supervision>,
 }
+
+/// The task that keeps the connection, from the first use on.
+#[derive(Default)]
+pub(super) struct Supervision(OnceLock<Supervisor>);
 
 struct Supervisor {
     state: watch::Receiver<State>,
@@ -56,8 +60,8 @@ impl fmt::Debug for AmqpPublisher {
 }
 
 impl AmqpPublisher {
-    pub(super) fn new(place: Place) -> Self {
-        Self { place, supervisor: Arc::default() }
+    pub(super) fn new(place: Place, supervision: Arc<Supervision>) -> Self {
+        Self { place, supervision }
     }
 
     pub(in crate::queue) async fn publish(
@@ -77,7 +81,7 @@ impl AmqpPublisher {
         match timeout_at(deadline, uplink.depth(&self.place.queue_name(kind))).await {
             Ok(Ok(depth)) => Ok(depth),
             Ok(Err(error)) if is_not_found(&error) => Ok(0),
-            Ok(Err(error)) => Err(QueueError(error.to_string())),
+            Ok(Err(error)) => Err(QueueError(in_words(&error))),
             Err(_) => Err(QueueError(no_answer())),
         }
     }
@@ -88,7 +92,8 @@ impl AmqpPublisher {
 
     /// The connection as it is now; waits only for the very first one.
     async fn uplink(&self, deadline: Instant) -> Result<Arc<Uplink>, QueueError> {
-        let mut state = self.supervisor.get_or_init(|| start(self.place.clone())).state.clone();
+        let supervisor = self.supervision.0.get_or_init(|| start(self.place.clone()));
+        let mut state = supervisor.state.clone();
         let known = state.wait_for(|state| !matches!(state, State::Connecting));
         let state = match timeout_at(deadline, known).await {
             Ok(Ok(state)) => state.clone(),
@@ -149,7 +154,7 @@ async fn attend(uplink: &Arc<Uplink>, state: &watch::Sender<State>) -> String {
                 info!("the broker takes messages again");
                 state.send_replace(State::Up(Arc::clone(uplink)));
             }
-            Some(Event::Error(error)) => told = Some(error.to_string()),
+            Some(Event::Error(error)) => told = Some(in_words(&error)),
             _ => {}
         }
         if !uplink.is_alive() {
@@ -195,7 +200,7 @@ impl Uplink {
                 turn: AsyncMutex::default(),
                 faulty: Notify::new(),
             }),
-            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Err(error)) => Err(in_words(&error)),
             Err(_) => {
                 link.cut();
                 Err(no_answer())
@@ -305,7 +310,7 @@ impl Uplink {
     fn explain(&self, fault: Fault) -> QueueError {
         QueueError(match fault {
             Fault::Refused => "the broker refused the message".to_owned(),
-            Fault::Library(error) => error.to_string(),
+            Fault::Library(error) => in_words(&error),
             Fault::Silence if self.link.connection.status().blocked() => {
                 "the broker has blocked publishing".to_owned()
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use self::fixture::{Bench, KIND, broker_url};
+use self::fixture::{Bench, KIND, Log, broker_url};
 use self::relay::{Reach, Relay};
 use super::super::{Consumer, Delivery, Message, Publisher, Queue, QueueError, conformance};
 use super::*;
@@ -349,6 +349,50 @@ async fn a_broker_that_blocks_publishing_is_told_from_one_that_is_away() {
     eventually("the end of the block", || async { publisher.check().await.is_ok() }).await;
     publish_new(&publisher).await;
     assert_eq!(relay.connections(), 1, "the connection was kept");
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn publishers_share_a_connection_that_ends_with_the_last_of_them() {
+    let relay = Relay::start().await;
+    let bench = Bench::new(&relay.url());
+    let publishers = [bench.queue.publisher(), bench.queue.clone().publisher()];
+    for publisher in &publishers {
+        publish_new(publisher).await;
+    }
+    assert_eq!(relay.connections(), 1);
+    drop(publishers);
+    eventually("the end of the connection", || async { relay.open() == 0 }).await;
+    publish_new(&bench.queue.publisher()).await;
+    assert_eq!(relay.connections(), 2);
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn the_log_tells_of_an_outage_once_and_of_no_password() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(crate::queue::LOG_DIRECTIVES.to_owned() + ",info")
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let relay = Relay::start().await;
+    let bench = Bench::new(&relay.url());
+    let publisher = bench.queue.publisher();
+    publish_new(&publisher).await;
+
+    let before = relay.connections();
+    relay.set(Reach::Refuses);
+    eventually("a few tries", || async { relay.connections() >= before + 4 }).await;
+    relay.set(Reach::Passes);
+    eventually("a connection", || async { publisher.check().await.is_ok() }).await;
+
+    let log = log.text();
+    assert_eq!(log.matches("is away").count(), 1, "{log}");
+    assert_eq!(log.matches("is back").count(), 1, "{log}");
+    assert_eq!(log.lines().count(), 2, "{log}");
+    assert!(!log.contains(&relay.credentials()), "{log}");
     bench.finish().await;
 }
 

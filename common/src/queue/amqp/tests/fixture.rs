@@ -1,4 +1,7 @@
-//! An installation of its own in the broker, and what an operator can do to it.
+//! An installation of its own in the broker, and what an operator can do to it and see of it.
+
+use std::io;
+use std::sync::{Arc, Mutex};
 
 use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -58,4 +61,24 @@ async fn operator() -> (Connection, Channel) {
     let connection = Connection::connect(&broker_url(), properties).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     (connection, channel)
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

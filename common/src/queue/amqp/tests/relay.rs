@@ -25,6 +25,8 @@ pub(super) struct Relay {
     reach: watch::Sender<Reach>,
     to_client: broadcast::Sender<Vec<u8>>,
     connections: Arc<AtomicUsize>,
+    /// Every connection holds a clone.
+    open: Arc<()>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -38,15 +40,22 @@ impl Relay {
         let reach = watch::Sender::new(Reach::Passes);
         let to_client = broadcast::Sender::new(10);
         let connections = Arc::new(AtomicUsize::new(0));
+        let open = Arc::new(());
+        let held = Arc::clone(&open);
         let (watched, said, count) = (reach.clone(), to_client.clone(), Arc::clone(&connections));
         let task = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 count.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(carry(client, broker.clone(), watched.subscribe(), said.subscribe()));
+                let (held, broker) = (Arc::clone(&held), broker.clone());
+                let (reach, said) = (watched.subscribe(), said.subscribe());
+                tokio::spawn(async move {
+                    carry(client, broker, reach, said).await;
+                    drop(held);
+                });
             }
         });
-        Self { uri, reach, to_client, connections, _task: AbortOnDropHandle::new(task) }
+        Self { uri, reach, to_client, connections, open, _task: AbortOnDropHandle::new(task) }
     }
 
     pub(super) fn url(&self) -> String {
@@ -60,6 +69,17 @@ impl Relay {
     /// How many connections there were.
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many connections there are now.
+    pub(super) fn open(&self) -> usize {
+        // One belongs to the relay, one to the task that accepts.
+        Arc::strong_count(&self.open) - 2
+    }
+
+    /// What the log must not tell.
+    pub(super) fn credentials(&self) -> String {
+        format!("{}@", self.uri.authority.userinfo.password)
     }
 
     /// Says `connection.blocked` in the broker's name.
