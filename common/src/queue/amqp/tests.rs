@@ -326,7 +326,10 @@ async fn a_broker_that_falls_silent_is_given_up_in_time() {
     publish_new(&publisher).await;
     relay.set(Reach::IsSilent);
     assert!(publish(&publisher, message()).await.is_err());
+    // Long before heartbeats are missed.
+    let known = Instant::now();
     eventually("the end of the connection", || async { publisher.check().await.is_err() }).await;
+    assert!(known.elapsed() < Duration::from_secs(5));
     relay.set(Reach::Passes);
     eventually("a connection", || async { publisher.check().await.is_ok() }).await;
     publish_new(&publisher).await;
