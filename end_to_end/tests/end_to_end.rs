@@ -1,4 +1,5 @@
-//! The platform as its users have it: the real `taskctl`, started, killed and started again.
+//! The platform as its users have it: the real programs on the real services, started, killed and
+//! started again.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something it needs does not work")]
 #![expect(clippy::panic, reason = "a test fails where something it needs does not work")]
@@ -10,9 +11,12 @@ mod end_to_end {
     mod crashes;
     mod cut_uploads;
     mod drain;
+    mod fleet;
+    mod fleet_faults;
     mod interrupts;
     mod main_job;
     mod plays;
     mod process;
+    mod service_faults;
     mod standalone;
 }

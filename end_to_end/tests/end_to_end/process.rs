@@ -14,9 +14,14 @@ const SETTINGS: [&str; 3] = ["DATA_PROCESSOR_", "TASK_MANAGER_", "TASKCTL_"];
 
 /// A command line of the `taskctl` that cargo built beside this test.
 pub fn taskctl() -> Command {
+    program("taskctl")
+}
+
+/// A command line of the program `name` that cargo built beside this test.
+pub fn program(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     // .../target/debug/deps/end_to_end-1234
-    let path: PathBuf = test.ancestors().nth(2).unwrap().join("taskctl");
+    let path: PathBuf = test.ancestors().nth(2).unwrap().join(name);
     assert!(path.exists(), "{} is missing: build it with cargo build --workspace", path.display());
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
@@ -27,6 +32,9 @@ pub fn taskctl() -> Command {
     }
     command
 }
+
+/// A start takes no longer, also on a busy machine.
+const START: Duration = Duration::from_secs(60);
 
 /// A running process. Dropped, it is killed; when the test fails, what it said is shown.
 pub struct Process {
@@ -70,9 +78,28 @@ impl Process {
 
     /// Asks it to end.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends it the signal of this name.
+    pub fn signal(&self, name: &str) {
         let mut kill = Command::new("sh");
-        kill.args(["-c", "kill -TERM \"$1\"", "sh", &self.pid().to_string()]);
+        kill.args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &self.pid().to_string()]);
         assert!(kill.status().unwrap().success());
+    }
+
+    /// Waits until it says where it listens.
+    pub async fn url(&mut self) -> String {
+        eventually_within(START, "the process listens", async || {
+            if let Some(status) = self.ended() {
+                panic!("the process ended early: {status}");
+            }
+            self.find(|line| {
+                let (_, url) = line.split_once("listening on ")?;
+                Some(url.trim().to_owned())
+            })
+        })
+        .await
     }
 
     /// Ends it at once, as the kernel does.

@@ -31,16 +31,7 @@ impl Standalone {
         command.args(["standalone", "--listen", "127.0.0.1:0", "--data"]).arg(data);
         command.env("TASK_MANAGER_SWEEP_INTERVAL", "1s").envs(settings.iter().copied());
         let mut process = Process::spawn(&mut command);
-        let url = eventually_within(DEADLINE, "the server listens", async || {
-            if let Some(status) = process.ended() {
-                panic!("the server ended early: {status}");
-            }
-            process.find(|line| {
-                let (_, url) = line.split_once("listening on ")?;
-                url.split_whitespace().next().map(str::to_owned)
-            })
-        })
-        .await;
+        let url = process.url().await;
         Self { process, data: data.to_owned(), settings: settings.to_vec(), api: Api::new(url) }
     }
 

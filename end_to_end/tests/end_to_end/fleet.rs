@@ -1,0 +1,195 @@
+//! A fleet: real task managers and workers on a real MariaDB and RabbitMQ, each behind a TCP relay
+//! that can be cut.
+
+pub mod load;
+pub mod relay;
+pub mod services;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use common::queue::{AmqpQueue, Queue};
+use common::task::{TaskId, TaskKind};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use self::relay::Relay;
+use self::services::Services;
+use super::api::{Api, eventually};
+use super::process::{Process, program};
+
+const TOKEN: &str = "only-for-this-test";
+
+/// A fleet with a database, queues and a bucket of its own.
+pub struct Fleet {
+    managers: Vec<Option<Process>>,
+    workers: Vec<Process>,
+    /// Between everybody and the task manager that answers.
+    pub front: Relay,
+    /// Between the task managers and the database.
+    pub to_database: Relay,
+    /// Between everybody and the broker.
+    pub to_broker: Relay,
+    /// Talks to the fleet by the front.
+    pub api: Api,
+    pub services: Services,
+    database: String,
+    prefix: String,
+    folder: TempDir,
+}
+
+impl Fleet {
+    /// A fleet of one task manager and no worker.
+    pub async fn start(services: Services) -> Self {
+        let name = Uuid::new_v4().simple().to_string();
+        let database = format!("fleet_{name}");
+        services.sql("mysql", &format!("CREATE DATABASE {database}"));
+        let front = Relay::start(SocketAddr::from(([127, 0, 0, 1], 9))).await;
+        let mut fleet = Self {
+            managers: Vec::new(),
+            workers: Vec::new(),
+            api: Api::new(format!("http://{}", front.address)),
+            front,
+            to_database: Relay::start(services.database).await,
+            to_broker: Relay::start(services.broker).await,
+            services,
+            database,
+            prefix: format!("fleet-{name}"),
+            folder: tempfile::tempdir().unwrap(),
+        };
+        fleet.add_manager().await;
+        fleet
+    }
+
+    /// Starts another task manager, which the front leads to from now on; answers its number.
+    pub async fn add_manager(&mut self) -> usize {
+        let mut command = program("task_manager");
+        let database =
+            format!("mysql://tasks:tasks@{}/{}", self.to_database.address, self.database);
+        command.arg("serve").current_dir(self.folder.path()).envs([
+            ("TASK_MANAGER_LISTEN", "127.0.0.1:0"),
+            ("TASK_MANAGER_DATABASE_URL", &database),
+            ("TASK_MANAGER_QUEUE_URL", &self.broker_url()),
+            ("TASK_MANAGER_QUEUE_PREFIX", &self.prefix),
+            ("TASK_MANAGER_SERVICE_TOKEN", TOKEN),
+            ("TASK_MANAGER_SWEEP_INTERVAL", "1s"),
+        ]);
+        let mut process = Process::spawn(&mut command);
+        let url = process.url().await;
+        self.front.lead_to(url.strip_prefix("http://").unwrap().parse().unwrap());
+        self.managers.push(Some(process));
+        self.managers.len() - 1
+    }
+
+    /// Starts a worker with this many slots; answers its number.
+    pub async fn add_worker(&mut self, slots: u32) -> usize {
+        let front = self.front.address;
+        self.add_worker_by(slots, front).await
+    }
+
+    /// Starts a worker that reaches the task manager by another relay.
+    pub async fn add_worker_by(&mut self, slots: u32, front: SocketAddr) -> usize {
+        let mut command = program("data_processor");
+        command.current_dir(self.folder.path()).envs([
+            ("DATA_PROCESSOR_LISTEN", "127.0.0.1:0"),
+            ("DATA_PROCESSOR_QUEUE_URL", self.broker_url().as_str()),
+            ("DATA_PROCESSOR_QUEUE_PREFIX", &self.prefix),
+            ("DATA_PROCESSOR_TASK_MANAGER_URL", &format!("http://{front}")),
+            ("DATA_PROCESSOR_SERVICE_TOKEN", TOKEN),
+            ("DATA_PROCESSOR_WORKER_SLOTS", &slots.to_string()),
+            ("DATA_PROCESSOR_DRAIN_TIMEOUT", "100ms"),
+        ]);
+        let mut process = Process::spawn(&mut command);
+        process.url().await;
+        self.workers.push(process);
+        self.workers.len() - 1
+    }
+
+    fn broker_url(&self) -> String {
+        format!("amqp://tasks:tasks@{}/%2f", self.to_broker.address)
+    }
+
+    pub fn worker(&mut self, number: usize) -> &mut Process {
+        &mut self.workers[number]
+    }
+
+    /// Kills a task manager at once.
+    pub fn kill_manager(&mut self, number: usize) {
+        self.managers[number].take().unwrap().kill9();
+    }
+
+    /// The queue of this fleet, past the relay.
+    pub fn queue(&self) -> Queue {
+        let url = format!("amqp://tasks:tasks@{}/%2f", self.services.broker);
+        Queue::Amqp(AmqpQueue::new(url.into(), &self.prefix).unwrap())
+    }
+
+    /// What a query answers, as text.
+    pub fn sql(&self, query: &str) -> String {
+        self.services.sql(&self.database, query)
+    }
+
+    /// The number of the worker that has the task now.
+    pub async fn worker_of(&self, id: TaskId) -> usize {
+        let hex = id.0.simple().to_string();
+        let name = eventually("a worker has the task", async || {
+            let query = format!(
+                "SELECT name FROM workers JOIN tasks ON tasks.worker = workers.id \
+                 WHERE tasks.id = UNHEX('{hex}') AND tasks.state = 'processing'"
+            );
+            Some(self.sql(&query)).filter(|name| !name.is_empty())
+        })
+        .await;
+        let pid: u32 = name.rsplit('-').next().unwrap().parse().unwrap();
+        self.workers.iter().position(|worker| worker.pid() == pid).unwrap()
+    }
+
+    /// Waits until nothing is left in the outbox and the queue.
+    pub async fn is_at_rest(&self) {
+        eventually("the outbox is empty", async || {
+            (self.sql("SELECT COUNT(*) FROM outbox") == "0").then_some(())
+        })
+        .await;
+        let publisher = self.queue().publisher();
+        eventually("the queue is empty", async || {
+            publisher.depth(TaskKind::CsvAggregation).await.ok().filter(|depth| *depth == 0)
+        })
+        .await;
+    }
+
+    /// Waits until the bucket holds the inputs of all tasks and the accepted outputs, no more.
+    pub async fn has_only_wanted_files(&self) {
+        let mut wanted = Vec::new();
+        for task in self.api.tasks().await {
+            let id = task.task_id;
+            wanted.push(format!("raw_data/{id}"));
+            wanted.push(format!("processed_data/{id}/{}.csv", task.attempt));
+        }
+        wanted.sort();
+        eventually("the bucket holds only what is wanted", async || {
+            (self.files() == wanted).then_some(())
+        })
+        .await;
+    }
+
+    fn files(&self) -> Vec<String> {
+        let root = self.folder.path().join("local_storage");
+        let mut files = Vec::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().map_while(Result::ok) {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    _ => files.push(
+                        entry.path().strip_prefix(&root).unwrap().to_string_lossy().into_owned(),
+                    ),
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+}
+
+/// Longer than a lease of 30 s.
+pub const LONGER_THAN_A_LEASE: Duration = Duration::from_secs(33);

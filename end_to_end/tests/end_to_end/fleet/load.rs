@@ -1,0 +1,146 @@
+//! A load of tasks with the answers that are right for them.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::task::{TaskId, TaskState};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use reqwest::StatusCode;
+use tokio::task::JoinSet;
+
+use super::Fleet;
+use crate::end_to_end::api::{Api, eventually_within};
+use crate::end_to_end::plays::Plays;
+
+/// How many clients upload at once.
+const CLIENTS: usize = 8;
+/// All recovery takes less: lost messages are missed after a minute.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// How long a client waits before it sends a file again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Tasks that were accepted.
+#[derive(Debug, Default)]
+pub struct Load {
+    accepted: Vec<(TaskId, Plays)>,
+}
+
+impl Load {
+    /// Starts to upload `count` files, mostly small ones; each is sent until it is accepted.
+    pub fn start(api: &Api, count: usize) -> Uploading {
+        let mut random = StdRng::seed_from_u64(7);
+        let files = (0..count).map(|number| {
+            let rows = if number % 25 == 0 { 5_000 } else { random.random_range(0..50) };
+            Plays::random(&mut random, rows, 1)
+        });
+        let files = Arc::new(Mutex::new(files.collect::<Vec<_>>()));
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            let (api, files) = (api.clone(), Arc::clone(&files));
+            clients.spawn(async move {
+                let mut accepted = Vec::new();
+                loop {
+                    let Some(plays) = files.lock().unwrap().pop() else { return accepted };
+                    let id = upload(&api, &plays).await;
+                    accepted.push((id, plays));
+                }
+            });
+        }
+        Uploading { files, clients }
+    }
+
+    /// Adds a task that was accepted apart.
+    pub fn add(&mut self, id: TaskId, plays: Plays) {
+        self.accepted.push((id, plays));
+    }
+
+    pub fn len(&self) -> usize {
+        self.accepted.len()
+    }
+
+    /// Waits until every task is processed, once and rightly, and the fleet is at rest; answers
+    /// how long after `since` the last one was.
+    pub async fn is_done(&self, fleet: &Fleet, since: Instant) -> Duration {
+        let mut open: Vec<TaskId> = self.accepted.iter().map(|(id, _)| *id).collect();
+        eventually_within(DEADLINE, "all tasks are processed", async || {
+            let mut still = Vec::new();
+            for id in open.drain(..) {
+                match state(&fleet.api, id).await {
+                    Some(TaskState::Processed) => {}
+                    Some(TaskState::Failed) => panic!("{:?}", fleet.api.task(id).await.error),
+                    _ => still.push(id),
+                }
+            }
+            open = still;
+            open.is_empty().then_some(())
+        })
+        .await;
+        let took = since.elapsed();
+        for (id, plays) in &self.accepted {
+            assert_eq!(fleet.api.result(*id).await, plays.sums(), "{id}");
+        }
+        let twice = "SELECT COUNT(*) FROM (SELECT task_id FROM task_attempts \
+                     WHERE outcome = 'completed' GROUP BY task_id HAVING COUNT(*) > 1) AS t";
+        assert_eq!(fleet.sql(twice), "0", "no task is completed twice");
+        fleet.is_at_rest().await;
+        fleet.has_only_wanted_files().await;
+        took
+    }
+}
+
+/// A load on its way.
+pub struct Uploading {
+    files: Arc<Mutex<Vec<Plays>>>,
+    clients: JoinSet<Vec<(TaskId, Plays)>>,
+}
+
+impl Uploading {
+    /// Waits until no more than `count` files are still to be sent.
+    pub async fn left(&self, count: usize) {
+        eventually_within(DEADLINE, "files are uploaded", async || {
+            (self.files.lock().unwrap().len() <= count).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until all are accepted.
+    pub async fn done(self) -> Load {
+        Load { accepted: self.clients.join_all().await.concat() }
+    }
+}
+
+/// Sends a file until it is accepted: a server that dies or cannot accept now is asked again.
+async fn upload(api: &Api, plays: &Plays) -> TaskId {
+    let started = Instant::now();
+    loop {
+        if let Some(id) = try_upload(api, plays).await {
+            return id;
+        }
+        assert!(started.elapsed() < DEADLINE, "a file is not accepted for {DEADLINE:?}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn try_upload(api: &Api, plays: &Plays) -> Option<TaskId> {
+    let response = api.upload("", plays.body()).send().await.ok()?;
+    let status = response.status();
+    let body = response.bytes().await.ok()?;
+    if status.is_server_error() {
+        return None;
+    }
+    assert_eq!(status, StatusCode::ACCEPTED, "{}", String::from_utf8_lossy(&body));
+    let task: common::task::AcceptedTask = serde_json::from_slice(&body).unwrap();
+    Some(task.task.task_id)
+}
+
+async fn state(api: &Api, id: TaskId) -> Option<TaskState> {
+    let request = api.request(reqwest::Method::GET, &format!("/v1/tasks/{id}"));
+    let response = request.send().await.ok()?;
+    if response.status() != StatusCode::OK {
+        assert!(response.status().is_server_error(), "{}", response.status());
+        return None;
+    }
+    Some(response.json::<common::task::TaskView>().await.ok()?.state)
+}

@@ -1,0 +1,226 @@
+//! Task managers and workers die, stop and lose each other under load; nothing accepted is lost.
+
+use std::time::{Duration, Instant};
+
+use common::queue::Message;
+use common::task::{TaskId, TaskKind, TaskState};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::api::eventually;
+use super::fleet::load::Load;
+use super::fleet::relay::Relay;
+use super::fleet::services::Services;
+use super::fleet::{Fleet, LONGER_THAN_A_LEASE};
+use super::plays::Plays;
+
+/// A file that keeps a worker busy for several seconds.
+fn large() -> Plays {
+    Plays::random(&mut StdRng::seed_from_u64(3), 20_000, 60)
+}
+
+async fn accept(fleet: &Fleet, plays: &Plays) -> TaskId {
+    fleet.api.accept("", plays.body()).await
+}
+
+#[expect(clippy::print_stdout, reason = "figures for whoever runs the tests")]
+fn tell(fault: &str, took: Duration) {
+    println!("{fault}: all was done {:.1} s later", took.as_secs_f64());
+}
+
+#[tokio::test]
+async fn managers_and_workers_share_the_work() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    fleet.add_manager().await;
+    fleet.add_worker(2).await;
+    fleet.add_worker(2).await;
+    let since = Instant::now();
+    let uploading = Load::start(&fleet.api, 300);
+    let plays = large();
+    let id = accept(&fleet, &plays).await;
+    let mut load = uploading.done().await;
+    load.add(id, plays);
+    tell("no fault, 301 tasks", load.is_done(&fleet, since).await);
+    let workers = fleet.sql("SELECT COUNT(DISTINCT worker) FROM task_attempts");
+    assert_eq!(workers, "2", "both workers had some of it");
+}
+
+#[tokio::test]
+async fn a_worker_is_killed_in_mid_task() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    fleet.add_worker(2).await;
+    fleet.add_worker(2).await;
+    let plays = large();
+    let id = accept(&fleet, &plays).await;
+    let killed = fleet.worker_of(id).await;
+    let uploading = Load::start(&fleet.api, 200);
+    uploading.left(150).await;
+    fleet.worker(killed).kill9();
+    let since = Instant::now();
+    let mut load = uploading.done().await;
+    load.add(id, plays);
+    tell("a worker killed", load.is_done(&fleet, since).await);
+    let task = fleet.api.task(id).await;
+    assert_eq!((task.attempt, task.failures), (2, 1));
+}
+
+#[tokio::test]
+async fn the_only_manager_is_killed() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    fleet.add_worker(2).await;
+    fleet.add_worker(2).await;
+    let uploading = Load::start(&fleet.api, 300);
+    uploading.left(200).await;
+    fleet.kill_manager(0);
+    fleet.add_manager().await;
+    let since = Instant::now();
+    let load = uploading.done().await;
+    tell("the manager killed and started again", load.is_done(&fleet, since).await);
+    assert!(load.len() == 300);
+}
+
+#[tokio::test]
+async fn two_managers_are_killed_in_turn() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    fleet.add_worker(2).await;
+    let uploading = Load::start(&fleet.api, 300);
+    uploading.left(250).await;
+    let second = fleet.add_manager().await;
+    fleet.kill_manager(0);
+    uploading.left(120).await;
+    fleet.add_manager().await;
+    fleet.kill_manager(second);
+    let since = Instant::now();
+    let load = uploading.done().await;
+    tell("both managers killed in turn", load.is_done(&fleet, since).await);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_cut_off_is_replaced_and_its_late_report_refused() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    let relay = Relay::start(fleet.front.address).await;
+    let cut_off = fleet.add_worker_by(1, relay.address).await;
+    let plays = large();
+    let id = accept(&fleet, &plays).await;
+    assert_eq!(fleet.worker_of(id).await, cut_off);
+    relay.cut();
+    let other = fleet.add_worker(2).await;
+    let mut load = Load::start(&fleet.api, 200).done().await;
+    load.add(id, plays);
+    // Its work is done long before its lease ends; nobody may see it.
+    eventually("another worker has the task", async || {
+        (fleet.api.task(id).await.attempt == 2).then_some(())
+    })
+    .await;
+    assert_eq!(fleet.worker_of(id).await, other);
+    relay.heal();
+    let took = load.is_done(&fleet, Instant::now()).await;
+    tell("a worker cut off for longer than its lease", took);
+    let task = fleet.api.task(id).await;
+    assert_eq!((task.attempt, task.failures), (2, 1));
+}
+
+#[tokio::test]
+async fn a_worker_that_is_stopped_for_longer_than_its_lease_does_no_harm() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    let stopped = fleet.add_worker(1).await;
+    let plays = large();
+    let id = accept(&fleet, &plays).await;
+    assert_eq!(fleet.worker_of(id).await, stopped);
+    fleet.worker(stopped).signal("STOP");
+    fleet.add_worker(2).await;
+    let mut load = Load::start(&fleet.api, 200).done().await;
+    load.add(id, plays);
+    eventually("another worker has the task", async || {
+        (fleet.api.task(id).await.attempt == 2).then_some(())
+    })
+    .await;
+    fleet.worker(stopped).signal("CONT");
+    let took = load.is_done(&fleet, Instant::now()).await;
+    tell("a worker stopped for longer than its lease", took);
+    assert_eq!(fleet.api.task(id).await.failures, 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_asked_to_end_gives_its_task_back() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    let first = fleet.add_worker(1).await;
+    let plays = large();
+    let id = accept(&fleet, &plays).await;
+    assert_eq!(fleet.worker_of(id).await, first);
+    fleet.add_worker(2).await;
+    let uploading = Load::start(&fleet.api, 200);
+    fleet.worker(first).terminate();
+    let since = Instant::now();
+    assert!(fleet.worker(first).exit(Duration::from_secs(10)).await.success());
+    let mut load = uploading.done().await;
+    load.add(id, plays);
+    tell("a worker drained", load.is_done(&fleet, since).await);
+    let task = fleet.api.task(id).await;
+    assert_eq!((task.attempt, task.failures), (2, 0));
+}
+
+#[tokio::test]
+async fn messages_that_come_three_times_change_nothing() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    let load = Load::start(&fleet.api, 200).done().await;
+    let publisher = fleet.queue().publisher();
+    let messages: Vec<_> = fleet
+        .api
+        .tasks()
+        .await
+        .into_iter()
+        .map(|task| (TaskKind::CsvAggregation, Message { task_id: task.task_id, dispatch: 1 }))
+        .collect();
+    for _ in 0..2 {
+        for confirm in publisher.publish(&messages).await {
+            confirm.unwrap();
+        }
+    }
+    let since = Instant::now();
+    fleet.add_worker(2).await;
+    fleet.add_worker(2).await;
+    tell("every message three times", load.is_done(&fleet, since).await);
+    for task in fleet.api.tasks().await {
+        assert_eq!((task.attempt, task.failures), (1, 0), "{}", task.task_id);
+    }
+}
+
+#[tokio::test]
+async fn a_busy_worker_with_one_slot_keeps_nothing_waiting() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    let busy = fleet.add_worker(1).await;
+    let plays = Plays::random(&mut StdRng::seed_from_u64(3), 20_000, 200);
+    let id = accept(&fleet, &plays).await;
+    assert_eq!(fleet.worker_of(id).await, busy);
+    let small = Load::start(&fleet.api, 50).done().await;
+    fleet.add_worker(1).await;
+    eventually("all others are processed", async || {
+        let others = "SELECT COUNT(*) FROM tasks WHERE state = 'processed'";
+        (fleet.sql(others) == small.len().to_string()).then_some(())
+    })
+    .await;
+    assert_eq!(fleet.api.task(id).await.state, TaskState::Processing, "the long one still runs");
+    fleet.api.interrupt(id, "stop").await;
+    fleet.api.wait_for_state(id, TaskState::Stopped).await;
+    fleet.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_slow_and_stalling_network_only_takes_time() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    fleet.add_worker(2).await;
+    fleet.to_broker.delay(Duration::from_millis(20));
+    fleet.to_database.delay(Duration::from_millis(2));
+    let uploading = Load::start(&fleet.api, 100);
+    uploading.left(50).await;
+    fleet.front.stall();
+    // The stall itself is what is tested, not something that is waited for.
+    tokio::time::sleep(LONGER_THAN_A_LEASE / 10).await;
+    fleet.front.heal();
+    fleet.to_broker.heal();
+    fleet.to_database.heal();
+    let since = Instant::now();
+    let load = uploading.done().await;
+    tell("a slow and stalling network", load.is_done(&fleet, since).await);
+}

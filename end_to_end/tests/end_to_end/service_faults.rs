@@ -1,0 +1,96 @@
+//! The broker and the database stop, die and come back under load; nothing accepted is lost.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::api::eventually;
+use super::fleet::Fleet;
+use super::fleet::load::Load;
+use super::fleet::services::Services;
+
+/// One set of services of a test's own at a time: each takes memory and a core while it starts.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+#[expect(clippy::print_stdout, reason = "figures for whoever runs the tests")]
+fn tell(fault: &str, took: Duration) {
+    println!("{fault}: all was done {:.1} s later", took.as_secs_f64());
+}
+
+async fn readiness(fleet: &Fleet) -> Value {
+    fleet.api.get("/readyz").await.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn uploads_go_on_while_the_broker_is_away() {
+    let _turn = TURN.lock().await;
+    let mut fleet = Fleet::start(Services::own()).await;
+    fleet.add_worker(2).await;
+    fleet.add_worker(2).await;
+    fleet.services.run(&["stop-broker"]);
+    eventually("/readyz names the broker", async || {
+        let ready = readiness(&fleet).await;
+        (ready["ready"] == true && ready["queue"] != "ok").then_some(())
+    })
+    .await;
+    let load = Load::start(&fleet.api, 200).done().await;
+    assert_eq!(fleet.sql("SELECT COUNT(*) FROM outbox"), "200", "they wait in the outbox");
+    fleet.services.run(&["start-broker"]);
+    let since = Instant::now();
+    tell("the broker stopped during 200 uploads", load.is_done(&fleet, since).await);
+    assert_eq!(readiness(&fleet).await["queue"], "ok");
+}
+
+#[tokio::test]
+async fn the_broker_is_killed_in_the_middle() {
+    let _turn = TURN.lock().await;
+    let mut fleet = Fleet::start(Services::own()).await;
+    fleet.add_worker(2).await;
+    fleet.add_worker(2).await;
+    let uploading = Load::start(&fleet.api, 300);
+    uploading.left(200).await;
+    fleet.services.run(&["kill-broker"]);
+    fleet.services.run(&["start-broker"]);
+    let since = Instant::now();
+    let load = uploading.done().await;
+    tell("the broker killed and started again", load.is_done(&fleet, since).await);
+}
+
+#[tokio::test]
+async fn its_queues_are_deleted() {
+    let _turn = TURN.lock().await;
+    let mut fleet = Fleet::start(Services::own()).await;
+    let uploading = Load::start(&fleet.api, 200);
+    uploading.left(50).await;
+    let queues = fleet.services.run(&["rabbitmqctl", "--quiet", "list_queues", "name"]);
+    let queue = queues.lines().find(|line| line.contains("csv_aggregation")).unwrap().trim();
+    fleet.services.run(&["rabbitmqctl", "--quiet", "delete_queue", queue]);
+    let since = Instant::now();
+    let load = uploading.done().await;
+    fleet.add_worker(2).await;
+    fleet.add_worker(2).await;
+    tell("the queues deleted", load.is_done(&fleet, since).await);
+}
+
+#[tokio::test]
+async fn the_database_is_restarted_and_its_connections_are_cut() {
+    let _turn = TURN.lock().await;
+    let mut fleet = Fleet::start(Services::own()).await;
+    fleet.add_worker(2).await;
+    fleet.add_worker(2).await;
+    let uploading = Load::start(&fleet.api, 300);
+    for left in [250, 220, 190] {
+        uploading.left(left).await;
+        fleet.to_database.cut_once();
+    }
+    uploading.left(150).await;
+    fleet.services.run(&["kill-database"]);
+    fleet.services.run(&["start-database"]);
+    uploading.left(50).await;
+    fleet.services.run(&["stop-database"]);
+    fleet.services.run(&["start-database"]);
+    let since = Instant::now();
+    let load = uploading.done().await;
+    tell("the database killed and restarted", load.is_done(&fleet, since).await);
+}
