@@ -1,14 +1,14 @@
 //! An installation of its own in the broker, and what an operator can do to it and see of it.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use uuid::Uuid;
 
 use super::super::AmqpQueue;
-use crate::queue::Queue;
+use crate::queue::{LOG_DIRECTIVES, Queue};
 use crate::task::TaskKind;
 
 pub(super) const KIND: TaskKind = TaskKind::CsvAggregation;
@@ -63,11 +63,25 @@ async fn operator() -> (Connection, Channel) {
     (connection, channel)
 }
 
-/// What was logged.
+/// What was logged by all tests: a log for one thread alone would miss lines now and then.
 #[derive(Clone, Default)]
 pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
 
+static LOG: OnceLock<Log> = OnceLock::new();
+
 impl Log {
+    pub(super) fn of_all_tests() -> &'static Self {
+        LOG.get_or_init(|| {
+            let log = Self::default();
+            let writer = log.clone();
+            tracing_subscriber::fmt()
+                .with_env_filter(format!("{LOG_DIRECTIVES},info"))
+                .with_writer(move || writer.clone())
+                .init();
+            log
+        })
+    }
+
     pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }

@@ -66,6 +66,11 @@ impl Relay {
         self.reach.send_replace(reach);
     }
 
+    /// As the log shows it.
+    pub(super) fn address(&self) -> String {
+        format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
+    }
+
     /// How many connections there were.
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
