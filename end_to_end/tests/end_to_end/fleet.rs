@@ -158,15 +158,16 @@ impl Fleet {
     }
 
     /// Waits until the bucket holds the inputs of all tasks and the accepted outputs, no more.
+    /// Unfinished files of killed processes (`name#N`) stay for a day and count for nothing.
     pub async fn has_only_wanted_files(&self) {
-        let mut wanted = Vec::new();
-        for task in self.api.tasks().await {
-            let id = task.task_id;
-            wanted.push(format!("raw_data/{id}"));
-            wanted.push(format!("processed_data/{id}/{}.csv", task.attempt));
-        }
-        wanted.sort();
         eventually("the bucket holds only what is wanted", async || {
+            let mut wanted = Vec::new();
+            for task in self.api.tasks().await {
+                let id = task.task_id;
+                wanted.push(format!("raw_data/{id}"));
+                wanted.push(format!("processed_data/{id}/{}.csv", task.attempt));
+            }
+            wanted.sort();
             (self.files() == wanted).then_some(())
         })
         .await;
@@ -180,12 +181,14 @@ impl Fleet {
             for entry in std::fs::read_dir(folder).into_iter().flatten().map_while(Result::ok) {
                 match entry.file_type() {
                     Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                    _ => files.push(
-                        entry.path().strip_prefix(&root).unwrap().to_string_lossy().into_owned(),
-                    ),
+                    _ => {
+                        let path = entry.path();
+                        files.push(path.strip_prefix(&root).unwrap().display().to_string());
+                    }
                 }
             }
         }
+        files.retain(|name| !name.contains('#'));
         files.sort();
         files
     }

@@ -22,7 +22,7 @@ async fn readiness(fleet: &Fleet) -> Value {
     fleet.api.get("/readyz").await.json().await.unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uploads_go_on_while_the_broker_is_away() {
     let _turn = TURN.lock().await;
     let mut fleet = Fleet::start(Services::own()).await;
@@ -42,7 +42,7 @@ async fn uploads_go_on_while_the_broker_is_away() {
     assert_eq!(readiness(&fleet).await["queue"], "ok");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_broker_is_killed_in_the_middle() {
     let _turn = TURN.lock().await;
     let mut fleet = Fleet::start(Services::own()).await;
@@ -57,7 +57,7 @@ async fn the_broker_is_killed_in_the_middle() {
     tell("the broker killed and started again", load.is_done(&fleet, since).await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn its_queues_are_deleted() {
     let _turn = TURN.lock().await;
     let mut fleet = Fleet::start(Services::own()).await;
@@ -73,7 +73,7 @@ async fn its_queues_are_deleted() {
     tell("the queues deleted", load.is_done(&fleet, since).await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_database_is_restarted_and_its_connections_are_cut() {
     let _turn = TURN.lock().await;
     let mut fleet = Fleet::start(Services::own()).await;

@@ -93,6 +93,9 @@ async fn forward(client: TcpStream, plans: watch::Receiver<Plan>) {
         return;
     }
     let Ok(server) = TcpStream::connect(plan.target).await else { return };
+    // Small messages are passed on at once, as their senders mean them.
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
     let mut closing = plans.clone();
@@ -119,7 +122,10 @@ async fn pump(
         let Ok(delay) = plans.wait_for(|plan| !plan.is_stalled).await.map(|plan| plan.delay) else {
             return;
         };
-        tokio::time::sleep(delay).await;
+        // Even a sleep of no time lasts until the timer's next tick.
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
