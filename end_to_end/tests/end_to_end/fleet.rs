@@ -1,5 +1,6 @@
 //! A fleet: real task managers and workers on a real MariaDB and RabbitMQ, each behind a TCP relay
-//! that can be cut.
+//! that can be cut. A broker or database of the test's own is reached directly: once it has ended, its
+//! port refuses connections.
 
 pub mod load;
 pub mod relay;
@@ -22,9 +23,9 @@ const TOKEN: &str = "only-for-this-test";
 
 /// A fleet with a database, queues and a bucket of its own.
 pub struct Fleet {
-    managers: Vec<Option<Process>>,
+    managers: Vec<Option<Manager>>,
     workers: Vec<Process>,
-    /// Between everybody and the task manager that answers.
+    /// Between everybody and the task managers that live, to each in turn.
     pub front: Relay,
     /// Between the task managers and the database.
     pub to_database: Relay,
@@ -44,14 +45,14 @@ impl Fleet {
         let name = Uuid::new_v4().simple().to_string();
         let database = format!("fleet_{name}");
         services.sql("mysql", &format!("CREATE DATABASE {database}"));
-        let front = Relay::start(SocketAddr::from(([127, 0, 0, 1], 9))).await;
+        let front = Relay::start(Vec::new()).await;
         let mut fleet = Self {
             managers: Vec::new(),
             workers: Vec::new(),
             api: Api::new(format!("http://{}", front.address)),
             front,
-            to_database: Relay::start(services.database).await,
-            to_broker: Relay::start(services.broker).await,
+            to_database: Relay::start(vec![services.database]).await,
+            to_broker: Relay::start(vec![services.broker]).await,
             services,
             database,
             prefix: format!("fleet-{name}"),
@@ -61,11 +62,10 @@ impl Fleet {
         fleet
     }
 
-    /// Starts another task manager, which the front leads to from now on; answers its number.
+    /// Starts another task manager, which the front leads to as well; answers its number.
     pub async fn add_manager(&mut self) -> usize {
         let mut command = program("task_manager");
-        let database =
-            format!("mysql://tasks:tasks@{}/{}", self.to_database.address, self.database);
+        let database = format!("mysql://tasks:tasks@{}/{}", self.database_address(), self.database);
         command.arg("serve").current_dir(self.folder.path()).envs([
             ("TASK_MANAGER_LISTEN", "127.0.0.1:0"),
             ("TASK_MANAGER_DATABASE_URL", &database),
@@ -76,9 +76,14 @@ impl Fleet {
         ]);
         let mut process = Process::spawn(&mut command);
         let url = process.url().await;
-        self.front.lead_to(url.strip_prefix("http://").unwrap().parse().unwrap());
-        self.managers.push(Some(process));
+        let address = url.strip_prefix("http://").unwrap().parse().unwrap();
+        self.managers.push(Some(Manager { process, address }));
+        self.lead_to_managers();
         self.managers.len() - 1
+    }
+
+    fn lead_to_managers(&self) {
+        self.front.lead_to(self.managers.iter().flatten().map(|manager| manager.address).collect());
     }
 
     /// Starts a worker with this many slots; answers its number.
@@ -106,7 +111,14 @@ impl Fleet {
     }
 
     fn broker_url(&self) -> String {
-        format!("amqp://tasks:tasks@{}/%2f", self.to_broker.address)
+        let is_own = self.services.are_own();
+        let address = if is_own { self.services.broker } else { self.to_broker.address };
+        format!("amqp://tasks:tasks@{address}/%2f")
+    }
+
+    fn database_address(&self) -> SocketAddr {
+        let is_own = self.services.are_own();
+        if is_own { self.services.database } else { self.to_database.address }
     }
 
     pub fn worker(&mut self, number: usize) -> &mut Process {
@@ -115,7 +127,8 @@ impl Fleet {
 
     /// Kills a task manager at once.
     pub fn kill_manager(&mut self, number: usize) {
-        self.managers[number].take().unwrap().kill9();
+        self.managers[number].take().unwrap().process.kill9();
+        self.lead_to_managers();
     }
 
     /// The queue of this fleet, past the relay.
@@ -144,17 +157,48 @@ impl Fleet {
         self.workers.iter().position(|worker| worker.pid() == pid).unwrap()
     }
 
-    /// Waits until nothing is left in the outbox and the queue.
+    /// Waits until nothing is left in the outbox and the queues.
     pub async fn is_at_rest(&self) {
         eventually("the outbox is empty", async || {
             (self.sql("SELECT COUNT(*) FROM outbox") == "0").then_some(())
         })
         .await;
+        self.has_empty_queues().await;
+    }
+
+    async fn has_empty_queues(&self) {
         let publisher = self.queue().publisher();
-        eventually("the queue is empty", async || {
-            publisher.depth(TaskKind::CsvAggregation).await.ok().filter(|depth| *depth == 0)
-        })
-        .await;
+        for kind in TaskKind::ALL {
+            eventually("the queue is empty", async || {
+                publisher.depth(kind).await.ok().filter(|depth| *depth == 0)
+            })
+            .await;
+        }
+    }
+
+    /// Ends all workers in an orderly way. What one of them had taken and never acked is then in the
+    /// queue again, where it would show.
+    pub async fn ends_and_leaves_nothing(&mut self) {
+        for worker in &mut self.workers {
+            if worker.ended().is_none() {
+                worker.terminate();
+                let status = worker.exit(Duration::from_secs(30)).await;
+                assert!(status.success(), "{status}");
+            }
+        }
+        let publisher = self.queue().publisher();
+        for kind in TaskKind::ALL {
+            assert_eq!(publisher.depth(kind).await.unwrap(), 0, "a {kind} was never acked");
+        }
+    }
+
+    /// How each attempt of the task ended, the first one first.
+    pub fn outcomes(&self, id: TaskId) -> Vec<String> {
+        let id = id.0.simple();
+        let outcomes = self.sql(&format!(
+            "SELECT outcome FROM task_attempts WHERE task_id = UNHEX('{id}') ORDER BY attempt"
+        ));
+        outcomes.lines().map(str::to_owned).collect()
     }
 
     /// Waits until the bucket holds the inputs of all tasks and the accepted outputs, no more.
@@ -173,7 +217,8 @@ impl Fleet {
         .await;
     }
 
-    fn files(&self) -> Vec<String> {
+    /// Every whole file in the bucket, by its path there.
+    pub fn files(&self) -> Vec<String> {
         let root = self.folder.path().join("local_storage");
         let mut files = Vec::new();
         let mut folders = vec![root.clone()];
@@ -192,6 +237,28 @@ impl Fleet {
         files.sort();
         files
     }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // The programs first: they would speak of what is missing.
+        self.managers.clear();
+        self.workers.clear();
+        if !self.services.are_own() {
+            let drop_database = format!("DROP DATABASE {}", self.database);
+            self.services.try_run(&["mariadb", "-e", &drop_database]);
+            for kind in TaskKind::ALL {
+                let queue = format!("{}.{kind}", self.prefix);
+                self.services.try_run(&["rabbitmqctl", "--quiet", "delete_queue", &queue]);
+            }
+        }
+    }
+}
+
+/// A task manager and where it listens.
+struct Manager {
+    process: Process,
+    address: SocketAddr,
 }
 
 /// Longer than a lease of 30 s.

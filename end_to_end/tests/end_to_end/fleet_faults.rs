@@ -6,6 +6,7 @@ use common::queue::Message;
 use common::task::{TaskId, TaskKind, TaskState};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use reqwest::StatusCode;
 
 use super::api::eventually;
 use super::fleet::load::Load;
@@ -43,6 +44,7 @@ async fn managers_and_workers_share_the_work() {
     tell("no fault, 301 tasks", load.is_done(&fleet, since).await);
     let workers = fleet.sql("SELECT COUNT(DISTINCT worker) FROM task_attempts");
     assert_eq!(workers, "2", "both workers had some of it");
+    fleet.ends_and_leaves_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,8 +62,8 @@ async fn a_worker_is_killed_in_mid_task() {
     let mut load = uploading.done().await;
     load.add(id, plays);
     tell("a worker killed", load.is_done(&fleet, since).await);
-    let task = fleet.api.task(id).await;
-    assert_eq!((task.attempt, task.failures), (2, 1));
+    assert_eq!(fleet.api.task(id).await.failures, 1);
+    assert_eq!(fleet.outcomes(id), ["lease_lost", "completed"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,16 +78,18 @@ async fn the_only_manager_is_killed() {
     let since = Instant::now();
     let load = uploading.done().await;
     tell("the manager killed and started again", load.is_done(&fleet, since).await);
-    assert!(load.len() == 300);
+    assert_eq!(load.len(), 300);
+    fleet.ends_and_leaves_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_managers_are_killed_in_turn() {
     let mut fleet = Fleet::start(Services::shared()).await;
+    let second = fleet.add_manager().await;
+    fleet.add_worker(2).await;
     fleet.add_worker(2).await;
     let uploading = Load::start(&fleet.api, 300);
     uploading.left(250).await;
-    let second = fleet.add_manager().await;
     fleet.kill_manager(0);
     uploading.left(120).await;
     fleet.add_manager().await;
@@ -93,12 +97,13 @@ async fn two_managers_are_killed_in_turn() {
     let since = Instant::now();
     let load = uploading.done().await;
     tell("both managers killed in turn", load.is_done(&fleet, since).await);
+    fleet.ends_and_leaves_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_cut_off_is_replaced_and_its_late_report_refused() {
     let mut fleet = Fleet::start(Services::shared()).await;
-    let relay = Relay::start(fleet.front.address).await;
+    let relay = Relay::start(vec![fleet.front.address]).await;
     let cut_off = fleet.add_worker_by(1, relay.address).await;
     let plays = large();
     let id = accept(&fleet, &plays).await;
@@ -106,18 +111,33 @@ async fn a_worker_that_is_cut_off_is_replaced_and_its_late_report_refused() {
     relay.cut();
     let other = fleet.add_worker(2).await;
     let mut load = Load::start(&fleet.api, 200).done().await;
+    // Its work is done long before its lease ends, and nobody gets to see it.
+    let late = format!("processed_data/{id}/1.csv");
+    eventually("the worker that is cut off has done its work", async || {
+        fleet.files().contains(&late).then_some(())
+    })
+    .await;
+    assert_eq!(fleet.api.download(id).await.status(), StatusCode::CONFLICT);
     load.add(id, plays);
-    // Its work is done long before its lease ends; nobody may see it.
     eventually("another worker has the task", async || {
         (fleet.api.task(id).await.attempt == 2).then_some(())
     })
     .await;
     assert_eq!(fleet.worker_of(id).await, other);
     relay.heal();
-    let took = load.is_done(&fleet, Instant::now()).await;
-    tell("a worker cut off for longer than its lease", took);
-    let task = fleet.api.task(id).await;
-    assert_eq!((task.attempt, task.failures), (2, 1));
+    let since = Instant::now();
+    eventually("its late report is refused", async || {
+        let refused = |line: &str| line.contains("the last report came too late").then(String::new);
+        fleet.worker(cut_off).find(refused)
+    })
+    .await;
+    tell("a worker cut off for longer than its lease", load.is_done(&fleet, since).await);
+    assert_eq!(fleet.api.task(id).await.failures, 1);
+    assert_eq!(fleet.outcomes(id), ["lease_lost", "completed"]);
+    // Healed, it takes part again.
+    fleet.worker(other).kill9();
+    Load::start(&fleet.api, 20).done().await.is_done(&fleet, since).await;
+    fleet.ends_and_leaves_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,6 +159,8 @@ async fn a_worker_that_is_stopped_for_longer_than_its_lease_does_no_harm() {
     let took = load.is_done(&fleet, Instant::now()).await;
     tell("a worker stopped for longer than its lease", took);
     assert_eq!(fleet.api.task(id).await.failures, 1);
+    assert_eq!(fleet.outcomes(id), ["lease_lost", "completed"]);
+    fleet.ends_and_leaves_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,8 +178,9 @@ async fn a_worker_that_is_asked_to_end_gives_its_task_back() {
     let mut load = uploading.done().await;
     load.add(id, plays);
     tell("a worker drained", load.is_done(&fleet, since).await);
-    let task = fleet.api.task(id).await;
-    assert_eq!((task.attempt, task.failures), (2, 0));
+    assert_eq!(fleet.api.task(id).await.failures, 0);
+    assert_eq!(fleet.outcomes(id), ["released", "completed"]);
+    fleet.ends_and_leaves_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,6 +207,7 @@ async fn messages_that_come_three_times_change_nothing() {
     for task in fleet.api.tasks().await {
         assert_eq!((task.attempt, task.failures), (1, 0), "{}", task.task_id);
     }
+    fleet.ends_and_leaves_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -203,7 +227,9 @@ async fn a_busy_worker_with_one_slot_keeps_nothing_waiting() {
     assert_eq!(fleet.api.task(id).await.state, TaskState::Processing, "the long one still runs");
     fleet.api.interrupt(id, "stop").await;
     fleet.api.wait_for_state(id, TaskState::Stopped).await;
+    small.results_are_right(&fleet).await;
     fleet.is_at_rest().await;
+    fleet.ends_and_leaves_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,4 +249,24 @@ async fn a_slow_and_stalling_network_only_takes_time() {
     let since = Instant::now();
     let load = uploading.done().await;
     tell("a slow and stalling network", load.is_done(&fleet, since).await);
+    fleet.ends_and_leaves_nothing().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_connections_are_cut_again_and_again() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    fleet.add_manager().await;
+    fleet.add_worker(2).await;
+    fleet.add_worker(2).await;
+    let uploading = Load::start(&fleet.api, 300);
+    for left in (25..275).rev().step_by(25) {
+        uploading.left(left).await;
+        fleet.to_database.cut_once();
+        fleet.to_broker.cut_once();
+        fleet.front.cut_once();
+    }
+    let since = Instant::now();
+    let load = uploading.done().await;
+    tell("all connections cut ten times", load.is_done(&fleet, since).await);
+    fleet.ends_and_leaves_nothing().await;
 }

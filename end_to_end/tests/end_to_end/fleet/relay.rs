@@ -1,4 +1,7 @@
 //! A TCP relay that can be led elsewhere, cut, stalled and slowed down.
+//!
+//! Not here: refusing connections. Only a port that nobody listens on does, and the kernel could give
+//! it to another program meanwhile; tests that end a service connect to it directly.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,9 +12,10 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// What the relay does with what it is given.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Plan {
-    target: SocketAddr,
+    /// Connections go to each in turn; without any they are closed.
+    targets: Vec<SocketAddr>,
     /// Connections that began under another number are closed.
     generation: u64,
     is_cut: bool,
@@ -28,23 +32,25 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub async fn start(target: SocketAddr) -> Self {
+    pub async fn start(targets: Vec<SocketAddr>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let plan =
-            Plan { target, generation: 0, is_cut: false, is_stalled: false, delay: Duration::ZERO };
+        let (is_cut, is_stalled) = (false, false);
+        let plan = Plan { targets, generation: 0, is_cut, is_stalled, delay: Duration::ZERO };
         let (plan, plans) = watch::channel(plan);
         let accepting = tokio::spawn(async move {
+            let mut number = 0;
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, plans.clone()));
+                tokio::spawn(forward(client, number, plans.clone()));
+                number += 1;
             }
         });
         Self { address, plan, accepting: accepting.abort_handle() }
     }
 
-    /// Leads to another target, new connections only.
-    pub fn lead_to(&self, target: SocketAddr) {
-        self.plan.send_modify(|plan| plan.target = target);
+    /// Leads to other targets, new connections only.
+    pub fn lead_to(&self, targets: Vec<SocketAddr>) {
+        self.plan.send_modify(|plan| plan.targets = targets);
     }
 
     /// Closes all connections, and every new one at once.
@@ -87,12 +93,13 @@ impl Drop for Relay {
     }
 }
 
-async fn forward(client: TcpStream, plans: watch::Receiver<Plan>) {
-    let plan = *plans.borrow();
-    if plan.is_cut {
+async fn forward(client: TcpStream, number: usize, plans: watch::Receiver<Plan>) {
+    let plan = plans.borrow().clone();
+    if plan.is_cut || plan.targets.is_empty() {
         return;
     }
-    let Ok(server) = TcpStream::connect(plan.target).await else { return };
+    let target = plan.targets[number % plan.targets.len()];
+    let Ok(server) = TcpStream::connect(target).await else { return };
     // Small messages are passed on at once, as their senders mean them.
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();

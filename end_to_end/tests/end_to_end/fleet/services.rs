@@ -10,9 +10,12 @@ use tempfile::TempDir;
 pub struct Services {
     pub database: SocketAddr,
     pub broker: SocketAddr,
-    /// Where a set of the test's own is kept.
-    folder: Option<TempDir>,
+    /// A set of the test's own.
+    own: Option<Own>,
 }
+
+/// Wiped with its value, also where its start failed.
+struct Own(TempDir);
 
 impl Services {
     /// The set that all tests share; it must run.
@@ -22,24 +25,34 @@ impl Services {
 
     /// A set that the test may stop and kill.
     pub fn own() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        run(Some(folder.path()), &["start"]);
-        Self::named(Some(folder))
+        let own = Own(tempfile::tempdir().unwrap());
+        run(Some(own.0.path()), &["start"]);
+        Self::named(Some(own))
     }
 
-    fn named(folder: Option<TempDir>) -> Self {
-        let names = run(folder.as_ref().map(TempDir::path), &["env"]);
+    fn named(own: Option<Own>) -> Self {
+        let names = run(folder(own.as_ref()), &["env"]);
         let address = |name: &str| {
             let url = names.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             let (_, address) = url.split_once('@').unwrap();
             address.split('/').next().unwrap().parse().unwrap()
         };
-        Self { database: address("TEST_DATABASE_URL="), broker: address("TEST_AMQP_URL="), folder }
+        Self { database: address("TEST_DATABASE_URL="), broker: address("TEST_AMQP_URL="), own }
     }
 
     /// Runs a command of `scripts/services.sh` on the set; answers what it printed.
     pub fn run(&self, arguments: &[&str]) -> String {
-        run(self.folder.as_ref().map(TempDir::path), arguments)
+        run(folder(self.own.as_ref()), arguments)
+    }
+
+    /// Whether the test may stop and kill them.
+    pub fn are_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Like [`run`](Self::run) where nothing may fail: when a test is cleared away.
+    pub fn try_run(&self, arguments: &[&str]) {
+        let _ = command(folder(self.own.as_ref()), arguments).output();
     }
 
     /// What a query answers: columns apart by tabs, without a header.
@@ -49,22 +62,29 @@ impl Services {
     }
 }
 
-impl Drop for Services {
+impl Drop for Own {
     fn drop(&mut self) {
-        if self.folder.is_some() {
-            self.run(&["wipe"]);
-        }
+        // A panic here would hide the one that failed the test.
+        let _ = command(Some(self.0.path()), &["wipe"]).output();
     }
 }
 
-fn run(folder: Option<&Path>, arguments: &[&str]) -> String {
+fn folder(own: Option<&Own>) -> Option<&Path> {
+    own.map(|own| own.0.path())
+}
+
+fn command(folder: Option<&Path>, arguments: &[&str]) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut command = Command::new(root.join("scripts/services.sh"));
     command.args(arguments).current_dir(root);
     if let Some(folder) = folder {
-        command.env("SERVICES_DIR", folder);
+        command.env("SERVICES_DIR", folder).env_remove("SERVICES_PORT_BASE");
     }
-    let output = command.output().unwrap();
+    command
+}
+
+fn run(folder: Option<&Path>, arguments: &[&str]) -> String {
+    let output = command(folder, arguments).output().unwrap();
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(
