@@ -8,6 +8,7 @@ mod end_to_end {
     mod api;
     mod bad_files;
     mod bad_requests;
+    mod bucket;
     mod crashes;
     mod cut_uploads;
     mod drain;

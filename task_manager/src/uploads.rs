@@ -160,12 +160,20 @@ impl Uploads {
     }
 
     /// Removes what a failed upload left: the task, unless somebody stopped it, and the object.
+    /// A commit in doubt may have made it a task after all; then it keeps its file.
     async fn forget(&self, id: TaskId) {
-        let removed = self.db.write(move |conn| store::remove_initializing(conn, id)).await;
-        if let Err(error) = removed {
-            warn!(%error, "a failed upload is left to its lease");
+        let is_gone = self.db.write(move |conn| {
+            let is_removed = store::remove_initializing(conn, id)?;
+            let left = store::find(conn, id)?;
+            let is_stopped =
+                |task: Task| matches!(task.state, TaskState::Stopping | TaskState::Stopped);
+            Ok(is_removed || left.is_none_or(is_stopped))
+        });
+        match is_gone.await {
+            Ok(true) => self.delete_object(id).await,
+            Ok(false) => warn!("a failed upload was accepted all the same"),
+            Err(error) => warn!(%error, "a failed upload is left to its lease and the sweep"),
         }
-        self.delete_object(id).await;
     }
 
     async fn delete_object(&self, id: TaskId) {

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use self::relay::Relay;
 use self::services::Services;
 use super::api::{Api, eventually};
+use super::bucket;
 use super::process::{Process, program};
 
 const TOKEN: &str = "only-for-this-test";
@@ -219,22 +220,8 @@ impl Fleet {
 
     /// Every whole file in the bucket, by its path there.
     pub fn files(&self) -> Vec<String> {
-        let root = self.folder.path().join("local_storage");
-        let mut files = Vec::new();
-        let mut folders = vec![root.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).into_iter().flatten().map_while(Result::ok) {
-                match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                    _ => {
-                        let path = entry.path();
-                        files.push(path.strip_prefix(&root).unwrap().display().to_string());
-                    }
-                }
-            }
-        }
+        let mut files = bucket::files(self.folder.path());
         files.retain(|name| !name.contains('#'));
-        files.sort();
         files
     }
 }

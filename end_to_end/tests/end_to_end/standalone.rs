@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::api::{Api, eventually_within};
+use super::bucket;
 use super::process::{Process, taskctl};
 
 /// A start or an end in good order takes no longer, also on a busy machine.
@@ -68,22 +69,7 @@ impl Standalone {
 
     /// Every file in the bucket, by its path there, unfinished ones too.
     pub fn files(&self) -> Vec<String> {
-        let root = self.data.join("local_storage");
-        let mut files = Vec::new();
-        let mut folders = vec![root.clone()];
-        while let Some(folder) = folders.pop() {
-            // A folder may go away while it is read.
-            for entry in std::fs::read_dir(folder).into_iter().flatten().map_while(Result::ok) {
-                match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                    _ => files.push(
-                        entry.path().strip_prefix(&root).unwrap().to_string_lossy().into_owned(),
-                    ),
-                }
-            }
-        }
-        files.sort();
-        files
+        bucket::files(&self.data)
     }
 
     /// Waits until the bucket holds these files and no others.

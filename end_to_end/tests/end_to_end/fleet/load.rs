@@ -88,6 +88,8 @@ impl Load {
         self.results_are_right(fleet).await;
         // Some more were accepted although the answer never arrived: they end like all others.
         eventually("every task is processed", async || {
+            let failed = "SELECT HEX(id) FROM tasks WHERE state = 'failed'";
+            assert_eq!(fleet.sql(failed), "", "no task fails");
             let others = "SELECT COUNT(*) FROM tasks WHERE state <> 'processed'";
             (fleet.sql(others) == "0").then_some(())
         })

@@ -1,0 +1,22 @@
+//! The bucket, as it lies on the disk.
+
+use std::path::Path;
+
+/// Every file in the bucket of the data folder `data`, by its path there, sorted.
+pub fn files(data: &Path) -> Vec<String> {
+    let root = data.join("local_storage");
+    let mut files = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        // A folder may go away while it is read.
+        for entry in std::fs::read_dir(folder).into_iter().flatten().map_while(Result::ok) {
+            let path = entry.path();
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(path),
+                _ => files.push(path.strip_prefix(&root).unwrap().display().to_string()),
+            }
+        }
+    }
+    files.sort();
+    files
+}
