@@ -58,8 +58,7 @@ async fn the_broker_is_killed_in_the_middle() {
     let mut fleet = Fleet::start(Services::own()).await;
     fleet.add_worker(2).await;
     fleet.add_worker(2).await;
-    // The queue has been in use for a while: RabbitMQ 3.10 may lose one that it has just made.
-    Load::start(&fleet.api, 100).done().await.is_done(&fleet, Instant::now()).await;
+    // RabbitMQ 3.10 loses the log of a queue so young, and the queue is deaf afterwards.
     let uploading = Load::start(&fleet.api, 300);
     uploading.left(200).await;
     fleet.services.run(&["kill-broker"]);

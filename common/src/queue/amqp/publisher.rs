@@ -1,14 +1,19 @@
 //! Publishing: a task of its own keeps the one connection; publishers use what it has.
 
+mod silence;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use lapin::message::BasicReturnMessage;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, ErrorKind, Event};
@@ -17,6 +22,7 @@ use tokio::time::{Instant, interval, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use self::silence::Silences;
 use super::link::{Link, declare};
 use super::outage::{Outage, in_words, no_answer};
 use super::{PATIENCE, Place};
@@ -26,7 +32,9 @@ use crate::task::TaskKind;
 /// Tells the broker to write the message to disk.
 const PERSISTENT: u8 = 2;
 /// How often the connection is looked at, where no event told that it ended.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(1);
+/// How long the broker has to delete a queue: it first waits 5 seconds for the queue itself.
+const DELETION: Duration = Duration::from_secs(15);
 
 /// Publishes.
 #[derive(Clone)]
@@ -117,12 +125,18 @@ fn start(place: Place) -> Supervisor {
 /// Keeps a connection for ever.
 async fn supervise(place: Place, state: watch::Sender<State>) {
     let mut outage = Outage::new(place.clone(), "publishing");
+    let silences = Arc::new(Silences::default());
     loop {
-        let reason = match Uplink::open(&place).await {
+        let reason = match Uplink::open(&place, &silences).await {
             Ok(uplink) => {
-                outage.is_over();
                 let uplink = Arc::new(uplink);
-                let reason = attend(&uplink, &state).await;
+                let reason = match uplink.replace_deaf_queues(&place).await {
+                    Ok(()) => {
+                        outage.is_over();
+                        attend(&uplink, &state).await
+                    }
+                    Err(reason) => reason,
+                };
                 uplink.link.cut();
                 reason
             }
@@ -175,6 +189,8 @@ struct Uplink {
     turn: AsyncMutex<()>,
     /// Rings when the broker does not answer.
     faulty: Notify,
+    /// Outlives the connection.
+    silences: Arc<Silences>,
 }
 
 /// Why a message is not in its queue.
@@ -185,7 +201,7 @@ enum Fault {
 }
 
 impl Uplink {
-    async fn open(place: &Place) -> Result<Self, String> {
+    async fn open(place: &Place, silences: &Arc<Silences>) -> Result<Self, String> {
         let link = Link::open(place, "publisher").await?;
         let setup = async {
             let channel = link.channel().await?;
@@ -199,6 +215,7 @@ impl Uplink {
                 declared: Mutex::default(),
                 turn: AsyncMutex::default(),
                 faulty: Notify::new(),
+                silences: Arc::clone(silences),
             }),
             Ok(Err(error)) => Err(in_words(&error)),
             Err(_) => {
@@ -216,6 +233,26 @@ impl Uplink {
         self.declared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes the queues anew of which the broker has confirmed nothing for long.
+    async fn replace_deaf_queues(&self, place: &Place) -> Result<(), String> {
+        for kind in self.silences.deaf() {
+            let queue = place.queue_name(kind);
+            warn!("the broker confirms nothing for the queue {queue}: it is deleted and made anew");
+            let replacement = async {
+                let channel = self.link.channel().await?;
+                let options = QueueDeleteOptions::default();
+                channel.queue_delete(queue.as_str().into(), options).await?;
+                declare(&channel, &queue).await
+            };
+            match timeout_at(Instant::now() + DELETION, replacement).await {
+                Ok(replaced) => replaced.map_err(|error| in_words(&error))?,
+                Err(_) => return Err(no_answer()),
+            }
+            self.silences.heard(kind);
+        }
+        Ok(())
+    }
+
     async fn publish(
         &self,
         place: &Place,
@@ -225,6 +262,8 @@ impl Uplink {
         let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
             return vec![Err(QueueError(no_answer())); messages.len()];
         };
+        // Whoever had the turn before may have taken almost all of the time.
+        let deadline = Instant::now() + PATIENCE;
         let kinds: HashSet<_> = messages.iter().map(|(kind, _)| *kind).collect();
         for kind in kinds {
             if let Err(fault) = self.ensure_queue(place, kind, deadline).await {
@@ -238,6 +277,7 @@ impl Uplink {
             timeout_at(deadline, publish).await.unwrap_or(Err(Fault::Silence))
         }))
         .await;
+        self.listen(messages, &confirms);
         // All the returned ones first: each may have come with any confirm.
         let returned: HashSet<_> = confirms
             .iter()
@@ -258,6 +298,30 @@ impl Uplink {
             });
         }
         results
+    }
+
+    /// Notes which queues confirmed something and which did not.
+    fn listen(
+        &self,
+        messages: &[(TaskKind, Message)],
+        confirms: &[Result<Option<BasicReturnMessage>, Fault>],
+    ) {
+        let outcomes = || messages.iter().map(|(kind, _)| *kind).zip(confirms);
+        let heard: HashSet<_> =
+            outcomes().filter(|(_, confirm)| confirm.is_ok()).map(|(kind, _)| kind).collect();
+        let silent: HashSet<_> = outcomes()
+            .filter(|(_, confirm)| matches!(confirm, Err(Fault::Silence)))
+            .map(|(kind, _)| kind)
+            .collect();
+        for kind in &heard {
+            self.silences.heard(*kind);
+        }
+        // One that reads nothing, because it is short of memory, cannot confirm anything either.
+        if !self.link.connection.status().blocked() {
+            for kind in silent.difference(&heard) {
+                self.silences.silent(*kind);
+            }
+        }
     }
 
     /// Publishes and waits for the confirm; answers the message that was returned with it.
