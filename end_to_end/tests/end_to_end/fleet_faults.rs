@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 
 use super::api::eventually;
 use super::fleet::load::Load;
-use super::fleet::relay::Relay;
+use super::fleet::relay::{Fate, Relay};
 use super::fleet::services::Services;
 use super::fleet::{Fleet, LONGER_THAN_A_LEASE};
 use super::plays::Plays;
@@ -269,4 +269,33 @@ async fn all_connections_are_cut_again_and_again() {
     let load = uploading.done().await;
     tell("all connections cut ten times", load.is_done(&fleet, since).await);
     fleet.ends_and_leaves_nothing().await;
+}
+
+/// Uploads a file while the commit of its last step meets `fate`.
+async fn upload_in_doubt(fleet: &Fleet, plays: &Plays, fate: Fate) {
+    fleet.to_database.leave_in_doubt(&plays.sha256(), "COMMIT", fate);
+    let answer = fleet.api.upload("", plays.body()).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(fleet.to_database.left_in_doubt());
+}
+
+#[tokio::test]
+async fn an_upload_whose_commit_was_in_doubt_keeps_its_file_if_it_was_done() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    let plays = Plays::random(&mut StdRng::seed_from_u64(4), 50, 5);
+    upload_in_doubt(&fleet, &plays, Fate::Done).await;
+    let [task] = <[_; 1]>::try_from(fleet.api.tasks().await).unwrap();
+    fleet.add_worker(1).await;
+    fleet.api.wait_for_state(task.task_id, TaskState::Processed).await;
+    assert_eq!(fleet.api.result(task.task_id).await, plays.sums());
+    fleet.has_only_wanted_files().await;
+}
+
+#[tokio::test]
+async fn an_upload_whose_commit_was_lost_leaves_nothing() {
+    let fleet = Fleet::start(Services::shared()).await;
+    let plays = Plays::random(&mut StdRng::seed_from_u64(5), 50, 5);
+    upload_in_doubt(&fleet, &plays, Fate::Lost).await;
+    assert!(fleet.api.tasks().await.is_empty());
+    assert!(fleet.files().is_empty());
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use rand::RngExt;
 use rand::rngs::StdRng;
+use sha2::{Digest, Sha256};
 
 pub const HEADER: &str = "Song,Date,Number of Plays\n";
 
@@ -67,6 +68,15 @@ impl Plays {
         });
         let parts = std::iter::once(header).chain(rows).map(Ok::<_, std::io::Error>);
         reqwest::Body::wrap_stream(stream::iter(parts))
+    }
+
+    /// The digest of the file, in hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        let mut hash = Sha256::new_with_prefix(HEADER);
+        for _ in 0..self.times {
+            hash.update(&self.rows);
+        }
+        hex::encode(hash.finalize())
     }
 
     /// The right result.

@@ -4,12 +4,30 @@
 //! it to another program meanwhile; tests that end a service connect to it directly.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+
+/// What becomes of a request whose answer does not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It reached the server; the answer was lost.
+    Done,
+    /// It did not reach the server.
+    Lost,
+}
+
+/// Leaves somebody in doubt: see [`Relay::leave_in_doubt`].
+#[derive(Debug, Clone)]
+struct Doubt {
+    behind: Vec<u8>,
+    request: Vec<u8>,
+    fate: Fate,
+}
 
 /// What the relay does with what it is given.
 #[derive(Debug, Clone)]
@@ -21,6 +39,7 @@ struct Plan {
     is_cut: bool,
     is_stalled: bool,
     delay: Duration,
+    doubt: Option<Doubt>,
 }
 
 /// Forwards every connection. Ends with its value.
@@ -36,12 +55,14 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (is_cut, is_stalled) = (false, false);
-        let plan = Plan { targets, generation: 0, is_cut, is_stalled, delay: Duration::ZERO };
-        let (plan, plans) = watch::channel(plan);
+        let delay = Duration::ZERO;
+        let plan = Plan { targets, generation: 0, is_cut, is_stalled, delay, doubt: None };
+        let plan = watch::Sender::new(plan);
+        let sender = plan.clone();
         let accepting = tokio::spawn(async move {
             let mut number = 0;
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, number, plans.clone()));
+                tokio::spawn(forward(client, number, sender.clone()));
                 number += 1;
             }
         });
@@ -76,6 +97,18 @@ impl Relay {
         self.plan.send_modify(|plan| plan.delay = delay);
     }
 
+    /// Ends the connection of the first client that sends `request` behind `behind`: it never
+    /// learns whether that was done.
+    pub fn leave_in_doubt(&self, behind: &str, request: &str, fate: Fate) {
+        let doubt = Doubt { behind: behind.into(), request: request.into(), fate };
+        self.plan.send_modify(|plan| plan.doubt = Some(doubt));
+    }
+
+    /// Whether somebody was left in doubt since.
+    pub fn left_in_doubt(&self) -> bool {
+        self.plan.borrow().doubt.is_none()
+    }
+
     /// Forwards again, at once.
     pub fn heal(&self) {
         self.plan.send_modify(|plan| {
@@ -93,7 +126,7 @@ impl Drop for Relay {
     }
 }
 
-async fn forward(client: TcpStream, number: usize, plans: watch::Receiver<Plan>) {
+async fn forward(client: TcpStream, number: usize, plans: watch::Sender<Plan>) {
     let plan = plans.borrow().clone();
     if plan.is_cut || plan.targets.is_empty() {
         return;
@@ -105,20 +138,41 @@ async fn forward(client: TcpStream, number: usize, plans: watch::Receiver<Plan>)
     server.set_nodelay(true).unwrap();
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
-    let mut closing = plans.clone();
+    let mut closing = plans.subscribe();
     let closed = closing.wait_for(|now| now.generation != plan.generation);
+    let is_in_doubt = AtomicBool::new(false);
+    let mut was_behind = false;
+    let requests = |bytes: &[u8]| {
+        let fate = doubted(&plans, &mut was_behind, bytes);
+        is_in_doubt.fetch_or(fate.is_some(), Ordering::Relaxed);
+        fate != Some(Fate::Lost)
+    };
+    let answers = |_: &[u8]| !is_in_doubt.load(Ordering::Relaxed);
     tokio::select! {
-        () = pump(client_read, server_write, plans.clone()) => {}
-        () = pump(server_read, client_write, plans.clone()) => {}
+        () = pump(client_read, server_write, plans.subscribe(), requests) => {}
+        () = pump(server_read, client_write, plans.subscribe(), answers) => {}
         _ = closed => {}
     }
 }
 
-/// Carries bytes one way until either side ends.
+/// What becomes of these bytes of a client, where it is to be left in doubt about them.
+fn doubted(plans: &watch::Sender<Plan>, was_behind: &mut bool, bytes: &[u8]) -> Option<Fate> {
+    let contains = |wanted: &[u8]| bytes.windows(wanted.len()).any(|window| window == wanted);
+    let doubt = plans.borrow().doubt.clone()?;
+    *was_behind |= contains(&doubt.behind);
+    if !*was_behind || !contains(&doubt.request) {
+        return None;
+    }
+    plans.send_modify(|plan| plan.doubt = None);
+    Some(doubt.fate)
+}
+
+/// Carries bytes one way until either side ends, or something that may not pass comes.
 async fn pump(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
     mut plans: watch::Receiver<Plan>,
+    mut may_pass: impl FnMut(&[u8]) -> bool,
 ) {
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -133,7 +187,7 @@ async fn pump(
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        if to.write_all(&buffer[..length]).await.is_err() {
+        if !may_pass(&buffer[..length]) || to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
     }
