@@ -244,7 +244,7 @@ create_database() {
     user=$(id -un)
     rm -rf "$dir/database.new"
     if ! (
-        become mariadb-install-db --no-defaults --datadir=./database.new --user="$user" --skip-test-db \
+        become mariadb-install-db --no-defaults --datadir=./database.new --user="$user" --skip-test-db --skip-name-resolve \
             --auth-root-authentication-method=socket --auth-root-socket-user="$user" \
             --innodb-log-file-size=48M
     ) >"$dir/database.log" 2>&1; then
