@@ -8,6 +8,7 @@
 //! # Not here
 //! SQL (each feature's `store.rs`), and which database it is (`dialect`).
 
+mod client_library;
 mod dialect;
 mod id;
 pub mod schema;
@@ -61,6 +62,13 @@ pub enum DbError {
     /// A row holds what this version does not understand.
     #[error("the database holds what this version does not understand: {0}")]
     Corrupt(String),
+    /// The library that talks to MySQL misreads rows.
+    #[error(
+        "the MySQL client library of this system misreads rows, as some releases of MariaDB's \
+         connector do (10.11.18 is one): update it (Debian, Ubuntu: apt-get install libmariadb3 \
+         with the security updates on), or build with --features bundled-mysql-client"
+    )]
+    ClientLibrary,
     /// Anything else that it said.
     #[error("the database failed: {0}")]
     Query(#[from] DieselError),

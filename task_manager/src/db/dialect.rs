@@ -8,7 +8,7 @@ use diesel::sql_types::Timestamp;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{DbConnection, DbError};
+use super::{DbConnection, DbError, client_library};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
@@ -51,7 +51,8 @@ pub(super) fn prepare(conn: &mut DbConnection) -> QueryResult<()> {
     }
 }
 
-/// Brings the tables up to date; answers the names of the migrations that ran.
+/// Brings the tables up to date, where the client library can be trusted; answers the names of the
+/// migrations that ran.
 pub(super) fn migrate(conn: &mut DbConnection) -> Result<Vec<String>, DbError> {
     let failed =
         |error: Box<dyn std::error::Error + Send + Sync>| DbError::Migration(error.to_string());
@@ -61,6 +62,7 @@ pub(super) fn migrate(conn: &mut DbConnection) -> Result<Vec<String>, DbError> {
             Ok(ran.iter().map(ToString::to_string).collect())
         }
         DbConnection::Mysql(conn) => {
+            client_library::check(conn)?;
             diesel::sql_query(format!(
                 "SELECT GET_LOCK('task_manager_migrations', {MIGRATION_WAIT})"
             ))
