@@ -456,7 +456,23 @@ run() {
     done < <(print_env)
     # The ports are this set's: the command may start sets of its own.
     unset SERVICES_PORT_BASE
-    "$@" 8>&-
+    run_to_its_end "$@" 8>&-
+}
+
+# Whoever ends this script alone ends the command too: a shell that waits for a command in the
+# foreground hears signals only when that has ended.
+run_to_its_end() {
+    local child status=0 signal
+    set -m
+    "$@" &
+    child=$!
+    set +m
+    for signal in INT TERM HUP; do
+        # shellcheck disable=SC2064
+        trap "kill -$signal -- -$child 2>/dev/null || true" "$signal"
+    done
+    while wait "$child" && status=0 || status=$?; kill -0 "$child" 2>/dev/null; do :; done
+    return "$status"
 }
 
 leave() {
