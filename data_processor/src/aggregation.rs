@@ -12,37 +12,66 @@
 //! # Not here
 //! Tasks, HTTP and storage: the caller opens the input, gives the outputs and makes them durable.
 
-mod arena;
+mod cells;
 mod date;
+mod dates;
 mod error;
 mod fault;
+mod group;
 mod groups;
 mod header;
+mod input;
+mod key;
+mod keys;
+mod merge;
+mod number;
 mod options;
-mod reader;
+mod quick;
+mod record;
 mod rejects;
 mod result;
 mod row;
-mod scanner;
+mod runs;
 mod shown;
+mod sort;
 #[cfg(test)]
 mod tests;
+mod watch;
+mod worker;
 
 use std::io::{self, Read, Write};
 
-use common::task::spec::OnBadRow;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::error::AggregationError;
 pub use self::options::{DEFAULT_MEMORY_LIMIT, Options};
-pub use self::scanner::{MAX_FIELDS, MAX_RECORD};
 
-use self::error::BadRows;
-use self::groups::Groups;
 use self::header::Header;
-use self::reader::Reader;
-use self::rejects::Rejects;
-use self::row::RowCheck;
+use self::input::Input;
+use self::merge::{Memory, Merged, Source};
+use self::row::Row;
+use self::watch::Watch;
+use self::worker::{Found, Report, Shared, Worker};
+
+/// The longest record in bytes, as it stands in the file. A longer one is most likely no CSV, or a
+/// quote that was never closed.
+pub const MAX_RECORD: u64 = 16 << 20;
+/// The most fields of a record.
+pub const MAX_FIELDS: u64 = 1 << 20;
+
+/// As much of the input a thread takes at once: it fits the processor's caches, and taking it costs
+/// little beside the work.
+const CHUNK: usize = 256 << 10;
+/// The least memory for the groups of a thread, so that a small limit does not make countless files.
+const LEAST_MEMORY: u64 = 4 << 20;
+/// As many reports wait at most until the ones before them have come.
+const WAITING_REPORTS: usize = 64;
 
 /// The work was to end before it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -101,48 +130,120 @@ pub fn aggregate(
     outputs: &mut dyn Outputs,
     control: &dyn Control,
 ) -> Result<Summary, AggregationError> {
-    let mut reader = Reader::open(input, control)?;
-    let header = Header::new(reader.header()?, options)?;
-    let mut check = RowCheck::new(&header, options);
-    let mut groups = Groups::new(options.sum.len());
-    let mut bad = BadRows::default();
-    let mut rejects = Rejects::default();
-    let mut rows_read = 0;
+    aggregate_in_chunks(input, options, outputs, control, CHUNK, LEAST_MEMORY)
+}
 
-    while let Some(row) = reader.next()? {
-        rows_read += 1;
-        match (check.check(&row), options.on_bad_row) {
-            // Behind a bad row the others are read only to find the bad ones among them.
-            (Ok(_), _) if bad.count > 0 => {}
-            (Ok(checked), _) => {
-                let allocated = groups.add(checked.key, checked.values);
-                if allocated && groups.memory() > options.memory_limit {
-                    return Err(AggregationError::TooManyGroups {
-                        groups: groups.len(),
-                        line: row.line,
-                        memory_limit: options.memory_limit,
-                    });
-                }
-                if allocated {
-                    reader.progress()?;
-                }
-            }
-            (Err(fault), OnBadRow::Fail) => bad.add(|| fault.location(&row, &header)),
-            (Err(fault), OnBadRow::Skip) => {
-                rejects.write(outputs, &fault, &row, &header).map_err(AggregationError::Write)?;
+/// [`aggregate`] with chunks of another size, and less memory.
+fn aggregate_in_chunks(
+    input: impl Read + Send,
+    options: &Options,
+    outputs: &mut dyn Outputs,
+    control: &dyn Control,
+    chunk_size: usize,
+    least_memory: u64,
+) -> Result<Summary, AggregationError> {
+    let watch = Watch::new(control);
+    let mut input = Input::open(input, &watch, chunk_size)?;
+    let (fields, line, unterminated) = input.header()?;
+    let header = Header::new(Row { fields: &fields, line, unterminated }, options)?;
+    let threads = options.threads.max(1);
+    let shared = Shared {
+        input: Mutex::new(input),
+        header,
+        options,
+        watch: &watch,
+        memory: (options.memory_limit / threads as u64).max(least_memory),
+        failing: AtomicBool::new(false),
+    };
+    let (reports, found) = thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(WAITING_REPORTS);
+        let threads: Vec<_> = (0..threads)
+            .map(|_| {
+                let sender = sender.clone();
+                let shared = &shared;
+                scope.spawn(move || {
+                    Worker::new(shared).run(&sender).inspect_err(|_| shared.watch.end())
+                })
+            })
+            .collect();
+        drop(sender);
+        let reports = gather(receiver, outputs);
+        if reports.is_err() {
+            watch.end();
+        }
+        let found: Vec<_> = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect();
+        (reports, found)
+    });
+    let reports = reports?;
+    let found = all_or_error(found)?;
+    if reports.bad.count > 0 {
+        return Err(AggregationError::BadRows(reports.bad));
+    }
+
+    let rows_read = found.iter().map(|found| found.rows).sum();
+    let largest = found.iter().fold(0, |largest, found| largest | found.largest);
+    // Most often no sum can leave the range, however the rows are grouped.
+    if u128::from(largest) * u128::from(rows_read) > i64::MAX as u128 {
+        result::check_overflow(&mut merged(&found)?, options, &watch)?;
+    }
+    let (groups, output_size) = result::write(&mut merged(&found)?, options, outputs, &watch)?;
+    if reports.rejected_rows > 0 {
+        outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;
+    }
+    Ok(Summary { rows_read, rows_rejected: reports.rejected_rows, groups, output_size })
+}
+
+/// Puts the reports of all threads together in the order of the file, and writes the rejected rows.
+fn gather(
+    receiver: Receiver<Report>,
+    outputs: &mut dyn Outputs,
+) -> Result<Report, AggregationError> {
+    let mut all = Report::default();
+    let mut waiting = BTreeMap::new();
+    for report in receiver {
+        waiting.insert(report.chunk, report);
+        while let Some(report) = waiting.remove(&all.chunk) {
+            all.chunk += 1;
+            all.bad.append(report.bad);
+            if report.rejected_rows > 0 {
+                let output = outputs.rejected().map_err(AggregationError::Write)?;
+                let header = if all.rejected_rows == 0 { rejects::HEADER } else { &[] };
+                output.write_all(header).map_err(AggregationError::Write)?;
+                output.write_all(&report.rejected).map_err(AggregationError::Write)?;
+                all.rejected_rows += report.rejected_rows;
             }
         }
     }
-    if bad.count > 0 {
-        return Err(AggregationError::BadRows(bad));
-    }
+    Ok(all)
+}
 
-    let bytes_read = reader.bytes_read();
-    let checkpoint = || control.progress(bytes_read);
-    let groups_found = groups.len();
-    let sorted = groups.sort(&checkpoint)?;
-    result::check_overflow(&sorted, options, &checkpoint)?;
-    let output_size = result::write(&sorted, options, outputs, &checkpoint)?;
-    rejects.finish(outputs).map_err(AggregationError::Write)?;
-    Ok(Summary { rows_read, rows_rejected: rejects.count(), groups: groups_found, output_size })
+/// What all threads found, or the error that ended the work; the others were only interrupted.
+fn all_or_error(
+    found: Vec<Result<Found, AggregationError>>,
+) -> Result<Vec<Found>, AggregationError> {
+    let mut all = Vec::with_capacity(found.len());
+    let mut first_error = None;
+    for found in found {
+        match found {
+            Ok(found) => all.push(found),
+            Err(error) => match first_error {
+                None | Some(AggregationError::Interrupted(_)) => first_error = Some(error),
+                Some(_) => {}
+            },
+        }
+    }
+    first_error.map_or(Ok(all), Err)
+}
+
+fn merged(found: &[Found]) -> Result<Merged<'_>, AggregationError> {
+    let mut sources = Vec::new();
+    for found in found {
+        sources.extend(found.runs.sources());
+        let memory: Box<dyn Source + '_> = Box::new(Memory::new(&found.groups, &found.order));
+        sources.push(memory);
+    }
+    Merged::new(sources).map_err(AggregationError::spill)
 }

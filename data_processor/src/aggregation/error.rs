@@ -23,6 +23,13 @@ impl BadRows {
             self.first.push(location());
         }
     }
+
+    /// Adds those of rows behind these.
+    pub(super) fn append(&mut self, later: Self) {
+        self.count += later.count;
+        let room = MAX_LISTED_ERRORS - self.first.len();
+        self.first.extend(later.first.into_iter().take(room));
+    }
 }
 
 /// Why an aggregation did not end well. The names and values of the input in it are shortened.
@@ -116,20 +123,12 @@ pub enum AggregationError {
         /// The true sum.
         sum: i128,
     },
-    /// The groups need too much memory.
+    /// The temporary files for what does not fit into memory could not be written or read.
     #[error(
-        "the file needs more than {} of memory for its groups: after {groups} different ones at \
-         line {line} it was used up; raise memory_limit, or aggregate fewer distinct groups",
-        ByteSize(*memory_limit).display().iec()
+        "the groups need more memory than they may take, and moving them to temporary files \
+         failed: {0}"
     )]
-    TooManyGroups {
-        /// How many there were.
-        groups: u64,
-        /// The line of the row that was one too many, from 1.
-        line: u64,
-        /// The limit in bytes.
-        memory_limit: u64,
-    },
+    Spill(#[source] io::Error),
     /// The work was to end before it was done.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -142,6 +141,14 @@ pub enum AggregationError {
 }
 
 impl AggregationError {
+    /// The error of a temporary file, behind which there may be an interrupt.
+    pub(super) fn spill(error: io::Error) -> Self {
+        match error.downcast::<Interrupted>() {
+            Ok(interrupted) => Self::Interrupted(interrupted),
+            Err(error) => Self::Spill(error),
+        }
+    }
+
     /// The error as it goes over the wire. What is wrong with the input is a 422; a failure of this
     /// machine is a 500, and for its tasks rather a reason to try again.
     #[must_use]
@@ -158,8 +165,8 @@ impl AggregationError {
                 (422, "record_too_long", "A row is too long")
             }
             Self::Overflow { .. } => (422, "overflow", "A sum is out of range"),
-            Self::TooManyGroups { .. } => (422, "too_many_groups", "There are too many groups"),
             Self::Interrupted(_) => (409, "interrupted", "The task was interrupted"),
+            Self::Spill(_) => (500, "spill_failed", "Temporary files could not be used"),
             Self::Read(_) => (500, "read_failed", "The input could not be read"),
             Self::Write(_) => (500, "write_failed", "The output could not be written"),
         };

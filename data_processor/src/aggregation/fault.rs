@@ -3,7 +3,7 @@
 use common::problem::ErrorLocation;
 
 use super::header::Header;
-use super::reader::Row;
+use super::row::Row;
 use super::shown;
 
 /// The first thing that is wrong with a row. `at` is the field's position, from 0. It holds no

@@ -2,7 +2,7 @@
 
 use csv::ByteRecord;
 
-use super::reader::Row;
+use super::row::Row;
 use super::{AggregationError, Options, shown};
 
 /// A header that has every needed column once.

@@ -1,5 +1,9 @@
 //! What an aggregation is asked to do.
 
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::thread;
+
 use common::task::spec::{CsvAggregationSpec, OnBadRow};
 
 /// Memory in bytes that the groups may take where nothing else is said.
@@ -18,8 +22,12 @@ pub struct Options {
     pub on_bad_row: OnBadRow,
     /// Whether the second column of a group must be a date.
     pub check_dates: bool,
-    /// Memory in bytes that the groups may take.
+    /// Memory in bytes that the groups may take; further ones go to temporary files.
     pub memory_limit: u64,
+    /// The folder of the temporary files. They have no names there, so they never stay.
+    pub spill_folder: PathBuf,
+    /// How many threads work.
+    pub threads: usize,
 }
 
 impl Options {
@@ -34,6 +42,8 @@ impl Options {
             on_bad_row: spec.on_bad_row,
             check_dates: spec.has_default_grouping(),
             memory_limit: spec.memory_limit.unwrap_or(memory_limit).min(memory_limit),
+            spill_folder: std::env::temp_dir(),
+            threads: thread::available_parallelism().map_or(1, NonZero::get),
         }
     }
 

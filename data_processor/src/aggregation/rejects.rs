@@ -1,64 +1,41 @@
-//! Writes the rejected rows as CSV.
+//! The rejected rows as CSV.
 
 use std::io;
 
 use csv::ByteRecord;
 
-use super::Outputs;
 use super::fault::Fault;
 use super::header::Header;
-use super::reader::Row;
+use super::result::push_field;
+use super::row::Row;
 
-const HEADER: [&str; 5] = ["line", "column", "field", "value", "reason"];
+/// The first line of the rejected rows.
+pub(super) const HEADER: &[u8] = b"line,column,field,value,reason\n";
 /// A rejected value in bytes at most; the rest is cut.
 const VALUE_LIMIT: usize = 1 << 10;
 
-/// The rejected rows so far.
-#[derive(Default)]
-pub(super) struct Rejects {
-    count: u64,
-}
-
-impl Rejects {
-    /// How many rows are rejected.
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// Writes one, behind the header where it is the first.
-    pub(super) fn write(
-        &mut self,
-        outputs: &mut dyn Outputs,
-        fault: &Fault,
-        row: &Row<'_>,
-        header: &Header,
-    ) -> io::Result<()> {
-        let mut csv = csv::Writer::from_writer(Vec::new());
-        if self.count == 0 {
-            csv.write_record(HEADER)?;
+/// Appends a rejected row to `output`.
+pub(super) fn write(output: &mut Vec<u8>, fault: &Fault, row: &Row<'_>, header: &Header) {
+    let location = fault.location(row, header);
+    let value = match fault.at() {
+        Some(at) => cut(row.fields.get(at).unwrap_or_default()),
+        // Writing to memory cannot fail.
+        None => join(row.fields).map(|joined| cut(&joined)).unwrap_or_default(),
+    };
+    let line = [
+        row.line.to_string(),
+        location.column.map(|column| column.to_string()).unwrap_or_default(),
+        location.field.unwrap_or_default(),
+        value,
+        location.reason,
+    ];
+    for (index, field) in line.iter().enumerate() {
+        if index > 0 {
+            output.push(b',');
         }
-        let location = fault.location(row, header);
-        let value = match fault.at() {
-            Some(at) => cut(row.fields.get(at).unwrap_or_default()),
-            None => cut(&join(row.fields)?),
-        };
-        csv.write_record([
-            row.line.to_string(),
-            location.column.map(|column| column.to_string()).unwrap_or_default(),
-            location.field.unwrap_or_default(),
-            value,
-            location.reason,
-        ])?;
-        let bytes = csv.into_inner().map_err(|error| error.into_error())?;
-        outputs.rejected()?.write_all(&bytes)?;
-        self.count += 1;
-        Ok(())
+        push_field(output, field.as_bytes());
     }
-
-    /// Flushes the writer if there is one.
-    pub(super) fn finish(&self, outputs: &mut dyn Outputs) -> io::Result<()> {
-        if self.count == 0 { Ok(()) } else { outputs.rejected()?.flush() }
-    }
+    output.push(b'\n');
 }
 
 /// The row as CSV again, at least as much of it as is shown.

@@ -1,93 +1,179 @@
 //! Writes the groups as CSV: minimal quoting, lines end with `\n`.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use super::groups::Sorted;
-use super::{AggregationError, Interrupted, Options, Outputs, shown};
+use super::group::Group;
+use super::merge::{Merged, Source};
+use super::watch::Watch;
+use super::{AggregationError, Options, Outputs, dates, key, shown};
 
 /// After as many groups an interrupt is seen.
-const CHECK_EVERY: usize = 1 << 10;
-const BUFFER: usize = 64 << 10;
+const CHECK_EVERY: usize = 256;
+/// As much is gathered before it is written.
+const PIECE: usize = 256 << 10;
 
 /// Finds the first group whose sum does not fit the output's numbers.
 pub(super) fn check_overflow(
-    groups: &Sorted,
+    groups: &mut Merged<'_>,
     options: &Options,
-    checkpoint: &dyn Fn() -> Result<(), Interrupted>,
+    watch: &Watch<'_>,
 ) -> Result<(), AggregationError> {
-    let mut first = None;
-    for (index, group) in groups.in_any_order().enumerate() {
-        if index.is_multiple_of(CHECK_EVERY) {
-            checkpoint()?;
-        }
-        if group.sums().any(overflows) && first.is_none_or(|first| group.cmp(&first).is_lt()) {
-            first = Some(group);
+    let mut group = Group::default();
+    let mut unseen = 0;
+    while groups.next(&mut group).map_err(AggregationError::spill)? {
+        see(&mut unseen, group.days.len(), watch)?;
+        if let Some(at) = group.sums.iter().position(|sum| i64::try_from(*sum).is_err()) {
+            let mut values = Vec::new();
+            key::columns(&group.key, key_columns(options), |column| {
+                values.push(shown::value(column));
+            });
+            if options.check_dates {
+                values.push(shown::value(&dates::text(group.days[at / options.sum.len()])));
+            }
+            return Err(AggregationError::Overflow {
+                group: values.join(", "),
+                column: shown::name(&options.sum[at % options.sum.len()]),
+                sum: group.sums[at],
+            });
         }
     }
-    let Some(group) = first else { return Ok(()) };
-    let mut sums = options.sum.iter().zip(group.sums());
-    match sums.find(|(_, sum)| overflows(*sum)) {
-        None => Ok(()),
-        Some((column, sum)) => Err(AggregationError::Overflow {
-            group: group.fields().map(shown::value).collect::<Vec<_>>().join(", "),
-            column: shown::name(column),
-            sum,
-        }),
+    Ok(())
+}
+
+/// How many columns the key has; a day is not part of it.
+fn key_columns(options: &Options) -> usize {
+    options.group_by.len() - usize::from(options.check_dates)
+}
+
+/// Counts groups and looks for an interrupt now and then.
+fn see(unseen: &mut usize, groups: usize, watch: &Watch<'_>) -> Result<(), AggregationError> {
+    *unseen += groups;
+    if *unseen >= CHECK_EVERY {
+        *unseen = 0;
+        watch.checkpoint()?;
     }
+    Ok(())
 }
 
-fn overflows(sum: i128) -> bool {
-    i64::try_from(sum).is_err()
-}
-
-/// Writes the header and the groups in order, and returns the size in bytes.
+/// Writes the header and the groups in order, and returns how many there are and the size in bytes.
 pub(super) fn write(
-    groups: &Sorted,
+    groups: &mut Merged<'_>,
     options: &Options,
     outputs: &mut dyn Outputs,
-    checkpoint: &dyn Fn() -> Result<(), Interrupted>,
-) -> Result<u64, AggregationError> {
+    watch: &Watch<'_>,
+) -> Result<(u64, u64), AggregationError> {
     let output = outputs.result().map_err(AggregationError::Write)?;
-    let mut csv =
-        csv::WriterBuilder::new().buffer_capacity(BUFFER).from_writer(Counted { output, bytes: 0 });
-    csv.write_record(options.output_header()).map_err(write_error)?;
-    for (index, group) in groups.in_order().enumerate() {
-        if index.is_multiple_of(CHECK_EVERY) {
-            checkpoint()?;
+    let mut lines = Lines { output, buffer: Vec::with_capacity(2 * PIECE), written: 0 };
+    for (index, name) in options.output_header().enumerate() {
+        if index > 0 {
+            lines.buffer.push(b',');
         }
-        for field in group.fields() {
-            csv.write_field(field).map_err(write_error)?;
-        }
-        for sum in group.sums() {
-            csv.write_field(sum.to_string()).map_err(write_error)?;
-        }
-        csv.write_record(None::<&[u8]>).map_err(write_error)?;
+        push_field(&mut lines.buffer, name.as_bytes());
     }
-    csv.flush().map_err(AggregationError::Write)?;
-    Ok(csv.get_ref().bytes)
+    lines.buffer.push(b'\n');
+    let mut group = Group::default();
+    let mut start = Vec::new();
+    let (mut count, mut unseen) = (0, 0);
+    while groups.next(&mut group).map_err(AggregationError::spill)? {
+        start.clear();
+        key::columns(&group.key, key_columns(options), |column| {
+            push_field(&mut start, column);
+            start.push(b',');
+        });
+        let sums = group.sums.chunks_exact(options.sum.len());
+        for (day, sums) in group.days.iter().zip(sums) {
+            lines.buffer.extend_from_slice(&start);
+            if options.check_dates {
+                lines.buffer.extend_from_slice(&dates::text(*day));
+                lines.buffer.push(b',');
+            }
+            for sum in sums {
+                push_number(&mut lines.buffer, *sum as i64);
+                lines.buffer.push(b',');
+            }
+            lines.buffer.pop();
+            lines.buffer.push(b'\n');
+            lines.write_full()?;
+            see(&mut unseen, 1, watch)?;
+        }
+        count += group.days.len() as u64;
+    }
+    Ok((count, lines.finish()?))
 }
 
-fn write_error(error: csv::Error) -> AggregationError {
-    AggregationError::Write(match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        kind => io::Error::other(format!("{kind:?}")),
-    })
-}
-
-/// Counts the bytes on their way.
-struct Counted<'a> {
+/// The output, written in large pieces.
+struct Lines<'a> {
     output: &'a mut dyn Write,
-    bytes: u64,
+    buffer: Vec<u8>,
+    written: u64,
 }
 
-impl Write for Counted<'_> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let written = self.output.write(buffer)?;
-        self.bytes += written as u64;
-        Ok(written)
+impl Lines<'_> {
+    fn write_full(&mut self) -> Result<(), AggregationError> {
+        if self.buffer.len() < PIECE { Ok(()) } else { self.write() }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
+    fn write(&mut self) -> Result<(), AggregationError> {
+        self.output.write_all(&self.buffer).map_err(AggregationError::Write)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<u64, AggregationError> {
+        self.write()?;
+        self.output.flush().map_err(AggregationError::Write)?;
+        Ok(self.written)
+    }
+}
+
+/// Appends a field, in quotes where it needs them. A row has more than one field, so an empty one
+/// needs none.
+pub(super) fn push_field(output: &mut Vec<u8>, field: &[u8]) {
+    let special = |byte: &u8| matches!(byte, b',' | b'"' | b'\n' | b'\r');
+    if !field.iter().any(special) {
+        return output.extend_from_slice(field);
+    }
+    output.push(b'"');
+    for part in field.split_inclusive(|byte| *byte == b'"') {
+        output.extend_from_slice(part);
+        if part.ends_with(b"\"") {
+            output.push(b'"');
+        }
+    }
+    output.push(b'"');
+}
+
+/// Appends a number in decimal.
+fn push_number(output: &mut Vec<u8>, number: i64) {
+    // The digits of a `u64` from the last to the first.
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        output.push(b'-');
+    }
+    output.extend_from_slice(&digits[start..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for number in [0, 7, 10, -1, 1234567890, i64::MAX, i64::MIN] {
+            let mut output = b"x".to_vec();
+            push_number(&mut output, number);
+            assert_eq!(String::from_utf8(output).unwrap(), format!("x{number}"));
+        }
     }
 }

@@ -1,10 +1,21 @@
-//! Checks a row and takes from it what is needed.
+//! Checks a record and finds what is wrong with it.
 
+use super::Options;
 use super::date::is_date;
 use super::fault::Fault;
 use super::header::Header;
-use super::reader::Row;
-use super::{Options, groups};
+use super::number::{NotANumber, number};
+use csv::ByteRecord;
+
+/// One record of the file.
+pub(super) struct Row<'a> {
+    /// Its fields, as bytes.
+    pub(super) fields: &'a ByteRecord,
+    /// The line on which it starts, from 1.
+    pub(super) line: u64,
+    /// Whether it reaches the end of the file inside quotes.
+    pub(super) unterminated: bool,
+}
 
 /// What a needed field must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,21 +25,11 @@ enum Kind {
     Number(usize),
 }
 
-/// A row that holds.
-pub(super) struct Checked<'a> {
-    /// The group, as [`groups::push_field`] writes it.
-    pub(super) key: &'a [u8],
-    /// The numbers, in the order of the sums.
-    pub(super) values: &'a [i64],
-}
-
 /// Checks one row after the other.
 pub(super) struct RowCheck<'a> {
     header: &'a Header,
     /// The fields to check, in the order of the header.
     checks: Vec<(usize, Kind)>,
-    key: Vec<u8>,
-    values: Vec<i64>,
 }
 
 impl<'a> RowCheck<'a> {
@@ -37,11 +38,12 @@ impl<'a> RowCheck<'a> {
         let date = header.group_by.get(1).filter(|_| options.check_dates);
         let mut checks: Vec<_> = numbers.chain(date.map(|at| (*at, Kind::Date))).collect();
         checks.sort_unstable();
-        Self { header, checks, key: Vec::new(), values: vec![0; header.sum.len()] }
+        Self { header, checks }
     }
 
-    /// What is needed of `row`, or the first thing that is wrong with it.
-    pub(super) fn check(&mut self, row: &Row<'_>) -> Result<Checked<'_>, Fault> {
+    /// Puts the numbers of `row` into `values`, in the order of the sums, or finds the first thing
+    /// that is wrong with it.
+    pub(super) fn check(&self, row: &Row<'_>, values: &mut [i64]) -> Result<(), Fault> {
         if row.unterminated {
             return Err(Fault::UnterminatedQuote);
         }
@@ -61,72 +63,12 @@ impl<'a> RowCheck<'a> {
                 Kind::Date if is_date(field) => {}
                 Kind::Date => return Err(Fault::NoDate { at }),
                 Kind::Number(sum) => match number(field) {
-                    Ok(value) => self.values[sum] = value,
+                    Ok(value) => values[sum] = value,
                     Err(NotANumber::Other) => return Err(Fault::NoNumber { at }),
                     Err(NotANumber::TooLarge) => return Err(Fault::NumberTooLarge { at }),
                 },
             }
         }
-        self.key.clear();
-        for &at in &self.header.group_by {
-            groups::push_field(&mut self.key, &row.fields[at]);
-        }
-        Ok(Checked { key: &self.key, values: &self.values })
-    }
-}
-
-/// Why a text is not an `i64`.
-#[derive(Debug, PartialEq, Eq)]
-enum NotANumber {
-    TooLarge,
-    Other,
-}
-
-/// The number of `-?[0-9]+`. `str::parse` would take a `+` too.
-fn number(text: &[u8]) -> Result<i64, NotANumber> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(NotANumber::Other);
-    }
-    // Below zero there is one number more than above.
-    let below_zero = digits.iter().try_fold(0_i64, |number, digit| {
-        number.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))
-    });
-    let number = if negative { below_zero } else { below_zero.and_then(i64::checked_neg) };
-    number.ok_or(NotANumber::TooLarge)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whole_numbers() {
-        for (text, value) in [
-            ("0", 0),
-            ("-0", 0),
-            ("007", 7),
-            ("-12", -12),
-            ("9223372036854775807", i64::MAX),
-            ("-9223372036854775808", i64::MIN),
-            ("000000000000000000000000000000000000001", 1),
-        ] {
-            assert_eq!(number(text.as_bytes()), Ok(value), "{text}");
-        }
-    }
-
-    #[test]
-    fn no_whole_numbers() {
-        for text in
-            ["", "-", "+5", " 5", "5 ", "5.0", "1e3", "1,000", "0x10", "five", "--5", "5-", "٣"]
-        {
-            assert_eq!(number(text.as_bytes()), Err(NotANumber::Other), "{text}");
-        }
-        for text in ["9223372036854775808", "-9223372036854775809", "99999999999999999999999"] {
-            assert_eq!(number(text.as_bytes()), Err(NotANumber::TooLarge), "{text}");
-        }
+        Ok(())
     }
 }

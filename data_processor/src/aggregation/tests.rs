@@ -2,6 +2,8 @@
 
 mod bad_rows;
 mod limits;
+mod nasty;
+mod plain;
 mod reference;
 
 use std::io::{self, Read, Write};

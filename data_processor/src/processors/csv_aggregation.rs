@@ -62,7 +62,7 @@ impl From<AggregationError> for ProcessError {
         match error {
             AggregationError::Interrupted(_) => Interrupted.into(),
             // Of the storage, not of the file: it may work again.
-            AggregationError::Read(_) | AggregationError::Write(_) => {
+            AggregationError::Read(_) | AggregationError::Write(_) | AggregationError::Spill(_) => {
                 Self::retry(error.to_string())
             }
             error => Self::fail(error.problem()),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::plain::Reader;
 use super::*;
-use crate::aggregation::reader::Reader;
 
 /// One row of meaning, before it is written down.
 #[derive(Debug, Clone)]

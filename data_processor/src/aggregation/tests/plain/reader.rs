@@ -4,31 +4,23 @@ use std::io::{self, Read};
 
 use csv::ByteRecord;
 
-use super::scanner::{MAX_FIELDS, MAX_RECORD, Scanner, Stop};
-use super::{AggregationError, Control};
+use crate::aggregation::row::Row;
+
+use super::scanner::{Scanner, Stop};
+use crate::aggregation::{AggregationError, Control, MAX_FIELDS, MAX_RECORD};
 
 /// How much is read at once: an interrupt is seen between two reads.
 const BUFFER: usize = 64 << 10;
 
-/// One record of the file.
-pub(super) struct Row<'a> {
-    /// Its fields, as bytes.
-    pub(super) fields: &'a ByteRecord,
-    /// The line on which it starts, from 1.
-    pub(super) line: u64,
-    /// Whether it reaches the end of the file inside quotes.
-    pub(super) unterminated: bool,
-}
-
 /// Reads a CSV file row by row.
-pub(super) struct Reader<'a, R> {
+pub(in super::super) struct Reader<'a, R> {
     csv: csv::Reader<Scanner<'a, R>>,
     record: ByteRecord,
     control: &'a dyn Control,
 }
 
 impl<'a, R: Read> Reader<'a, R> {
-    pub(super) fn open(input: R, control: &'a dyn Control) -> Result<Self, AggregationError> {
+    pub(in super::super) fn open(input: R, control: &'a dyn Control) -> Result<Self, AggregationError> {
         let csv = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -43,7 +35,7 @@ impl<'a, R: Read> Reader<'a, R> {
     }
 
     /// The next row; blank lines are none.
-    pub(super) fn next(&mut self) -> Result<Option<Row<'_>>, AggregationError> {
+    pub(in super::super) fn next(&mut self) -> Result<Option<Row<'_>>, AggregationError> {
         if !self.csv.read_byte_record(&mut self.record).map_err(read_error)? {
             return Ok(None);
         }

@@ -10,14 +10,7 @@ use std::io::{self, Read};
 
 use common::csv_input;
 
-use super::{AggregationError, Control, Interrupted};
-
-/// The longest record in bytes, as it stands in the file. A longer one is most likely no CSV, or a
-/// quote that was never closed.
-pub const MAX_RECORD: u64 = 16 << 20;
-
-/// The most fields of a record.
-pub const MAX_FIELDS: u64 = 1 << 20;
+use crate::aggregation::{AggregationError, Control, Interrupted, MAX_FIELDS, MAX_RECORD};
 
 /// Fields are counted in records longer than this: a shorter one cannot have too many.
 const COUNT_FIELDS_FROM: u64 = 64 << 10;

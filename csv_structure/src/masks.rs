@@ -1,0 +1,110 @@
+//! Which bytes of a block mean something in CSV, one bit for each.
+
+/// As many bytes are looked at at once.
+pub const BLOCK: usize = 64;
+
+/// The bytes of one block that mean something; the first byte is the lowest bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Masks {
+    pub(crate) comma: u64,
+    pub(crate) newline: u64,
+    pub(crate) cr: u64,
+    pub(crate) quote: u64,
+}
+
+impl Masks {
+    /// Eight bytes at a time, on any machine.
+    #[inline]
+    pub(crate) fn by_words(block: &[u8; BLOCK]) -> Self {
+        let (words, _) = block.as_chunks::<8>();
+        let find = |byte: u8| {
+            let wanted = u64::from_ne_bytes([byte; 8]);
+            let bits = words.iter().enumerate();
+            bits.fold(0, |mask, (at, word)| {
+                mask | zeros(u64::from_le_bytes(*word) ^ wanted) << (at * 8)
+            })
+        };
+        Self { comma: find(b','), newline: find(b'\n'), cr: find(b'\r'), quote: find(b'"') }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(crate) fn by_avx2(block: &[u8; BLOCK]) -> Self {
+        use std::arch::x86_64::{
+            __m256i, _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_set_epi64x, _mm256_set1_epi8,
+        };
+
+        // The compiler makes one load of the four.
+        let (words, _) = block.as_chunks::<8>();
+        let word = |at: usize| i64::from_le_bytes(words[at]);
+        let low = _mm256_set_epi64x(word(3), word(2), word(1), word(0));
+        let high = _mm256_set_epi64x(word(7), word(6), word(5), word(4));
+        let find = |byte: u8| {
+            let wanted = _mm256_set1_epi8(byte as i8);
+            let bits = |half: __m256i| {
+                u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(half, wanted)) as u32)
+            };
+            bits(low) | bits(high) << 32
+        };
+        Self { comma: find(b','), newline: find(b'\n'), cr: find(b'\r'), quote: find(b'"') }
+    }
+}
+
+/// Which bytes of the word are 0, one bit for each.
+#[inline]
+fn zeros(word: u64) -> u64 {
+    const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
+    // No sum carries into the next byte.
+    let flags = !(((word & LOW) + LOW) | word | LOW);
+    // Gathers the flags in the highest byte.
+    (flags >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
+/// The bits that lie inside quotes, the opening ones included and the closing ones not, where
+/// `quote` are all quotes. `inside` is all ones where the block starts inside, else 0.
+#[inline]
+pub(crate) fn quoted(quote: u64, inside: u64) -> u64 {
+    // The parity of the quotes up to each bit.
+    let mut parity = quote;
+    for shift in [1, 2, 4, 8, 16, 32] {
+        parity ^= parity << shift;
+    }
+    parity ^ inside
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn naive(block: &[u8; BLOCK]) -> Masks {
+        let find = |wanted| {
+            let bits = block.iter().enumerate();
+            bits.fold(0, |mask, (at, byte)| mask | u64::from(*byte == wanted) << at)
+        };
+        Masks { comma: find(b','), newline: find(b'\n'), cr: find(b'\r'), quote: find(b'"') }
+    }
+
+    proptest! {
+        #[test]
+        fn every_way_gives_the_same(bytes in proptest::collection::vec(
+            proptest::sample::select(b",\n\r\"a\xFF\x80-\0\x01+\x0B".to_vec()), BLOCK..=BLOCK,
+        )) {
+            let block = bytes.first_chunk().unwrap();
+            prop_assert_eq!(Masks::by_words(block), naive(block));
+        }
+
+        #[test]
+        fn quoted_is_the_parity(quote in any::<u64>(), inside in any::<bool>()) {
+            let mut now = inside;
+            let mut expected = 0;
+            for bit in 0..64 {
+                now ^= quote >> bit & 1 == 1;
+                expected |= u64::from(now) << bit;
+            }
+            prop_assert_eq!(quoted(quote, if inside { u64::MAX } else { 0 }), expected);
+        }
+    }
+}

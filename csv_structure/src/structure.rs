@@ -1,0 +1,282 @@
+//! Where fields and records end in a chunk of CSV that starts with a record.
+//!
+//! The parity of the quotes before a byte tells whether it is quoted, as long as every quote that
+//! opens stands at the start of a field. [`survey`] holds that against each quote; a chunk in which
+//! it is not so must be read byte by byte.
+//!
+//! `\n` ends a record, and so does `\r` unless a `\n` follows it, which then does.
+
+use crate::masks::{BLOCK, Masks, quoted};
+
+/// The bytes of a chunk, of which the first `length` count. Behind them are [`BLOCK`] more or
+/// above, so that blocks can be read across its end.
+#[derive(Debug, Default)]
+pub struct Padded {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Padded {
+    /// The bytes that count.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// All bytes, with the padding.
+    #[inline]
+    #[must_use]
+    pub fn padded(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Room for `length` bytes, of which the caller says with [`Padded::cut`] how many it filled.
+    /// What is there already stays.
+    pub fn room(&mut self, length: usize) -> &mut [u8] {
+        if self.bytes.len() < length + BLOCK {
+            self.bytes.resize(length + BLOCK, 0);
+        }
+        &mut self.bytes[..length]
+    }
+
+    /// The first `length` bytes count from now on.
+    pub fn cut(&mut self, length: usize) {
+        self.room(length);
+        self.length = length;
+        // What an earlier chunk left there must not look like an end of something.
+        self.bytes[length..length + BLOCK].fill(0);
+    }
+}
+
+/// What [`survey`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Survey {
+    /// Whether the parity of the quotes tells what is quoted.
+    pub regular: bool,
+    /// Whether there is a quote.
+    pub quotes: bool,
+    /// How long the records that have ended are.
+    pub complete: usize,
+    /// Whether the chunk ends inside quotes.
+    pub ends_quoted: bool,
+}
+
+/// Looks over a chunk. Only `regular` and `quotes` mean something where it is not regular.
+#[must_use]
+pub fn survey(chunk: &Padded) -> Survey {
+    let bytes = chunk.bytes();
+    match memchr::memchr(b'"', bytes) {
+        Some(first) => dispatch(Quotes { chunk, start: first / BLOCK * BLOCK }),
+        None => {
+            let end = memchr::memrchr(b'\n', bytes).or_else(|| memchr::memrchr(b'\r', bytes));
+            let complete = end.map_or(0, |end| end + 1);
+            Survey { regular: true, quotes: false, complete, ends_quoted: false }
+        }
+    }
+}
+
+/// Puts the positions of the bytes that end a field or a record into `ends`, in order. `quotes`
+/// tells whether there are any.
+pub fn ends(chunk: &Padded, quotes: bool, ends: &mut Vec<u32>) {
+    // One end for each byte at most; whole blocks are written at once.
+    let most = chunk.bytes().len().next_multiple_of(BLOCK) + BLOCK;
+    if ends.len() < most {
+        ends.resize(most, 0);
+    }
+    let crs = memchr::memchr(b'\r', chunk.bytes()).is_some();
+    let count = match (quotes, crs) {
+        (false, false) => dispatch(Ends::<false, false> { chunk, ends }),
+        (false, true) => dispatch(Ends::<false, true> { chunk, ends }),
+        (true, false) => dispatch(Ends::<true, false> { chunk, ends }),
+        (true, true) => dispatch(Ends::<true, true> { chunk, ends }),
+    };
+    ends.truncate(count);
+}
+
+/// Work over blocks, whose masks are made in the best way that the processor has. `run` must be
+/// inlined, so that all of it is compiled for that processor.
+trait Work {
+    type Output;
+
+    fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks) -> Self::Output;
+}
+
+#[cfg(target_arch = "x86_64")]
+fn dispatch<W: Work>(work: W) -> W::Output {
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    fn avx2<W: Work>(work: W) -> W::Output {
+        work.run(|block| Masks::by_avx2(block))
+    }
+
+    let runs = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
+        && is_x86_feature_detected!("popcnt");
+    if !runs {
+        return work.run(Masks::by_words);
+    }
+    #[expect(unsafe_code, reason = "the processor was asked whether it can run this")]
+    // SAFETY: all features that the function is compiled for were found.
+    unsafe {
+        avx2(work)
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn dispatch<W: Work>(work: W) -> W::Output {
+    work.run(Masks::by_words)
+}
+
+/// Looks over a chunk with quotes, none of them before `start`.
+struct Quotes<'a> {
+    chunk: &'a Padded,
+    start: usize,
+}
+
+impl Work for Quotes<'_> {
+    type Output = Survey;
+
+    #[inline(always)]
+    fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks) -> Survey {
+        let (bytes, start) = (self.chunk.bytes(), self.start);
+        let mut complete = memchr::memrchr2(b'\n', b'\r', &bytes[..start]).map_or(0, |end| end + 1);
+        let mut before = start.checked_sub(1).map_or(b'\n', |at| bytes[at]);
+        let mut inside = 0;
+        for (at, block) in blocks(self.chunk, start) {
+            let masks = masks(block);
+            let inner = quoted(masks.quote, inside);
+            let opening = masks.quote & inner;
+            // `""` inside quotes closes and opens again.
+            let may_precede = masks.comma | masks.newline | masks.cr | masks.quote;
+            let first_may_open = u64::from(matches!(before, b',' | b'\n' | b'\r' | b'"'));
+            if opening & !(may_precede << 1 | first_may_open) != 0 {
+                return Survey { regular: false, quotes: true, complete: 0, ends_quoted: false };
+            }
+            let ends = (masks.newline | masks.cr) & !inner;
+            if ends != 0 {
+                complete = at + BLOCK - ends.leading_zeros() as usize;
+            }
+            inside = ((inner as i64) >> 63) as u64;
+            before = block[BLOCK - 1];
+        }
+        Survey { regular: true, quotes: true, complete, ends_quoted: inside != 0 }
+    }
+}
+
+/// Finds all ends.
+struct Ends<'a, const QUOTES: bool, const CRS: bool> {
+    chunk: &'a Padded,
+    ends: &'a mut [u32],
+}
+
+impl<const QUOTES: bool, const CRS: bool> Work for Ends<'_, QUOTES, CRS> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks) -> usize {
+        let mut count = 0;
+        let mut inside = 0;
+        for (at, block) in blocks(self.chunk, 0) {
+            let masks = masks(block);
+            let mut bits = masks.comma | masks.newline;
+            if CRS {
+                let next = u64::from(self.chunk.padded().get(at + BLOCK) == Some(&b'\n'));
+                bits |= masks.cr & !(masks.newline >> 1 | next << 63);
+            }
+            if QUOTES {
+                let inner = quoted(masks.quote, inside);
+                inside = ((inner as i64) >> 63) as u64;
+                bits &= !inner;
+            }
+            let Some(room) = self.ends[count..].first_chunk_mut::<BLOCK>() else { break };
+            let found = bits.count_ones() as usize;
+            for slot in room.iter_mut().take(found) {
+                *slot = at as u32 + bits.trailing_zeros();
+                bits &= bits.wrapping_sub(1);
+            }
+            count += found;
+        }
+        count
+    }
+}
+
+/// The blocks from `start` on, with where they are; the last one reaches into the padding.
+fn blocks(chunk: &Padded, start: usize) -> impl Iterator<Item = (usize, &[u8; BLOCK])> {
+    let all = &chunk.padded()[start..];
+    let count = (chunk.bytes().len() - start).div_ceil(BLOCK);
+    let (blocks, _) = all.as_chunks::<BLOCK>();
+    blocks.iter().take(count).enumerate().map(move |(index, block)| (start + index * BLOCK, block))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The ends, byte by byte as RFC 4180 says it; `None` where a quote opens inside a field.
+    fn naive(bytes: &[u8]) -> Option<(Vec<u32>, usize, bool)> {
+        let (mut ends, mut complete, mut inside) = (Vec::new(), 0, false);
+        for (at, &byte) in bytes.iter().enumerate() {
+            let before = at.checked_sub(1).map_or(b'\n', |before| bytes[before]);
+            match byte {
+                b'"' if !inside && !matches!(before, b',' | b'\n' | b'\r' | b'"') => return None,
+                b'"' => inside = !inside,
+                b',' if !inside => ends.push(at as u32),
+                b'\n' if !inside => {
+                    complete = at + 1;
+                    ends.push(at as u32);
+                }
+                b'\r' if !inside => {
+                    complete = at + 1;
+                    if bytes.get(at + 1) != Some(&b'\n') {
+                        ends.push(at as u32);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some((ends, complete, inside))
+    }
+
+    fn padded(bytes: &[u8]) -> Padded {
+        let mut padded = Padded::default();
+        // What was there before must not be seen.
+        padded.room(bytes.len() + 100).fill(b',');
+        padded.room(bytes.len()).copy_from_slice(bytes);
+        padded.cut(bytes.len());
+        padded
+    }
+
+    proptest! {
+        #[test]
+        fn everything_is_found(parts in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "a", ",", "\n", "\r\n", "\r", ",\"b\",", "\n\"\"\"\"\n", "long long long long", "\"",
+            ]),
+            0..60,
+        )) {
+            let text = parts.concat();
+            let chunk = padded(text.as_bytes());
+            let found = survey(&chunk);
+            prop_assert_eq!(found.quotes, text.contains('"'));
+            let expected = naive(text.as_bytes());
+            prop_assert_eq!(found.regular, expected.is_some());
+            let words = Quotes { chunk: &chunk, start: 0 }.run(Masks::by_words);
+            prop_assert_eq!(words.regular, found.regular);
+            if let Some((expected, complete, inside)) = expected {
+                // Without quotes the last `\n` is enough.
+                if found.quotes || !text.contains('\r') {
+                    prop_assert_eq!(found.complete, complete);
+                }
+                prop_assert_eq!(words.complete, complete);
+                prop_assert_eq!(found.ends_quoted, inside);
+                let mut all = vec![7; 3];
+                ends(&chunk, found.quotes, &mut all);
+                prop_assert_eq!(all, expected);
+            }
+        }
+    }
+}

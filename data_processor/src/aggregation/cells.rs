@@ -1,0 +1,270 @@
+//! The sums of each key, one cell for each of its days.
+//!
+//! A key with few of the days has a small table of them; one with many has a row in which the
+//! day's number is the place, so that dense data needs neither hashes nor days in memory. A key
+//! moves from one to the other as it grows. Where groups have no days, all have day 0.
+//!
+//! A sum is an `i64`. One that would leave that range moves what it has into `large`, which is
+//! empty but for the strangest files, and starts at 0 again; so it is exact and never wraps.
+
+use std::collections::{BTreeMap, HashMap};
+
+/// Stands where there is no cell; a sum that comes to it moves into `large`.
+const ABSENT: i64 = i64::MIN;
+/// A table up to this size is searched from its start on, a larger one by hash.
+const SEARCHED: usize = 8;
+/// A key becomes a row when that takes no more than so many times the memory of its table. Rows
+/// are much faster, and the tables given up on the way to them would take as much.
+const ROW_FACTOR: usize = 8;
+
+/// Where the cells of a key are.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    /// In `words`.
+    at: u32,
+    /// How many cells there is room for.
+    room: u32,
+    /// How many there are.
+    len: u32,
+    /// Whether the place in the row is the day.
+    row: bool,
+}
+
+/// The cells of all keys.
+#[derive(Debug)]
+pub(super) struct Cells {
+    /// How many sums a cell has.
+    sums: usize,
+    places: Vec<Place>,
+    /// Rows are sums only; the cells of a table are the day, then the sums.
+    words: Vec<i64>,
+    /// Pieces of `words` that were given up, by their length.
+    free: BTreeMap<usize, Vec<u32>>,
+    /// What is to be added to a sum, by key, day and sum.
+    large: HashMap<(u32, u32, u32), i128>,
+}
+
+impl Cells {
+    pub(super) fn new(sums: usize) -> Self {
+        Self {
+            sums,
+            places: Vec::new(),
+            words: Vec::new(),
+            free: BTreeMap::new(),
+            large: HashMap::new(),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.places.clear();
+        self.words.clear();
+        self.free.clear();
+        self.large.clear();
+    }
+
+    /// The memory that they take in bytes; see [`super::keys::Keys::memory`].
+    pub(super) fn memory(&self) -> usize {
+        self.places.len() * size_of::<Place>()
+            + self.words.len() * size_of::<i64>()
+            + self.large.capacity() * 2 * size_of::<((u32, u32, u32), i128)>()
+    }
+
+    /// Whether the places could not be kept of many more.
+    pub(super) fn is_full(&self) -> bool {
+        self.words.len() > (u32::MAX / 2) as usize
+    }
+
+    /// Adds `values` to the cell of `day` of the key. `days` is how many days there are so far.
+    #[inline]
+    pub(super) fn add(&mut self, key: usize, day: u32, days: usize, values: &[i64]) {
+        let place = match self.places.get(key) {
+            Some(place) => *place,
+            None => {
+                self.places.resize(key + 1, Place::default());
+                Place::default()
+            }
+        };
+        let at = match self.find(place, day) {
+            Some(at) => at,
+            None => return self.insert(key, day, days, values),
+        };
+        let cell = &mut self.words[at..at + self.sums];
+        for (index, (sum, value)) in cell.iter_mut().zip(values).enumerate() {
+            match sum.checked_add(*value) {
+                Some(total) if total != ABSENT => *sum = total,
+                _ => {
+                    let entry = self.large.entry((key as u32, day, index as u32)).or_default();
+                    *entry += i128::from(*sum) + i128::from(*value);
+                    *sum = 0;
+                }
+            }
+        }
+    }
+
+    /// Where the sums of the day's cell are.
+    #[inline]
+    fn find(&self, place: Place, day: u32) -> Option<usize> {
+        let start = place.at as usize;
+        if place.row {
+            if day >= place.room {
+                return None;
+            }
+            let at = start + day as usize * self.sums;
+            return (self.words[at] != ABSENT).then_some(at);
+        }
+        let size = 1 + self.sums;
+        let (room, mut index) = (place.room as usize, first_index(day, place.room));
+        while index < room {
+            let at = start + index * size;
+            if self.words[at] == i64::from(day) {
+                return Some(at + 1);
+            }
+            if self.words[at] == ABSENT {
+                return None;
+            }
+            index += 1;
+            if room > SEARCHED {
+                index &= room - 1;
+            }
+        }
+        None
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn insert(&mut self, key: usize, day: u32, days: usize, values: &[i64]) {
+        let place = self.places[key];
+        let fits = match place.row {
+            true => day < place.room,
+            false if place.room as usize <= SEARCHED => place.len < place.room,
+            // A table with empty places is found through quickly.
+            false => place.len * 4 < place.room * 3,
+        };
+        if !fits {
+            self.move_to_larger(key, days);
+        }
+        self.put(key, day, values);
+        for (index, value) in values.iter().enumerate().filter(|(_, value)| **value == ABSENT) {
+            *self.large.entry((key as u32, day, index as u32)).or_default() += i128::from(*value);
+        }
+    }
+
+    /// Puts a new cell where there is room for it.
+    fn put(&mut self, key: usize, day: u32, values: &[i64]) {
+        let place = &mut self.places[key];
+        place.len += 1;
+        let start = place.at as usize;
+        let mut at = start + day as usize * self.sums;
+        if !place.row {
+            let size = 1 + self.sums;
+            let mut index = first_index(day, place.room);
+            while self.words[start + index * size] != ABSENT {
+                index = (index + 1) & (place.room as usize - 1);
+            }
+            at = start + index * size;
+            self.words[at] = i64::from(day);
+            at += 1;
+        }
+        for (sum, value) in self.words[at..].iter_mut().zip(values) {
+            *sum = if *value == ABSENT { 0 } else { *value };
+        }
+    }
+
+    /// Gives the key room for more cells.
+    fn move_to_larger(&mut self, key: usize, days: usize) {
+        let old = self.places[key];
+        let table = (old.len as usize + 1).next_power_of_two().max(old.room as usize);
+        let table =
+            if table > SEARCHED && old.len as usize * 4 >= table * 3 { table * 2 } else { table };
+        let row = days.next_multiple_of(if days > 32 { 32 } else { 1 });
+        let as_row = row * self.sums <= ROW_FACTOR * table * (1 + self.sums) || days == 1;
+        let (room, length) =
+            if as_row { (row, row * self.sums) } else { (table, table * (1 + self.sums)) };
+        let at = self.take(length);
+        self.places[key] = Place { at, room: room as u32, len: 0, row: as_row };
+        let mut cell = Vec::with_capacity(self.sums);
+        for index in 0..old.room as usize {
+            if let Some((day, from)) = self.cell(old, index) {
+                cell.clear();
+                cell.extend_from_slice(&self.words[from..from + self.sums]);
+                self.put(key, day, &cell);
+            }
+        }
+        let length = old.room as usize * (self.sums + usize::from(!old.row));
+        if length > 0 {
+            self.free.entry(length).or_default().push(old.at);
+        }
+    }
+
+    /// A piece of `length` words, all [`ABSENT`].
+    fn take(&mut self, length: usize) -> u32 {
+        if let Some(at) = self.free.get_mut(&length).and_then(Vec::pop) {
+            self.words[at as usize..][..length].fill(ABSENT);
+            return at;
+        }
+        let at = self.words.len();
+        self.words.resize(at + length, ABSENT);
+        at as u32
+    }
+
+    /// The day of the cell at `index` of a place and where its sums are, if there is a cell.
+    #[inline]
+    fn cell(&self, place: Place, index: usize) -> Option<(u32, usize)> {
+        let start = place.at as usize;
+        if place.row {
+            let at = start + index * self.sums;
+            return (self.words[at] != ABSENT).then_some((index as u32, at));
+        }
+        let at = start + index * (1 + self.sums);
+        (self.words[at] != ABSENT).then_some((self.words[at] as u32, at + 1))
+    }
+
+    /// Calls `each` with the rank and the sums of every cell of the key, by rank. `ranks` has the
+    /// rank of each day, `days` the day of each rank.
+    pub(super) fn in_order(
+        &self,
+        key: usize,
+        ranks: &[u32],
+        days: &[u32],
+        scratch: &mut Vec<(u32, u32)>,
+        mut each: impl FnMut(u32, &mut dyn Iterator<Item = i128>),
+    ) {
+        let place = self.places[key];
+        let mut emit = |rank: u32, day: u32, at: usize| {
+            let sums = &self.words[at..at + self.sums];
+            let large = |index: usize| match self.large.is_empty() {
+                true => 0,
+                false => {
+                    self.large.get(&(key as u32, day, index as u32)).copied().unwrap_or_default()
+                }
+            };
+            let mut exact =
+                sums.iter().enumerate().map(|(index, sum)| i128::from(*sum) + large(index));
+            each(rank, &mut exact);
+        };
+        if place.row {
+            for (rank, day) in days.iter().enumerate().filter(|(_, day)| **day < place.room) {
+                if let Some((day, at)) = self.cell(place, *day as usize) {
+                    emit(rank as u32, day, at);
+                }
+            }
+            return;
+        }
+        scratch.clear();
+        let found = (0..place.room as usize).filter_map(|index| self.cell(place, index));
+        scratch.extend(found.map(|(day, at)| (ranks[day as usize], at as u32)));
+        scratch.sort_unstable();
+        for (rank, at) in scratch.iter() {
+            emit(*rank, days[*rank as usize], *at as usize);
+        }
+    }
+}
+
+/// Where a day is first looked for in a table.
+#[inline]
+fn first_index(day: u32, room: u32) -> usize {
+    if room as usize <= SEARCHED {
+        return 0;
+    }
+    (day.wrapping_mul(0x9E37_79B9) >> (32 - room.ilog2())) as usize
+}

@@ -1,0 +1,128 @@
+//! Days as small numbers.
+//!
+//! Most files know few days, so each gets a number of its own when it is first seen. A known day
+//! costs a few instructions and one look into a table; only a new one is checked.
+
+use super::date::is_date;
+
+/// The years 0000 to 9999, 16 months each, 32 days each.
+const CODES: usize = 10_000 << 9;
+
+/// The days seen so far.
+#[derive(Debug)]
+pub(super) struct Dates {
+    /// For each code the number of its day from 1 on, or 0. The system gives zeros page by page as
+    /// they are used, so few days take little memory.
+    numbers: Vec<u32>,
+    codes: Vec<u32>,
+}
+
+impl Dates {
+    pub(super) fn new() -> Self {
+        Self { numbers: vec![0; CODES], codes: Vec::new() }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.codes.len()
+    }
+
+    /// The code of each; codes are in the order of the days.
+    pub(super) fn codes(&self) -> &[u32] {
+        &self.codes
+    }
+
+    /// The number of the day `text`, from 0; `None` where it is no day.
+    #[inline]
+    pub(super) fn number(&mut self, text: &[u8]) -> Option<u32> {
+        let code = code(text)?;
+        match self.numbers[code as usize] {
+            0 => self.add(code, text),
+            number => Some(number - 1),
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, code: u32, text: &[u8]) -> Option<u32> {
+        if !is_date(text) {
+            return None;
+        }
+        let number = self.codes.len() as u32;
+        self.codes.push(code);
+        self.numbers[code as usize] = number + 1;
+        Some(number)
+    }
+}
+
+/// A number for `text`, in which no two texts share one; `None` where it cannot be a day.
+#[inline]
+fn code(text: &[u8]) -> Option<u32> {
+    let text: &[u8; 10] = text.try_into().ok()?;
+    let [y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2] = text.map(|byte| byte ^ b'0');
+    const DASH: u8 = b'-' ^ b'0';
+    let digits = [y1, y2, y3, y4, m1, m2, d1, d2];
+    // Every one is looked at, so that there is one branch and not ten.
+    let bad = digits.iter().fold(false, |bad, digit| bad | (*digit > 9));
+    if bad | (dash1 != DASH) | (dash2 != DASH) {
+        return None;
+    }
+    let pair = |tens, ones| u32::from(tens) * 10 + u32::from(ones);
+    let (year, month, day) = (pair(y1, y2) * 100 + pair(y3, y4), pair(m1, m2), pair(d1, d2));
+    (month < 16 && day < 32).then_some(year << 9 | month << 5 | day)
+}
+
+/// The day of a code as `YYYY-MM-DD`.
+pub(super) fn text(code: u32) -> [u8; 10] {
+    let digit = |number: u32| b'0' + (number % 10) as u8;
+    let (year, month, day) = (code >> 9, code >> 5 & 15, code & 31);
+    [
+        digit(year / 1000),
+        digit(year / 100),
+        digit(year / 10),
+        digit(year),
+        b'-',
+        digit(month / 10),
+        digit(month),
+        b'-',
+        digit(day / 10),
+        digit(day),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_keep_their_numbers_and_their_order() {
+        let mut dates = Dates::new();
+        let days = ["2020-02-29", "0001-01-01", "9999-12-31", "2020-03-01", "2019-12-31"];
+        for _ in 0..2 {
+            for (number, day) in days.iter().enumerate() {
+                assert_eq!(dates.number(day.as_bytes()), Some(number as u32));
+            }
+        }
+        for (code, day) in dates.codes().iter().zip(days) {
+            assert_eq!(text(*code), day.as_bytes());
+        }
+        let mut by_code: Vec<_> = dates.codes().iter().zip(days).collect();
+        by_code.sort();
+        assert!(by_code.is_sorted_by_key(|(_, day)| *day));
+    }
+
+    #[test]
+    fn what_is_no_day_gets_no_number() {
+        let mut dates = Dates::new();
+        for month in 0..100 {
+            for day in 0..100 {
+                let text = format!("2023-{month:02}-{day:02}");
+                let real = is_date(text.as_bytes());
+                assert_eq!(dates.number(text.as_bytes()).is_some(), real, "{text}");
+            }
+        }
+        for text in ["", "2020-01-0", "2020-01-011", "2020/01/01", "２０-01-01", "202:-01-01"] {
+            assert_eq!(dates.number(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(dates.len(), 365);
+    }
+}

@@ -1,0 +1,195 @@
+//! The input in chunks of whole records.
+//!
+//! # Invariants
+//! - A chunk starts with a record (or blank lines) and ends with one; what follows the last one is
+//!   carried to the next chunk.
+//! - The chunks are numbered in the order of the file, and each knows the line on which it starts.
+//! - No more is read than one record may take, and a piece.
+
+use std::io::{self, Read};
+
+use common::csv_input;
+use csv::ByteRecord;
+use csv_structure::{Padded, survey};
+
+use super::watch::Watch;
+use super::{AggregationError, MAX_FIELDS, record};
+
+/// How much is read at once: an interrupt is seen between two reads.
+const PIECE: usize = 64 << 10;
+
+/// Whole records.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) data: Padded,
+    /// Its place in the file, from 0.
+    pub(super) number: u64,
+    /// The line on which it starts, from 1.
+    pub(super) line: u64,
+    /// Whether the parity of the quotes tells what is quoted; see [`csv_structure`].
+    pub(super) regular: bool,
+    /// Whether there is a quote.
+    pub(super) quotes: bool,
+}
+
+/// The input, read from its start to its end.
+pub(super) struct Input<'a, R> {
+    input: R,
+    watch: &'a Watch<'a>,
+    /// How much a chunk holds, unless a record needs more.
+    chunk_size: usize,
+    /// What is read and not yet part of a chunk; it starts with a record.
+    carry: Vec<u8>,
+    /// The line on which it starts, from 1.
+    line: u64,
+    next_number: u64,
+    ended: bool,
+}
+
+impl<'a, R: Read> Input<'a, R> {
+    /// Reads the start of `input` and looks whether it is CSV at all.
+    pub(super) fn open(
+        input: R,
+        watch: &'a Watch<'a>,
+        chunk_size: usize,
+    ) -> Result<Self, AggregationError> {
+        let mut input = Self {
+            input,
+            watch,
+            chunk_size,
+            carry: Vec::new(),
+            line: 1,
+            next_number: 0,
+            ended: false,
+        };
+        input.carry_more(csv_input::START_BYTES)?;
+        let start = input.carry.get(..csv_input::START_BYTES).unwrap_or(&input.carry);
+        csv_input::check_start(start).map_err(AggregationError::NotCsv)?;
+        if input.carry.starts_with(csv_input::BOM) {
+            input.carry.drain(..csv_input::BOM.len());
+        }
+        Ok(input)
+    }
+
+    /// Takes the first record: its fields, its line and whether it ends inside quotes.
+    pub(super) fn header(&mut self) -> Result<(ByteRecord, u64, bool), AggregationError> {
+        let mut fields = ByteRecord::new();
+        loop {
+            let found = record::first(&self.carry, Some(&mut fields));
+            if let Some(found) = found {
+                let line = self.line + record::lines(&self.carry[..found.start]);
+                found.check_length(line, &self.carry)?;
+                if found.ended || self.ended {
+                    self.line += record::lines(&self.carry[..found.end]);
+                    self.carry.drain(..found.end);
+                    return Ok((fields, line, found.quoted));
+                }
+            } else {
+                // Blank lines need not be kept.
+                self.line += record::lines(&self.carry);
+                self.carry.clear();
+                if self.ended {
+                    return Err(AggregationError::EmptyFile);
+                }
+            }
+            self.carry_more(self.chunk_size.max(self.carry.len() / 2))?;
+        }
+    }
+
+    /// Fills `chunk` with the next records; false where there are none left.
+    pub(super) fn next(&mut self, chunk: &mut Chunk) -> Result<bool, AggregationError> {
+        loop {
+            // A chunk is read behind what is carried. Long records grow it by a part of
+            // themselves, so that they are not looked at over and over.
+            let have = self.carry.len();
+            let more = self.chunk_size.max(have / 2);
+            let room = chunk.data.room(have + more);
+            room[..have].copy_from_slice(&self.carry);
+            let read =
+                if self.ended { 0 } else { fill(&mut self.input, &mut room[have..], self.watch)? };
+            self.ended |= read < more;
+            chunk.data.cut(have + read);
+            if chunk.data.bytes().is_empty() {
+                return Ok(false);
+            }
+            let complete = self.complete(chunk)?;
+            let (bytes, rest) = chunk.data.bytes().split_at(complete);
+            self.carry.clear();
+            self.carry.extend_from_slice(rest);
+            if complete == 0 {
+                continue;
+            }
+            chunk.number = self.next_number;
+            self.next_number += 1;
+            chunk.line = self.line;
+            self.line += record::lines(bytes);
+            chunk.data.cut(complete);
+            if self.ended && chunk.regular && !chunk.data.bytes().ends_with(b"\n") {
+                // The last record ends like the others.
+                chunk.data.room(complete + 1)[complete] = b'\n';
+                chunk.data.cut(complete + 1);
+            }
+            return Ok(true);
+        }
+    }
+
+    /// How long the records of `chunk` are that have ended, and whether they are regular.
+    fn complete(&self, chunk: &mut Chunk) -> Result<usize, AggregationError> {
+        let length = chunk.data.bytes().len();
+        // A chunk that could hold a record or a number of fields that is too large is looked at
+        // record by record.
+        if length as u64 <= MAX_FIELDS {
+            let survey = survey(&chunk.data);
+            (chunk.regular, chunk.quotes) = (survey.regular, survey.quotes);
+            if survey.regular && !(self.ended && survey.ends_quoted) {
+                return Ok(if self.ended { length } else { survey.complete });
+            }
+        }
+        chunk.regular = false;
+        let mut bytes = chunk.data.bytes();
+        let mut line = self.line;
+        while let Some(found) = record::first(bytes, None) {
+            line += record::lines(&bytes[..found.start]);
+            found.check_length(line, bytes)?;
+            if !found.ended && !self.ended {
+                return Ok(length - bytes.len());
+            }
+            line += record::lines(&bytes[found.start..found.end]);
+            bytes = &bytes[found.end..];
+        }
+        Ok(length)
+    }
+
+    /// Reads until there are `more` bytes more, or no more.
+    fn carry_more(&mut self, more: usize) -> Result<(), AggregationError> {
+        let have = self.carry.len();
+        self.carry.resize(have + more, 0);
+        let read = fill(&mut self.input, &mut self.carry[have..], self.watch)?;
+        self.carry.truncate(have + read);
+        self.ended |= read < more;
+        Ok(())
+    }
+}
+
+/// Fills `buffer` unless the input ends, and returns how much was read.
+fn fill(
+    input: &mut impl Read,
+    buffer: &mut [u8],
+    watch: &Watch<'_>,
+) -> Result<usize, AggregationError> {
+    let mut length = 0;
+    while length < buffer.len() {
+        let end = buffer.len().min(length + PIECE);
+        match input.read(&mut buffer[length..end]) {
+            Ok(0) => break,
+            Ok(read) => {
+                length += read;
+                watch.read(read as u64)?;
+            }
+            // A signal came between.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(AggregationError::Read(error)),
+        }
+    }
+    Ok(length)
+}

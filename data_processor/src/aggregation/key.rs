@@ -1,0 +1,67 @@
+//! The columns of a group as one key that sorts like them, column by column.
+//!
+//! One column is the key as it is. Several are joined, each behind it a byte 0; a byte 0 or 1 in a
+//! column is written as 1 and then 1 or 2. So the end of a column sorts before all that could follow.
+
+/// Appends one of several columns to `key`.
+pub(super) fn push_column(key: &mut Vec<u8>, mut column: &[u8]) {
+    while let Some(at) = memchr::memchr2(0, 1, column) {
+        key.extend_from_slice(&column[..at]);
+        key.extend_from_slice(&[1, column[at] + 1]);
+        column = &column[at + 1..];
+    }
+    key.extend_from_slice(column);
+    key.push(0);
+}
+
+/// Calls `each` with every column of a key of so many columns.
+pub(super) fn columns(key: &[u8], count: usize, mut each: impl FnMut(&[u8])) {
+    if count == 1 {
+        return each(key);
+    }
+    let mut rest = key;
+    let mut column = Vec::new();
+    while let Some(at) = memchr::memchr2(0, 1, rest) {
+        column.extend_from_slice(&rest[..at]);
+        if rest[at] == 0 {
+            each(&column);
+            column.clear();
+            rest = &rest[at + 1..];
+        } else {
+            column.extend(rest.get(at + 1).map(|byte| byte - 1));
+            rest = rest.get(at + 2..).unwrap_or_default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(values: &[Vec<u8>]) -> Vec<u8> {
+        let mut key = Vec::new();
+        for value in values {
+            push_column(&mut key, value);
+        }
+        key
+    }
+
+    fn column() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(0..4_u8, 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn keys_sort_like_columns_and_can_be_read_back(
+            a in proptest::collection::vec(column(), 3..=3),
+            b in proptest::collection::vec(column(), 3..=3),
+        ) {
+            prop_assert_eq!(key(&a).cmp(&key(&b)), a.cmp(&b));
+            let mut found = Vec::new();
+            columns(&key(&a), 3, |column| found.push(column.to_vec()));
+            prop_assert_eq!(found, a);
+        }
+    }
+}

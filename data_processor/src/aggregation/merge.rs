@@ -1,0 +1,111 @@
+//! Merges sorted groups from several places.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+use std::io;
+
+use super::group::Group;
+use super::groups::{Groups, Order};
+
+/// Groups in order.
+pub(super) trait Source {
+    /// Writes the next group to `group`; false where there is none.
+    fn next(&mut self, group: &mut Group) -> io::Result<bool>;
+}
+
+/// Groups in memory.
+pub(super) struct Memory<'a> {
+    groups: &'a Groups,
+    order: &'a Order,
+    next: usize,
+    scratch: Vec<(u32, u32)>,
+}
+
+impl<'a> Memory<'a> {
+    pub(super) fn new(groups: &'a Groups, order: &'a Order) -> Self {
+        Self { groups, order, next: 0, scratch: Vec::new() }
+    }
+}
+
+impl Source for Memory<'_> {
+    fn next(&mut self, group: &mut Group) -> io::Result<bool> {
+        let Some(key) = self.order.keys.get(self.next) else { return Ok(false) };
+        self.groups.read(*key as usize, self.order, group, &mut self.scratch);
+        self.next += 1;
+        Ok(true)
+    }
+}
+
+/// The groups of several sources, each key once.
+pub(super) struct Merged<'a> {
+    heads: BinaryHeap<Reverse<Head<'a>>>,
+    scratch: Group,
+}
+
+impl<'a> Merged<'a> {
+    pub(super) fn new(sources: Vec<Box<dyn Source + 'a>>) -> io::Result<Self> {
+        let mut heads = BinaryHeap::with_capacity(sources.len());
+        for mut source in sources {
+            let mut group = Group::default();
+            if source.next(&mut group)? {
+                heads.push(Reverse(Head { group, source }));
+            }
+        }
+        Ok(Self { heads, scratch: Group::default() })
+    }
+}
+
+impl Source for Merged<'_> {
+    fn next(&mut self, group: &mut Group) -> io::Result<bool> {
+        let Some(head) = self.heads.peek_mut() else { return Ok(false) };
+        take(head, group)?;
+        while let Some(mut head) = self.heads.peek_mut()
+            && head.0.group.key == group.key
+        {
+            group.merge(&head.0.group, &mut self.scratch);
+            // Not a `take`: what is in the head was added.
+            let Head { group: next, source } = &mut head.0;
+            if !source.next(next)? {
+                PeekMut::pop(head);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Moves the first group of a head to `group` and the next one to the head, if there is one.
+fn take(mut head: PeekMut<'_, Reverse<Head<'_>>>, group: &mut Group) -> io::Result<()> {
+    let Head { group: first, source } = &mut head.0;
+    std::mem::swap(group, first);
+    if !source.next(first)? {
+        PeekMut::pop(head);
+    }
+    Ok(())
+}
+
+/// A source and its next group.
+struct Head<'a> {
+    group: Group,
+    source: Box<dyn Source + 'a>,
+}
+
+impl Ord for Head<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.group.key.cmp(&other.group.key)
+    }
+}
+
+impl PartialOrd for Head<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Head<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Head<'_> {}

@@ -1,0 +1,133 @@
+//! Takes regular rows apart where they lie, and gives up on whatever is unusual.
+
+use super::Options;
+use super::groups::Groups;
+use super::header::Header;
+use super::key::push_column;
+use super::number::{number, short_number};
+
+/// What is needed of a row, and where it stands.
+pub(super) struct QuickRows {
+    /// How many fields a row has.
+    columns: usize,
+    /// The field that is a date, if one is checked.
+    date: Option<usize>,
+    /// The other fields of the group.
+    key: Vec<usize>,
+    sum: Vec<usize>,
+    /// Of the row at hand: the key where it is made of several fields, and the numbers.
+    joined: Vec<u8>,
+    values: Vec<i64>,
+    /// At least as large as any value so far, without its sign.
+    pub(super) largest: u64,
+}
+
+/// A regular row: where it starts in the padded bytes, and where its fields end.
+#[derive(Clone, Copy)]
+pub(super) struct QuickRow<'a> {
+    pub(super) data: &'a [u8],
+    pub(super) start: usize,
+    pub(super) ends: &'a [u32],
+}
+
+impl QuickRows {
+    pub(super) fn new(header: &Header, options: &Options) -> Self {
+        let date = header.group_by.get(1).copied().filter(|_| options.check_dates);
+        let key = if date.is_some() { &header.group_by[..1] } else { &header.group_by };
+        Self {
+            columns: header.len(),
+            date,
+            key: key.to_vec(),
+            sum: header.sum.clone(),
+            joined: Vec::new(),
+            values: vec![0; header.sum.len()],
+            largest: 0,
+        }
+    }
+
+    /// Adds the row to the groups. False, and nothing is done, where it is no plain good row: it may
+    /// be good or bad, and is to be read as any record.
+    #[inline]
+    pub(super) fn add(&mut self, row: QuickRow<'_>, groups: &mut Groups) -> bool {
+        self.add_or_none(row, groups).is_some()
+    }
+
+    #[inline]
+    fn add_or_none(&mut self, row: QuickRow<'_>, groups: &mut Groups) -> Option<()> {
+        let data = row.data;
+        let (&last, others) = row.ends.split_last()?;
+        let last = last as usize;
+        if others.iter().any(|end| data[*end as usize] != b',') || data[last] == b',' {
+            return None;
+        }
+        let cr = data[last] == b'\n' && last > row.start && data[last - 1] == b'\r';
+        let last = last - usize::from(cr);
+        if last == row.start {
+            return None;
+        }
+        let field = |at: usize| {
+            let from = at.checked_sub(1).map_or(row.start, |before| row.ends[before] as usize + 1);
+            let to = if at + 1 == self.columns { last } else { row.ends[at] as usize };
+            plain(data, from, to)
+        };
+        for (at, value) in self.sum.iter().zip(&mut self.values) {
+            let (from, to) = field(*at)?;
+            let word = data.get(from..)?.first_chunk()?;
+            *value = match short_number(word, to - from) {
+                Some(value) => value,
+                None => number(&data[from..to]).ok()?,
+            };
+            self.largest |= value.unsigned_abs();
+        }
+        let day = match self.date {
+            Some(at) => {
+                let (from, to) = field(at)?;
+                groups.dates.number(&data[from..to])?
+            }
+            None => 0,
+        };
+        if let [at] = *self.key {
+            let (from, to) = field(at)?;
+            groups.add(&data[from..to], day, &self.values);
+            return Some(());
+        }
+        self.joined.clear();
+        for at in &self.key {
+            let (from, to) = field(*at)?;
+            push_column(&mut self.joined, &data[from..to]);
+        }
+        groups.add(&self.joined, day, &self.values);
+        Some(())
+    }
+
+    /// Adds a row that was found good, from its fields.
+    pub(super) fn add_checked(
+        &mut self,
+        fields: &csv::ByteRecord,
+        values: &[i64],
+        groups: &mut Groups,
+    ) {
+        for value in values {
+            self.largest |= value.unsigned_abs();
+        }
+        let day = self.date.and_then(|at| groups.dates.number(&fields[at])).unwrap_or_default();
+        if let [at] = *self.key {
+            return groups.add(&fields[at], day, values);
+        }
+        self.joined.clear();
+        for at in &self.key {
+            push_column(&mut self.joined, &fields[*at]);
+        }
+        groups.add(&self.joined, day, values);
+    }
+}
+
+/// The field without its quotes; `None` where there are quotes inside.
+#[inline]
+fn plain(data: &[u8], from: usize, to: usize) -> Option<(usize, usize)> {
+    if data[from] != b'"' || from == to {
+        return Some((from, to));
+    }
+    let inner = data[from..to].strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    memchr::memchr(b'"', inner).is_none().then_some((from + 1, to - 1))
+}
