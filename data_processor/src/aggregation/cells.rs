@@ -173,9 +173,9 @@ impl Cells {
     /// Gives the key room for more cells.
     fn move_to_larger(&mut self, key: usize, days: usize) {
         let old = self.places[key];
-        let table = (old.len as usize + 1).next_power_of_two().max(old.room as usize);
-        let table =
-            if table > SEARCHED && old.len as usize * 4 >= table * 3 { table * 2 } else { table };
+        let table = (old.len as usize + 1).next_power_of_two();
+        let crowded = table > SEARCHED && old.len as usize * 4 >= table * 3;
+        let table = if crowded { table * 2 } else { table };
         let row = days.next_multiple_of(if days > 32 { 32 } else { 1 });
         let as_row = row * self.sums <= ROW_FACTOR * table * (1 + self.sums) || days == 1;
         let (room, length) =

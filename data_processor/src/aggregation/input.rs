@@ -13,7 +13,7 @@ use csv::ByteRecord;
 use csv_structure::{Padded, survey};
 
 use super::watch::Watch;
-use super::{AggregationError, MAX_FIELDS, record};
+use super::{AggregationError, MAX_FIELDS, MAX_RECORD, record};
 
 /// How much is read at once: an interrupt is seen between two reads.
 const PIECE: usize = 64 << 10;
@@ -92,17 +92,16 @@ impl<'a, R: Read> Input<'a, R> {
                     return Err(AggregationError::EmptyFile);
                 }
             }
-            self.carry_more(self.chunk_size.max(self.carry.len() / 2))?;
+            self.carry_more(self.more())?;
         }
     }
 
     /// Fills `chunk` with the next records; false where there are none left.
     pub(super) fn next(&mut self, chunk: &mut Chunk) -> Result<bool, AggregationError> {
         loop {
-            // A chunk is read behind what is carried. Long records grow it by a part of
-            // themselves, so that they are not looked at over and over.
+            // A chunk is read behind what is carried.
             let have = self.carry.len();
-            let more = self.chunk_size.max(have / 2);
+            let more = self.more();
             let room = chunk.data.room(have + more);
             room[..have].copy_from_slice(&self.carry);
             let read =
@@ -158,6 +157,13 @@ impl<'a, R: Read> Input<'a, R> {
             bytes = &bytes[found.end..];
         }
         Ok(length)
+    }
+
+    /// How much to read behind what is carried. A long record grows by a part of itself, so that it
+    /// is not looked at over and over, but hardly beyond what a record may be.
+    fn more(&self) -> usize {
+        let have = self.carry.len();
+        (have / 2).min((MAX_RECORD as usize).saturating_sub(have)).max(self.chunk_size)
     }
 
     /// Reads until there are `more` bytes more, or no more.

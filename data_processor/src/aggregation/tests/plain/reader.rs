@@ -20,7 +20,10 @@ pub(in super::super) struct Reader<'a, R> {
 }
 
 impl<'a, R: Read> Reader<'a, R> {
-    pub(in super::super) fn open(input: R, control: &'a dyn Control) -> Result<Self, AggregationError> {
+    pub(in super::super) fn open(
+        input: R,
+        control: &'a dyn Control,
+    ) -> Result<Self, AggregationError> {
         let csv = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
