@@ -74,9 +74,10 @@ impl Cells {
         self.words.len() > (u32::MAX / 2) as usize
     }
 
-    /// Adds `values` to the cell of `day` of the key. `days` is how many days there are so far.
+    /// Adds `values` to the cell of `day` of the key, and returns whether it is a new one. `days` is
+    /// how many days there are so far.
     #[inline]
-    pub(super) fn add(&mut self, key: usize, day: u32, days: usize, values: &[i64]) {
+    pub(super) fn add(&mut self, key: usize, day: u32, days: usize, values: &[i64]) -> bool {
         let place = match self.places.get(key) {
             Some(place) => *place,
             None => {
@@ -86,8 +87,35 @@ impl Cells {
         };
         let at = match self.find(place, day) {
             Some(at) => at,
-            None => return self.insert(key, day, days, values),
+            None => {
+                self.insert(key, day, days, values);
+                return true;
+            }
         };
+        self.add_at(at, (key, day), values);
+        false
+    }
+
+    /// Where the sums of the cell would be if the key has a row. Nothing of the row is looked at.
+    #[inline]
+    pub(super) fn in_row(&self, key: usize, day: u32) -> Option<usize> {
+        let place = self.places.get(key).filter(|place| place.row && day < place.room)?;
+        Some(place.at as usize + day as usize * self.sums)
+    }
+
+    /// Adds `values` to the cell at a place that [`Cells::in_row`] told; false where there is none
+    /// yet. No cell may have been inserted in between.
+    #[inline]
+    pub(super) fn add_in_row(&mut self, at: usize, of: (usize, u32), values: &[i64]) -> bool {
+        let known = self.words[at] != ABSENT;
+        if known {
+            self.add_at(at, of, values);
+        }
+        known
+    }
+
+    #[inline]
+    fn add_at(&mut self, at: usize, (key, day): (usize, u32), values: &[i64]) {
         let cell = &mut self.words[at..at + self.sums];
         for (index, (sum, value)) in cell.iter_mut().zip(values).enumerate() {
             match sum.checked_add(*value) {

@@ -7,6 +7,10 @@ use super::group::Group;
 use super::keys::Keys;
 use super::sort;
 
+/// As many rows are added at once: enough that the processor always has memory to wait for, and so
+/// few that what is kept of them stays in its nearest cache.
+const BATCH: usize = 256;
+
 /// Groups and their sums.
 #[derive(Debug)]
 pub(super) struct Groups {
@@ -15,11 +19,36 @@ pub(super) struct Groups {
     pub(super) cells: Cells,
     /// Whether a group has a day; else all have day 0.
     pub(super) dated: bool,
+    sums: usize,
+    waiting: Vec<Waiting>,
+    /// The values of all that wait.
+    waiting_values: Vec<i64>,
+}
+
+/// A row that is to be added.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    /// Where its key stands in the chunk.
+    key: (u32, u32),
+    day: u32,
+    hash: u64,
+    slot: u64,
+    number: u32,
+    /// Where its cell is, if that is known.
+    at: Option<usize>,
 }
 
 impl Groups {
     pub(super) fn new(sums: usize, dated: bool) -> Self {
-        Self { keys: Keys::new(), dates: Dates::new(), cells: Cells::new(sums), dated }
+        Self {
+            keys: Keys::new(),
+            dates: Dates::new(),
+            cells: Cells::new(sums),
+            dated,
+            sums,
+            waiting: Vec::with_capacity(BATCH),
+            waiting_values: Vec::with_capacity(BATCH * sums),
+        }
     }
 
     /// Whether there is no room for the groups of one more chunk, whatever the memory.
@@ -39,6 +68,55 @@ impl Groups {
         let days = if self.dated { self.dates.len() } else { 1 };
         let key = self.keys.number(key);
         self.cells.add(key, day, days, values);
+    }
+
+    /// Like [`Groups::add`] for the key at `start..end` of `data`, but some time later; at the latest
+    /// with [`Groups::flush`], which must come before `data` changes.
+    #[inline]
+    pub(super) fn add_later(
+        &mut self,
+        data: &[u8],
+        (start, end): (usize, usize),
+        day: u32,
+        values: &[i64],
+    ) {
+        let key = (start as u32, end as u32);
+        self.waiting.push(Waiting { key, day, hash: 0, slot: 0, number: 0, at: None });
+        self.waiting_values.extend_from_slice(values);
+        if self.waiting.len() >= BATCH {
+            self.flush(data);
+        }
+    }
+
+    /// Adds all rows that wait. Each step is taken for all of them before the next one: none of
+    /// them depends on another, so the processor waits for the memory of many at the same time.
+    pub(super) fn flush(&mut self, data: &[u8]) {
+        let key_of = |row: &Waiting| &data[row.key.0 as usize..row.key.1 as usize];
+        for row in &mut self.waiting {
+            row.hash = self.keys.hash(key_of(row));
+            row.slot = self.keys.first_slot(row.hash);
+        }
+        for row in &mut self.waiting {
+            row.number = self.keys.number_of(key_of(row), row.hash, row.slot) as u32;
+        }
+        for row in &mut self.waiting {
+            row.at = self.cells.in_row(row.number as usize, row.day);
+        }
+        let days = if self.dated { self.dates.len() } else { 1 };
+        // A new cell may move others.
+        let mut moved = false;
+        for (row, values) in self.waiting.iter().zip(self.waiting_values.chunks_exact(self.sums)) {
+            let group = (row.number as usize, row.day);
+            let added = match row.at {
+                Some(at) if !moved => self.cells.add_in_row(at, group, values),
+                _ => false,
+            };
+            if !added {
+                moved |= self.cells.add(group.0, row.day, days, values);
+            }
+        }
+        self.waiting.clear();
+        self.waiting_values.clear();
     }
 
     /// Sorts them. `checkpoint` is asked every some milliseconds.

@@ -68,7 +68,35 @@ impl Keys {
     /// The number of `key`, which is added where it is new.
     #[inline]
     pub(super) fn number(&mut self, key: &[u8]) -> usize {
-        let hash = hash(self.seed, key);
+        let hash = self.hash(key);
+        self.number_of(key, hash, self.first_slot(hash))
+    }
+
+    #[inline]
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
+        hash(self.seed, key)
+    }
+
+    /// The slot that is looked at first for a key of this hash.
+    #[inline]
+    pub(super) fn first_slot(&self, hash: u64) -> u64 {
+        self.slots[(hash >> self.shift) as usize & (self.slots.len() - 1)]
+    }
+
+    /// Like [`Keys::number`], for a key whose hash is known; `first` is what its first slot held at
+    /// some time.
+    #[inline]
+    pub(super) fn number_of(&mut self, key: &[u8], hash: u64, first: u64) -> usize {
+        if first >> 32 == hash >> 32 && first as u32 != 0 {
+            let number = (first as u32 - 1) as usize;
+            if same(self.key(number), key) {
+                return number;
+            }
+        }
+        self.search(key, hash)
+    }
+
+    fn search(&mut self, key: &[u8], hash: u64) -> usize {
         let mask = self.slots.len() - 1;
         let mut at = (hash >> self.shift) as usize;
         loop {

@@ -45,7 +45,7 @@ impl QuickRows {
         }
     }
 
-    /// Adds the row to the groups. False, and nothing is done, where it is no plain good row: it may
+    /// Adds the row to the groups, or lets it wait there. False, and nothing is done, where it is no plain good row: it may
     /// be good or bad, and is to be read as any record.
     #[inline]
     pub(super) fn add(&mut self, row: QuickRow<'_>, groups: &mut Groups) -> bool {
@@ -87,8 +87,7 @@ impl QuickRows {
             None => 0,
         };
         if let [at] = *self.key {
-            let (from, to) = field(at)?;
-            groups.add(&data[from..to], day, &self.values);
+            groups.add_later(data, field(at)?, day, &self.values);
             return Some(());
         }
         self.joined.clear();

@@ -158,6 +158,7 @@ impl<'a, R: Read> Worker<'a, R> {
             self.records(&bytes[..end], start);
             start = end;
         }
+        self.groups.flush(data);
     }
 
     /// The records of `bytes` from `start` on, whatever they hold.
