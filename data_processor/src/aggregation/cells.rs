@@ -74,7 +74,7 @@ impl Cells {
         self.words.len() > (u32::MAX / 2) as usize
     }
 
-    /// Adds `values` to the cell of `day` of the key, and returns whether it is a new one. `days` is
+    /// Adds `values` to the cell of `day` of the key, and returns whether the key moved. `days` is
     /// how many days there are so far.
     #[inline]
     pub(super) fn add(&mut self, key: usize, day: u32, days: usize, values: &[i64]) -> bool {
@@ -87,10 +87,7 @@ impl Cells {
         };
         let at = match self.find(place, day) {
             Some(at) => at,
-            None => {
-                self.insert(key, day, days, values);
-                return true;
-            }
+            None => return self.insert(key, day, days, values),
         };
         self.add_at(at, (key, day), values);
         false
@@ -103,15 +100,15 @@ impl Cells {
         Some(place.at as usize + day as usize * self.sums)
     }
 
-    /// Adds `values` to the cell at a place that [`Cells::in_row`] told; false where there is none
-    /// yet. No cell may have been inserted in between.
+    /// Adds `values` to the cell at a place that [`Cells::in_row`] told. The key may not have moved
+    /// in between.
     #[inline]
-    pub(super) fn add_in_row(&mut self, at: usize, of: (usize, u32), values: &[i64]) -> bool {
-        let known = self.words[at] != ABSENT;
-        if known {
+    pub(super) fn add_in_row(&mut self, at: usize, of: (usize, u32), values: &[i64]) {
+        if self.words[at] == ABSENT {
+            self.insert_at(at, of, values);
+        } else {
             self.add_at(at, of, values);
         }
-        known
     }
 
     #[inline]
@@ -158,9 +155,9 @@ impl Cells {
         None
     }
 
-    #[cold]
+    /// Makes a cell, and returns whether the key moved.
     #[inline(never)]
-    fn insert(&mut self, key: usize, day: u32, days: usize, values: &[i64]) {
+    fn insert(&mut self, key: usize, day: u32, days: usize, values: &[i64]) -> bool {
         let place = self.places[key];
         let fits = match place.row {
             true => day < place.room,
@@ -171,30 +168,39 @@ impl Cells {
         if !fits {
             self.move_to_larger(key, days);
         }
-        self.put(key, day, values);
-        for (index, value) in values.iter().enumerate().filter(|(_, value)| **value == ABSENT) {
-            *self.large.entry((key as u32, day, index as u32)).or_default() += i128::from(*value);
-        }
+        let at = self.free_cell(key, day);
+        self.insert_at(at, (key, day), values);
+        !fits
     }
 
-    /// Puts a new cell where there is room for it.
-    fn put(&mut self, key: usize, day: u32, values: &[i64]) {
-        let place = &mut self.places[key];
-        place.len += 1;
+    /// Where the sums of a new cell go, for which there is room.
+    fn free_cell(&mut self, key: usize, day: u32) -> usize {
+        let place = self.places[key];
         let start = place.at as usize;
-        let mut at = start + day as usize * self.sums;
-        if !place.row {
-            let size = 1 + self.sums;
-            let mut index = first_index(day, place.room);
-            while self.words[start + index * size] != ABSENT {
-                index = (index + 1) & (place.room as usize - 1);
-            }
-            at = start + index * size;
-            self.words[at] = i64::from(day);
-            at += 1;
+        if place.row {
+            return start + day as usize * self.sums;
         }
-        for (sum, value) in self.words[at..].iter_mut().zip(values) {
-            *sum = if *value == ABSENT { 0 } else { *value };
+        let size = 1 + self.sums;
+        let mut index = first_index(day, place.room);
+        while self.words[start + index * size] != ABSENT {
+            index = (index + 1) & (place.room as usize - 1);
+        }
+        let at = start + index * size;
+        self.words[at] = i64::from(day);
+        at + 1
+    }
+
+    /// Fills a new cell.
+    #[inline]
+    fn insert_at(&mut self, at: usize, (key, day): (usize, u32), values: &[i64]) {
+        self.places[key].len += 1;
+        for (index, (sum, value)) in self.words[at..].iter_mut().zip(values).enumerate() {
+            *sum = *value;
+            if *value == ABSENT {
+                *sum = 0;
+                let entry = self.large.entry((key as u32, day, index as u32)).or_default();
+                *entry += i128::from(ABSENT);
+            }
         }
     }
 
@@ -215,7 +221,9 @@ impl Cells {
             if let Some((day, from)) = self.cell(old, index) {
                 cell.clear();
                 cell.extend_from_slice(&self.words[from..from + self.sums]);
-                self.put(key, day, &cell);
+                let to = self.free_cell(key, day);
+                self.words[to..to + self.sums].copy_from_slice(&cell);
+                self.places[key].len += 1;
             }
         }
         let length = old.room as usize * (self.sums + usize::from(!old.row));

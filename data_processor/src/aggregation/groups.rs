@@ -103,16 +103,13 @@ impl Groups {
             row.at = self.cells.in_row(row.number as usize, row.day);
         }
         let days = if self.dated { self.dates.len() } else { 1 };
-        // A new cell may move others.
         let mut moved = false;
         for (row, values) in self.waiting.iter().zip(self.waiting_values.chunks_exact(self.sums)) {
             let group = (row.number as usize, row.day);
-            let added = match row.at {
+            match row.at {
+                // Where a key has moved, what another had known of its place may be wrong.
                 Some(at) if !moved => self.cells.add_in_row(at, group, values),
-                _ => false,
-            };
-            if !added {
-                moved |= self.cells.add(group.0, row.day, days, values);
+                _ => moved |= self.cells.add(group.0, row.day, days, values),
             }
         }
         self.waiting.clear();
