@@ -9,6 +9,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::dates::DayOrder;
+use super::group::Group;
+
 /// Stands where there is no cell; a sum that comes to it moves into `large`.
 const ABSENT: i64 = i64::MIN;
 /// A table up to this size is searched from its start on, a larger one by hash.
@@ -255,43 +258,46 @@ impl Cells {
         (self.words[at] != ABSENT).then_some((self.words[at] as u32, at + 1))
     }
 
-    /// Calls `each` with the rank and the sums of every cell of the key, by rank. `ranks` has the
-    /// rank of each day, `days` the day of each rank.
-    pub(super) fn in_order(
+    /// Appends every cell of the key to `group`, in the order of the days.
+    pub(super) fn read(
         &self,
         key: usize,
-        ranks: &[u32],
-        days: &[u32],
+        order: &DayOrder,
+        group: &mut Group,
         scratch: &mut Vec<(u32, u32)>,
-        mut each: impl FnMut(u32, &mut dyn Iterator<Item = i128>),
     ) {
         let place = self.places[key];
-        let mut emit = |rank: u32, day: u32, at: usize| {
-            let sums = &self.words[at..at + self.sums];
-            let large = |index: usize| match self.large.is_empty() {
-                true => 0,
-                false => {
-                    self.large.get(&(key as u32, day, index as u32)).copied().unwrap_or_default()
-                }
-            };
-            let mut exact =
-                sums.iter().enumerate().map(|(index, sum)| i128::from(*sum) + large(index));
-            each(rank, &mut exact);
-        };
         if place.row {
-            for (rank, day) in days.iter().enumerate().filter(|(_, day)| **day < place.room) {
+            let days = order.codes.iter().zip(&order.days).filter(|(_, day)| **day < place.room);
+            for (code, day) in days {
                 if let Some((day, at)) = self.cell(place, *day as usize) {
-                    emit(rank as u32, day, at);
+                    self.push(group, (key, day), *code, at);
                 }
             }
             return;
         }
         scratch.clear();
         let found = (0..place.room as usize).filter_map(|index| self.cell(place, index));
-        scratch.extend(found.map(|(day, at)| (ranks[day as usize], at as u32)));
+        scratch.extend(found.map(|(day, at)| (order.ranks[day as usize], at as u32)));
         scratch.sort_unstable();
-        for (rank, at) in scratch.iter() {
-            emit(*rank, days[*rank as usize], *at as usize);
+        for (rank, at) in &*scratch {
+            let rank = *rank as usize;
+            self.push(group, (key, order.days[rank]), order.codes[rank], *at as usize);
+        }
+    }
+
+    /// Appends the cell whose sums are at `at`.
+    #[inline]
+    fn push(&self, group: &mut Group, (key, day): (usize, u32), code: u32, at: usize) {
+        group.days.push(code);
+        let sums = &self.words[at..at + self.sums];
+        group.sums.extend(sums.iter().map(|sum| i128::from(*sum)));
+        if self.large.is_empty() {
+            return;
+        }
+        let start = group.sums.len() - self.sums;
+        for (index, sum) in group.sums[start..].iter_mut().enumerate() {
+            *sum += self.large.get(&(key as u32, day, index as u32)).copied().unwrap_or_default();
         }
     }
 }

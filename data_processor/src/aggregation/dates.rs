@@ -17,6 +17,24 @@ pub(super) struct Dates {
     codes: Vec<u32>,
 }
 
+/// The days seen so far in their order.
+#[derive(Debug)]
+pub(super) struct DayOrder {
+    /// The code of each ([`text`]).
+    pub(super) codes: Vec<u32>,
+    /// The number of each.
+    pub(super) days: Vec<u32>,
+    /// The place in the order for each number.
+    pub(super) ranks: Vec<u32>,
+}
+
+impl DayOrder {
+    /// That of groups without days: all have the number 0.
+    pub(super) fn no_days() -> Self {
+        Self { codes: vec![0], days: vec![0], ranks: vec![0] }
+    }
+}
+
 impl Dates {
     pub(super) fn new() -> Self {
         Self { numbers: vec![0; CODES], codes: Vec::new() }
@@ -27,9 +45,16 @@ impl Dates {
         self.codes.len()
     }
 
-    /// The code of each; codes are in the order of the days.
-    pub(super) fn codes(&self) -> &[u32] {
-        &self.codes
+    /// Their order.
+    pub(super) fn order(&self) -> DayOrder {
+        let mut order: Vec<_> = self.codes.iter().copied().zip(0_u32..).collect();
+        order.sort_unstable();
+        let mut ranks = vec![0; order.len()];
+        for (rank, (_, day)) in (0..).zip(&order) {
+            ranks[*day as usize] = rank;
+        }
+        let (codes, days) = order.into_iter().unzip();
+        DayOrder { codes, days, ranks }
     }
 
     /// The number of the day `text`, from 0; `None` where it is no day.
@@ -102,12 +127,17 @@ mod tests {
                 assert_eq!(dates.number(day.as_bytes()), Some(number as u32));
             }
         }
-        for (code, day) in dates.codes().iter().zip(days) {
-            assert_eq!(text(*code), day.as_bytes());
+        let order = dates.order();
+        let mut sorted = days;
+        sorted.sort();
+        assert_eq!(
+            order.codes.iter().map(|code| text(*code)).collect::<Vec<_>>(),
+            sorted.map(|day| { day.as_bytes().try_into().unwrap() })
+        );
+        for (rank, (day, code)) in order.days.iter().zip(&order.codes).enumerate() {
+            assert_eq!(order.ranks[*day as usize], rank as u32);
+            assert_eq!(text(*code), days[*day as usize].as_bytes());
         }
-        let mut by_code: Vec<_> = dates.codes().iter().zip(days).collect();
-        by_code.sort();
-        assert!(by_code.is_sorted_by_key(|(_, day)| *day));
     }
 
     #[test]

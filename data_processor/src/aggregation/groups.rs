@@ -2,7 +2,7 @@
 
 use super::Interrupted;
 use super::cells::Cells;
-use super::dates::Dates;
+use super::dates::{Dates, DayOrder};
 use super::group::Group;
 use super::keys::Keys;
 use super::sort;
@@ -122,8 +122,8 @@ impl Groups {
         checkpoint: &dyn Fn() -> Result<(), Interrupted>,
     ) -> Result<Order, Interrupted> {
         let keys = sort::order(&self.keys, checkpoint)?;
-        let (codes, days, ranks) = if self.dated { by_rank(&self.dates) } else { no_days() };
-        Ok(Order { keys, codes, days, ranks })
+        let days = if self.dated { self.dates.order() } else { DayOrder::no_days() };
+        Ok(Order { keys, days })
     }
 
     /// Forgets them and keeps their memory for the next ones.
@@ -142,27 +142,8 @@ impl Groups {
     ) {
         group.clear();
         group.key.extend_from_slice(self.keys.key(key));
-        self.cells.in_order(key, &order.ranks, &order.days, scratch, |rank, sums| {
-            group.days.push(order.codes[rank as usize]);
-            group.sums.extend(sums);
-        });
+        self.cells.read(key, &order.days, group, scratch);
     }
-}
-
-/// The code and the number of the day of each rank, and the rank of each number.
-fn by_rank(dates: &Dates) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
-    let mut order: Vec<_> = (0_u32..).zip(dates.codes()).map(|(day, code)| (*code, day)).collect();
-    order.sort_unstable();
-    let mut ranks = vec![0; order.len()];
-    for (rank, (_, day)) in (0..).zip(&order) {
-        ranks[*day as usize] = rank;
-    }
-    let (codes, days) = order.into_iter().unzip();
-    (codes, days, ranks)
-}
-
-fn no_days() -> (Vec<u32>, Vec<u32>, Vec<u32>) {
-    (vec![0], vec![0], vec![0])
 }
 
 /// The order of groups.
@@ -170,8 +151,5 @@ fn no_days() -> (Vec<u32>, Vec<u32>, Vec<u32>) {
 pub(super) struct Order {
     /// The numbers of the keys in their order.
     pub(super) keys: Vec<u32>,
-    /// The days in their order: codes, and numbers; and the place of each number.
-    codes: Vec<u32>,
-    days: Vec<u32>,
-    ranks: Vec<u32>,
+    days: DayOrder,
 }

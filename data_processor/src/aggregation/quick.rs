@@ -30,6 +30,16 @@ pub(super) struct QuickRow<'a> {
     pub(super) ends: &'a [u32],
 }
 
+impl QuickRow<'_> {
+    /// Where the plain field `at` stands, of so many; the last one ends at `last`.
+    #[inline(always)]
+    fn field(self, at: usize, columns: usize, last: usize) -> Option<(usize, usize)> {
+        let from = at.checked_sub(1).map_or(self.start, |before| self.ends[before] as usize + 1);
+        let to = if at + 1 == columns { last } else { self.ends[at] as usize };
+        plain(self.data, from, to)
+    }
+}
+
 impl QuickRows {
     pub(super) fn new(header: &Header, options: &Options) -> Self {
         let date = header.group_by.get(1).copied().filter(|_| options.check_dates);
@@ -65,11 +75,8 @@ impl QuickRows {
         if last == row.start {
             return None;
         }
-        let field = |at: usize| {
-            let from = at.checked_sub(1).map_or(row.start, |before| row.ends[before] as usize + 1);
-            let to = if at + 1 == self.columns { last } else { row.ends[at] as usize };
-            plain(data, from, to)
-        };
+        let columns = self.columns;
+        let field = |at: usize| row.field(at, columns, last);
         for (at, value) in self.sum.iter().zip(&mut self.values) {
             let (from, to) = field(*at)?;
             let word = data.get(from..)?.first_chunk()?;

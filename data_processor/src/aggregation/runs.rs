@@ -196,15 +196,20 @@ impl Buffer<'_> {
 
     #[inline]
     fn number(&mut self) -> io::Result<u128> {
+        // Most take one byte or two.
+        if let Some(&[first, second]) = self.bytes.get(self.at..self.at + 2) {
+            if first < 0x80 {
+                self.at += 1;
+                return Ok(u128::from(first));
+            }
+            if second < 0x80 {
+                self.at += 2;
+                return Ok(u128::from(first & 0x7F) | u128::from(second) << 7);
+            }
+        }
         let (mut number, mut shift) = (0, 0);
         loop {
-            let byte = match self.bytes.get(self.at) {
-                Some(byte) => {
-                    self.at += 1;
-                    *byte
-                }
-                None => self.take(1)?[0],
-            };
+            let byte = self.take(1)?[0];
             number |= u128::from(byte & 0x7F).wrapping_shl(shift);
             if byte < 0x80 {
                 return Ok(number);
