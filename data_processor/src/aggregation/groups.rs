@@ -4,7 +4,7 @@ use super::Interrupted;
 use super::cells::Cells;
 use super::dates::{Dates, DayOrder};
 use super::group::Group;
-use super::keys::Keys;
+use super::keys::{Keys, Known};
 use super::sort;
 
 /// As many rows are added at once: enough that the processor always has memory to wait for, and so
@@ -21,6 +21,8 @@ pub(super) struct Groups {
     pub(super) dated: bool,
     sums: usize,
     waiting: Vec<Waiting>,
+    /// The keys of those that wait and do not stand in the chunk as they are.
+    waiting_keys: Vec<u8>,
     /// The values of all that wait.
     waiting_values: Vec<i64>,
 }
@@ -28,11 +30,13 @@ pub(super) struct Groups {
 /// A row that is to be added.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
-    /// Where its key stands in the chunk.
+    /// Where its key stands, in the chunk or in `waiting_keys`.
     key: (u32, u32),
     day: u32,
     hash: u64,
     slot: u64,
+    /// What its key most likely is.
+    known: Option<Known>,
     number: u32,
     /// Where its cell is, if that is known.
     at: Option<usize>,
@@ -47,6 +51,7 @@ impl Groups {
             dated,
             sums,
             waiting: Vec::with_capacity(BATCH),
+            waiting_keys: Vec::new(),
             waiting_values: Vec::with_capacity(BATCH * sums),
         }
     }
@@ -70,8 +75,8 @@ impl Groups {
         self.cells.add(key, day, days, values);
     }
 
-    /// Like [`Groups::add`] for the key at `start..end` of `data`, but some time later; at the latest
-    /// with [`Groups::flush`], which must come before `data` changes.
+    /// Adds a row some time later, at the latest with [`Groups::flush`], which must come before `data`
+    /// changes. Its key is `start..end` of `data`.
     #[inline]
     pub(super) fn add_later(
         &mut self,
@@ -80,28 +85,65 @@ impl Groups {
         day: u32,
         values: &[i64],
     ) {
-        let key = (start as u32, end as u32);
-        self.waiting.push(Waiting { key, day, hash: 0, slot: 0, number: 0, at: None });
-        self.waiting_values.extend_from_slice(values);
+        self.wait((start as u32, end as u32), day, values);
         if self.waiting.len() >= BATCH {
             self.flush(data);
         }
     }
 
+    /// Like [`Groups::add_later`] for a key that stands nowhere; `write` appends it, or gives up, and
+    /// then nothing is added. No groups may get keys both ways.
+    #[inline]
+    pub(super) fn add_joined_later(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Option<()>,
+        day: u32,
+        values: &[i64],
+    ) -> Option<()> {
+        let start = self.waiting_keys.len();
+        if write(&mut self.waiting_keys).is_none() {
+            self.waiting_keys.truncate(start);
+            return None;
+        }
+        self.wait((start as u32, self.waiting_keys.len() as u32), day, values);
+        if self.waiting.len() >= BATCH {
+            self.flush(&[]);
+        }
+        Some(())
+    }
+
+    #[inline]
+    fn wait(&mut self, key: (u32, u32), day: u32, values: &[i64]) {
+        self.waiting.push(Waiting { key, day, hash: 0, slot: 0, known: None, number: 0, at: None });
+        self.waiting_values.extend_from_slice(values);
+    }
+
     /// Adds all rows that wait. Each step is taken for all of them before the next one: none of
     /// them depends on another, so the processor waits for the memory of many at the same time.
     pub(super) fn flush(&mut self, data: &[u8]) {
+        let data = if self.waiting_keys.is_empty() { data } else { &self.waiting_keys };
         let key_of = |row: &Waiting| &data[row.key.0 as usize..row.key.1 as usize];
         for row in &mut self.waiting {
             row.hash = self.keys.hash(key_of(row));
             row.slot = self.keys.first_slot(row.hash);
         }
         for row in &mut self.waiting {
-            row.number = self.keys.number_of(key_of(row), row.hash, row.slot) as u32;
+            row.known = self.keys.known(row.hash, row.slot);
+        }
+        let mut touched = 0;
+        for row in &self.waiting {
+            touched ^= self.keys.touch(row.known);
+        }
+        for row in &mut self.waiting {
+            row.number = self.keys.number_of(key_of(row), row.hash, row.known) as u32;
         }
         for row in &mut self.waiting {
             row.at = self.cells.in_row(row.number as usize, row.day);
+            if row.at.is_none() {
+                touched ^= self.cells.touch(row.number as usize) as u8;
+            }
         }
+        std::hint::black_box(touched);
         let days = if self.dated { self.dates.len() } else { 1 };
         let mut moved = false;
         for (row, values) in self.waiting.iter().zip(self.waiting_values.chunks_exact(self.sums)) {
@@ -113,6 +155,7 @@ impl Groups {
             }
         }
         self.waiting.clear();
+        self.waiting_keys.clear();
         self.waiting_values.clear();
     }
 
@@ -130,6 +173,17 @@ impl Groups {
     pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.cells.clear();
+    }
+
+    /// Looks at what [`Groups::read`] will need of these keys, so that it finds it in the processor's
+    /// cache: keys that are neighbours in their order are scattered in memory, and the processor can
+    /// wait for many places at the same time.
+    pub(super) fn touch(&self, keys: &[u32]) {
+        let touch = |key: &u32| {
+            let key = *key as usize;
+            self.keys.touch_key(key) ^ self.cells.touch(key) as u8
+        };
+        std::hint::black_box(keys.iter().fold(0, |touched, key| touched ^ touch(key)));
     }
 
     /// Writes the key of this number and what belongs to it to `group`. `scratch` is overwritten.

@@ -22,6 +22,14 @@ pub(super) struct Keys {
     bytes: Vec<u8>,
 }
 
+/// A key and where its bytes are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    number: u32,
+    start: u32,
+    end: u32,
+}
+
 impl Keys {
     pub(super) fn new() -> Self {
         let seed = RandomState::new().hash_one(MULTIPLIER);
@@ -69,7 +77,7 @@ impl Keys {
     #[inline]
     pub(super) fn number(&mut self, key: &[u8]) -> usize {
         let hash = self.hash(key);
-        self.number_of(key, hash, self.first_slot(hash))
+        self.search(key, hash)
     }
 
     #[inline]
@@ -83,17 +91,40 @@ impl Keys {
         self.slots[(hash >> self.shift) as usize & (self.slots.len() - 1)]
     }
 
-    /// Like [`Keys::number`], for a key whose hash is known; `first` is what its first slot held at
-    /// some time.
+    /// The key that a slot of this hash names, if its hash may be the same.
     #[inline]
-    pub(super) fn number_of(&mut self, key: &[u8], hash: u64, first: u64) -> usize {
-        if first >> 32 == hash >> 32 && first as u32 != 0 {
-            let number = (first as u32 - 1) as usize;
-            if same(self.key(number), key) {
-                return number;
-            }
+    pub(super) fn known(&self, hash: u64, slot: u64) -> Option<Known> {
+        if slot >> 32 != hash >> 32 || slot as u32 == 0 {
+            return None;
         }
-        self.search(key, hash)
+        let number = slot as u32 - 1;
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
+        Some(Known { number, start, end: self.ends[number as usize] })
+    }
+
+    /// Looks at the bytes of the key, so that they are in the processor's cache when they are read.
+    #[inline]
+    pub(super) fn touch(&self, known: Option<Known>) -> u8 {
+        let byte = |at: u32| self.bytes.get(at as usize).copied().unwrap_or_default();
+        known.map_or(0, |known| byte(known.start) ^ byte(known.end))
+    }
+
+    /// Like [`Keys::touch`] for the key of this number.
+    #[inline]
+    pub(super) fn touch_key(&self, number: usize) -> u8 {
+        let key = self.key(number);
+        key.first().copied().unwrap_or_default() ^ key.last().copied().unwrap_or_default()
+    }
+
+    /// Like [`Keys::number`], for a key of which the hash is known, and most likely the key itself.
+    #[inline]
+    pub(super) fn number_of(&mut self, key: &[u8], hash: u64, known: Option<Known>) -> usize {
+        match known {
+            Some(known) if same(&self.bytes[known.start as usize..known.end as usize], key) => {
+                known.number as usize
+            }
+            _ => self.search(key, hash),
+        }
     }
 
     fn search(&mut self, key: &[u8], hash: u64) -> usize {

@@ -8,6 +8,9 @@ use std::io;
 use super::group::Group;
 use super::groups::{Groups, Order};
 
+/// As many groups of those in memory are looked at before they are read.
+const TOUCHED: usize = 64;
+
 /// Groups in order.
 pub(super) trait Source {
     /// Writes the next group to `group`; false where there is none.
@@ -31,6 +34,10 @@ impl<'a> Memory<'a> {
 impl Source for Memory<'_> {
     fn next(&mut self, group: &mut Group) -> io::Result<bool> {
         let Some(key) = self.order.keys.get(self.next) else { return Ok(false) };
+        if self.next.is_multiple_of(TOUCHED) {
+            let end = self.order.keys.len().min(self.next + TOUCHED);
+            self.groups.touch(&self.order.keys[self.next..end]);
+        }
         self.groups.read(*key as usize, self.order, group, &mut self.scratch);
         self.next += 1;
         Ok(true)

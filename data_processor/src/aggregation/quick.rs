@@ -97,13 +97,14 @@ impl QuickRows {
             groups.add_later(data, field(at)?, day, &self.values);
             return Some(());
         }
-        self.joined.clear();
-        for at in &self.key {
-            let (from, to) = field(*at)?;
-            push_column(&mut self.joined, &data[from..to]);
-        }
-        groups.add(&self.joined, day, &self.values);
-        Some(())
+        let join = |key: &mut Vec<u8>| {
+            for at in &self.key {
+                let (from, to) = field(*at)?;
+                push_column(key, &data[from..to]);
+            }
+            Some(())
+        };
+        groups.add_joined_later(join, day, &self.values)
     }
 
     /// Adds a row that was found good, from its fields.
