@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -42,6 +43,9 @@ pub(crate) struct RunArgs {
     /// A parameter of the task, for example `on_bad_row=skip`; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     params: Vec<(String, String)>,
+    /// How many threads work; as many as there are processors where nothing is said.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<usize>>,
 }
 
 /// `taskctl run`. With `json`, the summary or the problem is printed as JSON: on standard output,
@@ -94,7 +98,10 @@ fn aggregate(args: &RunArgs, spec: CsvAggregationSpec, json: Json) -> Result<Exi
     let (rejected, rejected_part) = open_rejected(&args.output, &destination, spec.on_bad_row)?;
     // The user of this machine is its worker: any limit that is asked for is granted.
     let limit = spec.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT);
-    let options = Options::new(&spec, limit);
+    let mut options = Options::new(&spec, limit);
+    if let Some(threads) = args.threads {
+        options.threads = threads.get();
+    }
     let mut outputs = Files {
         result: BufWriter::with_capacity(BUFFER, result),
         rejected: BufWriter::with_capacity(BUFFER, rejected),

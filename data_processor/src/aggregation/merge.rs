@@ -12,7 +12,7 @@ use super::groups::{Groups, Order};
 const TOUCHED: usize = 64;
 
 /// Groups in order.
-pub(super) trait Source {
+pub(super) trait Source: Send {
     /// Writes the next group to `group`; false where there is none.
     fn next(&mut self, group: &mut Group) -> io::Result<bool>;
 }

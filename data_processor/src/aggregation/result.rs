@@ -1,16 +1,20 @@
 //! Writes the groups as CSV: minimal quoting, lines end with `\n`.
 
-use std::io::Write;
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread;
 
 use super::group::Group;
 use super::merge::{Merged, Source};
 use super::watch::Watch;
-use super::{AggregationError, Options, Outputs, dates, key, shown};
+use super::{AggregationError, Interrupted, Options, Outputs, dates, key, shown};
 
 /// After as many groups an interrupt is seen.
 const CHECK_EVERY: usize = 256;
 /// As much is gathered before it is written.
 const PIECE: usize = 256 << 10;
+/// As many pieces wait at most to be written.
+const WAITING_PIECES: usize = 2;
 
 /// Finds the first group whose sum does not fit the output's numbers.
 pub(super) fn check_overflow(
@@ -56,6 +60,7 @@ fn see(unseen: &mut usize, groups: usize, watch: &Watch<'_>) -> Result<(), Aggre
 }
 
 /// Writes the header and the groups in order, and returns how many there are and the size in bytes.
+/// One thread makes the lines while this one writes them.
 pub(super) fn write(
     groups: &mut Merged<'_>,
     options: &Options,
@@ -63,7 +68,35 @@ pub(super) fn write(
     watch: &Watch<'_>,
 ) -> Result<(u64, u64), AggregationError> {
     let output = outputs.result().map_err(AggregationError::Write)?;
-    let mut lines = Lines { output, buffer: Vec::with_capacity(2 * PIECE), written: 0 };
+    thread::scope(|scope| {
+        let (sender, pieces) = sync_channel(WAITING_PIECES);
+        let (give_back, empty) = channel();
+        let lines = Lines { sender, empty, buffer: Vec::with_capacity(2 * PIECE) };
+        let maker = scope.spawn(move || make(groups, options, watch, lines));
+        let mut size = 0;
+        let written: io::Result<()> = pieces.iter().try_for_each(|mut piece: Vec<u8>| {
+            output.write_all(&piece)?;
+            size += piece.len() as u64;
+            piece.clear();
+            // At the end nobody needs it any more.
+            let _ = give_back.send(piece);
+            Ok(())
+        });
+        // Lets the maker end where it is not yet at its end.
+        drop(pieces);
+        let made = maker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        written.and_then(|()| output.flush()).map_err(AggregationError::Write)?;
+        Ok((made?, size))
+    })
+}
+
+/// Makes all lines, and returns how many groups there are.
+fn make(
+    groups: &mut Merged<'_>,
+    options: &Options,
+    watch: &Watch<'_>,
+    mut lines: Lines,
+) -> Result<u64, AggregationError> {
     for (index, name) in options.output_header().enumerate() {
         if index > 0 {
             lines.buffer.push(b',');
@@ -93,37 +126,31 @@ pub(super) fn write(
             }
             lines.buffer.pop();
             lines.buffer.push(b'\n');
-            lines.write_full()?;
+            if lines.buffer.len() >= PIECE {
+                lines.hand_over()?;
+            }
             see(&mut unseen, 1, watch)?;
         }
         count += group.days.len() as u64;
     }
-    Ok((count, lines.finish()?))
+    lines.hand_over()?;
+    Ok(count)
 }
 
-/// The output, written in large pieces.
-struct Lines<'a> {
-    output: &'a mut dyn Write,
+/// Lines on their way to the output, in large pieces.
+struct Lines {
+    sender: SyncSender<Vec<u8>>,
+    /// Pieces that were written, to be filled again.
+    empty: Receiver<Vec<u8>>,
     buffer: Vec<u8>,
-    written: u64,
 }
 
-impl Lines<'_> {
-    fn write_full(&mut self) -> Result<(), AggregationError> {
-        if self.buffer.len() < PIECE { Ok(()) } else { self.write() }
-    }
-
-    fn write(&mut self) -> Result<(), AggregationError> {
-        self.output.write_all(&self.buffer).map_err(AggregationError::Write)?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<u64, AggregationError> {
-        self.write()?;
-        self.output.flush().map_err(AggregationError::Write)?;
-        Ok(self.written)
+impl Lines {
+    /// Where writing has failed nobody takes the piece; the writer knows why.
+    fn hand_over(&mut self) -> Result<(), Interrupted> {
+        let empty = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(2 * PIECE));
+        let full = std::mem::replace(&mut self.buffer, empty);
+        self.sender.send(full).map_err(|_| Interrupted)
     }
 }
 
