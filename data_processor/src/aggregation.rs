@@ -1,13 +1,21 @@
 //! The engine of `csv_aggregation`: sums of a CSV file's columns by groups of equal rows.
 //!
+//! Threads take chunks of whole records from the input (`input`), take the rows apart where they lie
+//! (`quick`, `csv_structure`), or byte by byte where something is unusual (`record`, `row`), and add
+//! them to groups of their own (`groups`: `keys`, `dates`, `cells`), which go to temporary files
+//! where they take too much memory (`runs`). At the end the sorted groups of all threads and files
+//! are merged (`merge`) and written (`result`).
+//!
 //! # Invariants
-//! - The answer depends on the rows alone: not on their order, nor on how the input arrives.
+//! - The answer depends on the rows alone: not on their order, on how the input arrives, on the
+//!   number of threads or on the memory.
 //! - A sum is exact or an error, never wrapped.
-//! - Memory is bounded by [`Options::memory_limit`] for the groups and [`MAX_RECORD`] for a row,
-//!   whatever the input holds.
+//! - Memory is bounded by [`Options::memory_limit`] for the groups and [`MAX_RECORD`] for a row and
+//!   each thread, whatever the input holds.
 //! - The result is written only after the whole input was read and found good.
-//! - An interrupt takes effect within a few milliseconds of work, as long as the input and the
+//! - An interrupt takes effect within some milliseconds of work, as long as the input and the
 //!   outputs do not block.
+//! - No temporary file stays, however the work ends.
 //!
 //! # Not here
 //! Tasks, HTTP and storage: the caller opens the input, gives the outputs and makes them durable.
@@ -81,7 +89,8 @@ pub struct Interrupted;
 /// Hears how far the work is and may end it.
 pub trait Control: Send + Sync {
     /// `bytes_read` of the input are read so far. It is called for every 64 KiB at most that are
-    /// read, and every few milliseconds while the groups are sorted and written.
+    /// read, and every few milliseconds while the groups are sorted and written; from any thread,
+    /// but by one at a time.
     ///
     /// # Errors
     /// [`Interrupted`] ends the work.

@@ -65,9 +65,9 @@ impl Runs {
             Some(file) => file,
             none => none.insert(Mutex::new(tempfile::tempfile_in(&self.folder)?)),
         };
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
         let start = file.seek(SeekFrom::End(0))?;
-        let mut output = BufWriter::with_capacity(WRITE_BUFFER, &mut *file);
+        let mut output = BufWriter::with_capacity(WRITE_BUFFER, file);
         let mut group = Group::default();
         let mut line = Vec::new();
         let mut length = 0;

@@ -16,7 +16,6 @@ const BUFFER: usize = 64 << 10;
 pub(in super::super) struct Reader<'a, R> {
     csv: csv::Reader<Scanner<'a, R>>,
     record: ByteRecord,
-    control: &'a dyn Control,
 }
 
 impl<'a, R: Read> Reader<'a, R> {
@@ -29,7 +28,7 @@ impl<'a, R: Read> Reader<'a, R> {
             .flexible(true)
             .buffer_capacity(BUFFER)
             .from_reader(Scanner::open(input, control)?);
-        Ok(Self { csv, record: ByteRecord::new(), control })
+        Ok(Self { csv, record: ByteRecord::new() })
     }
 
     /// The first row.
@@ -46,16 +45,6 @@ impl<'a, R: Read> Reader<'a, R> {
         let line = scanner.take_record_line();
         let unterminated = scanner.is_unterminated();
         Ok(Some(Row { fields: &self.record, line, unterminated }))
-    }
-
-    /// How many bytes of the input are read.
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.csv.get_ref().bytes_read()
-    }
-
-    /// Looks for an interrupt beyond those between two reads.
-    pub(super) fn progress(&self) -> Result<(), AggregationError> {
-        Ok(self.control.progress(self.bytes_read())?)
     }
 }
 

@@ -95,11 +95,6 @@ impl<'a, R: Read> Scanner<'a, R> {
         Ok(scanner)
     }
 
-    /// The bytes handed out so far.
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.bytes_read
-    }
-
     /// The line on which the next record that the parser returned starts.
     pub(super) fn take_record_line(&mut self) -> u64 {
         self.record_lines.pop_front().unwrap_or(self.record_line)
