@@ -136,8 +136,6 @@ fn compare(input: &[u8], options: &Options, how: &How) -> Result<(), TestCaseErr
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
-
     #[test]
     fn nothing_tells_the_fast_engine_from_the_plain_one(
         start in proptest::sample::select(vec!["", "\u{FEFF}", "\n\r\n", "\u{FEFF}\r"]),
