@@ -18,6 +18,7 @@ pub(crate) fn start(spec: TaskSpec, ctx: Context) -> Processing {
     async move {
         match spec {
             TaskSpec::CsvAggregation(spec) => run(CsvAggregation { spec }, &ctx).await,
+            TaskSpec::FileStatistics | TaskSpec::DataUpload(_) => todo!(),
         }
     }
     .boxed()

@@ -61,6 +61,7 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
     };
     let done = match spec {
         TaskSpec::CsvAggregation(spec) => aggregate(&args, spec, json),
+        TaskSpec::FileStatistics | TaskSpec::DataUpload(_) => todo!(),
     };
     done.unwrap_or_else(|failure| failure.report(Console::new(false)))
 }
