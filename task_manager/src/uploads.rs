@@ -63,10 +63,10 @@ impl Uploads {
         request: Request,
         body: &mut FileBody,
     ) -> Result<AcceptedTask, ApiError> {
-        let first = match body.next().await? {
-            Some(first) => first,
-            None => return Err(ApiError::EmptyFile),
-        };
+        let first = body.next().await?;
+        if first.is_none() && request.spec.kind().reads_csv() {
+            return Err(ApiError::EmptyFile);
+        }
         let id = TaskId::new();
         crate::http::middleware::log_task(id);
         self.insert(id, &request).await?;
@@ -97,9 +97,10 @@ impl Uploads {
     async fn fill(
         &self,
         reception: &mut Reception,
-        first: Bytes,
+        first: Option<Bytes>,
         body: &mut FileBody,
     ) -> Result<(), ApiError> {
+        let Some(first) = first else { return Ok(()) };
         reception.add(first, self.limit).await?;
         let mut checks = interval(CHECK);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);

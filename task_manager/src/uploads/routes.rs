@@ -99,7 +99,7 @@ async fn receive(
     let (parts, body) = request.into_parts();
     let body: ByteStream = body.into_data_stream().map_err(Into::into).boxed();
     let name = parameters.take("file_name");
-    let (file, given_name) = match content(&parts.headers)? {
+    let (file, given_name) = match content(kind, &parts.headers)? {
         Content::Form { boundary } => {
             let form = read_form(body, boundary).await?;
             parameters.0.extend(form.parameters);
@@ -157,7 +157,7 @@ enum Content {
     Raw,
 }
 
-fn content(headers: &HeaderMap) -> Result<Content, ApiError> {
+fn content(kind: TaskKind, headers: &HeaderMap) -> Result<Content, ApiError> {
     let given = match headers.get(header::CONTENT_TYPE) {
         None => return Ok(Content::Raw),
         Some(value) => value.to_str().unwrap_or_default(),
@@ -167,6 +167,7 @@ fn content(headers: &HeaderMap) -> Result<Content, ApiError> {
         "multipart/form-data" => multer::parse_boundary(given)
             .map(|boundary| Content::Form { boundary })
             .map_err(|_| ApiError::BadRequest("The multipart form names no boundary.".to_owned())),
+        _ if !kind.reads_csv() => Ok(Content::Raw),
         // curl sends the last one of these unless told otherwise.
         ""
         | "application/csv"
