@@ -14,6 +14,7 @@ mod api {
     mod bad_requests;
     mod downloads;
     mod events;
+    mod file_statistics;
     mod interrupts;
     mod leases;
     mod openapi;

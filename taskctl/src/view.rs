@@ -121,7 +121,8 @@ pub(crate) fn details(task: &TaskView) -> String {
 /// The fields of a result in a line, for example `784,903 rows read, 554,142 groups`.
 fn result_line(task: &TaskView) -> Option<String> {
     let fields = task.result.as_ref()?.as_object()?;
-    let words = fields.iter().map(|(name, value)| {
+    let known = fields.iter().filter(|(_, value)| !value.is_null());
+    let words = known.map(|(name, value)| {
         let words = name.replace('_', " ");
         match value.as_u64() {
             Some(count) => format!("{words} {}", HumanCount(count)),
