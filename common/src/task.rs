@@ -66,17 +66,32 @@ pub struct UnknownName {
 pub enum TaskKind {
     /// Sums of a CSV file's columns by groups of equal rows.
     CsvAggregation,
+    /// Lines, words and characters of any file.
+    FileStatistics,
+    /// Loads the rows of a CSV file into the database.
+    DataUpload,
 }
 
 impl TaskKind {
     /// Every kind there is.
-    pub const ALL: [Self; 1] = [Self::CsvAggregation];
+    pub const ALL: [Self; 3] = [Self::CsvAggregation, Self::FileStatistics, Self::DataUpload];
 
     /// The name on the wire, in the database and of the queue.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CsvAggregation => "csv_aggregation",
+            Self::FileStatistics => "file_statistics",
+            Self::DataUpload => "data_upload",
+        }
+    }
+
+    /// Whether its input has to be CSV text.
+    #[must_use]
+    pub fn reads_csv(self) -> bool {
+        match self {
+            Self::CsvAggregation | Self::DataUpload => true,
+            Self::FileStatistics => false,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod aggregation;
 pub mod config;
+pub mod file_statistics;
 pub mod health;
 pub mod processor;
 mod processors;

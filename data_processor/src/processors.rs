@@ -1,6 +1,7 @@
 //! Which processor runs which kind of task.
 
 mod csv_aggregation;
+mod file_statistics;
 
 use common::problem::Problem;
 use common::task::spec::TaskSpec;
@@ -8,6 +9,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
 use self::csv_aggregation::CsvAggregation;
+use self::file_statistics::ExamineFile;
 use crate::processor::{Completed, Context, ProcessError, Processor};
 
 /// A processor at work.
@@ -18,6 +20,8 @@ pub(crate) fn start(spec: TaskSpec, ctx: Context) -> Processing {
     async move {
         match spec {
             TaskSpec::CsvAggregation(spec) => run(CsvAggregation { spec }, &ctx).await,
+            TaskSpec::FileStatistics => run(ExamineFile, &ctx).await,
+            TaskSpec::DataUpload(_) => todo!(),
         }
     }
     .boxed()

@@ -25,6 +25,10 @@ pub enum ApiError {
     InvalidToken(&'static str),
     /// There is no such task.
     TaskNotFound,
+    /// There is no such user, or none that the caller may ask for.
+    UserNotFound,
+    /// The answer has none of the media types that the client takes.
+    NotAcceptable { offered: String },
     /// The task's state does not allow it.
     InvalidState { id: TaskId, state: TaskState, wish: &'static str },
     /// The result is not there yet.
@@ -82,6 +86,15 @@ impl ApiError {
             Self::TaskNotFound => {
                 (404, "task_not_found", "No such task", "There is no task with this id.".to_owned())
             }
+            Self::UserNotFound => {
+                (404, "user_not_found", "No such user", "There is no user with this id.".to_owned())
+            }
+            Self::NotAcceptable { offered } => (
+                406,
+                "not_acceptable",
+                "The answer has no such media type",
+                format!("The Accept header takes none of what there is: {offered}."),
+            ),
             Self::InvalidState { id, state, wish } => (
                 409,
                 "invalid_state",

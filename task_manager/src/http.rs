@@ -3,3 +3,5 @@
 pub mod access;
 pub mod body;
 pub mod middleware;
+pub mod negotiation;
+pub mod query;

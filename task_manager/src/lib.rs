@@ -15,6 +15,7 @@ mod background;
 pub mod config;
 mod db;
 mod error;
+mod file_statistics;
 mod health;
 mod home;
 mod http;

@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::AppState;
+use crate::file_statistics::routes as file_statistics;
 use crate::health::routes as health;
 use crate::home::routes as home;
 use crate::http::middleware;
@@ -30,6 +31,11 @@ const INTERNAL_BODY_LIMIT: usize = 64 << 20;
 fn documented() -> (Router<AppState>, Document) {
     OpenApiRouter::<AppState>::with_openapi(openapi::Document::openapi())
         .routes(routes!(uploads::upload_csv))
+        .routes(routes!(
+            file_statistics::request_file_statistics,
+            file_statistics::list_file_statistics
+        ))
+        .routes(routes!(file_statistics::report_file_statistics))
         .routes(routes!(downloads::download_result))
         .routes(routes!(downloads::download_rejected))
         .routes(routes!(tasks::list_tasks))

@@ -16,6 +16,7 @@ use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use common::clock;
+use common::file_statistics::REPORT;
 use common::problem::Problem;
 use common::report::{InputFile, Output, WorkerId};
 use common::task::spec::TaskSpec;
@@ -106,7 +107,7 @@ impl Task {
             rejected: output
                 .filter(|output| output.has_rejected)
                 .map(|_| format!("/v1/data_processor/rejected/{id}")),
-            report: None,
+            report: (self.kind() == TaskKind::FileStatistics).then(|| REPORT.to_owned()),
             events: Some(format!("/v1/tasks/{id}/events")),
             stop: action("stop", TaskState::Stopping),
             kill: action("kill", TaskState::Killed),

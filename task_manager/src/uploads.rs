@@ -19,7 +19,7 @@ use common::queue::Message;
 use common::report::InputFile;
 use common::storage::{ObjectKey, ObjectWriter, Storage};
 use common::task::spec::TaskSpec;
-use common::task::{AcceptedTask, TaskId, TaskState, UserId};
+use common::task::{AcceptedTask, TaskId, TaskKind, TaskState, UserId};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
@@ -63,14 +63,15 @@ impl Uploads {
         request: Request,
         body: &mut FileBody,
     ) -> Result<AcceptedTask, ApiError> {
-        let first = match body.next().await? {
-            Some(first) => first,
-            None => return Err(ApiError::EmptyFile),
-        };
+        let first = body.next().await?;
+        if first.is_none() && request.spec.kind().reads_csv() {
+            return Err(ApiError::EmptyFile);
+        }
         let id = TaskId::new();
         crate::http::middleware::log_task(id);
         self.insert(id, &request).await?;
-        let mut reception = Reception::new(id, self.storage.create(ObjectKey::Input(id)));
+        let mut reception =
+            Reception::new(id, request.spec.kind(), self.storage.create(ObjectKey::Input(id)));
         let received = match self.fill(&mut reception, first, body).await {
             Ok(()) => self.finish(reception, &request).await,
             Err(error) => {
@@ -96,9 +97,10 @@ impl Uploads {
     async fn fill(
         &self,
         reception: &mut Reception,
-        first: Bytes,
+        first: Option<Bytes>,
         body: &mut FileBody,
     ) -> Result<(), ApiError> {
+        let Some(first) = first else { return Ok(()) };
         reception.add(first, self.limit).await?;
         let mut checks = interval(CHECK);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -194,8 +196,9 @@ struct Reception {
 }
 
 impl Reception {
-    fn new(id: TaskId, writer: ObjectWriter) -> Self {
-        Self { id, writer, hash: Sha256::new(), size: 0, start: Vec::new(), is_checked: false }
+    fn new(id: TaskId, kind: TaskKind, writer: ObjectWriter) -> Self {
+        let is_checked = !kind.reads_csv();
+        Self { id, writer, hash: Sha256::new(), size: 0, start: Vec::new(), is_checked }
     }
 
     async fn add(&mut self, bytes: Bytes, limit: u64) -> Result<(), ApiError> {

@@ -14,6 +14,8 @@ mod api {
     mod bad_requests;
     mod downloads;
     mod events;
+    mod file_statistics;
+    mod file_statistics_report;
     mod interrupts;
     mod leases;
     mod openapi;

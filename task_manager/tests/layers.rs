@@ -25,10 +25,11 @@ const SEAMS: [(&str, &[&str]); 6] = [
 ];
 
 /// Which crate of ours may use which.
-const ARROWS: [(&str, &[&str]); 4] = [
+const ARROWS: [(&str, &[&str]); 5] = [
     ("common", &[]),
+    ("text_statistics", &[]),
     ("task_manager", &["common"]),
-    ("data_processor", &["common"]),
+    ("data_processor", &["common", "text_statistics"]),
     ("taskctl", &["common", "task_manager", "data_processor"]),
 ];
 

@@ -167,6 +167,8 @@ fn request(
 ) -> reqwest::RequestBuilder {
     let path = match args.kind {
         TaskKind::CsvAggregation => "/v1/data_processor/upload",
+        TaskKind::FileStatistics => "/v1/file_statistics",
+        TaskKind::DataUpload => "/v1/data_uploads",
     };
     // Names as they are, in UTF-8, as browsers send them: servers do not read `name*=`.
     let mut form = Form::new().percent_encode_noop();

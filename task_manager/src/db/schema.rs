@@ -70,4 +70,20 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    file_statistics (task_id) {
+        task_id -> Binary,
+        owner -> Binary,
+        file_name -> Text,
+        size -> BigInt,
+        line_count -> Nullable<BigInt>,
+        word_count -> Nullable<BigInt>,
+        character_count -> Nullable<BigInt>,
+        content_type -> Text,
+        encoding -> Text,
+        sha256 -> Text,
+        created_at -> Timestamp,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(tasks, task_attempts, outbox, workers);

@@ -21,6 +21,13 @@ pub struct CurrentUser {
     pub id: UserId,
 }
 
+impl CurrentUser {
+    /// Whether the user may see what belongs to others; `local` may.
+    pub fn is_administrator(self) -> bool {
+        self.id == LOCAL_USER
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for CurrentUser {
     type Rejection = ApiError;
 

@@ -66,9 +66,20 @@ pub async fn upload_csv(
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, ApiError> {
+    upload(TaskKind::CsvAggregation, uploads, user, parameters, request).await
+}
+
+/// Receives the file of a request and makes it a task of `kind`.
+pub async fn upload(
+    kind: TaskKind,
+    uploads: Uploads,
+    user: CurrentUser,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, ApiError> {
     // In a task of its own, which ends orderly when the client goes away: this future is dropped
     // then.
-    let receiving = receive(uploads, user, parameters, request).instrument(Span::current());
+    let receiving = receive(kind, uploads, user, parameters, request).instrument(Span::current());
     match tokio::spawn(receiving).await {
         Ok(received) => received.map(accepted),
         Err(error) => {
@@ -79,6 +90,7 @@ pub async fn upload_csv(
 }
 
 async fn receive(
+    kind: TaskKind,
     uploads: Uploads,
     user: CurrentUser,
     mut parameters: Parameters,
@@ -87,7 +99,7 @@ async fn receive(
     let (parts, body) = request.into_parts();
     let body: ByteStream = body.into_data_stream().map_err(Into::into).boxed();
     let name = parameters.take("file_name");
-    let (file, given_name) = match content(&parts.headers)? {
+    let (file, given_name) = match content(kind, &parts.headers)? {
         Content::Form { boundary } => {
             let form = read_form(body, boundary).await?;
             parameters.0.extend(form.parameters);
@@ -105,7 +117,7 @@ async fn receive(
         },
     };
     let mut file = file;
-    let received = match prepared(&parts.headers, &uploads, &parameters) {
+    let received = match prepared(kind, &parts.headers, &uploads, &parameters) {
         Ok(spec) => {
             let file_name = file_name::clean(given_name.as_deref().unwrap_or_default());
             let request = super::Request { owner: user.id, spec, file_name };
@@ -121,12 +133,13 @@ async fn receive(
 
 /// What can be refused before a byte of the file is read.
 fn prepared(
+    kind: TaskKind,
     headers: &HeaderMap,
     uploads: &Uploads,
     parameters: &Parameters,
 ) -> Result<TaskSpec, ApiError> {
-    let spec = TaskSpec::from_parameters(TaskKind::CsvAggregation, &parameters.0)
-        .map_err(ApiError::InvalidParameters)?;
+    let spec =
+        TaskSpec::from_parameters(kind, &parameters.0).map_err(ApiError::InvalidParameters)?;
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     // A form is a little longer than its file: only what is clearly too large is seen here.
@@ -144,7 +157,7 @@ enum Content {
     Raw,
 }
 
-fn content(headers: &HeaderMap) -> Result<Content, ApiError> {
+fn content(kind: TaskKind, headers: &HeaderMap) -> Result<Content, ApiError> {
     let given = match headers.get(header::CONTENT_TYPE) {
         None => return Ok(Content::Raw),
         Some(value) => value.to_str().unwrap_or_default(),
@@ -154,6 +167,7 @@ fn content(headers: &HeaderMap) -> Result<Content, ApiError> {
         "multipart/form-data" => multer::parse_boundary(given)
             .map(|boundary| Content::Form { boundary })
             .map_err(|_| ApiError::BadRequest("The multipart form names no boundary.".to_owned())),
+        _ if !kind.reads_csv() => Ok(Content::Raw),
         // curl sends the last one of these unless told otherwise.
         ""
         | "application/csv"

@@ -5,9 +5,11 @@ use std::time::Duration;
 use chrono::NaiveDateTime;
 use common::problem::Problem;
 use common::report::{Event, LEASE, Outcome, Report};
-use common::task::TaskState;
+use common::task::{TaskKind, TaskState};
+use serde_json::Value;
 
 use crate::db::{DbConnection, DbResult};
+use crate::file_statistics;
 use crate::leases::{MAX_ATTEMPTS, backoff, retry_or_fail};
 use crate::tasks::Task;
 use crate::tasks::store::{self, AttemptOutcome, Enqueue};
@@ -35,7 +37,8 @@ pub(super) fn apply(
         Event::Completed { result, output } => {
             store::end_attempt(conn, &task, AttemptOutcome::Completed, None, now)?;
             store::end(conn, &task, TaskState::Processed, now)?;
-            store::set_result(conn, &task, result, output.as_ref())?;
+            let result = recorded(conn, &task, result, now)?;
+            store::set_result(conn, &task, &result, output.as_ref())?;
         }
         Event::Failed { error } => {
             store::end_attempt(conn, &task, AttemptOutcome::Failed, Some(&error.detail), now)?;
@@ -62,12 +65,26 @@ pub(super) fn apply(
     Ok(Outcome::Accepted)
 }
 
+/// Keeps what the kind of task keeps of a result, in the caller's transaction; answers the task's
+/// result.
+fn recorded(
+    conn: &mut DbConnection,
+    task: &Task,
+    result: &Value,
+    now: NaiveDateTime,
+) -> DbResult<Value> {
+    match task.kind() {
+        TaskKind::FileStatistics => file_statistics::record(conn, task, result, now),
+        TaskKind::CsvAggregation | TaskKind::DataUpload => Ok(result.clone()),
+    }
+}
+
 /// A retry with a reason is a failure; one without is a delay that the processor asked for.
 fn retry(
     conn: &mut DbConnection,
     task: &Task,
     after: Option<f64>,
-    checkpoint: Option<serde_json::Value>,
+    checkpoint: Option<Value>,
     reason: Option<&str>,
     now: NaiveDateTime,
 ) -> DbResult<()> {

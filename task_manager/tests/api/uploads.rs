@@ -47,7 +47,9 @@ async fn an_upload_is_a_task_with_links_and_a_message_in_the_queue(backend: Back
     let input = attempt.input.unwrap();
     assert_eq!(input.file_name, "songs.csv");
     assert_eq!(input.sha256.len(), 64);
-    let common::task::spec::TaskSpec::CsvAggregation(spec) = attempt.spec;
+    let common::task::spec::TaskSpec::CsvAggregation(spec) = attempt.spec else {
+        panic!("an aggregation was asked for");
+    };
     assert_eq!(spec.on_bad_row, common::task::spec::OnBadRow::Skip);
     assert_eq!(app.files(), [format!("raw_data/{}", task.task_id)]);
 }
