@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod csv_input;
+pub mod password;
 pub mod problem;
 pub mod queue;
 pub mod report;

@@ -61,6 +61,9 @@ pub enum DbError {
     /// A row holds what this version does not understand.
     #[error("the database holds what this version does not understand: {0}")]
     Corrupt(String),
+    /// Another request has taken over the lock that this one needs to commit.
+    #[error("another request with the same Idempotency-Key has taken over")]
+    LockLost,
     /// Anything else that it said.
     #[error("the database failed: {0}")]
     Query(#[from] DieselError),

@@ -1,5 +1,8 @@
 //! What every route shares: who calls, bodies and queries, ids and problem documents.
 
 pub mod access;
+pub mod address;
 pub mod body;
+pub mod idempotency;
 pub mod middleware;
+pub mod same_machine;
