@@ -57,6 +57,8 @@ pub enum ApiError {
     RangeNotSatisfiable { size: u64 },
     /// The file is larger than the limit, in bytes.
     TooLarge { limit: u64 },
+    /// The body of a request without a file is larger than it may be.
+    BodyTooLarge,
     /// The body's type is none that is accepted.
     UnsupportedMediaType { given: String, accepted: &'static str },
     /// The file has nothing in it.
@@ -206,6 +208,12 @@ impl ApiError {
                     bytesize::ByteSize::b(*limit)
                 ),
             ),
+            Self::BodyTooLarge => (
+                413,
+                "too_large",
+                "The body is too large",
+                "The body is larger than this request may be.".to_owned(),
+            ),
             Self::UnsupportedMediaType { given, accepted } => (
                 415,
                 "unsupported_media_type",
@@ -255,13 +263,9 @@ impl ApiError {
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Self::TokenMissing | Self::InvalidCredentials => {
+            Self::TokenMissing | Self::InvalidToken(_) | Self::InvalidCredentials => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
-            Self::InvalidToken(_) => Some((
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer error=\"invalid_token\""),
-            )),
             Self::NotReady { .. }
             | Self::RequestUnderWay
             | Self::StorageUnavailable

@@ -9,11 +9,13 @@
 )]
 
 mod api {
+    mod access;
     mod app;
     mod backend;
     mod bad_requests;
     mod downloads;
     mod events;
+    mod idempotency;
     mod interrupts;
     mod leases;
     mod openapi;
@@ -21,5 +23,7 @@ mod api {
     mod retention;
     mod several;
     mod tasks;
+    mod tokens;
     mod uploads;
+    mod users;
 }

@@ -54,7 +54,7 @@ mod tests {
     fn what_can_be_guessed_is_told_with_a_better_one() {
         for (secret, reason) in [
             (None, "is missing"),
-            (Some("short"), "shorter than 32"),
+            (Some("tiny"), "shorter than 32"),
             (Some("this-is-an-example-key-of-a-good-length"), "as examples do"),
             (Some("for-development-on-this-machine-only-1"), "as examples do"),
             (Some("abababababababababababababababababababab"), "repeats"),

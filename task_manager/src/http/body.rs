@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
-use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use common::problem::ErrorLocation;
 use common::task::TaskId;
 use serde::de::DeserializeOwned;
@@ -46,6 +46,9 @@ pub fn read_json<T: DeserializeOwned>(headers: &HeaderMap, content: &[u8]) -> Re
 fn json_error(error: &JsonRejection, given: String) -> ApiError {
     match error {
         JsonRejection::MissingJsonContentType(_) => not_json(given),
+        JsonRejection::BytesRejection(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::BodyTooLarge
+        }
         error => ApiError::BadRequest(error.body_text()),
     }
 }

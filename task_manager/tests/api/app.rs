@@ -90,6 +90,12 @@ impl TestApp {
     /// Ends the server and starts another one on the same folder and database; alone, with an
     /// empty queue.
     pub async fn restart(&mut self) {
+        self.restart_with(|_| {}).await;
+    }
+
+    /// The same, with other settings.
+    pub async fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
         self.server.take().unwrap().stop().await.unwrap();
         if self.backend == Backend::Alone {
             self.queue = queue(self.backend);
@@ -122,6 +128,16 @@ impl TestApp {
     /// A request that shows no token.
     pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
         client(None).request(method, format!("http://{}{path}", self.address()))
+    }
+
+    /// A request of the user with this token.
+    pub fn request_as(&self, token: &str, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(token)
+    }
+
+    /// What workers show.
+    pub fn service_token(&self) -> &str {
+        self.server.as_ref().unwrap().service_token.expose_secret()
     }
 
     /// Signs a user up and logs in; answers the token.
@@ -194,8 +210,8 @@ impl TestApp {
     }
 
     async fn internal<T: serde::de::DeserializeOwned>(&self, path: &str, body: Value) -> T {
-        let token = self.server.as_ref().unwrap().service_token.expose_secret();
-        let request = self.request(Method::POST, path).bearer_auth(token).json(&body);
+        let request =
+            self.request(Method::POST, path).bearer_auth(self.service_token()).json(&body);
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{:?}", response.text().await);
         response.json().await.unwrap()
