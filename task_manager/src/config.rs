@@ -152,10 +152,10 @@ impl Config {
         settings.finish().map(|effective| (config, effective))
     }
 
-    /// What the settings of a task manager in a fleet must have beside the defaults.
+    /// What must hold of a task manager of a fleet that starts.
     ///
     /// # Errors
-    /// Every setting that is missing.
+    /// Every setting that is missing or does not hold.
     pub fn check_fleet(&self) -> Result<(), SettingsError> {
         use secrecy::ExposeSecret;
         let mut problems = Vec::new();
@@ -165,15 +165,18 @@ impl Config {
         if self.queue_url.is_none() {
             problems.push("`queue_url` must name the fleet's RabbitMQ, as amqp://USER:PASSWORD@HOST:PORT/VHOST".to_owned());
         }
-        if self.service_token.is_none() {
+        // In production it is said with good ones.
+        let is_development = self.environment == Environment::Development;
+        if is_development && self.service_token.is_none() {
             problems.push("`service_token` must be the secret that the workers show".to_owned());
         }
-        if self.jwt_key.is_none() {
+        if is_development && self.jwt_key.is_none() {
             problems.push(
                 "`jwt_key` must be the secret that signs tokens, the same for all task managers"
                     .to_owned(),
             );
         }
+        problems.extend(self.start_problems(false));
         SettingsError::unless_empty(problems)
     }
 
@@ -195,6 +198,10 @@ impl Config {
     /// # Errors
     /// Everything that does not hold; a good secret is part of the text.
     pub fn check_start(&self, alone: bool) -> Result<(), SettingsError> {
+        SettingsError::unless_empty(self.start_problems(alone))
+    }
+
+    fn start_problems(&self, alone: bool) -> Vec<String> {
         use secrecy::ExposeSecret;
         let mut problems = Vec::new();
         if !self.listen.ip().is_loopback() && !self.needs_login() {
@@ -224,7 +231,7 @@ impl Config {
                 );
             }
         }
-        SettingsError::unless_empty(problems)
+        problems
     }
 
     /// Where the database is, without user and password.
