@@ -16,8 +16,10 @@ use common::task::UserId;
 use futures_util::{StreamExt, TryStreamExt};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use tracing::info;
 use uuid::Uuid;
 
+use crate::audit;
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::http::middleware::log_user;
@@ -63,7 +65,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Administrator {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let user = CurrentUser::from_request_parts(parts, state).await?;
-        if user.is_administrator() { Ok(Self) } else { Err(ApiError::NotAdministrator) }
+        if user.is_administrator() {
+            return Ok(Self);
+        }
+        let path = parts.uri.path();
+        info!(target: audit::TARGET, user_id = %user.id.0, path, "refused: not an administrator");
+        Err(ApiError::NotAdministrator)
     }
 }
 
