@@ -16,6 +16,7 @@ mod end_to_end {
     mod fleet;
     mod fleet_faults;
     mod interrupts;
+    mod logins;
     mod main_job;
     mod plays;
     mod process;

@@ -13,11 +13,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::db::{self, Database, DbResult};
+use crate::idempotency::Keys;
 use crate::leases;
 use crate::outbox::redispatch;
 use crate::outbox::relay::{self, RelaySignal};
 use crate::retention::{self, Retention, RetentionError as Failure};
+use crate::sessions;
 use crate::tasks::events::Changes;
+use crate::users::throttle::Throttle;
 
 /// How often leases and rollbacks are looked at.
 const FAST: Duration = Duration::from_secs(1);
@@ -53,6 +56,8 @@ pub struct Parts {
     pub storage: Storage,
     pub publisher: Publisher,
     pub changes: Changes,
+    pub keys: Keys,
+    pub throttle: Throttle,
     pub retention: Retention,
     /// How often files that no task knows are looked for.
     pub sweep_interval: Duration,
@@ -65,7 +70,8 @@ pub fn start(
     tracker: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
-    let Parts { db, storage, publisher, changes, retention, sweep_interval } = parts;
+    let Parts { db, storage, publisher, changes, keys, throttle, retention, sweep_interval } =
+        parts;
     let relay = background.relay.clone();
     tracker.spawn(relay::run(db.clone(), publisher.clone(), relay.clone(), shutdown.clone()));
     tracker.spawn(changes.run(db.clone()));
@@ -96,10 +102,13 @@ pub fn start(
     }));
 
     tracker.spawn(every("retention and the sweep", sweep_interval, never()).run(move || {
-        let (db, storage) = (db.clone(), storage.clone());
+        let (db, storage, keys) = (db.clone(), storage.clone(), keys.clone());
+        throttle.forget_old();
         async move {
             retention::expire(&db, &storage, retention).await?;
             retention::sweep(&db, &storage).await?;
+            keys.sweep().await?;
+            sessions::sweep(&db).await?;
             forget_workers(&db).await.map_err(Failure::from)
         }
     }));

@@ -69,6 +69,9 @@ pub enum DbError {
          with the security updates on), or build with --features bundled-mysql-client"
     )]
     ClientLibrary,
+    /// Another request has taken over the lock that this one needs to commit.
+    #[error("another request with the same Idempotency-Key has taken over")]
+    LockLost,
     /// Anything else that it said.
     #[error("the database failed: {0}")]
     Query(#[from] DieselError),

@@ -21,8 +21,28 @@ pub enum ApiError {
     BadRequest(String),
     /// The request's parts do not hold.
     InvalidParameters(Vec<ErrorLocation>),
-    /// The token is missing or does not hold.
+    /// There is no token, and one is needed.
+    TokenMissing,
+    /// The token does not hold.
     InvalidToken(&'static str),
+    /// There is no such user, or the password is wrong.
+    InvalidCredentials,
+    /// There is no session to end.
+    NoSession,
+    /// Only an administrator may do this.
+    NotAdministrator,
+    /// The name of a new user is taken.
+    UsernameTaken(String),
+    /// Too many logins or sign-ups.
+    TooManyAttempts { wait: Duration },
+    /// The server was addressed by a name that is not this machine's.
+    ForeignHost,
+    /// A page of another site sent the request.
+    ForeignOrigin,
+    /// Another request with the same `Idempotency-Key` is under way.
+    RequestUnderWay,
+    /// The `Idempotency-Key` was used for another content.
+    KeyUsedOtherwise,
     /// There is no such task.
     TaskNotFound,
     /// There is no such user, or none that the caller may ask for.
@@ -41,6 +61,8 @@ pub enum ApiError {
     RangeNotSatisfiable { size: u64 },
     /// The file is larger than the limit, in bytes.
     TooLarge { limit: u64 },
+    /// The body of a request without a file is larger than it may be.
+    BodyTooLarge,
     /// The body's type is none that is accepted.
     UnsupportedMediaType { given: String, accepted: &'static str },
     /// The file has nothing in it.
@@ -80,9 +102,77 @@ impl ApiError {
                 return Problem::new(422, "invalid_parameters", "Parameters do not hold", detail)
                     .with_errors(errors.clone(), errors.len() as u64);
             }
+            Self::TokenMissing => (
+                401,
+                "token_missing",
+                "A login is needed",
+                "Send `Authorization: Bearer TOKEN`, with the token of POST /v1/sessions. \
+                 POST /v1/users signs you up."
+                    .to_owned(),
+            ),
             Self::InvalidToken(detail) => {
                 (401, "invalid_token", "The token does not hold", (*detail).to_owned())
             }
+            Self::InvalidCredentials => (
+                401,
+                "invalid_credentials",
+                "Name and password do not hold",
+                "There is no user with this name and this password.".to_owned(),
+            ),
+            Self::NoSession => (
+                409,
+                "no_session",
+                "There is no session",
+                "The request has no token, so there is no session to end.".to_owned(),
+            ),
+            Self::NotAdministrator => (
+                403,
+                "not_administrator",
+                "Only an administrator may do this",
+                "Log in as an administrator; `task_manager admin create` makes one.".to_owned(),
+            ),
+            Self::UsernameTaken(name) => (
+                409,
+                "username_taken",
+                "The name is taken",
+                format!("The name `{name}` is taken, regardless of case. Choose another one."),
+            ),
+            Self::TooManyAttempts { wait } => (
+                429,
+                "too_many_attempts",
+                "Too many tries",
+                format!("There were too many tries lately. Try again in {} s.", seconds(*wait)),
+            ),
+            Self::ForeignHost => (
+                403,
+                "foreign_host",
+                "The server is not addressed as this machine",
+                "Without a login this server is for its own machine: address it as localhost or \
+                 by a loopback address."
+                    .to_owned(),
+            ),
+            Self::ForeignOrigin => (
+                403,
+                "foreign_origin",
+                "The request is another site's",
+                "Without a login this server takes no requests from pages of other sites."
+                    .to_owned(),
+            ),
+            Self::RequestUnderWay => (
+                409,
+                "request_under_way",
+                "The same request is under way",
+                "Another request with this Idempotency-Key is not done yet. Send it again later."
+                    .to_owned(),
+            ),
+            Self::KeyUsedOtherwise => (
+                422,
+                "idempotency_key_reused",
+                "The Idempotency-Key was used for another content",
+                "An earlier request with this Idempotency-Key asked for something else. Use a new \
+                 key for a new request."
+                    .to_owned(),
+            ),
             Self::TaskNotFound => {
                 (404, "task_not_found", "No such task", "There is no task with this id.".to_owned())
             }
@@ -130,6 +220,12 @@ impl ApiError {
                     "Files may have up to {limit} bytes ({}) here; the setting is `upload_limit`.",
                     bytesize::ByteSize::b(*limit)
                 ),
+            ),
+            Self::BodyTooLarge => (
+                413,
+                "too_large",
+                "The body is too large",
+                "The body is larger than this request may be.".to_owned(),
             ),
             Self::UnsupportedMediaType { given, accepted } => (
                 415,
@@ -180,11 +276,17 @@ impl ApiError {
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Self::InvalidToken(_) => {
+            Self::TokenMissing | Self::InvalidToken(_) | Self::InvalidCredentials => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
-            Self::NotReady { .. } | Self::StorageUnavailable | Self::DatabaseUnavailable => {
+            Self::NotReady { .. }
+            | Self::RequestUnderWay
+            | Self::StorageUnavailable
+            | Self::DatabaseUnavailable => {
                 Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs())))
+            }
+            Self::TooManyAttempts { wait } => {
+                Some((header::RETRY_AFTER, HeaderValue::from(seconds(*wait))))
             }
             Self::RangeNotSatisfiable { size } => HeaderValue::try_from(format!("bytes */{size}"))
                 .ok()
@@ -197,6 +299,11 @@ impl ApiError {
     pub fn invalid(field: &str, reason: impl Into<String>) -> Self {
         Self::InvalidParameters(vec![ErrorLocation::field(field, reason)])
     }
+}
+
+/// Whole seconds, one at least.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().max(1.0) as u64
 }
 
 impl IntoResponse for ApiError {
@@ -218,6 +325,9 @@ pub fn problem_response(problem: Problem) -> Response {
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
+        if matches!(error, DbError::LockLost) {
+            return Self::RequestUnderWay;
+        }
         error!(%error, "the database failed");
         if error.is_unavailable() { Self::DatabaseUnavailable } else { Self::Internal }
     }

@@ -8,6 +8,7 @@
 //! The work itself (`data_processor`), the queue and the storage (`common`).
 
 mod app;
+mod audit;
 #[cfg(test)]
 #[path = "../tests/api/backend.rs"]
 mod backend;
@@ -19,14 +20,17 @@ mod file_statistics;
 mod health;
 mod home;
 mod http;
+mod idempotency;
 mod leases;
 mod openapi;
 mod outbox;
 mod retention;
 mod router;
+mod sessions;
 mod tasks;
 mod uploads;
+mod users;
 mod worker_api;
 
-pub use app::{Server, migrate};
+pub use app::{Server, create_administrator, migrate};
 pub use router::document as openapi_document;

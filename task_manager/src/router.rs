@@ -2,7 +2,7 @@
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -16,19 +16,25 @@ use crate::app::AppState;
 use crate::file_statistics::routes as file_statistics;
 use crate::health::routes as health;
 use crate::home::routes as home;
-use crate::http::middleware;
+use crate::http::access::authenticate;
+use crate::http::{middleware, same_machine};
 use crate::openapi;
+use crate::sessions::routes as sessions;
 use crate::tasks::downloads::routes as downloads;
 use crate::tasks::events::routes as events;
 use crate::tasks::routes as tasks;
 use crate::uploads::routes as uploads;
+use crate::users::routes as users;
 use crate::worker_api::routes as worker_api;
 
 /// The largest batch that a worker may send, in bytes.
 const INTERNAL_BODY_LIMIT: usize = 64 << 20;
 
-/// The documented routes and the document.
-fn documented() -> (Router<AppState>, Document) {
+/// The largest name and password, in bytes.
+const CREDENTIALS_LIMIT: usize = 16 << 10;
+
+/// The routes for users who have logged in.
+fn of_users() -> OpenApiRouter<AppState> {
     OpenApiRouter::<AppState>::with_openapi(openapi::Document::openapi())
         .routes(routes!(uploads::upload_csv))
         .routes(routes!(
@@ -47,30 +53,51 @@ fn documented() -> (Router<AppState>, Document) {
         .routes(routes!(events::task_events))
         .routes(routes!(events::all_task_events))
         .routes(routes!(worker_api::list_workers))
+        .routes(routes!(sessions::log_out))
+}
+
+/// The routes for everybody.
+fn open() -> OpenApiRouter<AppState> {
+    let credentials = OpenApiRouter::<AppState>::new()
+        .routes(routes!(users::sign_up))
+        .routes(routes!(sessions::log_in))
+        .layer(DefaultBodyLimit::max(CREDENTIALS_LIMIT));
+    OpenApiRouter::<AppState>::new()
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
-        .split_for_parts()
+        .merge(credentials)
 }
 
 /// The OpenAPI document.
 pub fn document() -> Document {
-    documented().1
+    let mut document = openapi::with_login(of_users().split_for_parts().1);
+    document.merge(open().split_for_parts().1);
+    document
 }
 
 /// The whole API.
 pub fn router(state: AppState) -> Router {
-    let (api, document) = documented();
+    let document = document();
+    let gate = from_fn_with_state(state.gate.clone(), authenticate);
+    let (of_users, _) = of_users().route_layer(gate).split_for_parts();
+    let (open, _) = open().split_for_parts();
     let internal = Router::new()
         .route("/internal/v1/claims", post(worker_api::claim))
         .route("/internal/v1/reports", post(worker_api::report))
         .layer(DefaultBodyLimit::max(INTERNAL_BODY_LIMIT));
-    let json = document.clone();
-    api.merge(internal)
+    let login_required = state.gate.login_required;
+    let all = of_users
+        .merge(open)
+        .merge(internal)
         .route("/", get(home::home))
-        .route("/openapi.json", get(move || async { Json(json) }))
+        .route("/openapi.json", get(move || async { Json(document) }))
         .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
-        .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(CatchPanicLayer::new())
+        .fallback(|| async { StatusCode::NOT_FOUND });
+    let all = match login_required {
+        true => all,
+        false => all.layer(from_fn(same_machine::same_machine)),
+    };
+    all.layer(CatchPanicLayer::new())
         .layer(from_fn(middleware::problems))
         .layer(from_fn(middleware::request_id))
         .with_state(state)

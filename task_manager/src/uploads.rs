@@ -27,6 +27,7 @@ use tracing::{info, warn};
 use crate::background::Background;
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::error::ApiError;
+use crate::idempotency::{self, Begun, Key, Keys, Lock};
 use crate::leases::UPLOAD_LEASE;
 use crate::outbox;
 use crate::tasks::store::Enqueue;
@@ -44,6 +45,7 @@ pub struct Uploads {
     pub db: Database,
     pub storage: Storage,
     pub background: Background,
+    pub keys: Keys,
     /// The largest file that is taken, in bytes.
     pub limit: u64,
 }
@@ -54,14 +56,45 @@ pub struct Request {
     pub owner: UserId,
     pub spec: TaskSpec,
     pub file_name: String,
+    /// What makes this request the same as an earlier one.
+    pub key: Option<Key>,
 }
 
 impl Uploads {
-    /// Receives the file of `body` and makes it a task.
+    /// Receives the file of `body` and makes it a task; a request that was answered before gets
+    /// its answer again, when the same file has arrived once more.
     pub async fn receive(
         &self,
         request: Request,
         body: &mut FileBody,
+    ) -> Result<AcceptedTask, ApiError> {
+        let Some(key) = &request.key else { return self.take(&request, body, None).await };
+        match self.keys.begin(key).await? {
+            Begun::Fresh(lock) => lock.hold(self.take(&request, body, Some(lock.clone()))).await,
+            Begun::Answered(stored) => {
+                let sha256 = self.hash(body).await?;
+                stored.replay(&fingerprint(&request, &identity(&request.spec, &sha256)?))
+            }
+        }
+    }
+
+    async fn hash(&self, body: &mut FileBody) -> Result<String, ApiError> {
+        let (mut hash, mut size) = (Sha256::new(), 0);
+        while let Some(bytes) = body.next().await? {
+            size += bytes.len() as u64;
+            if size > self.limit {
+                return Err(ApiError::TooLarge { limit: self.limit });
+            }
+            hash.update(&bytes);
+        }
+        Ok(hex::encode(hash.finalize()))
+    }
+
+    async fn take(
+        &self,
+        request: &Request,
+        body: &mut FileBody,
+        lock: Option<Lock>,
     ) -> Result<AcceptedTask, ApiError> {
         let first = body.next().await?;
         if first.is_none() && request.spec.kind().reads_csv() {
@@ -69,11 +102,11 @@ impl Uploads {
         }
         let id = TaskId::new();
         crate::http::middleware::log_task(id);
-        self.insert(id, &request).await?;
+        self.insert(id, request).await?;
         let mut reception =
             Reception::new(id, request.spec.kind(), self.storage.create(ObjectKey::Input(id)));
         let received = match self.fill(&mut reception, first, body).await {
-            Ok(()) => self.finish(reception, &request).await,
+            Ok(()) => self.finish(reception, request, lock).await,
             Err(error) => {
                 reception.abort().await;
                 Err(error)
@@ -86,7 +119,7 @@ impl Uploads {
     }
 
     async fn insert(&self, id: TaskId, request: &Request) -> Result<(), ApiError> {
-        let Request { owner, spec, file_name } = request.clone();
+        let Request { owner, spec, file_name, .. } = request.clone();
         let insert = self.db.write(move |conn| {
             let now = db::now(conn)?;
             store::insert_initializing(conn, id, owner, &spec, &file_name, now, now + UPLOAD_LEASE)
@@ -141,6 +174,7 @@ impl Uploads {
         &self,
         reception: Reception,
         request: &Request,
+        lock: Option<Lock>,
     ) -> Result<AcceptedTask, ApiError> {
         let id = reception.id;
         let sha256 = hex::encode(reception.hash.finalize());
@@ -148,9 +182,16 @@ impl Uploads {
         let input = InputFile { file_name: request.file_name.clone(), size, sha256 };
         let owner = request.owner;
         let identity = identity(&request.spec, &input.sha256)?;
+        let fingerprint = fingerprint(request, &identity);
         let accepted = self
             .db
-            .write(move |conn| accept(conn, owner, id, &input, &identity))
+            .write(move |conn| {
+                let accepted = accept(conn, owner, id, &input, &identity)?;
+                if let (Some(lock), Some(accepted)) = (&lock, &accepted) {
+                    lock.complete(conn, &fingerprint, accepted)?;
+                }
+                Ok(accepted)
+            })
             .await?
             .ok_or(ApiError::UploadStopped(id))?;
         self.background.wake();
@@ -237,6 +278,11 @@ impl Reception {
 fn identity(spec: &TaskSpec, sha256: &str) -> Result<String, ApiError> {
     let spec = serde_json::to_string(spec).map_err(|_| ApiError::Internal)?;
     Ok(hex::encode(Sha256::digest(format!("{spec}\n{sha256}"))))
+}
+
+/// What an upload asks for: the same whatever the boundaries of its form are.
+fn fingerprint(request: &Request, identity: &str) -> String {
+    idempotency::fingerprint(&[&request.file_name, identity])
 }
 
 /// Makes the received file a task, or lets an earlier task with the same file go on; none where

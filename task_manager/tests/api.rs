@@ -9,6 +9,7 @@
 )]
 
 mod api {
+    mod access;
     mod app;
     mod backend;
     mod bad_requests;
@@ -16,6 +17,7 @@ mod api {
     mod events;
     mod file_statistics;
     mod file_statistics_report;
+    mod idempotency;
     mod interrupts;
     mod leases;
     mod openapi;
@@ -23,5 +25,7 @@ mod api {
     mod retention;
     mod several;
     mod tasks;
+    mod tokens;
     mod uploads;
+    mod users;
 }

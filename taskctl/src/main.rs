@@ -3,6 +3,7 @@
 //! A command is a variant of the enums below and a file of its own. The commands that talk to a
 //! server share a [`Session`]; every one of them ends in an exit code (`failure`).
 
+mod admin;
 mod console;
 mod destination;
 mod download;
@@ -11,6 +12,7 @@ mod fake_songs;
 mod file_name;
 mod interrupt;
 mod local;
+mod login;
 mod outcome;
 mod parameter;
 mod problem_text;
@@ -20,6 +22,7 @@ mod saving;
 mod session;
 mod standalone;
 mod tasks;
+mod tokens;
 mod upload;
 mod view;
 mod wait;
@@ -56,6 +59,9 @@ struct Cli {
 enum Command {
     /// Run the whole platform in one process: API, database, queue and worker.
     Standalone(standalone::StandaloneArgs),
+    /// Make administrators of a standalone server.
+    #[command(subcommand)]
+    Admin(admin::Admin),
     #[command(flatten)]
     Remote(Remote),
     /// Process a file right here, without a server.
@@ -67,6 +73,15 @@ enum Command {
 /// The commands that talk to a server.
 #[derive(Debug, Subcommand)]
 enum Remote {
+    /// Sign up, where the server asks for a login.
+    Register(login::UserArgs),
+    /// Log in: the token is kept for all commands to come.
+    ///
+    /// It is kept in ~/.config/taskctl/tokens.json, which nobody else can read. The variable
+    /// TASKCTL_TOKEN wins over it.
+    Login(login::UserArgs),
+    /// Log out: the token holds no more.
+    Logout,
     /// Hand a file over to be processed.
     Upload(upload::UploadArgs),
     /// Show a task.
@@ -109,6 +124,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Standalone(args) => standalone::standalone(args, Console::new(cli.json)),
+        Command::Admin(command) => admin::admin(command, Console::new(cli.json)),
         Command::Remote(command) => talk(&cli.server, cli.json, command),
         Command::Run(args) => run::run(args, cli.json),
         Command::FakeSongs(args) => fake_songs::fake_songs(args),
@@ -125,6 +141,9 @@ fn talk(server: &str, json: bool, command: Remote) -> ExitCode {
     let code = runtime.block_on(async {
         let session = Session::new(server, console)?;
         match command {
+            Remote::Register(args) => login::register(&session, args).await,
+            Remote::Login(args) => login::login(&session, args).await,
+            Remote::Logout => login::logout(&session).await,
             Remote::Upload(args) => upload::upload(&session, args).await,
             Remote::Status { id } => tasks::status(&session, id).await,
             Remote::Watch { id } => wait::watch(&session, id).await,

@@ -21,6 +21,7 @@ use super::bucket;
 use super::process::{Process, program};
 
 const TOKEN: &str = "only-for-this-test";
+const JWT_KEY: &str = "signs-the-tokens-of-this-test";
 
 /// A fleet with a database, queues and a bucket of its own.
 pub struct Fleet {
@@ -60,6 +61,7 @@ impl Fleet {
             folder: tempfile::tempdir().unwrap(),
         };
         fleet.add_manager().await;
+        fleet.api = fleet.api.clone().logged_in_as("tester", "Pa55word!").await;
         fleet
     }
 
@@ -73,6 +75,7 @@ impl Fleet {
             ("TASK_MANAGER_QUEUE_URL", &self.broker_url()),
             ("TASK_MANAGER_QUEUE_PREFIX", &self.prefix),
             ("TASK_MANAGER_SERVICE_TOKEN", TOKEN),
+            ("TASK_MANAGER_JWT_KEY", JWT_KEY),
             ("TASK_MANAGER_SWEEP_INTERVAL", "1s"),
         ]);
         let mut process = Process::spawn(&mut command);

@@ -9,6 +9,7 @@ use common::task::{TaskId, TaskList, TaskState, TaskView};
 
 use super::interrupts::{self, Interrupt};
 use super::{store, view, views};
+use crate::audit;
 use crate::background::Background;
 use crate::db::Database;
 use crate::error::ApiError;
@@ -178,7 +179,7 @@ async fn interrupted(
     interrupt: Interrupt,
 ) -> Result<Response, ApiError> {
     let task = interrupts::interrupt(db, user.id, id, interrupt).await?;
-    tracing::info!(state = %task.state, ?interrupt, "interrupted");
+    tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, ?interrupt, state = %task.state, "interrupted");
     background.wake();
     let status = match task.state {
         TaskState::Stopping => StatusCode::ACCEPTED,
@@ -204,7 +205,7 @@ pub async fn delete_task(
     TaskPath(id): TaskPath,
 ) -> Result<StatusCode, ApiError> {
     interrupts::delete(&db, user.id, id).await?;
-    tracing::info!("deleted");
+    tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, "deleted");
     background.wake();
     Ok(StatusCode::NO_CONTENT)
 }

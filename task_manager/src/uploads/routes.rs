@@ -15,6 +15,7 @@ use super::{Uploads, file_name};
 use crate::error::ApiError;
 use crate::http::access::CurrentUser;
 use crate::http::body::Parameters;
+use crate::http::idempotency;
 
 /// The form of an upload.
 #[derive(utoipa::ToSchema)]
@@ -42,6 +43,7 @@ pub struct UploadForm {
 #[utoipa::path(
     post, path = "/v1/data_processor/upload", tag = "data_processor",
     params(
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same file, name and parameters gets the same answer for 24 hours"),
         ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
         ("group_by" = Option<Vec<String>>, Query, description = "A column of the groups; repeats"),
         ("sum" = Option<Vec<String>>, Query, description = "A column to sum; repeats"),
@@ -54,10 +56,10 @@ pub struct UploadForm {
         (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
             headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
         (status = 400, description = "The form cannot be read, or the connection broke", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task was stopped while its file arrived", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task was stopped while its file arrived, or a request with the same key is under way", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The file is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter does not hold, or the file is empty or no CSV", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter does not hold, the file is empty or no CSV, or the key was used for another content", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn upload_csv(
@@ -117,10 +119,12 @@ async fn receive(
         },
     };
     let mut file = file;
-    let received = match prepared(kind, &parts.headers, &uploads, &parameters) {
-        Ok(spec) => {
+    let key = idempotency::key(&parts, &user.id.0.to_string());
+    let prepared = prepared(kind, &parts.headers, &uploads, &parameters);
+    let received = match key.and_then(|key| Ok((key, prepared?))) {
+        Ok((key, spec)) => {
             let file_name = file_name::clean(given_name.as_deref().unwrap_or_default());
-            let request = super::Request { owner: user.id, spec, file_name };
+            let request = super::Request { owner: user.id, spec, file_name, key };
             uploads.receive(request, &mut file).await
         }
         Err(error) => Err(error),

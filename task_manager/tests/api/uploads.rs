@@ -61,7 +61,11 @@ fn begin_upload(app: &TestApp, sent: &[u8]) -> TcpStream {
     write!(
         stream,
         "POST /v1/data_processor/upload?file_name=cut.csv HTTP/1.1\r\nHost: localhost\r\n\
-         Content-Type: text/csv\r\nContent-Length: 1000000\r\n\r\n"
+         Content-Type: text/csv\r\nContent-Length: 1000000\r\n{}\r\n",
+        app.token
+            .as_ref()
+            .map(|token| format!("Authorization: Bearer {token}\r\n"))
+            .unwrap_or_default()
     )
     .unwrap();
     stream.write_all(sent).unwrap();

@@ -5,6 +5,7 @@
 mod download;
 mod fake_api;
 mod local;
+mod login;
 mod no_server;
 mod tasks;
 mod upload;
