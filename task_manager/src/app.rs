@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::background::{self, Background};
 use crate::config::Config;
+use crate::data_uploads::Loads;
 use crate::db::{self, Database};
 use crate::http::access::ServiceToken;
 use crate::outbox::redispatch;
@@ -37,6 +38,7 @@ pub struct AppState {
     pub relay: RelaySignal,
     pub changes: Changes,
     pub uploads: Uploads,
+    pub loads: Loads,
     pub service_token: ServiceToken,
 }
 
@@ -122,6 +124,7 @@ impl Server {
                 background: background.clone(),
                 limit: config.upload_limit,
             },
+            loads: Loads::new(db.clone()),
             service_token: ServiceToken(service_token.clone()),
             background: background.clone(),
         };

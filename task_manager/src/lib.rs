@@ -13,6 +13,7 @@ mod app;
 mod backend;
 mod background;
 pub mod config;
+mod data_uploads;
 mod db;
 mod error;
 mod file_statistics;

@@ -16,6 +16,7 @@ use utoipa::OpenApi;
     tags(
         (name = "data_processor", description = "Aggregate CSV files"),
         (name = "file_statistics", description = "Lines, words and characters of any file, and the report over them"),
+        (name = "data_uploads", description = "Load CSV files into the database"),
         (name = "tasks", description = "Watch, stop, kill, resume and delete tasks"),
         (name = "workers", description = "Who does the work"),
         (name = "health", description = "How the server is"),

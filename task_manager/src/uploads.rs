@@ -258,7 +258,7 @@ fn accept(
         && interrupts::resume(conn, &earlier, now)?
     {
         store::remove_initializing(conn, id)?;
-        let row = resumed_from_row(&earlier);
+        let row = earlier.resumes_from_row();
         return answer(conn, earlier.id, true, row);
     }
     store::set_input(conn, id, input, identity)?;
@@ -270,10 +270,6 @@ fn accept(
     answer(conn, id, false, None)
 }
 
-/// The row from which a task with a checkpoint goes on.
-fn resumed_from_row(task: &Task) -> Option<u64> {
-    task.checkpoint.as_ref()?.get("row")?.as_u64()
-}
 
 fn answer(
     conn: &mut DbConnection,

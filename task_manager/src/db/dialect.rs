@@ -152,3 +152,19 @@ pub fn lock_due_outbox(
         DbConnection::Mysql(conn) => due.for_update().skip_locked().load(conn),
     }
 }
+
+/// Inserts a slice of records into a table with one statement, which only the connections to the
+/// single databases can.
+macro_rules! insert_all {
+    ($conn:expr, $table:expr, $records:expr) => {
+        match $conn {
+            $crate::db::DbConnection::Sqlite(conn) => {
+                diesel::insert_into($table).values($records).execute(conn)
+            }
+            $crate::db::DbConnection::Mysql(conn) => {
+                diesel::insert_into($table).values($records).execute(conn)
+            }
+        }
+    };
+}
+pub(crate) use insert_all;

@@ -86,4 +86,27 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    file_data (task_id, row) {
+        task_id -> Binary,
+        row -> BigInt,
+        name -> Text,
+        email -> Text,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    rejected_rows (task_id, row) {
+        task_id -> Binary,
+        row -> BigInt,
+        line -> BigInt,
+        column_name -> Nullable<Text>,
+        value -> Nullable<Text>,
+        reason -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(tasks, task_attempts, outbox, workers);
+diesel::allow_tables_to_appear_in_same_query!(tasks, file_data, rejected_rows);

@@ -1,0 +1,229 @@
+//! SQL on `file_data` and `rejected_rows`. No function opens a transaction.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use common::report::{LoadCheckpoint, RejectedRow};
+use common::task::{Progress, TaskId};
+use diesel::dsl::max;
+use diesel::prelude::*;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::db::schema::{file_data, rejected_rows, tasks};
+use crate::db::{self, DbConnection, DbError, DbResult, Id};
+
+#[derive(Insertable)]
+#[diesel(table_name = file_data)]
+struct FileRow<'a> {
+    task_id: Id,
+    row: i64,
+    name: &'a str,
+    email: &'a str,
+    created_at: NaiveDateTime,
+    updated_at: NaiveDateTime,
+}
+
+/// Options are nullable values here, not defaults: all records have the same columns.
+#[derive(Insertable)]
+#[diesel(table_name = rejected_rows, treat_none_as_default_value = false)]
+struct RejectedRecord<'a> {
+    task_id: Id,
+    row: i64,
+    line: i64,
+    column_name: Option<&'a str>,
+    value: Option<&'a str>,
+    reason: &'a str,
+}
+
+/// The row of a loaded file.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct LoadedRow {
+    /// The number of the row in the file, from 1, the header not counted.
+    #[schema(example = 1)]
+    pub row: u64,
+    /// As the file has it.
+    #[schema(example = "Ada Lovelace")]
+    pub name: String,
+    /// As the file has it.
+    #[schema(example = "ada@example.org")]
+    pub email: String,
+    /// When it was loaded, UTC.
+    pub created_at: DateTime<Utc>,
+    /// When it was changed last, UTC.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A row's number as the databases keep it; a batch with larger ones is refused.
+fn signed(row: u64) -> i64 {
+    i64::try_from(row).unwrap_or(i64::MAX)
+}
+
+fn number(row: i64) -> DbResult<u64> {
+    u64::try_from(row).map_err(DbError::corrupt)
+}
+
+/// Inserts the rows of a batch, with one statement for each table.
+pub fn insert(
+    conn: &mut DbConnection,
+    id: TaskId,
+    rows: &[(u64, String, String)],
+    rejected: &[RejectedRow],
+    now: NaiveDateTime,
+) -> DbResult<()> {
+    let task_id = Id(id.0);
+    if !rows.is_empty() {
+        let records: Vec<_> = rows
+            .iter()
+            .map(|(row, name, email)| FileRow {
+                task_id,
+                row: signed(*row),
+                name,
+                email,
+                created_at: now,
+                updated_at: now,
+            })
+            .collect();
+        db::insert_all!(conn, file_data::table, &records)?;
+    }
+    if !rejected.is_empty() {
+        let records: Vec<_> = rejected
+            .iter()
+            .map(|rejected| RejectedRecord {
+                task_id,
+                row: signed(rejected.row),
+                line: signed(rejected.line),
+                column_name: rejected.column.as_deref(),
+                value: rejected.value.as_deref(),
+                reason: &rejected.reason,
+            })
+            .collect();
+        db::insert_all!(conn, rejected_rows::table, &records)?;
+    }
+    Ok(())
+}
+
+/// Notes where the load is, and renews the lease of its attempt.
+pub fn set_checkpoint(
+    conn: &mut DbConnection,
+    id: TaskId,
+    checkpoint: &LoadCheckpoint,
+    leased_until: NaiveDateTime,
+) -> DbResult<()> {
+    let checkpoint = serde_json::to_string(checkpoint).map_err(DbError::corrupt)?;
+    diesel::update(tasks::table.find(Id(id.0)))
+        .set((tasks::checkpoint.eq(checkpoint), tasks::leased_until.eq(leased_until)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Notes what is left of a load that is rolled back.
+pub fn set_rolled_back(
+    conn: &mut DbConnection,
+    id: TaskId,
+    left: &LoadCheckpoint,
+    progress: &Progress,
+    now: NaiveDateTime,
+) -> DbResult<()> {
+    let checkpoint = serde_json::to_string(left).map_err(DbError::corrupt)?;
+    let progress = serde_json::to_string(progress).map_err(DbError::corrupt)?;
+    diesel::update(tasks::table.find(Id(id.0)))
+        .set((
+            tasks::checkpoint.eq(checkpoint),
+            tasks::progress.eq(progress),
+            tasks::changed_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Removes the rows of a task behind number `after`, up to number `last`.
+pub fn remove(conn: &mut DbConnection, id: TaskId, after: u64, last: u64) -> DbResult<()> {
+    let (after, last) = (signed(after), signed(last));
+    diesel::delete(file_data::table)
+        .filter(file_data::task_id.eq(Id(id.0)))
+        .filter(file_data::row.gt(after))
+        .filter(file_data::row.le(last))
+        .execute(conn)?;
+    diesel::delete(rejected_rows::table)
+        .filter(rejected_rows::task_id.eq(Id(id.0)))
+        .filter(rejected_rows::row.gt(after))
+        .filter(rejected_rows::row.le(last))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The highest number of a task's rows, loaded or rejected; 0 where there are none.
+pub fn last_row(conn: &mut DbConnection, id: TaskId) -> DbResult<u64> {
+    let loaded: Option<i64> = file_data::table
+        .filter(file_data::task_id.eq(Id(id.0)))
+        .select(max(file_data::row))
+        .first(conn)?;
+    let rejected: Option<i64> = rejected_rows::table
+        .filter(rejected_rows::task_id.eq(Id(id.0)))
+        .select(max(rejected_rows::row))
+        .first(conn)?;
+    number(loaded.max(rejected).unwrap_or(0))
+}
+
+/// At most `limit` loaded rows of a task behind number `after`, in the order of the file.
+pub fn rows(
+    conn: &mut DbConnection,
+    id: TaskId,
+    after: u64,
+    limit: i64,
+) -> DbResult<Vec<LoadedRow>> {
+    type Row = (i64, String, String, NaiveDateTime, NaiveDateTime);
+    let found: Vec<Row> = file_data::table
+        .filter(file_data::task_id.eq(Id(id.0)))
+        .filter(file_data::row.gt(signed(after)))
+        .order(file_data::row)
+        .limit(limit)
+        .select((
+            file_data::row,
+            file_data::name,
+            file_data::email,
+            file_data::created_at,
+            file_data::updated_at,
+        ))
+        .load(conn)?;
+    found
+        .into_iter()
+        .map(|(row, name, email, created_at, updated_at)| {
+            Ok(LoadedRow {
+                row: number(row)?,
+                name,
+                email,
+                created_at: created_at.and_utc(),
+                updated_at: updated_at.and_utc(),
+            })
+        })
+        .collect()
+}
+
+/// At most `limit` rejected rows of a task behind number `after`, in the order of the file.
+pub fn rejected(
+    conn: &mut DbConnection,
+    id: TaskId,
+    after: u64,
+    limit: i64,
+) -> DbResult<Vec<RejectedRow>> {
+    type Row = (i64, i64, Option<String>, Option<String>, String);
+    let found: Vec<Row> = rejected_rows::table
+        .filter(rejected_rows::task_id.eq(Id(id.0)))
+        .filter(rejected_rows::row.gt(signed(after)))
+        .order(rejected_rows::row)
+        .limit(limit)
+        .select((
+            rejected_rows::row,
+            rejected_rows::line,
+            rejected_rows::column_name,
+            rejected_rows::value,
+            rejected_rows::reason,
+        ))
+        .load(conn)?;
+    found
+        .into_iter()
+        .map(|(row, line, column, value, reason)| {
+            Ok(RejectedRow { row: number(row)?, line: number(line)?, column, value, reason })
+        })
+        .collect()
+}
