@@ -11,8 +11,9 @@ use utoipa::ToSchema;
 use crate::db::schema::{file_data, rejected_rows, tasks};
 use crate::db::{self, DbConnection, DbError, DbResult, Id};
 
+/// Values are never defaults, so that SQLite too takes all records in one statement.
 #[derive(Insertable)]
-#[diesel(table_name = file_data)]
+#[diesel(table_name = file_data, treat_none_as_default_value = false)]
 struct FileRow<'a> {
     task_id: Id,
     row: i64,
@@ -22,7 +23,7 @@ struct FileRow<'a> {
     updated_at: NaiveDateTime,
 }
 
-/// Options are nullable values here, not defaults: all records have the same columns.
+/// As above: an absent value is a null.
 #[derive(Insertable)]
 #[diesel(table_name = rejected_rows, treat_none_as_default_value = false)]
 struct RejectedRecord<'a> {
