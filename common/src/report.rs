@@ -224,6 +224,14 @@ pub enum Outcome {
     },
 }
 
+/// A [`RowBatch`] has this many rows at most, loaded and rejected ones together: a transaction that
+/// keeps others waiting on SQLite stays short.
+pub const MAX_BATCH_ROWS: usize = 2_000;
+/// The texts of a [`RowBatch`] have this many bytes together at most, in UTF-8.
+pub const MAX_BATCH_BYTES: usize = 1 << 20;
+/// No single text of a [`RowBatch`] has more characters.
+pub const MAX_ROW_TEXT: usize = 1_000;
+
 /// Where a load of rows got to. It is committed together with the rows before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadCheckpoint {

@@ -305,7 +305,7 @@ pub struct AcceptedTask {
     pub task: TaskView,
     /// Whether an earlier task with the same file goes on instead of a new one.
     pub resumed: bool,
-    /// The row from which an earlier task goes on.
+    /// The first row that the earlier task reads now, from 1; `null` where it begins anew.
     pub resumed_from_row: Option<u64>,
 }
 

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use crate::background::{self, Background};
 use crate::config::Config;
 use crate::config::secrets;
+use crate::data_uploads::Loads;
 use crate::db::{self, Database};
 use crate::http::access::{Gate, ServiceToken};
 use crate::http::address::TrustForwardedFor;
@@ -46,6 +47,7 @@ pub struct AppState {
     pub relay: RelaySignal,
     pub changes: Changes,
     pub uploads: Uploads,
+    pub loads: Loads,
     pub service_token: ServiceToken,
     pub gate: Gate,
     pub tokens: Tokens,
@@ -166,6 +168,7 @@ impl Server {
                 keys: keys.clone(),
                 limit: config.upload_limit,
             },
+            loads: Loads::new(db.clone()),
             service_token: ServiceToken(service_token.clone()),
             gate: Gate {
                 db: db.clone(),

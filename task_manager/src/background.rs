@@ -33,14 +33,16 @@ const FORGET_WORKERS: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Clone, Default)]
 pub struct Background {
     relay: RelaySignal,
-    cleanup: Arc<Notify>,
+    rollbacks: Arc<Notify>,
+    deletions: Arc<Notify>,
 }
 
 impl Background {
     /// There may be something to publish, roll back or remove.
     pub fn wake(&self) {
         self.relay.wake();
-        self.cleanup.notify_one();
+        self.rollbacks.notify_one();
+        self.deletions.notify_one();
     }
 
     /// Wakes the relay alone.
@@ -92,13 +94,17 @@ pub fn start(
     }));
 
     let (pass_db, pass_storage) = (db.clone(), storage.clone());
-    let cleanup = Arc::clone(&background.cleanup);
-    tracker.spawn(every("rollbacks and deletions", FAST, cleanup).run(move || {
+    let rollbacks = Arc::clone(&background.rollbacks);
+    tracker.spawn(every("rollbacks", FAST, rollbacks).run(move || {
         let (db, storage) = (pass_db.clone(), pass_storage.clone());
-        async move {
-            retention::roll_back(&db, &storage).await?;
-            retention::remove_deleted(&db, &storage).await
-        }
+        async move { retention::roll_back(&db, &storage).await }
+    }));
+
+    let (pass_db, pass_storage) = (db.clone(), storage.clone());
+    let deletions = Arc::clone(&background.deletions);
+    tracker.spawn(every("deletions", FAST, deletions).run(move || {
+        let (db, storage) = (pass_db.clone(), pass_storage.clone());
+        async move { retention::remove_deleted(&db, &storage).await }
     }));
 
     tracker.spawn(every("retention and the sweep", sweep_interval, never()).run(move || {
@@ -141,7 +147,11 @@ impl Every {
         let Self { what, interval, wake, shutdown } = self;
         let mut has_failed = false;
         loop {
-            let result = pass().await;
+            // A long pass is cut: what it did is committed, and the rest is found again.
+            let result = tokio::select! {
+                result = pass() => result,
+                () = shutdown.cancelled() => return,
+            };
             let fails = result.is_err();
             match result {
                 Ok(()) if has_failed => info!("{what} are looked at again"),

@@ -24,6 +24,7 @@ use rand::RngExt;
 use tokio::sync::Semaphore;
 use tracing::debug;
 
+pub(crate) use dialect::insert_all;
 pub use dialect::{is_in_process, lock_due_outbox, lock_tasks, now, ping};
 pub use id::Id;
 

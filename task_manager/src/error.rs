@@ -65,6 +65,10 @@ pub enum ApiError {
     BodyTooLarge,
     /// The body's type is none that is accepted.
     UnsupportedMediaType { given: String, accepted: &'static str },
+    /// A worker sent more rows at once than may be: how many, and how many may be.
+    BatchTooLarge { given: String, limit: String },
+    /// A worker sent rows while those before them have not come.
+    OutOfOrder { stored: u64, from: u64 },
     /// The file has nothing in it.
     EmptyFile,
     /// The file is no CSV: what it looks like instead.
@@ -232,6 +236,21 @@ impl ApiError {
                 "unsupported_media_type",
                 "The body's type is not supported",
                 format!("The Content-Type is `{given}`; {accepted}."),
+            ),
+            Self::BatchTooLarge { given, limit } => (
+                413,
+                "batch_too_large",
+                "The batch is too large",
+                format!("The batch has {given}; up to {limit} may be sent at once."),
+            ),
+            Self::OutOfOrder { stored, from } => (
+                409,
+                "out_of_order",
+                "The rows before these are missing",
+                format!(
+                    "The batch goes on behind row {from}, but only row {stored} was reached. \
+                     Send what is in between first."
+                ),
             ),
             Self::EmptyFile => (
                 422,

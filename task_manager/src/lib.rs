@@ -14,6 +14,7 @@ mod audit;
 mod backend;
 mod background;
 pub mod config;
+mod data_uploads;
 mod db;
 mod error;
 mod file_statistics;

@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::AppState;
+use crate::data_uploads::routes as data_uploads;
 use crate::file_statistics::routes as file_statistics;
 use crate::health::routes as health;
 use crate::home::routes as home;
@@ -42,6 +43,9 @@ fn of_users() -> OpenApiRouter<AppState> {
             file_statistics::list_file_statistics
         ))
         .routes(routes!(file_statistics::report_file_statistics))
+        .routes(routes!(data_uploads::upload_data))
+        .routes(routes!(data_uploads::list_loaded_rows))
+        .routes(routes!(data_uploads::list_rejected_rows))
         .routes(routes!(downloads::download_result))
         .routes(routes!(downloads::download_rejected))
         .routes(routes!(tasks::list_tasks))
@@ -84,6 +88,7 @@ pub fn router(state: AppState) -> Router {
     let internal = Router::new()
         .route("/internal/v1/claims", post(worker_api::claim))
         .route("/internal/v1/reports", post(worker_api::report))
+        .route("/internal/v1/tasks/{id}/rows", post(data_uploads::receive_rows))
         .layer(DefaultBodyLimit::max(INTERNAL_BODY_LIMIT));
     let login_required = state.gate.login_required;
     let all = of_users

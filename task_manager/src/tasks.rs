@@ -23,6 +23,7 @@ use common::task::spec::TaskSpec;
 use common::task::{Progress, TaskId, TaskKind, TaskLinks, TaskState, TaskView, UserId};
 use serde_json::Value;
 
+use crate::data_uploads;
 use crate::db::{DbConnection, DbResult};
 
 /// Beyond this place the position in the queue is not counted.
@@ -66,10 +67,17 @@ impl Task {
         self.spec.kind()
     }
 
+    /// The first row that an attempt reads which goes on from the checkpoint; none where the kind
+    /// does not read rows, or reads them from the start.
+    pub fn resumes_from_row(&self) -> Option<u64> {
+        self.checkpoint.as_ref()?.get("row")?.as_u64()?.checked_add(1)
+    }
+
     /// What the client sees; `queue_position` is its place from 1, where it was counted.
     pub fn view(self, queue_position: Option<u64>) -> TaskView {
         let queued = self.state == TaskState::Queued;
         let links = self.links();
+        let result_so_far = data_uploads::result_so_far(&self);
         TaskView {
             task_id: self.id,
             kind: self.kind(),
@@ -87,7 +95,7 @@ impl Task {
             started_at: utc(self.started_at),
             finished_at: utc(self.finished_at),
             error: self.error,
-            result: self.result,
+            result: self.result.or(result_so_far),
             timestamp: clock::now(),
             links,
         }
@@ -106,7 +114,8 @@ impl Task {
             download: output.map(|_| format!("/v1/data_processor/download/{id}")),
             rejected: output
                 .filter(|output| output.has_rejected)
-                .map(|_| format!("/v1/data_processor/rejected/{id}")),
+                .map(|_| format!("/v1/data_processor/rejected/{id}"))
+                .or_else(|| data_uploads::rejected_link(self)),
             report: (self.kind() == TaskKind::FileStatistics).then(|| REPORT.to_owned()),
             events: Some(format!("/v1/tasks/{id}/events")),
             stop: action("stop", TaskState::Stopping),

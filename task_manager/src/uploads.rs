@@ -304,7 +304,7 @@ fn accept(
         && interrupts::resume(conn, &earlier, now)?
     {
         store::remove_initializing(conn, id)?;
-        let row = resumed_from_row(&earlier);
+        let row = earlier.resumes_from_row();
         return answer(conn, earlier.id, true, row);
     }
     store::set_input(conn, id, input, identity)?;
@@ -314,11 +314,6 @@ fn accept(
     let message = Message { task_id: id, dispatch: task.dispatch + 1 };
     outbox::append(conn, task.kind(), message, now)?;
     answer(conn, id, false, None)
-}
-
-/// The row from which a task with a checkpoint goes on.
-fn resumed_from_row(task: &Task) -> Option<u64> {
-    task.checkpoint.as_ref()?.get("row")?.as_u64()
 }
 
 fn answer(

@@ -13,6 +13,7 @@ mod reports;
 pub mod routes;
 mod store;
 
+pub use reports::lost_fence;
 pub use store::WorkerView;
 
 use common::problem::Problem;

@@ -13,6 +13,10 @@ mod api {
     mod app;
     mod backend;
     mod bad_requests;
+    mod data_upload_batches;
+    mod data_upload_resumes;
+    mod data_upload_rollbacks;
+    mod data_uploads;
     mod downloads;
     mod events;
     mod file_statistics;
@@ -20,6 +24,7 @@ mod api {
     mod idempotency;
     mod interrupts;
     mod leases;
+    mod loads;
     mod openapi;
     mod reports;
     mod retention;

@@ -87,6 +87,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    file_data (task_id, row) {
+        task_id -> Binary,
+        row -> BigInt,
+        name -> Text,
+        email -> Text,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    rejected_rows (task_id, row) {
+        task_id -> Binary,
+        row -> BigInt,
+        line -> BigInt,
+        column_name -> Nullable<Text>,
+        value -> Nullable<Text>,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
     users (id) {
         id -> Binary,
         username -> Text,
@@ -124,3 +146,4 @@ diesel::allow_tables_to_appear_in_same_query!(
     users,
     revoked_tokens
 );
+diesel::allow_tables_to_appear_in_same_query!(tasks, file_data, rejected_rows);

@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use common::problem::{ErrorLocation, Problem};
-use common::task::{TaskId, TaskList, TaskState, TaskView};
+use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
 
-use super::interrupts::{self, Interrupt};
+use super::interrupts::{self, Interrupt, Interrupted};
 use super::{store, view, views};
 use crate::audit;
 use crate::background::Background;
@@ -128,7 +128,7 @@ pub async fn stop_task(
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Response, ApiError> {
-    interrupted(&db, &background, user, id, Interrupt::Stop).await
+    ended(&db, &background, user, id, Interrupt::Stop).await
 }
 
 /// Kills a task: it ends, and what it made durable is kept.
@@ -147,16 +147,16 @@ pub async fn kill_task(
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Response, ApiError> {
-    interrupted(&db, &background, user, id, Interrupt::Kill).await
+    ended(&db, &background, user, id, Interrupt::Kill).await
 }
 
 /// Resumes a killed or failed task: it is queued again and goes on from its checkpoint, or from
-/// the start where its kind has none.
+/// the start where its kind has none. `resumed_from_row` is the first row that is read again.
 #[utoipa::path(
     post, path = "/v1/tasks/{id}/resume", tag = "tasks",
     params(("id" = TaskId, Path, description = "The task's id")),
     responses(
-        (status = 200, description = "The task is queued again", body = TaskView),
+        (status = 200, description = "The task is queued again", body = AcceptedTask),
         (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The task's state does not allow it", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "The task's files are gone", body = Problem, content_type = "application/problem+json"),
@@ -167,20 +167,34 @@ pub async fn resume_task(
     State(background): State<Background>,
     user: CurrentUser,
     TaskPath(id): TaskPath,
-) -> Result<Response, ApiError> {
-    interrupted(&db, &background, user, id, Interrupt::Resume).await
+) -> Result<Json<AcceptedTask>, ApiError> {
+    let interrupted = interrupt(&db, &background, user, id, Interrupt::Resume).await?;
+    let Interrupted { task, resumes_from_row } = interrupted;
+    Ok(Json(AcceptedTask { task, resumed: true, resumed_from_row: resumes_from_row }))
 }
 
-async fn interrupted(
+async fn interrupt(
     db: &Database,
     background: &Background,
     user: CurrentUser,
     id: TaskId,
     interrupt: Interrupt,
-) -> Result<Response, ApiError> {
-    let task = interrupts::interrupt(db, user.id, id, interrupt).await?;
-    tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, ?interrupt, state = %task.state, "interrupted");
+) -> Result<Interrupted, ApiError> {
+    let interrupted = interrupts::interrupt(db, user.id, id, interrupt).await?;
+    let state = interrupted.task.state;
+    tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, ?interrupt, %state, "interrupted");
     background.wake();
+    Ok(interrupted)
+}
+
+async fn ended(
+    db: &Database,
+    background: &Background,
+    user: CurrentUser,
+    id: TaskId,
+    verb: Interrupt,
+) -> Result<Response, ApiError> {
+    let task = interrupt(db, background, user, id, verb).await?.task;
     let status = match task.state {
         TaskState::Stopping => StatusCode::ACCEPTED,
         _ => StatusCode::OK,

@@ -459,6 +459,14 @@ pub fn set_error(
     Ok(())
 }
 
+/// Notes how far a task is.
+pub fn set_progress(conn: &mut DbConnection, id: TaskId, progress: &Progress) -> DbResult<()> {
+    diesel::update(tasks::table.find(Id(id.0)))
+        .set(tasks::progress.eq(to_json(progress)?))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Forgets where a task was, since what it wrote is rolled back.
 pub fn clear_progress(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
     diesel::update(tasks::table.find(Id(id.0)))

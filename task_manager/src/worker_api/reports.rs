@@ -8,6 +8,7 @@ use common::report::{Event, LEASE, Outcome, Report};
 use common::task::{TaskKind, TaskState};
 use serde_json::Value;
 
+use crate::data_uploads;
 use crate::db::{DbConnection, DbResult};
 use crate::file_statistics;
 use crate::leases::{MAX_ATTEMPTS, backoff, retry_or_fail};
@@ -48,7 +49,7 @@ pub(super) fn apply(
         }
         Event::Released { checkpoint } => {
             store::end_attempt(conn, &task, AttemptOutcome::Released, None, now)?;
-            let checkpoint = checkpoint.clone().or(task.checkpoint.clone());
+            let checkpoint = next_checkpoint(&task, checkpoint.as_ref());
             let change = Enqueue {
                 failures: task.failures,
                 alone: task.alone,
@@ -59,7 +60,7 @@ pub(super) fn apply(
         }
         Event::Retry { after, checkpoint, reason } => {
             store::end_attempt(conn, &task, AttemptOutcome::Retry, reason.as_deref(), now)?;
-            retry(conn, &task, *after, checkpoint.clone(), reason.as_deref(), now)?;
+            retry(conn, &task, *after, checkpoint.as_ref(), reason.as_deref(), now)?;
         }
     }
     Ok(Outcome::Accepted)
@@ -75,7 +76,8 @@ fn recorded(
 ) -> DbResult<Value> {
     match task.kind() {
         TaskKind::FileStatistics => file_statistics::record(conn, task, result, now),
-        TaskKind::CsvAggregation | TaskKind::DataUpload => Ok(result.clone()),
+        TaskKind::DataUpload => data_uploads::result(task, result),
+        TaskKind::CsvAggregation => Ok(result.clone()),
     }
 }
 
@@ -84,7 +86,7 @@ fn retry(
     conn: &mut DbConnection,
     task: &Task,
     after: Option<f64>,
-    checkpoint: Option<Value>,
+    checkpoint: Option<&Value>,
     reason: Option<&str>,
     now: NaiveDateTime,
 ) -> DbResult<()> {
@@ -96,7 +98,7 @@ fn retry(
     let change = Enqueue {
         failures,
         alone: task.alone,
-        checkpoint: checkpoint.or(task.checkpoint.clone()),
+        checkpoint: next_checkpoint(task, checkpoint),
         progress: task.progress.clone(),
     };
     let error = || failed_too_often(reason.unwrap_or_default());
@@ -108,6 +110,12 @@ fn failed_too_often(reason: &str) -> Problem {
     Problem::new(500, "attempts_exhausted", "The task failed too often", detail)
 }
 
+/// Where the next attempt goes on: as reported, but a load goes on where its rows end.
+fn next_checkpoint(task: &Task, reported: Option<&Value>) -> Option<Value> {
+    let reported = reported.filter(|_| task.kind() != TaskKind::DataUpload);
+    reported.or(task.checkpoint.as_ref()).cloned()
+}
+
 /// What to tell a worker whose attempt is not the running one.
 fn without_fence(conn: &mut DbConnection, task: &Task, report: &Report) -> DbResult<Outcome> {
     if report.event.is_final() {
@@ -116,10 +124,15 @@ fn without_fence(conn: &mut DbConnection, task: &Task, report: &Report) -> DbRes
             return Ok(Outcome::Accepted);
         }
     }
-    let is_latest = task.attempt == report.attempt;
-    Ok(match task.state {
+    Ok(lost_fence(task, report.attempt))
+}
+
+/// Why an attempt that is not the running one is to end.
+pub fn lost_fence(task: &Task, attempt: u32) -> Outcome {
+    let is_latest = task.attempt == attempt;
+    match task.state {
         TaskState::Stopping | TaskState::Stopped if is_latest => Outcome::Stop,
         TaskState::Killed if is_latest => Outcome::Kill,
         _ => Outcome::LeaseLost,
-    })
+    }
 }
