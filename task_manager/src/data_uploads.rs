@@ -72,7 +72,10 @@ impl Loads {
                     return Ok(answer);
                 }
                 Applied::TooEarly { stored } if Instant::now() >= deadline => {
-                    return Err(ApiError::OutOfOrder { stored, from: batch::place(&batch.from).row });
+                    return Err(ApiError::OutOfOrder {
+                        stored,
+                        from: batch::place(&batch.from).row,
+                    });
                 }
                 // The end of the time is no error: it is looked again.
                 Applied::TooEarly { .. } => {

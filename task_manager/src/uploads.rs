@@ -270,7 +270,6 @@ fn accept(
     answer(conn, id, false, None)
 }
 
-
 fn answer(
     conn: &mut DbConnection,
     id: TaskId,

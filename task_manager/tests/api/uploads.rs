@@ -143,7 +143,11 @@ async fn a_failed_task_goes_on_only_from_a_checkpoint(backend: Backend) {
     let id = attempt.task_id;
     app.sql("UPDATE tasks SET checkpoint = '{\"row\": 7}' WHERE state = 'failed'");
     let again = app.upload(SONGS).await;
-    assert_eq!((again.task.task_id, again.resumed_from_row), (id, Some(8)), "behind the rows it has");
+    assert_eq!(
+        (again.task.task_id, again.resumed_from_row),
+        (id, Some(8)),
+        "behind the rows it has"
+    );
 }
 
 async fn a_file_over_the_limit_is_refused_and_leaves_nothing(backend: Backend) {
