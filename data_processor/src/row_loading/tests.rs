@@ -92,7 +92,7 @@ fn nasty() -> impl Strategy<Value = Vec<u8>> {
         b"\xEF\xBB\xBF",
         b"\xFF",
         "ä".as_bytes(),
-        b"\0",
+        b"\x01",
         b"Ada,ada@example.org\n",
         b"\"Li, \"\"Bo\"\"\",li@example.org\r\n",
     ];
