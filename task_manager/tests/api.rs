@@ -12,10 +12,15 @@ mod api {
     mod app;
     mod backend;
     mod bad_requests;
+    mod data_upload_batches;
+    mod data_upload_resumes;
+    mod data_upload_rollbacks;
+    mod data_uploads;
     mod downloads;
     mod events;
     mod interrupts;
     mod leases;
+    mod loads;
     mod openapi;
     mod reports;
     mod retention;

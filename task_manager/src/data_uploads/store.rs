@@ -5,14 +5,36 @@ use common::report::{LoadCheckpoint, RejectedRow};
 use common::task::{Progress, TaskId};
 use diesel::dsl::max;
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Binary, Text, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::schema::{file_data, rejected_rows, tasks};
 use crate::db::{self, DbConnection, DbError, DbResult, Id};
 
+/// MySQL's way to take the rows of a batch, as they are on the wire.
+const LOADED_FROM_JSON: &str = "\
+    INSERT INTO file_data (task_id, `row`, name, email, created_at, updated_at) \
+    SELECT ?, loaded.number, loaded.name, loaded.email, ?, ? \
+    FROM JSON_TABLE(?, '$[*]' COLUMNS ( \
+        number BIGINT PATH '$[0]', \
+        name VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$[1]', \
+        email VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$[2]')) AS loaded";
+/// The same for rejected rows.
+const REJECTED_FROM_JSON: &str = "\
+    INSERT INTO rejected_rows (task_id, `row`, line, column_name, value, reason) \
+    SELECT ?, rejected.number, rejected.line, rejected.field, rejected.value, rejected.reason \
+    FROM JSON_TABLE(?, '$[*]' COLUMNS ( \
+        number BIGINT PATH '$.row', \
+        line BIGINT PATH '$.line', \
+        field VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$.column', \
+        value VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$.value', \
+        reason VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$.reason')) AS rejected";
+
+/// Values are never defaults, so that SQLite too takes all records in one statement.
 #[derive(Insertable)]
-#[diesel(table_name = file_data)]
+#[diesel(table_name = file_data, treat_none_as_default_value = false)]
 struct FileRow<'a> {
     task_id: Id,
     row: i64,
@@ -22,7 +44,7 @@ struct FileRow<'a> {
     updated_at: NaiveDateTime,
 }
 
-/// Options are nullable values here, not defaults: all records have the same columns.
+/// As above: an absent value is a null.
 #[derive(Insertable)]
 #[diesel(table_name = rejected_rows, treat_none_as_default_value = false)]
 struct RejectedRecord<'a> {
@@ -71,34 +93,54 @@ pub fn insert(
 ) -> DbResult<()> {
     let task_id = Id(id.0);
     if !rows.is_empty() {
-        let records: Vec<_> = rows
-            .iter()
-            .map(|(row, name, email)| FileRow {
-                task_id,
-                row: signed(*row),
-                name,
-                email,
-                created_at: now,
-                updated_at: now,
-            })
-            .collect();
-        db::insert_all!(conn, file_data::table, &records)?;
+        let records = || file_rows(task_id, rows, now);
+        let from_json = || -> DbResult<_> {
+            let query = sql_query(LOADED_FROM_JSON).bind::<Binary, _>(task_id);
+            let query = query.bind::<Timestamp, _>(now).bind::<Timestamp, _>(now);
+            Ok(query.bind::<Text, _>(to_json(rows)?))
+        };
+        db::insert_all!(conn, file_data::table, records, from_json)?;
     }
     if !rejected.is_empty() {
-        let records: Vec<_> = rejected
-            .iter()
-            .map(|rejected| RejectedRecord {
-                task_id,
-                row: signed(rejected.row),
-                line: signed(rejected.line),
-                column_name: rejected.column.as_deref(),
-                value: rejected.value.as_deref(),
-                reason: &rejected.reason,
-            })
-            .collect();
-        db::insert_all!(conn, rejected_rows::table, &records)?;
+        let records = || rejected_records(task_id, rejected);
+        let from_json = || -> DbResult<_> {
+            let query = sql_query(REJECTED_FROM_JSON).bind::<Binary, _>(task_id);
+            Ok(query.bind::<Text, _>(to_json(rejected)?))
+        };
+        db::insert_all!(conn, rejected_rows::table, records, from_json)?;
     }
     Ok(())
+}
+
+fn file_rows(task_id: Id, rows: &[(u64, String, String)], now: NaiveDateTime) -> Vec<FileRow<'_>> {
+    rows.iter()
+        .map(|(row, name, email)| FileRow {
+            task_id,
+            row: signed(*row),
+            name,
+            email,
+            created_at: now,
+            updated_at: now,
+        })
+        .collect()
+}
+
+fn rejected_records(task_id: Id, rejected: &[RejectedRow]) -> Vec<RejectedRecord<'_>> {
+    rejected
+        .iter()
+        .map(|rejected| RejectedRecord {
+            task_id,
+            row: signed(rejected.row),
+            line: signed(rejected.line),
+            column_name: rejected.column.as_deref(),
+            value: rejected.value.as_deref(),
+            reason: &rejected.reason,
+        })
+        .collect()
+}
+
+fn to_json(value: &(impl Serialize + ?Sized)) -> DbResult<String> {
+    serde_json::to_string(value).map_err(DbError::corrupt)
 }
 
 /// Notes where the load is, and renews the lease of its attempt.
@@ -108,7 +150,7 @@ pub fn set_checkpoint(
     checkpoint: &LoadCheckpoint,
     leased_until: NaiveDateTime,
 ) -> DbResult<()> {
-    let checkpoint = serde_json::to_string(checkpoint).map_err(DbError::corrupt)?;
+    let checkpoint = to_json(checkpoint)?;
     diesel::update(tasks::table.find(Id(id.0)))
         .set((tasks::checkpoint.eq(checkpoint), tasks::leased_until.eq(leased_until)))
         .execute(conn)?;
@@ -123,8 +165,7 @@ pub fn set_rolled_back(
     progress: &Progress,
     now: NaiveDateTime,
 ) -> DbResult<()> {
-    let checkpoint = serde_json::to_string(left).map_err(DbError::corrupt)?;
-    let progress = serde_json::to_string(progress).map_err(DbError::corrupt)?;
+    let (checkpoint, progress) = (to_json(left)?, to_json(progress)?);
     diesel::update(tasks::table.find(Id(id.0)))
         .set((
             tasks::checkpoint.eq(checkpoint),

@@ -172,10 +172,14 @@ impl TestApp {
         self.worker = WorkerId(Uuid::now_v7());
     }
 
-    async fn internal<T: serde::de::DeserializeOwned>(&self, path: &str, body: Value) -> T {
+    /// What a worker sends.
+    pub fn internal_request(&self, path: &str) -> RequestBuilder {
         let token = self.server.as_ref().unwrap().service_token.expose_secret();
-        let request = self.request(Method::POST, path).bearer_auth(token).json(&body);
-        let response = request.send().await.unwrap();
+        self.request(Method::POST, path).bearer_auth(token)
+    }
+
+    async fn internal<T: serde::de::DeserializeOwned>(&self, path: &str, body: Value) -> T {
+        let response = self.internal_request(path).json(&body).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{:?}", response.text().await);
         response.json().await.unwrap()
     }
