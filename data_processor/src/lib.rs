@@ -8,4 +8,5 @@ pub mod file_statistics;
 pub mod health;
 pub mod processor;
 mod processors;
+pub mod row_loading;
 pub mod worker;

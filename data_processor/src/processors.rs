@@ -1,6 +1,7 @@
 //! Which processor runs which kind of task.
 
 mod csv_aggregation;
+mod data_upload;
 mod file_statistics;
 
 use common::problem::Problem;
@@ -9,6 +10,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
 use self::csv_aggregation::CsvAggregation;
+use self::data_upload::DataUpload;
 use self::file_statistics::ExamineFile;
 use crate::processor::{Completed, Context, ProcessError, Processor};
 
@@ -21,7 +23,7 @@ pub(crate) fn start(spec: TaskSpec, ctx: Context) -> Processing {
         match spec {
             TaskSpec::CsvAggregation(spec) => run(CsvAggregation { spec }, &ctx).await,
             TaskSpec::FileStatistics => run(ExamineFile, &ctx).await,
-            TaskSpec::DataUpload(_) => todo!(),
+            TaskSpec::DataUpload(spec) => run(DataUpload { spec }, &ctx).await,
         }
     }
     .boxed()

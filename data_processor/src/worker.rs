@@ -9,13 +9,13 @@
 //! What a task does (`processors`), when a task is given up or run again (the task manager).
 
 mod attempts;
-mod backoff;
+pub(crate) mod backoff;
 mod claims;
 mod execution;
 mod intake;
 mod rate;
 mod reporter;
-mod task_manager;
+pub(crate) mod task_manager;
 #[cfg(test)]
 mod tests;
 
@@ -237,7 +237,8 @@ impl Worker {
             }
             Claim::Attempt(attempt) => *attempt,
         };
-        let context = Context::new(&attempt, self.storage.clone(), self.config.memory_limit);
+        let (storage, task_manager) = (self.storage.clone(), self.task_manager.clone());
+        let context = Context::new(&attempt, storage, task_manager, self.config.memory_limit);
         let key = self.attempts.add(delivery.message(), &attempt, context.clone(), sent);
         self.intake.hold(key, delivery);
         let Attempt { spec, alone, .. } = attempt;

@@ -1,5 +1,7 @@
 //! What the platform relies on a worker for.
 
+mod data_upload;
+mod fake_load;
 mod fake_task_manager;
 mod harness;
 
