@@ -1,5 +1,7 @@
 //! `taskctl run`: processes a file right here, with the engine of the workers and without a server.
 
+mod file_statistics;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -47,7 +49,6 @@ pub(crate) struct RunArgs {
 /// `taskctl run`. With `json`, the summary or the problem is printed as JSON: on standard output,
 /// or on standard error where standard output takes the result.
 pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
-    let json = Json { wanted: json, stdout_taken: args.output == Path::new("-") };
     let spec = match TaskSpec::from_parameters(args.kind, &args.params) {
         Ok(spec) => spec,
         Err(errors) => {
@@ -60,8 +61,12 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
         }
     };
     let done = match spec {
-        TaskSpec::CsvAggregation(spec) => aggregate(&args, spec, json),
-        TaskSpec::FileStatistics | TaskSpec::DataUpload(_) => todo!(),
+        TaskSpec::CsvAggregation(spec) => {
+            let json = Json { wanted: json, stdout_taken: args.output == Path::new("-") };
+            aggregate(&args, spec, json)
+        }
+        TaskSpec::FileStatistics => file_statistics::file_statistics(&args, json),
+        TaskSpec::DataUpload(_) => todo!(),
     };
     done.unwrap_or_else(|failure| failure.report(Console::new(false)))
 }
