@@ -1,5 +1,7 @@
 //! `taskctl run`: processes a file right here, with the engine of the workers and without a server.
 
+mod data_upload;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -61,7 +63,8 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
     };
     let done = match spec {
         TaskSpec::CsvAggregation(spec) => aggregate(&args, spec, json),
-        TaskSpec::FileStatistics | TaskSpec::DataUpload(_) => todo!(),
+        TaskSpec::FileStatistics => todo!(),
+        TaskSpec::DataUpload(spec) => data_upload::data_upload(&args, spec, json),
     };
     done.unwrap_or_else(|failure| failure.report(Console::new(false)))
 }
