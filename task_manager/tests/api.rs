@@ -18,6 +18,8 @@ mod api {
     mod data_uploads;
     mod downloads;
     mod events;
+    mod file_statistics;
+    mod file_statistics_report;
     mod interrupts;
     mod leases;
     mod loads;

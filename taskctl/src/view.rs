@@ -93,9 +93,16 @@ fn loaded(task: &TaskView) -> Option<String> {
 
 fn processed(task: &TaskView) -> String {
     let count = |name| result_count(task, name).map(HumanCount);
-    match (count("rows_read"), count("groups")) {
-        (Some(rows), Some(groups)) => format!("{rows} rows into {groups} groups"),
-        _ => task.file_name.as_deref().map_or_else(|| task.task_id.to_string(), printable_line),
+    if let (Some(rows), Some(groups)) = (count("rows_read"), count("groups")) {
+        return format!("{rows} rows into {groups} groups");
+    }
+    let name = task.file_name.as_deref();
+    let name = name.map_or_else(|| task.task_id.to_string(), printable_line);
+    match (count("lines"), count("words"), count("characters")) {
+        (Some(lines), Some(words), Some(characters)) => {
+            format!("{name} with {lines} lines, {words} words and {characters} characters")
+        }
+        _ => name,
     }
 }
 
@@ -153,7 +160,8 @@ pub(crate) fn details(task: &TaskView) -> String {
 /// The fields of a result in a line, for example `784,903 rows read, 554,142 groups`.
 fn result_line(task: &TaskView) -> Option<String> {
     let fields = task.result.as_ref()?.as_object()?;
-    let words = fields.iter().map(|(name, value)| {
+    let known = fields.iter().filter(|(_, value)| !value.is_null());
+    let words = known.map(|(name, value)| {
         let words = name.replace('_', " ");
         match value.as_u64() {
             Some(count) => format!("{words} {}", HumanCount(count)),
@@ -306,6 +314,17 @@ mod tests {
             "result": {"rows_read": 784_903, "rows_rejected": 0, "groups": 554_142, "output_size": 9}
         }));
         assert_eq!(outcome_sentence(&done), "Processed 784,903 rows into 554,142 groups in 1.2 s.");
+    }
+
+    #[test]
+    fn the_statistics_of_a_file_end_in_counts() {
+        let result = json!({"lines": 2, "words": 1_234, "characters": 9_999});
+        let done = task(json!({"state": "processed", "result": result}));
+        let expected = "Processed plays.csv with 2 lines, 1,234 words and 9,999 characters.";
+        assert_eq!(outcome_sentence(&done), expected);
+        let result = json!({"lines": null, "words": null, "characters": null});
+        let binary = task(json!({"state": "processed", "result": result}));
+        assert_eq!(outcome_sentence(&binary), "Processed plays.csv.");
     }
 
     #[test]

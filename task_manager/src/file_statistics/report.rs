@@ -97,11 +97,10 @@ pub struct FileStatisticsReport {
 impl FileStatisticsReport {
     /// The report over the files of `user`.
     pub fn read(conn: &mut DbConnection, user: UserId, period: Period) -> DbResult<Self> {
-        let bounds = period.bounds();
         let mut totals = Totals::default();
         let mut by_content_type = BTreeMap::<_, Totals>::new();
         let mut by_day = BTreeMap::<_, Totals>::new();
-        for group in store::groups(conn, user, &bounds)? {
+        for group in store::groups(conn, user, period)? {
             totals += group.totals;
             *by_content_type.entry(group.content_type).or_default() += group.totals;
             *by_day.entry(group.date).or_default() += group.totals;
@@ -117,7 +116,7 @@ impl FileStatisticsReport {
                 .map(|(content_type, totals)| ContentTypeTotals { content_type, totals })
                 .collect(),
             by_day: by_day.into_iter().map(|(date, totals)| DayTotals { date, totals }).collect(),
-            largest_files: store::largest(conn, user, &bounds, LARGEST)?,
+            largest_files: store::largest(conn, user, period, LARGEST)?,
         })
     }
 

@@ -105,7 +105,7 @@ pub async fn list_file_statistics(
             }
             // One more than the page tells whether there is another page.
             let limit = i64::try_from(page.size + 1).unwrap_or(i64::MAX);
-            let mut items = store::list(conn, user.id, &page.period.bounds(), page.after, limit)?;
+            let mut items = store::list(conn, user.id, page.period, page.after, limit)?;
             let has_more = items.len() as u64 > page.size;
             if has_more {
                 items.pop();

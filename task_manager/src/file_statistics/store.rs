@@ -1,18 +1,17 @@
 //! SQL on `file_statistics`. No function opens a transaction.
 
-use std::ops::Range;
-
 use chrono::{NaiveDate, NaiveDateTime};
 use common::file_statistics::{Encoding, FileStatistics, FileStatisticsRow};
 use common::task::{TaskId, UserId};
 use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use serde_json::Value;
 
 use super::report::{Group, Totals};
 use crate::db::schema::file_statistics;
 use crate::db::{DbConnection, DbError, DbResult, Id};
+use crate::http::query::Period;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = file_statistics)]
@@ -105,6 +104,26 @@ pub fn has_any(conn: &mut DbConnection, owner: UserId) -> DbResult<bool> {
     Ok(diesel::select(exists(rows)).get_result(conn)?)
 }
 
+type Condition = Box<
+    dyn BoxableExpression<
+            file_statistics::table,
+            <DbConnection as Connection>::Backend,
+            SqlType = Bool,
+        >,
+>;
+
+/// The rows of `owner` of that time.
+fn of(owner: UserId, period: Period) -> Condition {
+    let mut condition: Condition = Box::new(file_statistics::owner.eq(Id(owner.0)));
+    if let Some(from) = period.from {
+        condition = Box::new(condition.and(file_statistics::created_at.ge(from)));
+    }
+    if let Some(to) = period.to {
+        condition = Box::new(condition.and(file_statistics::created_at.lt(to)));
+    }
+    condition
+}
+
 /// A place in a list: that of the last row of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -116,14 +135,12 @@ pub struct Place {
 pub fn list(
     conn: &mut DbConnection,
     owner: UserId,
-    period: &Range<NaiveDateTime>,
+    period: Period,
     after: Option<Place>,
     limit: i64,
 ) -> DbResult<Vec<FileStatisticsRow>> {
     let mut query = file_statistics::table
-        .filter(file_statistics::owner.eq(Id(owner.0)))
-        .filter(file_statistics::created_at.ge(period.start))
-        .filter(file_statistics::created_at.lt(period.end))
+        .filter(of(owner, period))
         .order((file_statistics::created_at.desc(), file_statistics::task_id.desc()))
         .limit(limit)
         .select(Row::as_select())
@@ -141,13 +158,11 @@ pub fn list(
 pub fn largest(
     conn: &mut DbConnection,
     owner: UserId,
-    period: &Range<NaiveDateTime>,
+    period: Period,
     limit: i64,
 ) -> DbResult<Vec<FileStatisticsRow>> {
     let found = file_statistics::table
-        .filter(file_statistics::owner.eq(Id(owner.0)))
-        .filter(file_statistics::created_at.ge(period.start))
-        .filter(file_statistics::created_at.lt(period.end))
+        .filter(of(owner, period))
         .order((file_statistics::size.desc(), file_statistics::task_id))
         .limit(limit)
         .select(Row::as_select())
@@ -165,16 +180,10 @@ macro_rules! total {
 type GroupRow = (String, String, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 
 /// The totals of `owner` of that time, by day and content type.
-pub fn groups(
-    conn: &mut DbConnection,
-    owner: UserId,
-    period: &Range<NaiveDateTime>,
-) -> DbResult<Vec<Group>> {
+pub fn groups(conn: &mut DbConnection, owner: UserId, period: Period) -> DbResult<Vec<Group>> {
     let day = "CAST(DATE(created_at) AS CHAR)";
     let found: Vec<GroupRow> = file_statistics::table
-        .filter(file_statistics::owner.eq(Id(owner.0)))
-        .filter(file_statistics::created_at.ge(period.start))
-        .filter(file_statistics::created_at.lt(period.end))
+        .filter(of(owner, period))
         .group_by((sql::<Text>(day), sql::<Text>("content_type")))
         .select((
             sql::<Text>(day),

@@ -1,7 +1,5 @@
 //! The values of query parameters, with every error named at once.
 
-use std::ops::Range;
-
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use common::problem::ErrorLocation;
 
@@ -75,7 +73,8 @@ impl Query {
     }
 }
 
-/// From a time on, until before another one.
+/// From a time on, until before another one. Without a bound where it lies outside of the times
+/// that MySQL compares, which are those of 1970 to 2038.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Period {
     pub from: Option<NaiveDateTime>,
@@ -85,15 +84,12 @@ pub struct Period {
 impl Period {
     /// The parameters `from` and `to`.
     pub fn read(query: &mut Query) -> Self {
-        Self { from: query.time("from"), to: query.time("to") }
-    }
-
-    /// The same between times that both databases keep.
-    pub fn bounds(self) -> Range<NaiveDateTime> {
         let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
-        let earliest = day(1970, 1, 1).into();
-        let latest = day(9999, 12, 31).into();
-        self.from.unwrap_or(earliest).max(earliest)..self.to.unwrap_or(latest).min(latest)
+        let (earliest, latest) = (day(1970, 1, 2).into(), day(2038, 1, 19).into());
+        Self {
+            from: query.time("from").filter(|from| *from > earliest).map(|from| from.min(latest)),
+            to: query.time("to").filter(|to| *to < latest).map(|to| to.max(earliest)),
+        }
     }
 }
 
@@ -130,12 +126,15 @@ mod tests {
     }
 
     #[test]
-    fn a_period_has_bounds_that_databases_keep() {
-        let all = Period::default().bounds();
-        let period = |from, to| Period::read(&mut query(&[("from", from), ("to", to)])).bounds();
-        assert_eq!(period("0001-01-01", "+12000-01-01"), all);
-        assert_eq!(period("", ""), all);
-        assert!(period("2026-02-01", "2026-01-01").is_empty());
+    fn a_period_has_no_bounds_that_a_database_cannot_compare() {
+        let period = |from, to| Period::read(&mut query(&[("from", from), ("to", to)]));
+        assert_eq!(period("", ""), Period::default());
+        assert_eq!(period("0001-01-01", "9999-12-31"), Period::default());
+        let never = period("9999-12-31", "0001-01-01");
+        assert!(never.from > never.to && never.to.is_some());
+        let day = |day: &str| Some(time(day).unwrap());
+        let (from, to) = ("2026-01-31", "2026-02-01");
+        assert_eq!(period(from, to), Period { from: day(from), to: day(to) });
     }
 
     #[test]
