@@ -8,6 +8,8 @@ mod console;
 mod destination;
 mod download;
 mod failure;
+mod fake_file;
+mod fake_people;
 mod fake_songs;
 mod file_name;
 mod interrupt;
@@ -17,6 +19,9 @@ mod outcome;
 mod parameter;
 mod problem_text;
 mod progress;
+mod question;
+mod random;
+mod rows;
 mod run;
 mod saving;
 mod session;
@@ -68,6 +73,8 @@ enum Command {
     Run(run::RunArgs),
     /// Write a CSV file of made-up plays of songs.
     FakeSongs(fake_songs::FakeSongsArgs),
+    /// Write a CSV file of made-up people with their e-mail addresses.
+    FakePeople(fake_people::FakePeopleArgs),
 }
 
 /// The commands that talk to a server.
@@ -96,6 +103,10 @@ enum Remote {
     },
     /// Fetch the result of a task.
     Download(download::DownloadArgs),
+    /// Write the rows that a data upload has loaded, in the order of the file.
+    Rows(rows::RowsArgs),
+    /// Write the rows that a task has rejected, with the reasons.
+    Rejected(rows::RowsArgs),
     /// List the tasks, newest first.
     List(tasks::ListArgs),
     /// Stop a task: everything that it wrote is rolled back.
@@ -128,6 +139,7 @@ fn main() -> ExitCode {
         Command::Remote(command) => talk(&cli.server, cli.json, command),
         Command::Run(args) => run::run(args, cli.json),
         Command::FakeSongs(args) => fake_songs::fake_songs(args),
+        Command::FakePeople(args) => fake_people::fake_people(args),
     }
 }
 
@@ -148,6 +160,8 @@ fn talk(server: &str, json: bool, command: Remote) -> ExitCode {
             Remote::Status { id } => tasks::status(&session, id).await,
             Remote::Watch { id } => wait::watch(&session, id).await,
             Remote::Download(args) => download::download(&session, args).await,
+            Remote::Rows(args) => rows::rows(&session, args).await,
+            Remote::Rejected(args) => rows::rejected(&session, args).await,
             Remote::List(args) => tasks::list(&session, args).await,
             Remote::Stop { id } => tasks::act(&session, id, "stop").await,
             Remote::Kill { id } => tasks::act(&session, id, "kill").await,

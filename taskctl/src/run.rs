@@ -1,5 +1,6 @@
 //! `taskctl run`: processes a file right here, with the engine of the workers and without a server.
 
+mod data_upload;
 mod file_statistics;
 
 use std::ffi::OsString;
@@ -60,13 +61,11 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
             return Failure::usage(text).report(Console::new(false));
         }
     };
+    let beside_rows = Json { wanted: json, stdout_taken: args.output == Path::new("-") };
     let done = match spec {
-        TaskSpec::CsvAggregation(spec) => {
-            let json = Json { wanted: json, stdout_taken: args.output == Path::new("-") };
-            aggregate(&args, spec, json)
-        }
+        TaskSpec::CsvAggregation(spec) => aggregate(&args, spec, beside_rows),
         TaskSpec::FileStatistics => file_statistics::file_statistics(&args, json),
-        TaskSpec::DataUpload(_) => todo!(),
+        TaskSpec::DataUpload(spec) => data_upload::data_upload(&args, spec, beside_rows),
     };
     done.unwrap_or_else(|failure| failure.report(Console::new(false)))
 }

@@ -56,6 +56,12 @@ pub(crate) struct UploadArgs {
 
 /// `taskctl upload`.
 pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCode, Failure> {
+    if args.kind == TaskKind::DataUpload && args.output.is_some() {
+        return Err(Failure::usage(
+            "A data_upload makes no file. Wait for it with --wait, and fetch the rows that it \
+             loaded with `taskctl rows ID --output FILE`.",
+        ));
+    }
     let target = args.output.as_deref().map(Target::named).transpose()?;
     let console = match &target {
         Some(target) => console_for(session.console, target)?,
@@ -82,7 +88,7 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
     if !console.is_json() {
         note(&announcement(&accepted));
     }
-    accepted.task = wait::until_ended(session, id, wait::PATIENCE).await?;
+    accepted.task = wait::until_ended_or_interrupted(session, id, wait::PATIENCE).await?;
     let saved = match &target {
         Some(target) if accepted.task.state == TaskState::Processed => {
             Some(download::fetch(session, id, download::Part::Result, target).await?)

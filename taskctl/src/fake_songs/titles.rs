@@ -1,6 +1,6 @@
 //! Titles of songs, composed of words.
 
-use super::random::Random;
+use crate::random::Random;
 
 const ADJECTIVES: [&str; 20] = [
     "Golden",

@@ -2,11 +2,11 @@
 
 /// A generator of the SplitMix64 sequence.
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// The sequence of `seed`.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -20,14 +20,14 @@ impl Random {
     }
 
     /// A number from 0 to `limit` - 1; 0 where the limit is 0.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
     }
 
     /// One of `choices`, of which there is at least one.
-    pub(super) fn of<'a>(&mut self, choices: &'a [String]) -> &'a str {
+    pub(crate) fn of<'a>(&mut self, choices: &'a [impl AsRef<str>]) -> &'a str {
         let index = self.below(choices.len() as u64);
-        choices.get(index as usize).map_or("", String::as_str)
+        choices.get(index as usize).map_or("", AsRef::as_ref)
     }
 }
 
