@@ -2,6 +2,7 @@
 
 mod csv_aggregation;
 mod file_statistics;
+mod message_validation;
 
 use common::problem::Problem;
 use common::task::spec::TaskSpec;
@@ -10,6 +11,7 @@ use serde_json::Value;
 
 use self::csv_aggregation::CsvAggregation;
 use self::file_statistics::ExamineFile;
+use self::message_validation::ValidateMessage;
 use crate::processor::{Completed, Context, ProcessError, Processor};
 
 /// A processor at work.
@@ -22,6 +24,7 @@ pub(crate) fn start(spec: TaskSpec, ctx: Context) -> Processing {
             TaskSpec::CsvAggregation(spec) => run(CsvAggregation { spec }, &ctx).await,
             TaskSpec::FileStatistics => run(ExamineFile, &ctx).await,
             TaskSpec::DataUpload(_) => todo!(),
+            TaskSpec::MessageValidation(spec) => run(ValidateMessage { spec }, &ctx).await,
         }
     }
     .boxed()

@@ -17,6 +17,7 @@ use crate::background::{self, Background};
 use crate::config::Config;
 use crate::db::{self, Database};
 use crate::http::access::ServiceToken;
+use crate::messages::Messages;
 use crate::outbox::redispatch;
 use crate::outbox::relay::RelaySignal;
 use crate::router;
@@ -37,6 +38,7 @@ pub struct AppState {
     pub relay: RelaySignal,
     pub changes: Changes,
     pub uploads: Uploads,
+    pub messages: Messages,
     pub service_token: ServiceToken,
 }
 
@@ -122,6 +124,7 @@ impl Server {
                 background: background.clone(),
                 limit: config.upload_limit,
             },
+            messages: Messages::start(db.clone(), background.relay().clone()),
             service_token: ServiceToken(service_token.clone()),
             background: background.clone(),
         };

@@ -16,6 +16,7 @@ use utoipa::OpenApi;
     tags(
         (name = "data_processor", description = "Aggregate CSV files"),
         (name = "file_statistics", description = "Lines, words and characters of any file, and the report over them"),
+        (name = "messages", description = "Send messages, and search and count those that were accepted"),
         (name = "tasks", description = "Watch, stop, kill, resume and delete tasks"),
         (name = "workers", description = "Who does the work"),
         (name = "health", description = "How the server is"),

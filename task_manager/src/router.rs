@@ -17,6 +17,8 @@ use crate::file_statistics::routes as file_statistics;
 use crate::health::routes as health;
 use crate::home::routes as home;
 use crate::http::middleware;
+use crate::messages::bulk::routes as bulk;
+use crate::messages::routes as messages;
 use crate::openapi;
 use crate::tasks::downloads::routes as downloads;
 use crate::tasks::events::routes as events;
@@ -36,6 +38,9 @@ fn documented() -> (Router<AppState>, Document) {
             file_statistics::list_file_statistics
         ))
         .routes(routes!(file_statistics::report_file_statistics))
+        .routes(routes!(messages::submit_message, messages::list_messages))
+        .routes(routes!(messages::count_messages))
+        .routes(routes!(bulk::load_messages))
         .routes(routes!(downloads::download_result))
         .routes(routes!(downloads::download_rejected))
         .routes(routes!(tasks::list_tasks))

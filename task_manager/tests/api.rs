@@ -17,6 +17,9 @@ mod api {
     mod file_statistics;
     mod interrupts;
     mod leases;
+    mod message_bulk;
+    mod message_search;
+    mod messages;
     mod openapi;
     mod reports;
     mod retention;

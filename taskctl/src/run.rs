@@ -67,6 +67,8 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
         }
         TaskSpec::FileStatistics => file_statistics::file_statistics(&args, json),
         TaskSpec::DataUpload(_) => todo!(),
+        // Its parameters are refused: it has no file.
+        TaskSpec::MessageValidation(_) => return ExitCode::from(2),
     };
     done.unwrap_or_else(|failure| failure.report(Console::new(false)))
 }

@@ -137,12 +137,13 @@ struct Sending {
 }
 
 async fn send(session: &Session, args: &UploadArgs, input: Input) -> Result<AcceptedTask, Failure> {
+    let path = path(args.kind)?;
     let Input { file, name, size } = input;
     let bar = TransferBar::start(&format!("Uploading {}", view::printable_line(&name)), Some(size));
     let sending = Arc::new(Sending::default());
     let body = contents(file, size, bar.clone(), Arc::clone(&sending));
 
-    let request = request(session, args, &name, body, size);
+    let request = request(session, args, path, &name, body, size);
     let answer = session.client.json::<AcceptedTask>(request).await;
     bar.finish();
     let sent = sending.bytes.load(Ordering::Relaxed);
@@ -157,19 +158,27 @@ async fn send(session: &Session, args: &UploadArgs, input: Input) -> Result<Acce
     }
 }
 
+/// Where a file for this kind of task goes.
+fn path(kind: TaskKind) -> Result<&'static str, Failure> {
+    match kind {
+        TaskKind::CsvAggregation => Ok("/v1/data_processor/upload"),
+        TaskKind::FileStatistics => Ok("/v1/file_statistics"),
+        TaskKind::DataUpload => Ok("/v1/data_uploads"),
+        TaskKind::MessageValidation => {
+            Err(Failure::usage(format!("{kind} takes no file; use POST /v1/messages of the API.")))
+        }
+    }
+}
+
 /// The request: the parameters first, since the server refuses them behind the file.
 fn request(
     session: &Session,
     args: &UploadArgs,
+    path: &str,
     name: &str,
     body: Body,
     size: u64,
 ) -> reqwest::RequestBuilder {
-    let path = match args.kind {
-        TaskKind::CsvAggregation => "/v1/data_processor/upload",
-        TaskKind::FileStatistics => "/v1/file_statistics",
-        TaskKind::DataUpload => "/v1/data_uploads",
-    };
     // Names as they are, in UTF-8, as browsers send them: servers do not read `name*=`.
     let mut form = Form::new().percent_encode_noop();
     for (name, value) in &args.params {

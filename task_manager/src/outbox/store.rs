@@ -7,7 +7,7 @@ use diesel::dsl::{exists, max, not};
 use diesel::prelude::*;
 
 use crate::db::schema::{outbox, tasks};
-use crate::db::{DbConnection, DbError, DbResult, Id, lock_due_outbox};
+use crate::db::{DbConnection, DbError, DbResult, Id, insert_all, lock_due_outbox};
 use crate::tasks::store::signed;
 
 /// Has the task put in the queue at `due_at`; takes the place of an earlier row.
@@ -26,6 +26,32 @@ pub fn append(
             outbox::due_at.eq(due_at),
         ))
         .execute(conn)?;
+    Ok(())
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = outbox)]
+struct NewRow {
+    task_id: Id,
+    kind: &'static str,
+    dispatch: i32,
+    due_at: NaiveDateTime,
+}
+
+/// Has tasks put in the queue at `due_at` that were never in it.
+pub fn append_new(
+    conn: &mut DbConnection,
+    messages: &[(TaskKind, Message)],
+    due_at: NaiveDateTime,
+) -> DbResult<()> {
+    let row = |(kind, message): &(TaskKind, Message)| NewRow {
+        task_id: Id(message.task_id.0),
+        kind: kind.as_str(),
+        dispatch: signed(message.dispatch),
+        due_at,
+    };
+    let rows: Vec<NewRow> = messages.iter().map(row).collect();
+    insert_all!(conn, outbox::table, &rows)?;
     Ok(())
 }
 

@@ -103,7 +103,7 @@ fn optional_json<T: DeserializeOwned>(text: Option<&str>) -> DbResult<Option<T>>
     text.map(from_json).transpose()
 }
 
-fn to_json<T: Serialize>(value: &T) -> DbResult<String> {
+pub(super) fn to_json<T: Serialize>(value: &T) -> DbResult<String> {
     serde_json::to_string(value).map_err(DbError::corrupt)
 }
 

@@ -9,10 +9,10 @@ use common::task::{TaskKind, TaskState};
 use serde_json::Value;
 
 use crate::db::{DbConnection, DbResult};
-use crate::file_statistics;
 use crate::leases::{MAX_ATTEMPTS, backoff, retry_or_fail};
 use crate::tasks::Task;
 use crate::tasks::store::{self, AttemptOutcome, Enqueue};
+use crate::{file_statistics, messages};
 
 /// No processor may ask for a longer delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -75,6 +75,7 @@ fn recorded(
 ) -> DbResult<Value> {
     match task.kind() {
         TaskKind::FileStatistics => file_statistics::record(conn, task, result, now),
+        TaskKind::MessageValidation => messages::track(conn, task, result, now),
         TaskKind::CsvAggregation | TaskKind::DataUpload => Ok(result.clone()),
     }
 }
