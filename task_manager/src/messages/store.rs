@@ -48,12 +48,11 @@ fn signed(value: u64) -> DbResult<i64> {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = messages)]
+#[diesel(table_name = messages, treat_none_as_default_value = false)]
 struct NewRow<'a> {
     id: Id,
     user_id: Id,
     message: &'a str,
-    #[diesel(treat_none_as_default_value = false)]
     request_count: Option<i64>,
     category: &'static str,
     terms: String,

@@ -30,7 +30,7 @@ pub fn append(
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = outbox)]
+#[diesel(table_name = outbox, treat_none_as_default_value = false)]
 struct NewRow {
     task_id: Id,
     kind: &'static str,

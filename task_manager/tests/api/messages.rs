@@ -189,17 +189,14 @@ async fn messages_that_do_not_hold_are_refused(backend: Backend) {
 /// Five messages, of which two have the same time.
 async fn five(app: &TestApp) {
     let message = |message: &str, category: &str, time: &str| json!({"message": message, "category": category, "created_at": time});
-    let loaded = load(
-        app,
-        &json!([
-            message("apple one", "Direct", "2026-01-01T10:00:00Z"),
-            message("apple two", "Direct", "2026-01-02T00:00:00Z"),
-            message("pear three", "Retried", "2026-01-02T00:00:00Z"),
-            message("apple four", "Failed", "2026-01-02T23:59:59.999999Z"),
-            message("apple five", "Direct", "2026-01-03T00:00:00+00:00"),
-        ]),
-    );
-    assert_eq!(loaded.await, json!({"inserted": 5, "errors": [], "error_count": 0}));
+    let documents = json!([
+        message("apple one", "Direct", "2026-01-01T10:00:00Z"),
+        message("apple two", "Direct", "2026-01-02T00:00:00Z"),
+        message("pear three", "Retried", "2026-01-02T00:00:00Z"),
+        message("apple four", "Failed", "2026-01-02T23:59:59.999999Z"),
+        message("apple five", "Direct", "2026-01-03T00:00:00+00:00"),
+    ]);
+    assert_eq!(load(app, &documents).await, json!({"inserted": 5, "errors": [], "error_count": 0}));
 }
 
 async fn pages(app: &TestApp, query: &str) -> Vec<Vec<String>> {

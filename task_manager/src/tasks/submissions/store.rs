@@ -9,7 +9,7 @@ use crate::tasks::Task;
 use crate::tasks::store::{signed, to_json};
 
 #[derive(Insertable)]
-#[diesel(table_name = tasks)]
+#[diesel(table_name = tasks, treat_none_as_default_value = false)]
 struct NewRow {
     id: Id,
     owner: Id,
@@ -19,7 +19,6 @@ struct NewRow {
     dispatch: i32,
     created_at: NaiveDateTime,
     changed_at: NaiveDateTime,
-    #[diesel(treat_none_as_default_value = false)]
     queued_at: Option<NaiveDateTime>,
 }
 
