@@ -12,6 +12,7 @@ mod end_to_end {
     mod crashes;
     mod cut_uploads;
     mod drain;
+    mod file_statistics;
     mod fleet;
     mod fleet_faults;
     mod interrupts;

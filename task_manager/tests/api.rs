@@ -15,6 +15,7 @@ mod api {
     mod downloads;
     mod events;
     mod file_statistics;
+    mod file_statistics_report;
     mod interrupts;
     mod leases;
     mod message_bulk;

@@ -61,9 +61,16 @@ pub(crate) fn outcome_sentence(task: &TaskView) -> String {
 
 fn processed(task: &TaskView) -> String {
     let count = |name| result_count(task, name).map(HumanCount);
-    match (count("rows_read"), count("groups")) {
-        (Some(rows), Some(groups)) => format!("{rows} rows into {groups} groups"),
-        _ => task.file_name.as_deref().map_or_else(|| task.task_id.to_string(), printable_line),
+    if let (Some(rows), Some(groups)) = (count("rows_read"), count("groups")) {
+        return format!("{rows} rows into {groups} groups");
+    }
+    let name = task.file_name.as_deref();
+    let name = name.map_or_else(|| task.task_id.to_string(), printable_line);
+    match (count("lines"), count("words"), count("characters")) {
+        (Some(lines), Some(words), Some(characters)) => {
+            format!("{name} with {lines} lines, {words} words and {characters} characters")
+        }
+        _ => name,
     }
 }
 
@@ -275,6 +282,17 @@ mod tests {
             "result": {"rows_read": 784_903, "rows_rejected": 0, "groups": 554_142, "output_size": 9}
         }));
         assert_eq!(outcome_sentence(&done), "Processed 784,903 rows into 554,142 groups in 1.2 s.");
+    }
+
+    #[test]
+    fn the_statistics_of_a_file_end_in_counts() {
+        let result = json!({"lines": 2, "words": 1_234, "characters": 9_999});
+        let done = task(json!({"state": "processed", "result": result}));
+        let expected = "Processed plays.csv with 2 lines, 1,234 words and 9,999 characters.";
+        assert_eq!(outcome_sentence(&done), expected);
+        let result = json!({"lines": null, "words": null, "characters": null});
+        let binary = task(json!({"state": "processed", "result": result}));
+        assert_eq!(outcome_sentence(&binary), "Processed plays.csv.");
     }
 
     #[test]

@@ -17,5 +17,8 @@
 
 mod kernel;
 mod partial;
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use partial::{Counts, Partial};

@@ -61,7 +61,7 @@ async fn the_statistics_of_a_file_are_printed_right_here() {
     assert_eq!(run.code, 0, "{run:?}");
     for line in [
         "File         notes.md",
-        "Size         26 bytes (26 B)",
+        "Size         24 bytes (24 B)",
         "Lines        3",
         "Words        4",
         "Characters   21",
