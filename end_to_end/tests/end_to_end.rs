@@ -17,6 +17,7 @@ mod end_to_end {
     mod fleet_faults;
     mod interrupts;
     mod main_job;
+    mod messages;
     mod plays;
     mod process;
     mod service_faults;

@@ -56,6 +56,10 @@ pub(crate) struct UploadArgs {
 
 /// `taskctl upload`.
 pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCode, Failure> {
+    if args.kind == TaskKind::MessageValidation {
+        let text = format!("{} takes no file; send it to POST /v1/messages.", args.kind);
+        return Err(Failure::usage(text));
+    }
     let target = args.output.as_deref().map(Target::named).transpose()?;
     let console = match &target {
         Some(target) => console_for(session.console, target)?,
@@ -137,13 +141,12 @@ struct Sending {
 }
 
 async fn send(session: &Session, args: &UploadArgs, input: Input) -> Result<AcceptedTask, Failure> {
-    let path = path(args.kind)?;
     let Input { file, name, size } = input;
     let bar = TransferBar::start(&format!("Uploading {}", view::printable_line(&name)), Some(size));
     let sending = Arc::new(Sending::default());
     let body = contents(file, size, bar.clone(), Arc::clone(&sending));
 
-    let request = request(session, args, path, &name, body, size);
+    let request = request(session, args, &name, body, size);
     let answer = session.client.json::<AcceptedTask>(request).await;
     bar.finish();
     let sent = sending.bytes.load(Ordering::Relaxed);
@@ -158,27 +161,20 @@ async fn send(session: &Session, args: &UploadArgs, input: Input) -> Result<Acce
     }
 }
 
-/// Where a file for this kind of task goes.
-fn path(kind: TaskKind) -> Result<&'static str, Failure> {
-    match kind {
-        TaskKind::CsvAggregation => Ok("/v1/data_processor/upload"),
-        TaskKind::FileStatistics => Ok("/v1/file_statistics"),
-        TaskKind::DataUpload => Ok("/v1/data_uploads"),
-        TaskKind::MessageValidation => {
-            Err(Failure::usage(format!("{kind} takes no file; use POST /v1/messages of the API.")))
-        }
-    }
-}
-
 /// The request: the parameters first, since the server refuses them behind the file.
 fn request(
     session: &Session,
     args: &UploadArgs,
-    path: &str,
     name: &str,
     body: Body,
     size: u64,
 ) -> reqwest::RequestBuilder {
+    let path = match args.kind {
+        TaskKind::CsvAggregation => "/v1/data_processor/upload",
+        TaskKind::FileStatistics => "/v1/file_statistics",
+        TaskKind::DataUpload => "/v1/data_uploads",
+        TaskKind::MessageValidation => "/v1/messages",
+    };
     // Names as they are, in UTF-8, as browsers send them: servers do not read `name*=`.
     let mut form = Form::new().percent_encode_noop();
     for (name, value) in &args.params {
