@@ -1,5 +1,7 @@
 //! SQL on `outbox`. No function opens a transaction.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDateTime;
 use common::queue::Message;
 use common::task::{TaskId, TaskKind, TaskState};
@@ -94,13 +96,19 @@ pub fn confirmed(
     messages: &[Message],
     now: NaiveDateTime,
 ) -> DbResult<()> {
+    // Most are the first message of their task, so that two statements do for many.
+    let mut by_dispatch: BTreeMap<u32, Vec<Id>> = BTreeMap::new();
     for message in messages {
-        let id = Id(message.task_id.0);
-        let dispatch = signed(message.dispatch);
-        diesel::delete(outbox::table.find(id))
+        by_dispatch.entry(message.dispatch).or_default().push(Id(message.task_id.0));
+    }
+    for (dispatch, mut ids) in by_dispatch {
+        // In the order of the ids, as everybody locks them.
+        ids.sort_unstable_by_key(|id| id.0);
+        let dispatch = signed(dispatch);
+        diesel::delete(outbox::table.filter(outbox::task_id.eq_any(&ids)))
             .filter(outbox::dispatch.eq(dispatch))
             .execute(conn)?;
-        diesel::update(tasks::table.find(id))
+        diesel::update(tasks::table.filter(tasks::id.eq_any(&ids)))
             .filter(tasks::dispatch.eq(dispatch))
             .set(tasks::dispatched_at.eq(now))
             .execute(conn)?;
