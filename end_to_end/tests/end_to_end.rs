@@ -11,12 +11,14 @@ mod end_to_end {
     mod bucket;
     mod crashes;
     mod cut_uploads;
+    mod data_uploads;
     mod drain;
     mod file_statistics;
     mod fleet;
     mod fleet_faults;
     mod interrupts;
     mod main_job;
+    mod people;
     mod plays;
     mod process;
     mod service_faults;
