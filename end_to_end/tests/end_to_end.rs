@@ -11,6 +11,7 @@ mod end_to_end {
     mod bucket;
     mod crashes;
     mod cut_uploads;
+    mod data_uploads;
     mod drain;
     mod file_statistics;
     mod fleet;
@@ -18,6 +19,7 @@ mod end_to_end {
     mod interrupts;
     mod logins;
     mod main_job;
+    mod people;
     mod plays;
     mod process;
     mod service_faults;
