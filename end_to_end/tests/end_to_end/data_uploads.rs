@@ -243,7 +243,7 @@ async fn task_managers_are_killed_anywhere() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_workers_that_both_believe_to_have_the_task() {
     let mut fleet = Fleet::start(Services::shared()).await;
-    let relay = Relay::start(fleet.front.address).await;
+    let relay = Relay::start(vec![fleet.front.address]).await;
     let cut_off = fleet.add_worker_by(1, relay.address).await;
     let mut random = StdRng::seed_from_u64(SEED);
     let people = People::random(&mut random, ROWS);
