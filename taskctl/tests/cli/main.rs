@@ -6,6 +6,7 @@ mod download;
 mod fake_api;
 mod local;
 mod no_server;
+mod rows;
 mod tasks;
 mod upload;
 mod wait;
