@@ -70,11 +70,14 @@ pub enum TaskKind {
     FileStatistics,
     /// Loads the rows of a CSV file into the database.
     DataUpload,
+    /// Accepts a message.
+    MessageValidation,
 }
 
 impl TaskKind {
     /// Every kind there is.
-    pub const ALL: [Self; 3] = [Self::CsvAggregation, Self::FileStatistics, Self::DataUpload];
+    pub const ALL: [Self; 4] =
+        [Self::CsvAggregation, Self::FileStatistics, Self::DataUpload, Self::MessageValidation];
 
     /// The name on the wire, in the database and of the queue.
     #[must_use]
@@ -83,6 +86,7 @@ impl TaskKind {
             Self::CsvAggregation => "csv_aggregation",
             Self::FileStatistics => "file_statistics",
             Self::DataUpload => "data_upload",
+            Self::MessageValidation => "message_validation",
         }
     }
 
@@ -91,7 +95,7 @@ impl TaskKind {
     pub fn reads_csv(self) -> bool {
         match self {
             Self::CsvAggregation | Self::DataUpload => true,
-            Self::FileStatistics => false,
+            Self::FileStatistics | Self::MessageValidation => false,
         }
     }
 }

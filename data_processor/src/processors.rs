@@ -3,6 +3,7 @@
 mod csv_aggregation;
 mod data_upload;
 mod file_statistics;
+mod message_validation;
 
 use common::problem::Problem;
 use common::task::spec::TaskSpec;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use self::csv_aggregation::CsvAggregation;
 use self::data_upload::DataUpload;
 use self::file_statistics::ExamineFile;
+use self::message_validation::ValidateMessage;
 use crate::processor::{Completed, Context, ProcessError, Processor};
 
 /// A processor at work.
@@ -24,6 +26,7 @@ pub(crate) fn start(spec: TaskSpec, ctx: Context) -> Processing {
             TaskSpec::CsvAggregation(spec) => run(CsvAggregation { spec }, &ctx).await,
             TaskSpec::FileStatistics => run(ExamineFile, &ctx).await,
             TaskSpec::DataUpload(spec) => run(DataUpload { spec }, &ctx).await,
+            TaskSpec::MessageValidation(spec) => run(ValidateMessage { spec }, &ctx).await,
         }
     }
     .boxed()

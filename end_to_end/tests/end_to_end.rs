@@ -18,6 +18,7 @@ mod end_to_end {
     mod interrupts;
     mod logins;
     mod main_job;
+    mod messages;
     mod plays;
     mod process;
     mod service_faults;

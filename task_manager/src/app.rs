@@ -22,6 +22,7 @@ use crate::db::{self, Database};
 use crate::http::access::{Gate, ServiceToken};
 use crate::http::address::TrustForwardedFor;
 use crate::idempotency::Keys;
+use crate::messages::Messages;
 use crate::outbox::redispatch;
 use crate::outbox::relay::RelaySignal;
 use crate::router;
@@ -48,6 +49,7 @@ pub struct AppState {
     pub changes: Changes,
     pub uploads: Uploads,
     pub loads: Loads,
+    pub messages: Messages,
     pub service_token: ServiceToken,
     pub gate: Gate,
     pub tokens: Tokens,
@@ -169,6 +171,7 @@ impl Server {
                 limit: config.upload_limit,
             },
             loads: Loads::new(db.clone()),
+            messages: Messages::start(db.clone(), background.relay().clone()),
             service_token: ServiceToken(service_token.clone()),
             gate: Gate {
                 db: db.clone(),

@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use tracing::debug;
 
 pub(crate) use dialect::insert_all;
-pub use dialect::{is_in_process, lock_due_outbox, lock_tasks, now, ping};
+pub use dialect::{FoundBy, find_messages, is_in_process, lock_due_outbox, lock_tasks, now, ping};
 pub use id::Id;
 
 /// A connection to either database.

@@ -77,6 +77,8 @@ pub enum ApiError {
     UploadStopped(TaskId),
     /// The connection broke while the file arrived.
     UploadCut(String),
+    /// The database or the connection failed when a request was carried out in part.
+    PartlyStored { inserted: u64 },
     /// The storage does not work now.
     StorageUnavailable,
     /// The database does not work now.
@@ -270,6 +272,15 @@ impl ApiError {
                 "upload_cut",
                 "The upload broke off",
                 format!("{detail} Nothing of the file is kept; send it again."),
+            ),
+            Self::PartlyStored { inserted } => (
+                503,
+                "partly_stored",
+                "Only a part was stored",
+                format!(
+                    "The database or the connection failed. The first {inserted} documents that \
+                     hold are stored; send the others again."
+                ),
             ),
             Self::StorageUnavailable => (
                 503,

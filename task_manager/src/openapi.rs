@@ -26,6 +26,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Built, Ref, Response, ResponseB
         (name = "data_processor", description = "Aggregate CSV files"),
         (name = "file_statistics", description = "Lines, words and characters of any file, and the report over them"),
         (name = "data_uploads", description = "Load CSV files into the database"),
+        (name = "messages", description = "Send messages, and search and count those that were accepted"),
         (name = "tasks", description = "Watch, stop, kill, resume and delete tasks"),
         (name = "users", description = "Sign up, log in and out"),
         (name = "workers", description = "Who does the work"),

@@ -19,6 +19,8 @@ use crate::health::routes as health;
 use crate::home::routes as home;
 use crate::http::access::authenticate;
 use crate::http::{middleware, same_machine};
+use crate::messages::bulk::routes as bulk;
+use crate::messages::routes as messages;
 use crate::openapi;
 use crate::sessions::routes as sessions;
 use crate::tasks::downloads::routes as downloads;
@@ -46,6 +48,9 @@ fn of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(data_uploads::upload_data))
         .routes(routes!(data_uploads::list_loaded_rows))
         .routes(routes!(data_uploads::list_rejected_rows))
+        .routes(routes!(messages::submit_message, messages::list_messages))
+        .routes(routes!(messages::count_messages))
+        .routes(routes!(bulk::load_messages))
         .routes(routes!(downloads::download_result))
         .routes(routes!(downloads::download_rejected))
         .routes(routes!(tasks::list_tasks))

@@ -10,6 +10,7 @@ pub mod events;
 pub mod interrupts;
 pub mod routes;
 pub mod store;
+pub mod submissions;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

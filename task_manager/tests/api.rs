@@ -25,6 +25,9 @@ mod api {
     mod interrupts;
     mod leases;
     mod loads;
+    mod message_bulk;
+    mod message_search;
+    mod messages;
     mod openapi;
     mod reports;
     mod retention;

@@ -62,6 +62,10 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
              loaded with `taskctl rows ID --output FILE`.",
         ));
     }
+    if args.kind == TaskKind::MessageValidation {
+        let text = format!("{} takes no file; send it to POST /v1/messages.", args.kind);
+        return Err(Failure::usage(text));
+    }
     let target = args.output.as_deref().map(Target::named).transpose()?;
     let console = match &target {
         Some(target) => console_for(session.console, target)?,
@@ -175,6 +179,7 @@ fn request(
         TaskKind::CsvAggregation => "/v1/data_processor/upload",
         TaskKind::FileStatistics => "/v1/file_statistics",
         TaskKind::DataUpload => "/v1/data_uploads",
+        TaskKind::MessageValidation => "/v1/messages",
     };
     // Names as they are, in UTF-8, as browsers send them: servers do not read `name*=`.
     let mut form = Form::new().percent_encode_noop();

@@ -2,6 +2,7 @@
 
 mod csv_aggregation;
 mod data_upload;
+mod message_validation;
 
 use std::str::FromStr;
 
@@ -13,6 +14,7 @@ use crate::problem::ErrorLocation;
 
 pub use csv_aggregation::{CsvAggregationSpec, DEFAULT_GROUP_BY, DEFAULT_SUM};
 pub use data_upload::DataUploadSpec;
+pub use message_validation::MessageValidationSpec;
 
 /// A kind of task with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -24,6 +26,8 @@ pub enum TaskSpec {
     FileStatistics,
     /// Loads the rows of a CSV file into the database.
     DataUpload(DataUploadSpec),
+    /// Accepts a message by the number drawn for it.
+    MessageValidation(MessageValidationSpec),
 }
 
 impl TaskSpec {
@@ -45,6 +49,9 @@ impl TaskSpec {
             TaskKind::DataUpload => {
                 DataUploadSpec::from_parameters(parameters).map(Self::DataUpload)
             }
+            TaskKind::MessageValidation => {
+                Err(vec![ErrorLocation::field("kind", no_file(kind, "POST /v1/messages"))])
+            }
         }
     }
 
@@ -55,6 +62,7 @@ impl TaskSpec {
             Self::CsvAggregation(_) => TaskKind::CsvAggregation,
             Self::FileStatistics => TaskKind::FileStatistics,
             Self::DataUpload(_) => TaskKind::DataUpload,
+            Self::MessageValidation(_) => TaskKind::MessageValidation,
         }
     }
 }
@@ -69,6 +77,11 @@ fn no_parameters(
     }
     let reason = format!("is not a parameter of {kind}: it takes none");
     Err(parameters.iter().map(|(name, _)| ErrorLocation::field(name, reason.as_str())).collect())
+}
+
+/// Why a kind of task is not made of a file and parameters.
+fn no_file(kind: TaskKind, instead: &str) -> String {
+    format!("{kind} takes no file; such tasks are made by {instead}")
 }
 
 /// What to do with a row that does not hold.

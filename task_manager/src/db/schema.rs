@@ -138,6 +138,26 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    request_counters (user_id) {
+        user_id -> Binary,
+        count -> BigInt,
+    }
+}
+
+diesel::table! {
+    messages (sequence) {
+        sequence -> BigInt,
+        id -> Binary,
+        user_id -> Binary,
+        message -> Text,
+        request_count -> Nullable<BigInt>,
+        category -> Text,
+        terms -> Text,
+        created_at -> Timestamp,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     tasks,
     task_attempts,

@@ -82,10 +82,15 @@ pub struct Period {
 }
 
 impl Period {
+    /// The earliest and the latest time that MySQL compares.
+    pub fn bounds() -> (NaiveDateTime, NaiveDateTime) {
+        let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
+        (day(1970, 1, 2).into(), day(2038, 1, 19).into())
+    }
+
     /// The parameters `from` and `to`.
     pub fn read(query: &mut Query) -> Self {
-        let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
-        let (earliest, latest) = (day(1970, 1, 2).into(), day(2038, 1, 19).into());
+        let (earliest, latest) = Self::bounds();
         Self {
             from: query.time("from").filter(|from| *from > earliest).map(|from| from.min(latest)),
             to: query.time("to").filter(|to| *to < latest).map(|to| to.max(earliest)),

@@ -14,7 +14,7 @@ use super::{Task, view};
 use crate::data_uploads;
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::error::ApiError;
-use crate::{file_statistics, outbox};
+use crate::{file_statistics, messages, outbox};
 
 /// What an interrupt asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +164,7 @@ pub async fn delete(db: &Database, owner: UserId, id: TaskId) -> Result<(), ApiE
             let marked = store::mark_deleted(conn, id, now)?;
             if marked {
                 file_statistics::store::remove(conn, id)?;
+                messages::store::remove(conn, id)?;
             }
             Ok(Some((marked, task.state)))
         })

@@ -103,7 +103,7 @@ fn optional_json<T: DeserializeOwned>(text: Option<&str>) -> DbResult<Option<T>>
     text.map(from_json).transpose()
 }
 
-fn to_json<T: Serialize>(value: &T) -> DbResult<String> {
+pub(super) fn to_json<T: Serialize>(value: &T) -> DbResult<String> {
     serde_json::to_string(value).map_err(DbError::corrupt)
 }
 
@@ -238,6 +238,11 @@ pub fn list(
 
 #[diesel::declare_sql_function]
 extern "SQL" {
+    fn coalesce(
+        time: diesel::sql_types::Nullable<diesel::sql_types::Timestamp>,
+        other: diesel::sql_types::Nullable<diesel::sql_types::Timestamp>,
+    ) -> diesel::sql_types::Nullable<diesel::sql_types::Timestamp>;
+
     fn lower(
         text: diesel::sql_types::Nullable<diesel::sql_types::Text>,
     ) -> diesel::sql_types::Nullable<diesel::sql_types::Text>;
@@ -369,18 +374,12 @@ pub fn claim(
             tasks::attempt.eq(tasks::attempt + 1),
             tasks::worker.eq(Id(worker.0)),
             tasks::leased_until.eq(leased_until),
+            tasks::started_at.eq(coalesce(tasks::started_at, now)),
             tasks::attempt_started_at.eq(now),
             tasks::changed_at.eq(now),
         ))
         .execute(conn)?;
-    if claimed == 0 {
-        return Ok(false);
-    }
-    diesel::update(tasks::table.find(Id(id.0)))
-        .filter(tasks::started_at.is_null())
-        .set(tasks::started_at.eq(now))
-        .execute(conn)?;
-    Ok(true)
+    Ok(claimed == 1)
 }
 
 /// Renews the lease of an attempt that holds the fence, and notes how far it is.

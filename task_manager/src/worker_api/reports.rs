@@ -8,12 +8,11 @@ use common::report::{Event, LEASE, Outcome, Report};
 use common::task::{TaskKind, TaskState};
 use serde_json::Value;
 
-use crate::data_uploads;
 use crate::db::{DbConnection, DbResult};
-use crate::file_statistics;
 use crate::leases::{MAX_ATTEMPTS, backoff, retry_or_fail};
 use crate::tasks::Task;
 use crate::tasks::store::{self, AttemptOutcome, Enqueue};
+use crate::{data_uploads, file_statistics, messages};
 
 /// No processor may ask for a longer delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -77,6 +76,7 @@ fn recorded(
     match task.kind() {
         TaskKind::FileStatistics => file_statistics::record(conn, task, result, now),
         TaskKind::DataUpload => data_uploads::result(task, result),
+        TaskKind::MessageValidation => messages::track(conn, task, result, now),
         TaskKind::CsvAggregation => Ok(result.clone()),
     }
 }
