@@ -10,7 +10,7 @@ CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 ARGS ?= standalone
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fleet manager worker services services-stop services-wipe lint fmt deny \
+.PHONY: help run test fleet manager worker bench-load services services-stop services-wipe lint fmt deny \
 	advisories deps service-deps fleet-programs
 
 help: ## Show this list
@@ -43,6 +43,10 @@ services-stop: ## Stop them; their data stays
 
 services-wipe: ## Stop them and delete their data, that of the fleet too
 	scripts/services.sh wipe
+
+bench-load: fleet-programs ## Load 5 million rows (ROWS=…) by a fleet, with faults, and by LOAD DATA
+	$(CARGO) build --release -p taskctl
+	scripts/services.sh run scripts/bench-load.sh $(TARGET_DIR)/release
 
 lint: deps ## Check formatting and lints; warnings are errors
 	$(CARGO) fmt --all --check

@@ -11,6 +11,7 @@ mod end_to_end {
     mod bucket;
     mod crashes;
     mod cut_uploads;
+    mod data_uploads;
     mod drain;
     mod file_statistics;
     mod fleet;
@@ -19,6 +20,7 @@ mod end_to_end {
     mod logins;
     mod main_job;
     mod messages;
+    mod people;
     mod plays;
     mod process;
     mod service_faults;

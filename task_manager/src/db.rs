@@ -24,8 +24,8 @@ use rand::RngExt;
 use tokio::sync::Semaphore;
 use tracing::debug;
 
-pub(crate) use dialect::insert_all;
 pub use dialect::{FoundBy, find_messages, is_in_process, lock_due_outbox, lock_tasks, now, ping};
+pub(crate) use dialect::{insert_all, insert_records};
 pub use id::Id;
 
 /// A connection to either database.

@@ -49,6 +49,11 @@ impl Failure {
         Self::new(UNREACHABLE, text)
     }
 
+    /// Whoever reads the output has seen enough (`| head`): the command ends early and well.
+    pub(crate) fn reader_left() -> Self {
+        Self::new(0, "")
+    }
+
     /// The user pressed Ctrl-C.
     pub(crate) fn interrupted(text: impl Into<String>) -> Self {
         Self::new(INTERRUPTED, text)
@@ -59,6 +64,7 @@ impl Failure {
     pub(crate) fn report(self, console: Console) -> ExitCode {
         match &self.problem {
             Some(problem) if console.is_json() => console.document(problem),
+            _ if self.text.is_empty() => {}
             _ => note(&self.text),
         }
         ExitCode::from(self.code)

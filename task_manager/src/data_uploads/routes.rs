@@ -51,6 +51,7 @@ pub struct DataUploadForm {
     params(
         ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself", example = "people.csv"),
         ("on_bad_row" = Option<OnBadRow>, Query, description = "`skip` (the default): bad rows are left out and listed as rejected; `fail`: the task fails"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same file, name and parameters gets the same answer for 24 hours"),
     ),
     request_body(content = DataUploadForm, content_type = "multipart/form-data"),
     responses(

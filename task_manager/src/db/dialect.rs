@@ -155,20 +155,9 @@ pub fn lock_due_outbox(
     }
 }
 
-/// Inserts records into a table with one statement, which only the connections to the single
-/// databases can. With `$from_json`, MySQL takes them from a JSON text: a statement with thousands of
-/// parameters takes it five times as long.
+/// Inserts the records of a table: all with one statement on SQLite; on MySQL from a JSON text,
+/// since a statement with thousands of parameters takes it five times as long.
 macro_rules! insert_all {
-    ($conn:expr, $table:expr, $records:expr) => {
-        match $conn {
-            $crate::db::DbConnection::Sqlite(conn) => {
-                diesel::insert_into($table).values($records).execute(conn)
-            }
-            $crate::db::DbConnection::Mysql(conn) => {
-                diesel::insert_into($table).values($records).execute(conn)
-            }
-        }
-    };
     ($conn:expr, $table:expr, $records:expr, $from_json:expr) => {
         match $conn {
             $crate::db::DbConnection::Sqlite(conn) => {
@@ -179,6 +168,22 @@ macro_rules! insert_all {
     };
 }
 pub(crate) use insert_all;
+
+/// Inserts a slice of records into a table with one statement, which only the connections to the
+/// single databases can.
+macro_rules! insert_records {
+    ($conn:expr, $table:expr, $records:expr) => {
+        match $conn {
+            $crate::db::DbConnection::Sqlite(conn) => {
+                diesel::insert_into($table).values($records).execute(conn)
+            }
+            $crate::db::DbConnection::Mysql(conn) => {
+                diesel::insert_into($table).values($records).execute(conn)
+            }
+        }
+    };
+}
+pub(crate) use insert_records;
 
 /// What is looked for among the messages of a user. Each bound holds: there is one that excludes
 /// nothing.

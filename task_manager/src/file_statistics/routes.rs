@@ -44,6 +44,7 @@ pub struct FileForm {
     post, path = "/v1/file_statistics", tag = "file_statistics",
     params(
         ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same file and name gets the same answer for 24 hours"),
     ),
     request_body(content = FileForm, content_type = "multipart/form-data"),
     responses(

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::search::Search;
 use super::{NewMessage, TrackedMessage, snippet, terms};
 use crate::db::schema::{messages, request_counters};
-use crate::db::{DbConnection, DbError, DbResult, FoundBy, Id, find_messages, insert_all};
+use crate::db::{DbConnection, DbError, DbResult, FoundBy, Id, find_messages, insert_records};
 use crate::http::query::Period;
 
 /// Raises a user's counter by `by`; answers the new count.
@@ -75,8 +75,13 @@ impl<'a> NewRow<'a> {
 
 /// Inserts messages with one statement.
 pub fn insert(conn: &mut DbConnection, new: &[NewMessage]) -> DbResult<()> {
+    if let [single] = new {
+        // A statement that every other one repeats is prepared once.
+        diesel::insert_into(messages::table).values(NewRow::of(single)?).execute(conn)?;
+        return Ok(());
+    }
     let rows = new.iter().map(NewRow::of).collect::<DbResult<Vec<_>>>()?;
-    insert_all!(conn, messages::table, &rows)?;
+    insert_records!(conn, messages::table, &rows)?;
     Ok(())
 }
 

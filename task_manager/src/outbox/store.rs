@@ -9,7 +9,7 @@ use diesel::dsl::{exists, max, not};
 use diesel::prelude::*;
 
 use crate::db::schema::{outbox, tasks};
-use crate::db::{DbConnection, DbError, DbResult, Id, insert_all, lock_due_outbox};
+use crate::db::{DbConnection, DbError, DbResult, Id, insert_records, lock_due_outbox};
 use crate::tasks::store::signed;
 
 /// Has the task put in the queue at `due_at`; takes the place of an earlier row.
@@ -53,7 +53,7 @@ pub fn append_new(
         due_at,
     };
     let rows: Vec<NewRow> = messages.iter().map(row).collect();
-    insert_all!(conn, outbox::table, &rows)?;
+    insert_records!(conn, outbox::table, &rows)?;
     Ok(())
 }
 

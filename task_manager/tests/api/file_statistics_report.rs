@@ -14,6 +14,7 @@ backend_tests![
     a_report_is_csv_where_that_is_preferred,
     a_report_holds_numbers_beyond_32_bits,
     the_statistics_of_others_are_theirs,
+    only_administrators_ask_for_the_report_of_somebody_else,
 ];
 
 /// Three files of two days and two types; one of them is binary.
@@ -119,4 +120,22 @@ async fn the_statistics_of_others_are_theirs(backend: Backend) {
     // The user of this machine is an administrator.
     let theirs = report(&app, &format!("?user_id={other}")).await;
     assert_eq!((&theirs["totals"]["files"], &theirs["user_id"]), (&json!(1), &json!(other)));
+}
+
+async fn only_administrators_ask_for_the_report_of_somebody_else(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    three_files(&mut app).await;
+    let token = app.log_in_as("alice").await;
+    let own: Value =
+        app.request_as(&token, Method::GET, REPORT).send().await.unwrap().json().await.unwrap();
+    assert_eq!(own["totals"]["files"], 0);
+    let owner = report(&app, "").await["user_id"].as_str().unwrap().to_owned();
+    let of_owner = format!("{REPORT}?user_id={owner}");
+    let refused = app.request_as(&token, Method::GET, &of_owner).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::NOT_FOUND);
+    let alice = own["user_id"].as_str().unwrap();
+    let of_alice = app.request_as(&token, Method::GET, &format!("{REPORT}?user_id={alice}"));
+    assert_eq!(of_alice.send().await.unwrap().status(), StatusCode::OK);
+    // The tests' own user is an administrator.
+    assert_eq!(report(&app, &format!("?user_id={alice}")).await["totals"]["files"], 0);
 }

@@ -7,6 +7,7 @@ mod fake_api;
 mod local;
 mod login;
 mod no_server;
+mod rows;
 mod tasks;
 mod upload;
 mod wait;

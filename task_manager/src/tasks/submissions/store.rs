@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use crate::db::schema::tasks;
-use crate::db::{DbConnection, DbResult, Id, insert_all};
+use crate::db::{DbConnection, DbResult, Id, insert_records};
 use crate::tasks::Task;
 use crate::tasks::store::{signed, to_json};
 
@@ -38,6 +38,6 @@ pub(super) fn insert_queued(conn: &mut DbConnection, tasks: &[Task]) -> DbResult
         })
     };
     let rows = tasks.iter().map(row).collect::<DbResult<Vec<_>>>()?;
-    insert_all!(conn, tasks::table, &rows)?;
+    insert_records!(conn, tasks::table, &rows)?;
     Ok(())
 }
