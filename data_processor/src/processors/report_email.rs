@@ -48,7 +48,10 @@ impl Processor for SendReport {
     type Output = SentReport;
 
     async fn process(self, ctx: &Context) -> Result<Completed<SentReport>, ProcessError> {
-        let Self { spec: ReportEmailSpec { schedule, recipients, report }, mailer } = self;
+        let Self {
+            spec: ReportEmailSpec { schedule, recipients, report, cities_left_out },
+            mailer,
+        } = self;
         let recipients = match recipients.is_empty() {
             true => mailer.usual_recipients(),
             false => recipients,
@@ -57,8 +60,8 @@ impl Processor for SendReport {
             id: ctx.task_id(),
             date: report.timestamp,
             subject: subject(&report),
-            text: text(&report),
-            html: html(&report),
+            text: text(&report, cities_left_out),
+            html: html(&report, cities_left_out),
             attachment: ("user-events.json", json(&report)),
             recipients,
         };

@@ -2,10 +2,11 @@
 
 use common::clock;
 use common::problem::ErrorLocation;
-use email_address::EmailAddress;
+use email_address::{EmailAddress, Options};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::Schedule;
 use super::timing::Timing;
 
 /// The longest name, in characters.
@@ -55,6 +56,14 @@ pub struct CheckedSchedule {
     pub timing: Timing,
 }
 
+impl CheckedSchedule {
+    /// Whether it is due when `other` is.
+    pub fn has_times_of(&self, other: &Schedule) -> bool {
+        let times = (&self.cron, &self.time_zone, self.enabled);
+        times == (&other.cron, &other.time_zone, other.enabled)
+    }
+}
+
 impl ScheduleDocument {
     /// The schedule `name`.
     ///
@@ -75,6 +84,7 @@ impl ScheduleDocument {
             let reason = format!("is longer than {LONGEST_CRON} characters");
             errors.push(ErrorLocation::field("cron", reason));
         }
+        let options = Options::default().without_display_text().without_domain_literal();
         let recipients: Vec<String> =
             recipients.iter().map(|recipient| recipient.trim().to_owned()).collect();
         if recipients.len() > MOST_RECIPIENTS {
@@ -82,8 +92,8 @@ impl ScheduleDocument {
             errors.push(ErrorLocation::field("recipients", reason));
         }
         for (index, recipient) in recipients.iter().enumerate() {
-            if !EmailAddress::is_valid(recipient) {
-                let reason = format!("`{recipient}` is no e-mail address");
+            if EmailAddress::parse_with_options(recipient, options).is_err() {
+                let reason = format!("`{recipient}` is no e-mail address such as name@example.org");
                 errors.push(ErrorLocation::field(format!("recipients[{index}]"), reason));
             }
         }

@@ -12,7 +12,7 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use super::document::ScheduleDocument;
-use super::{Schedule, Schedules};
+use super::{ScheduleView, Schedules};
 use crate::audit;
 use crate::error::ApiError;
 use crate::http::accepted::accepted;
@@ -25,7 +25,7 @@ use crate::idempotency::fingerprint;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ScheduleList {
     /// All schedules.
-    items: Vec<Schedule>,
+    items: Vec<ScheduleView>,
     /// Always `null`: they fit one page.
     next_page_token: Option<String>,
 }
@@ -50,7 +50,7 @@ pub async fn list_schedules(
     get, path = "/v1/schedules/{name}", tag = "schedules",
     params(("name" = String, Path, description = "Its name", example = "user_events_report")),
     responses(
-        (status = 200, description = "The schedule", body = Schedule),
+        (status = 200, description = "The schedule", body = ScheduleView),
         (status = 403, description = "Only an administrator may see it", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such schedule", body = Problem, content_type = "application/problem+json"),
     )
@@ -59,7 +59,7 @@ pub async fn show_schedule(
     State(schedules): State<Schedules>,
     _: Administrator,
     Path(name): Path<String>,
-) -> Result<Json<Schedule>, ApiError> {
+) -> Result<Json<ScheduleView>, ApiError> {
     Ok(Json(schedules.show(name).await?))
 }
 
@@ -73,8 +73,8 @@ pub async fn show_schedule(
     params(("name" = String, Path, description = "Its name: 1 to 64 lower-case letters, digits, `_` and `-`", example = "user_events_report")),
     request_body = ScheduleDocument,
     responses(
-        (status = 200, description = "The schedule was replaced", body = Schedule),
-        (status = 201, description = "The schedule is new", body = Schedule),
+        (status = 200, description = "The schedule was replaced", body = ScheduleView),
+        (status = 201, description = "The schedule is new", body = ScheduleView),
         (status = 400, description = "The body is no such JSON", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Only an administrator may do this", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
@@ -87,7 +87,7 @@ pub async fn put_schedule(
     _: Administrator,
     Path(name): Path<String>,
     JsonBody(document): JsonBody<ScheduleDocument>,
-) -> Result<(StatusCode, Json<Schedule>), ApiError> {
+) -> Result<(StatusCode, Json<ScheduleView>), ApiError> {
     let checked = document.check(name).map_err(ApiError::InvalidParameters)?;
     let (schedule, is_new) = schedules.put(checked).await?;
     info!(target: audit::TARGET, user_id = %user.id.0, schedule = schedule.name, "schedule changed");

@@ -1,6 +1,5 @@
 //! Serving what is due.
 
-use chrono::NaiveDateTime;
 use tracing::{info, warn};
 
 use super::timing::Timing;
@@ -18,9 +17,9 @@ pub async fn pass(db: &Database, relay: &RelaySignal) -> DbResult<()> {
         let now = db::now(conn)?;
         store::due(conn, now)
     });
-    for (schedule, next_due) in due.await? {
+    for schedule in due.await? {
         let name = schedule.name.clone();
-        match serve(db, schedule, next_due).await {
+        match serve(db, schedule).await {
             Ok(true) => relay.wake(),
             Ok(false) => {}
             Err(error) if error.is_unavailable() => return Err(error),
@@ -30,9 +29,10 @@ pub async fn pass(db: &Database, relay: &RelaySignal) -> DbResult<()> {
     Ok(())
 }
 
-/// Moves a schedule on from `due`, and runs it; not where another task manager was faster. Answers
+/// Moves a schedule on, and runs it; not where another task manager was faster. Answers
 /// whether there is a new task.
-async fn serve(db: &Database, schedule: Schedule, due: Option<NaiveDateTime>) -> DbResult<bool> {
+async fn serve(db: &Database, schedule: Schedule) -> DbResult<bool> {
+    let due = schedule.next_due;
     let timing = Timing::parse(&schedule.cron, &schedule.time_zone)
         .map_err(|errors| DbError::corrupt(format!("{errors:?}")))?;
     // Before the transaction, which is to be short.
@@ -43,7 +43,7 @@ async fn serve(db: &Database, schedule: Schedule, due: Option<NaiveDateTime>) ->
     let name = schedule.name.clone();
     let served = db.write(move |conn| {
         let now = db::now(conn)?;
-        if !store::advance(conn, &schedule.name, due, timing.next_after(now))? {
+        if !store::advance(conn, &schedule, timing.next_after(now))? {
             return Ok(None);
         }
         // A new schedule was not due yet: now it is known when it is.

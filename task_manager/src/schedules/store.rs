@@ -33,8 +33,8 @@ impl TryFrom<Row> for Schedule {
             time_zone: row.time_zone,
             enabled: row.enabled,
             recipients: serde_json::from_str(&row.recipients).map_err(DbError::corrupt)?,
-            next_due: row.next_due.map(|time| time.and_utc()),
-            last_run_at: row.last_run_at.map(|time| time.and_utc()),
+            next_due: row.next_due,
+            last_run_at: row.last_run_at,
             last_task_id: row.last_task_id.map(|id| TaskId(id.0)),
         })
     }
@@ -52,31 +52,23 @@ pub(super) fn find(conn: &mut DbConnection, name: &str) -> DbResult<Option<Sched
     row.map(Schedule::try_from).transpose()
 }
 
-/// The enabled schedules that are due, or of which it is not known when they are; each with its due
-/// time.
-pub(super) fn due(
-    conn: &mut DbConnection,
-    now: NaiveDateTime,
-) -> DbResult<Vec<(Schedule, Option<NaiveDateTime>)>> {
+/// The enabled schedules that are due, or of which it is not known when they are.
+pub(super) fn due(conn: &mut DbConnection, now: NaiveDateTime) -> DbResult<Vec<Schedule>> {
     let rows = schedules::table
         .filter(schedules::enabled.eq(true))
         .filter(schedules::next_due.is_null().or(schedules::next_due.le(now)))
         .order(schedules::name)
         .select(Row::as_select())
         .load(conn)?;
-    let with_due = |row: Row| {
-        let due = row.next_due;
-        Ok((Schedule::try_from(row)?, due))
-    };
-    rows.into_iter().map(with_due).collect()
+    rows.into_iter().map(Schedule::try_from).collect()
 }
 
-/// Makes or replaces a schedule; answers whether it is a new one.
+/// Makes or replaces a schedule.
 pub(super) fn put(
     conn: &mut DbConnection,
     schedule: &CheckedSchedule,
     next_due: Option<NaiveDateTime>,
-) -> DbResult<bool> {
+) -> DbResult<()> {
     let recipients = serde_json::to_string(&schedule.recipients).map_err(DbError::corrupt)?;
     let values = (
         schedules::cron.eq(&schedule.cron),
@@ -89,10 +81,10 @@ pub(super) fn put(
         .values((schedules::name.eq(&schedule.name), values))
         .execute(conn);
     match inserted {
-        Ok(_) => Ok(true),
+        Ok(_) => Ok(()),
         Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
             diesel::update(schedules::table.find(&schedule.name)).set(values).execute(conn)?;
-            Ok(false)
+            Ok(())
         }
         Err(error) => Err(error.into()),
     }
@@ -103,17 +95,16 @@ pub(super) fn delete(conn: &mut DbConnection, name: &str) -> DbResult<bool> {
     Ok(diesel::delete(schedules::table.find(name)).execute(conn)? == 1)
 }
 
-/// Moves an enabled schedule from the due time `from` to `next`, by compare-and-swap: true for one
-/// of all that try.
+/// Moves an enabled schedule from its due time to `next`, by compare-and-swap: true for one of all
+/// that try.
 pub(super) fn advance(
     conn: &mut DbConnection,
-    name: &str,
-    from: Option<NaiveDateTime>,
+    schedule: &Schedule,
     next: Option<NaiveDateTime>,
 ) -> DbResult<bool> {
-    let enabled = schedules::table.find(name).filter(schedules::enabled.eq(true));
+    let enabled = schedules::table.find(&schedule.name).filter(schedules::enabled.eq(true));
     let next = schedules::next_due.eq(next);
-    let moved = match from {
+    let moved = match schedule.next_due {
         Some(from) => {
             diesel::update(enabled.filter(schedules::next_due.eq(from))).set(next).execute(conn)?
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, NaiveDateTime, SubsecRound, Timelike, Utc};
-use common::problem::{ErrorLocation, MAX_LISTED_ERRORS};
+use common::problem::ErrorLocation;
 use common::user_event::{Address, UserEvent};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -82,41 +82,29 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// What does not hold, by place; the first hundred.
-#[derive(Debug, Default)]
-pub(super) struct Errors(Vec<ErrorLocation>);
-
-impl Errors {
-    /// The errors, where there are any.
-    pub(super) fn finish(self) -> Result<(), Vec<ErrorLocation>> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
-    }
-
-    fn note<T>(&mut self, place: &str, field: &str, checked: Result<T, String>) -> Option<T> {
-        match checked {
-            Ok(value) => Some(value),
-            Err(reason) => {
-                if self.0.len() < MAX_LISTED_ERRORS {
-                    self.0.push(ErrorLocation::field(format!("{place}{field}"), reason));
-                }
-                None
-            }
-        }
-    }
+/// Notes what does not hold.
+fn noted<T>(
+    errors: &mut Vec<ErrorLocation>,
+    place: &str,
+    field: &str,
+    checked: Result<T, String>,
+) -> Option<T> {
+    let note = |reason| errors.push(ErrorLocation::field(format!("{place}{field}"), reason));
+    checked.map_err(note).ok()
 }
 
 impl UserEventDocument {
     /// The event, where everything holds; what does not is noted in `errors` behind `place`.
-    pub(super) fn check(self, place: &str, errors: &mut Errors) -> Option<UserEvent> {
+    pub(super) fn check(self, place: &str, errors: &mut Vec<ErrorLocation>) -> Option<UserEvent> {
         let Self { id, address, datetime } = self;
         let AddressDocument { city, state, country, post_code } = address;
         // Each is looked at, so that all errors are named at once.
-        let id = errors.note(place, "id", text(&id));
-        let city = errors.note(place, "address.city", text(&city));
-        let state = errors.note(place, "address.state", text(&state));
-        let country = errors.note(place, "address.country", text(&country));
-        let post_code = errors.note(place, "address.postCode", text(&post_code));
-        let datetime = errors.note(place, "datetime", time(&datetime));
+        let id = noted(errors, place, "id", text(&id));
+        let city = noted(errors, place, "address.city", text(&city));
+        let state = noted(errors, place, "address.state", text(&state));
+        let country = noted(errors, place, "address.country", text(&country));
+        let post_code = noted(errors, place, "address.postCode", text(&post_code));
+        let datetime = noted(errors, place, "datetime", time(&datetime));
         Some(UserEvent {
             id: id?,
             address: Address {
@@ -180,9 +168,8 @@ mod tests {
 
     fn check(event: Value) -> Result<UserEvent, Vec<ErrorLocation>> {
         let document: UserEventDocument = serde_json::from_value(event).unwrap();
-        let mut errors = Errors::default();
-        let checked = document.check("[7].", &mut errors);
-        errors.finish().map(|()| checked.unwrap())
+        let mut errors = Vec::new();
+        document.check("[7].", &mut errors).ok_or(errors)
     }
 
     #[test]

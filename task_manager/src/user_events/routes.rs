@@ -11,7 +11,7 @@ use common::user_event::{UserEvent, UserEventsReport};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::document::{Errors, UserEventDocument};
+use super::document::UserEventDocument;
 use super::store::Filter;
 use super::{AcceptedEvents, MOST_EVENTS, UserEvents, generate, report};
 use crate::db::Database;
@@ -68,7 +68,7 @@ pub async fn submit_user_events(
 
 /// The events of a body, each checked.
 fn read(parts: &Parts, content: &[u8]) -> Result<Vec<UserEvent>, ApiError> {
-    let mut errors = Errors::default();
+    let mut errors = Vec::new();
     let is_list = content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let events: Vec<UserEvent> = if is_list {
         let documents: Vec<UserEventDocument> = read_json(&parts.headers, content)?;
@@ -81,8 +81,7 @@ fn read(parts: &Parts, content: &[u8]) -> Result<Vec<UserEvent>, ApiError> {
         let document: UserEventDocument = read_json(&parts.headers, content)?;
         document.check("", &mut errors).into_iter().collect()
     };
-    errors.finish().map_err(ApiError::InvalidParameters)?;
-    Ok(events)
+    if errors.is_empty() { Ok(events) } else { Err(ApiError::InvalidParameters(errors)) }
 }
 
 fn check_count(field: &str, count: usize) -> Result<(), ApiError> {

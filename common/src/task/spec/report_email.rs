@@ -14,4 +14,6 @@ pub struct ReportEmailSpec {
     pub recipients: Vec<String>,
     /// The report as it was when it was due.
     pub report: UserEventsReport,
+    /// How many cities it leaves out, those with the fewest users: a mail names 10,000 at the most.
+    pub cities_left_out: u64,
 }

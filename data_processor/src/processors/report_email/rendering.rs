@@ -13,19 +13,23 @@ fn minute(report: &UserEventsReport) -> String {
     report.timestamp.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// How many cities and users there are.
-fn totals(report: &UserEventsReport) -> String {
+/// How many cities and users there are, and how many cities were left out.
+fn totals(report: &UserEventsReport, left_out: u64) -> String {
     let users: u64 = report.stats.values().sum();
     let counted = |count: u64, one: &str, many: &str| match count {
         1 => format!("1 {one}"),
         count => format!("{count} {many}"),
     };
     let cities = counted(report.stats.len() as u64, "city", "cities");
-    format!("{cities}, {}", counted(users, "user", "users"))
+    let totals = format!("{cities}, {}", counted(users, "user", "users"));
+    match left_out {
+        0 => totals,
+        more => format!("{totals}; left out: {}", counted(more, "smaller city", "smaller cities")),
+    }
 }
 
 /// As plain text.
-pub(super) fn text(report: &UserEventsReport) -> String {
+pub(super) fn text(report: &UserEventsReport, left_out: u64) -> String {
     let mut text = format!("User events by city, {}\n\n", minute(report));
     let width = report.stats.keys().map(|city| city.chars().count()).max().unwrap_or(0);
     for (city, users) in &report.stats {
@@ -35,12 +39,12 @@ pub(super) fn text(report: &UserEventsReport) -> String {
     if !report.stats.is_empty() {
         text.push('\n');
     }
-    let _ = writeln!(text, "{}", totals(report));
+    let _ = writeln!(text, "{}", totals(report, left_out));
     text
 }
 
 /// As HTML.
-pub(super) fn html(report: &UserEventsReport) -> String {
+pub(super) fn html(report: &UserEventsReport, left_out: u64) -> String {
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title></head>\n\
          <body><h1>{0}</h1>\n<table>\n\
@@ -51,7 +55,7 @@ pub(super) fn html(report: &UserEventsReport) -> String {
         let city = escaped(city);
         let _ = writeln!(html, "<tr><td>{city}</td><td align=\"right\">{users}</td></tr>");
     }
-    let _ = writeln!(html, "</table>\n<p>{}</p></body></html>", totals(report));
+    let _ = writeln!(html, "</table>\n<p>{}</p></body></html>", totals(report, left_out));
     html
 }
 
@@ -81,27 +85,33 @@ mod tests {
         let report = report(&[("Portland", 12), ("München", 1)]);
         assert_eq!(subject(&report), "User events by city, 2026-01-31 12:00 UTC");
         assert_eq!(
-            text(&report),
+            text(&report, 0),
             "User events by city, 2026-01-31 12:00 UTC\n\n\
              München          1\n\
              Portland        12\n\n\
              2 cities, 13 users\n"
         );
-        assert!(html(&report).contains("<tr><td>Portland</td><td align=\"right\">12</td></tr>"));
+        assert!(html(&report, 0).contains("<tr><td>Portland</td><td align=\"right\">12</td></tr>"));
     }
 
     #[test]
     fn nothing_is_a_report_too() {
         assert_eq!(
-            text(&report(&[])),
+            text(&report(&[]), 0),
             "User events by city, 2026-01-31 12:00 UTC\n\n0 cities, 0 users\n"
         );
-        assert!(text(&report(&[("Lyon", 1)])).ends_with("\n1 city, 1 user\n"));
+        assert!(text(&report(&[("Lyon", 1)]), 0).ends_with("\n1 city, 1 user\n"));
+    }
+
+    #[test]
+    fn what_was_left_out_is_told() {
+        let text = text(&report(&[("Lyon", 7)]), 12);
+        assert!(text.ends_with("\n1 city, 7 users; left out: 12 smaller cities\n"), "{text}");
     }
 
     #[test]
     fn a_city_is_no_markup() {
-        let html = html(&report(&[("<script>alert(\"x\")</script> & co", 1)]));
+        let html = html(&report(&[("<script>alert(\"x\")</script> & co", 1)]), 0);
         assert!(
             html.contains("<td>&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; co</td>")
         );

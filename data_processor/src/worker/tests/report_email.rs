@@ -21,6 +21,7 @@ fn spec(recipients: &[&str]) -> TaskSpec {
             timestamp: "2026-01-31T12:00:00Z".parse().unwrap(),
             stats: [("Berlin".to_owned(), 3), ("Portland".to_owned(), 12)].into(),
         },
+        cities_left_out: 0,
     })
 }
 
