@@ -72,12 +72,22 @@ pub enum TaskKind {
     DataUpload,
     /// Accepts a message.
     MessageValidation,
+    /// Records an event of a user.
+    UserEvent,
+    /// Sends the report of user events by e-mail.
+    ReportEmail,
 }
 
 impl TaskKind {
     /// Every kind there is.
-    pub const ALL: [Self; 4] =
-        [Self::CsvAggregation, Self::FileStatistics, Self::DataUpload, Self::MessageValidation];
+    pub const ALL: [Self; 6] = [
+        Self::CsvAggregation,
+        Self::FileStatistics,
+        Self::DataUpload,
+        Self::MessageValidation,
+        Self::UserEvent,
+        Self::ReportEmail,
+    ];
 
     /// The name on the wire, in the database and of the queue.
     #[must_use]
@@ -87,6 +97,8 @@ impl TaskKind {
             Self::FileStatistics => "file_statistics",
             Self::DataUpload => "data_upload",
             Self::MessageValidation => "message_validation",
+            Self::UserEvent => "user_event",
+            Self::ReportEmail => "report_email",
         }
     }
 
@@ -95,7 +107,21 @@ impl TaskKind {
     pub fn reads_csv(self) -> bool {
         match self {
             Self::CsvAggregation | Self::DataUpload => true,
-            Self::FileStatistics | Self::MessageValidation => false,
+            Self::FileStatistics
+            | Self::MessageValidation
+            | Self::UserEvent
+            | Self::ReportEmail => false,
+        }
+    }
+
+    /// Where tasks of the kind are made; none where they are made of a file that is uploaded.
+    #[must_use]
+    pub fn made_without_file(self) -> Option<&'static str> {
+        match self {
+            Self::CsvAggregation | Self::FileStatistics | Self::DataUpload => None,
+            Self::MessageValidation => Some("POST /v1/messages"),
+            Self::UserEvent => Some("POST /v1/user_events"),
+            Self::ReportEmail => Some("POST /v1/schedules/{name}/run"),
         }
     }
 }

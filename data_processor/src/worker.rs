@@ -42,6 +42,7 @@ use self::intake::{Intake, Readiness};
 use self::reporter::Reporter;
 use self::task_manager::TaskManager;
 use crate::config::WorkerConfig;
+use crate::mail::Mailer;
 use crate::processor::{Context, Interruption};
 use crate::processors::{self, Processing};
 
@@ -58,9 +59,11 @@ pub async fn run(
     api: ApiClient,
     queue: &Queue,
     storage: Storage,
+    mailer: Mailer,
     shutdown: CancellationToken,
 ) {
-    run_with(config, api, queue, storage, shutdown, Arc::new(processors::start)).await;
+    let process = Arc::new(move |spec, ctx| processors::start(spec, ctx, mailer.clone()));
+    run_with(config, api, queue, storage, shutdown, process).await;
 }
 
 async fn run_with(

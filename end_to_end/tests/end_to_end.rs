@@ -25,4 +25,5 @@ mod end_to_end {
     mod process;
     mod service_faults;
     mod standalone;
+    mod user_events;
 }

@@ -26,10 +26,12 @@ use crate::messages::Messages;
 use crate::outbox::redispatch;
 use crate::outbox::relay::RelaySignal;
 use crate::router;
+use crate::schedules::Schedules;
 use crate::sessions::tokens::Tokens;
 use crate::tasks::events::Changes;
 use crate::tasks::store;
 use crate::uploads::Uploads;
+use crate::user_events::UserEvents;
 use crate::users::credentials::{NewUser, PasswordLength};
 use crate::users::passwords::Passwords;
 use crate::users::throttle::Throttle;
@@ -50,6 +52,8 @@ pub struct AppState {
     pub uploads: Uploads,
     pub loads: Loads,
     pub messages: Messages,
+    pub user_events: UserEvents,
+    pub schedules: Schedules,
     pub service_token: ServiceToken,
     pub gate: Gate,
     pub tokens: Tokens,
@@ -172,6 +176,16 @@ impl Server {
             },
             loads: Loads::new(db.clone()),
             messages: Messages::start(db.clone(), background.relay().clone()),
+            user_events: UserEvents {
+                db: db.clone(),
+                keys: keys.clone(),
+                relay: background.relay().clone(),
+            },
+            schedules: Schedules {
+                db: db.clone(),
+                keys: keys.clone(),
+                relay: background.relay().clone(),
+            },
             service_token: ServiceToken(service_token.clone()),
             gate: Gate {
                 db: db.clone(),
@@ -197,6 +211,7 @@ impl Server {
             keys,
             throttle,
             retention: config.retention,
+            run_schedules: config.run_schedules,
             sweep_interval: config.sweep_interval,
         };
         background::start(parts, &background, &tracker, &shutdown);

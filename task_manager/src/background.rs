@@ -1,4 +1,4 @@
-//! What goes on without a request: the relay, leases, rollbacks, retention.
+//! What goes on without a request: the relay, leases, schedules, rollbacks, retention.
 //!
 //! Every part polls, so that a crash needs no recovery path; a notification only makes it sooner.
 
@@ -18,6 +18,7 @@ use crate::leases;
 use crate::outbox::redispatch;
 use crate::outbox::relay::{self, RelaySignal};
 use crate::retention::{self, Retention, RetentionError as Failure};
+use crate::schedules;
 use crate::sessions;
 use crate::tasks::events::Changes;
 use crate::users::throttle::Throttle;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub keys: Keys,
     pub throttle: Throttle,
     pub retention: Retention,
+    /// Whether this task manager serves schedules.
+    pub run_schedules: bool,
     /// How often files that no task knows are looked for.
     pub sweep_interval: Duration,
 }
@@ -72,8 +75,8 @@ pub fn start(
     tracker: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
-    let Parts { db, storage, publisher, changes, keys, throttle, retention, sweep_interval } =
-        parts;
+    let Parts { db, storage, publisher, changes, keys, throttle, .. } = parts;
+    let Parts { retention, run_schedules, sweep_interval, .. } = parts;
     let relay = background.relay.clone();
     tracker.spawn(relay::run(db.clone(), publisher.clone(), relay.clone(), shutdown.clone()));
     tracker.spawn(changes.run(db.clone()));
@@ -86,6 +89,14 @@ pub fn start(
         let (db, storage, relay) = (pass_db.clone(), pass_storage.clone(), pass_relay.clone());
         async move { leases::pass(&db, &storage, &relay).await.map_err(Failure::from) }
     }));
+
+    if run_schedules {
+        let (pass_db, pass_relay) = (db.clone(), relay.clone());
+        tracker.spawn(every("schedules", FAST, never()).run(move || {
+            let (db, relay) = (pass_db.clone(), pass_relay.clone());
+            async move { schedules::runs::pass(&db, &relay).await.map_err(Failure::from) }
+        }));
+    }
 
     let pass_db = db.clone();
     tracker.spawn(every("lost messages", REDISPATCH, never()).run(move || {

@@ -132,6 +132,8 @@ pub struct Config {
     pub retention: Retention,
     /// How often files that no task knows are looked for.
     pub sweep_interval: Duration,
+    /// Whether this task manager serves schedules; one that does is enough.
+    pub run_schedules: bool,
     /// How the log looks.
     pub log_format: LogFormat,
     /// What the log tells: a level, or directives by module.
@@ -272,6 +274,7 @@ impl Config {
                 tasks: settings.duration("keep_tasks", 90 * day),
             },
             sweep_interval: settings.duration("sweep_interval", Duration::from_secs(60)),
+            run_schedules: settings.value("run_schedules", true),
             log_format: settings.value("log_format", LogFormat::Text),
             log: settings.value("log", DEFAULT_LOG.to_owned()),
         };

@@ -47,6 +47,8 @@ pub enum ApiError {
     TaskNotFound,
     /// There is no such user, or none that the caller may ask for.
     UserNotFound,
+    /// There is no such schedule.
+    ScheduleNotFound,
     /// The answer has none of the media types that the client takes.
     NotAcceptable { offered: String },
     /// The task's state does not allow it.
@@ -89,6 +91,8 @@ pub enum ApiError {
 
 /// How long a client is told to wait before it asks again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How many errors the detail of a problem names; its list has them all.
+const NAMED_IN_DETAIL: usize = 10;
 
 impl ApiError {
     fn problem(&self) -> Problem {
@@ -97,14 +101,19 @@ impl ApiError {
                 (400, "bad_request", "The request cannot be read", detail.clone())
             }
             Self::InvalidParameters(errors) => {
-                let detail = errors
+                let named = errors
                     .iter()
+                    .take(NAMED_IN_DETAIL)
                     .map(|error| match &error.field {
                         Some(field) => format!("{field}: {}", error.reason),
                         None => error.reason.clone(),
                     })
                     .collect::<Vec<_>>()
                     .join("; ");
+                let detail = match errors.len().checked_sub(NAMED_IN_DETAIL) {
+                    None | Some(0) => named,
+                    Some(more) => format!("{named}; and {more} more"),
+                };
                 return Problem::new(422, "invalid_parameters", "Parameters do not hold", detail)
                     .with_errors(errors.clone(), errors.len() as u64);
             }
@@ -185,6 +194,13 @@ impl ApiError {
             Self::UserNotFound => {
                 (404, "user_not_found", "No such user", "There is no user with this id.".to_owned())
             }
+            Self::ScheduleNotFound => (
+                404,
+                "schedule_not_found",
+                "No such schedule",
+                "There is no schedule with this name; GET /v1/schedules lists those there are."
+                    .to_owned(),
+            ),
             Self::NotAcceptable { offered } => (
                 406,
                 "not_acceptable",

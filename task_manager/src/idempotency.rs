@@ -40,6 +40,10 @@ impl Key {
     }
 }
 
+/// A request that may be sent again: its key, and the hash of what it asks for. None where it has no
+/// key.
+pub type Repeatable = Option<(Key, String)>;
+
 /// A hash of `parts`, each with its length, so that no two lists of parts are alike.
 pub fn fingerprint(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
@@ -85,6 +89,26 @@ impl Keys {
         }
     }
 
+    /// Carries a request out once: `work` must store its answer by what it is given. One that was
+    /// answered before gets its answer again.
+    ///
+    /// # Errors
+    /// What `work` answers, another request with the key is under way, or the key was used for
+    /// something else.
+    pub async fn once<T: DeserializeOwned, F: Future<Output = Result<T, ApiError>>>(
+        &self,
+        repeatable: Repeatable,
+        work: impl FnOnce(Answering) -> F,
+    ) -> Result<T, ApiError> {
+        let Some((key, fingerprint)) = repeatable else { return work(Answering(None)).await };
+        match self.begin(&key).await? {
+            Begun::Answered(stored) => stored.replay(&fingerprint),
+            Begun::Fresh(lock) => {
+                lock.hold(work(Answering(Some((lock.clone(), fingerprint))))).await
+            }
+        }
+    }
+
     /// Ends all locks: at the start of the only process there is, nobody holds one.
     pub async fn free_all(&self) -> DbResult<()> {
         self.db.write(store::delete_unanswered).await
@@ -118,6 +142,23 @@ impl Stored {
             return Err(ApiError::KeyUsedOtherwise);
         }
         Ok(serde_json::from_str(&self.answer).map_err(DbError::corrupt)?)
+    }
+}
+
+/// Stores the answer of a request, where it has a key.
+#[derive(Debug, Clone)]
+pub struct Answering(Option<(Lock, String)>);
+
+impl Answering {
+    /// Stores it, in the transaction that it tells of.
+    ///
+    /// # Errors
+    /// The lock was lost: the transaction must not be committed.
+    pub fn store(&self, conn: &mut DbConnection, answer: &impl Serialize) -> DbResult<()> {
+        match &self.0 {
+            Some((lock, fingerprint)) => lock.complete(conn, fingerprint, answer),
+            None => Ok(()),
+        }
     }
 }
 

@@ -29,9 +29,11 @@ mod openapi;
 mod outbox;
 mod retention;
 mod router;
+mod schedules;
 mod sessions;
 mod tasks;
 mod uploads;
+mod user_events;
 mod users;
 mod worker_api;
 

@@ -27,6 +27,8 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Built, Ref, Response, ResponseB
         (name = "file_statistics", description = "Lines, words and characters of any file, and the report over them"),
         (name = "data_uploads", description = "Load CSV files into the database"),
         (name = "messages", description = "Send messages, and search and count those that were accepted"),
+        (name = "user_events", description = "Send events of users, and report them by city"),
+        (name = "schedules", description = "Reports that are sent again and again; for administrators"),
         (name = "tasks", description = "Watch, stop, kill, resume and delete tasks"),
         (name = "users", description = "Sign up, log in and out"),
         (name = "workers", description = "Who does the work"),

@@ -22,16 +22,21 @@ use crate::http::{middleware, same_machine};
 use crate::messages::bulk::routes as bulk;
 use crate::messages::routes as messages;
 use crate::openapi;
+use crate::schedules::routes as schedules;
 use crate::sessions::routes as sessions;
 use crate::tasks::downloads::routes as downloads;
 use crate::tasks::events::routes as events;
 use crate::tasks::routes as tasks;
 use crate::uploads::routes as uploads;
+use crate::user_events::routes as user_events;
 use crate::users::routes as users;
 use crate::worker_api::routes as worker_api;
 
 /// The largest batch that a worker may send, in bytes.
 const INTERNAL_BODY_LIMIT: usize = 64 << 20;
+
+/// The largest list of user events, in bytes.
+const USER_EVENTS_LIMIT: usize = 16 << 20;
 
 /// The largest name and password, in bytes.
 const CREDENTIALS_LIMIT: usize = 16 << 10;
@@ -51,6 +56,14 @@ fn of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(messages::submit_message, messages::list_messages))
         .routes(routes!(messages::count_messages))
         .routes(routes!(bulk::load_messages))
+        .merge(events_of_users())
+        .routes(routes!(schedules::list_schedules))
+        .routes(routes!(
+            schedules::show_schedule,
+            schedules::put_schedule,
+            schedules::delete_schedule
+        ))
+        .routes(routes!(schedules::run_schedule))
         .routes(routes!(downloads::download_result))
         .routes(routes!(downloads::download_rejected))
         .routes(routes!(tasks::list_tasks))
@@ -63,6 +76,15 @@ fn of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(events::all_task_events))
         .routes(routes!(worker_api::list_workers))
         .routes(routes!(sessions::log_out))
+}
+
+/// The routes of user events, whose bodies may be lists.
+fn events_of_users() -> OpenApiRouter<AppState> {
+    OpenApiRouter::<AppState>::new()
+        .routes(routes!(user_events::submit_user_events))
+        .layer(DefaultBodyLimit::max(USER_EVENTS_LIMIT))
+        .routes(routes!(user_events::generate_user_events))
+        .routes(routes!(user_events::report_user_events))
 }
 
 /// The routes for everybody.

@@ -16,12 +16,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use common::clock;
-use common::file_statistics::REPORT;
 use common::problem::Problem;
 use common::report::{InputFile, Output, WorkerId};
 use common::task::spec::TaskSpec;
 use common::task::{Progress, TaskId, TaskKind, TaskLinks, TaskState, TaskView, UserId};
+use common::{clock, file_statistics, user_event};
 use serde_json::Value;
 
 use crate::data_uploads;
@@ -117,13 +116,25 @@ impl Task {
                 .filter(|output| output.has_rejected)
                 .map(|_| format!("/v1/data_processor/rejected/{id}"))
                 .or_else(|| data_uploads::rejected_link(self)),
-            report: (self.kind() == TaskKind::FileStatistics).then(|| REPORT.to_owned()),
+            report: report(self.kind()).map(str::to_owned),
             events: Some(format!("/v1/tasks/{id}/events")),
             stop: action("stop", TaskState::Stopping),
             kill: action("kill", TaskState::Killed),
             resume: action("resume", TaskState::Queued)
                 .filter(|_| is_interrupted && !self.files_removed),
         }
+    }
+}
+
+/// The report that tasks of a kind add to.
+fn report(kind: TaskKind) -> Option<&'static str> {
+    match kind {
+        TaskKind::FileStatistics => Some(file_statistics::REPORT),
+        TaskKind::UserEvent => Some(user_event::REPORT),
+        TaskKind::CsvAggregation
+        | TaskKind::DataUpload
+        | TaskKind::MessageValidation
+        | TaskKind::ReportEmail => None,
     }
 }
 

@@ -25,9 +25,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::audit;
-use crate::db::{self, Database};
+use crate::db::Database;
 use crate::error::ApiError;
-use crate::idempotency::{Begun, Key, Keys};
+use crate::idempotency::{Answering, Keys, Repeatable};
 use credentials::{NewUser, Username};
 use passwords::Passwords;
 pub use store::role_of;
@@ -93,9 +93,6 @@ pub struct Users {
     pub throttle: Throttle,
 }
 
-/// A sign-up with an `Idempotency-Key`, and the hash of what it asks for.
-pub type Repeatable = Option<(Key, String)>;
-
 impl Users {
     /// Signs a user up.
     pub async fn sign_up(
@@ -105,26 +102,14 @@ impl Users {
         address: IpAddr,
     ) -> Result<UserView, ApiError> {
         self.throttle.check(Action::SignUp, user.name.key(), address)?;
-        let Some((key, fingerprint)) = repeatable else {
-            return self.insert(user, address, |_, _| Ok(())).await;
-        };
-        match self.keys.begin(&key).await? {
-            Begun::Answered(stored) => stored.replay(&fingerprint),
-            Begun::Fresh(lock) => {
-                let held = lock.clone();
-                let insert = self.insert(user, address, move |conn, view| {
-                    lock.complete(conn, &fingerprint, view)
-                });
-                held.hold(insert).await
-            }
-        }
+        self.keys.once(repeatable, |answering| self.insert(user, address, answering)).await
     }
 
     async fn insert(
         &self,
         user: NewUser,
         address: IpAddr,
-        complete: impl Fn(&mut db::DbConnection, &UserView) -> db::DbResult<()> + Send + 'static,
+        answering: Answering,
     ) -> Result<UserView, ApiError> {
         let hash = self.passwords.hash(user.password).await?;
         let view = UserView { user_id: Uuid::now_v7(), username: user.name.as_str().to_owned() };
@@ -132,7 +117,7 @@ impl Users {
         let is_new = self.db.write(move |conn| {
             let is_new = store::insert(conn, inserted.user_id, &name, &hash, Role::User)?;
             if is_new {
-                complete(conn, &inserted)?;
+                answering.store(conn, &inserted)?;
             }
             Ok(is_new)
         });

@@ -31,9 +31,11 @@ mod api {
     mod openapi;
     mod reports;
     mod retention;
+    mod schedules;
     mod several;
     mod tasks;
     mod tokens;
     mod uploads;
+    mod user_events;
     mod users;
 }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// A word that stands for a piece of knowledge, and the files that may have it.
-const SEAMS: [(&str, &[&str]); 6] = [
+const SEAMS: [(&str, &[&str]); 7] = [
     (
         "axum::",
         &[
@@ -19,6 +19,7 @@ const SEAMS: [(&str, &[&str]); 6] = [
     ),
     ("diesel::", &["task_manager/src/db.rs", "task_manager/src/db/", "store.rs"]),
     ("lapin::", &["common/src/queue/amqp.rs", "common/src/queue/amqp/"]),
+    ("lettre::", &["data_processor/src/mail.rs", "data_processor/src/mail/"]),
     ("object_store::", &["common/src/storage.rs"]),
     ("DbConnection::Sqlite", &["task_manager/src/db/dialect.rs"]),
     ("processed_data", &["common/src/storage.rs"]),

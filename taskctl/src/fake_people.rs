@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::fake_file::{self, ROWS_AT_ONCE};
-use crate::random::Random;
+use common::random::Random;
 
 const FIRST_NAMES: [&str; 16] = [
     "Ada", "Boris", "Chloé", "Dmitri", "Eun-ji", "Fatima", "Grace", "Håkon", "Ines", "Jürgen",

@@ -14,7 +14,7 @@ use chrono::{Days, NaiveDate};
 use clap::Args;
 
 use crate::fake_file::{self, ROWS_AT_ONCE};
-use crate::random::Random;
+use common::random::Random;
 
 /// The day of the first plays: 2020-01-01.
 const FIRST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(2020, 1, 1) {

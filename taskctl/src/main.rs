@@ -20,7 +20,6 @@ mod parameter;
 mod problem_text;
 mod progress;
 mod question;
-mod random;
 mod rows;
 mod run;
 mod saving;

@@ -66,8 +66,10 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
         TaskSpec::CsvAggregation(spec) => aggregate(&args, spec, beside_rows),
         TaskSpec::FileStatistics => file_statistics::file_statistics(&args, json),
         TaskSpec::DataUpload(spec) => data_upload::data_upload(&args, spec, beside_rows),
-        // Its parameters are refused: it has no file.
-        TaskSpec::MessageValidation(_) => return ExitCode::from(2),
+        // Their parameters are refused: they have no file.
+        TaskSpec::MessageValidation(_) | TaskSpec::UserEvent(_) | TaskSpec::ReportEmail(_) => {
+            return ExitCode::from(2);
+        }
     };
     done.unwrap_or_else(|failure| failure.report(Console::new(false)))
 }

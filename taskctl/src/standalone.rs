@@ -19,7 +19,9 @@ use common::config::Settings;
 use common::queue::{MemoryQueue, Queue};
 use common::storage::Storage;
 use common::{signals, telemetry};
-use data_processor::config::{PREFIX as WORKER_PREFIX, WorkerConfig};
+use data_processor::config::{MailConfig, PREFIX as WORKER_PREFIX, WorkerConfig};
+use data_processor::mail::Mailer;
+use data_processor::worker;
 use secrecy::{ExposeSecret, SecretString};
 use task_manager::Server;
 use task_manager::config::{Config, secrets};
@@ -74,6 +76,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     let mut settings =
         Settings::load(existing(data, "data_processor.toml").as_deref(), WORKER_PREFIX);
     let worker_config = WorkerConfig::from_settings(&mut settings);
+    let mail_config = MailConfig::from_settings(&mut settings);
     settings.finish()?;
     telemetry::start(config.log_format, &config.log)?;
     // Before anything is accepted, so that no signal ends the process halfway.
@@ -81,6 +84,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
 
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
+    let mailer = Mailer::new(mail_config)?;
     let queue = Queue::Memory(MemoryQueue::default());
     let server = Server::start_alone(&config, &queue, storage.clone()).await?;
     let url = format!("http://{}", server.address);
@@ -88,7 +92,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     let draining = CancellationToken::new();
     let worker = tokio::spawn({
         let draining = draining.clone();
-        async move { data_processor::worker::run(worker_config, api, &queue, storage, draining).await }
+        async move { worker::run(worker_config, api, &queue, storage, mailer, draining).await }
     });
     info!("tasks and files are in {}", data.display());
     info!("listening on {url}");

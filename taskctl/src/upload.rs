@@ -62,8 +62,8 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
              loaded with `taskctl rows ID --output FILE`.",
         ));
     }
-    if args.kind == TaskKind::MessageValidation {
-        let text = format!("{} takes no file; send it to POST /v1/messages.", args.kind);
+    if let Some(instead) = args.kind.made_without_file() {
+        let text = format!("{} takes no file; such tasks are made by {instead}.", args.kind);
         return Err(Failure::usage(text));
     }
     let target = args.output.as_deref().map(Target::named).transpose()?;
@@ -180,6 +180,8 @@ fn request(
         TaskKind::FileStatistics => "/v1/file_statistics",
         TaskKind::DataUpload => "/v1/data_uploads",
         TaskKind::MessageValidation => "/v1/messages",
+        TaskKind::UserEvent => "/v1/user_events",
+        TaskKind::ReportEmail => "/v1/schedules",
     };
     // Names as they are, in UTF-8, as browsers send them: servers do not read `name*=`.
     let mut form = Form::new().percent_encode_noop();

@@ -3,6 +3,7 @@
 mod csv_aggregation;
 mod data_upload;
 mod message_validation;
+mod report_email;
 
 use std::str::FromStr;
 
@@ -11,10 +12,12 @@ use utoipa::ToSchema;
 
 use super::TaskKind;
 use crate::problem::ErrorLocation;
+use crate::user_event::UserEvent;
 
 pub use csv_aggregation::{CsvAggregationSpec, DEFAULT_GROUP_BY, DEFAULT_SUM};
 pub use data_upload::DataUploadSpec;
 pub use message_validation::MessageValidationSpec;
+pub use report_email::ReportEmailSpec;
 
 /// A kind of task with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -28,6 +31,10 @@ pub enum TaskSpec {
     DataUpload(DataUploadSpec),
     /// Accepts a message by the number drawn for it.
     MessageValidation(MessageValidationSpec),
+    /// Records an event of a user.
+    UserEvent(UserEvent),
+    /// Sends the report of user events by e-mail.
+    ReportEmail(ReportEmailSpec),
 }
 
 impl TaskSpec {
@@ -49,8 +56,8 @@ impl TaskSpec {
             TaskKind::DataUpload => {
                 DataUploadSpec::from_parameters(parameters).map(Self::DataUpload)
             }
-            TaskKind::MessageValidation => {
-                Err(vec![ErrorLocation::field("kind", no_file(kind, "POST /v1/messages"))])
+            TaskKind::MessageValidation | TaskKind::UserEvent | TaskKind::ReportEmail => {
+                Err(vec![ErrorLocation::field("kind", no_file(kind))])
             }
         }
     }
@@ -63,6 +70,8 @@ impl TaskSpec {
             Self::FileStatistics => TaskKind::FileStatistics,
             Self::DataUpload(_) => TaskKind::DataUpload,
             Self::MessageValidation(_) => TaskKind::MessageValidation,
+            Self::UserEvent(_) => TaskKind::UserEvent,
+            Self::ReportEmail(_) => TaskKind::ReportEmail,
         }
     }
 }
@@ -80,7 +89,8 @@ fn no_parameters(
 }
 
 /// Why a kind of task is not made of a file and parameters.
-fn no_file(kind: TaskKind, instead: &str) -> String {
+fn no_file(kind: TaskKind) -> String {
+    let instead = kind.made_without_file().unwrap_or_default();
     format!("{kind} takes no file; such tasks are made by {instead}")
 }
 

@@ -4,6 +4,7 @@ mod data_upload;
 mod fake_load;
 mod fake_task_manager;
 mod harness;
+mod report_email;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -36,6 +36,9 @@ pub struct Fleet {
     /// Talks to the fleet by the front.
     pub api: Api,
     pub services: Services,
+    /// Whether task managers that are added serve schedules: a test at the full hour would get tasks
+    /// that it did not ask for.
+    pub run_schedules: bool,
     database: String,
     prefix: String,
     folder: TempDir,
@@ -56,6 +59,7 @@ impl Fleet {
             to_database: Relay::start(vec![services.database]).await,
             to_broker: Relay::start(vec![services.broker]).await,
             services,
+            run_schedules: false,
             database,
             prefix: format!("fleet-{name}"),
             folder: tempfile::tempdir().unwrap(),
@@ -77,6 +81,7 @@ impl Fleet {
             ("TASK_MANAGER_SERVICE_TOKEN", TOKEN),
             ("TASK_MANAGER_JWT_KEY", JWT_KEY),
             ("TASK_MANAGER_SWEEP_INTERVAL", "1s"),
+            ("TASK_MANAGER_RUN_SCHEDULES", &self.run_schedules.to_string()),
         ]);
         let mut process = Process::spawn(&mut command);
         let url = process.url().await;

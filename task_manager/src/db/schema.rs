@@ -158,6 +158,33 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    user_events (owner, event_id) {
+        owner -> Binary,
+        event_id -> Text,
+        task_id -> Binary,
+        city -> Text,
+        state -> Text,
+        country -> Text,
+        post_code -> Text,
+        occurred_at -> Timestamp,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    schedules (name) {
+        name -> Text,
+        cron -> Text,
+        time_zone -> Text,
+        enabled -> Bool,
+        recipients -> Text,
+        next_due -> Nullable<Timestamp>,
+        last_run_at -> Nullable<Timestamp>,
+        last_task_id -> Nullable<Binary>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     tasks,
     task_attempts,

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use common::message::Category;
 use common::problem::{ErrorLocation, Problem};
@@ -18,6 +17,7 @@ use super::store::{self, Count, Filter, Place};
 use super::{AcceptedMessage, Messages, TrackedMessage};
 use crate::db::Database;
 use crate::error::ApiError;
+use crate::http::accepted::accepted;
 use crate::http::access::CurrentUser;
 use crate::http::body::{JsonBody, Parameters};
 use crate::http::query::{Period, Query};
@@ -54,12 +54,9 @@ pub async fn submit_message(
     user: CurrentUser,
     JsonBody(request): JsonBody<MessageRequest>,
 ) -> Result<Response, ApiError> {
-    let accepted = messages.submit(user.id, request.message).await?;
-    let location = HeaderValue::try_from(accepted.task.links.this.as_str()).ok();
-    let mut response = (StatusCode::ACCEPTED, Json(accepted)).into_response();
-    response.headers_mut().extend(location.map(|location| (header::LOCATION, location)));
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    Ok(response)
+    let message = messages.submit(user.id, request.message).await?;
+    let location = message.task.links.this.clone();
+    Ok(accepted(Some(&location), message))
 }
 
 /// A page of messages.

@@ -14,7 +14,7 @@ use super::{Task, view};
 use crate::data_uploads;
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::error::ApiError;
-use crate::{file_statistics, messages, outbox};
+use crate::{file_statistics, messages, outbox, user_events};
 
 /// What an interrupt asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +165,7 @@ pub async fn delete(db: &Database, owner: UserId, id: TaskId) -> Result<(), ApiE
             if marked {
                 file_statistics::store::remove(conn, id)?;
                 messages::store::remove(conn, id)?;
+                user_events::store::remove(conn, id)?;
             }
             Ok(Some((marked, task.state)))
         })

@@ -1,20 +1,20 @@
 //! `POST /v1/data_processor/upload`.
 
-use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
 use common::problem::Problem;
 use common::task::spec::TaskSpec;
 use common::task::{AcceptedTask, TaskKind};
 use futures_util::{StreamExt, TryStreamExt};
-use tracing::{Instrument, Span};
 
 use super::body::{ByteStream, FileBody, read_form};
 use super::{Uploads, file_name};
 use crate::error::ApiError;
+use crate::http::accepted::accepted;
 use crate::http::access::CurrentUser;
 use crate::http::body::Parameters;
+use crate::http::detached::to_the_end;
 use crate::http::idempotency;
 
 /// The form of an upload.
@@ -79,16 +79,10 @@ pub async fn upload(
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, ApiError> {
-    // In a task of its own, which ends orderly when the client goes away: this future is dropped
-    // then.
-    let receiving = receive(kind, uploads, user, parameters, request).instrument(Span::current());
-    match tokio::spawn(receiving).await {
-        Ok(received) => received.map(accepted),
-        Err(error) => {
-            tracing::error!(%error, "an upload ended unexpectedly");
-            Err(ApiError::Internal)
-        }
-    }
+    let receiving = receive(kind, uploads, user, parameters, request);
+    let task = to_the_end("an upload", receiving).await?;
+    let location = task.task.links.this.clone();
+    Ok(accepted(Some(&location), task))
 }
 
 async fn receive(
@@ -185,14 +179,4 @@ fn content(kind: TaskKind, headers: &HeaderMap) -> Result<Content, ApiError> {
                        application/octet-stream",
         }),
     }
-}
-
-fn accepted(task: AcceptedTask) -> Response {
-    let location = HeaderValue::try_from(task.task.links.this.as_str()).ok();
-    let mut response = (StatusCode::ACCEPTED, Json(task)).into_response();
-    if let Some(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
 }

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use common::problem::Problem;
 use secrecy::SecretString;
 use serde::Deserialize;
-use tracing::{Instrument, Span, error};
 use utoipa::ToSchema;
 
 use super::credentials::{NewUser, PasswordLength};
 use super::{UserView, Users};
 use crate::error::ApiError;
 use crate::http::address::ClientAddress;
+use crate::http::detached::to_the_end;
 use crate::http::{body, idempotency};
 use crate::sessions::tokens::Tokens;
 
@@ -56,13 +56,6 @@ pub async fn sign_up(
     // hash is one that needs the server's secret.
     let repeatable =
         idempotency::key(&parts, user.name.key())?.map(|key| (key, tokens.fingerprint(&content)));
-    // In a task of its own, which ends orderly when the client goes away.
     let signing_up = async move { users.sign_up(user, repeatable, address).await };
-    match tokio::spawn(signing_up.instrument(Span::current())).await {
-        Ok(signed_up) => Ok((StatusCode::CREATED, Json(signed_up?))),
-        Err(error) => {
-            error!(%error, "a sign-up ended unexpectedly");
-            Err(ApiError::Internal)
-        }
-    }
+    Ok((StatusCode::CREATED, Json(to_the_end("a sign-up", signing_up).await?)))
 }

@@ -8,12 +8,11 @@ use common::report::{Event, LEASE, Outcome, Report};
 use common::task::{TaskKind, TaskState};
 use serde_json::Value;
 
-use crate::data_uploads;
 use crate::db::{DbConnection, DbResult};
 use crate::leases::{MAX_ATTEMPTS, backoff, retry_or_fail};
 use crate::tasks::Task;
 use crate::tasks::store::{self, AttemptOutcome, Enqueue};
-use crate::{file_statistics, messages};
+use crate::{data_uploads, file_statistics, messages, user_events};
 
 /// No processor may ask for a longer delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -78,7 +77,8 @@ fn recorded(
         TaskKind::FileStatistics => file_statistics::record(conn, task, result, now),
         TaskKind::DataUpload => data_uploads::result(task, result),
         TaskKind::MessageValidation => messages::track(conn, task, result, now),
-        TaskKind::CsvAggregation => Ok(result.clone()),
+        TaskKind::UserEvent => user_events::record(conn, task, result, now),
+        TaskKind::CsvAggregation | TaskKind::ReportEmail => Ok(result.clone()),
     }
 }
 

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fake_task_manager::FakeTaskManager;
 use crate::config::WorkerConfig;
+use crate::mail::Mailer;
 use crate::processor::{Completed, Interrupted};
 use crate::processors;
 use crate::worker::{Process, run_with};
@@ -76,7 +77,13 @@ impl Harness {
 
     /// Starts a worker as it is in production.
     pub(super) fn start_real(&mut self) {
-        self.start(2, Duration::ZERO, Arc::new(processors::start));
+        self.start_with_mail(Mailer::default());
+    }
+
+    /// Starts a worker as it is in production, which sends mail so.
+    pub(super) fn start_with_mail(&mut self, mailer: Mailer) {
+        let process = move |spec, ctx| processors::start(spec, ctx, mailer.clone());
+        self.start(2, Duration::ZERO, Arc::new(process));
     }
 
     /// Asks the worker to end.
