@@ -2,12 +2,14 @@
 //! everything dies while a message waits to be drawn again.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 
+use bytes::Bytes;
 use chrono::TimeDelta;
 use common::message::{Category, Validation};
 use common::task::{TaskId, TaskState, TaskView};
 use futures_util::{StreamExt, stream};
-use reqwest::{Method, StatusCode};
+use reqwest::{Body, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::api::{Api, eventually};
@@ -84,6 +86,29 @@ async fn ninety_percent_are_direct_nine_retried_and_one_failed() {
     let path = "/v1/messages?text=%22number%20277%22";
     let found: Value = server.api.get(path).await.json().await.unwrap();
     assert_eq!(found["items"][0]["message"], "message number 277");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_bulk_request_takes_little_memory() {
+    const COUNT: u64 = 100_000;
+    /// Far less than the request, which has 100 MB.
+    const LITTLE: u64 = 48 << 20;
+    let data = tempfile::tempdir().unwrap();
+    let server = Standalone::start(data.path()).await;
+    server.api.get("/v1/messages").await;
+    let before = server.peak_memory();
+    let line = |number| format!("{{\"message\": \"m{number} {}\"}}\n", "x".repeat(1_000));
+    let lines = (0..COUNT).map(move |number| Ok::<_, Infallible>(Bytes::from(line(number))));
+    let body = Body::wrap_stream(stream::iter(lines));
+    let request = server.api.request(Method::POST, "/v1/messages/bulk").body(body);
+    let request = request.header("content-type", "application/x-ndjson");
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer, json!({"inserted": COUNT, "errors": [], "error_count": 0}));
+    let grown = server.peak_memory() - before;
+    assert!(grown < LITTLE, "{} MB more", grown >> 20);
+    let found: Value = server.api.get("/v1/messages?text=m77777").await.json().await.unwrap();
+    assert_eq!(found["items"].as_array().unwrap().len(), 1);
 }
 
 /// Waits until all but those that are to be drawn again are processed; answers those.

@@ -93,6 +93,9 @@ fn runs(text: &str) -> Vec<Range<usize>> {
 /// By way of the upper case, which unites letters with several lower ones: `ß` and `ss`, `ς` and
 /// `σ`.
 fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     let folded = text
         .nfkc()
         .filter(|c| !is_variation(*c))
