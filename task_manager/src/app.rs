@@ -51,6 +51,7 @@ pub struct AppState {
     pub changes: Changes,
     pub uploads: Uploads,
     pub loads: Loads,
+    pub keys: Keys,
     pub messages: Messages,
     pub user_events: UserEvents,
     pub schedules: Schedules,
@@ -175,7 +176,8 @@ impl Server {
                 limit: config.upload_limit,
             },
             loads: Loads::new(db.clone()),
-            messages: Messages::start(db.clone(), background.relay().clone()),
+            keys: keys.clone(),
+            messages: Messages::start(db.clone(), keys.clone(), background.relay().clone()),
             user_events: UserEvents {
                 db: db.clone(),
                 keys: keys.clone(),

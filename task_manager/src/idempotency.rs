@@ -146,7 +146,7 @@ impl Stored {
 }
 
 /// Stores the answer of a request, where it has a key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Answering(Option<(Lock, String)>);
 
 impl Answering {

@@ -25,7 +25,7 @@ use common::message::{Category, Draw, MAX_MESSAGE, Validation};
 use common::task::spec::{MessageValidationSpec, TaskSpec};
 use common::task::{TaskView, UserId};
 use rand::RngExt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -33,6 +33,7 @@ use uuid::Uuid;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::error::ApiError;
 use crate::group_commit::GroupCommit;
+use crate::idempotency::{Answering, Keys, Repeatable};
 use crate::outbox::relay::RelaySignal;
 use crate::tasks::Task;
 use crate::tasks::submissions::{self, NewTask};
@@ -41,6 +42,7 @@ use crate::tasks::submissions::{self, NewTask};
 #[derive(Debug, Clone)]
 pub struct Messages {
     submissions: GroupCommit<Submission, AcceptedMessage>,
+    keys: Keys,
     relay: RelaySignal,
 }
 
@@ -50,10 +52,11 @@ struct Submission {
     user: UserId,
     message: String,
     draw: Draw,
+    answering: Answering,
 }
 
 /// A message that was accepted for validation.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AcceptedMessage {
     /// The task that validates it.
     #[serde(flatten)]
@@ -88,15 +91,24 @@ pub struct TrackedMessage {
 
 impl Messages {
     /// Takes messages from now on.
-    pub fn start(db: Database, relay: RelaySignal) -> Self {
-        Self { submissions: GroupCommit::start(db, accept), relay }
+    pub fn start(db: Database, keys: Keys, relay: RelaySignal) -> Self {
+        Self { submissions: GroupCommit::start(db, accept), keys, relay }
     }
 
     /// Accepts a message; it is validated after the answer.
-    pub async fn submit(&self, user: UserId, message: String) -> Result<AcceptedMessage, ApiError> {
+    pub async fn submit(
+        &self,
+        user: UserId,
+        message: String,
+        repeatable: Repeatable,
+    ) -> Result<AcceptedMessage, ApiError> {
         check(&message).map_err(|reason| ApiError::invalid("message", reason))?;
         let draw = Draw(rand::rng().random_range(Draw::RANGE));
-        let accepted = self.submissions.submit(Submission { user, message, draw }).await?;
+        let submit = |answering| async move {
+            let submission = Submission { user, message, draw, answering };
+            Ok(self.submissions.submit(submission).await?)
+        };
+        let accepted = self.keys.once(repeatable, submit).await?;
         self.relay.wake();
         Ok(accepted)
     }
@@ -127,7 +139,7 @@ fn accept(conn: &mut DbConnection, group: &[Submission]) -> DbResult<Vec<Accepte
     }
     let mut counts = Vec::with_capacity(group.len());
     let mut tasks = Vec::with_capacity(group.len());
-    for Submission { user, message, draw } in group {
+    for Submission { user, message, draw, .. } in group {
         let counter = counters.entry(user.0).or_default();
         *counter += 1;
         counts.push(*counter);
@@ -143,7 +155,12 @@ fn accept(conn: &mut DbConnection, group: &[Submission]) -> DbResult<Vec<Accepte
     let tasks = submissions::submit(conn, tasks, now)?;
     let tasks = submissions::views(conn, tasks)?;
     let accepted = tasks.into_iter().zip(counts);
-    Ok(accepted.map(|(task, request_count)| AcceptedMessage { task, request_count }).collect())
+    let accepted: Vec<_> =
+        accepted.map(|(task, request_count)| AcceptedMessage { task, request_count }).collect();
+    for (Submission { answering, .. }, accepted) in group.iter().zip(&accepted) {
+        answering.store(conn, accepted)?;
+    }
+    Ok(accepted)
 }
 
 /// Keeps a message that a worker validated, in the transaction that accepts the completion;

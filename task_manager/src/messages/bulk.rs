@@ -5,6 +5,8 @@
 //!   arrive.
 //! - Of a chunk of documents either all that hold are stored, or none.
 //! - A document that does not hold spoils no other, and is named by its place in the request.
+//! - The answer to a request with a key is stored with its last chunk. One that broke off before is
+//!   carried out again from the start, and its first chunks are there twice.
 
 mod document;
 pub mod routes;
@@ -12,13 +14,15 @@ mod splitter;
 
 use chrono::NaiveDateTime;
 use common::task::UserId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use self::splitter::{Found, Splitter};
 use super::{NewMessage, store};
 use crate::db::{self, Database};
 use crate::error::ApiError;
+use crate::idempotency::{Begun, Key, Keys, Lock};
 use crate::uploads::body::FileBody;
 
 pub use self::splitter::Format;
@@ -31,7 +35,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 const MAX_NAMED: usize = 10_000;
 
 /// What became of the documents.
-#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct BulkResult {
     /// How many documents were stored.
     #[schema(example = 99998)]
@@ -44,7 +48,7 @@ pub struct BulkResult {
 }
 
 /// A document that was not stored.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BulkError {
     /// Its place in the request, from 0; blank lines do not count.
     #[schema(example = 17)]
@@ -63,18 +67,45 @@ impl BulkResult {
     }
 }
 
-/// Stores the documents of `body` as messages of `user`.
+/// Stores the documents of `body` as messages of `user`, once for each `key`.
+///
+/// # Errors
+/// Those of `load`, another request with the key is under way, or the key was used for another
+/// body.
+pub async fn load_once(
+    keys: &Keys,
+    key: Option<Key>,
+    user: UserId,
+    format: Format,
+    body: &mut FileBody,
+) -> Result<BulkResult, ApiError> {
+    let db = &keys.db;
+    let Some(key) = key else { return load(db, user, format, body, None).await };
+    match keys.begin(&key).await? {
+        Begun::Fresh(lock) => lock.hold(load(db, user, format, body, Some(lock.clone()))).await,
+        Begun::Answered(stored) => {
+            let mut hash = Sha256::new();
+            while let Some(bytes) = body.next().await? {
+                hash.update(&bytes);
+            }
+            stored.replay(&hex::encode(hash.finalize()))
+        }
+    }
+}
+
+/// Stores the documents of `body` as messages of `user`, and the answer under `lock`.
 ///
 /// A body that breaks off before anything of it was stored is refused; after that the place is
 /// named where it broke off, since what came before it is there.
 ///
 /// # Errors
 /// The body is not of the format, it broke off, or the database is not available.
-pub async fn load(
+async fn load(
     db: &Database,
     user: UserId,
     format: Format,
     body: &mut FileBody,
+    lock: Option<Lock>,
 ) -> Result<BulkResult, ApiError> {
     let now = db.read(|conn| Ok(db::now(conn)?)).await?;
     let mut load = Load {
@@ -85,6 +116,8 @@ pub async fn load(
         chunk: Vec::new(),
         bytes: 0,
         result: BulkResult::default(),
+        hash: Sha256::new(),
+        lock,
     };
     let mut splitter = Splitter::new(format);
     let mut found = Vec::new();
@@ -98,7 +131,10 @@ pub async fn load(
         };
         let is_last = bytes.is_none();
         let split = match &bytes {
-            Some(bytes) => splitter.push(bytes, &mut found),
+            Some(bytes) => {
+                load.hash.update(bytes);
+                splitter.push(bytes, &mut found)
+            }
             None => splitter.finish(&mut found),
         };
         load.add(&mut found).await?;
@@ -106,13 +142,15 @@ pub async fn load(
             if load.result.inserted == 0 {
                 return Err(ApiError::BadRequest(format!("{broken} Nothing was stored.")));
             }
-            load.store().await?;
             load.result.name(load.index, broken);
-            return Ok(load.result);
+            // What comes behind is not read any more, but tells this request from another.
+            while let Ok(Some(bytes)) = body.next().await {
+                load.hash.update(&bytes);
+            }
+            return load.finish().await;
         }
         if is_last {
-            load.store().await?;
-            return Ok(load.result);
+            return load.finish().await;
         }
     }
 }
@@ -128,6 +166,10 @@ struct Load<'a> {
     /// The size of the messages of the chunk.
     bytes: usize,
     result: BulkResult,
+    /// Of the body so far.
+    hash: Sha256,
+    /// Of the request's key, where it has one.
+    lock: Option<Lock>,
 }
 
 impl Load<'_> {
@@ -155,15 +197,39 @@ impl Load<'_> {
     }
 
     async fn store(&mut self) -> Result<(), ApiError> {
-        let chunk = std::mem::take(&mut self.chunk);
-        self.bytes = 0;
-        if chunk.is_empty() {
+        if self.chunk.is_empty() {
             return Ok(());
         }
-        let count = chunk.len() as u64;
-        match self.db.write(move |conn| store::insert(conn, &chunk)).await {
+        self.commit(None).await
+    }
+
+    /// Stores the last chunk, and the answer with it.
+    async fn finish(mut self) -> Result<BulkResult, ApiError> {
+        let answered =
+            self.lock.take().map(|lock| (lock, hex::encode(self.hash.clone().finalize())));
+        if answered.is_some() || !self.chunk.is_empty() {
+            self.commit(answered).await?;
+        }
+        Ok(self.result)
+    }
+
+    async fn commit(&mut self, answered: Option<(Lock, String)>) -> Result<(), ApiError> {
+        let chunk = std::mem::take(&mut self.chunk);
+        self.bytes = 0;
+        let inserted = self.result.inserted + chunk.len() as u64;
+        let answer = BulkResult { inserted, ..self.result.clone() };
+        let stored = self.db.write(move |conn| {
+            if !chunk.is_empty() {
+                store::insert(conn, &chunk)?;
+            }
+            match &answered {
+                Some((lock, fingerprint)) => lock.complete(conn, fingerprint, &answer),
+                None => Ok(()),
+            }
+        });
+        match stored.await {
             Ok(()) => {
-                self.result.inserted += count;
+                self.result.inserted = inserted;
                 Ok(())
             }
             Err(error) if self.result.inserted > 0 => {

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::response::Response;
+use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use common::message::Category;
 use common::problem::{ErrorLocation, Problem};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -19,7 +22,9 @@ use crate::db::Database;
 use crate::error::ApiError;
 use crate::http::accepted::accepted;
 use crate::http::access::CurrentUser;
-use crate::http::body::{JsonBody, Parameters};
+use crate::http::body::{self, Parameters};
+use crate::http::detached::to_the_end;
+use crate::http::idempotency;
 use crate::http::query::{Period, Query};
 
 /// A message to be validated.
@@ -40,21 +45,28 @@ pub struct MessageRequest {
 /// `processed`; the category is in the task's `result`.
 #[utoipa::path(
     post, path = "/v1/messages", tag = "messages",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body gets the same answer for 24 hours")),
     request_body = MessageRequest,
     responses(
         (status = 202, description = "The message is kept and will be validated", body = AcceptedMessage,
             headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
         (status = 400, description = "The body is no such JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The message is empty or too long", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The message is empty or too long, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn submit_message(
     State(messages): State<Messages>,
     user: CurrentUser,
-    JsonBody(request): JsonBody<MessageRequest>,
+    parts: Parts,
+    content: Bytes,
 ) -> Result<Response, ApiError> {
-    let message = messages.submit(user.id, request.message).await?;
+    let MessageRequest { message } = body::read_json(&parts.headers, &content)?;
+    let key = idempotency::key(&parts, &user.id.0.to_string())?;
+    let repeatable = key.map(|key| (key, hex::encode(Sha256::digest(&content))));
+    let submitting = async move { messages.submit(user.id, message, repeatable).await };
+    let message = to_the_end("accepting a message", submitting).await?;
     let location = message.task.links.this.clone();
     Ok(accepted(Some(&location), message))
 }

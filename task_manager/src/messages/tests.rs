@@ -98,8 +98,12 @@ async fn both_engines_find_what_a_query_means(backend: Backend) {
 
 async fn groups_of_several_users_count_each(backend: Backend) {
     let fixture = fixture(backend).await;
-    let submission =
-        |user| Submission { user, message: "hi".to_owned(), draw: common::message::Draw(1) };
+    let submission = |user| Submission {
+        user,
+        message: "hi".to_owned(),
+        draw: common::message::Draw(1),
+        answering: crate::idempotency::Answering::default(),
+    };
     let group = [USER, STRANGER, USER, USER, STRANGER].map(submission);
     let again = group.clone();
     let accepted = fixture.db.write(move |conn| accept(conn, &group)).await.unwrap();

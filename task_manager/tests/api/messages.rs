@@ -22,6 +22,8 @@ backend_tests![
     a_deleted_task_takes_its_message_along,
     a_stopped_task_leaves_no_message,
     a_result_that_is_none_is_rejected,
+    a_message_sent_again_with_its_key_is_taken_once,
+    a_bulk_request_sent_again_with_its_key_is_stored_once,
 ];
 
 pub async fn send(app: &TestApp, message: &str) -> Value {
@@ -327,4 +329,36 @@ async fn a_result_that_is_none_is_rejected(backend: Backend) {
     assert!(matches!(outcome, Outcome::Rejected { .. }), "{outcome:?}");
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processing);
     assert_eq!(attempt.spec.kind(), TaskKind::MessageValidation);
+}
+
+async fn a_message_sent_again_with_its_key_is_taken_once(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let send_with_key = async |message: &str| {
+        let request = app.request(Method::POST, "/v1/messages").header("idempotency-key", "k-1");
+        request.json(&json!({"message": message})).send().await.unwrap()
+    };
+    let first: Value = send_with_key("hello").await.json().await.unwrap();
+    let again = send_with_key("hello").await;
+    assert_eq!(again.status(), StatusCode::ACCEPTED);
+    assert_eq!(again.json::<Value>().await.unwrap(), first);
+    let other = send_with_key("something else").await;
+    assert_eq!(problem(other).await.0, 422);
+    // Neither of the two was counted.
+    assert_eq!(send(&app, "hello").await["request_count"], 2);
+}
+
+async fn a_bulk_request_sent_again_with_its_key_is_stored_once(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let load_with_key = async |documents: &Value| {
+        let request = app.request(Method::POST, "/v1/messages/bulk");
+        request.header("idempotency-key", "k-1").json(documents).send().await.unwrap()
+    };
+    let documents = json!([{"message": "one"}, {"message": ""}, {"message": "two"}]);
+    let first: Value = load_with_key(&documents).await.json().await.unwrap();
+    assert_eq!(first["inserted"], 2);
+    assert_eq!(load_with_key(&documents).await.json::<Value>().await.unwrap(), first);
+    let other = load_with_key(&json!([{"message": "three"}])).await;
+    assert_eq!(problem(other).await.0, 422);
+    let stored = json_of(&app, "/v1/messages").await;
+    assert_eq!(stored["items"].as_array().unwrap().len(), 2);
 }
