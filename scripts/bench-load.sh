@@ -67,6 +67,15 @@ start_worker() {
 # sigkill PID: at once, and without bash's words on it.
 sigkill() { kill -KILL "$1" && wait "$1" 2>/dev/null || true; }
 
+# A fleet asks for a login; the token outlives a restart of the manager.
+log_in() {
+    local user='{"username":"benchmark","password":"Pa55word!"}' as_json='Content-Type: application/json'
+    curl -fsS -o /dev/null -H "$as_json" -d "$user" "$TASKCTL_SERVER/v1/users"
+    TASKCTL_TOKEN=$(curl -fsS -H "$as_json" -d "$user" "$TASKCTL_SERVER/v1/sessions" |
+        sed -n 's/.*"token":"\([^"]*\)".*/\1/p')
+    export TASKCTL_TOKEN
+}
+
 # --- Tasks -------------------------------------------------------------------------------------
 
 task() { "$programs/taskctl" --json "$@"; }
@@ -109,6 +118,7 @@ remove() { task delete "$1" >/dev/null 2>&1 || true; }
 "$programs/taskctl" fake-people --rows "$rows" --output "$file" 2>/dev/null
 sql -e "CREATE DATABASE $database"
 start_manager
+log_in
 start_worker
 say "rows" "$rows ($(stat -c %s "$file") bytes)"
 
