@@ -44,9 +44,11 @@ export TASK_MANAGER_STORAGE=$folder/bucket DATA_PROCESSOR_STORAGE=$folder/bucket
 export TASK_MANAGER_QUEUE_PREFIX=$database DATA_PROCESSOR_QUEUE_PREFIX=$database
 
 start_manager() {
-    "$scripts/fleet.sh" manager "$programs" >"$folder/manager.$SECONDS.log" 2>&1 &
-    manager=$!
     local log=$folder/manager.$SECONDS.log tries
+    "$scripts/fleet.sh" manager "$programs" >"$log" 2>&1 &
+    manager=$!
+    # It is read before the program has made it.
+    touch "$log"
     for ((tries = 0; tries < 300; tries++)); do
         TASKCTL_SERVER=$(sed -n 's/.*listening on \(http:[^ ]*\).*/\1/p' "$log")
         [[ -z $TASKCTL_SERVER ]] || break
