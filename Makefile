@@ -8,9 +8,11 @@ CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 # Arguments of `taskctl`, for example: make run ARGS="standalone --listen 127.0.0.1:8080"
 ARGS ?= standalone
+# Arguments of `make bench-csv`, for example: make bench-csv BENCH="--rows 2000000 --shapes a,b"
+BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fleet manager worker services services-stop services-wipe lint fmt deny \
+.PHONY: help run test fleet manager worker bench-csv bench-load services services-stop services-wipe lint fmt deny \
 	advisories deps service-deps fleet-programs
 
 help: ## Show this list
@@ -43,6 +45,17 @@ services-stop: ## Stop them; their data stays
 
 services-wipe: ## Stop them and delete their data, that of the fleet too
 	scripts/services.sh wipe
+
+bench-csv: deps ## Time the aggregation against DuckDB, Polars and chdb
+	$(CARGO) build --release -p taskctl
+	python3 -m venv $(TARGET_DIR)/bench/venv
+	$(TARGET_DIR)/bench/venv/bin/pip install --quiet duckdb==2.0.0 polars==2.1.0 chdb==4.4.0
+	$(TARGET_DIR)/bench/venv/bin/python benches/bench_csv.py --taskctl $(TARGET_DIR)/release/taskctl \
+		--folder $(TARGET_DIR)/bench/csv $(BENCH)
+
+bench-load: fleet-programs ## Load 5 million rows (ROWS=…) by a fleet, with faults, and by LOAD DATA
+	$(CARGO) build --release -p taskctl
+	scripts/services.sh run scripts/bench-load.sh $(TARGET_DIR)/release
 
 lint: deps ## Check formatting and lints; warnings are errors
 	$(CARGO) fmt --all --check

@@ -1,62 +1,127 @@
-#!/usr/bin/env python3
-"""Writes the CSV files that the speed of `taskctl run csv_aggregation` is measured with.
+"""Makes the files of the CSV benchmark, by columns and with a fixed seed: csv_files.py FILE ROWS SEED PATH.
 
-Usage: csv_files.py SHAPE ROWS FILE
-
-The shapes: few (1,000 songs on 365 days), many (40,000 songs), quoted (as few, 5 % of the fields in
-quotes, with commas, quotes and line ends), long (long titles, one song for four rows), crlf (as few,
-with a byte order mark and CRLF), sparse (as few, the days at random in 200 years), wide (three
-columns to group by, two to sum, four more).
+`csv_files.py equal A B` compares two results, whatever is quoted in them.
 """
 
+import datetime
 import random
 import sys
-from datetime import date, timedelta
 
-AT_ONCE = 100_000
+import polars as pl
 
+from csv_shapes import PLAYS
 
-def quoted(field, number):
-    extra = ["", ", Baby", ' ""Live""', "\nPart 2"][number % 4]
-    return f'"{field}{extra}"'
+FIRST_DAY = datetime.date(2024, 1, 1)
 
 
-def columns(shape, rows, rng):
-    """Draws the columns of so many rows."""
-    songs = {"many": 40_000, "long": max(ROWS // 4, 1), "wide": 200}.get(shape, 1_000)
-    days = [(date(2020, 1, 1) + timedelta(day)).isoformat() for day in range(365)]
-    if shape == "sparse":
-        days_rng = random.Random(1)
-        start = date(1850, 1, 1)
-        days = [(start + timedelta(days_rng.randrange(73_000))).isoformat() for _ in range(365)]
-    numbers = rng.choices(range(songs), k=rows)
-    if shape == "long":
-        text = "The Long And Winding Title Of A Song Nobody Remembers, Number".replace(",", "")
-        titles = [f"{text} {number * 7919 % songs:08} (Remastered)" for number in numbers]
-    else:
-        titles = [f"Song {number:05}" for number in numbers]
-    dates = rng.choices(days, k=rows)
-    plays = list(map(str, rng.choices(range(1, 1_000), k=rows)))
-    if shape == "quoted":
-        for column in (titles, dates, plays):
-            for row in rng.sample(range(rows), rows // 20):
-                column[row] = quoted(column[row], row) if column is titles else f'"{column[row]}"'
-    if shape == "wide":
-        countries = rng.choices(["Germany", "France", "Japan", "Brazil", "Canada"], k=rows)
-        more = ["x" * 8] * rows
-        return [more, titles, countries, more, dates, plays, more, plays, more]
-    return [titles, dates, plays]
+def _numbers(rows, seed, low, high):
+    """Uniform whole numbers from low up to high, without it."""
+    state = pl.int_range(rows, eager=True).cast(pl.UInt64).hash(seed=seed)
+    return (state % (high - low)).cast(pl.Int64) + low
 
 
-shape, ROWS, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-generator = random.Random(shape)
-end = "\r\n" if shape == "crlf" else "\n"
-with open(path, "w", encoding="utf-8", newline="") as file:
-    file.write("\ufeff" if shape == "crlf" else "")
-    header = "Song,Date,Number of Plays"
-    if shape == "wide":
-        header = "a,Song,Country,b,Date,Number of Plays,c,Skips,d"
-    file.write(header + end)
-    for start in range(0, ROWS, AT_ONCE):
-        part = columns(shape, min(AT_ONCE, ROWS - start), generator)
-        file.write(end.join(map(",".join, zip(*part))) + end)
+def _days(rows, seed, days):
+    return pl.lit(FIRST_DAY) + pl.duration(days=pl.lit(_numbers(rows, seed, 0, days)))
+
+
+def _songs(rows, seed, titles):
+    return pl.Series("Song", titles, dtype=pl.String).gather(_numbers(rows, seed, 0, len(titles)))
+
+
+def _frame(rows, seed, titles, days):
+    return pl.select(
+        pl.lit(_songs(rows, seed, titles)).alias("Song"),
+        _days(rows, seed + 1, days).alias("Date"),
+        pl.lit(_numbers(rows, seed + 2, 0, 1_000)).alias(PLAYS),
+    )
+
+
+def _short_titles(count):
+    return [f"Song number {number}" for number in range(count)]
+
+
+def _nasty_titles(count):
+    """One in twenty needs quotes: commas, quotes and line breaks inside."""
+    ends = [", live", ' "unplugged"', "\nsecond line", ',"\n']
+    return [
+        title + (ends[number // 20 % len(ends)] if number % 20 == 0 else "")
+        for number, title in enumerate(_short_titles(count))
+    ]
+
+
+def _long_titles(count, seed):
+    """20 to 80 bytes of UTF-8."""
+    words = ["Ålesund", "night", "Москва", "river", "été", "東京", "dance", "señor", "blue", "again"]
+    draw = random.Random(seed)
+    titles = []
+    for number in range(count):
+        title = f"{number:07d}"
+        length = draw.randrange(20, 66)
+        while len(title.encode()) < length:
+            title += " " + draw.choice(words)
+        titles.append(title)
+    return titles
+
+
+def _plain(rows, path, seed):
+    _frame(rows, seed, _short_titles(1_000), 365).write_csv(path)
+
+
+def _many_groups(rows, path, seed):
+    _frame(rows, seed, _short_titles(40_000), 365).write_csv(path)
+
+
+def _quoted(rows, path, seed):
+    _frame(rows, seed, _nasty_titles(1_000), 365).write_csv(path)
+
+
+def _many_songs(rows, path, seed):
+    titles = _long_titles(max(1, rows // 4), seed)
+    _frame(rows, seed, titles, 365).write_csv(path)
+
+
+def _windows(rows, path, seed):
+    frame = _frame(rows, seed, _short_titles(1_000), 365)
+    frame.write_csv(path, include_bom=True, line_terminator="\r\n")
+
+
+def _sparse(rows, path, seed):
+    """Days of eighty years, most of which no song has."""
+    _frame(rows, seed, _short_titles(1_000), 80 * 365).with_columns(
+        (pl.date(1960, 1, 1) + (pl.col("Date") - FIRST_DAY)).alias("Date")
+    ).write_csv(path)
+
+
+def _wide(rows, path, seed):
+    """Three columns of groups and two of sums among others that are not asked for."""
+    cities = [f"City {number}" for number in range(200)]
+    pl.select(
+        pl.lit(_numbers(rows, seed, 0, 10**9)).alias("id"),
+        pl.lit(_songs(rows, seed + 1, cities)).alias("city"),
+        pl.lit("not asked for").alias("note"),
+        pl.lit(_numbers(rows, seed + 2, 0, 50)).cast(pl.String).alias("device"),
+        _days(rows, seed + 3, 365).alias("day"),
+        pl.lit(_numbers(rows, seed + 4, -500, 500)).alias("balance"),
+        pl.lit(_numbers(rows, seed + 5, 0, 100_000)).alias("clicks"),
+    ).write_csv(path)
+
+
+def _equal(one, other):
+    return pl.read_csv(one, infer_schema=False).equals(pl.read_csv(other, infer_schema=False))
+
+
+FILES = {
+    "plain": _plain,
+    "many_groups": _many_groups,
+    "quoted": _quoted,
+    "many_songs": _many_songs,
+    "windows": _windows,
+    "sparse": _sparse,
+    "wide": _wide,
+}
+
+if __name__ == "__main__":
+    if sys.argv[1] == "equal":
+        sys.exit(not _equal(*sys.argv[2:]))
+    name, rows, seed, path = sys.argv[1:]
+    FILES[name](int(rows), path, int(seed))

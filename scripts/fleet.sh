@@ -36,6 +36,16 @@ export_settings() {
     export DATA_PROCESSOR_LISTEN=${DATA_PROCESSOR_LISTEN:-127.0.0.1:0}
 }
 
+# A fleet asks for a login. Nobody has a password until somebody signs up.
+say_how_to_log_in() {
+    local api=http://$TASK_MANAGER_LISTEN
+    say "every request needs a token; sign up once, then log in:"
+    say "  curl $api/v1/users -H 'Content-Type: application/json' -d '{\"username\":\"alice\",\"password\":\"Pa55word!\"}'"
+    say "  TOKEN=\$(curl -s $api/v1/sessions -H 'Content-Type: application/json' -d '{\"username\":\"alice\",\"password\":\"Pa55word!\"}' | sed -n 's/.*\"token\":\"\([^\"]*\)\".*/\1/p')"
+    say "  curl -H \"Authorization: Bearer \$TOKEN\" $api/v1/tasks"
+    say "or: taskctl --server $api register alice, and taskctl --server $api login alice"
+}
+
 # --- All of them: index 0 is the manager, the others are workers ---------------------------------
 
 pids=()
@@ -119,6 +129,7 @@ run_all() {
     for i in 0 "${workers[@]}"; do
         launch "$i"
     done
+    say_how_to_log_in
     watch
 }
 

@@ -429,6 +429,7 @@ print_fleet_env() {
     echo "TASK_MANAGER_DATABASE_URL=mysql://$NAME:$NAME@127.0.0.1:$(database_port "$base")/$NAME"
     echo "TASK_MANAGER_QUEUE_URL=$queue"
     echo "TASK_MANAGER_SERVICE_TOKEN=for-development-on-this-machine"
+    echo "TASK_MANAGER_JWT_KEY=signs-tokens-in-development-on-this-machine"
     echo "TASK_MANAGER_STORAGE=$dir/fleet/local_storage"
     echo "DATA_PROCESSOR_TASK_MANAGER_URL=http://$listen"
     echo "DATA_PROCESSOR_QUEUE_URL=$queue"

@@ -15,7 +15,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why a call gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No server answers there, or the connection broke.
+    /// No server answers there, a proxy answers in its place, or the connection broke.
     #[error("{server} cannot be reached: {reason}")]
     Unreachable {
         /// The server's URL.
@@ -105,7 +105,14 @@ impl ApiClient {
         let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         match serde_json::from_slice(&body) {
             Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
-            Err(_) => Err(self.unexpected(format!("status {status} without a problem document"))),
+            Err(_) => {
+                let reason = format!("status {status} without a problem document");
+                // Of a proxy whose server is away, or of a server that is about to end.
+                match status.is_server_error() {
+                    true => Err(ClientError::Unreachable { server: self.server.clone(), reason }),
+                    false => Err(self.unexpected(reason)),
+                }
+            }
         }
     }
 

@@ -86,6 +86,13 @@ impl fmt::Display for EffectiveSettings {
     }
 }
 
+/// The environment variable `name`, where it is set and not empty; for programs without settings.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 impl Settings {
     /// Reads `file`, where one is given, and the variables that start with `prefix` and `_`.
     #[must_use]

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::problem::Problem;
@@ -221,4 +222,70 @@ pub enum Outcome {
         /// What is wrong with it.
         problem: Box<Problem>,
     },
+}
+
+/// A [`RowBatch`] has this many rows at most, loaded and rejected ones together: a transaction that
+/// keeps others waiting on SQLite stays short.
+pub const MAX_BATCH_ROWS: usize = 2_000;
+/// The texts of a [`RowBatch`] have this many bytes together at most, in UTF-8.
+pub const MAX_BATCH_BYTES: usize = 1 << 20;
+/// No single text of a [`RowBatch`] has more characters.
+pub const MAX_ROW_TEXT: usize = 1_000;
+
+/// Where a load of rows got to. It is committed together with the rows before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadCheckpoint {
+    /// How many records of the file were read, the header not counted: the number of the last
+    /// one, loaded or rejected.
+    pub row: u64,
+    /// Where the next record begins, in bytes from the start of the file.
+    pub offset: u64,
+    /// The line of the file in which the next record begins, from 1.
+    pub line: u64,
+    /// How many rows were loaded.
+    pub loaded: u64,
+    /// How many rows were rejected.
+    pub rejected: u64,
+    /// Of the file that was read, in lower-case hexadecimal digits: another file starts anew.
+    pub sha256: String,
+}
+
+/// `POST /internal/v1/tasks/{id}/rows`: a batch of a load, applied only where `from` is the
+/// stored checkpoint. Batches may be sent before earlier ones are answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowBatch {
+    /// The fence.
+    pub attempt: u32,
+    /// The checkpoint behind which the batch goes on; none for the first one of a file.
+    pub from: Option<LoadCheckpoint>,
+    /// The checkpoint once the batch is in.
+    pub checkpoint: LoadCheckpoint,
+    /// The rows, in the order of the file: number, name and e-mail address.
+    pub rows: Vec<(u64, String, String)>,
+    /// The rows that do not hold.
+    pub rejected: Vec<RejectedRow>,
+}
+
+/// A row that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RejectedRow {
+    /// The number of the row in the file, from 1, the header not counted.
+    pub row: u64,
+    /// The line on which the row begins, from 1.
+    pub line: u64,
+    /// The column; none where the row as a whole does not hold.
+    pub column: Option<String>,
+    /// What is there, shortened where it is long; none where it is no text.
+    pub value: Option<String>,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// The answer to a [`RowBatch`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RowsAnswer {
+    /// `continue`, or why the attempt is to end.
+    pub outcome: Outcome,
+    /// The checkpoint that is stored now; none before the first batch.
+    pub checkpoint: Option<LoadCheckpoint>,
 }

@@ -5,8 +5,10 @@
 //! - A file appears whole or not at all, and is on the disk when [`ObjectWriter::finish`] returns.
 //! - Outputs are per attempt, so a worker that was thought dead overwrites nobody's result.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -403,16 +405,33 @@ impl ObjectReader {
         }
     }
 
-    /// The bytes of the whole file for code that blocks, on a thread where blocking is allowed.
+    /// The bytes for code that blocks, on a thread where blocking is allowed.
     #[must_use]
     pub fn into_blocking(self) -> Box<dyn Read + Send> {
         match self.payload {
-            GetResultPayload::File(file, _) => Box::new(file),
+            GetResultPayload::File(file, _) => Box::new(FilePart { file, range: self.range }),
             GetResultPayload::Stream(stream) => {
                 let reader = StreamReader::new(stream.map_err(io::Error::other));
                 Box::new(SyncIoBridge::new(Box::pin(reader)))
             }
         }
+    }
+}
+
+/// A part of a local file, read wherever the file's own position is.
+#[derive(Debug)]
+struct FilePart {
+    file: File,
+    range: Range<u64>,
+}
+
+impl Read for FilePart {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.range.end - self.range.start).unwrap_or(usize::MAX);
+        let length = left.min(buffer.len());
+        let read = self.file.read_at(&mut buffer[..length], self.range.start)?;
+        self.range.start += read as u64;
+        Ok(read)
     }
 }
 
@@ -445,6 +464,10 @@ mod tests {
         assert_eq!(read(&storage, key, None).await, b"0123456789");
         assert_eq!(read(&storage, key, Some(2..5)).await, b"234");
         assert_eq!(storage.open(key, Some(2..5)).await.unwrap().size(), 10);
+        let mut part = storage.open(key, Some(2..5)).await.unwrap().into_blocking();
+        let mut bytes = Vec::new();
+        part.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"234");
     }
 
     #[tokio::test]

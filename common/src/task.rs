@@ -66,17 +66,62 @@ pub struct UnknownName {
 pub enum TaskKind {
     /// Sums of a CSV file's columns by groups of equal rows.
     CsvAggregation,
+    /// Lines, words and characters of any file.
+    FileStatistics,
+    /// Loads the rows of a CSV file into the database.
+    DataUpload,
+    /// Accepts a message.
+    MessageValidation,
+    /// Records an event of a user.
+    UserEvent,
+    /// Sends the report of user events by e-mail.
+    ReportEmail,
 }
 
 impl TaskKind {
     /// Every kind there is.
-    pub const ALL: [Self; 1] = [Self::CsvAggregation];
+    pub const ALL: [Self; 6] = [
+        Self::CsvAggregation,
+        Self::FileStatistics,
+        Self::DataUpload,
+        Self::MessageValidation,
+        Self::UserEvent,
+        Self::ReportEmail,
+    ];
 
     /// The name on the wire, in the database and of the queue.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CsvAggregation => "csv_aggregation",
+            Self::FileStatistics => "file_statistics",
+            Self::DataUpload => "data_upload",
+            Self::MessageValidation => "message_validation",
+            Self::UserEvent => "user_event",
+            Self::ReportEmail => "report_email",
+        }
+    }
+
+    /// Whether its input has to be CSV text.
+    #[must_use]
+    pub fn reads_csv(self) -> bool {
+        match self {
+            Self::CsvAggregation | Self::DataUpload => true,
+            Self::FileStatistics
+            | Self::MessageValidation
+            | Self::UserEvent
+            | Self::ReportEmail => false,
+        }
+    }
+
+    /// Where tasks of the kind are made; none where they are made of a file that is uploaded.
+    #[must_use]
+    pub fn made_without_file(self) -> Option<&'static str> {
+        match self {
+            Self::CsvAggregation | Self::FileStatistics | Self::DataUpload => None,
+            Self::MessageValidation => Some("POST /v1/messages"),
+            Self::UserEvent => Some("POST /v1/user_events"),
+            Self::ReportEmail => Some("POST /v1/schedules/{name}/run"),
         }
     }
 }
@@ -290,7 +335,7 @@ pub struct AcceptedTask {
     pub task: TaskView,
     /// Whether an earlier task with the same file goes on instead of a new one.
     pub resumed: bool,
-    /// The row from which an earlier task goes on.
+    /// The first row that the earlier task reads now, from 1; `null` where it begins anew.
     pub resumed_from_row: Option<u64>,
 }
 

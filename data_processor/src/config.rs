@@ -11,6 +11,8 @@ use common::queue::DEFAULT_PREFIX;
 use common::telemetry::LogFormat;
 use secrecy::SecretString;
 
+pub use crate::mail::config::MailConfig;
+
 /// Memory in bytes that one task may take where nothing else is set.
 const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
 /// With less than this no kind of task gets anywhere.
@@ -30,6 +32,8 @@ const DEFAULT_LOG: &str = "info,lapin=off";
 pub struct ProcessConfig {
     /// How it is to work.
     pub worker: WorkerConfig,
+    /// How it sends mail.
+    pub mail: MailConfig,
     /// Where it tells how it is.
     pub listen: SocketAddr,
     /// Where the task manager's API is.
@@ -71,6 +75,7 @@ impl ProcessConfig {
         let service_token = required("service_token", "the same secret as the task manager's");
         Self {
             worker: WorkerConfig::from_settings(settings),
+            mail: MailConfig::from_settings(settings),
             listen: settings.value("listen", DEFAULT_LISTEN),
             task_manager_url: settings
                 .value("task_manager_url", "http://127.0.0.1:5000".to_owned()),

@@ -4,7 +4,10 @@
 
 pub mod aggregation;
 pub mod config;
+pub mod file_statistics;
 pub mod health;
+pub mod mail;
 pub mod processor;
 mod processors;
+pub mod row_loading;
 pub mod worker;

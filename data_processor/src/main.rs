@@ -9,6 +9,7 @@ use common::queue::{AmqpQueue, Queue};
 use common::storage::Storage;
 use common::{signals, telemetry};
 use data_processor::config::ProcessConfig;
+use data_processor::mail::Mailer;
 use data_processor::{health, worker};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
 async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     telemetry::start(config.log_format, &config.log)?;
     let mut signals = signals::Ending::listen()?;
+    let mailer = Mailer::new(config.mail)?;
     let queue = Queue::Amqp(AmqpQueue::new(config.queue_url, &config.queue_prefix)?);
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
@@ -63,7 +65,7 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     let health = tokio::spawn(health::serve(listener, needs));
 
     let draining = CancellationToken::new();
-    let working = worker::run(config.worker, api, &queue, storage, draining.clone());
+    let working = worker::run(config.worker, api, &queue, storage, mailer, draining.clone());
     tokio::pin!(working);
     tokio::select! {
         () = &mut working => anyhow::bail!("the worker ended unexpectedly"),

@@ -1,6 +1,11 @@
 //! Which processor runs which kind of task.
 
 mod csv_aggregation;
+mod data_upload;
+mod file_statistics;
+mod message_validation;
+mod report_email;
+mod user_event;
 
 use common::problem::Problem;
 use common::task::spec::TaskSpec;
@@ -8,16 +13,27 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
 use self::csv_aggregation::CsvAggregation;
+use self::data_upload::DataUpload;
+use self::file_statistics::ExamineFile;
+use self::message_validation::ValidateMessage;
+use self::report_email::SendReport;
+use self::user_event::RecordEvent;
+use crate::mail::Mailer;
 use crate::processor::{Completed, Context, ProcessError, Processor};
 
 /// A processor at work.
 pub(crate) type Processing = BoxFuture<'static, Result<Completed<Value>, ProcessError>>;
 
-/// Starts the processor of a task.
-pub(crate) fn start(spec: TaskSpec, ctx: Context) -> Processing {
+/// Starts the processor of a task; `mailer` is for those that send mail.
+pub(crate) fn start(spec: TaskSpec, ctx: Context, mailer: Mailer) -> Processing {
     async move {
         match spec {
             TaskSpec::CsvAggregation(spec) => run(CsvAggregation { spec }, &ctx).await,
+            TaskSpec::FileStatistics => run(ExamineFile, &ctx).await,
+            TaskSpec::DataUpload(spec) => run(DataUpload { spec }, &ctx).await,
+            TaskSpec::MessageValidation(spec) => run(ValidateMessage { spec }, &ctx).await,
+            TaskSpec::UserEvent(event) => run(RecordEvent { event }, &ctx).await,
+            TaskSpec::ReportEmail(spec) => run(SendReport { spec, mailer }, &ctx).await,
         }
     }
     .boxed()

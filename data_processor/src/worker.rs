@@ -9,13 +9,13 @@
 //! What a task does (`processors`), when a task is given up or run again (the task manager).
 
 mod attempts;
-mod backoff;
+pub(crate) mod backoff;
 mod claims;
 mod execution;
 mod intake;
 mod rate;
 mod reporter;
-mod task_manager;
+pub(crate) mod task_manager;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +42,7 @@ use self::intake::{Intake, Readiness};
 use self::reporter::Reporter;
 use self::task_manager::TaskManager;
 use crate::config::WorkerConfig;
+use crate::mail::Mailer;
 use crate::processor::{Context, Interruption};
 use crate::processors::{self, Processing};
 
@@ -58,9 +59,11 @@ pub async fn run(
     api: ApiClient,
     queue: &Queue,
     storage: Storage,
+    mailer: Mailer,
     shutdown: CancellationToken,
 ) {
-    run_with(config, api, queue, storage, shutdown, Arc::new(processors::start)).await;
+    let process = Arc::new(move |spec, ctx| processors::start(spec, ctx, mailer.clone()));
+    run_with(config, api, queue, storage, shutdown, process).await;
 }
 
 async fn run_with(
@@ -237,7 +240,8 @@ impl Worker {
             }
             Claim::Attempt(attempt) => *attempt,
         };
-        let context = Context::new(&attempt, self.storage.clone(), self.config.memory_limit);
+        let (storage, task_manager) = (self.storage.clone(), self.task_manager.clone());
+        let context = Context::new(&attempt, storage, task_manager, self.config.memory_limit);
         let key = self.attempts.add(delivery.message(), &attempt, context.clone(), sent);
         self.intake.hold(key, delivery);
         let Attempt { spec, alone, .. } = attempt;

@@ -11,13 +11,19 @@ mod end_to_end {
     mod bucket;
     mod crashes;
     mod cut_uploads;
+    mod data_uploads;
     mod drain;
+    mod file_statistics;
     mod fleet;
     mod fleet_faults;
     mod interrupts;
+    mod logins;
     mod main_job;
+    mod messages;
+    mod people;
     mod plays;
     mod process;
     mod service_faults;
     mod standalone;
+    mod user_events;
 }

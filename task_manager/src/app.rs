@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::extract::FromRef;
+use common::problem::ErrorLocation;
 use common::queue::{Publisher, Queue};
 use common::storage::Storage;
 use secrecy::{ExposeSecret, SecretString};
@@ -15,14 +16,26 @@ use tracing::{info, warn};
 
 use crate::background::{self, Background};
 use crate::config::Config;
+use crate::config::secrets;
+use crate::data_uploads::Loads;
 use crate::db::{self, Database};
-use crate::http::access::ServiceToken;
+use crate::http::access::{Gate, ServiceToken};
+use crate::http::address::TrustForwardedFor;
+use crate::idempotency::Keys;
+use crate::messages::Messages;
 use crate::outbox::redispatch;
 use crate::outbox::relay::RelaySignal;
 use crate::router;
+use crate::schedules::Schedules;
+use crate::sessions::tokens::Tokens;
 use crate::tasks::events::Changes;
 use crate::tasks::store;
 use crate::uploads::Uploads;
+use crate::user_events::UserEvents;
+use crate::users::credentials::{NewUser, PasswordLength};
+use crate::users::passwords::Passwords;
+use crate::users::throttle::Throttle;
+use crate::users::{self, UserView, Users};
 
 /// How long open requests may take to end once the server ends.
 const GRACE: Duration = Duration::from_secs(10);
@@ -37,7 +50,17 @@ pub struct AppState {
     pub relay: RelaySignal,
     pub changes: Changes,
     pub uploads: Uploads,
+    pub loads: Loads,
+    pub keys: Keys,
+    pub messages: Messages,
+    pub user_events: UserEvents,
+    pub schedules: Schedules,
     pub service_token: ServiceToken,
+    pub gate: Gate,
+    pub tokens: Tokens,
+    pub users: Users,
+    pub password_length: PasswordLength,
+    pub trust_forwarded_for: TrustForwardedFor,
 }
 
 /// A server that listens.
@@ -62,12 +85,35 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Vec<String>> {
     Ok(db.migrate().await?)
 }
 
+/// Adds an administrator to the database, whose tables are brought up to date first; answers the
+/// name.
+///
+/// # Errors
+/// Name or password do not hold, the name is taken, or the database is not reachable.
+pub async fn create_administrator(
+    config: &Config,
+    username: &str,
+    password: SecretString,
+) -> anyhow::Result<String> {
+    let reason = |error: &ErrorLocation| {
+        format!("{} {}", error.field.as_deref().unwrap_or_default(), error.reason)
+    };
+    let user = NewUser::parse(username, password, config.password_length).map_err(|errors| {
+        anyhow::anyhow!(errors.iter().map(reason).collect::<Vec<_>>().join("; "))
+    })?;
+    let db = Database::connect(config.database_url.expose_secret()).await?;
+    db.migrate().await?;
+    let UserView { username, .. } = users::add_administrator(&db, user).await?;
+    Ok(username)
+}
+
 impl Server {
     /// Starts one of any number of task managers on their common database, queue and storage.
     ///
     /// # Errors
     /// The address is taken, the database or the storage does not work.
     pub async fn start(config: &Config, queue: &Queue, storage: Storage) -> anyhow::Result<Self> {
+        config.check_start(false)?;
         let (listener, db) = open(config).await?;
         Self::serve(config, queue, storage, db, listener)
     }
@@ -87,6 +133,7 @@ impl Server {
             db::is_in_process(config.database_url.expose_secret()),
             "a server that runs alone keeps its tasks in SQLite; `database_url` names another database"
         );
+        config.check_start(true)?;
         let (listener, db) = open(config).await?;
         storage.remove_unfinished(Duration::ZERO).await?;
         db.write(|conn| {
@@ -94,6 +141,7 @@ impl Server {
             store::expire_all_leases(conn, now - Duration::from_secs(1))
         })
         .await?;
+        Keys { db: db.clone() }.free_all().await?;
         redispatch::fill(&db).await?;
         Self::serve(config, queue, storage, db, listener)
     }
@@ -109,7 +157,11 @@ impl Server {
         let tracker = TaskTracker::new();
         let background = Background::default();
         let changes = Changes::until(shutdown.clone());
-        let service_token = config.service_token.clone().unwrap_or_else(random_token);
+        let service_token = config.service_token.clone().unwrap_or_else(secrets::random);
+        let jwt_key = config.jwt_key.clone().unwrap_or_else(secrets::random);
+        let tokens = Tokens::new(jwt_key, config.jwt_previous_key.clone(), config.token_lifetime);
+        let keys = Keys { db: db.clone() };
+        let throttle = Throttle::new(config.rates);
         let state = AppState {
             db: db.clone(),
             storage: storage.clone(),
@@ -120,9 +172,37 @@ impl Server {
                 db: db.clone(),
                 storage: storage.clone(),
                 background: background.clone(),
+                keys: keys.clone(),
                 limit: config.upload_limit,
             },
+            loads: Loads::new(db.clone()),
+            keys: keys.clone(),
+            messages: Messages::start(db.clone(), keys.clone(), background.relay().clone()),
+            user_events: UserEvents {
+                db: db.clone(),
+                keys: keys.clone(),
+                relay: background.relay().clone(),
+            },
+            schedules: Schedules {
+                db: db.clone(),
+                keys: keys.clone(),
+                relay: background.relay().clone(),
+            },
             service_token: ServiceToken(service_token.clone()),
+            gate: Gate {
+                db: db.clone(),
+                tokens: tokens.clone(),
+                login_required: config.needs_login(),
+            },
+            tokens,
+            users: Users {
+                db: db.clone(),
+                keys: keys.clone(),
+                passwords: Passwords::default(),
+                throttle: throttle.clone(),
+            },
+            password_length: config.password_length,
+            trust_forwarded_for: TrustForwardedFor(config.trust_forwarded_for),
             background: background.clone(),
         };
         let parts = background::Parts {
@@ -130,14 +210,18 @@ impl Server {
             storage,
             publisher: queue.publisher(),
             changes,
+            keys,
+            throttle,
             retention: config.retention,
+            run_schedules: config.run_schedules,
             sweep_interval: config.sweep_interval,
         };
         background::start(parts, &background, &tracker, &shutdown);
 
         let address = listener.local_addr()?;
         let ended = shutdown.clone();
-        let server = axum::serve(listener, router::router(state))
+        let router = router::router(state).into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum::serve(listener, router)
             .with_graceful_shutdown(async move { ended.cancelled().await });
         let serving = tokio::spawn(server.into_future());
         Ok(Self { address, service_token, shutdown, serving, tracker })
@@ -178,9 +262,4 @@ async fn open(config: &Config) -> anyhow::Result<(TcpListener, Database)> {
         info!(?migrations, "brought the tables of the database up to date");
     }
     Ok((listener, db))
-}
-
-/// 256 random bits.
-fn random_token() -> SecretString {
-    hex::encode(rand::random::<[u8; 32]>()).into()
 }

@@ -1,4 +1,4 @@
-//! What goes on without a request: the relay, leases, rollbacks, retention.
+//! What goes on without a request: the relay, leases, schedules, rollbacks, retention.
 //!
 //! Every part polls, so that a crash needs no recovery path; a notification only makes it sooner.
 
@@ -13,11 +13,15 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::db::{self, Database, DbResult};
+use crate::idempotency::Keys;
 use crate::leases;
 use crate::outbox::redispatch;
 use crate::outbox::relay::{self, RelaySignal};
 use crate::retention::{self, Retention, RetentionError as Failure};
+use crate::schedules;
+use crate::sessions;
 use crate::tasks::events::Changes;
+use crate::users::throttle::Throttle;
 
 /// How often leases and rollbacks are looked at.
 const FAST: Duration = Duration::from_secs(1);
@@ -30,14 +34,16 @@ const FORGET_WORKERS: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Clone, Default)]
 pub struct Background {
     relay: RelaySignal,
-    cleanup: Arc<Notify>,
+    rollbacks: Arc<Notify>,
+    deletions: Arc<Notify>,
 }
 
 impl Background {
     /// There may be something to publish, roll back or remove.
     pub fn wake(&self) {
         self.relay.wake();
-        self.cleanup.notify_one();
+        self.rollbacks.notify_one();
+        self.deletions.notify_one();
     }
 
     /// Wakes the relay alone.
@@ -53,7 +59,11 @@ pub struct Parts {
     pub storage: Storage,
     pub publisher: Publisher,
     pub changes: Changes,
+    pub keys: Keys,
+    pub throttle: Throttle,
     pub retention: Retention,
+    /// Whether this task manager serves schedules.
+    pub run_schedules: bool,
     /// How often files that no task knows are looked for.
     pub sweep_interval: Duration,
 }
@@ -65,7 +75,8 @@ pub fn start(
     tracker: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
-    let Parts { db, storage, publisher, changes, retention, sweep_interval } = parts;
+    let Parts { db, storage, publisher, changes, keys, throttle, .. } = parts;
+    let Parts { retention, run_schedules, sweep_interval, .. } = parts;
     let relay = background.relay.clone();
     tracker.spawn(relay::run(db.clone(), publisher.clone(), relay.clone(), shutdown.clone()));
     tracker.spawn(changes.run(db.clone()));
@@ -79,6 +90,14 @@ pub fn start(
         async move { leases::pass(&db, &storage, &relay).await.map_err(Failure::from) }
     }));
 
+    if run_schedules {
+        let (pass_db, pass_relay) = (db.clone(), relay.clone());
+        tracker.spawn(every("schedules", FAST, never()).run(move || {
+            let (db, relay) = (pass_db.clone(), pass_relay.clone());
+            async move { schedules::runs::pass(&db, &relay).await.map_err(Failure::from) }
+        }));
+    }
+
     let pass_db = db.clone();
     tracker.spawn(every("lost messages", REDISPATCH, never()).run(move || {
         let (db, publisher, relay) = (pass_db.clone(), publisher.clone(), relay.clone());
@@ -86,20 +105,27 @@ pub fn start(
     }));
 
     let (pass_db, pass_storage) = (db.clone(), storage.clone());
-    let cleanup = Arc::clone(&background.cleanup);
-    tracker.spawn(every("rollbacks and deletions", FAST, cleanup).run(move || {
+    let rollbacks = Arc::clone(&background.rollbacks);
+    tracker.spawn(every("rollbacks", FAST, rollbacks).run(move || {
         let (db, storage) = (pass_db.clone(), pass_storage.clone());
-        async move {
-            retention::roll_back(&db, &storage).await?;
-            retention::remove_deleted(&db, &storage).await
-        }
+        async move { retention::roll_back(&db, &storage).await }
+    }));
+
+    let (pass_db, pass_storage) = (db.clone(), storage.clone());
+    let deletions = Arc::clone(&background.deletions);
+    tracker.spawn(every("deletions", FAST, deletions).run(move || {
+        let (db, storage) = (pass_db.clone(), pass_storage.clone());
+        async move { retention::remove_deleted(&db, &storage).await }
     }));
 
     tracker.spawn(every("retention and the sweep", sweep_interval, never()).run(move || {
-        let (db, storage) = (db.clone(), storage.clone());
+        let (db, storage, keys) = (db.clone(), storage.clone(), keys.clone());
+        throttle.forget_old();
         async move {
             retention::expire(&db, &storage, retention).await?;
             retention::sweep(&db, &storage).await?;
+            keys.sweep().await?;
+            sessions::sweep(&db).await?;
             forget_workers(&db).await.map_err(Failure::from)
         }
     }));
@@ -132,7 +158,11 @@ impl Every {
         let Self { what, interval, wake, shutdown } = self;
         let mut has_failed = false;
         loop {
-            let result = pass().await;
+            // A long pass is cut: what it did is committed, and the rest is found again.
+            let result = tokio::select! {
+                result = pass() => result,
+                () = shutdown.cancelled() => return,
+            };
             let fails = result.is_err();
             match result {
                 Ok(()) if has_failed => info!("{what} are looked at again"),

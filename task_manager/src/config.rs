@@ -1,7 +1,10 @@
 //! The settings of the task manager.
 
+pub mod secrets;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use common::config::{EffectiveSettings, Settings, SettingsError};
@@ -9,7 +12,10 @@ use common::queue::DEFAULT_PREFIX;
 use common::telemetry::LogFormat;
 use secrecy::SecretString;
 
+use crate::db;
 pub use crate::retention::Retention;
+pub use crate::users::credentials::PasswordLength;
+pub use crate::users::throttle::Rates;
 
 /// Environment variables start with this and `_`.
 pub const PREFIX: &str = "TASK_MANAGER";
@@ -21,6 +27,73 @@ pub const DEFAULT_LISTEN: SocketAddr =
 const DEFAULT_LOG: &str = "info,r2d2=off,lapin=off";
 /// No time span may be longer: times further back than the calendar have no meaning.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const SHORTEST_TOKEN: Duration = Duration::from_secs(1);
+/// The longest password that can be allowed, in characters.
+const MOST_PASSWORD: usize = 1_000;
+
+/// Where the server runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// On a developer's machine: any secret will do.
+    Development,
+    /// For its users: secrets that can be guessed stop the start.
+    Production,
+}
+
+impl FromStr for Environment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "development" => Ok(Self::Development),
+            "production" => Ok(Self::Production),
+            _ => Err("it is `development` or `production`"),
+        }
+    }
+}
+
+impl std::fmt::Display for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        })
+    }
+}
+
+/// Whether a request needs a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginRequired {
+    /// In a fleet; not where the server runs alone.
+    Auto,
+    /// Always.
+    True,
+    /// Never; only on loopback addresses.
+    False,
+}
+
+impl FromStr for LoginRequired {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "true" => Ok(Self::True),
+            "false" => Ok(Self::False),
+            _ => Err("it is `auto`, `true` or `false`"),
+        }
+    }
+}
+
+impl std::fmt::Display for LoginRequired {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::True => "true",
+            Self::False => "false",
+        })
+    }
+}
 
 /// What the task manager needs to know.
 #[derive(Debug, Clone)]
@@ -37,12 +110,30 @@ pub struct Config {
     pub queue_prefix: String,
     /// What workers show; a random one at each start where absent.
     pub service_token: Option<SecretString>,
+    /// Whether secrets that can be guessed stop the start.
+    pub environment: Environment,
+    /// Whether a request needs a token.
+    pub login_required: LoginRequired,
+    /// Signs tokens; a random one at each start where absent.
+    pub jwt_key: Option<SecretString>,
+    /// The key before: what it has signed still holds.
+    pub jwt_previous_key: Option<SecretString>,
+    /// How long a token holds.
+    pub token_lifetime: Duration,
+    /// How long a new password may be.
+    pub password_length: PasswordLength,
+    /// How often somebody may try to log in or sign up.
+    pub rates: Rates,
+    /// Whether a proxy in front names the client's address in `X-Forwarded-For`.
+    pub trust_forwarded_for: bool,
     /// The largest file that is taken, in bytes.
     pub upload_limit: u64,
     /// How long things are kept.
     pub retention: Retention,
     /// How often files that no task knows are looked for.
     pub sweep_interval: Duration,
+    /// Whether this task manager serves schedules; one that does is enough.
+    pub run_schedules: bool,
     /// How the log looks.
     pub log_format: LogFormat,
     /// What the log tells: a level, or directives by module.
@@ -63,10 +154,10 @@ impl Config {
         settings.finish().map(|effective| (config, effective))
     }
 
-    /// What the settings of a task manager in a fleet must have beside the defaults.
+    /// What must hold of a task manager of a fleet that starts.
     ///
     /// # Errors
-    /// Every setting that is missing.
+    /// Every setting that is missing or does not hold.
     pub fn check_fleet(&self) -> Result<(), SettingsError> {
         use secrecy::ExposeSecret;
         let mut problems = Vec::new();
@@ -76,10 +167,73 @@ impl Config {
         if self.queue_url.is_none() {
             problems.push("`queue_url` must name the fleet's RabbitMQ, as amqp://USER:PASSWORD@HOST:PORT/VHOST".to_owned());
         }
-        if self.service_token.is_none() {
+        // In production it is said with good ones.
+        let is_development = self.environment == Environment::Development;
+        if is_development && self.service_token.is_none() {
             problems.push("`service_token` must be the secret that the workers show".to_owned());
         }
+        if is_development && self.jwt_key.is_none() {
+            problems.push(
+                "`jwt_key` must be the secret that signs tokens, the same for all task managers"
+                    .to_owned(),
+            );
+        }
+        problems.extend(self.start_problems(false));
         SettingsError::unless_empty(problems)
+    }
+
+    /// Whether a request without a token is refused.
+    #[must_use]
+    pub fn needs_login(&self) -> bool {
+        use secrecy::ExposeSecret;
+        match self.login_required {
+            LoginRequired::Auto => !db::is_in_process(self.database_url.expose_secret()),
+            LoginRequired::True => true,
+            LoginRequired::False => false,
+        }
+    }
+
+    /// What must hold of every server that starts: nobody else reaches one without a login, and
+    /// in production no secret can be guessed. `alone` tells that worker and API are one process,
+    /// so that the service token may be a random one.
+    ///
+    /// # Errors
+    /// Everything that does not hold; a good secret is part of the text.
+    pub fn check_start(&self, alone: bool) -> Result<(), SettingsError> {
+        SettingsError::unless_empty(self.start_problems(alone))
+    }
+
+    fn start_problems(&self, alone: bool) -> Vec<String> {
+        use secrecy::ExposeSecret;
+        let mut problems = Vec::new();
+        if !self.listen.ip().is_loopback() && !self.needs_login() {
+            problems.push(format!(
+                "`listen` is {}, which others can reach; without a login it must be a loopback \
+                 address such as {DEFAULT_LISTEN}, or set `login_required` to true",
+                self.listen
+            ));
+        }
+        if self.environment == Environment::Production {
+            problems.extend(secrets::problem("jwt_key", self.jwt_key.as_ref()));
+            if self.jwt_previous_key.is_some() {
+                let previous = self.jwt_previous_key.as_ref();
+                problems.extend(secrets::problem("jwt_previous_key", previous));
+            }
+            if !alone || self.service_token.is_some() {
+                problems.extend(secrets::problem("service_token", self.service_token.as_ref()));
+            }
+        }
+        let token = self.service_token.as_ref().map(ExposeSecret::expose_secret);
+        for key in [&self.jwt_key, &self.jwt_previous_key].into_iter().flatten() {
+            if token == Some(key.expose_secret()) {
+                problems.push(
+                    "`service_token` and the key of tokens are the same; workers must not be able \
+                     to sign tokens"
+                        .to_owned(),
+                );
+            }
+        }
+        problems
     }
 
     /// Where the database is, without user and password.
@@ -100,12 +254,27 @@ impl Config {
             queue_url: settings.secret("queue_url"),
             queue_prefix: settings.value("queue_prefix", DEFAULT_PREFIX.to_owned()),
             service_token: settings.secret("service_token"),
+            environment: settings.value("environment", Environment::Development),
+            login_required: settings.value("login_required", LoginRequired::Auto),
+            jwt_key: settings.secret("jwt_key"),
+            jwt_previous_key: settings.secret("jwt_previous_key"),
+            token_lifetime: settings.duration("token_lifetime", day),
+            password_length: PasswordLength {
+                least: settings.value("password_min", PasswordLength::default().least),
+                most: settings.value("password_max", PasswordLength::default().most),
+            },
+            rates: Rates {
+                by_name: settings.value("tries_by_name", Rates::default().by_name),
+                by_address: settings.value("tries_by_address", Rates::default().by_address),
+            },
+            trust_forwarded_for: settings.value("trust_forwarded_for", false),
             upload_limit: settings.bytes("upload_limit", 32 << 30),
             retention: Retention {
                 files: settings.duration("keep_files", 7 * day),
                 tasks: settings.duration("keep_tasks", 90 * day),
             },
             sweep_interval: settings.duration("sweep_interval", Duration::from_secs(60)),
+            run_schedules: settings.value("run_schedules", true),
             log_format: settings.value("log_format", LogFormat::Text),
             log: settings.value("log", DEFAULT_LOG.to_owned()),
         };
@@ -119,8 +288,14 @@ impl Config {
         if !url.starts_with("sqlite://") && !url.starts_with("mysql://") {
             settings.problem("`database_url` starts with neither `sqlite://` nor `mysql://`");
         }
-        if let Err(reason) = check_listen(self.listen) {
-            settings.problem(format!("`listen` {reason}"));
+        let PasswordLength { least, most } = self.password_length;
+        if least == 0 || least > most || most > MOST_PASSWORD {
+            settings.problem(format!(
+                "`password_min` must be 1 at least, and `password_max` from there to {MOST_PASSWORD}"
+            ));
+        }
+        if !(SHORTEST_TOKEN..=LONGEST).contains(&self.token_lifetime) {
+            settings.problem("`token_lifetime` must be 1s at least and 100 years at most");
         }
         if self.retention.tasks < self.retention.files {
             settings.problem("`keep_tasks` must be at least as long as `keep_files`");
@@ -132,20 +307,6 @@ impl Config {
             settings.problem("`sweep_interval` must be 1s at least");
         }
     }
-}
-
-/// Whether the API may listen there.
-///
-/// # Errors
-/// Why not, in words.
-pub fn check_listen(address: SocketAddr) -> Result<(), String> {
-    if address.ip().is_loopback() {
-        return Ok(());
-    }
-    Err(format!(
-        "is {address}, which others can reach; it must be a loopback address such as \
-         {DEFAULT_LISTEN}, since this version knows no users"
-    ))
 }
 
 #[cfg(test)]
@@ -161,5 +322,52 @@ mod tests {
         assert_eq!(config.upload_limit, 32 << 30);
         let shown = settings.finish().unwrap().to_string();
         assert!(shown.contains("keep_files = \"7d\"  # default"), "{shown}");
+        config.check_start(true).unwrap();
+        assert!(!config.needs_login());
+    }
+
+    fn config() -> Config {
+        let mut settings = Settings::load(None, "TASK_MANAGER_UNIT_TEST");
+        Config::from_settings(&mut settings, Path::new("/data"))
+    }
+
+    fn problems(config: &Config, alone: bool) -> String {
+        config.check_start(alone).map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn a_fleet_needs_a_login_and_others_reach_nothing_without_one() {
+        let mut config = config();
+        config.listen.set_ip([0, 0, 0, 0].into());
+        assert!(problems(&config, true).contains("`login_required`"));
+        config.login_required = LoginRequired::True;
+        assert_eq!(problems(&config, true), "");
+        config.login_required = LoginRequired::Auto;
+        config.database_url = "mysql://localhost/tasks".into();
+        assert!(config.needs_login());
+        assert_eq!(problems(&config, false), "");
+    }
+
+    #[test]
+    fn production_does_not_start_with_secrets_that_can_be_guessed() {
+        let mut config = config();
+        config.environment = Environment::Production;
+        let text = problems(&config, false);
+        assert!(text.contains("`jwt_key` is missing"), "{text}");
+        assert!(text.contains("`service_token` is missing"), "{text}");
+        assert!(!problems(&config, true).contains("`service_token`"));
+        config.jwt_key = Some("changeme".into());
+        config.jwt_previous_key = Some("short".into());
+        config.service_token = Some("for-development-on-this-machine".into());
+        let text = problems(&config, true);
+        for name in ["`jwt_key` can", "`jwt_previous_key` can", "`service_token` can"] {
+            assert!(text.contains(name), "{text}");
+        }
+        config.jwt_key = Some(secrets::random());
+        config.jwt_previous_key = Some(secrets::random());
+        config.service_token = Some(secrets::random());
+        assert_eq!(problems(&config, false), "");
+        config.service_token = config.jwt_key.clone();
+        assert!(problems(&config, false).contains("are the same"));
     }
 }

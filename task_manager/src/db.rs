@@ -24,7 +24,8 @@ use rand::RngExt;
 use tokio::sync::Semaphore;
 use tracing::debug;
 
-pub use dialect::{is_in_process, lock_due_outbox, lock_tasks, now, ping};
+pub use dialect::{FoundBy, find_messages, is_in_process, lock_due_outbox, lock_tasks, now, ping};
+pub(crate) use dialect::{insert_all, insert_records};
 pub use id::Id;
 
 /// A connection to either database.
@@ -69,6 +70,9 @@ pub enum DbError {
          with the security updates on), or build with --features bundled-mysql-client"
     )]
     ClientLibrary,
+    /// Another request has taken over the lock that this one needs to commit.
+    #[error("another request with the same Idempotency-Key has taken over")]
+    LockLost,
     /// Anything else that it said.
     #[error("the database failed: {0}")]
     Query(#[from] DieselError),

@@ -21,10 +21,36 @@ pub enum ApiError {
     BadRequest(String),
     /// The request's parts do not hold.
     InvalidParameters(Vec<ErrorLocation>),
-    /// The token is missing or does not hold.
+    /// There is no token, and one is needed.
+    TokenMissing,
+    /// The token does not hold.
     InvalidToken(&'static str),
+    /// There is no such user, or the password is wrong.
+    InvalidCredentials,
+    /// There is no session to end.
+    NoSession,
+    /// Only an administrator may do this.
+    NotAdministrator,
+    /// The name of a new user is taken.
+    UsernameTaken(String),
+    /// Too many logins or sign-ups.
+    TooManyAttempts { wait: Duration },
+    /// The server was addressed by a name that is not this machine's.
+    ForeignHost,
+    /// A page of another site sent the request.
+    ForeignOrigin,
+    /// Another request with the same `Idempotency-Key` is under way.
+    RequestUnderWay,
+    /// The `Idempotency-Key` was used for another content.
+    KeyUsedOtherwise,
     /// There is no such task.
     TaskNotFound,
+    /// There is no such user, or none that the caller may ask for.
+    UserNotFound,
+    /// There is no such schedule.
+    ScheduleNotFound,
+    /// The answer has none of the media types that the client takes.
+    NotAcceptable { offered: String },
     /// The task's state does not allow it.
     InvalidState { id: TaskId, state: TaskState, wish: &'static str },
     /// The result is not there yet.
@@ -37,8 +63,14 @@ pub enum ApiError {
     RangeNotSatisfiable { size: u64 },
     /// The file is larger than the limit, in bytes.
     TooLarge { limit: u64 },
+    /// The body of a request without a file is larger than it may be.
+    BodyTooLarge,
     /// The body's type is none that is accepted.
     UnsupportedMediaType { given: String, accepted: &'static str },
+    /// A worker sent more rows at once than may be: how many, and how many may be.
+    BatchTooLarge { given: String, limit: String },
+    /// A worker sent rows while those before them have not come.
+    OutOfOrder { stored: u64, from: u64 },
     /// The file has nothing in it.
     EmptyFile,
     /// The file is no CSV: what it looks like instead.
@@ -47,6 +79,8 @@ pub enum ApiError {
     UploadStopped(TaskId),
     /// The connection broke while the file arrived.
     UploadCut(String),
+    /// The database or the connection failed when a request was carried out in part.
+    PartlyStored { inserted: u64 },
     /// The storage does not work now.
     StorageUnavailable,
     /// The database does not work now.
@@ -57,6 +91,8 @@ pub enum ApiError {
 
 /// How long a client is told to wait before it asks again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How many errors the detail of a problem names; its list has them all.
+const NAMED_IN_DETAIL: usize = 10;
 
 impl ApiError {
     fn problem(&self) -> Problem {
@@ -65,23 +101,112 @@ impl ApiError {
                 (400, "bad_request", "The request cannot be read", detail.clone())
             }
             Self::InvalidParameters(errors) => {
-                let detail = errors
+                let named = errors
                     .iter()
+                    .take(NAMED_IN_DETAIL)
                     .map(|error| match &error.field {
                         Some(field) => format!("{field}: {}", error.reason),
                         None => error.reason.clone(),
                     })
                     .collect::<Vec<_>>()
                     .join("; ");
+                let detail = match errors.len().checked_sub(NAMED_IN_DETAIL) {
+                    None | Some(0) => named,
+                    Some(more) => format!("{named}; and {more} more"),
+                };
                 return Problem::new(422, "invalid_parameters", "Parameters do not hold", detail)
                     .with_errors(errors.clone(), errors.len() as u64);
             }
+            Self::TokenMissing => (
+                401,
+                "token_missing",
+                "A login is needed",
+                "Send `Authorization: Bearer TOKEN`, with the token of POST /v1/sessions. \
+                 POST /v1/users signs you up."
+                    .to_owned(),
+            ),
             Self::InvalidToken(detail) => {
                 (401, "invalid_token", "The token does not hold", (*detail).to_owned())
             }
+            Self::InvalidCredentials => (
+                401,
+                "invalid_credentials",
+                "Name and password do not hold",
+                "There is no user with this name and this password.".to_owned(),
+            ),
+            Self::NoSession => (
+                409,
+                "no_session",
+                "There is no session",
+                "The request has no token, so there is no session to end.".to_owned(),
+            ),
+            Self::NotAdministrator => (
+                403,
+                "not_administrator",
+                "Only an administrator may do this",
+                "Log in as an administrator; `task_manager admin create` makes one.".to_owned(),
+            ),
+            Self::UsernameTaken(name) => (
+                409,
+                "username_taken",
+                "The name is taken",
+                format!("The name `{name}` is taken, regardless of case. Choose another one."),
+            ),
+            Self::TooManyAttempts { wait } => (
+                429,
+                "too_many_attempts",
+                "Too many tries",
+                format!("There were too many tries lately. Try again in {} s.", seconds(*wait)),
+            ),
+            Self::ForeignHost => (
+                403,
+                "foreign_host",
+                "The server is not addressed as this machine",
+                "Without a login this server is for its own machine: address it as localhost or \
+                 by a loopback address."
+                    .to_owned(),
+            ),
+            Self::ForeignOrigin => (
+                403,
+                "foreign_origin",
+                "The request is another site's",
+                "Without a login this server takes no requests from pages of other sites."
+                    .to_owned(),
+            ),
+            Self::RequestUnderWay => (
+                409,
+                "request_under_way",
+                "The same request is under way",
+                "Another request with this Idempotency-Key is not done yet. Send it again later."
+                    .to_owned(),
+            ),
+            Self::KeyUsedOtherwise => (
+                422,
+                "idempotency_key_reused",
+                "The Idempotency-Key was used for another content",
+                "An earlier request with this Idempotency-Key asked for something else. Use a new \
+                 key for a new request."
+                    .to_owned(),
+            ),
             Self::TaskNotFound => {
                 (404, "task_not_found", "No such task", "There is no task with this id.".to_owned())
             }
+            Self::UserNotFound => {
+                (404, "user_not_found", "No such user", "There is no user with this id.".to_owned())
+            }
+            Self::ScheduleNotFound => (
+                404,
+                "schedule_not_found",
+                "No such schedule",
+                "There is no schedule with this name; GET /v1/schedules lists those there are."
+                    .to_owned(),
+            ),
+            Self::NotAcceptable { offered } => (
+                406,
+                "not_acceptable",
+                "The answer has no such media type",
+                format!("The Accept header takes none of what there is: {offered}."),
+            ),
             Self::InvalidState { id, state, wish } => (
                 409,
                 "invalid_state",
@@ -118,11 +243,32 @@ impl ApiError {
                     bytesize::ByteSize::b(*limit)
                 ),
             ),
+            Self::BodyTooLarge => (
+                413,
+                "too_large",
+                "The body is too large",
+                "The body is larger than this request may be.".to_owned(),
+            ),
             Self::UnsupportedMediaType { given, accepted } => (
                 415,
                 "unsupported_media_type",
                 "The body's type is not supported",
                 format!("The Content-Type is `{given}`; {accepted}."),
+            ),
+            Self::BatchTooLarge { given, limit } => (
+                413,
+                "batch_too_large",
+                "The batch is too large",
+                format!("The batch has {given}; up to {limit} may be sent at once."),
+            ),
+            Self::OutOfOrder { stored, from } => (
+                409,
+                "out_of_order",
+                "The rows before these are missing",
+                format!(
+                    "The batch goes on behind row {from}, but only row {stored} was reached. \
+                     Send what is in between first."
+                ),
             ),
             Self::EmptyFile => (
                 422,
@@ -142,6 +288,15 @@ impl ApiError {
                 "upload_cut",
                 "The upload broke off",
                 format!("{detail} Nothing of the file is kept; send it again."),
+            ),
+            Self::PartlyStored { inserted } => (
+                503,
+                "partly_stored",
+                "Only a part was stored",
+                format!(
+                    "The database or the connection failed. The first {inserted} documents that \
+                     hold are stored; send the others again."
+                ),
             ),
             Self::StorageUnavailable => (
                 503,
@@ -167,11 +322,17 @@ impl ApiError {
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Self::InvalidToken(_) => {
+            Self::TokenMissing | Self::InvalidToken(_) | Self::InvalidCredentials => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
-            Self::NotReady { .. } | Self::StorageUnavailable | Self::DatabaseUnavailable => {
+            Self::NotReady { .. }
+            | Self::RequestUnderWay
+            | Self::StorageUnavailable
+            | Self::DatabaseUnavailable => {
                 Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs())))
+            }
+            Self::TooManyAttempts { wait } => {
+                Some((header::RETRY_AFTER, HeaderValue::from(seconds(*wait))))
             }
             Self::RangeNotSatisfiable { size } => HeaderValue::try_from(format!("bytes */{size}"))
                 .ok()
@@ -184,6 +345,11 @@ impl ApiError {
     pub fn invalid(field: &str, reason: impl Into<String>) -> Self {
         Self::InvalidParameters(vec![ErrorLocation::field(field, reason)])
     }
+}
+
+/// Whole seconds, one at least.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().max(1.0) as u64
 }
 
 impl IntoResponse for ApiError {
@@ -205,6 +371,9 @@ pub fn problem_response(problem: Problem) -> Response {
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
+        if matches!(error, DbError::LockLost) {
+            return Self::RequestUnderWay;
+        }
         error!(%error, "the database failed");
         if error.is_unavailable() { Self::DatabaseUnavailable } else { Self::Internal }
     }

@@ -8,24 +8,34 @@
 //! The work itself (`data_processor`), the queue and the storage (`common`).
 
 mod app;
+mod audit;
 #[cfg(test)]
 #[path = "../tests/api/backend.rs"]
 mod backend;
 mod background;
 pub mod config;
+mod data_uploads;
 mod db;
 mod error;
+mod file_statistics;
+mod group_commit;
 mod health;
 mod home;
 mod http;
+mod idempotency;
 mod leases;
+mod messages;
 mod openapi;
 mod outbox;
 mod retention;
 mod router;
+mod schedules;
+mod sessions;
 mod tasks;
 mod uploads;
+mod user_events;
+mod users;
 mod worker_api;
 
-pub use app::{Server, migrate};
+pub use app::{Server, create_administrator, migrate};
 pub use router::document as openapi_document;

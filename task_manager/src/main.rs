@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use common::queue::{AmqpQueue, Queue};
 use common::storage::Storage;
-use common::{signals, telemetry};
+use common::{password, signals, telemetry};
 use task_manager::Server;
 use task_manager::config::Config;
 
@@ -29,10 +29,28 @@ enum Command {
     Serve,
     /// Brings the database's tables up to date.
     Migrate,
+    /// Administrators.
+    #[command(subcommand)]
+    Admin(Admin),
     /// Prints the settings in force, secrets masked, and where each comes from.
     Config,
     /// Prints the OpenAPI document of the API.
     Openapi,
+}
+
+#[derive(Subcommand)]
+enum Admin {
+    /// Makes an administrator, in the database of the settings.
+    ///
+    /// The password is asked for on a terminal, else it is the first line of the standard input.
+    Create {
+        /// 5 to 15 letters and digits.
+        #[arg(long)]
+        username: String,
+        /// A file whose first line is the password.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
 }
 
 #[tokio::main]
@@ -45,6 +63,13 @@ async fn main() -> anyhow::Result<()> {
             telemetry::start(config.log_format, &config.log)?;
             let ran = task_manager::migrate(&config).await?;
             tracing::info!(migrations = ?ran, "the tables are up to date");
+        }
+        #[expect(clippy::print_stdout, reason = "the answer of the command")]
+        Command::Admin(Admin::Create { username, password_file }) => {
+            telemetry::start(config.log_format, &config.log)?;
+            let password = password::new_password(password_file.as_deref())?;
+            let name = task_manager::create_administrator(&config, &username, password).await?;
+            println!("{name} is an administrator");
         }
         #[expect(clippy::print_stdout, reason = "it is what the command is for")]
         Command::Config => print!("{effective}"),

@@ -1,6 +1,10 @@
 //! The OpenAPI document, made from the code; a test keeps a copy of it.
 
+use common::problem::Problem;
 use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi as Built, Ref, Response, ResponseBuilder};
 
 /// What the document says beside the paths.
 #[derive(OpenApi)]
@@ -10,14 +14,77 @@ use utoipa::OpenApi;
         description = "Hand over a file; workers process it; watch it live, interrupt it, and \
                        fetch the result. Nothing accepted is lost.\n\n\
                        Every error is a problem document (RFC 9457) with a stable `code`. Times \
-                       are RFC 3339 in UTC; an absent value is `null`.",
+                       are RFC 3339 in UTC; an absent value is `null`.\n\n\
+                       A fleet asks for a login: `POST /v1/users` signs up, `POST /v1/sessions` \
+                       gives a token, and every other request under `/v1` shows it as \
+                       `Authorization: Bearer TOKEN`. A server that runs alone on this machine \
+                       asks for none.",
         license(name = "MIT", identifier = "MIT")
     ),
+    components(schemas(Problem)),
     tags(
         (name = "data_processor", description = "Aggregate CSV files"),
+        (name = "file_statistics", description = "Lines, words and characters of any file, and the report over them"),
+        (name = "data_uploads", description = "Load CSV files into the database"),
+        (name = "messages", description = "Send messages, and search and count those that were accepted"),
+        (name = "user_events", description = "Send events of users, and report them by city"),
+        (name = "schedules", description = "Reports that are sent again and again; for administrators"),
         (name = "tasks", description = "Watch, stop, kill, resume and delete tasks"),
+        (name = "users", description = "Sign up, log in and out"),
         (name = "workers", description = "Who does the work"),
         (name = "health", description = "How the server is"),
     )
 )]
 pub struct Document;
+
+/// The name of the security scheme.
+const BEARER: &str = "bearer";
+
+/// Says of every operation of `document` that it needs a token, and how it answers without one.
+pub fn with_login(mut document: Built) -> Built {
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            let requirement = SecurityRequirement::new(BEARER, [] as [&str; 0]);
+            operation.security = Some(vec![requirement]);
+            let responses = &mut operation.responses.responses;
+            responses.insert("401".to_owned(), unauthorized().into());
+        }
+    }
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("The token of `POST /v1/sessions`"))
+        .build();
+    document
+        .components
+        .get_or_insert_default()
+        .add_security_scheme(BEARER, SecurityScheme::Http(scheme));
+    document
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem { get, put, post, delete, options, head, patch, trace, .. } = item;
+    [get, put, post, delete, options, head, patch, trace].into_iter().flatten()
+}
+
+fn unauthorized() -> Response {
+    let problem = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .example(Some(serde_json::json!({
+            "type": "/problems/token_missing",
+            "title": "A login is needed",
+            "status": 401,
+            "detail": "Send `Authorization: Bearer TOKEN`, with the token of POST /v1/sessions. \
+                       POST /v1/users signs you up.",
+            "instance": "/v1/tasks",
+            "code": "token_missing",
+            "timestamp": "2026-01-31T12:00:00Z",
+            "errors": [],
+            "error_count": 0
+        })))
+        .build();
+    ResponseBuilder::new()
+        .description("There is no token where one is needed, or it does not hold")
+        .content("application/problem+json", problem)
+        .build()
+}

@@ -13,4 +13,4 @@ pub mod redispatch;
 pub mod relay;
 pub mod store;
 
-pub use store::{append, remove};
+pub use store::{append, append_new, remove};

@@ -15,6 +15,7 @@ use common::task::{TaskId, TaskState};
 use futures_util::{StreamExt, TryStreamExt};
 use tracing::info;
 
+use crate::data_uploads::rollback;
 use crate::db::{self, Database, DbError, DbResult};
 use crate::tasks::store as tasks;
 
@@ -44,7 +45,7 @@ pub enum RetentionError {
 }
 
 /// Completes the rollback of every task that is `stopping`, a bounded number at a time; what a
-/// restart interrupts goes on after it.
+/// restart interrupts goes on after it. A long one is made in steps, so that it holds up no other.
 pub async fn roll_back(db: &Database, storage: &Storage) -> Result<(), RetentionError> {
     loop {
         let stopping = db.read(|conn| tasks::in_state(conn, TaskState::Stopping, BATCH)).await?;
@@ -52,7 +53,11 @@ pub async fn roll_back(db: &Database, storage: &Storage) -> Result<(), Retention
             return Ok(());
         }
         for task in stopping {
-            storage.delete_outputs(task.id).await?;
+            let id = task.id;
+            if !db.write(move |conn| rollback::step(conn, id)).await? {
+                continue;
+            }
+            storage.delete_outputs(id).await?;
             db.write(move |conn| {
                 let now = db::now(conn)?;
                 if tasks::end(conn, &task, TaskState::Stopped, now)? {
@@ -74,6 +79,7 @@ pub async fn remove_deleted(db: &Database, storage: &Storage) -> Result<(), Rete
         }
         for id in deleted {
             remove_files(storage, id).await?;
+            rollback::remove_all(db, id).await?;
             db.write(move |conn| store::remove(conn, id)).await?;
         }
     }

@@ -2,7 +2,7 @@
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -13,23 +13,57 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::AppState;
+use crate::data_uploads::routes as data_uploads;
+use crate::file_statistics::routes as file_statistics;
 use crate::health::routes as health;
 use crate::home::routes as home;
-use crate::http::middleware;
+use crate::http::access::authenticate;
+use crate::http::{middleware, same_machine};
+use crate::messages::bulk::routes as bulk;
+use crate::messages::routes as messages;
 use crate::openapi;
+use crate::schedules::routes as schedules;
+use crate::sessions::routes as sessions;
 use crate::tasks::downloads::routes as downloads;
 use crate::tasks::events::routes as events;
 use crate::tasks::routes as tasks;
 use crate::uploads::routes as uploads;
+use crate::user_events::routes as user_events;
+use crate::users::routes as users;
 use crate::worker_api::routes as worker_api;
 
 /// The largest batch that a worker may send, in bytes.
 const INTERNAL_BODY_LIMIT: usize = 64 << 20;
 
-/// The documented routes and the document.
-fn documented() -> (Router<AppState>, Document) {
+/// The largest list of user events, in bytes.
+const USER_EVENTS_LIMIT: usize = 16 << 20;
+
+/// The largest name and password, in bytes.
+const CREDENTIALS_LIMIT: usize = 16 << 10;
+
+/// The routes for users who have logged in.
+fn of_users() -> OpenApiRouter<AppState> {
     OpenApiRouter::<AppState>::with_openapi(openapi::Document::openapi())
         .routes(routes!(uploads::upload_csv))
+        .routes(routes!(
+            file_statistics::request_file_statistics,
+            file_statistics::list_file_statistics
+        ))
+        .routes(routes!(file_statistics::report_file_statistics))
+        .routes(routes!(data_uploads::upload_data))
+        .routes(routes!(data_uploads::list_loaded_rows))
+        .routes(routes!(data_uploads::list_rejected_rows))
+        .routes(routes!(messages::submit_message, messages::list_messages))
+        .routes(routes!(messages::count_messages))
+        .routes(routes!(bulk::load_messages))
+        .merge(events_of_users())
+        .routes(routes!(schedules::list_schedules))
+        .routes(routes!(
+            schedules::show_schedule,
+            schedules::put_schedule,
+            schedules::delete_schedule
+        ))
+        .routes(routes!(schedules::run_schedule))
         .routes(routes!(downloads::download_result))
         .routes(routes!(downloads::download_rejected))
         .routes(routes!(tasks::list_tasks))
@@ -41,30 +75,61 @@ fn documented() -> (Router<AppState>, Document) {
         .routes(routes!(events::task_events))
         .routes(routes!(events::all_task_events))
         .routes(routes!(worker_api::list_workers))
+        .routes(routes!(sessions::log_out))
+}
+
+/// The routes of user events, whose bodies may be lists.
+fn events_of_users() -> OpenApiRouter<AppState> {
+    OpenApiRouter::<AppState>::new()
+        .routes(routes!(user_events::submit_user_events))
+        .layer(DefaultBodyLimit::max(USER_EVENTS_LIMIT))
+        .routes(routes!(user_events::generate_user_events))
+        .routes(routes!(user_events::report_user_events))
+}
+
+/// The routes for everybody.
+fn open() -> OpenApiRouter<AppState> {
+    let credentials = OpenApiRouter::<AppState>::new()
+        .routes(routes!(users::sign_up))
+        .routes(routes!(sessions::log_in))
+        .layer(DefaultBodyLimit::max(CREDENTIALS_LIMIT));
+    OpenApiRouter::<AppState>::new()
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
-        .split_for_parts()
+        .merge(credentials)
 }
 
 /// The OpenAPI document.
 pub fn document() -> Document {
-    documented().1
+    let mut document = openapi::with_login(of_users().split_for_parts().1);
+    document.merge(open().split_for_parts().1);
+    document
 }
 
 /// The whole API.
 pub fn router(state: AppState) -> Router {
-    let (api, document) = documented();
+    let document = document();
+    let gate = from_fn_with_state(state.gate.clone(), authenticate);
+    let (of_users, _) = of_users().route_layer(gate).split_for_parts();
+    let (open, _) = open().split_for_parts();
     let internal = Router::new()
         .route("/internal/v1/claims", post(worker_api::claim))
         .route("/internal/v1/reports", post(worker_api::report))
+        .route("/internal/v1/tasks/{id}/rows", post(data_uploads::receive_rows))
         .layer(DefaultBodyLimit::max(INTERNAL_BODY_LIMIT));
-    let json = document.clone();
-    api.merge(internal)
+    let login_required = state.gate.login_required;
+    let all = of_users
+        .merge(open)
+        .merge(internal)
         .route("/", get(home::home))
-        .route("/openapi.json", get(move || async { Json(json) }))
+        .route("/openapi.json", get(move || async { Json(document) }))
         .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
-        .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(CatchPanicLayer::new())
+        .fallback(|| async { StatusCode::NOT_FOUND });
+    let all = match login_required {
+        true => all,
+        false => all.layer(from_fn(same_machine::same_machine)),
+    };
+    all.layer(CatchPanicLayer::new())
         .layer(from_fn(middleware::problems))
         .layer(from_fn(middleware::request_id))
         .with_state(state)

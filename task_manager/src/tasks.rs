@@ -10,18 +10,20 @@ pub mod events;
 pub mod interrupts;
 pub mod routes;
 pub mod store;
+pub mod submissions;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use common::clock;
 use common::problem::Problem;
 use common::report::{InputFile, Output, WorkerId};
 use common::task::spec::TaskSpec;
 use common::task::{Progress, TaskId, TaskKind, TaskLinks, TaskState, TaskView, UserId};
+use common::{clock, file_statistics, user_event};
 use serde_json::Value;
 
+use crate::data_uploads;
 use crate::db::{DbConnection, DbResult};
 
 /// Beyond this place the position in the queue is not counted.
@@ -65,10 +67,17 @@ impl Task {
         self.spec.kind()
     }
 
+    /// The first row that an attempt reads which goes on from the checkpoint; none where the kind
+    /// does not read rows, or reads them from the start.
+    pub fn resumes_from_row(&self) -> Option<u64> {
+        self.checkpoint.as_ref()?.get("row")?.as_u64()?.checked_add(1)
+    }
+
     /// What the client sees; `queue_position` is its place from 1, where it was counted.
     pub fn view(self, queue_position: Option<u64>) -> TaskView {
         let queued = self.state == TaskState::Queued;
         let links = self.links();
+        let result_so_far = data_uploads::result_so_far(&self);
         TaskView {
             task_id: self.id,
             kind: self.kind(),
@@ -86,7 +95,7 @@ impl Task {
             started_at: utc(self.started_at),
             finished_at: utc(self.finished_at),
             error: self.error,
-            result: self.result,
+            result: self.result.or(result_so_far),
             timestamp: clock::now(),
             links,
         }
@@ -105,14 +114,27 @@ impl Task {
             download: output.map(|_| format!("/v1/data_processor/download/{id}")),
             rejected: output
                 .filter(|output| output.has_rejected)
-                .map(|_| format!("/v1/data_processor/rejected/{id}")),
-            report: None,
+                .map(|_| format!("/v1/data_processor/rejected/{id}"))
+                .or_else(|| data_uploads::rejected_link(self)),
+            report: report(self.kind()).map(str::to_owned),
             events: Some(format!("/v1/tasks/{id}/events")),
             stop: action("stop", TaskState::Stopping),
             kill: action("kill", TaskState::Killed),
             resume: action("resume", TaskState::Queued)
                 .filter(|_| is_interrupted && !self.files_removed),
         }
+    }
+}
+
+/// The report that tasks of a kind add to.
+fn report(kind: TaskKind) -> Option<&'static str> {
+    match kind {
+        TaskKind::FileStatistics => Some(file_statistics::REPORT),
+        TaskKind::UserEvent => Some(user_event::REPORT),
+        TaskKind::CsvAggregation
+        | TaskKind::DataUpload
+        | TaskKind::MessageValidation
+        | TaskKind::ReportEmail => None,
     }
 }
 

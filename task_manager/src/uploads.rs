@@ -19,7 +19,7 @@ use common::queue::Message;
 use common::report::InputFile;
 use common::storage::{ObjectKey, ObjectWriter, Storage};
 use common::task::spec::TaskSpec;
-use common::task::{AcceptedTask, TaskId, TaskState, UserId};
+use common::task::{AcceptedTask, TaskId, TaskKind, TaskState, UserId};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
@@ -27,6 +27,7 @@ use tracing::{info, warn};
 use crate::background::Background;
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::error::ApiError;
+use crate::idempotency::{self, Begun, Key, Keys, Lock};
 use crate::leases::UPLOAD_LEASE;
 use crate::outbox;
 use crate::tasks::store::Enqueue;
@@ -44,6 +45,7 @@ pub struct Uploads {
     pub db: Database,
     pub storage: Storage,
     pub background: Background,
+    pub keys: Keys,
     /// The largest file that is taken, in bytes.
     pub limit: u64,
 }
@@ -54,25 +56,57 @@ pub struct Request {
     pub owner: UserId,
     pub spec: TaskSpec,
     pub file_name: String,
+    /// What makes this request the same as an earlier one.
+    pub key: Option<Key>,
 }
 
 impl Uploads {
-    /// Receives the file of `body` and makes it a task.
+    /// Receives the file of `body` and makes it a task; a request that was answered before gets
+    /// its answer again, when the same file has arrived once more.
     pub async fn receive(
         &self,
         request: Request,
         body: &mut FileBody,
     ) -> Result<AcceptedTask, ApiError> {
-        let first = match body.next().await? {
-            Some(first) => first,
-            None => return Err(ApiError::EmptyFile),
-        };
+        let Some(key) = &request.key else { return self.take(&request, body, None).await };
+        match self.keys.begin(key).await? {
+            Begun::Fresh(lock) => lock.hold(self.take(&request, body, Some(lock.clone()))).await,
+            Begun::Answered(stored) => {
+                let sha256 = self.hash(body).await?;
+                stored.replay(&fingerprint(&request, &identity(&request.spec, &sha256)?))
+            }
+        }
+    }
+
+    async fn hash(&self, body: &mut FileBody) -> Result<String, ApiError> {
+        let (mut hash, mut size) = (Sha256::new(), 0);
+        while let Some(bytes) = body.next().await? {
+            size += bytes.len() as u64;
+            if size > self.limit {
+                return Err(ApiError::TooLarge { limit: self.limit });
+            }
+            hash.update(&bytes);
+        }
+        Ok(hex::encode(hash.finalize()))
+    }
+
+    async fn take(
+        &self,
+        request: &Request,
+        body: &mut FileBody,
+        lock: Option<Lock>,
+    ) -> Result<AcceptedTask, ApiError> {
+        let first = body.next().await?;
+        if first.is_none() && request.spec.kind().reads_csv() {
+            return Err(ApiError::EmptyFile);
+        }
         let id = TaskId::new();
         crate::http::middleware::log_task(id);
-        self.insert(id, &request).await?;
-        let mut reception = Reception::new(id, self.storage.create(ObjectKey::Input(id)));
+        self.insert(id, request).await?;
+        let mut reception =
+            Reception::new(id, request.spec.kind(), self.storage.create(ObjectKey::Input(id)));
         let received = match self.fill(&mut reception, first, body).await {
-            Ok(()) => self.finish(reception, &request).await,
+            Ok(()) => self.finish(reception, request, lock).await,
             Err(error) => {
                 reception.abort().await;
                 Err(error)
@@ -85,7 +119,7 @@ impl Uploads {
     }
 
     async fn insert(&self, id: TaskId, request: &Request) -> Result<(), ApiError> {
-        let Request { owner, spec, file_name } = request.clone();
+        let Request { owner, spec, file_name, .. } = request.clone();
         let insert = self.db.write(move |conn| {
             let now = db::now(conn)?;
             store::insert_initializing(conn, id, owner, &spec, &file_name, now, now + UPLOAD_LEASE)
@@ -96,9 +130,10 @@ impl Uploads {
     async fn fill(
         &self,
         reception: &mut Reception,
-        first: Bytes,
+        first: Option<Bytes>,
         body: &mut FileBody,
     ) -> Result<(), ApiError> {
+        let Some(first) = first else { return Ok(()) };
         reception.add(first, self.limit).await?;
         let mut checks = interval(CHECK);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -139,6 +174,7 @@ impl Uploads {
         &self,
         reception: Reception,
         request: &Request,
+        lock: Option<Lock>,
     ) -> Result<AcceptedTask, ApiError> {
         let id = reception.id;
         let sha256 = hex::encode(reception.hash.finalize());
@@ -146,9 +182,16 @@ impl Uploads {
         let input = InputFile { file_name: request.file_name.clone(), size, sha256 };
         let owner = request.owner;
         let identity = identity(&request.spec, &input.sha256)?;
+        let fingerprint = fingerprint(request, &identity);
         let accepted = self
             .db
-            .write(move |conn| accept(conn, owner, id, &input, &identity))
+            .write(move |conn| {
+                let accepted = accept(conn, owner, id, &input, &identity)?;
+                if let (Some(lock), Some(accepted)) = (&lock, &accepted) {
+                    lock.complete(conn, &fingerprint, accepted)?;
+                }
+                Ok(accepted)
+            })
             .await?
             .ok_or(ApiError::UploadStopped(id))?;
         self.background.wake();
@@ -194,8 +237,9 @@ struct Reception {
 }
 
 impl Reception {
-    fn new(id: TaskId, writer: ObjectWriter) -> Self {
-        Self { id, writer, hash: Sha256::new(), size: 0, start: Vec::new(), is_checked: false }
+    fn new(id: TaskId, kind: TaskKind, writer: ObjectWriter) -> Self {
+        let is_checked = !kind.reads_csv();
+        Self { id, writer, hash: Sha256::new(), size: 0, start: Vec::new(), is_checked }
     }
 
     async fn add(&mut self, bytes: Bytes, limit: u64) -> Result<(), ApiError> {
@@ -236,6 +280,11 @@ fn identity(spec: &TaskSpec, sha256: &str) -> Result<String, ApiError> {
     Ok(hex::encode(Sha256::digest(format!("{spec}\n{sha256}"))))
 }
 
+/// What an upload asks for: the same whatever the boundaries of its form are.
+fn fingerprint(request: &Request, identity: &str) -> String {
+    idempotency::fingerprint(&[&request.file_name, identity])
+}
+
 /// Makes the received file a task, or lets an earlier task with the same file go on; none where
 /// the task was stopped meanwhile. In the caller's transaction.
 fn accept(
@@ -255,7 +304,7 @@ fn accept(
         && interrupts::resume(conn, &earlier, now)?
     {
         store::remove_initializing(conn, id)?;
-        let row = resumed_from_row(&earlier);
+        let row = earlier.resumes_from_row();
         return answer(conn, earlier.id, true, row);
     }
     store::set_input(conn, id, input, identity)?;
@@ -265,11 +314,6 @@ fn accept(
     let message = Message { task_id: id, dispatch: task.dispatch + 1 };
     outbox::append(conn, task.kind(), message, now)?;
     answer(conn, id, false, None)
-}
-
-/// The row from which a task with a checkpoint goes on.
-fn resumed_from_row(task: &Task) -> Option<u64> {
-    task.checkpoint.as_ref()?.get("row")?.as_u64()
 }
 
 fn answer(

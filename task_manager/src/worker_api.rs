@@ -13,6 +13,7 @@ mod reports;
 pub mod routes;
 mod store;
 
+pub use reports::lost_fence;
 pub use store::WorkerView;
 
 use common::problem::Problem;
@@ -28,18 +29,8 @@ use crate::outbox::relay::RelaySignal;
 
 /// Answers a worker's claims.
 pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimResponse> {
-    let claims = db
-        .write(move |conn| {
-            let ids = request.deliveries.iter().map(|delivery| delivery.task_id);
-            db::lock_tasks(conn, &sorted(ids))?;
-            let now = db::now(conn)?;
-            request
-                .deliveries
-                .iter()
-                .map(|delivery| claims::claim(conn, request.worker, *delivery, now))
-                .collect::<DbResult<Vec<_>>>()
-        })
-        .await?;
+    let claims =
+        db.write(move |conn| claims::claim(conn, request.worker, &request.deliveries)).await?;
     for claim in &claims {
         match claim {
             Claim::Attempt(attempt) => {

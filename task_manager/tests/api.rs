@@ -9,17 +9,33 @@
 )]
 
 mod api {
+    mod access;
     mod app;
     mod backend;
     mod bad_requests;
+    mod data_upload_batches;
+    mod data_upload_resumes;
+    mod data_upload_rollbacks;
+    mod data_uploads;
     mod downloads;
     mod events;
+    mod file_statistics;
+    mod file_statistics_report;
+    mod idempotency;
     mod interrupts;
     mod leases;
+    mod loads;
+    mod message_bulk;
+    mod message_search;
+    mod messages;
     mod openapi;
     mod reports;
     mod retention;
+    mod schedules;
     mod several;
     mod tasks;
+    mod tokens;
     mod uploads;
+    mod user_events;
+    mod users;
 }

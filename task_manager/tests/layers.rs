@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// A word that stands for a piece of knowledge, and the files that may have it.
-const SEAMS: [(&str, &[&str]); 6] = [
+const SEAMS: [(&str, &[&str]); 7] = [
     (
         "axum::",
         &[
@@ -19,16 +19,18 @@ const SEAMS: [(&str, &[&str]); 6] = [
     ),
     ("diesel::", &["task_manager/src/db.rs", "task_manager/src/db/", "store.rs"]),
     ("lapin::", &["common/src/queue/amqp.rs", "common/src/queue/amqp/"]),
+    ("lettre::", &["data_processor/src/mail.rs", "data_processor/src/mail/"]),
     ("object_store::", &["common/src/storage.rs"]),
     ("DbConnection::Sqlite", &["task_manager/src/db/dialect.rs"]),
     ("processed_data", &["common/src/storage.rs"]),
 ];
 
 /// Which crate of ours may use which.
-const ARROWS: [(&str, &[&str]); 4] = [
+const ARROWS: [(&str, &[&str]); 5] = [
     ("common", &[]),
+    ("text_statistics", &[]),
     ("task_manager", &["common"]),
-    ("data_processor", &["common"]),
+    ("data_processor", &["common", "text_statistics"]),
     ("taskctl", &["common", "task_manager", "data_processor"]),
 ];
 

@@ -42,6 +42,8 @@ fn column(line: &str) -> Option<(String, &'static str, bool)> {
         return None;
     }
     let kind = match rest.split([' ', '(']).next()? {
+        // The number of a row in SQLite, of 64 bits whatever it is called.
+        "INTEGER" if rest.starts_with("INTEGER PRIMARY KEY") => "big integer",
         "BLOB" | "BINARY" => "bytes",
         "TEXT" | "VARCHAR" | "CHAR" | "MEDIUMTEXT" => "text",
         "INTEGER" | "INT" => "integer",

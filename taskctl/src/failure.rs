@@ -17,6 +17,10 @@ const UNREACHABLE: u8 = 3;
 /// Ctrl-C, as shells report it.
 const INTERRUPTED: u8 = 130;
 
+/// What to do about a server that asks for a login.
+const LOGIN_HINT: &str = "\nLog in with `taskctl login NAME`; `taskctl register NAME` signs up, and \
+                          `taskctl logout` forgets a token that holds no more.";
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -45,6 +49,11 @@ impl Failure {
         Self::new(UNREACHABLE, text)
     }
 
+    /// Whoever reads the output has seen enough (`| head`): the command ends early and well.
+    pub(crate) fn reader_left() -> Self {
+        Self::new(0, "")
+    }
+
     /// The user pressed Ctrl-C.
     pub(crate) fn interrupted(text: impl Into<String>) -> Self {
         Self::new(INTERRUPTED, text)
@@ -55,6 +64,7 @@ impl Failure {
     pub(crate) fn report(self, console: Console) -> ExitCode {
         match &self.problem {
             Some(problem) if console.is_json() => console.document(problem),
+            _ if self.text.is_empty() => {}
             _ => note(&self.text),
         }
         ExitCode::from(self.code)
@@ -73,7 +83,10 @@ impl From<ClientError> for Failure {
                 ),
             ),
             ClientError::Problem(problem) => {
-                let text = problem_text(&problem);
+                let mut text = problem_text(&problem);
+                if matches!(problem.code.as_str(), "token_missing" | "invalid_token") {
+                    text.push_str(LOGIN_HINT);
+                }
                 Self { code: FAILED, text, problem: Some(problem) }
             }
             ClientError::Unexpected { .. } => Self::new(

@@ -4,27 +4,18 @@
 //! - The same arguments give the same bytes, on any machine: the random numbers are our own.
 //! - Every song has a title of its own.
 
-mod random;
 mod titles;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chrono::{Days, NaiveDate};
 use clap::Args;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-use self::random::Random;
-use crate::console::{Console, note};
-use crate::destination::{Destination, Part};
-use crate::failure::Failure;
-use crate::local::until_interrupted;
+use crate::fake_file::{self, ROWS_AT_ONCE};
+use common::random::Random;
 
-/// How much output is gathered before it is written.
-const BUFFER: usize = 256 << 10;
-/// After as many rows the progress is shown and Ctrl-C is seen.
-const ROWS_AT_ONCE: u64 = 10_000;
 /// The day of the first plays: 2020-01-01.
 const FIRST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(2020, 1, 1) {
     Some(day) => day,
@@ -56,50 +47,15 @@ pub(crate) struct FakeSongsArgs {
 
 /// `taskctl fake-songs`.
 pub(crate) fn fake_songs(args: FakeSongsArgs) -> ExitCode {
-    match write_file(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(Console::new(false)),
-    }
-}
-
-fn write_file(args: FakeSongsArgs) -> Result<(), Failure> {
-    let destination = Destination::named(&args.output)?;
-    let (output, part) = destination.open()?;
-    let rows = args.rows;
-    let to_stdout = destination == Destination::Stdout;
-    let bar = ProgressBar::new(rows);
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} rows, {eta} left")
-    {
-        bar.set_style(style);
-    }
-    let shown = bar.clone();
-    let done = until_interrupted(move |cancel| {
-        let mut output = BufWriter::with_capacity(BUFFER, output);
-        let written = write_rows(&args, &mut output, |row| {
-            shown.set_position(row);
-            if cancel.is_cancelled() { Err(io::Error::other("interrupted")) } else { Ok(()) }
-        });
-        match written {
-            // A reader that has seen enough (`| head`) is no failure.
-            Err(error) if to_stdout && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(Failure::local(format!("Cannot write the file: {error}."))),
-            Ok(()) => Ok(()),
-        }
-    });
-    bar.finish_and_clear();
-    done?;
-    if let Some(path) = part.map(Part::keep).transpose()? {
-        note(&format!("Wrote {} rows to {}.", HumanCount(rows), path.display()));
-    }
-    Ok(())
+    let (output, rows) = (args.output.clone(), args.rows);
+    fake_file::write(&output, rows, move |output, progress| write_rows(&args, output, progress))
 }
 
 /// Writes the header and the rows; `progress` hears the number of rows now and then.
 fn write_rows(
     args: &FakeSongsArgs,
-    output: &mut impl Write,
-    mut progress: impl FnMut(u64) -> io::Result<()>,
+    output: &mut dyn Write,
+    progress: &mut dyn FnMut(u64) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut random = Random::new(args.seed);
     let titles = titles::titles(args.songs, &mut random);
@@ -133,7 +89,7 @@ mod tests {
 
     fn file(args: &FakeSongsArgs) -> Vec<u8> {
         let mut bytes = Vec::new();
-        write_rows(args, &mut bytes, |_| Ok(())).unwrap();
+        write_rows(args, &mut bytes, &mut |_| Ok(())).unwrap();
         bytes
     }
 

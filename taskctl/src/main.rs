@@ -3,23 +3,30 @@
 //! A command is a variant of the enums below and a file of its own. The commands that talk to a
 //! server share a [`Session`]; every one of them ends in an exit code (`failure`).
 
+mod admin;
 mod console;
 mod destination;
 mod download;
 mod failure;
+mod fake_file;
+mod fake_people;
 mod fake_songs;
 mod file_name;
 mod interrupt;
 mod local;
+mod login;
 mod outcome;
 mod parameter;
 mod problem_text;
 mod progress;
+mod question;
+mod rows;
 mod run;
 mod saving;
 mod session;
 mod standalone;
 mod tasks;
+mod tokens;
 mod upload;
 mod view;
 mod wait;
@@ -56,17 +63,31 @@ struct Cli {
 enum Command {
     /// Run the whole platform in one process: API, database, queue and worker.
     Standalone(standalone::StandaloneArgs),
+    /// Make administrators of a standalone server.
+    #[command(subcommand)]
+    Admin(admin::Admin),
     #[command(flatten)]
     Remote(Remote),
     /// Process a file right here, without a server.
     Run(run::RunArgs),
     /// Write a CSV file of made-up plays of songs.
     FakeSongs(fake_songs::FakeSongsArgs),
+    /// Write a CSV file of made-up people with their e-mail addresses.
+    FakePeople(fake_people::FakePeopleArgs),
 }
 
 /// The commands that talk to a server.
 #[derive(Debug, Subcommand)]
 enum Remote {
+    /// Sign up, where the server asks for a login.
+    Register(login::UserArgs),
+    /// Log in: the token is kept for all commands to come.
+    ///
+    /// It is kept in ~/.config/taskctl/tokens.json, which nobody else can read. The variable
+    /// TASKCTL_TOKEN wins over it.
+    Login(login::UserArgs),
+    /// Log out: the token holds no more.
+    Logout,
     /// Hand a file over to be processed.
     Upload(upload::UploadArgs),
     /// Show a task.
@@ -81,6 +102,10 @@ enum Remote {
     },
     /// Fetch the result of a task.
     Download(download::DownloadArgs),
+    /// Write the rows that a data upload has loaded, in the order of the file.
+    Rows(rows::RowsArgs),
+    /// Write the rows that a task has rejected, with the reasons.
+    Rejected(rows::RowsArgs),
     /// List the tasks, newest first.
     List(tasks::ListArgs),
     /// Stop a task: everything that it wrote is rolled back.
@@ -109,9 +134,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Standalone(args) => standalone::standalone(args, Console::new(cli.json)),
+        Command::Admin(command) => admin::admin(command, Console::new(cli.json)),
         Command::Remote(command) => talk(&cli.server, cli.json, command),
         Command::Run(args) => run::run(args, cli.json),
         Command::FakeSongs(args) => fake_songs::fake_songs(args),
+        Command::FakePeople(args) => fake_people::fake_people(args),
     }
 }
 
@@ -125,10 +152,15 @@ fn talk(server: &str, json: bool, command: Remote) -> ExitCode {
     let code = runtime.block_on(async {
         let session = Session::new(server, console)?;
         match command {
+            Remote::Register(args) => login::register(&session, args).await,
+            Remote::Login(args) => login::login(&session, args).await,
+            Remote::Logout => login::logout(&session).await,
             Remote::Upload(args) => upload::upload(&session, args).await,
             Remote::Status { id } => tasks::status(&session, id).await,
             Remote::Watch { id } => wait::watch(&session, id).await,
             Remote::Download(args) => download::download(&session, args).await,
+            Remote::Rows(args) => rows::rows(&session, args).await,
+            Remote::Rejected(args) => rows::rejected(&session, args).await,
             Remote::List(args) => tasks::list(&session, args).await,
             Remote::Stop { id } => tasks::act(&session, id, "stop").await,
             Remote::Kill { id } => tasks::act(&session, id, "kill").await,

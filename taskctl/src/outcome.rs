@@ -46,10 +46,13 @@ pub(crate) fn hints(session: &Session, task: &TaskView, has_result: bool) -> Vec
             session.command("download", task.task_id)
         ));
     }
+    if view::result_count(task, "rows_loaded").is_some_and(|rows| rows > 0) {
+        hints.push(format!("Read the rows with `{}`.", session.command("rows", task.task_id)));
+    }
     if let Some(rows) = view::result_count(task, "rows_rejected").filter(|rows| *rows > 0) {
-        let command = session.command("download", task.task_id);
+        let command = session.command("rejected", task.task_id);
         let rows = HumanCount(rows);
-        hints.push(format!("{rows} rows were rejected; fetch them with `{command} --rejected`."));
+        hints.push(format!("{rows} rows were rejected; fetch them with `{command}`."));
     }
     if task.links.resume.is_some() {
         let command = session.command("resume", task.task_id);

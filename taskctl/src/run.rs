@@ -1,5 +1,8 @@
 //! `taskctl run`: processes a file right here, with the engine of the workers and without a server.
 
+mod data_upload;
+mod file_statistics;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -51,7 +54,6 @@ pub(crate) struct RunArgs {
 /// `taskctl run`. With `json`, the summary or the problem is printed as JSON: on standard output,
 /// or on standard error where standard output takes the result.
 pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
-    let json = Json { wanted: json, stdout_taken: args.output == Path::new("-") };
     let spec = match TaskSpec::from_parameters(args.kind, &args.params) {
         Ok(spec) => spec,
         Err(errors) => {
@@ -63,8 +65,15 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
             return Failure::usage(text).report(Console::new(false));
         }
     };
+    let beside_rows = Json { wanted: json, stdout_taken: args.output == Path::new("-") };
     let done = match spec {
-        TaskSpec::CsvAggregation(spec) => aggregate(&args, spec, json),
+        TaskSpec::CsvAggregation(spec) => aggregate(&args, spec, beside_rows),
+        TaskSpec::FileStatistics => file_statistics::file_statistics(&args, json),
+        TaskSpec::DataUpload(spec) => data_upload::data_upload(&args, spec, beside_rows),
+        // Their parameters are refused: they have no file.
+        TaskSpec::MessageValidation(_) | TaskSpec::UserEvent(_) | TaskSpec::ReportEmail(_) => {
+            return ExitCode::from(2);
+        }
     };
     done.unwrap_or_else(|failure| failure.report(Console::new(false)))
 }

@@ -154,5 +154,8 @@ impl Sink {
 }
 
 fn stream_broke(error: &io::Error) -> Failure {
-    Failure::local(format!("Cannot write the result: {error}."))
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::reader_left(),
+        _ => Failure::local(format!("Cannot write the result: {error}.")),
+    }
 }

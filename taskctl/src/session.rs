@@ -5,6 +5,7 @@ use common::task::TaskId;
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::tokens;
 
 /// Where a standalone server listens unless told otherwise.
 pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:5000";
@@ -21,7 +22,7 @@ pub(crate) struct Session {
 impl Session {
     /// A session with the server at the URL `server`; it is not asked anything yet.
     pub(crate) fn new(server: &str, console: Console) -> Result<Self, Failure> {
-        match ApiClient::new(server, None) {
+        match ApiClient::new(server, tokens::of(server)?) {
             Ok(client) => Ok(Self { client, console }),
             Err(ClientError::Unexpected { reason, .. }) => Err(Failure::usage(format!(
                 "The server's URL `{server}` (--server or TASKCTL_SERVER) cannot be used: {reason}."
@@ -32,9 +33,14 @@ impl Session {
 
     /// The command line that does `verb` to a task on this server, for hints.
     pub(crate) fn command(&self, verb: &str, id: TaskId) -> String {
+        self.program(&format!("{verb} {id}"))
+    }
+
+    /// The command line that does `what` on this server, for hints.
+    pub(crate) fn program(&self, what: &str) -> String {
         match self.client.server() {
-            DEFAULT_SERVER => format!("taskctl {verb} {id}"),
-            server => format!("taskctl --server {server} {verb} {id}"),
+            DEFAULT_SERVER => format!("taskctl {what}"),
+            server => format!("taskctl --server {server} {what}"),
         }
     }
 }

@@ -7,6 +7,7 @@
 //!   recorded.
 
 use std::fs::{File, TryLockError};
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,9 +19,12 @@ use common::config::Settings;
 use common::queue::{MemoryQueue, Queue};
 use common::storage::Storage;
 use common::{signals, telemetry};
-use data_processor::config::{PREFIX as WORKER_PREFIX, WorkerConfig};
+use data_processor::config::{MailConfig, PREFIX as WORKER_PREFIX, WorkerConfig};
+use data_processor::mail::Mailer;
+use data_processor::worker;
+use secrecy::{ExposeSecret, SecretString};
 use task_manager::Server;
-use task_manager::config::{Config, check_listen};
+use task_manager::config::{Config, secrets};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -30,8 +34,9 @@ use crate::session::DEFAULT_SERVER;
 
 #[derive(Debug, Args)]
 pub(crate) struct StandaloneArgs {
-    /// Where the API listens, on this machine only; 127.0.0.1:5000 unless set otherwise.
-    #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
+    /// Where the API listens; 127.0.0.1:5000 unless set otherwise. Others may reach it only where a
+    /// login is required.
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
     /// The folder for `tasks.sqlite` and `local_storage/`, and for settings in
     /// `task_manager.toml` and `data_processor.toml`.
@@ -39,10 +44,8 @@ pub(crate) struct StandaloneArgs {
     data: PathBuf,
 }
 
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr =
-        text.parse().map_err(|_| "it takes an address with a port, such as 127.0.0.1:5000")?;
-    check_listen(address).map(|()| address)
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "it takes an address with a port, such as 127.0.0.1:5000")
 }
 
 /// Runs until SIGTERM or Ctrl-C.
@@ -62,13 +65,18 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     std::fs::create_dir_all(data)
         .with_context(|| format!("the folder {} cannot be made", data.display()))?;
     let _lock = lock(data)?;
-    let (mut config, _) = Config::load(existing(data, "task_manager.toml").as_deref(), data)?;
+    let mut config = config(data)?;
     if let Some(listen) = args.listen {
         config.listen = listen;
     }
+    if config.jwt_key.is_none() {
+        config.jwt_key = Some(jwt_key(data)?);
+    }
+    config.check_start(true)?;
     let mut settings =
         Settings::load(existing(data, "data_processor.toml").as_deref(), WORKER_PREFIX);
     let worker_config = WorkerConfig::from_settings(&mut settings);
+    let mail_config = MailConfig::from_settings(&mut settings);
     settings.finish()?;
     telemetry::start(config.log_format, &config.log)?;
     // Before anything is accepted, so that no signal ends the process halfway.
@@ -76,6 +84,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
 
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
+    let mailer = Mailer::new(mail_config)?;
     let queue = Queue::Memory(MemoryQueue::default());
     let server = Server::start_alone(&config, &queue, storage.clone()).await?;
     let url = format!("http://{}", server.address);
@@ -83,7 +92,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     let draining = CancellationToken::new();
     let worker = tokio::spawn({
         let draining = draining.clone();
-        async move { data_processor::worker::run(worker_config, api, &queue, storage, draining).await }
+        async move { worker::run(worker_config, api, &queue, storage, mailer, draining).await }
     });
     info!("tasks and files are in {}", data.display());
     info!("listening on {url}");
@@ -108,6 +117,43 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     server.stop().await?;
     info!("ended");
     Ok(())
+}
+
+/// The settings of the server on a data folder.
+pub(crate) fn config(data: &Path) -> anyhow::Result<Config> {
+    let (config, _) = Config::load(existing(data, "task_manager.toml").as_deref(), data)?;
+    Ok(config)
+}
+
+/// The key that signs the tokens of this folder's users: made at the first start, so that tokens
+/// hold on after a restart, in a file that nobody else can read.
+fn jwt_key(data: &Path) -> anyhow::Result<SecretString> {
+    let path = data.join("jwt.key");
+    let key = match std::fs::read_to_string(&path) {
+        Ok(key) => key.trim().into(),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let key = secrets::random();
+            let write = || {
+                // Temporary files are the user's alone.
+                let mut file = tempfile::NamedTempFile::new_in(data)?;
+                file.write_all(key.expose_secret().as_bytes())?;
+                file.as_file().sync_all()?;
+                file.persist(&path)?;
+                Ok::<_, std::io::Error>(())
+            };
+            write().with_context(|| format!("{} cannot be written", path.display()))?;
+            key
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+        }
+    };
+    anyhow::ensure!(
+        !key.expose_secret().is_empty(),
+        "{} is empty; delete it, and a new key is made",
+        path.display()
+    );
+    Ok(key)
 }
 
 /// A settings file in the data folder, where there is one.

@@ -56,6 +56,16 @@ pub(crate) struct UploadArgs {
 
 /// `taskctl upload`.
 pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCode, Failure> {
+    if args.kind == TaskKind::DataUpload && args.output.is_some() {
+        return Err(Failure::usage(
+            "A data_upload makes no file. Wait for it with --wait, and fetch the rows that it \
+             loaded with `taskctl rows ID --output FILE`.",
+        ));
+    }
+    if let Some(instead) = args.kind.made_without_file() {
+        let text = format!("{} takes no file; such tasks are made by {instead}.", args.kind);
+        return Err(Failure::usage(text));
+    }
     let target = args.output.as_deref().map(Target::named).transpose()?;
     let console = match &target {
         Some(target) => console_for(session.console, target)?,
@@ -82,7 +92,7 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
     if !console.is_json() {
         note(&announcement(&accepted));
     }
-    accepted.task = wait::until_ended(session, id, wait::PATIENCE).await?;
+    accepted.task = wait::until_ended_or_interrupted(session, id, wait::PATIENCE).await?;
     let saved = match &target {
         Some(target) if accepted.task.state == TaskState::Processed => {
             Some(download::fetch(session, id, download::Part::Result, target).await?)
@@ -167,6 +177,11 @@ fn request(
 ) -> reqwest::RequestBuilder {
     let path = match args.kind {
         TaskKind::CsvAggregation => "/v1/data_processor/upload",
+        TaskKind::FileStatistics => "/v1/file_statistics",
+        TaskKind::DataUpload => "/v1/data_uploads",
+        TaskKind::MessageValidation => "/v1/messages",
+        TaskKind::UserEvent => "/v1/user_events",
+        TaskKind::ReportEmail => "/v1/schedules",
     };
     // Names as they are, in UTF-8, as browsers send them: servers do not read `name*=`.
     let mut form = Form::new().percent_encode_noop();

@@ -1,7 +1,7 @@
 //! Tasks in words for people: sentences, a list of details, a table.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::task::{TaskList, TaskState, TaskView};
+use common::task::{Progress, TaskList, TaskState, TaskView};
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::problem_text::printable;
@@ -19,7 +19,7 @@ pub(crate) fn state_phrase(task: &TaskView) -> String {
                 phrase.push_str(&format!(", place {place}"));
             }
         }
-        (TaskState::Processing, Some(progress)) => {
+        (TaskState::Processing | TaskState::Stopping, Some(progress)) => {
             let amount = |count| amount(count, &progress.unit);
             phrase.push_str(&format!(", {}", amount(progress.done)));
             if let Some(total) = progress.total {
@@ -28,9 +28,14 @@ pub(crate) fn state_phrase(task: &TaskView) -> String {
             if let Some(percent) = percent(task) {
                 phrase.push_str(&format!(" ({percent} %)"));
             }
-            if let Some(rate) = progress.per_second.filter(|rate| *rate >= 1.0) {
-                // A rate below zero or beyond u64 cannot come; the cast would saturate.
-                phrase.push_str(&format!(", {}/s", amount(rate as u64)));
+            match loaded_phrase(task, progress) {
+                Some(loaded) => phrase.push_str(&loaded),
+                None => {
+                    if let Some(rate) = progress.per_second.filter(|rate| *rate >= 1.0) {
+                        // A rate below zero or beyond u64 cannot come; the cast would saturate.
+                        phrase.push_str(&format!(", {}/s", amount(rate as u64)));
+                    }
+                }
             }
         }
         _ => {}
@@ -38,9 +43,24 @@ pub(crate) fn state_phrase(task: &TaskView) -> String {
     phrase
 }
 
-/// How far a task is that is being processed, where that is known.
+/// What a load has done so far, for example `, 120,000 rows loaded, 12 rejected, 45,000 rows/s`.
+fn loaded_phrase(task: &TaskView, progress: &Progress) -> Option<String> {
+    let loaded = result_count(task, "rows_loaded")?;
+    let rejected = result_count(task, "rows_rejected")?;
+    let mut phrase =
+        format!(", {} rows loaded, {} rejected", HumanCount(loaded), HumanCount(rejected));
+    // The rate is of bytes; so far a row has taken so many of them.
+    if let Some(rate) = progress.per_second.filter(|_| progress.done > 0) {
+        let rate = rate * (loaded + rejected) as f64 / progress.done as f64;
+        phrase.push_str(&format!(", {} rows/s", HumanCount(rate as u64)));
+    }
+    Some(phrase)
+}
+
+/// How far a task is that is being processed or rolled back, where that is known.
 pub(crate) fn done_of_total(task: &TaskView) -> Option<(u64, u64)> {
-    let progress = task.progress.as_ref().filter(|_| task.state == TaskState::Processing)?;
+    let is_moving = matches!(task.state, TaskState::Processing | TaskState::Stopping);
+    let progress = task.progress.as_ref().filter(|_| is_moving)?;
     Some((progress.done, progress.total?))
 }
 
@@ -49,7 +69,10 @@ pub(crate) fn done_of_total(task: &TaskView) -> Option<(u64, u64)> {
 pub(crate) fn outcome_sentence(task: &TaskView) -> String {
     let id = task.task_id;
     match task.state {
-        TaskState::Processed => format!("Processed {}{}.", processed(task), took(task)),
+        TaskState::Processed => match loaded(task) {
+            Some(loaded) => format!("Loaded {loaded}{}.", took(task)),
+            None => format!("Processed {}{}.", processed(task), took(task)),
+        },
         TaskState::Failed => format!("Task {id} failed{}.", took(task)),
         TaskState::Stopped => {
             format!("Task {id} was stopped; what it wrote has been rolled back.")
@@ -59,11 +82,27 @@ pub(crate) fn outcome_sentence(task: &TaskView) -> String {
     }
 }
 
+/// For example `99,990 rows (the last attempt from row 40,001 on)`.
+fn loaded(task: &TaskView) -> Option<String> {
+    let rows = HumanCount(result_count(task, "rows_loaded")?);
+    Some(match result_count(task, "resumed_from_row") {
+        Some(row) => format!("{rows} rows (the last attempt from row {} on)", HumanCount(row)),
+        None => format!("{rows} rows"),
+    })
+}
+
 fn processed(task: &TaskView) -> String {
     let count = |name| result_count(task, name).map(HumanCount);
-    match (count("rows_read"), count("groups")) {
-        (Some(rows), Some(groups)) => format!("{rows} rows into {groups} groups"),
-        _ => task.file_name.as_deref().map_or_else(|| task.task_id.to_string(), printable_line),
+    if let (Some(rows), Some(groups)) = (count("rows_read"), count("groups")) {
+        return format!("{rows} rows into {groups} groups");
+    }
+    let name = task.file_name.as_deref();
+    let name = name.map_or_else(|| task.task_id.to_string(), printable_line);
+    match (count("lines"), count("words"), count("characters")) {
+        (Some(lines), Some(words), Some(characters)) => {
+            format!("{name} with {lines} lines, {words} words and {characters} characters")
+        }
+        _ => name,
     }
 }
 
@@ -121,7 +160,8 @@ pub(crate) fn details(task: &TaskView) -> String {
 /// The fields of a result in a line, for example `784,903 rows read, 554,142 groups`.
 fn result_line(task: &TaskView) -> Option<String> {
     let fields = task.result.as_ref()?.as_object()?;
-    let words = fields.iter().map(|(name, value)| {
+    let known = fields.iter().filter(|(_, value)| !value.is_null());
+    let words = known.map(|(name, value)| {
         let words = name.replace('_', " ");
         match value.as_u64() {
             Some(count) => format!("{words} {}", HumanCount(count)),
@@ -274,6 +314,17 @@ mod tests {
             "result": {"rows_read": 784_903, "rows_rejected": 0, "groups": 554_142, "output_size": 9}
         }));
         assert_eq!(outcome_sentence(&done), "Processed 784,903 rows into 554,142 groups in 1.2 s.");
+    }
+
+    #[test]
+    fn the_statistics_of_a_file_end_in_counts() {
+        let result = json!({"lines": 2, "words": 1_234, "characters": 9_999});
+        let done = task(json!({"state": "processed", "result": result}));
+        let expected = "Processed plays.csv with 2 lines, 1,234 words and 9,999 characters.";
+        assert_eq!(outcome_sentence(&done), expected);
+        let result = json!({"lines": null, "words": null, "characters": null});
+        let binary = task(json!({"state": "processed", "result": result}));
+        assert_eq!(outcome_sentence(&binary), "Processed plays.csv.");
     }
 
     #[test]

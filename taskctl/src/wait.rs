@@ -7,14 +7,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use common::client::ClientError;
-use common::task::{TaskId, TaskView};
+use common::task::{TaskId, TaskState, TaskView};
 use reqwest::Method;
 use tokio::time::Instant;
 
+use crate::console::note;
 use crate::failure::Failure;
 use crate::interrupt::or_interrupted;
 use crate::outcome;
 use crate::progress::WaitingBar;
+use crate::question::{Answer, ask, can_ask};
 use crate::session::{Session, task_path};
 
 /// How long to wait for a server that is away.
@@ -52,6 +54,41 @@ pub(crate) async fn until_ended(
         )
     })
     .await
+}
+
+/// As [`until_ended`], but on a terminal Ctrl-C asks what is to become of the task. When it is to
+/// end, its end is waited for; another Ctrl-C leaves it alone.
+pub(crate) async fn until_ended_or_interrupted(
+    session: &Session,
+    id: TaskId,
+    patience: Duration,
+) -> Result<TaskView, Failure> {
+    if !can_ask() {
+        return until_ended(session, id, patience).await;
+    }
+    tokio::select! {
+        task = poll(session, id, patience) => return task,
+        Ok(()) = tokio::signal::ctrl_c() => {}
+    }
+    let verb = match ask().await {
+        Answer::Stop => "stop",
+        Answer::Kill => "kill",
+        Answer::Leave => {
+            return Err(Failure::interrupted(format!(
+                "Task {id} goes on on the server; see how it is doing with `{}`.",
+                session.command("status", id)
+            )));
+        }
+    };
+    let request = session.client.request(Method::POST, &format!("{}/{verb}", task_path(id)));
+    if let Err(error) = session.client.json::<TaskView>(request).await {
+        let task: TaskView = session.client.get(&task_path(id)).await?;
+        if task.state != TaskState::Processed {
+            return Err(error.into());
+        }
+        note("It was done before it could be ended.");
+    }
+    until_ended(session, id, patience).await
 }
 
 async fn poll(session: &Session, id: TaskId, patience: Duration) -> Result<TaskView, Failure> {

@@ -32,6 +32,7 @@ mod consumer;
 mod link;
 mod outage;
 mod publisher;
+mod silence;
 #[cfg(test)]
 mod tests;
 

@@ -4,8 +4,9 @@ use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use common::client::ClientError;
 use common::problem::Problem;
-use common::report::{Attempt, InputFile};
+use common::report::{Attempt, InputFile, RowBatch, RowsAnswer};
 use common::storage::{ObjectKey, ObjectReader, ObjectWriter, OutputPart, Storage};
 use common::task::TaskId;
 use serde_json::Value;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::ProcessError;
+use crate::worker::task_manager::TaskManager;
 
 /// Why an attempt is to end before it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,7 @@ struct Shared {
     checkpoint: Option<Value>,
     memory_limit: u64,
     storage: Storage,
+    task_manager: TaskManager,
     span: Span,
     done: AtomicU64,
     interruption: OnceLock<Interruption>,
@@ -54,7 +57,12 @@ struct Shared {
 }
 
 impl Context {
-    pub(crate) fn new(attempt: &Attempt, storage: Storage, memory_limit: u64) -> Self {
+    pub(crate) fn new(
+        attempt: &Attempt,
+        storage: Storage,
+        task_manager: TaskManager,
+        memory_limit: u64,
+    ) -> Self {
         let Attempt { task_id, attempt: number, ref input, ref checkpoint, .. } = *attempt;
         Self {
             shared: Arc::new(Shared {
@@ -64,6 +72,7 @@ impl Context {
                 checkpoint: checkpoint.clone(),
                 memory_limit,
                 storage,
+                task_manager,
                 span: tracing::info_span!("task", %task_id, attempt = number),
                 done: AtomicU64::new(0),
                 interruption: OnceLock::new(),
@@ -114,6 +123,23 @@ impl Context {
     pub async fn open_input(&self) -> Result<ObjectReader, ProcessError> {
         self.input()?;
         Ok(self.shared.storage.open(ObjectKey::Input(self.task_id()), None).await?)
+    }
+
+    /// Opens the input file from the byte `offset` on, which lies before its end.
+    ///
+    /// # Errors
+    /// As [`open_input`](Self::open_input).
+    pub async fn open_input_from(&self, offset: u64) -> Result<ObjectReader, ProcessError> {
+        let range = Some(offset..self.input()?.size);
+        Ok(self.shared.storage.open(ObjectKey::Input(self.task_id()), range).await?)
+    }
+
+    /// Sends a batch of the task's rows to the task manager, once.
+    ///
+    /// # Errors
+    /// There is no answer, or it refuses the batch.
+    pub async fn load(&self, batch: &RowBatch) -> Result<RowsAnswer, ClientError> {
+        self.shared.task_manager.load(self.task_id(), batch).await
     }
 
     /// Starts one of the attempt's files.

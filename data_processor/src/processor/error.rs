@@ -35,6 +35,11 @@ impl ProcessError {
         Self::Retry { after: None, checkpoint: None, reason: Some(reason.into()) }
     }
 
+    /// An error that may pass, but hardly before `after`.
+    pub fn retry_after(after: Duration, reason: impl Into<String>) -> Self {
+        Self::Retry { after: Some(after), checkpoint: None, reason: Some(reason.into()) }
+    }
+
     /// No error: the task goes on from `checkpoint` when `after` has passed.
     #[must_use]
     pub fn later(after: Duration, checkpoint: Value) -> Self {

@@ -8,17 +8,17 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// Doubles from 100 ms to 2 s, with jitter, so that the workers of a fleet do not all come back
 /// at once.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     delay: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { delay: FIRST }
     }
 
     /// How long to wait now.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let delay = self.delay.mul_f64(rand::random_range(0.5..1.0));
         self.delay = (self.delay * 2).min(LONGEST);
         delay

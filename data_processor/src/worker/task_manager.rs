@@ -1,9 +1,11 @@
-//! The two calls of the worker protocol.
+//! The calls of the worker protocol.
 
 use std::time::Duration;
 
 use common::client::{ApiClient, ClientError};
-use common::report::{Claim, ClaimRequest, ClaimResponse, ReportRequest, ReportResponse};
+use common::report::{
+    Claim, ClaimRequest, ClaimResponse, ReportRequest, ReportResponse, RowBatch, RowsAnswer,
+};
 use common::task::TaskId;
 
 /// How long a call may take: two of them fit in a lease.
@@ -11,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The task manager, as a worker knows it.
 #[derive(Debug, Clone)]
-pub(super) struct TaskManager {
+pub(crate) struct TaskManager {
     api: ApiClient,
 }
 
@@ -44,6 +46,15 @@ impl TaskManager {
         } else {
             Err(self.unexpected("there is not one outcome for each report"))
         }
+    }
+
+    /// Sends a batch of a task's rows.
+    pub(crate) async fn load(
+        &self,
+        task_id: TaskId,
+        batch: &RowBatch,
+    ) -> Result<RowsAnswer, ClientError> {
+        self.api.post(&format!("/internal/v1/tasks/{task_id}/rows"), batch, TIMEOUT).await
     }
 
     fn unexpected(&self, reason: &str) -> ClientError {

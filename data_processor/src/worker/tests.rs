@@ -1,7 +1,10 @@
 //! What the platform relies on a worker for.
 
+mod data_upload;
+mod fake_load;
 mod fake_task_manager;
 mod harness;
+mod report_email;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use common::problem::{MEDIA_TYPE, Problem};
 use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What should happen soon has happened by then, also on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(120);
@@ -40,21 +40,41 @@ pub async fn eventually_within<T>(
     }
 }
 
-/// A client of one server.
+/// A client of one server, with the token that it was given.
 #[derive(Debug, Clone)]
 pub struct Api {
     http: reqwest::Client,
+    token: Option<String>,
     /// Where the server listens.
     pub url: String,
 }
 
 impl Api {
     pub fn new(url: String) -> Self {
-        Self { http: reqwest::Client::builder().no_proxy().build().unwrap(), url }
+        Self { http: reqwest::Client::builder().no_proxy().build().unwrap(), token: None, url }
+    }
+
+    /// Signs a user up and logs in; a user who is there already just logs in.
+    pub async fn logged_in_as(mut self, name: &str, password: &str) -> Self {
+        let credentials = json!({"username": name, "password": password});
+        let post = async |path: &str| {
+            self.request(Method::POST, path).json(&credentials).send().await.unwrap()
+        };
+        let status = post("/v1/users").await.status();
+        assert!(matches!(status, StatusCode::CREATED | StatusCode::CONFLICT), "{status}");
+        let response = post("/v1/sessions").await;
+        assert_eq!(response.status(), StatusCode::CREATED);
+        let session: Value = response.json().await.unwrap();
+        self.token = session["token"].as_str().map(str::to_owned);
+        self
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.url))
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     pub async fn get(&self, path: &str) -> Response {

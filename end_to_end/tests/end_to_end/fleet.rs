@@ -21,6 +21,7 @@ use super::bucket;
 use super::process::{Process, program};
 
 const TOKEN: &str = "only-for-this-test";
+const JWT_KEY: &str = "signs-the-tokens-of-this-test";
 
 /// A fleet with a database, queues and a bucket of its own.
 pub struct Fleet {
@@ -35,6 +36,9 @@ pub struct Fleet {
     /// Talks to the fleet by the front.
     pub api: Api,
     pub services: Services,
+    /// Whether task managers that are added serve schedules: a test at the full hour would get tasks
+    /// that it did not ask for.
+    pub run_schedules: bool,
     database: String,
     prefix: String,
     folder: TempDir,
@@ -55,11 +59,13 @@ impl Fleet {
             to_database: Relay::start(vec![services.database]).await,
             to_broker: Relay::start(vec![services.broker]).await,
             services,
+            run_schedules: false,
             database,
             prefix: format!("fleet-{name}"),
             folder: tempfile::tempdir().unwrap(),
         };
         fleet.add_manager().await;
+        fleet.api = fleet.api.clone().logged_in_as("tester", "Pa55word!").await;
         fleet
     }
 
@@ -73,7 +79,9 @@ impl Fleet {
             ("TASK_MANAGER_QUEUE_URL", &self.broker_url()),
             ("TASK_MANAGER_QUEUE_PREFIX", &self.prefix),
             ("TASK_MANAGER_SERVICE_TOKEN", TOKEN),
+            ("TASK_MANAGER_JWT_KEY", JWT_KEY),
             ("TASK_MANAGER_SWEEP_INTERVAL", "1s"),
+            ("TASK_MANAGER_RUN_SCHEDULES", &self.run_schedules.to_string()),
         ]);
         let mut process = Process::spawn(&mut command);
         let url = process.url().await;

@@ -30,6 +30,8 @@ impl Standalone {
     pub async fn start_with(data: &Path, settings: &[(&'static str, &'static str)]) -> Self {
         let mut command = taskctl();
         command.args(["standalone", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        // A test at the full hour would get tasks that it did not ask for.
+        command.env("TASK_MANAGER_RUN_SCHEDULES", "false");
         command.env("TASK_MANAGER_SWEEP_INTERVAL", "1s").envs(settings.iter().copied());
         let mut process = Process::spawn(&mut command);
         let url = process.url().await;
@@ -40,6 +42,12 @@ impl Standalone {
     pub async fn crash(&mut self) {
         self.kill9();
         self.start_again().await;
+    }
+
+    /// A line that it has said and that holds all `parts`.
+    pub fn said(&self, parts: &[&str]) -> Option<String> {
+        let fits = |line: &str| parts.iter().all(|part| line.contains(part));
+        self.process.find(|line| fits(line).then(|| line.to_owned()))
     }
 
     /// Kills it at once.

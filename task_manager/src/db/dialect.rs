@@ -4,11 +4,11 @@ use chrono::NaiveDateTime;
 use diesel::connection::SimpleConnection;
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
-use diesel::sql_types::Timestamp;
+use diesel::sql_types::{BigInt, Binary, Text, Timestamp};
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{DbConnection, DbError, client_library};
+use super::{DbConnection, DbError, Id, client_library};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
@@ -120,7 +120,7 @@ pub(super) fn transaction<T>(
 
 /// Locks the tasks in the order of their ids until the transaction ends, so that two batches
 /// cannot wait for each other in a ring.
-pub fn lock_tasks(conn: &mut DbConnection, ids: &[super::Id]) -> QueryResult<()> {
+pub fn lock_tasks(conn: &mut DbConnection, ids: &[Id]) -> QueryResult<()> {
     use super::schema::tasks;
     match conn {
         // The transaction holds the one write lock there is.
@@ -130,7 +130,7 @@ pub fn lock_tasks(conn: &mut DbConnection, ids: &[super::Id]) -> QueryResult<()>
             .order(tasks::id)
             .select(tasks::id)
             .for_update()
-            .load::<super::Id>(conn)
+            .load::<Id>(conn)
             .map(drop),
     }
 }
@@ -141,7 +141,7 @@ pub fn lock_due_outbox(
     conn: &mut DbConnection,
     now: NaiveDateTime,
     limit: i64,
-) -> QueryResult<Vec<super::Id>> {
+) -> QueryResult<Vec<Id>> {
     use super::schema::outbox;
     let due = outbox::table
         .filter(outbox::due_at.le(now))
@@ -153,4 +153,102 @@ pub fn lock_due_outbox(
         DbConnection::Sqlite(conn) => due.load(conn),
         DbConnection::Mysql(conn) => due.for_update().skip_locked().load(conn),
     }
+}
+
+/// Inserts the records of a table: all with one statement on SQLite; on MySQL from a JSON text,
+/// since a statement with thousands of parameters takes it five times as long.
+macro_rules! insert_all {
+    ($conn:expr, $table:expr, $records:expr, $from_json:expr) => {
+        match $conn {
+            $crate::db::DbConnection::Sqlite(conn) => {
+                diesel::insert_into($table).values($records()).execute(conn)
+            }
+            $crate::db::DbConnection::Mysql(conn) => $from_json()?.execute(conn),
+        }
+    };
+}
+pub(crate) use insert_all;
+
+/// Inserts a slice of records into a table with one statement, which only the connections to the
+/// single databases can.
+macro_rules! insert_records {
+    ($conn:expr, $table:expr, $records:expr) => {
+        match $conn {
+            $crate::db::DbConnection::Sqlite(conn) => {
+                diesel::insert_into($table).values($records).execute(conn)
+            }
+            $crate::db::DbConnection::Mysql(conn) => {
+                diesel::insert_into($table).values($records).execute(conn)
+            }
+        }
+    };
+}
+pub(crate) use insert_records;
+
+/// What is looked for among the messages of a user. Each bound holds: there is one that excludes
+/// nothing.
+#[derive(Debug, Clone)]
+pub struct FoundBy {
+    /// Terms, prefixes and phrases of them, which must all be there (`messages::search`).
+    pub parts: Vec<String>,
+    pub user: Id,
+    /// Any category where empty.
+    pub category: &'static str,
+    pub from: NaiveDateTime,
+    pub to: NaiveDateTime,
+    /// Older than this message.
+    pub before: (NaiveDateTime, Id),
+    /// The best by the engine's own measure first; else the newest.
+    pub best_first: bool,
+    pub offset: u64,
+    pub limit: u64,
+}
+
+#[derive(QueryableByName)]
+struct Sequence {
+    #[diesel(sql_type = BigInt)]
+    sequence: i64,
+}
+
+/// The sequence numbers of the messages that the full-text engine finds, in order.
+pub fn find_messages(conn: &mut DbConnection, by: &FoundBy) -> QueryResult<Vec<i64>> {
+    let (from, rank, expression) = match conn {
+        DbConnection::Sqlite(_) => (
+            "message_terms JOIN messages ON messages.sequence = message_terms.rowid \
+             WHERE message_terms MATCH ?",
+            "message_terms.rank",
+            by.parts.join(" "),
+        ),
+        DbConnection::Mysql(_) => (
+            "messages WHERE MATCH (messages.terms) AGAINST (? IN BOOLEAN MODE)",
+            "MATCH (messages.terms) AGAINST (? IN BOOLEAN MODE) DESC",
+            by.parts.iter().map(|part| format!("+{part}")).collect::<Vec<_>>().join(" "),
+        ),
+    };
+    let order = if by.best_first { format!("{rank}, ") } else { String::new() };
+    let query = diesel::sql_query(format!(
+        "SELECT messages.sequence AS sequence FROM {from} AND messages.user_id = ? \
+         AND (? = '' OR messages.category = ?) \
+         AND messages.created_at >= ? AND messages.created_at < ? \
+         AND (messages.created_at < ? OR (messages.created_at = ? AND messages.id < ?)) \
+         ORDER BY {order} messages.created_at DESC, messages.id DESC LIMIT {} OFFSET {}",
+        by.limit, by.offset,
+    ))
+    .bind::<Text, _>(&expression)
+    .bind::<Binary, _>(by.user)
+    .bind::<Text, _>(by.category)
+    .bind::<Text, _>(by.category)
+    .bind::<Timestamp, _>(by.from)
+    .bind::<Timestamp, _>(by.to)
+    .bind::<Timestamp, _>(by.before.0)
+    .bind::<Timestamp, _>(by.before.0)
+    .bind::<Binary, _>(by.before.1);
+    let found: Vec<Sequence> = match conn {
+        DbConnection::Sqlite(conn) => query.load(conn)?,
+        DbConnection::Mysql(conn) if by.best_first => {
+            query.bind::<Text, _>(&expression).load(conn)?
+        }
+        DbConnection::Mysql(conn) => query.load(conn)?,
+    };
+    Ok(found.into_iter().map(|found| found.sequence).collect())
 }

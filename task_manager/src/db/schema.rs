@@ -70,4 +70,127 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(tasks, task_attempts, outbox, workers);
+diesel::table! {
+    file_statistics (task_id) {
+        task_id -> Binary,
+        owner -> Binary,
+        file_name -> Text,
+        size -> BigInt,
+        line_count -> Nullable<BigInt>,
+        word_count -> Nullable<BigInt>,
+        character_count -> Nullable<BigInt>,
+        content_type -> Text,
+        encoding -> Text,
+        sha256 -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    file_data (task_id, row) {
+        task_id -> Binary,
+        row -> BigInt,
+        name -> Text,
+        email -> Text,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    rejected_rows (task_id, row) {
+        task_id -> Binary,
+        row -> BigInt,
+        line -> BigInt,
+        column_name -> Nullable<Text>,
+        value -> Nullable<Text>,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Binary,
+        username -> Text,
+        username_key -> Text,
+        password_hash -> Text,
+        role -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    revoked_tokens (jti) {
+        jti -> Binary,
+        user_id -> Binary,
+        expires_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (id) {
+        id -> Text,
+        holder -> Binary,
+        locked_until -> Timestamp,
+        fingerprint -> Nullable<Text>,
+        answer -> Nullable<Text>,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    request_counters (user_id) {
+        user_id -> Binary,
+        count -> BigInt,
+    }
+}
+
+diesel::table! {
+    messages (sequence) {
+        sequence -> BigInt,
+        id -> Binary,
+        user_id -> Binary,
+        message -> Text,
+        request_count -> Nullable<BigInt>,
+        category -> Text,
+        terms -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    user_events (owner, event_id) {
+        owner -> Binary,
+        event_id -> Text,
+        task_id -> Binary,
+        city -> Text,
+        state -> Text,
+        country -> Text,
+        post_code -> Text,
+        occurred_at -> Timestamp,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    schedules (name) {
+        name -> Text,
+        cron -> Text,
+        time_zone -> Text,
+        enabled -> Bool,
+        recipients -> Text,
+        next_due -> Nullable<Timestamp>,
+        last_run_at -> Nullable<Timestamp>,
+        last_task_id -> Nullable<Binary>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    tasks,
+    task_attempts,
+    outbox,
+    workers,
+    users,
+    revoked_tokens
+);
+diesel::allow_tables_to_appear_in_same_query!(tasks, file_data, rejected_rows);

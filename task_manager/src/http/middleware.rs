@@ -24,6 +24,7 @@ pub async fn request_id(request: Request, next: Next) -> Response {
         request_id = shown,
         method = %request.method(),
         path = request.uri().path(),
+        user_id = tracing::field::Empty,
         task_id = tracing::field::Empty,
     );
     let mut response = async {
@@ -48,6 +49,11 @@ fn is_plain(id: &HeaderValue) -> bool {
 /// Has every further line of this request's log name the task.
 pub fn log_task(task_id: impl std::fmt::Display) {
     Span::current().record("task_id", tracing::field::display(task_id));
+}
+
+/// Has every further line of this request's log name the user.
+pub fn log_user(user_id: impl std::fmt::Display) {
+    Span::current().record("user_id", tracing::field::display(user_id));
 }
 
 /// Completes problem documents, and makes one of every error that has none.

@@ -123,9 +123,10 @@ mod tests {
         async fn claim(&self, id: TaskId) {
             let claim = self.db.write(move |conn| {
                 let now = db::now(conn)?;
-                tasks::claim(conn, id, 1, WorkerId(Uuid::nil()), now, now + LEASE)
+                let mut task = tasks::find(conn, id)?.expect("it is there");
+                tasks::claim(conn, &mut [&mut task], WorkerId(Uuid::nil()), now, now + LEASE)
             });
-            assert!(claim.await.unwrap());
+            claim.await.unwrap();
         }
 
         /// Another message waits in the queue.

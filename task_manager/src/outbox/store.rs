@@ -1,5 +1,7 @@
 //! SQL on `outbox`. No function opens a transaction.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDateTime;
 use common::queue::Message;
 use common::task::{TaskId, TaskKind, TaskState};
@@ -7,7 +9,7 @@ use diesel::dsl::{exists, max, not};
 use diesel::prelude::*;
 
 use crate::db::schema::{outbox, tasks};
-use crate::db::{DbConnection, DbError, DbResult, Id, lock_due_outbox};
+use crate::db::{DbConnection, DbError, DbResult, Id, insert_records, lock_due_outbox};
 use crate::tasks::store::signed;
 
 /// Has the task put in the queue at `due_at`; takes the place of an earlier row.
@@ -26,6 +28,32 @@ pub fn append(
             outbox::due_at.eq(due_at),
         ))
         .execute(conn)?;
+    Ok(())
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = outbox, treat_none_as_default_value = false)]
+struct NewRow {
+    task_id: Id,
+    kind: &'static str,
+    dispatch: i32,
+    due_at: NaiveDateTime,
+}
+
+/// Has tasks put in the queue at `due_at` that were never in it.
+pub fn append_new(
+    conn: &mut DbConnection,
+    messages: &[(TaskKind, Message)],
+    due_at: NaiveDateTime,
+) -> DbResult<()> {
+    let row = |(kind, message): &(TaskKind, Message)| NewRow {
+        task_id: Id(message.task_id.0),
+        kind: kind.as_str(),
+        dispatch: signed(message.dispatch),
+        due_at,
+    };
+    let rows: Vec<NewRow> = messages.iter().map(row).collect();
+    insert_records!(conn, outbox::table, &rows)?;
     Ok(())
 }
 
@@ -68,13 +96,19 @@ pub fn confirmed(
     messages: &[Message],
     now: NaiveDateTime,
 ) -> DbResult<()> {
+    // Most are the first message of their task, so that two statements do for many.
+    let mut by_dispatch: BTreeMap<u32, Vec<Id>> = BTreeMap::new();
     for message in messages {
-        let id = Id(message.task_id.0);
-        let dispatch = signed(message.dispatch);
-        diesel::delete(outbox::table.find(id))
+        by_dispatch.entry(message.dispatch).or_default().push(Id(message.task_id.0));
+    }
+    for (dispatch, mut ids) in by_dispatch {
+        // In the order of the ids, as everybody locks them.
+        ids.sort_unstable_by_key(|id| id.0);
+        let dispatch = signed(dispatch);
+        diesel::delete(outbox::table.filter(outbox::task_id.eq_any(&ids)))
             .filter(outbox::dispatch.eq(dispatch))
             .execute(conn)?;
-        diesel::update(tasks::table.find(id))
+        diesel::update(tasks::table.filter(tasks::id.eq_any(&ids)))
             .filter(tasks::dispatch.eq(dispatch))
             .set(tasks::dispatched_at.eq(now))
             .execute(conn)?;

@@ -2,10 +2,10 @@
 
 use chrono::NaiveDateTime;
 use common::task::{TaskId, TaskState};
-use diesel::dsl::exists;
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
-use crate::db::schema::{outbox, task_attempts, tasks, workers};
+use crate::db::schema::{file_data, outbox, rejected_rows, task_attempts, tasks, workers};
 use crate::db::{DbConnection, DbResult, Id};
 use crate::tasks::store::signed;
 
@@ -66,7 +66,8 @@ pub fn mark_files_removed(
     Ok(marked == 1)
 }
 
-/// Removes at most `limit` tasks without files that ended before `before`; answers how many.
+/// Removes at most `limit` tasks without files that ended before `before`; answers how many. Those
+/// with rows in the database stay: the rows are their owner's until the task is deleted.
 pub fn remove_tasks_ended_before(
     conn: &mut DbConnection,
     before: NaiveDateTime,
@@ -75,6 +76,8 @@ pub fn remove_tasks_ended_before(
     let found: Vec<Id> = tasks::table
         .filter(tasks::files_removed.eq(true))
         .filter(tasks::finished_at.lt(before))
+        .filter(not(exists(file_data::table.filter(file_data::task_id.eq(tasks::id)))))
+        .filter(not(exists(rejected_rows::table.filter(rejected_rows::task_id.eq(tasks::id)))))
         .filter(tasks::state.eq_any(ended()))
         .limit(limit)
         .select(tasks::id)

@@ -11,9 +11,10 @@ use common::task::{TaskId, TaskState, TaskView, UserId};
 
 use super::store::{self, AttemptOutcome, Enqueue};
 use super::{Task, view};
+use crate::data_uploads;
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::error::ApiError;
-use crate::outbox;
+use crate::{file_statistics, messages, outbox, user_events};
 
 /// What an interrupt asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +47,16 @@ impl Interrupt {
     }
 }
 
+/// A task that was interrupted, as it is then.
+#[derive(Debug)]
+pub struct Interrupted {
+    pub task: TaskView,
+    /// The row from which it goes on, where it waits to do so.
+    pub resumes_from_row: Option<u64>,
+}
+
 enum Attempted {
-    Done(Box<TaskView>),
+    Done(Box<Interrupted>),
     NotFound,
     WrongState(TaskState),
     FilesGone,
@@ -59,7 +68,7 @@ pub async fn interrupt(
     owner: UserId,
     id: TaskId,
     interrupt: Interrupt,
-) -> Result<TaskView, ApiError> {
+) -> Result<Interrupted, ApiError> {
     let attempted = db
         .write(move |conn| {
             db::lock_tasks(conn, &[db::Id(id.0)])?;
@@ -79,13 +88,18 @@ pub async fn interrupt(
                 }
             }
             match store::find(conn, id)? {
-                Some(task) => Ok(Attempted::Done(Box::new(view(conn, task)?))),
+                Some(task) => {
+                    let is_queued = task.state == TaskState::Queued;
+                    let resumes_from_row = task.resumes_from_row().filter(|_| is_queued);
+                    let task = view(conn, task)?;
+                    Ok(Attempted::Done(Box::new(Interrupted { task, resumes_from_row })))
+                }
                 None => Ok(Attempted::NotFound),
             }
         })
         .await?;
     match attempted {
-        Attempted::Done(view) => Ok(*view),
+        Attempted::Done(interrupted) => Ok(*interrupted),
         Attempted::NotFound => Err(ApiError::TaskNotFound),
         Attempted::FilesGone => Err(ApiError::Expired),
         Attempted::WrongState(state) => {
@@ -109,6 +123,11 @@ fn end(
             _ => AttemptOutcome::Stopped,
         };
         store::end_attempt(conn, task, outcome, None, now)?;
+    }
+    if next == TaskState::Stopping
+        && let Some(progress) = data_uploads::rollback_progress(task)?
+    {
+        store::set_progress(conn, task.id, &progress)?;
     }
     outbox::remove(conn, task.id)?;
     Ok(true)
@@ -143,6 +162,11 @@ pub async fn delete(db: &Database, owner: UserId, id: TaskId) -> Result<(), ApiE
             };
             let now = db::now(conn)?;
             let marked = store::mark_deleted(conn, id, now)?;
+            if marked {
+                file_statistics::store::remove(conn, id)?;
+                messages::store::remove(conn, id)?;
+                user_events::store::remove(conn, id)?;
+            }
             Ok(Some((marked, task.state)))
         })
         .await?;

@@ -4,20 +4,18 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use common::problem::{ErrorLocation, Problem};
-use common::task::{TaskId, TaskList, TaskState, TaskView};
+use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
 
-use super::interrupts::{self, Interrupt};
+use super::interrupts::{self, Interrupt, Interrupted};
 use super::{store, view, views};
+use crate::audit;
 use crate::background::Background;
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::http::access::CurrentUser;
 use crate::http::body::{Parameters, TaskPath};
-
-const DEFAULT_PAGE_SIZE: u64 = 50;
-const MAX_PAGE_SIZE: u64 = 10_000;
+use crate::http::query::{Period, Query};
 
 /// Shows a task.
 #[utoipa::path(
@@ -98,59 +96,19 @@ pub async fn list_tasks(
     Ok(Json(list))
 }
 
-fn read_filter(mut parameters: Parameters) -> Result<(store::Filter, u64), Vec<ErrorLocation>> {
-    let mut errors = Vec::new();
-    let mut filter = store::Filter::default();
-    for state in parameters.take_all("state") {
-        match state.parse() {
-            Ok(state) => filter.state.push(state),
-            Err(error) => errors.push(ErrorLocation::field("state", error.to_string())),
-        }
-    }
-    filter.kind = read(&mut parameters, &mut errors, "kind", |text| {
-        text.parse().map_err(|error: common::task::UnknownName| error.to_string())
-    });
-    filter.text = parameters.take("text").filter(|text| !text.is_empty());
-    filter.from = read(&mut parameters, &mut errors, "from", time);
-    filter.to = read(&mut parameters, &mut errors, "to", time);
-    filter.before = read(&mut parameters, &mut errors, "page_token", |text| {
+fn read_filter(parameters: Parameters) -> Result<(store::Filter, u64), Vec<ErrorLocation>> {
+    let named = |error: common::task::UnknownName| error.to_string();
+    let mut query = Query::of(parameters);
+    let state = query.read_all("state", |text| text.parse().map_err(named));
+    let kind = query.read("kind", |text| text.parse().map_err(named));
+    let text = query.read("text", |text| Ok(text.to_owned()));
+    let Period { from, to } = Period::read(&mut query);
+    let before = query.read("page_token", |text| {
         text.parse().map_err(|_| "is no token that a list gave".to_owned())
     });
-    let page_size = read(&mut parameters, &mut errors, "page_size", |text| match text.parse() {
-        Ok(0) | Err(_) => Err(format!("`{text}` is not a number from 1 on")),
-        Ok(size) => Ok(size),
-    });
-    errors.extend(parameters.unknown("state, kind, text, from, to, page_size and page_token"));
-    if errors.is_empty() {
-        Ok((filter, page_size.unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE)))
-    } else {
-        Err(errors)
-    }
-}
-
-fn read<T>(
-    parameters: &mut Parameters,
-    errors: &mut Vec<ErrorLocation>,
-    name: &str,
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Option<T> {
-    match parse(&parameters.take(name).filter(|text| !text.is_empty())?) {
-        Ok(value) => Some(value),
-        Err(reason) => {
-            errors.push(ErrorLocation::field(name, reason));
-            None
-        }
-    }
-}
-
-fn time(text: &str) -> Result<NaiveDateTime, String> {
-    let day = || text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0);
-    match DateTime::parse_from_rfc3339(text) {
-        Ok(time) => Ok(time.naive_utc()),
-        Err(_) => day().ok_or_else(|| {
-            format!("`{text}` is neither a time such as 2026-01-31T12:00:00Z nor a day")
-        }),
-    }
+    let page_size = query.page_size();
+    query.finish("state, kind, text, from, to, page_size and page_token")?;
+    Ok((store::Filter { state, kind, text, from, to, before }, page_size))
 }
 
 /// Stops a task: it ends, and what it wrote is rolled back.
@@ -170,7 +128,7 @@ pub async fn stop_task(
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Response, ApiError> {
-    interrupted(&db, &background, user, id, Interrupt::Stop).await
+    ended(&db, &background, user, id, Interrupt::Stop).await
 }
 
 /// Kills a task: it ends, and what it made durable is kept.
@@ -189,16 +147,16 @@ pub async fn kill_task(
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Response, ApiError> {
-    interrupted(&db, &background, user, id, Interrupt::Kill).await
+    ended(&db, &background, user, id, Interrupt::Kill).await
 }
 
 /// Resumes a killed or failed task: it is queued again and goes on from its checkpoint, or from
-/// the start where its kind has none.
+/// the start where its kind has none. `resumed_from_row` is the first row that is read again.
 #[utoipa::path(
     post, path = "/v1/tasks/{id}/resume", tag = "tasks",
     params(("id" = TaskId, Path, description = "The task's id")),
     responses(
-        (status = 200, description = "The task is queued again", body = TaskView),
+        (status = 200, description = "The task is queued again", body = AcceptedTask),
         (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The task's state does not allow it", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "The task's files are gone", body = Problem, content_type = "application/problem+json"),
@@ -209,20 +167,34 @@ pub async fn resume_task(
     State(background): State<Background>,
     user: CurrentUser,
     TaskPath(id): TaskPath,
-) -> Result<Response, ApiError> {
-    interrupted(&db, &background, user, id, Interrupt::Resume).await
+) -> Result<Json<AcceptedTask>, ApiError> {
+    let interrupted = interrupt(&db, &background, user, id, Interrupt::Resume).await?;
+    let Interrupted { task, resumes_from_row } = interrupted;
+    Ok(Json(AcceptedTask { task, resumed: true, resumed_from_row: resumes_from_row }))
 }
 
-async fn interrupted(
+async fn interrupt(
     db: &Database,
     background: &Background,
     user: CurrentUser,
     id: TaskId,
     interrupt: Interrupt,
-) -> Result<Response, ApiError> {
-    let task = interrupts::interrupt(db, user.id, id, interrupt).await?;
-    tracing::info!(state = %task.state, ?interrupt, "interrupted");
+) -> Result<Interrupted, ApiError> {
+    let interrupted = interrupts::interrupt(db, user.id, id, interrupt).await?;
+    let state = interrupted.task.state;
+    tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, ?interrupt, %state, "interrupted");
     background.wake();
+    Ok(interrupted)
+}
+
+async fn ended(
+    db: &Database,
+    background: &Background,
+    user: CurrentUser,
+    id: TaskId,
+    verb: Interrupt,
+) -> Result<Response, ApiError> {
+    let task = interrupt(db, background, user, id, verb).await?.task;
     let status = match task.state {
         TaskState::Stopping => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
@@ -247,7 +219,7 @@ pub async fn delete_task(
     TaskPath(id): TaskPath,
 ) -> Result<StatusCode, ApiError> {
     interrupts::delete(&db, user.id, id).await?;
-    tracing::info!("deleted");
+    tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, "deleted");
     background.wake();
     Ok(StatusCode::NO_CONTENT)
 }
@@ -257,24 +229,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_rfc_3339_or_days() {
-        assert_eq!(time("2026-01-31").unwrap().to_string(), "2026-01-31 00:00:00");
-        assert_eq!(time("2026-01-31T12:00:00+01:00").unwrap().to_string(), "2026-01-31 11:00:00");
-        assert!(time("yesterday").unwrap_err().contains("`yesterday` is neither"));
-    }
-
-    #[test]
     fn every_wrong_parameter_of_a_list_is_named() {
         let given = [("state", "done"), ("page_size", "0"), ("color", "red"), ("to", "now")];
         let given = given.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let errors = read_filter(Parameters(given)).unwrap_err();
         let fields: Vec<_> = errors.iter().filter_map(|error| error.field.as_deref()).collect();
         assert_eq!(fields, ["state", "to", "page_size", "color"]);
-    }
-
-    #[test]
-    fn a_page_is_never_larger_than_the_limit() {
-        let given = vec![("page_size".to_owned(), "1000000".to_owned())];
-        assert_eq!(read_filter(Parameters(given)).unwrap().1, 10_000);
     }
 }

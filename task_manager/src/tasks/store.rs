@@ -103,7 +103,7 @@ fn optional_json<T: DeserializeOwned>(text: Option<&str>) -> DbResult<Option<T>>
     text.map(from_json).transpose()
 }
 
-fn to_json<T: Serialize>(value: &T) -> DbResult<String> {
+pub(super) fn to_json<T: Serialize>(value: &T) -> DbResult<String> {
     serde_json::to_string(value).map_err(DbError::corrupt)
 }
 
@@ -176,6 +176,16 @@ pub fn find(conn: &mut DbConnection, id: TaskId) -> DbResult<Option<Task>> {
         .transpose()
 }
 
+/// Those of the tasks that are there; not one that was deleted.
+pub fn find_all(conn: &mut DbConnection, ids: &[Id]) -> DbResult<Vec<Task>> {
+    let rows = tasks::table
+        .filter(tasks::id.eq_any(ids))
+        .filter(tasks::deleted.eq(false))
+        .select(TaskRow::as_select())
+        .load(conn)?;
+    read_rows(rows)
+}
+
 /// The task if `owner` owns it; not one that was deleted.
 pub fn find_owned(conn: &mut DbConnection, owner: UserId, id: TaskId) -> DbResult<Option<Task>> {
     Ok(find(conn, id)?.filter(|task| task.owner == owner))
@@ -238,6 +248,11 @@ pub fn list(
 
 #[diesel::declare_sql_function]
 extern "SQL" {
+    fn coalesce(
+        time: diesel::sql_types::Nullable<diesel::sql_types::Timestamp>,
+        other: diesel::sql_types::Nullable<diesel::sql_types::Timestamp>,
+    ) -> diesel::sql_types::Nullable<diesel::sql_types::Timestamp>;
+
     fn lower(
         text: diesel::sql_types::Nullable<diesel::sql_types::Text>,
     ) -> diesel::sql_types::Nullable<diesel::sql_types::Text>;
@@ -319,9 +334,11 @@ pub fn enqueue(
     change: &Enqueue,
     now: NaiveDateTime,
 ) -> DbResult<bool> {
+    if !task.state.can_become(TaskState::Queued) {
+        return Ok(false);
+    }
     let updated = diesel::update(tasks::table.find(Id(task.id.0)))
         .filter(tasks::state.eq(task.state.as_str()))
-        .filter(tasks::state.eq_any(names(TaskState::before(TaskState::Queued))))
         .filter(tasks::attempt.eq(signed(task.attempt)))
         .set((
             tasks::state.eq(TaskState::Queued.as_str()),
@@ -352,35 +369,43 @@ pub struct Enqueue {
     pub progress: Option<Progress>,
 }
 
-/// Gives the task to a worker by compare-and-swap on its state and dispatch number.
+/// Gives tasks to a worker that are `queued` and locked by the caller, and puts what changes into
+/// `tasks` too.
 pub fn claim(
     conn: &mut DbConnection,
-    id: TaskId,
-    dispatch: u32,
+    tasks: &mut [&mut Task],
     worker: WorkerId,
     now: NaiveDateTime,
     leased_until: NaiveDateTime,
-) -> DbResult<bool> {
-    let claimed = diesel::update(tasks::table.find(Id(id.0)))
+) -> DbResult<()> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Id> = tasks.iter().map(|task| Id(task.id.0)).collect();
+    let claimed = diesel::update(tasks::table.filter(tasks::id.eq_any(ids)))
         .filter(tasks::state.eq(TaskState::Queued.as_str()))
-        .filter(tasks::dispatch.eq(signed(dispatch)))
         .set((
             tasks::state.eq(TaskState::Processing.as_str()),
             tasks::attempt.eq(tasks::attempt + 1),
             tasks::worker.eq(Id(worker.0)),
             tasks::leased_until.eq(leased_until),
+            tasks::started_at.eq(coalesce(tasks::started_at, now)),
             tasks::attempt_started_at.eq(now),
             tasks::changed_at.eq(now),
         ))
         .execute(conn)?;
-    if claimed == 0 {
-        return Ok(false);
+    if claimed != tasks.len() {
+        return Err(DbError::corrupt("tasks that are locked were changed by others"));
     }
-    diesel::update(tasks::table.find(Id(id.0)))
-        .filter(tasks::started_at.is_null())
-        .set(tasks::started_at.eq(now))
-        .execute(conn)?;
-    Ok(true)
+    for task in tasks {
+        task.state = TaskState::Processing;
+        task.attempt += 1;
+        task.worker = Some(worker);
+        task.started_at = task.started_at.or(Some(now));
+        task.attempt_started_at = Some(now);
+        task.changed_at = now;
+    }
+    Ok(())
 }
 
 /// Renews the lease of an attempt that holds the fence, and notes how far it is.
@@ -413,10 +438,12 @@ pub fn end(
     next: TaskState,
     now: NaiveDateTime,
 ) -> DbResult<bool> {
+    if !task.state.can_become(next) {
+        return Ok(false);
+    }
     let finished_at = (next != TaskState::Stopping).then_some(now);
     let updated = diesel::update(tasks::table.find(Id(task.id.0)))
         .filter(tasks::state.eq(task.state.as_str()))
-        .filter(tasks::state.eq_any(names(TaskState::before(next))))
         .filter(tasks::attempt.eq(signed(task.attempt)))
         .set((
             tasks::state.eq(next.as_str()),
@@ -455,6 +482,14 @@ pub fn set_error(
 ) -> DbResult<()> {
     diesel::update(tasks::table.find(Id(task.id.0)))
         .set((tasks::error.eq(to_json(error)?), tasks::failures.eq(signed(failures))))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Notes how far a task is.
+pub fn set_progress(conn: &mut DbConnection, id: TaskId, progress: &Progress) -> DbResult<()> {
+    diesel::update(tasks::table.find(Id(id.0)))
+        .set(tasks::progress.eq(to_json(progress)?))
         .execute(conn)?;
     Ok(())
 }

@@ -1,20 +1,21 @@
 //! `POST /v1/data_processor/upload`.
 
-use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
 use common::problem::Problem;
 use common::task::spec::TaskSpec;
 use common::task::{AcceptedTask, TaskKind};
 use futures_util::{StreamExt, TryStreamExt};
-use tracing::{Instrument, Span};
 
 use super::body::{ByteStream, FileBody, read_form};
 use super::{Uploads, file_name};
 use crate::error::ApiError;
+use crate::http::accepted::accepted;
 use crate::http::access::CurrentUser;
 use crate::http::body::Parameters;
+use crate::http::detached::to_the_end;
+use crate::http::idempotency;
 
 /// The form of an upload.
 #[derive(utoipa::ToSchema)]
@@ -42,6 +43,7 @@ pub struct UploadForm {
 #[utoipa::path(
     post, path = "/v1/data_processor/upload", tag = "data_processor",
     params(
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same file, name and parameters gets the same answer for 24 hours"),
         ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
         ("group_by" = Option<Vec<String>>, Query, description = "A column of the groups; repeats"),
         ("sum" = Option<Vec<String>>, Query, description = "A column to sum; repeats"),
@@ -54,10 +56,10 @@ pub struct UploadForm {
         (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
             headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
         (status = 400, description = "The form cannot be read, or the connection broke", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task was stopped while its file arrived", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task was stopped while its file arrived, or a request with the same key is under way", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The file is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter does not hold, or the file is empty or no CSV", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter does not hold, the file is empty or no CSV, or the key was used for another content", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn upload_csv(
@@ -66,19 +68,25 @@ pub async fn upload_csv(
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, ApiError> {
-    // In a task of its own, which ends orderly when the client goes away: this future is dropped
-    // then.
-    let receiving = receive(uploads, user, parameters, request).instrument(Span::current());
-    match tokio::spawn(receiving).await {
-        Ok(received) => received.map(accepted),
-        Err(error) => {
-            tracing::error!(%error, "an upload ended unexpectedly");
-            Err(ApiError::Internal)
-        }
-    }
+    upload(TaskKind::CsvAggregation, uploads, user, parameters, request).await
+}
+
+/// Receives the file of a request and makes it a task of `kind`.
+pub async fn upload(
+    kind: TaskKind,
+    uploads: Uploads,
+    user: CurrentUser,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let receiving = receive(kind, uploads, user, parameters, request);
+    let task = to_the_end("an upload", receiving).await?;
+    let location = task.task.links.this.clone();
+    Ok(accepted(Some(&location), task))
 }
 
 async fn receive(
+    kind: TaskKind,
     uploads: Uploads,
     user: CurrentUser,
     mut parameters: Parameters,
@@ -87,7 +95,7 @@ async fn receive(
     let (parts, body) = request.into_parts();
     let body: ByteStream = body.into_data_stream().map_err(Into::into).boxed();
     let name = parameters.take("file_name");
-    let (file, given_name) = match content(&parts.headers)? {
+    let (file, given_name) = match content(kind, &parts.headers)? {
         Content::Form { boundary } => {
             let form = read_form(body, boundary).await?;
             parameters.0.extend(form.parameters);
@@ -105,10 +113,12 @@ async fn receive(
         },
     };
     let mut file = file;
-    let received = match prepared(&parts.headers, &uploads, &parameters) {
-        Ok(spec) => {
+    let key = idempotency::key(&parts, &user.id.0.to_string());
+    let prepared = prepared(kind, &parts.headers, &uploads, &parameters);
+    let received = match key.and_then(|key| Ok((key, prepared?))) {
+        Ok((key, spec)) => {
             let file_name = file_name::clean(given_name.as_deref().unwrap_or_default());
-            let request = super::Request { owner: user.id, spec, file_name };
+            let request = super::Request { owner: user.id, spec, file_name, key };
             uploads.receive(request, &mut file).await
         }
         Err(error) => Err(error),
@@ -121,12 +131,13 @@ async fn receive(
 
 /// What can be refused before a byte of the file is read.
 fn prepared(
+    kind: TaskKind,
     headers: &HeaderMap,
     uploads: &Uploads,
     parameters: &Parameters,
 ) -> Result<TaskSpec, ApiError> {
-    let spec = TaskSpec::from_parameters(TaskKind::CsvAggregation, &parameters.0)
-        .map_err(ApiError::InvalidParameters)?;
+    let spec =
+        TaskSpec::from_parameters(kind, &parameters.0).map_err(ApiError::InvalidParameters)?;
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     // A form is a little longer than its file: only what is clearly too large is seen here.
@@ -144,7 +155,7 @@ enum Content {
     Raw,
 }
 
-fn content(headers: &HeaderMap) -> Result<Content, ApiError> {
+fn content(kind: TaskKind, headers: &HeaderMap) -> Result<Content, ApiError> {
     let given = match headers.get(header::CONTENT_TYPE) {
         None => return Ok(Content::Raw),
         Some(value) => value.to_str().unwrap_or_default(),
@@ -154,6 +165,7 @@ fn content(headers: &HeaderMap) -> Result<Content, ApiError> {
         "multipart/form-data" => multer::parse_boundary(given)
             .map(|boundary| Content::Form { boundary })
             .map_err(|_| ApiError::BadRequest("The multipart form names no boundary.".to_owned())),
+        _ if !kind.reads_csv() => Ok(Content::Raw),
         // curl sends the last one of these unless told otherwise.
         ""
         | "application/csv"
@@ -167,14 +179,4 @@ fn content(headers: &HeaderMap) -> Result<Content, ApiError> {
                        application/octet-stream",
         }),
     }
-}
-
-fn accepted(task: AcceptedTask) -> Response {
-    let location = HeaderValue::try_from(task.task.links.this.as_str()).ok();
-    let mut response = (StatusCode::ACCEPTED, Json(task)).into_response();
-    if let Some(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
 }

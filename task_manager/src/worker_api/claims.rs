@@ -1,45 +1,64 @@
-//! Claims: a worker takes a task that the queue told it of.
+//! Claims: a worker takes tasks that the queue told it of.
 
-use chrono::NaiveDateTime;
+use std::collections::{HashMap, HashSet};
+
 use common::report::{Attempt, Claim, ClaimedDelivery, LEASE, WorkerId};
-use common::task::TaskState;
+use common::task::{TaskId, TaskState};
 
-use crate::db::{DbConnection, DbResult};
+use crate::db::{self, DbConnection, DbResult, Id};
 use crate::tasks::{Task, store};
 
-/// Claims one delivery, in the caller's transaction.
+/// Claims deliveries, in the caller's transaction; answers one claim for each, in order. However
+/// many there are, it takes the same few statements.
 pub(super) fn claim(
     conn: &mut DbConnection,
     worker: WorkerId,
-    delivery: ClaimedDelivery,
-    now: NaiveDateTime,
-) -> DbResult<Claim> {
+    deliveries: &[ClaimedDelivery],
+) -> DbResult<Vec<Claim>> {
+    let ids: Vec<Id> = super::sorted(deliveries.iter().map(|delivery| delivery.task_id));
+    db::lock_tasks(conn, &ids)?;
+    let now = db::now(conn)?;
+    let found = store::find_all(conn, &ids)?;
+    let mut tasks: HashMap<TaskId, Task> = found.into_iter().map(|task| (task.id, task)).collect();
+    let asked: HashSet<ClaimedDelivery> = deliveries.iter().copied().collect();
+    let mut free: Vec<&mut Task> = tasks
+        .values_mut()
+        .filter(|task| {
+            let latest = ClaimedDelivery { task_id: task.id, dispatch: task.dispatch };
+            task.state == TaskState::Queued && asked.contains(&latest)
+        })
+        .collect();
+    store::claim(conn, &mut free, worker, now, now + LEASE)?;
+    let answer =
+        |delivery: &ClaimedDelivery| answer(worker, *delivery, tasks.get(&delivery.task_id));
+    Ok(deliveries.iter().map(answer).collect())
+}
+
+/// What to say to a delivery whose task was claimed where it could be. A task that the worker has
+/// for this dispatch is its own, whether since now or since an earlier claim.
+fn answer(worker: WorkerId, delivery: ClaimedDelivery, task: Option<&Task>) -> Claim {
     let ClaimedDelivery { task_id, dispatch } = delivery;
-    let claimed = store::claim(conn, task_id, dispatch, worker, now, now + LEASE)?;
-    let refused = |refused: String| Ok(Claim::Refused { task_id, refused });
-    let Some(task) = store::find(conn, task_id)? else {
-        return refused("there is no such task".to_owned());
-    };
-    let is_repeated = task.state == TaskState::Processing
-        && task.worker == Some(worker)
-        && task.dispatch == dispatch;
-    if claimed || is_repeated {
-        Ok(Claim::Attempt(Box::new(attempt(task))))
-    } else if task.dispatch != dispatch {
-        refused(format!("it was put in the queue {} times by now", task.dispatch))
-    } else {
-        refused(format!("it is {}", task.state))
+    let refused = |refused: String| Claim::Refused { task_id, refused };
+    match task {
+        None => refused("there is no such task".to_owned()),
+        Some(task) if task.dispatch != dispatch => {
+            refused(format!("it was put in the queue {} times by now", task.dispatch))
+        }
+        Some(task) if task.state == TaskState::Processing && task.worker == Some(worker) => {
+            Claim::Attempt(Box::new(attempt(task)))
+        }
+        Some(task) => refused(format!("it is {}", task.state)),
     }
 }
 
-fn attempt(task: Task) -> Attempt {
+fn attempt(task: &Task) -> Attempt {
     Attempt {
         task_id: task.id,
         attempt: task.attempt,
         lease: LEASE.as_secs(),
-        spec: task.spec,
-        input: task.input,
-        checkpoint: task.checkpoint,
+        spec: task.spec.clone(),
+        input: task.input.clone(),
+        checkpoint: task.checkpoint.clone(),
         alone: task.alone,
     }
 }

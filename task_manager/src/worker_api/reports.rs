@@ -5,12 +5,14 @@ use std::time::Duration;
 use chrono::NaiveDateTime;
 use common::problem::Problem;
 use common::report::{Event, LEASE, Outcome, Report};
-use common::task::TaskState;
+use common::task::{TaskKind, TaskState};
+use serde_json::Value;
 
 use crate::db::{DbConnection, DbResult};
 use crate::leases::{MAX_ATTEMPTS, backoff, retry_or_fail};
 use crate::tasks::Task;
 use crate::tasks::store::{self, AttemptOutcome, Enqueue};
+use crate::{data_uploads, file_statistics, messages, user_events};
 
 /// No processor may ask for a longer delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -35,7 +37,8 @@ pub(super) fn apply(
         Event::Completed { result, output } => {
             store::end_attempt(conn, &task, AttemptOutcome::Completed, None, now)?;
             store::end(conn, &task, TaskState::Processed, now)?;
-            store::set_result(conn, &task, result, output.as_ref())?;
+            let result = recorded(conn, &task, result, now)?;
+            store::set_result(conn, &task, &result, output.as_ref())?;
         }
         Event::Failed { error } => {
             store::end_attempt(conn, &task, AttemptOutcome::Failed, Some(&error.detail), now)?;
@@ -45,7 +48,7 @@ pub(super) fn apply(
         }
         Event::Released { checkpoint } => {
             store::end_attempt(conn, &task, AttemptOutcome::Released, None, now)?;
-            let checkpoint = checkpoint.clone().or(task.checkpoint.clone());
+            let checkpoint = next_checkpoint(&task, checkpoint.as_ref());
             let change = Enqueue {
                 failures: task.failures,
                 alone: task.alone,
@@ -56,10 +59,27 @@ pub(super) fn apply(
         }
         Event::Retry { after, checkpoint, reason } => {
             store::end_attempt(conn, &task, AttemptOutcome::Retry, reason.as_deref(), now)?;
-            retry(conn, &task, *after, checkpoint.clone(), reason.as_deref(), now)?;
+            retry(conn, &task, *after, checkpoint.as_ref(), reason.as_deref(), now)?;
         }
     }
     Ok(Outcome::Accepted)
+}
+
+/// Keeps what the kind of task keeps of a result, in the caller's transaction; answers the task's
+/// result.
+fn recorded(
+    conn: &mut DbConnection,
+    task: &Task,
+    result: &Value,
+    now: NaiveDateTime,
+) -> DbResult<Value> {
+    match task.kind() {
+        TaskKind::FileStatistics => file_statistics::record(conn, task, result, now),
+        TaskKind::DataUpload => data_uploads::result(task, result),
+        TaskKind::MessageValidation => messages::track(conn, task, result, now),
+        TaskKind::UserEvent => user_events::record(conn, task, result, now),
+        TaskKind::CsvAggregation | TaskKind::ReportEmail => Ok(result.clone()),
+    }
 }
 
 /// A retry with a reason is a failure; one without is a delay that the processor asked for.
@@ -67,7 +87,7 @@ fn retry(
     conn: &mut DbConnection,
     task: &Task,
     after: Option<f64>,
-    checkpoint: Option<serde_json::Value>,
+    checkpoint: Option<&Value>,
     reason: Option<&str>,
     now: NaiveDateTime,
 ) -> DbResult<()> {
@@ -79,7 +99,7 @@ fn retry(
     let change = Enqueue {
         failures,
         alone: task.alone,
-        checkpoint: checkpoint.or(task.checkpoint.clone()),
+        checkpoint: next_checkpoint(task, checkpoint),
         progress: task.progress.clone(),
     };
     let error = || failed_too_often(reason.unwrap_or_default());
@@ -91,6 +111,12 @@ fn failed_too_often(reason: &str) -> Problem {
     Problem::new(500, "attempts_exhausted", "The task failed too often", detail)
 }
 
+/// Where the next attempt goes on: as reported, but a load goes on where its rows end.
+fn next_checkpoint(task: &Task, reported: Option<&Value>) -> Option<Value> {
+    let reported = reported.filter(|_| task.kind() != TaskKind::DataUpload);
+    reported.or(task.checkpoint.as_ref()).cloned()
+}
+
 /// What to tell a worker whose attempt is not the running one.
 fn without_fence(conn: &mut DbConnection, task: &Task, report: &Report) -> DbResult<Outcome> {
     if report.event.is_final() {
@@ -99,10 +125,15 @@ fn without_fence(conn: &mut DbConnection, task: &Task, report: &Report) -> DbRes
             return Ok(Outcome::Accepted);
         }
     }
-    let is_latest = task.attempt == report.attempt;
-    Ok(match task.state {
+    Ok(lost_fence(task, report.attempt))
+}
+
+/// Why an attempt that is not the running one is to end.
+pub fn lost_fence(task: &Task, attempt: u32) -> Outcome {
+    let is_latest = task.attempt == attempt;
+    match task.state {
         TaskState::Stopping | TaskState::Stopped if is_latest => Outcome::Stop,
         TaskState::Killed if is_latest => Outcome::Kill,
         _ => Outcome::LeaseLost,
-    })
+    }
 }

@@ -48,7 +48,7 @@ pub struct WorkerList {
     get, path = "/v1/workers", tag = "workers",
     responses(
         (status = 200, description = "The workers, the last seen first", body = WorkerList),
-        (status = 401, description = "The token does not hold", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Only an administrator may see them", body = common::problem::Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn list_workers(

@@ -46,6 +46,8 @@ pub struct TestApp {
     config: Config,
     server: Option<Server>,
     http: reqwest::Client,
+    /// What every request shows unless it says otherwise: in a fleet, an administrator's token.
+    pub token: Option<String>,
     consumer: Consumer,
     worker: WorkerId,
 }
@@ -61,10 +63,17 @@ impl TestApp {
         config.listen.set_port(0);
         let database = TestDatabase::create(backend, &folder);
         config.database_url = database.url.clone().into();
+        config.jwt_key = Some(JWT_KEY.into());
+        // A test that runs at the full hour gets no task that it did not ask for.
+        config.run_schedules = false;
         change(&mut config);
         let storage = Storage::local(&config.storage).unwrap();
         let queue = queue(backend);
         let (server, consumer) = serve(backend, &config, &queue, &storage).await;
+        let token = match config.needs_login() {
+            true => Some(administrator(&config, server.address).await),
+            false => None,
+        };
         Self {
             backend,
             _database: database,
@@ -73,7 +82,8 @@ impl TestApp {
             storage,
             config,
             server: Some(server),
-            http: reqwest::Client::new(),
+            http: client(token.as_deref()),
+            token,
             consumer,
             worker: WorkerId(Uuid::now_v7()),
         }
@@ -82,6 +92,12 @@ impl TestApp {
     /// Ends the server and starts another one on the same folder and database; alone, with an
     /// empty queue.
     pub async fn restart(&mut self) {
+        self.restart_with(|_| {}).await;
+    }
+
+    /// The same, with other settings.
+    pub async fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
         self.server.take().unwrap().stop().await.unwrap();
         if self.backend == Backend::Alone {
             self.queue = queue(self.backend);
@@ -109,6 +125,29 @@ impl TestApp {
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("http://{}{path}", self.address()))
+    }
+
+    /// A request that shows no token.
+    pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        client(None).request(method, format!("http://{}{path}", self.address()))
+    }
+
+    /// A request of the user with this token.
+    pub fn request_as(&self, token: &str, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(token)
+    }
+
+    /// What workers show.
+    pub fn service_token(&self) -> &str {
+        self.server.as_ref().unwrap().service_token.expose_secret()
+    }
+
+    /// Signs a user up and logs in; answers the token.
+    pub async fn log_in_as(&self, name: &str) -> String {
+        let credentials = json!({"username": name, "password": PASSWORD});
+        let signed_up = self.anonymous(Method::POST, "/v1/users").json(&credentials).send().await;
+        assert_eq!(signed_up.unwrap().status(), StatusCode::CREATED);
+        log_in(self.address(), name).await
     }
 
     pub async fn get(&self, path: &str) -> Response {
@@ -172,10 +211,14 @@ impl TestApp {
         self.worker = WorkerId(Uuid::now_v7());
     }
 
-    async fn internal<T: serde::de::DeserializeOwned>(&self, path: &str, body: Value) -> T {
+    /// What a worker sends.
+    pub fn internal_request(&self, path: &str) -> RequestBuilder {
         let token = self.server.as_ref().unwrap().service_token.expose_secret();
-        let request = self.request(Method::POST, path).bearer_auth(token).json(&body);
-        let response = request.send().await.unwrap();
+        self.request(Method::POST, path).bearer_auth(token)
+    }
+
+    async fn internal<T: serde::de::DeserializeOwned>(&self, path: &str, body: Value) -> T {
+        let response = self.internal_request(path).json(&body).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{:?}", response.text().await);
         response.json().await.unwrap()
     }
@@ -326,6 +369,32 @@ impl TestApp {
         })
         .await;
     }
+}
+
+/// Signs the tokens of every server under test.
+pub const JWT_KEY: &str = "signs-the-tokens-of-servers-under-test";
+/// The password of every user.
+pub const PASSWORD: &str = "Pa55word!";
+
+fn client(token: Option<&str>) -> reqwest::Client {
+    let mut headers = reqwest::header::HeaderMap::new();
+    if let Some(token) = token {
+        headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+    }
+    reqwest::Client::builder().default_headers(headers).build().unwrap()
+}
+
+async fn log_in(address: std::net::SocketAddr, name: &str) -> String {
+    let credentials = json!({"username": name, "password": PASSWORD});
+    let request = client(None).post(format!("http://{address}/v1/sessions")).json(&credentials);
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::CREATED, "{:?}", response.text().await);
+    response.json::<Value>().await.unwrap()["token"].as_str().unwrap().to_owned()
+}
+
+async fn administrator(config: &Config, address: std::net::SocketAddr) -> String {
+    task_manager::create_administrator(config, "tester", PASSWORD.into()).await.unwrap();
+    log_in(address, "tester").await
 }
 
 async fn serve(

@@ -11,6 +11,7 @@ use super::backend::{Backend, backend_tests};
 backend_tests![
     a_task_is_shown_at_once_and_at_every_change,
     after_a_reconnect_everything_missed_is_sent,
+    a_stream_ends_when_its_token_expires,
     a_stream_of_no_task_is_404_and_open_ones_do_not_hold_up_the_end,
 ];
 
@@ -90,4 +91,15 @@ async fn a_stream_of_no_task_is_404_and_open_ones_do_not_hold_up_the_end(backend
     app.restart().await;
     assert!(before.elapsed() < std::time::Duration::from_secs(8));
     drop(open);
+}
+
+async fn a_stream_ends_when_its_token_expires(backend: Backend) {
+    let app = TestApp::start_with(backend, |config| {
+        config.token_lifetime = std::time::Duration::from_secs(2);
+    })
+    .await;
+    let token = app.log_in_as("alice").await;
+    let stream = app.request_as(&token, Method::GET, "/v1/tasks/events").send().await.unwrap();
+    assert_eq!(stream.status(), StatusCode::OK);
+    tokio::time::timeout(DEADLINE, stream.bytes()).await.expect("it ends").unwrap();
 }

@@ -81,10 +81,14 @@ async fn a_failure_shows_its_problem(backend: Backend) {
 }
 
 async fn a_report_after_an_interrupt_is_told_so_and_its_output_goes(backend: Backend) {
-    for (verb, expected) in [("stop", Outcome::Stop), ("kill", Outcome::Kill)] {
+    for (verb, expected, ended) in
+        [("stop", Outcome::Stop, TaskState::Stopped), ("kill", Outcome::Kill, TaskState::Killed)]
+    {
         let mut app = TestApp::start(backend).await;
         let attempt = app.processing_task().await;
         app.interrupt(attempt.task_id, verb).await;
+        // A rollback under way would take the folder away from under the late output.
+        app.wait_for_state(attempt.task_id, ended).await;
         assert_eq!(app.report(&attempt, heartbeat()).await, expected);
         assert_eq!(app.complete(&attempt, "late").await, expected);
         let path = format!("/v1/data_processor/download/{}", attempt.task_id);

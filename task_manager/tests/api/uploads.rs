@@ -47,7 +47,9 @@ async fn an_upload_is_a_task_with_links_and_a_message_in_the_queue(backend: Back
     let input = attempt.input.unwrap();
     assert_eq!(input.file_name, "songs.csv");
     assert_eq!(input.sha256.len(), 64);
-    let common::task::spec::TaskSpec::CsvAggregation(spec) = attempt.spec;
+    let common::task::spec::TaskSpec::CsvAggregation(spec) = attempt.spec else {
+        panic!("an aggregation was asked for");
+    };
     assert_eq!(spec.on_bad_row, common::task::spec::OnBadRow::Skip);
     assert_eq!(app.files(), [format!("raw_data/{}", task.task_id)]);
 }
@@ -59,7 +61,11 @@ fn begin_upload(app: &TestApp, sent: &[u8]) -> TcpStream {
     write!(
         stream,
         "POST /v1/data_processor/upload?file_name=cut.csv HTTP/1.1\r\nHost: localhost\r\n\
-         Content-Type: text/csv\r\nContent-Length: 1000000\r\n\r\n"
+         Content-Type: text/csv\r\nContent-Length: 1000000\r\n{}\r\n",
+        app.token
+            .as_ref()
+            .map(|token| format!("Authorization: Bearer {token}\r\n"))
+            .unwrap_or_default()
     )
     .unwrap();
     stream.write_all(sent).unwrap();
@@ -141,7 +147,11 @@ async fn a_failed_task_goes_on_only_from_a_checkpoint(backend: Backend) {
     let id = attempt.task_id;
     app.sql("UPDATE tasks SET checkpoint = '{\"row\": 7}' WHERE state = 'failed'");
     let again = app.upload(SONGS).await;
-    assert_eq!((again.task.task_id, again.resumed_from_row), (id, Some(7)));
+    assert_eq!(
+        (again.task.task_id, again.resumed_from_row),
+        (id, Some(8)),
+        "behind the rows it has"
+    );
 }
 
 async fn a_file_over_the_limit_is_refused_and_leaves_nothing(backend: Backend) {

@@ -1,6 +1,6 @@
 //! Titles of songs, composed of words.
 
-use super::random::Random;
+use common::random::Random;
 
 const ADJECTIVES: [&str; 20] = [
     "Golden",

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::future::Future;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -60,11 +61,26 @@ pub(crate) fn command<S: AsRef<OsStr>>(server: &str, folder: &Path, args: &[S]) 
         .args(args)
         .current_dir(folder)
         .env("TASKCTL_SERVER", server)
+        .env_remove("TASKCTL_TOKEN")
+        .env("XDG_CONFIG_HOME", folder.join("config"))
         .env("NO_PROXY", "127.0.0.1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
+}
+
+/// Runs the program to its end, with `input` on its standard input.
+pub(crate) async fn taskctl_with_input(
+    server: &str,
+    folder: &Path,
+    args: &[&str],
+    input: &str,
+) -> Finished {
+    let mut child = command(server, folder, args).stdin(Stdio::piped()).spawn().unwrap();
+    // The pipe is closed with its value.
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    finished(child).await
 }
 
 /// Runs the program to its end.

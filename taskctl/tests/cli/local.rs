@@ -50,3 +50,38 @@ async fn what_is_wrong_is_told_as_a_server_would() {
     assert_eq!((run.code, run.text().as_str()), (2, ""));
     assert!(run.stderr.contains("  colour: is not a parameter of csv_aggregation"), "{run:?}");
 }
+
+#[tokio::test]
+async fn the_statistics_of_a_file_are_printed_right_here() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("notes.md"), "# Grüße\n\nvon\u{a0}zuhause\n").unwrap();
+    std::fs::write(folder.path().join("blob"), b"\x00\x01").unwrap();
+    let server = nowhere().await;
+    let run = taskctl(&server, folder.path(), &["run", "file_statistics", "notes.md"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    for line in [
+        "File         notes.md",
+        "Size         24 bytes (24 B)",
+        "Lines        3",
+        "Words        4",
+        "Characters   21",
+        "Content type text/markdown",
+        "Encoding     utf-8",
+    ] {
+        assert!(run.text().lines().any(|printed| printed == line), "{line}: {}", run.text());
+    }
+
+    let args = ["--json", "run", "file_statistics", "blob", "--output", "blob.json"];
+    let run = taskctl(&server, folder.path(), &args).await;
+    assert_eq!((run.code, run.text().as_str()), (0, ""), "{run:?}");
+    let written = std::fs::read(folder.path().join("blob.json")).unwrap();
+    let blob: serde_json::Value = serde_json::from_slice(&written).unwrap();
+    assert_eq!((&blob["size"], &blob["encoding"]), (&2.into(), &"binary".into()));
+    assert_eq!(blob["lines"], serde_json::Value::Null);
+
+    let run = taskctl(&server, folder.path(), &["run", "file_statistics", "nothing"]).await;
+    assert_eq!(run.code, 2, "{run:?}");
+    let args = ["run", "file_statistics", "blob", "--param", "sum=a"];
+    let run = taskctl(&server, folder.path(), &args).await;
+    assert!(run.code == 2 && run.stderr.contains("it takes none"), "{run:?}");
+}

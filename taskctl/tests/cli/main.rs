@@ -5,7 +5,9 @@
 mod download;
 mod fake_api;
 mod local;
+mod login;
 mod no_server;
+mod rows;
 mod tasks;
 mod upload;
 mod wait;

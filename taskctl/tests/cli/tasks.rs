@@ -28,8 +28,7 @@ async fn status_shows_the_task_to_people_and_to_scripts() {
         "Created   2026-03-01 10:00:00 UTC (5m ago)".to_owned(),
         format!("Fetch the result with `taskctl --server {server} download {ID}`."),
         format!(
-            "12 rows were rejected; fetch them with `taskctl --server {server} download {ID} \
-             --rejected`."
+            "12 rows were rejected; fetch them with `taskctl --server {server} rejected {ID}`."
         ),
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line}\nis not in\n{text}");

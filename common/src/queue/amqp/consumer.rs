@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{pending, poll_fn};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tracing::{debug, warn};
 
 use super::link::{Link, declare};
 use super::outage::{Outage, in_words, no_answer};
+use super::silence::Silences;
 use super::{PATIENCE, Place};
 use crate::queue::Message;
 use crate::task::TaskKind;
@@ -49,6 +51,7 @@ struct Plan {
     kinds: Vec<TaskKind>,
     prefetch: u16,
     outage: Arc<Mutex<Outage>>,
+    silences: Arc<Silences>,
 }
 
 impl Plan {
@@ -76,7 +79,8 @@ impl AmqpConsumer {
         // 0 would be no limit at all.
         let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX).max(1);
         let outage = Arc::new(Mutex::new(Outage::new(place.clone(), "consuming")));
-        let plan = Plan { place, kinds: kinds.to_vec(), prefetch, outage };
+        let silences = Arc::default();
+        let plan = Plan { place, kinds: kinds.to_vec(), prefetch, outage, silences };
         let state = subscribing(&plan, None, Duration::ZERO, prefetch);
         Self { plan, state, room: Arc::new(Semaphore::new(prefetch.into())) }
     }
@@ -189,7 +193,14 @@ impl Subscription {
             Some(link) => link,
             None => Arc::new(Link::open(&plan.place, "consumer").await?),
         };
-        match timeout(PATIENCE, Self::on(plan, Arc::clone(&link), window)).await {
+        if let Err(reason) = plan.silences.replace_deaf_queues(&link, &plan.place).await {
+            link.cut();
+            return Err(reason);
+        }
+        // For the channel, and for each queue by itself.
+        let answers = u32::try_from(plan.kinds.len() + 1).unwrap_or(u32::MAX);
+        let patience = PATIENCE.saturating_mul(answers);
+        match timeout(patience, Self::on(plan, Arc::clone(&link), window)).await {
             Ok(subscription) => subscription.map_err(|error| in_words(&error)),
             Err(_) => {
                 link.cut();
@@ -301,7 +312,12 @@ async fn consume(channel: Channel, plan: Plan, window: u16) -> lapin::Result<Vec
         let queue = plan.place.queue_name(*kind);
         let options = BasicConsumeOptions::default();
         let stream = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
-        streams.push(stream.await?);
+        let Ok(stream) = timeout(PATIENCE, stream).await else {
+            plan.silences.silent(*kind);
+            return Err(io::Error::new(io::ErrorKind::TimedOut, no_answer()).into());
+        };
+        plan.silences.heard(*kind);
+        streams.push(stream?);
     }
     Ok(streams)
 }

@@ -1,7 +1,5 @@
 //! Publishing: a task of its own keeps the one connection; publishers use what it has.
 
-mod silence;
-
 use std::collections::HashSet;
 use std::fmt;
 use std::pin::pin;
@@ -11,9 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use lapin::message::BasicReturnMessage;
-use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
-};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, ErrorKind, Event};
@@ -22,9 +18,9 @@ use tokio::time::{Instant, interval, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use self::silence::Silences;
 use super::link::{Link, declare};
 use super::outage::{Outage, in_words, no_answer};
+use super::silence::Silences;
 use super::{PATIENCE, Place};
 use crate::queue::{Message, QueueError};
 use crate::task::TaskKind;
@@ -33,8 +29,6 @@ use crate::task::TaskKind;
 const PERSISTENT: u8 = 2;
 /// How often the connection is looked at, where no event told that it ended.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long the broker has to delete a queue: it first waits 5 seconds for the queue itself.
-const DELETION: Duration = Duration::from_secs(15);
 
 /// Publishes.
 #[derive(Clone)]
@@ -130,7 +124,7 @@ async fn supervise(place: Place, state: watch::Sender<State>) {
         let reason = match Uplink::open(&place, &silences).await {
             Ok(uplink) => {
                 let uplink = Arc::new(uplink);
-                let reason = match uplink.replace_deaf_queues(&place).await {
+                let reason = match silences.replace_deaf_queues(&uplink.link, &place).await {
                     Ok(()) => {
                         outage.is_over();
                         attend(&uplink, &state).await
@@ -231,26 +225,6 @@ impl Uplink {
 
     fn declared(&self) -> MutexGuard<'_, HashSet<TaskKind>> {
         self.declared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes the queues anew of which the broker has confirmed nothing for long.
-    async fn replace_deaf_queues(&self, place: &Place) -> Result<(), String> {
-        for kind in self.silences.deaf() {
-            let queue = place.queue_name(kind);
-            warn!("the broker confirms nothing for the queue {queue}: it is deleted and made anew");
-            let replacement = async {
-                let channel = self.link.channel().await?;
-                let options = QueueDeleteOptions::default();
-                channel.queue_delete(queue.as_str().into(), options).await?;
-                declare(&channel, &queue).await
-            };
-            match timeout_at(Instant::now() + DELETION, replacement).await {
-                Ok(replaced) => replaced.map_err(|error| in_words(&error))?,
-                Err(_) => return Err(no_answer()),
-            }
-            self.silences.heard(kind);
-        }
-        Ok(())
     }
 
     async fn publish(

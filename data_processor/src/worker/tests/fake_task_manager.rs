@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::fake_load::{self, Load};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
@@ -25,6 +26,8 @@ pub(super) struct Script {
     pub(super) heartbeats: HashMap<TaskId, Outcome>,
     /// What it says to the next last report instead of `accepted`.
     pub(super) last: HashMap<TaskId, Outcome>,
+    /// The rows of the tasks that load some.
+    pub(super) loads: HashMap<TaskId, Load>,
     /// Whether it answers nothing.
     pub(super) away: bool,
     /// How many calls it did not answer.
@@ -48,7 +51,7 @@ impl Script {
     }
 }
 
-type Shared = Arc<Mutex<Script>>;
+pub(super) type Shared = Arc<Mutex<Script>>;
 
 #[derive(Debug)]
 pub(super) struct FakeTaskManager {
@@ -63,6 +66,7 @@ impl FakeTaskManager {
         let router = Router::new()
             .route("/internal/v1/claims", post(claims))
             .route("/internal/v1/reports", post(reports))
+            .route("/internal/v1/tasks/{id}/rows", post(fake_load::rows))
             .with_state(Arc::clone(&script));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

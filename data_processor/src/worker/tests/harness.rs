@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::queue::{MemoryQueue, Message, Queue};
 use common::report::{Attempt, InputFile};
 use common::storage::{ObjectKey, OutputPart, Storage};
-use common::task::spec::{CsvAggregationSpec, TaskSpec};
+use common::task::spec::{CsvAggregationSpec, DataUploadSpec, OnBadRow, TaskSpec};
 use common::task::{TaskId, TaskKind};
 use futures_util::FutureExt;
 use serde_json::Value;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fake_task_manager::FakeTaskManager;
 use crate::config::WorkerConfig;
+use crate::mail::Mailer;
 use crate::processor::{Completed, Interrupted};
 use crate::processors;
 use crate::worker::{Process, run_with};
@@ -76,7 +77,13 @@ impl Harness {
 
     /// Starts a worker as it is in production.
     pub(super) fn start_real(&mut self) {
-        self.start(2, Duration::ZERO, Arc::new(processors::start));
+        self.start_with_mail(Mailer::default());
+    }
+
+    /// Starts a worker as it is in production, which sends mail so.
+    pub(super) fn start_with_mail(&mut self, mailer: Mailer) {
+        let process = move |spec, ctx| processors::start(spec, ctx, mailer.clone());
+        self.start(2, Duration::ZERO, Arc::new(process));
     }
 
     /// Asks the worker to end.
@@ -110,10 +117,19 @@ impl Harness {
 
     /// A task with an input file.
     pub(super) async fn csv_task(&self, content: &str, spec: CsvAggregationSpec) -> TaskId {
+        self.file_task(content, TaskSpec::CsvAggregation(spec)).await
+    }
+
+    /// A task that loads the rows of a file.
+    pub(super) async fn load_task(&self, content: &str, on_bad_row: OnBadRow) -> TaskId {
+        self.file_task(content, TaskSpec::DataUpload(DataUploadSpec { on_bad_row })).await
+    }
+
+    async fn file_task(&self, content: &str, spec: TaskSpec) -> TaskId {
         let task_id = self.task(|attempt| {
-            attempt.spec = TaskSpec::CsvAggregation(spec);
+            attempt.spec = spec;
             let (file_name, size) = ("songs.csv".to_owned(), content.len() as u64);
-            attempt.input = Some(InputFile { file_name, size, sha256: String::new() });
+            attempt.input = Some(InputFile { file_name, size, sha256: "of it".to_owned() });
         });
         let mut writer = self.storage.create(ObjectKey::Input(task_id));
         writer.write(content.to_owned().into()).await.unwrap();

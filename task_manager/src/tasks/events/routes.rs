@@ -9,9 +9,10 @@ use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use chrono::{DateTime, SecondsFormat};
+use common::clock;
 use common::problem::Problem;
 use common::task::{TaskId, TaskView};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 
 use super::{Change, Changes, Listener, changed_since, current};
 use crate::db::Database;
@@ -45,6 +46,7 @@ pub async fn task_events(
     Ok(stream(
         Listener { db, user: user.id, only: Some(id), receiver, closed: changes.closed },
         vec![first],
+        user,
     ))
 }
 
@@ -70,12 +72,14 @@ pub async fn all_task_events(
         Some(since) => changed_since(&db, user.id, since.naive_utc()).await?,
         None => Vec::new(),
     };
-    Ok(stream(Listener { db, user: user.id, only: None, receiver, closed: changes.closed }, missed))
+    let listener = Listener { db, user: user.id, only: None, receiver, closed: changes.closed };
+    Ok(stream(listener, missed, user))
 }
 
 fn stream(
     listener: Listener,
     first: Vec<Change>,
+    user: CurrentUser,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let pending = VecDeque::from(first);
     let events =
@@ -86,7 +90,19 @@ fn stream(
             let event = pending.pop_front().map(|change| Ok(to_event(&change)))?;
             Some((event, (listener, pending)))
         });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT))
+    Sse::new(events.take_until(end_of_session(user)))
+        .keep_alive(KeepAlive::new().interval(HEARTBEAT))
+}
+
+/// When the token expires: the client reconnects, with a new one.
+async fn end_of_session(user: CurrentUser) {
+    match user.session {
+        Some(session) => {
+            let left = session.expires_at - clock::now();
+            tokio::time::sleep(left.to_std().unwrap_or_default()).await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 fn to_event(change: &Change) -> Event {

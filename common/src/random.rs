@@ -1,17 +1,19 @@
-//! Random numbers that stay the same from version to version, which no library promises.
+//! Random numbers that stay the same from version to version, which no library promises: the same
+//! seed makes the same data for tests and demonstrations. Not for secrets.
 
 /// A generator of the SplitMix64 sequence.
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// The sequence of `seed`.
-    pub(super) fn new(seed: u64) -> Self {
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The next number of the sequence.
-    fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -20,14 +22,14 @@ impl Random {
     }
 
     /// A number from 0 to `limit` - 1; 0 where the limit is 0.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
+    pub fn below(&mut self, limit: u64) -> u64 {
+        ((u128::from(self.number()) * u128::from(limit)) >> 64) as u64
     }
 
     /// One of `choices`, of which there is at least one.
-    pub(super) fn of<'a>(&mut self, choices: &'a [String]) -> &'a str {
+    pub fn of<'a>(&mut self, choices: &'a [impl AsRef<str>]) -> &'a str {
         let index = self.below(choices.len() as u64);
-        choices.get(index as usize).map_or("", String::as_str)
+        choices.get(index as usize).map_or("", AsRef::as_ref)
     }
 }
 
@@ -39,14 +41,14 @@ mod tests {
     fn the_sequence_is_splitmix64() {
         // The first numbers of its published reference for the seed 1234567.
         let mut random = Random::new(1_234_567);
-        let numbers = [random.next(), random.next(), random.next()];
+        let numbers = [random.number(), random.number(), random.number()];
         let expected =
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
         assert_eq!(numbers, expected);
     }
 
     #[test]
-    fn numbers_stay_below_their_limit_and_reach_it() {
+    pub fn numbers_stay_below_their_limit_and_reach_it() {
         let mut random = Random::new(0);
         let mut seen = [false; 10];
         for _ in 0..1_000 {

@@ -1,0 +1,30 @@
+"""What the CSV benchmark aggregates. Imports nothing: who measures must stay small."""
+
+PLAYS = "Number of Plays"
+
+
+class Shape:
+    """A file and the aggregation that is asked of it."""
+
+    def __init__(self, name, what, file, group_by=("Song", "Date"), sums=(PLAYS,), limit=None):
+        self.name = name
+        self.what = what
+        # What csv_files.py calls it.
+        self.file = file
+        self.group_by = list(group_by)
+        self.sums = list(sums)
+        # Of memory, in MiB; the default of each program where there is none.
+        self.limit = limit
+
+
+SHAPES = [
+    Shape("a", "1,000 songs, 365 dates", "plain"),
+    Shape("b", "40,000 songs, 365 dates", "many_groups"),
+    Shape("c", "as a, 5 % quoted", "quoted"),
+    Shape("d", "many long titles", "many_songs"),
+    Shape("e", "CRLF and BOM", "windows"),
+    Shape("f", "sparse dates", "sparse"),
+    Shape("g", "3 groups, 2 sums", "wide", ("city", "device", "day"), ("balance", "clicks")),
+    Shape("b256", "b within 256 MiB", "many_groups", limit=256),
+    Shape("d256", "d within 256 MiB", "many_songs", limit=256),
+]

@@ -1,0 +1,103 @@
+//! Messages: what becomes of one that is validated, and the rules that both sides know.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::task::UnknownName;
+
+/// The longest message, in bytes of UTF-8.
+pub const MAX_MESSAGE: usize = 16 << 10;
+
+/// How a message was accepted.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+pub enum Category {
+    /// Its number was good.
+    Direct,
+    /// Its number was bad, and the one drawn again was good.
+    Retried,
+    /// The number drawn again was bad too.
+    Failed,
+}
+
+impl Category {
+    /// Every category there is.
+    pub const ALL: [Self; 3] = [Self::Direct, Self::Retried, Self::Failed];
+
+    /// The name on the wire and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "Direct",
+            Self::Retried => "Retried",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Category {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|category| category.as_str() == text).ok_or_else(|| {
+            UnknownName { text: text.to_owned(), expected: Self::ALL.map(Self::as_str).to_vec() }
+        })
+    }
+}
+
+/// What a `message_validation` comes to; the `result` of its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Validation {
+    /// How the message was accepted.
+    pub category: Category,
+    /// The number that decided, from 1 to 60.
+    pub number: u8,
+    /// How many numbers were drawn: 1 or 2.
+    pub draws: u8,
+}
+
+/// A number that is drawn for a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw(pub u8);
+
+impl Draw {
+    /// The numbers that are drawn.
+    pub const RANGE: std::ops::RangeInclusive<u8> = 1..=60;
+
+    /// Whether the number lets the message pass: all but every tenth one do.
+    #[must_use]
+    pub fn is_good(self) -> bool {
+        !self.0.is_multiple_of(10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn six_of_sixty_numbers_are_bad() {
+        let bad: Vec<u8> = Draw::RANGE.filter(|number| !Draw(*number).is_good()).collect();
+        assert_eq!(bad, [10, 20, 30, 40, 50, 60]);
+    }
+
+    #[test]
+    fn categories_are_read_as_they_are_written() {
+        for category in Category::ALL {
+            assert_eq!(category.as_str().parse(), Ok(category));
+            assert_eq!(serde_json::to_value(category).unwrap(), category.as_str());
+        }
+        let error = "direct".parse::<Category>().unwrap_err();
+        assert_eq!(error.to_string(), "`direct` is not one of Direct, Retried, Failed");
+    }
+}

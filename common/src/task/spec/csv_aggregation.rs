@@ -1,0 +1,188 @@
+//! The parameters of a `csv_aggregation`.
+
+use std::collections::BTreeSet;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::OnBadRow;
+use crate::problem::ErrorLocation;
+
+/// The parameters of a `csv_aggregation`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CsvAggregationSpec {
+    /// The columns whose values make a group, in the order of the output.
+    pub group_by: Vec<String>,
+    /// The columns that are summed.
+    pub sum: Vec<String>,
+    /// Another name for the last sum in the output's header.
+    pub total_header: Option<String>,
+    /// What to do with a row that does not hold.
+    pub on_bad_row: OnBadRow,
+    /// Memory in bytes that the groups may take, where less than the worker allows.
+    pub memory_limit: Option<u64>,
+}
+
+/// The columns of a group where none are named.
+pub const DEFAULT_GROUP_BY: [&str; 2] = ["Song", "Date"];
+/// The column that is summed where none is named.
+pub const DEFAULT_SUM: [&str; 1] = ["Number of Plays"];
+
+impl Default for CsvAggregationSpec {
+    fn default() -> Self {
+        Self {
+            group_by: DEFAULT_GROUP_BY.map(str::to_owned).to_vec(),
+            sum: DEFAULT_SUM.map(str::to_owned).to_vec(),
+            total_header: None,
+            on_bad_row: OnBadRow::default(),
+            memory_limit: None,
+        }
+    }
+}
+
+impl CsvAggregationSpec {
+    /// Whether the groups are the default ones, of which the second is a date.
+    #[must_use]
+    pub fn has_default_grouping(&self) -> bool {
+        self.group_by == DEFAULT_GROUP_BY
+    }
+
+    /// See [`TaskSpec::from_parameters`].
+    ///
+    /// # Errors
+    /// Every parameter that does not hold.
+    pub fn from_parameters(parameters: &[(String, String)]) -> Result<Self, Vec<ErrorLocation>> {
+        let mut spec = Self { group_by: Vec::new(), sum: Vec::new(), ..Self::default() };
+        let mut errors = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (name, value) in parameters {
+            let repeats = matches!(name.as_str(), "group_by" | "sum");
+            if !repeats && !seen.insert(name.as_str()) {
+                errors.push(ErrorLocation::field(name, "is given more than once"));
+                continue;
+            }
+            if let Err(reason) = spec.set(name, value) {
+                errors.push(ErrorLocation::field(name, reason));
+            }
+        }
+        if spec.group_by.is_empty() {
+            spec.group_by = Self::default().group_by;
+        }
+        if spec.sum.is_empty() {
+            spec.sum = Self::default().sum;
+        }
+        let mut columns = BTreeSet::new();
+        for (parameter, column) in spec.columns() {
+            if !columns.insert(column) {
+                let reason = format!("the column `{column}` is named more than once");
+                errors.push(ErrorLocation::field(parameter, reason));
+            }
+        }
+        let mut all_but_last = spec.group_by.iter().chain(spec.sum.iter().rev().skip(1));
+        if let Some(name) = &spec.total_header
+            && all_but_last.any(|column| column == name)
+        {
+            let reason = format!("`{name}` is another column of the output already");
+            errors.push(ErrorLocation::field("total_header", reason));
+        }
+        if errors.is_empty() { Ok(spec) } else { Err(errors) }
+    }
+
+    /// Every column that the input must have, with the parameter that names it.
+    fn columns(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let groups = self.group_by.iter().map(|column| ("group_by", column.as_str()));
+        groups.chain(self.sum.iter().map(|column| ("sum", column.as_str())))
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "group_by" => self.group_by.push(column_name(value)?),
+            "sum" => self.sum.push(column_name(value)?),
+            "total_header" => self.total_header = Some(column_name(value)?),
+            "on_bad_row" => self.on_bad_row = value.parse()?,
+            "memory_limit" => {
+                let size: ByteSize = value
+                    .parse()
+                    .map_err(|_| format!("`{value}` is not a size such as 268435456 or 256MiB"))?;
+                self.memory_limit = Some(size.as_u64());
+            }
+            _ => {
+                return Err("is not a parameter of csv_aggregation: it takes group_by, sum, \
+                            total_header, on_bad_row and memory_limit"
+                    .to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names in a header are trimmed, so are the names that ask for them.
+fn column_name(value: &str) -> Result<String, String> {
+    match value.trim() {
+        "" => Err("is empty; it takes the name of a column".to_owned()),
+        name => Ok(name.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(parameters: &[(&str, &str)]) -> Result<CsvAggregationSpec, Vec<ErrorLocation>> {
+        let owned: Vec<_> = parameters
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        CsvAggregationSpec::from_parameters(&owned)
+    }
+
+    #[test]
+    fn no_parameters_are_the_default() {
+        let spec = parse(&[]).unwrap();
+        assert_eq!(spec, CsvAggregationSpec::default());
+        assert!(spec.has_default_grouping());
+    }
+
+    #[test]
+    fn columns_repeat_in_order() {
+        let spec =
+            parse(&[("group_by", "City"), ("sum", "a"), ("group_by", " Day "), ("sum", "b")])
+                .unwrap();
+        assert_eq!(spec.group_by, ["City", "Day"]);
+        assert_eq!(spec.sum, ["a", "b"]);
+        assert!(!spec.has_default_grouping());
+    }
+
+    #[test]
+    fn every_wrong_parameter_is_named() {
+        let errors = parse(&[
+            ("on_bad_row", "ignore"),
+            ("colour", "red"),
+            ("total_header", "x"),
+            ("total_header", "y"),
+            ("memory_limit", "much"),
+            ("sum", ""),
+            ("sum", "Song"),
+        ])
+        .unwrap_err();
+        let fields: Vec<_> = errors.iter().map(|error| error.field.as_deref().unwrap()).collect();
+        assert_eq!(fields, ["on_bad_row", "colour", "total_header", "memory_limit", "sum", "sum"]);
+        assert_eq!(errors[5].reason, "the column `Song` is named more than once");
+    }
+
+    #[test]
+    fn a_total_is_named_like_no_other_column() {
+        let errors = parse(&[("total_header", "Date")]).unwrap_err();
+        assert_eq!(errors[0].field.as_deref(), Some("total_header"));
+        let two_sums = [("sum", "a"), ("sum", "b")];
+        assert!(parse(&[two_sums[0], two_sums[1], ("total_header", "a")]).is_err());
+        assert!(parse(&[two_sums[0], two_sums[1], ("total_header", "b")]).is_ok());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse(&[("memory_limit", "256MiB")]).unwrap().memory_limit, Some(256 << 20));
+        assert_eq!(parse(&[("memory_limit", "1024")]).unwrap().memory_limit, Some(1024));
+    }
+}

@@ -1,0 +1,76 @@
+//! The parameters of a `data_upload`.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::OnBadRow;
+use crate::problem::ErrorLocation;
+
+/// The parameters of a `data_upload`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DataUploadSpec {
+    /// What to do with a row that does not hold; `fail` checks the whole file before the first
+    /// row is loaded.
+    pub on_bad_row: OnBadRow,
+}
+
+impl Default for DataUploadSpec {
+    fn default() -> Self {
+        Self { on_bad_row: OnBadRow::Skip }
+    }
+}
+
+impl DataUploadSpec {
+    /// See [`super::TaskSpec::from_parameters`].
+    ///
+    /// # Errors
+    /// Every parameter that does not hold.
+    pub fn from_parameters(parameters: &[(String, String)]) -> Result<Self, Vec<ErrorLocation>> {
+        let mut spec = Self::default();
+        let mut errors = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (name, value) in parameters {
+            if !seen.insert(name.as_str()) {
+                errors.push(ErrorLocation::field(name, "is given more than once"));
+                continue;
+            }
+            let set = match name.as_str() {
+                "on_bad_row" => value.parse().map(|on_bad_row| spec.on_bad_row = on_bad_row),
+                _ => Err("is not a parameter of data_upload: it takes on_bad_row".to_owned()),
+            };
+            if let Err(reason) = set {
+                errors.push(ErrorLocation::field(name, reason));
+            }
+        }
+        if errors.is_empty() { Ok(spec) } else { Err(errors) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(parameters: &[(&str, &str)]) -> Result<DataUploadSpec, Vec<ErrorLocation>> {
+        let owned: Vec<_> = parameters
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        DataUploadSpec::from_parameters(&owned)
+    }
+
+    #[test]
+    fn bad_rows_are_skipped_unless_asked_otherwise() {
+        assert_eq!(parse(&[]).unwrap().on_bad_row, OnBadRow::Skip);
+        assert_eq!(parse(&[("on_bad_row", "fail")]).unwrap().on_bad_row, OnBadRow::Fail);
+    }
+
+    #[test]
+    fn every_wrong_parameter_is_named() {
+        let errors =
+            parse(&[("on_bad_row", "x"), ("group_by", "a"), ("on_bad_row", "skip")]).unwrap_err();
+        let fields: Vec<_> = errors.iter().map(|error| error.field.as_deref().unwrap()).collect();
+        assert_eq!(fields, ["on_bad_row", "group_by", "on_bad_row"]);
+    }
+}

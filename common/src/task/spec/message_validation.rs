@@ -1,0 +1,20 @@
+//! What a `message_validation` is about.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::task::UserId;
+
+/// The message of a `message_validation` and what was drawn for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MessageValidationSpec {
+    /// Who sent the message.
+    #[schema(value_type = Uuid)]
+    pub user_id: UserId,
+    /// The message.
+    pub message: String,
+    /// The number drawn for it, from 1 to 60.
+    pub number: u8,
+    /// The how-manieth message of its user it is, from 1.
+    pub request_count: u64,
+}

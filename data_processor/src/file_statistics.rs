@@ -1,0 +1,153 @@
+//! The engine of `file_statistics`: size, lines, words, characters, type and digest of any file, in
+//! one pass.
+//!
+//! # Invariants
+//! - The file is read once, from the front, in bounded memory.
+//! - Nothing in a file is an error: what is no text has no text counts.
+//! - An interrupt takes effect within a block of [`BLOCK`] bytes.
+//!
+//! # Not here
+//! Tasks and storage: the caller opens the input. How text is counted is `text_statistics`.
+
+mod content;
+mod counter;
+#[cfg(test)]
+mod tests;
+mod utf16;
+
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::{panic, thread};
+
+use common::file_statistics::FileStatistics;
+use sha2::digest::Output;
+use sha2::{Digest, Sha256};
+
+use self::content::Content;
+use self::counter::Counter;
+
+/// How much is read at once, in bytes.
+pub const BLOCK: usize = 256 << 10;
+/// How many blocks are on their way: one is read and counted while others are hashed.
+const BLOCKS: usize = 4;
+
+/// Why there are no statistics.
+#[derive(Debug, thiserror::Error)]
+pub enum ExamineError {
+    /// The work was to end before it was done.
+    #[error("interrupted")]
+    Interrupted,
+    /// The input cannot be read.
+    #[error("the file cannot be read: {0}")]
+    Read(#[from] io::Error),
+}
+
+/// Finds out everything about the file `input`, which is called `file_name`. `progress` hears how
+/// many bytes are done, for every block, and may break the work off.
+///
+/// # Errors
+/// The input cannot be read, or `progress` broke the work off.
+pub fn examine(
+    mut input: impl Read,
+    file_name: &str,
+    mut progress: impl FnMut(u64) -> ControlFlow<()>,
+) -> Result<FileStatistics, ExamineError> {
+    let mut first = Vec::new();
+    fill(&mut input, &mut first)?;
+    let Content { media_type, form } = Content::recognise(&first, file_name);
+    let mut work = Work { counter: Counter::new(form), size: 0, progress: &mut progress };
+    let digest = if first.len() < BLOCK {
+        work.add(&first)?;
+        Sha256::digest(&first)
+    } else {
+        hashed_beside(|hash| work.read(input, first, hash))?
+    };
+    let size = work.size;
+    let (encoding, counts) = work.counter.finish();
+    Ok(FileStatistics {
+        file_name: file_name.to_owned(),
+        size,
+        lines: counts.map(|counts| counts.lines),
+        words: counts.map(|counts| counts.words),
+        characters: counts.map(|counts| counts.characters),
+        content_type: media_type.to_owned(),
+        encoding,
+        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+    })
+}
+
+/// Reads the next block, which is shorter only at the end of the input.
+fn fill(input: &mut impl Read, block: &mut Vec<u8>) -> io::Result<()> {
+    block.clear();
+    input.take(BLOCK as u64).read_to_end(block).map(drop)
+}
+
+struct Work<'a> {
+    counter: Counter,
+    size: u64,
+    progress: &'a mut dyn FnMut(u64) -> ControlFlow<()>,
+}
+
+impl Work<'_> {
+    fn add(&mut self, block: &[u8]) -> Result<(), ExamineError> {
+        self.counter.add(block);
+        self.size += block.len() as u64;
+        match (self.progress)(self.size) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(ExamineError::Interrupted),
+        }
+    }
+
+    /// Counts the input from its `first` block on, and has `hash` hash the blocks.
+    fn read(
+        &mut self,
+        mut input: impl Read,
+        first: Vec<u8>,
+        hash: &mut dyn FnMut(Vec<u8>) -> io::Result<Vec<u8>>,
+    ) -> Result<(), ExamineError> {
+        let mut block = first;
+        while !block.is_empty() {
+            self.add(&block)?;
+            block = hash(block)?;
+            fill(&mut input, &mut block)?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs `work`, which hands over its blocks in order and gets used ones back, and hashes them on
+/// another thread meanwhile: hashing takes longer than everything else.
+fn hashed_beside(
+    work: impl FnOnce(&mut dyn FnMut(Vec<u8>) -> io::Result<Vec<u8>>) -> Result<(), ExamineError>,
+) -> Result<Output<Sha256>, ExamineError> {
+    thread::scope(|scope| {
+        let (full, to_hash) = sync_channel::<Vec<u8>>(BLOCKS);
+        let (used, to_fill) = sync_channel(BLOCKS);
+        for _ in 1..BLOCKS {
+            used.send(Vec::new()).map_err(|_| hasher_is_gone())?;
+        }
+        let hasher = scope.spawn(move || {
+            let mut hash = Sha256::new();
+            for block in to_hash {
+                hash.update(&block);
+                // Nobody takes it any more at the end.
+                let _ = used.send(block);
+            }
+            hash.finalize()
+        });
+        let send = |full: &SyncSender<_>, block| full.send(block).map_err(|_| hasher_is_gone());
+        let worked = work(&mut |block| {
+            send(&full, block)?;
+            to_fill.recv().map_err(|_| hasher_is_gone())
+        });
+        // The hasher ends with its last block.
+        drop(full);
+        let digest = hasher.join().unwrap_or_else(|payload| panic::resume_unwind(payload));
+        worked.map(|()| digest)
+    })
+}
+
+fn hasher_is_gone() -> io::Error {
+    io::Error::other("the thread that hashes has ended")
+}

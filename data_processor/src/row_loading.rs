@@ -1,0 +1,61 @@
+//! The engine of `data_upload`: reads the rows of a CSV file `name,email` in batches that can be
+//! loaded one after the other, from the start of the file or from where an earlier reading got to.
+//!
+//! # Invariants
+//! - The rows depend on the file alone: a reading that goes on from any checkpoint gives the rows
+//!   that one pass gives, with the same numbers and lines.
+//! - Every record of the file is a row of exactly one batch, loaded or rejected.
+//! - A batch holds to the limits of `common::report`; memory is bounded by one batch and
+//!   [`MAX_RECORD`], whatever the input holds.
+//!
+//! # Not here
+//! Tasks, HTTP and the storage: the caller opens the input and takes the batches.
+
+mod batches;
+mod error;
+mod header;
+mod records;
+mod row;
+#[cfg(test)]
+mod tests;
+
+use std::io::Read;
+
+use common::problem::MAX_LISTED_ERRORS;
+
+pub use self::batches::{Batch, Batches};
+pub use self::error::{BadRows, LoadError};
+pub use self::header::{Columns, read_header};
+pub use self::records::{MAX_FIELDS, MAX_RECORD, Place};
+pub use self::row::{MAX_EMAIL_BYTES, MAX_NAME_CHARS, Row, Rows};
+
+/// The work was to end before it was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+/// Reads the whole file and answers its columns where every row of it holds. `progress` hears how
+/// many bytes were read, for every few rows.
+///
+/// # Errors
+/// The file or rows of it do not hold, reading failed, or `progress` ended the work.
+pub fn check(
+    input: impl Read,
+    mut progress: impl FnMut(u64) -> Result<(), Interrupted>,
+) -> Result<Columns, LoadError> {
+    let mut rows = Rows::from_start(input)?;
+    let mut bad = BadRows::default();
+    while let Some(row) = rows.next()? {
+        if let Err(rejected) = row.content {
+            bad.count += 1;
+            if bad.first.len() < MAX_LISTED_ERRORS {
+                bad.first.push(rows.columns().location(&rejected));
+            }
+        }
+        progress(rows.place().offset)?;
+    }
+    match bad.count {
+        0 => Ok(rows.columns().clone()),
+        _ => Err(LoadError::BadRows(bad)),
+    }
+}

@@ -1,0 +1,187 @@
+//! The rows of a file: what holds, and what is wrong with the others.
+
+use std::io::Read;
+
+use common::report::{LoadCheckpoint, RejectedRow};
+use email_address::{EmailAddress, Options};
+
+use super::header::{EMAIL, NAME};
+use super::records::{Record, Records};
+use super::{Columns, LoadError, Place};
+
+/// The longest name in characters: as many as most systems that take names over can keep.
+pub const MAX_NAME_CHARS: usize = 255;
+/// The longest e-mail address in bytes: RFC 5321 (4.5.3.1.3) gives a path 256, with `<` and `>`.
+pub const MAX_EMAIL_BYTES: usize = 254;
+
+/// A value that does not hold is shown up to as many characters.
+const SHOWN_CHARS: usize = 100;
+
+/// An address alone, as a mail server takes it: no `Ada <ada@example.org>`, no `ada@[127.0.0.1]`.
+/// Hosts of an own network need no dot.
+fn options() -> Options {
+    Options::default().without_display_text().without_domain_literal().with_no_minimum_sub_domains()
+}
+
+/// One row of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// Its number, from 1, the header not counted.
+    pub number: u64,
+    /// Name and e-mail address, without blanks around them; or what is wrong.
+    pub content: Result<(&'a str, &'a str), RejectedRow>,
+}
+
+/// Reads a file row by row.
+pub struct Rows<R> {
+    records: Records<R>,
+    columns: Columns,
+    options: Options,
+    /// The number of the latest row.
+    number: u64,
+}
+
+impl<R: Read> Rows<R> {
+    /// The rows of a whole file.
+    ///
+    /// # Errors
+    /// The header does not hold, or reading failed.
+    pub fn from_start(input: R) -> Result<Self, LoadError> {
+        let mut records = Records::from_start(input)?;
+        let columns = Columns::read(&mut records)?;
+        Ok(Self { records, columns, options: options(), number: 0 })
+    }
+
+    /// The rows of a file with these columns behind `checkpoint`, where `input` begins: see
+    /// [`Columns::offset`].
+    pub fn behind(input: R, columns: Columns, checkpoint: Option<&LoadCheckpoint>) -> Self {
+        let (place, number) = match checkpoint {
+            None => (columns.rows_at, 0),
+            Some(LoadCheckpoint { row, offset, line, .. }) => {
+                (Place { offset: *offset, line: *line }, *row)
+            }
+        };
+        Self { records: Records::new(input, place), columns, options: options(), number }
+    }
+
+    /// Where the columns are.
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// Where the next row begins.
+    pub fn place(&self) -> Place {
+        self.records.place()
+    }
+
+    /// The number of the latest row; 0 before the first one.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The next row.
+    ///
+    /// # Errors
+    /// A record is too long, or reading failed.
+    #[expect(clippy::should_implement_trait, reason = "a row borrows from the reader")]
+    pub fn next(&mut self) -> Result<Option<Row<'_>>, LoadError> {
+        let Some(record) = self.records.next()? else { return Ok(None) };
+        self.number += 1;
+        let (number, line) = (self.number, record.line);
+        let content = check(&record, &self.columns, self.options).map_err(|fault| RejectedRow {
+            row: number,
+            line,
+            column: fault.column.map(str::to_owned),
+            value: fault.value.map(shortened),
+            reason: fault.reason,
+        });
+        Ok(Some(Row { number, content }))
+    }
+}
+
+impl Columns {
+    /// Where in the file the rows behind `checkpoint` begin, in bytes.
+    #[must_use]
+    pub fn offset(&self, checkpoint: Option<&LoadCheckpoint>) -> u64 {
+        checkpoint.map_or(self.rows_at.offset, |checkpoint| checkpoint.offset)
+    }
+}
+
+/// What is wrong with a row.
+struct Fault<'a> {
+    column: Option<&'static str>,
+    value: Option<&'a str>,
+    reason: String,
+}
+
+impl<'a> Fault<'a> {
+    fn of_row(reason: String) -> Self {
+        Self { column: None, value: None, reason }
+    }
+}
+
+fn check<'a>(
+    record: &Record<'a>,
+    columns: &Columns,
+    options: Options,
+) -> Result<(&'a str, &'a str), Fault<'a>> {
+    if record.unterminated {
+        let reason = "a quote is opened in this row and never closed";
+        return Err(Fault::of_row(reason.to_owned()));
+    }
+    if record.len() != columns.count {
+        let (fields, expected) = (record.len(), columns.count);
+        return Err(Fault::of_row(format!("the row has {fields} fields, the header {expected}")));
+    }
+    let name = text(record, columns.name, NAME)?;
+    let email = text(record, columns.email, EMAIL)?;
+    let fault = |column, value, reason: &str| {
+        Err(Fault { column: Some(column), value: Some(value), reason: reason.to_owned() })
+    };
+    if let Some(control) = name.chars().find(|character| character.is_control()) {
+        let reason = format!("has a control character (U+{:04X})", u32::from(control));
+        return fault(NAME, name, &reason);
+    }
+    if name.len() > MAX_NAME_CHARS && name.chars().count() > MAX_NAME_CHARS {
+        return fault(NAME, name, &format!("has more than {MAX_NAME_CHARS} characters"));
+    }
+    if email.len() > MAX_EMAIL_BYTES {
+        return fault(EMAIL, email, &format!("has more than {MAX_EMAIL_BYTES} bytes"));
+    }
+    if let Err(error) = EmailAddress::parse_with_options(email, options) {
+        let why = error.to_string();
+        let why = why.trim_end_matches('.');
+        return fault(EMAIL, email, &format!("is not an e-mail address: {why}"));
+    }
+    Ok((name, email))
+}
+
+/// A needed field without the blanks around it.
+fn text<'a>(record: &Record<'a>, index: usize, column: &'static str) -> Result<&'a str, Fault<'a>> {
+    match std::str::from_utf8(record.field(index)).map(str::trim) {
+        Ok("") => {
+            Err(Fault { column: Some(column), value: Some(""), reason: "is empty".to_owned() })
+        }
+        Ok(text) => Ok(text),
+        Err(_) => {
+            let reason = "is not UTF-8 text".to_owned();
+            Err(Fault { column: Some(column), value: None, reason })
+        }
+    }
+}
+
+/// A text of the input for a message: its start, on one line.
+pub(super) fn shortened(text: &str) -> String {
+    let mut shown = String::new();
+    for (index, character) in text.chars().enumerate() {
+        if index == SHOWN_CHARS {
+            return shown + "…";
+        }
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}

@@ -1,0 +1,165 @@
+//! Reports by e-mail, as a whole worker sends them, and events of users.
+
+use std::time::Duration;
+
+use common::report::Event;
+use common::task::TaskId;
+use common::task::spec::{ReportEmailSpec, TaskSpec};
+use common::user_event::UserEventsReport;
+use serde_json::{Value, json};
+
+use super::harness::{Harness, eventually};
+use crate::mail::Mailer;
+use crate::mail::config::{MailConfig, SmtpConfig, SmtpTls};
+use crate::mail::sink::{Security, Sink};
+
+fn spec(recipients: &[&str]) -> TaskSpec {
+    TaskSpec::ReportEmail(ReportEmailSpec {
+        schedule: "user_events_report".to_owned(),
+        recipients: recipients.iter().map(|recipient| (*recipient).to_owned()).collect(),
+        report: UserEventsReport {
+            timestamp: "2026-01-31T12:00:00Z".parse().unwrap(),
+            stats: [("Berlin".to_owned(), 3), ("Portland".to_owned(), 12)].into(),
+        },
+        cities_left_out: 0,
+    })
+}
+
+async fn task(harness: &Harness, recipients: &[&str]) -> TaskId {
+    let task = harness.task(|attempt| attempt.spec = spec(recipients));
+    harness.publish(&[task]).await;
+    task
+}
+
+fn mailer(sink: &Sink) -> Mailer {
+    let smtp = SmtpConfig {
+        host: "127.0.0.1".to_owned(),
+        port: sink.address.port(),
+        tls: SmtpTls::None,
+        login: None,
+        ca_file: None,
+        from: "reports@example.org".parse().unwrap(),
+    };
+    let to = vec!["usual@example.org".parse().unwrap()];
+    Mailer::new(MailConfig { smtp: Some(smtp), to }).unwrap()
+}
+
+fn completed(event: Event) -> Value {
+    match event {
+        Event::Completed { result, output: None } => result,
+        event => unreachable!("it holds: {event:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_report_is_sent_as_text_html_and_json() {
+    let sink = Sink::start(Security::None).await;
+    let mut harness = Harness::new().await;
+    let task = task(&harness, &["a@example.org", "b@example.org"]).await;
+    harness.start_with_mail(mailer(&sink));
+    let id = format!("<{task}@example.org>");
+    let recipients = ["a@example.org", "b@example.org"];
+    let result = json!({"sent": true, "recipients": recipients, "message_id": id});
+    assert_eq!(completed(harness.ended(task).await), result);
+    let received = sink.received().remove(0);
+    assert_eq!(received.to, recipients);
+    assert_eq!(received.header("Message-ID"), id);
+    assert_eq!(received.header("Subject"), "User events by city, 2026-01-31 12:00 UTC");
+    let content = &received.content;
+    assert!(content.contains("Portland        12\r\n\r\n2 cities, 15 users"), "{content}");
+    assert!(content.contains("<tr><td>Berlin</td><td align=3D\"right\">3</td></tr>"), "{content}");
+    let (_, json) = content.split_once("filename=\"user-events.json\"").unwrap();
+    let json = &json[json.find('{').unwrap()..=json.rfind('}').unwrap()];
+    let expected =
+        json!({"timestamp": "2026-01-31T12:00:00Z", "stats": {"Berlin": 3, "Portland": 12}});
+    assert_eq!(serde_json::from_str::<Value>(json).unwrap(), expected);
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_report_that_was_put_off_is_sent_again_with_the_same_message_id() {
+    let sink = Sink::start(Security::None).await;
+    sink.answer_next("451 come again later");
+    let mut harness = Harness::new().await;
+    let task = task(&harness, &[]).await;
+    harness.start_with_mail(mailer(&sink));
+    match harness.ended(task).await {
+        Event::Retry { after: Some(after), checkpoint: None, reason: Some(reason) } => {
+            assert!(after >= 5.0 && reason.contains("come again later"), "{after}: {reason}");
+        }
+        event => unreachable!("it may pass: {event:?}"),
+    }
+    // As the task manager does when the time has come.
+    harness.api.script().attempts.get_mut(&task).unwrap().attempt = 2;
+    harness.publish(&[task]).await;
+    eventually("it ends again", || harness.api.script().last_events(task).len() == 2).await;
+    assert!(matches!(harness.api.script().last_events(task)[1], Event::Completed { .. }));
+    let received = sink.received();
+    assert_eq!(received.len(), 2);
+    for mail in &received {
+        assert_eq!(mail.to, ["usual@example.org"], "whom it is meant for where nobody is named");
+        assert_eq!(mail.header("Message-ID"), format!("<{task}@example.org>"));
+        assert_eq!(mail.header("Date"), received[0].header("Date"));
+    }
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_report_that_is_refused_fails() {
+    let sink = Sink::start(Security::None).await;
+    let mut harness = Harness::new().await;
+    let task = task(&harness, &["nobody@example.org"]).await;
+    harness.start_with_mail(mailer(&sink));
+    match harness.ended(task).await {
+        Event::Failed { error } => {
+            assert_eq!(error.code, "mail_refused");
+            assert!(error.detail.contains("no such user"), "{error}");
+        }
+        event => unreachable!("it stays: {event:?}"),
+    }
+    assert!(sink.received().is_empty());
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn where_no_mail_can_be_sent_the_report_is_processed_all_the_same() {
+    let mut harness = Harness::new().await;
+    let task = task(&harness, &["a@example.org"]).await;
+    harness.start_real();
+    let result = json!({"sent": false, "recipients": ["a@example.org"], "message_id": null});
+    assert_eq!(completed(harness.ended(task).await), result);
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_ends_waits_for_no_mail_server() {
+    // One that listens and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut sink = Sink::start(Security::None).await;
+    sink.address = silent.local_addr().unwrap();
+    let mut harness = Harness::new().await;
+    let task = task(&harness, &["a@example.org"]).await;
+    harness.start_with_mail(mailer(&sink));
+    let (_connection, _) = silent.accept().await.unwrap();
+    let ended = std::time::Instant::now();
+    harness.end().await;
+    assert!(ended.elapsed() < Duration::from_secs(10), "{:?}", ended.elapsed());
+    let events = harness.api.script().last_events(task);
+    assert_eq!(events, [Event::Released { checkpoint: None }]);
+}
+
+#[tokio::test]
+async fn an_event_is_handed_over_as_it_came() {
+    let event = json!({
+        "id": "a-1",
+        "address": {"city": "Berlin", "state": "Berlin", "country": "Germany", "postCode": "10115"},
+        "datetime": "2019-05-07T19:54:13.563Z",
+    });
+    let mut harness = Harness::new().await;
+    let spec = TaskSpec::UserEvent(serde_json::from_value(event.clone()).unwrap());
+    let task = harness.task(|attempt| attempt.spec = spec);
+    harness.publish(&[task]).await;
+    harness.start_real();
+    assert_eq!(completed(harness.ended(task).await), event);
+    harness.end().await;
+}

@@ -1,0 +1,95 @@
+//! Where no login is required, a web page in a browser on this machine must not be able to drive
+//! the API.
+//!
+//! # Invariants
+//! - The name by which the server is addressed is this machine's own, so that a foreign name that is
+//!   made to lead here (DNS rebinding) leads nowhere.
+//! - A request that a browser sends for a page comes from a page of this server.
+//!
+//! # Not here
+//! Servers that require a login: a browser adds no token by itself.
+
+use axum::extract::Request;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::error::ApiError;
+
+/// Refuses what other machines' names or pages are behind.
+pub async fn same_machine(request: Request, next: Next) -> Response {
+    match check(request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let host = text(header::HOST.as_str()).or(uri.authority().map(Authority::as_str));
+    let host: Option<Authority> = host.and_then(|host| host.parse().ok());
+    let host = host.filter(|host| is_this_machine(host.host())).ok_or(ApiError::ForeignHost)?;
+    if let Some(origin) = text(header::ORIGIN.as_str()) {
+        let is_own = origin.strip_prefix("http://") == Some(host.as_str());
+        return if is_own { Ok(()) } else { Err(ApiError::ForeignOrigin) };
+    }
+    // What a page of another site does without saying so; it may link here, though.
+    let is_foreign = matches!(text("sec-fetch-site"), Some("cross-site" | "same-site"));
+    let is_harmless = matches!(*method, Method::GET | Method::HEAD);
+    if is_foreign && !is_harmless { Err(ApiError::ForeignOrigin) } else { Ok(()) }
+}
+
+fn is_this_machine(name: &str) -> bool {
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(method: &str, headers: &[(&str, &str)]) -> &'static str {
+        let mut request = axum::http::Request::builder().method(method).uri("/v1/tasks");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).unwrap();
+        match check(request.method(), request.uri(), request.headers()) {
+            Ok(()) => "ok",
+            Err(ApiError::ForeignHost) => "host",
+            Err(ApiError::ForeignOrigin) => "origin",
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    #[test]
+    fn only_names_of_this_machine_lead_here() {
+        for host in ["localhost:5000", "LOCALHOST", "127.0.0.1:5000", "127.8.8.8", "[::1]:5000"] {
+            assert_eq!(code("GET", &[("host", host)]), "ok", "{host}");
+        }
+        for host in ["evil.example:5000", "localhost.evil.example", "10.0.0.1", "", "a b"] {
+            assert_eq!(code("GET", &[("host", host)]), "host", "{host}");
+        }
+        assert_eq!(code("GET", &[]), "host");
+    }
+
+    #[test]
+    fn only_own_pages_drive_it() {
+        let host = ("host", "127.0.0.1:5000");
+        for (method, name, value, expected) in [
+            ("POST", "origin", "http://127.0.0.1:5000", "ok"),
+            ("POST", "origin", "http://127.0.0.1:5001", "origin"),
+            ("POST", "origin", "https://evil.example", "origin"),
+            ("GET", "origin", "https://evil.example", "origin"),
+            ("POST", "origin", "null", "origin"),
+            ("POST", "sec-fetch-site", "cross-site", "origin"),
+            ("DELETE", "sec-fetch-site", "same-site", "origin"),
+            ("POST", "sec-fetch-site", "same-origin", "ok"),
+            ("GET", "sec-fetch-site", "cross-site", "ok"),
+        ] {
+            assert_eq!(code(method, &[host, (name, value)]), expected, "{method} {name} {value}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! `Idempotency-Key`: a request that is sent again gets the answer of the first time, and is not
+//! carried out again.
+//!
+//! # Invariants
+//! - The answer is stored in the transaction that it tells of.
+//! - While a request is under way it holds a lock, renews it, and cannot commit without it. The lock
+//!   of a request whose process died expires.
+//! - An error stores nothing: the key is free again.
+//! - A key with another content is refused.
+
+mod store;
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::db::{self, Database, DbConnection, DbError, DbResult};
+use crate::error::ApiError;
+
+/// How long a lock holds without being renewed.
+const LOCK: Duration = Duration::from_secs(30);
+/// How often it is renewed.
+const RENEW: Duration = Duration::from_secs(10);
+/// How long an answer is kept.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// What makes two requests the same one: who sends it, where to, and the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key(String);
+
+impl Key {
+    /// The key that `scope` (a user, or what stands for one) gave to a request.
+    pub fn new(scope: &str, method: &str, path: &str, given: &str) -> Self {
+        Self(fingerprint(&[scope, method, path, given]))
+    }
+}
+
+/// A request that may be sent again: its key, and the hash of what it asks for. None where it has no
+/// key.
+pub type Repeatable = Option<(Key, String)>;
+
+/// A hash of `parts`, each with its length, so that no two lists of parts are alike.
+pub fn fingerprint(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex::encode(hash.finalize())
+}
+
+/// The keys in the database. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    pub db: Database,
+}
+
+/// How a request with a key begins.
+#[derive(Debug)]
+pub enum Begun {
+    /// It is to be carried out, under the lock.
+    Fresh(Lock),
+    /// It was carried out before.
+    Answered(Stored),
+}
+
+impl Keys {
+    /// Takes the key's lock, or finds the answer.
+    ///
+    /// # Errors
+    /// Another request with the key is under way.
+    pub async fn begin(&self, key: &Key) -> Result<Begun, ApiError> {
+        let (id, holder) = (key.0.clone(), Uuid::new_v4());
+        let found = self.db.write(move |conn| {
+            let now = db::now(conn)?;
+            store::begin(conn, &id, holder, now, now + LOCK, now - KEPT)
+        });
+        match found.await? {
+            store::Found::Nothing => {
+                Ok(Begun::Fresh(Lock { db: self.db.clone(), key: key.0.clone(), holder }))
+            }
+            store::Found::Answer(stored) => Ok(Begun::Answered(stored)),
+            store::Found::UnderWay => Err(ApiError::RequestUnderWay),
+        }
+    }
+
+    /// Carries a request out once: `work` must store its answer by what it is given. One that was
+    /// answered before gets its answer again.
+    ///
+    /// # Errors
+    /// What `work` answers, another request with the key is under way, or the key was used for
+    /// something else.
+    pub async fn once<T: DeserializeOwned, F: Future<Output = Result<T, ApiError>>>(
+        &self,
+        repeatable: Repeatable,
+        work: impl FnOnce(Answering) -> F,
+    ) -> Result<T, ApiError> {
+        let Some((key, fingerprint)) = repeatable else { return work(Answering(None)).await };
+        match self.begin(&key).await? {
+            Begun::Answered(stored) => stored.replay(&fingerprint),
+            Begun::Fresh(lock) => {
+                lock.hold(work(Answering(Some((lock.clone(), fingerprint))))).await
+            }
+        }
+    }
+
+    /// Ends all locks: at the start of the only process there is, nobody holds one.
+    pub async fn free_all(&self) -> DbResult<()> {
+        self.db.write(store::delete_unanswered).await
+    }
+
+    /// Forgets answers after their time, and locks whose requests are long gone.
+    pub async fn sweep(&self) -> DbResult<()> {
+        self.db
+            .write(|conn| {
+                let now = db::now(conn)?;
+                store::delete_old(conn, now, now - KEPT)
+            })
+            .await
+    }
+}
+
+/// What a request was answered, and what it asked for.
+#[derive(Debug)]
+pub struct Stored {
+    fingerprint: String,
+    answer: String,
+}
+
+impl Stored {
+    /// The answer again.
+    ///
+    /// # Errors
+    /// The request asks for something else than the first one with its key.
+    pub fn replay<T: DeserializeOwned>(&self, fingerprint: &str) -> Result<T, ApiError> {
+        if self.fingerprint != fingerprint {
+            return Err(ApiError::KeyUsedOtherwise);
+        }
+        Ok(serde_json::from_str(&self.answer).map_err(DbError::corrupt)?)
+    }
+}
+
+/// Stores the answer of a request, where it has a key.
+#[derive(Debug, Clone, Default)]
+pub struct Answering(Option<(Lock, String)>);
+
+impl Answering {
+    /// Stores it, in the transaction that it tells of.
+    ///
+    /// # Errors
+    /// The lock was lost: the transaction must not be committed.
+    pub fn store(&self, conn: &mut DbConnection, answer: &impl Serialize) -> DbResult<()> {
+        match &self.0 {
+            Some((lock, fingerprint)) => lock.complete(conn, fingerprint, answer),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The lock of a request that is under way. Clones are the same lock.
+#[derive(Debug, Clone)]
+pub struct Lock {
+    db: Database,
+    key: String,
+    holder: Uuid,
+}
+
+impl Lock {
+    /// Does `work` while the lock is renewed; where it fails, the key is free again.
+    pub async fn hold<T>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        let worked = tokio::select! {
+            worked = work => worked,
+            never = self.renew() => match never {},
+        };
+        if worked.is_err() {
+            let (key, holder) = (self.key.clone(), self.holder);
+            let freed = self.db.write(move |conn| store::release(conn, &key, holder)).await;
+            if let Err(error) = freed {
+                warn!(%error, "an Idempotency-Key is left to the expiry of its lock");
+            }
+        }
+        worked
+    }
+
+    async fn renew(&self) -> std::convert::Infallible {
+        let mut ticks = interval_at(Instant::now() + RENEW, RENEW);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let (key, holder) = (self.key.clone(), self.holder);
+            let renewed = self.db.write(move |conn| {
+                let until = db::now(conn)? + LOCK;
+                store::renew(conn, &key, holder, until)
+            });
+            // A lock that was lost is found out by `complete`.
+            if let Err(error) = renewed.await {
+                warn!(%error, "the lock of an Idempotency-Key could not be renewed");
+            }
+        }
+    }
+
+    /// Stores the answer to what `fingerprint` asks for, in the transaction that it tells of.
+    ///
+    /// # Errors
+    /// The lock was lost: the transaction must not be committed.
+    pub fn complete(
+        &self,
+        conn: &mut DbConnection,
+        fingerprint: &str,
+        answer: &impl Serialize,
+    ) -> DbResult<()> {
+        let answer = serde_json::to_string(answer).map_err(DbError::corrupt)?;
+        if store::complete(conn, &self.key, self.holder, fingerprint, &answer)? {
+            Ok(())
+        } else {
+            Err(DbError::LockLost)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        assert_ne!(fingerprint(&["ab", "c"]), fingerprint(&["a", "bc"]));
+        assert_ne!(Key::new("u", "POST", "/a", "k"), Key::new("u", "POST", "/b", "k"));
+    }
+}

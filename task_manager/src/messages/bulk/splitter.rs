@@ -1,0 +1,298 @@
+//! Splits the bytes of a request into its documents, as they come: the lines of NDJSON, or the
+//! elements of one JSON array.
+//!
+//! # Invariants
+//! - No more than one document is kept, and no more than [`LONGEST_DOCUMENT`] of it.
+//! - It only finds where documents end; whether one is JSON is found out by who reads it.
+
+/// The longest document, in bytes: the longest message with every character escaped, and room.
+pub const LONGEST_DOCUMENT: usize = 256 << 10;
+
+/// How documents are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One on each line; blank lines are none.
+    Lines,
+    /// The elements of a JSON array.
+    Array,
+}
+
+/// A document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    Document(Vec<u8>),
+    TooLong,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Splitter {
+    format: Format,
+    place: Place,
+    /// How much of a byte order mark was skipped; none where there cannot be one any more.
+    mark: Option<usize>,
+    document: Vec<u8>,
+    is_too_long: bool,
+    /// Within the document: how many brackets and braces are open.
+    depth: u32,
+    string: InString,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The array has not begun.
+    Before,
+    /// It has begun, and holds nothing so far.
+    Empty,
+    /// A document, or before one.
+    Document,
+    /// The array has ended.
+    After,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InString {
+    No,
+    Yes,
+    /// Behind a backslash.
+    Escaped,
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+impl Splitter {
+    pub fn new(format: Format) -> Self {
+        let place = match format {
+            Format::Lines => Place::Document,
+            Format::Array => Place::Before,
+        };
+        Self {
+            format,
+            place,
+            mark: Some(0),
+            document: Vec::new(),
+            is_too_long: false,
+            depth: 0,
+            string: InString::No,
+        }
+    }
+
+    /// Goes on with `bytes`; adds the documents that end in them to `found`.
+    ///
+    /// # Errors
+    /// Why nothing further can be found, in words.
+    pub fn push(&mut self, bytes: &[u8], found: &mut Vec<Found>) -> Result<(), String> {
+        for &byte in bytes {
+            if let Some(at) = self.mark.take()
+                && BYTE_ORDER_MARK.get(at) == Some(&byte)
+            {
+                self.mark = Some(at + 1);
+                continue;
+            }
+            match self.format {
+                Format::Lines if byte == b'\n' => self.end_line(found),
+                Format::Lines => self.keep(byte),
+                Format::Array => self.array(byte, found)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// There is nothing more.
+    ///
+    /// # Errors
+    /// It ends too early, in words.
+    pub fn finish(&mut self, found: &mut Vec<Found>) -> Result<(), String> {
+        match (self.format, self.place) {
+            (Format::Lines, _) => {
+                self.end_line(found);
+                Ok(())
+            }
+            (Format::Array, Place::After) => Ok(()),
+            (Format::Array, Place::Before) => Err("The body holds no JSON array.".to_owned()),
+            (Format::Array, Place::Empty | Place::Document) => {
+                Err("The JSON array breaks off here: its closing bracket is missing.".to_owned())
+            }
+        }
+    }
+
+    fn end_line(&mut self, found: &mut Vec<Found>) {
+        if self.is_too_long || !self.document.trim_ascii().is_empty() {
+            self.end(found);
+        }
+        self.document.clear();
+    }
+
+    fn array(&mut self, byte: u8, found: &mut Vec<Found>) -> Result<(), String> {
+        let is_blank = byte.is_ascii_whitespace();
+        match (self.place, byte) {
+            (Place::Before, b'[') => self.place = Place::Empty,
+            (Place::Before | Place::Empty | Place::After, _) if is_blank => {}
+            (Place::Before, _) => {
+                return Err("The body is no JSON array: it does not start with `[`.".to_owned());
+            }
+            (Place::Empty, b']') => self.place = Place::After,
+            (Place::Empty, _) => {
+                self.place = Place::Document;
+                self.in_document(byte, found);
+            }
+            (Place::Document, _) => self.in_document(byte, found),
+            (Place::After, _) => {
+                return Err("There is something behind the end of the JSON array.".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn in_document(&mut self, byte: u8, found: &mut Vec<Found>) {
+        match (self.string, byte) {
+            (InString::Escaped, _) => self.string = InString::Yes,
+            (InString::Yes, b'\\') => self.string = InString::Escaped,
+            (InString::Yes, b'"') => self.string = InString::No,
+            (InString::Yes, _) => {}
+            (InString::No, b'"') => self.string = InString::Yes,
+            (InString::No, b',') if self.depth == 0 => return self.end(found),
+            (InString::No, b']') if self.depth == 0 => {
+                self.place = Place::After;
+                return self.end(found);
+            }
+            (InString::No, b'{' | b'[') => self.depth = self.depth.saturating_add(1),
+            (InString::No, b'}' | b']') => self.depth = self.depth.saturating_sub(1),
+            (InString::No, _) => {}
+        }
+        self.keep(byte);
+    }
+
+    fn keep(&mut self, byte: u8) {
+        if self.document.len() < LONGEST_DOCUMENT {
+            self.document.push(byte);
+        } else {
+            self.is_too_long = true;
+        }
+    }
+
+    fn end(&mut self, found: &mut Vec<Found>) {
+        let document = std::mem::take(&mut self.document);
+        found.push(match std::mem::take(&mut self.is_too_long) {
+            true => Found::TooLong,
+            false => Found::Document(document),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The documents, trimmed, with what was wrong in the end.
+    fn split(format: Format, body: &[u8], piece: usize) -> (Vec<String>, Result<(), String>) {
+        let mut splitter = Splitter::new(format);
+        let mut found = Vec::new();
+        let mut result = Ok(());
+        for bytes in body.chunks(piece) {
+            result = result.and_then(|()| splitter.push(bytes, &mut found));
+        }
+        let result = result.and_then(|()| splitter.finish(&mut found));
+        let shown = |found| match found {
+            Found::Document(bytes) => String::from_utf8_lossy(&bytes).trim().to_owned(),
+            Found::TooLong => "too long".to_owned(),
+        };
+        (found.into_iter().map(shown).collect(), result)
+    }
+
+    #[test]
+    fn arrays_are_split_at_their_own_commas() {
+        for (body, expected) in [
+            ("[]", vec![]),
+            (" [ ] \n", vec![]),
+            ("\u{FEFF}[1]", vec!["1"]),
+            (
+                "[{\"a\": [1, 2]}, {\"b\": \"],\\\"}\"}]",
+                vec!["{\"a\": [1, 2]}", "{\"b\": \"],\\\"}\"}"],
+            ),
+            ("[1, \"x\", null]", vec!["1", "\"x\"", "null"]),
+            ("[1,,2,]", vec!["1", "", "2", ""]),
+            ("[\"\\\\\", 2]", vec!["\"\\\\\"", "2"]),
+        ] {
+            for piece in [1, 3, 1_000] {
+                let (found, result) = split(Format::Array, body.as_bytes(), piece);
+                assert_eq!(
+                    (found, result),
+                    (expected.iter().map(ToString::to_string).collect(), Ok(())),
+                    "{body}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_array_is_told() {
+        for (body, reason) in [
+            ("", "holds no JSON array"),
+            ("{}", "does not start with `[`"),
+            ("[1, 2", "breaks off"),
+            ("[", "breaks off"),
+            ("[1] [2]", "behind the end"),
+            ("[\"a]", "breaks off"),
+        ] {
+            let error = split(Format::Array, body.as_bytes(), 2).1.unwrap_err();
+            assert!(error.contains(reason), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn lines_are_documents_unless_they_are_blank() {
+        let body = "\u{FEFF}{\"a\": 1}\r\n\n  \nx\n{\"b\": 2}";
+        for piece in [1, 2, 1_000] {
+            let (found, result) = split(Format::Lines, body.as_bytes(), piece);
+            assert_eq!(
+                (found, result),
+                (vec!["{\"a\": 1}".into(), "x".into(), "{\"b\": 2}".into()], Ok(()))
+            );
+        }
+    }
+
+    #[test]
+    fn a_document_without_end_is_not_kept() {
+        for format in [Format::Lines, Format::Array] {
+            let mut splitter = Splitter::new(format);
+            let mut found = Vec::new();
+            splitter.push(b"[", &mut found).unwrap();
+            for _ in 0..1_000 {
+                splitter.push(&[b'x'; 10_000], &mut found).unwrap();
+                assert!(splitter.document.capacity() <= 2 * LONGEST_DOCUMENT);
+            }
+            splitter.push(b",\n7", &mut found).unwrap();
+            assert_eq!(found, [Found::TooLong]);
+            splitter.push(b"]\n", &mut found).unwrap();
+            splitter.finish(&mut found).unwrap();
+            assert!(matches!(&found[1], Found::Document(_)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_array_is_split_as_a_parser_reads_it(
+            texts in prop::collection::vec("\\PC{0,20}", 0..10), piece in 1_usize..50
+        ) {
+            let values: Vec<serde_json::Value> =
+                texts.iter().map(|text| serde_json::json!({"message": text, "more": [text, {}]})).collect();
+            for body in [serde_json::to_string(&values).unwrap(), serde_json::to_string_pretty(&values).unwrap()] {
+                let (found, result) = split(Format::Array, body.as_bytes(), piece);
+                prop_assert_eq!(result, Ok(()));
+                let read: Vec<serde_json::Value> =
+                    found.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+                prop_assert_eq!(&read, &values);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_split_alike_in_pieces(body: Vec<u8>, piece in 1_usize..9) {
+            for format in [Format::Lines, Format::Array] {
+                prop_assert_eq!(split(format, &body, piece), split(format, &body, body.len().max(1)));
+            }
+        }
+    }
+}

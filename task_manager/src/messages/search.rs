@@ -1,0 +1,202 @@
+//! What a full-text query means: all of its words, in any order.
+//!
+//! - `"words in quotes"` stand beside each other, as do words that nothing but a mark parts
+//!   (`foo-bar`, `x@y.com`) and the characters of a script without blanks.
+//! - `word*` is any word that starts so.
+//! - Every other mark parts words and means nothing. A query without a word finds nothing.
+//!
+//! The engines get the same parts (`db::dialect`), made of terms only, so that nothing of what a
+//! client sends reaches them.
+
+use std::ops::Range;
+
+use super::terms::{KEPT, Word, words};
+
+/// The longest query, in characters.
+pub const MAX_TEXT: usize = 1_000;
+/// The longest phrase that InnoDB takes is longer than this; a longer one is looked for in pieces
+/// that share a word.
+const LONGEST_PHRASE: usize = 64;
+
+/// A query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    parts: Vec<Part>,
+}
+
+/// What a message must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    /// These words, one after the other.
+    Phrase(Vec<String>),
+    /// A word that starts so.
+    Prefix(String),
+}
+
+impl Search {
+    /// Reads a query; every text is one.
+    pub fn parse(text: &str) -> Self {
+        let mut search = Self { parts: Vec::new() };
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            let after = &rest[c.len_utf8()..];
+            let (piece, is_quoted, next) = match after.find(is_quote).filter(|_| is_quote(c)) {
+                Some(end) => (&after[..end], true, &after[end..]),
+                None => {
+                    let end = after.find(|c: char| c.is_whitespace() || is_quote(c));
+                    let end = end.map_or(rest.len(), |end| c.len_utf8() + end);
+                    (&rest[..end], false, &rest[end..])
+                }
+            };
+            // Past the closing quote.
+            rest = match next.chars().next().filter(|_| is_quoted) {
+                Some(quote) => &next[quote.len_utf8()..],
+                None => next,
+            };
+            search.add(piece, is_quoted);
+        }
+        search
+    }
+
+    fn add(&mut self, piece: &str, is_quoted: bool) {
+        let mut words = words(piece);
+        let is_prefix = |word: &Word| piece[word.range.end..].starts_with('*');
+        if !is_quoted && let Some(Word { mut term, .. }) = words.pop_if(|word| is_prefix(word)) {
+            term.truncate(KEPT);
+            self.push(Part::Prefix(term));
+        }
+        let mut terms: Vec<String> = words.into_iter().map(|word| word.term).collect();
+        while terms.len() > LONGEST_PHRASE {
+            let tail = terms.split_off(LONGEST_PHRASE - 1);
+            terms.extend(tail.first().cloned());
+            self.push(Part::Phrase(std::mem::replace(&mut terms, tail)));
+        }
+        if !terms.is_empty() {
+            self.push(Part::Phrase(terms));
+        }
+    }
+
+    fn push(&mut self, part: Part) {
+        if !self.parts.contains(&part) {
+            self.parts.push(part);
+        }
+    }
+
+    /// The parts as both engines take them: all of them must be there. None where nothing can be
+    /// found.
+    pub fn parts(&self) -> Vec<String> {
+        let part = |part: &Part| match part {
+            Part::Prefix(term) => format!("{term}*"),
+            Part::Phrase(terms) if terms.len() == 1 => terms.concat(),
+            Part::Phrase(terms) => format!("\"{}\"", terms.join(" ")),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
+    /// Where the words of the query are in a text, in order.
+    pub fn find(&self, text: &str) -> Vec<Range<usize>> {
+        let words = words(text);
+        let mut found: Vec<Range<usize>> =
+            self.parts.iter().flat_map(|part| part.find(&words)).collect();
+        found.sort_by_key(|range| range.start);
+        found.dedup();
+        found
+    }
+}
+
+impl Part {
+    fn find(&self, words: &[Word]) -> Vec<Range<usize>> {
+        let ranges = |words: &[Word]| words.iter().map(|word| word.range.clone()).collect();
+        match self {
+            Self::Prefix(start) => {
+                let found = words.iter().filter(|word| word.term.starts_with(start));
+                found.map(|word| word.range.clone()).collect()
+            }
+            Self::Phrase(terms) => {
+                let is_it =
+                    |window: &&[Word]| window.iter().map(|word| &word.term).eq(terms.iter());
+                let found = words.windows(terms.len()).filter(is_it);
+                found.flat_map(|window| -> Vec<Range<usize>> { ranges(window) }).collect()
+            }
+        }
+    }
+}
+
+fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '“' | '”' | '„')
+}
+
+#[cfg(test)]
+impl Search {
+    /// What the engines are to answer.
+    pub fn matches(&self, text: &str) -> bool {
+        let words = words(text);
+        !self.parts.is_empty() && self.parts.iter().all(|part| !part.find(&words).is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parts(text: &str) -> Vec<String> {
+        Search::parse(text).parts()
+    }
+
+    #[test]
+    fn queries_are_words_phrases_and_prefixes() {
+        for (text, expected) in [
+            ("red Apple", vec!["qzred", "qzapple"]),
+            ("\"red apple\" pie", vec!["\"qzred qzapple\"", "qzpie"]),
+            ("“red apple”", vec!["\"qzred qzapple\""]),
+            ("app*", vec!["qzapp*"]),
+            ("red-app*", vec!["qzapp*", "qzred"]),
+            ("\"red app*\"", vec!["\"qzred qzapp\""]),
+            ("foo-bar x@y.com", vec!["\"qzfoo qzbar\"", "\"qzx qzy qzcom\""]),
+            ("+red -apple ~pie (a) <b>", vec!["qzred", "qzapple", "qzpie", "qza", "qzb"]),
+            ("red red RED", vec!["qzred"]),
+            ("5\" pipe", vec!["qz5", "qzpipe"]),
+            ("\"\" \"red", vec!["qzred"]),
+            ("* ** \"*\" ... ' ; --", vec![]),
+            (
+                "x OR y AND NOT z NEAR(a)",
+                vec!["qzx", "qzor", "qzy", "qzand", "qznot", "qzz", "\"qznear qza\""],
+            ),
+        ] {
+            assert_eq!(parts(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_phrase_that_is_too_long_is_looked_for_in_pieces() {
+        let text: Vec<_> = (0..200).map(|n| format!("w{n}")).collect();
+        let parts = parts(&format!("\"{}\"", text.join(" ")));
+        assert_eq!(parts.len(), 4);
+        assert!(parts.iter().all(|part| part.split(' ').count() <= LONGEST_PHRASE));
+        assert!(parts[1].starts_with("\"qzw63 "), "{}", parts[1]);
+        assert!(parts[3].ends_with(" qzw199\""));
+        assert!(Search::parse(&text.join("-")).matches(&text.join(" ")));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_a_query_reaches_the_engines_but_terms(text in "\\PC{0,200}") {
+            for part in parts(&text) {
+                let inner = part.strip_suffix('*').unwrap_or(&part);
+                let inner = inner.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(inner);
+                for term in inner.split(' ') {
+                    prop_assert!(term.starts_with("qz") && term.len() > 2, "{part}");
+                    prop_assert!(term.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{part}");
+                }
+            }
+        }
+
+        #[test]
+        fn a_text_finds_itself(text in "\\PC{0,100}") {
+            let search = Search::parse(&text);
+            prop_assert_eq!(search.matches(&text), !search.parts().is_empty());
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! SQL on `messages` and `request_counters`. No function opens a transaction.
+
+use chrono::{NaiveDate, NaiveDateTime};
+use common::message::Category;
+use common::task::{TaskId, UserId};
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::sql_types::{Date, Text};
+use uuid::Uuid;
+
+use super::search::Search;
+use super::{NewMessage, TrackedMessage, snippet, terms};
+use crate::db::schema::{messages, request_counters};
+use crate::db::{DbConnection, DbError, DbResult, FoundBy, Id, find_messages, insert_records};
+use crate::http::query::Period;
+
+/// Raises a user's counter by `by`; answers the new count.
+pub fn raise_counter(conn: &mut DbConnection, user: UserId, by: u64) -> DbResult<u64> {
+    let id = Id(user.0);
+    let by = signed(by)?;
+    let raise = |conn: &mut DbConnection| {
+        diesel::update(request_counters::table.find(id))
+            .set(request_counters::count.eq(request_counters::count + by))
+            .execute(conn)
+    };
+    if raise(conn)? == 0 {
+        let begun = diesel::insert_into(request_counters::table)
+            .values((request_counters::user_id.eq(id), request_counters::count.eq(by)))
+            .execute(conn);
+        match begun {
+            // Another task manager was faster.
+            Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
+                raise(conn)?;
+            }
+            begun => {
+                begun?;
+            }
+        }
+    }
+    let count: i64 =
+        request_counters::table.find(id).select(request_counters::count).first(conn)?;
+    u64::try_from(count).map_err(DbError::corrupt)
+}
+
+fn signed(value: u64) -> DbResult<i64> {
+    i64::try_from(value).map_err(DbError::corrupt)
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = messages, treat_none_as_default_value = false)]
+struct NewRow<'a> {
+    id: Id,
+    user_id: Id,
+    message: &'a str,
+    request_count: Option<i64>,
+    category: &'static str,
+    terms: String,
+    created_at: NaiveDateTime,
+}
+
+impl<'a> NewRow<'a> {
+    fn of(new: &'a NewMessage) -> DbResult<Self> {
+        Ok(Self {
+            id: Id(new.id),
+            user_id: Id(new.user.0),
+            message: &new.message,
+            request_count: new.request_count.map(signed).transpose()?,
+            category: new.category.as_str(),
+            terms: terms::indexed(&new.message),
+            created_at: new.created_at,
+        })
+    }
+}
+
+/// Inserts messages with one statement.
+pub fn insert(conn: &mut DbConnection, new: &[NewMessage]) -> DbResult<()> {
+    if let [single] = new {
+        // A statement that every other one repeats is prepared once.
+        diesel::insert_into(messages::table).values(NewRow::of(single)?).execute(conn)?;
+        return Ok(());
+    }
+    let rows = new.iter().map(NewRow::of).collect::<DbResult<Vec<_>>>()?;
+    insert_records!(conn, messages::table, &rows)?;
+    Ok(())
+}
+
+/// Removes the message of a task, where it has one.
+pub fn remove(conn: &mut DbConnection, task_id: TaskId) -> DbResult<()> {
+    diesel::delete(messages::table.filter(messages::id.eq(Id(task_id.0)))).execute(conn)?;
+    Ok(())
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = messages)]
+struct Row {
+    sequence: i64,
+    id: Id,
+    user_id: Id,
+    message: String,
+    request_count: Option<i64>,
+    category: String,
+    created_at: NaiveDateTime,
+}
+
+impl TryFrom<Row> for TrackedMessage {
+    type Error = DbError;
+
+    fn try_from(row: Row) -> DbResult<Self> {
+        Ok(Self {
+            id: row.id.0,
+            user_id: row.user_id.0,
+            message: row.message,
+            request_count: row
+                .request_count
+                .map(u64::try_from)
+                .transpose()
+                .map_err(DbError::corrupt)?,
+            category: row.category.parse().map_err(DbError::corrupt)?,
+            created_at: row.created_at.and_utc(),
+            snippet: None,
+        })
+    }
+}
+
+/// What a list is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub category: Option<Category>,
+    pub period: Period,
+}
+
+/// Which messages a page holds, in the order of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The newest first, those that are older than this message.
+    Newest(Option<(NaiveDateTime, Uuid)>),
+    /// The best first, without so many.
+    Best(u64),
+}
+
+/// At most `limit` messages of `user` from the place on, newest first.
+pub fn list(
+    conn: &mut DbConnection,
+    user: UserId,
+    filter: &Filter,
+    before: Option<(NaiveDateTime, Uuid)>,
+    limit: u64,
+) -> DbResult<Vec<TrackedMessage>> {
+    let mut query = messages::table
+        .filter(messages::user_id.eq(Id(user.0)))
+        .order((messages::created_at.desc(), messages::id.desc()))
+        .limit(signed(limit)?)
+        .select(Row::as_select())
+        .into_boxed();
+    if let Some(category) = filter.category {
+        query = query.filter(messages::category.eq(category.as_str()));
+    }
+    if let Some(from) = filter.period.from {
+        query = query.filter(messages::created_at.ge(from));
+    }
+    if let Some(to) = filter.period.to {
+        query = query.filter(messages::created_at.lt(to));
+    }
+    if let Some((time, id)) = before {
+        let same_time = messages::created_at.eq(time).and(messages::id.lt(Id(id)));
+        query = query.filter(messages::created_at.lt(time).or(same_time));
+    }
+    query.load(conn)?.into_iter().map(TrackedMessage::try_from).collect()
+}
+
+/// At most `limit` messages of `user` that a search finds, with snippets.
+pub fn search(
+    conn: &mut DbConnection,
+    user: UserId,
+    search: &Search,
+    filter: &Filter,
+    place: Place,
+    limit: u64,
+) -> DbResult<Vec<TrackedMessage>> {
+    let parts = search.parts();
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (earliest, latest) = Period::bounds();
+    let (before, offset) = match place {
+        Place::Newest(before) => (before, 0),
+        Place::Best(offset) => (None, offset),
+    };
+    let by = FoundBy {
+        parts,
+        user: Id(user.0),
+        category: filter.category.map_or("", Category::as_str),
+        from: filter.period.from.unwrap_or(earliest),
+        to: filter.period.to.unwrap_or(latest),
+        before: before.map_or((latest, Id(Uuid::max())), |(time, id)| (time, Id(id))),
+        best_first: matches!(place, Place::Best(_)),
+        offset,
+        limit,
+    };
+    let sequences = find_messages(conn, &by)?;
+    let mut rows: Vec<Row> = messages::table
+        .filter(messages::sequence.eq_any(&sequences))
+        .select(Row::as_select())
+        .load(conn)?;
+    rows.sort_by_key(|row| sequences.iter().position(|sequence| *sequence == row.sequence));
+    rows.into_iter()
+        .map(|row| {
+            let mut message = TrackedMessage::try_from(row)?;
+            message.snippet = Some(snippet::snippet(&message.message, search));
+            Ok(message)
+        })
+        .collect()
+}
+
+/// How many messages of a category `user` has of a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    pub category: Category,
+    pub date: NaiveDate,
+    pub count: u64,
+}
+
+/// How many messages `user` has, by category and day.
+pub fn counts(conn: &mut DbConnection, user: UserId, period: Period) -> DbResult<Vec<Count>> {
+    let (earliest, latest) = Period::bounds();
+    let category = || sql::<Text>("category");
+    let date = || sql::<Date>("DATE(created_at)");
+    let rows: Vec<(String, NaiveDate, i64)> = messages::table
+        .filter(messages::user_id.eq(Id(user.0)))
+        .filter(messages::created_at.ge(period.from.unwrap_or(earliest)))
+        .filter(messages::created_at.lt(period.to.unwrap_or(latest)))
+        .group_by((category(), date()))
+        .select((category(), date(), diesel::dsl::count_star()))
+        .load(conn)?;
+    rows.into_iter()
+        .map(|(category, date, count)| {
+            let category = category.parse().map_err(DbError::corrupt)?;
+            Ok(Count { category, date, count: u64::try_from(count).map_err(DbError::corrupt)? })
+        })
+        .collect()
+}

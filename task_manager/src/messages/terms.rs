@@ -1,0 +1,228 @@
+//! The words of a text, as both full-text engines take them.
+//!
+//! # Invariants
+//! - A word is a run of letters, digits and marks within one of Unicode's words (UAX 29), or an
+//!   emoji. Compatibility forms (NFKC) and cases are alike; accents are not.
+//! - A term is ASCII behind a fixed prefix, made of what both engines hold to be parts of a word:
+//!   no term is too short, too long or a stop word, and no part of it is an operator.
+//! - A text that starts a word gives a term that starts the word's term, as far as terms reach.
+//!
+//! # Not here
+//! What a query means (`search`).
+
+use std::ops::Range;
+
+use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+use unicode_segmentation::UnicodeSegmentation;
+
+/// What every term starts with: words of one letter get long enough for InnoDB, and stop words
+/// are none any more.
+const PREFIX: &str = "qz";
+/// The longest term: InnoDB ignores longer ones.
+const LONGEST: usize = 84;
+/// How much of a longer word its term tells; a hash of the whole word follows.
+pub const KEPT: usize = 68;
+
+/// A word of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// Where it is in the text, in bytes.
+    pub range: Range<usize>,
+    /// How it is indexed.
+    pub term: String,
+}
+
+/// The words of `text`, in order.
+pub fn words(text: &str) -> Vec<Word> {
+    let mut words = Vec::new();
+    for (start, segment) in text.split_word_bound_indices() {
+        if segment.chars().any(is_emoji) {
+            let emoji: String = segment.chars().filter(|c| !is_variation(*c)).collect();
+            words.push(Word { range: start..start + segment.len(), term: term(&emoji) });
+            continue;
+        }
+        for run in runs(segment) {
+            let range = start + run.start..start + run.end;
+            let folded = fold(&segment[run]);
+            // A compatibility form may stand for several words, such as ½.
+            for run in runs(&folded) {
+                words.push(Word { range: range.clone(), term: term(&folded[run]) });
+            }
+        }
+    }
+    words
+}
+
+/// The terms of `text` as they are stored.
+pub fn indexed(text: &str) -> String {
+    let terms: Vec<_> = words(text).into_iter().map(|word| word.term).collect();
+    terms.join(" ")
+}
+
+/// Runs of what words are made of.
+fn runs(text: &str) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    let mut has_letter = false;
+    for (at, c) in text.char_indices() {
+        let end = at + c.len_utf8();
+        let is_letter = c.is_alphanumeric();
+        if !is_letter && !is_combining_mark(c) {
+            continue;
+        }
+        match runs.last_mut() {
+            Some(run) if run.end == at => run.end = end,
+            last => {
+                // A mark on its own is no word.
+                if last.is_some() && !has_letter {
+                    runs.pop();
+                }
+                runs.push(at..end);
+                has_letter = false;
+            }
+        }
+        has_letter |= is_letter;
+    }
+    if !has_letter {
+        runs.pop();
+    }
+    runs
+}
+
+/// By way of the upper case, which unites letters with several lower ones: `ß` and `ss`, `ς` and
+/// `σ`.
+fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let folded = text
+        .nfkc()
+        .filter(|c| !is_variation(*c))
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase);
+    folded.nfkc().collect()
+}
+
+/// Chooses between ways to draw the character before it.
+fn is_variation(c: char) -> bool {
+    ('\u{FE00}'..='\u{FE0F}').contains(&c)
+}
+
+fn is_emoji(c: char) -> bool {
+    matches!(c, '\u{2600}'..='\u{27BF}' | '\u{2B05}'..='\u{2B55}' | '\u{1F000}'..='\u{1FAFF}')
+}
+
+fn term(word: &str) -> String {
+    let mut term = String::from(PREFIX);
+    for c in word.chars() {
+        match c {
+            'a'..='z' | '0'..='9' => term.push(c),
+            c => push_code(&mut term, c),
+        }
+    }
+    if term.len() > LONGEST {
+        let hash = hex::encode(Sha256::digest(&term));
+        term.truncate(KEPT);
+        term.extend(hash.chars().take(LONGEST - KEPT));
+    }
+    term
+}
+
+/// The digits of codes.
+const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+/// The first character with a short code, and how many have one: Latin, Greek and Cyrillic.
+const SHORT_FROM: u32 = 0xA0;
+const SHORT: u32 = 35 * 36;
+
+/// `_` with two digits, the first one no `z`; or `_z` with four.
+fn push_code(term: &mut String, c: char) {
+    let code = u32::from(c);
+    let (mark, digits, value) = match code.checked_sub(SHORT_FROM) {
+        Some(short) if short < SHORT => ("_", 2, short),
+        _ => ("_z", 4, code),
+    };
+    term.push_str(mark);
+    for place in (0..digits).rev() {
+        let digit = value / 36_u32.pow(place) % 36;
+        term.push(char::from(DIGITS[digit as usize]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(one: &str, other: &str) {
+        assert_eq!(indexed(one), indexed(other), "{one} and {other}");
+    }
+
+    fn count(text: &str) -> usize {
+        words(text).len()
+    }
+
+    #[test]
+    fn plain_words_are_readable_behind_the_prefix() {
+        assert_eq!(indexed("Parcel 7, the END."), "qzparcel qz7 qzthe qzend");
+    }
+
+    #[test]
+    fn cases_and_compatibility_forms_are_alike() {
+        same("STRASSE", "Straße");
+        same("ΟΔΟΣ", "οδος");
+        same("ПРИВЕТ", "привет");
+        same("ｆｕｌｌ　ｗｉｄｔｈ", "full width");
+        same("caf\u{e9}", "cafe\u{301}");
+        same("ﬁne", "FINE");
+        same("❤\u{FE0F}", "❤");
+        assert_ne!(indexed("cafe"), indexed("café"), "accents tell words apart");
+    }
+
+    #[test]
+    fn words_are_found_in_every_script() {
+        for (text, expected) in [
+            ("don't foo_bar x@y.com 3.14", 9),
+            ("東京都", 3),
+            ("カタカナ", 1),
+            ("مرحبا بالعالم", 2),
+            ("Καλημέρα κόσμε", 2),
+            ("안녕 세상", 2),
+            ("नमस्ते दुनिया", 2),
+            ("🎉 done 👩\u{200d}🚀", 3),
+            ("½", 2),
+            ("... -- \"'*()<>@~+;", 0),
+            ("\u{301}\u{302}", 0),
+            ("", 0),
+        ] {
+            assert_eq!(count(text), expected, "{text}: {:?}", words(text));
+        }
+    }
+
+    #[test]
+    fn a_word_knows_its_place() {
+        let text = "see Über.com";
+        let found: Vec<_> = words(text).into_iter().map(|word| &text[word.range]).collect();
+        assert_eq!(found, ["see", "Über", "com"]);
+    }
+
+    #[test]
+    fn terms_fit_both_engines_and_tell_long_words_apart() {
+        for long in ["a".repeat(83), "я".repeat(40), "م".repeat(30), "a".repeat(16_000)] {
+            let one = indexed(&long);
+            assert_eq!(one.len(), LONGEST);
+            assert_ne!(one, indexed(&format!("{long}b")));
+            assert!(one.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
+        }
+        assert_eq!(indexed(&"a".repeat(82)).len(), LONGEST);
+    }
+
+    #[test]
+    fn the_start_of_a_word_is_the_start_of_its_term() {
+        let word = "zażółćЖя名前";
+        let whole = term(word);
+        for (at, _) in word.char_indices() {
+            assert!(whole.starts_with(&term(&word[..at])));
+        }
+        assert!(!term("zb").starts_with(&term("zą")));
+    }
+}

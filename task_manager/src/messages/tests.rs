@@ -1,0 +1,118 @@
+//! The full-text engines against what a query means, and the counter of requests.
+
+use common::message::Category;
+use common::task::UserId;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use uuid::Uuid;
+
+use super::search::Search;
+use super::store::{self, Filter, Place};
+use super::{NewMessage, Submission, accept};
+use crate::backend::{Backend, TestDatabase, backend_tests};
+use crate::db::Database;
+
+backend_tests![both_engines_find_what_a_query_means, groups_of_several_users_count_each];
+
+const USER: UserId = UserId(Uuid::from_u128(1));
+const STRANGER: UserId = UserId(Uuid::from_u128(2));
+
+struct Fixture {
+    db: Database,
+    _test: TestDatabase,
+    _folder: tempfile::TempDir,
+}
+
+async fn fixture(backend: Backend) -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let test = TestDatabase::create(backend, &folder);
+    let db = Database::connect(&test.url).await.unwrap();
+    db.migrate().await.unwrap();
+    Fixture { db, _test: test, _folder: folder }
+}
+
+/// Words that are short, long, stop words, operators, alike at the start, or of other scripts.
+fn vocabulary() -> Vec<String> {
+    let long = ["a".repeat(90), format!("{}b", "a".repeat(90)), "й".repeat(40)];
+    let plain = "a the to is on i red Reddish RED café cafe naïve Straße STRASSE 7 70 700 x_y don't \
+                 foo-bar bar.foo NEAR AND or not привет Привета ΟΔΟΣ οδος 東京 京東 東 カタカナ カタ 안녕 مرحبا \
+                 🎉 🎉🎉 👩\u{200d}🚀 ½ ﬁne ( + - * @ ~ < > ; ' \\ %";
+    plain.split(' ').map(str::to_owned).chain(long).collect()
+}
+
+fn sentence(random: &mut StdRng, words: &[String], longest: usize) -> Vec<String> {
+    let length = random.random_range(1..=longest);
+    (0..length).map(|_| words[random.random_range(0..words.len())].clone()).collect()
+}
+
+fn query(random: &mut StdRng, words: &[String]) -> String {
+    let parts =
+        sentence(random, words, 3).into_iter().map(|word| match random.random_range(0..4) {
+            0 => format!("\"{}\"", sentence(random, words, 3).join(" ")),
+            1 => {
+                let start = random.random_range(1..=word.chars().count());
+                format!("{}*", word.chars().take(start).collect::<String>())
+            }
+            2 => word.to_uppercase(),
+            _ => word,
+        });
+    parts.collect::<Vec<_>>().join(" ")
+}
+
+async fn both_engines_find_what_a_query_means(backend: Backend) {
+    let fixture = fixture(backend).await;
+    let words = vocabulary();
+    let mut random = StdRng::seed_from_u64(7);
+    let new = |user, message| NewMessage {
+        id: Uuid::now_v7(),
+        user,
+        message,
+        request_count: None,
+        category: Category::Direct,
+        created_at: common::clock::now().naive_utc(),
+    };
+    let texts: Vec<String> = (0..400).map(|_| sentence(&mut random, &words, 8).join(" ")).collect();
+    let mut messages: Vec<NewMessage> = texts.iter().cloned().map(|text| new(USER, text)).collect();
+    messages.extend(texts.iter().cloned().map(|text| new(STRANGER, text)));
+    fixture.db.write(move |conn| store::insert(conn, &messages)).await.unwrap();
+
+    let mut hits = 0;
+    for round in 0..400 {
+        let text = query(&mut random, &words);
+        let search = Search::parse(&text);
+        let mut expected: Vec<_> = texts.iter().filter(|text| search.matches(text)).collect();
+        expected.sort();
+        let place = if round % 2 == 0 { Place::Newest(None) } else { Place::Best(0) };
+        let found = fixture
+            .db
+            .read(move |conn| store::search(conn, USER, &search, &Filter::default(), place, 1_000));
+        let found = found.await.unwrap();
+        assert!(found.iter().all(|message| message.user_id == USER.0));
+        let mut found: Vec<_> = found.iter().map(|message| &message.message).collect();
+        found.sort();
+        assert_eq!(found, expected, "{text}: {:?}", Search::parse(&text).parts());
+        hits += found.len();
+    }
+    assert!(hits > 1_000, "the queries find something: {hits}");
+}
+
+async fn groups_of_several_users_count_each(backend: Backend) {
+    let fixture = fixture(backend).await;
+    let submission = |user| Submission {
+        user,
+        message: "hi".to_owned(),
+        draw: common::message::Draw(1),
+        answering: crate::idempotency::Answering::default(),
+    };
+    let group = [USER, STRANGER, USER, USER, STRANGER].map(submission);
+    let again = group.clone();
+    let accepted = fixture.db.write(move |conn| accept(conn, &group)).await.unwrap();
+    let counts = |accepted: &[super::AcceptedMessage]| -> Vec<u64> {
+        accepted.iter().map(|accepted| accepted.request_count).collect()
+    };
+    assert_eq!(counts(&accepted), [1, 1, 2, 3, 2]);
+    let places: Vec<_> = accepted.iter().map(|accepted| accepted.task.queue_position).collect();
+    assert_eq!(places, [Some(1), Some(2), Some(3), Some(4), Some(5)]);
+    let accepted = fixture.db.write(move |conn| accept(conn, &again)).await.unwrap();
+    assert_eq!(counts(&accepted), [4, 3, 5, 6, 4]);
+}

@@ -1,0 +1,226 @@
+//! Schedules: reports that are sent again and again, at the times of a cron expression.
+//!
+//! # Invariants
+//! - Each due time is served exactly once by any number of task managers: who moves `next_due` on by
+//!   compare-and-swap makes the task, in the same transaction.
+//! - What was missed while nobody ran is made up for once, and not once for each time.
+//! - What is due is decided by the database's clock.
+//!
+//! # Not here
+//! Sending the report (`data_processor`).
+
+mod document;
+pub mod routes;
+pub mod runs;
+mod store;
+mod timing;
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use common::task::spec::{ReportEmailSpec, TaskSpec};
+use common::task::{TaskId, TaskView, UserId};
+use common::user_event::UserEventsReport;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use self::document::CheckedSchedule;
+use crate::db::{self, Database, DbConnection, DbError, DbResult};
+use crate::error::ApiError;
+use crate::idempotency::{Answering, Keys, Repeatable};
+use crate::outbox::relay::RelaySignal;
+use crate::tasks::submissions::{self, NewTask};
+use crate::tasks::{Task, view};
+use crate::user_events::store::Filter;
+use crate::{tasks, user_events};
+
+/// How many cities a mail names: a task is to be small.
+const MOST_CITIES: usize = 10_000;
+
+/// When a report is sent, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    pub name: String,
+    pub cron: String,
+    pub time_zone: String,
+    pub enabled: bool,
+    pub recipients: Vec<String>,
+    /// None where it is not enabled, or has to be worked out first.
+    pub next_due: Option<NaiveDateTime>,
+    pub last_run_at: Option<NaiveDateTime>,
+    pub last_task_id: Option<TaskId>,
+}
+
+/// When a report is sent, and to whom, with its last run.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Schedule)]
+pub struct ScheduleView {
+    /// Its name.
+    #[schema(example = "user_events_report")]
+    pub name: String,
+    /// Minute, hour, day of the month, month and day of the week.
+    #[schema(example = "0 * * * *")]
+    pub cron: String,
+    /// Whose clock that is, by its IANA name.
+    #[schema(example = "UTC")]
+    pub time_zone: String,
+    /// Whether it is served.
+    pub enabled: bool,
+    /// Who gets the report; whom the workers are set to send to where there is nobody.
+    #[schema(example = json!(["reports@example.org"]))]
+    pub recipients: Vec<String>,
+    /// When it is due next, UTC; `null` where it is not enabled, or was just made.
+    pub next_due: Option<DateTime<Utc>>,
+    /// When it was run last, UTC.
+    pub last_run_at: Option<DateTime<Utc>>,
+    /// The task of the last run, while there is one.
+    pub last_task: Option<TaskView>,
+}
+
+/// Looks after schedules. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Schedules {
+    pub db: Database,
+    pub keys: Keys,
+    pub relay: RelaySignal,
+}
+
+impl Schedules {
+    /// All schedules, by name.
+    pub async fn list(&self) -> Result<Vec<ScheduleView>, ApiError> {
+        let listed = self.db.read(|conn| {
+            let schedules = store::list(conn)?;
+            schedules.into_iter().map(|schedule| schedule_view(conn, schedule)).collect()
+        });
+        Ok(listed.await?)
+    }
+
+    /// The schedule of this name.
+    pub async fn show(&self, name: String) -> Result<ScheduleView, ApiError> {
+        let found = self.db.read(move |conn| {
+            let found = store::find(conn, &name)?;
+            found.map(|schedule| schedule_view(conn, schedule)).transpose()
+        });
+        found.await?.ok_or(ApiError::ScheduleNotFound)
+    }
+
+    /// Makes a schedule or replaces it; answers it, and whether it is a new one. Where its times
+    /// change, the next one is the first from now on; otherwise what is due stays due.
+    pub async fn put(&self, schedule: CheckedSchedule) -> Result<(ScheduleView, bool), ApiError> {
+        let put = self.db.write(move |conn| {
+            let old = store::find(conn, &schedule.name)?;
+            let next_due = match &old {
+                Some(old) if schedule.has_times_of(old) => old.next_due,
+                _ if schedule.enabled => schedule.timing.next_after(db::now(conn)?),
+                _ => None,
+            };
+            store::put(conn, &schedule, next_due)?;
+            let stored = store::find(conn, &schedule.name)?;
+            let stored = stored.ok_or_else(|| DbError::corrupt("the schedule is gone"))?;
+            Ok((schedule_view(conn, stored)?, old.is_none()))
+        });
+        Ok(put.await?)
+    }
+
+    /// Removes a schedule.
+    pub async fn delete(&self, name: String) -> Result<(), ApiError> {
+        match self.db.write(move |conn| store::delete(conn, &name)).await? {
+            true => Ok(()),
+            false => Err(ApiError::ScheduleNotFound),
+        }
+    }
+
+    /// Runs a schedule now, whether it is enabled or not; when it is due next stays. The task is
+    /// `owner`'s.
+    pub async fn run(
+        &self,
+        owner: UserId,
+        name: String,
+        repeatable: Repeatable,
+    ) -> Result<TaskView, ApiError> {
+        let work = async |answering: Answering| {
+            let report = self.db.read(report_of_all).await?;
+            let run = self.db.write(move |conn| {
+                let Some(schedule) = store::find(conn, &name)? else { return Ok(None) };
+                let now = db::now(conn)?;
+                let task = submit(conn, owner, &schedule, report.clone(), now)?;
+                let task = view(conn, task)?;
+                answering.store(conn, &task)?;
+                Ok(Some(task))
+            });
+            let task = run.await?.ok_or(ApiError::ScheduleNotFound)?;
+            self.relay.wake();
+            Ok(task)
+        };
+        self.keys.once(repeatable, work).await
+    }
+}
+
+fn schedule_view(conn: &mut DbConnection, schedule: Schedule) -> DbResult<ScheduleView> {
+    let last_task = match schedule.last_task_id {
+        Some(id) => tasks::store::find(conn, id)?,
+        None => None,
+    };
+    Ok(ScheduleView {
+        name: schedule.name,
+        cron: schedule.cron,
+        time_zone: schedule.time_zone,
+        enabled: schedule.enabled,
+        recipients: schedule.recipients,
+        next_due: schedule.next_due.map(|time| time.and_utc()),
+        last_run_at: schedule.last_run_at.map(|time| time.and_utc()),
+        last_task: last_task.map(|task| view(conn, task)).transpose()?,
+    })
+}
+
+fn report_of_all(conn: &mut DbConnection) -> DbResult<UserEventsReport> {
+    user_events::report(conn, &Filter::default())
+}
+
+/// The `limit` cities with the most users, and how many cities that leaves out.
+fn largest(stats: BTreeMap<String, u64>, limit: usize) -> (BTreeMap<String, u64>, u64) {
+    let mut cities: Vec<_> = stats.into_iter().collect();
+    let left_out = cities.len().saturating_sub(limit);
+    if left_out > 0 {
+        cities.sort_by_key(|(_, users)| Reverse(*users));
+        cities.truncate(limit);
+    }
+    (cities.into_iter().collect(), left_out as u64)
+}
+
+/// Makes the task of a run, and notes it; in the caller's transaction.
+fn submit(
+    conn: &mut DbConnection,
+    owner: UserId,
+    schedule: &Schedule,
+    report: UserEventsReport,
+    now: NaiveDateTime,
+) -> DbResult<Task> {
+    let UserEventsReport { timestamp, stats } = report;
+    let (stats, cities_left_out) = largest(stats, MOST_CITIES);
+    let spec = TaskSpec::ReportEmail(ReportEmailSpec {
+        schedule: schedule.name.clone(),
+        recipients: schedule.recipients.clone(),
+        report: UserEventsReport { timestamp, stats },
+        cities_left_out,
+    });
+    let mut tasks = submissions::submit(conn, vec![NewTask { owner, spec }], now)?;
+    let task = tasks.pop().ok_or_else(|| DbError::corrupt("no task was made"))?;
+    store::note_run(conn, &schedule.name, task.id, now)?;
+    Ok(task)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cities_with_the_most_users_are_kept() {
+        let stats = [("a", 1), ("b", 3), ("c", 2), ("d", 1)];
+        let stats: BTreeMap<_, _> = stats.map(|(city, users)| (city.to_owned(), users)).into();
+        let (kept, left_out) = largest(stats.clone(), 2);
+        assert_eq!((kept, left_out), ([("b".to_owned(), 3), ("c".to_owned(), 2)].into(), 2));
+        assert_eq!(largest(stats.clone(), 4), (stats, 0));
+    }
+}

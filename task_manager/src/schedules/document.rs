@@ -1,0 +1,113 @@
+//! Schedules as clients send them, and what has to hold of them.
+
+use common::clock;
+use common::problem::ErrorLocation;
+use email_address::{EmailAddress, Options};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Schedule;
+use super::timing::Timing;
+
+/// The longest name, in characters.
+const LONGEST_NAME: usize = 64;
+/// The longest cron expression, in characters.
+const LONGEST_CRON: usize = 255;
+/// How many people get a report at the most.
+const MOST_RECIPIENTS: usize = 100;
+
+/// A schedule as it is to be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ScheduleRequest)]
+pub struct ScheduleDocument {
+    /// Minute, hour, day of the month, month and day of the week, or a nickname such as `@daily`.
+    #[schema(example = "0 8 * * MON-FRI", max_length = 255)]
+    cron: String,
+    /// Whose clock that is, by its IANA name; `UTC` where absent.
+    #[schema(example = "Europe/Berlin")]
+    #[serde(default = "utc")]
+    time_zone: String,
+    /// Whether it is served; `true` where absent.
+    #[serde(default = "enabled")]
+    enabled: bool,
+    /// Who gets the report, up to 100 addresses; whom the workers are set to send to where absent.
+    #[schema(example = json!(["reports@example.org"]))]
+    #[serde(default)]
+    recipients: Vec<String>,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+fn enabled() -> bool {
+    true
+}
+
+/// A schedule that holds.
+#[derive(Debug, Clone)]
+pub struct CheckedSchedule {
+    pub name: String,
+    pub cron: String,
+    pub time_zone: String,
+    pub enabled: bool,
+    pub recipients: Vec<String>,
+    pub timing: Timing,
+}
+
+impl CheckedSchedule {
+    /// Whether it is due when `other` is.
+    pub fn has_times_of(&self, other: &Schedule) -> bool {
+        let times = (&self.cron, &self.time_zone, self.enabled);
+        times == (&other.cron, &other.time_zone, other.enabled)
+    }
+}
+
+impl ScheduleDocument {
+    /// The schedule `name`.
+    ///
+    /// # Errors
+    /// Everything that does not hold.
+    pub fn check(self, name: String) -> Result<CheckedSchedule, Vec<ErrorLocation>> {
+        let Self { cron, time_zone, enabled, recipients } = self;
+        let (cron, time_zone) = (cron.trim().to_owned(), time_zone.trim().to_owned());
+        let mut errors = Vec::new();
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+        if !(1..=LONGEST_NAME).contains(&name.len()) || !name.chars().all(is_plain) {
+            let reason = format!(
+                "`{name}` is no name of 1 to {LONGEST_NAME} lower-case letters, digits, `_` and `-`"
+            );
+            errors.push(ErrorLocation::field("name", reason));
+        }
+        if cron.len() > LONGEST_CRON {
+            let reason = format!("is longer than {LONGEST_CRON} characters");
+            errors.push(ErrorLocation::field("cron", reason));
+        }
+        let options = Options::default().without_display_text().without_domain_literal();
+        let recipients: Vec<String> =
+            recipients.iter().map(|recipient| recipient.trim().to_owned()).collect();
+        if recipients.len() > MOST_RECIPIENTS {
+            let reason = format!("are {}; up to {MOST_RECIPIENTS} are taken", recipients.len());
+            errors.push(ErrorLocation::field("recipients", reason));
+        }
+        for (index, recipient) in recipients.iter().enumerate() {
+            if EmailAddress::parse_with_options(recipient, options).is_err() {
+                let reason = format!("`{recipient}` is no e-mail address such as name@example.org");
+                errors.push(ErrorLocation::field(format!("recipients[{index}]"), reason));
+            }
+        }
+        match Timing::parse(&cron, &time_zone) {
+            Ok(timing) if timing.next_after(clock::now().naive_utc()).is_none() => {
+                let reason = format!("`{cron}` is never due");
+                errors.push(ErrorLocation::field("cron", reason));
+            }
+            Ok(timing) if errors.is_empty() => {
+                return Ok(CheckedSchedule { name, cron, time_zone, enabled, recipients, timing });
+            }
+            Ok(_) => {}
+            Err(more) => errors.extend(more),
+        }
+        Err(errors)
+    }
+}

@@ -1,0 +1,77 @@
+//! Sessions: a name and a password are exchanged for a token, which holds until it expires or is
+//! revoked.
+//!
+//! # Invariants
+//! - A token holds only with the one algorithm, a known key, the right issuer, audience and type,
+//!   within its time, for a user who exists, and until it is revoked, on every task manager at once.
+//! - The token is all that a session is: nothing but its revocation is kept.
+//!
+//! # Not here
+//! Passwords (`users`), who may call what (`http::access`).
+
+mod hs256;
+pub mod routes;
+mod store;
+pub mod tokens;
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use common::task::UserId;
+use secrecy::SecretString;
+use serde::Serialize;
+use tracing::info;
+use utoipa::ToSchema;
+
+use crate::audit;
+use crate::db::{self, Database, DbResult};
+use crate::error::ApiError;
+use crate::users::{Role, Users, role_of};
+use tokens::{Session, Tokens};
+
+/// A token and its time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NewSession {
+    /// To be sent as `Authorization: Bearer TOKEN`.
+    #[schema(
+        example = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiIsImtpZCI6Ii4uLiJ9.eyJpc3MiOiIuLi4ifQ.c2lnbmF0dXJl"
+    )]
+    pub token: String,
+    /// When it holds no more, UTC.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Exchanges a name and a password for a token.
+pub async fn log_in(
+    users: &Users,
+    tokens: &Tokens,
+    name: &str,
+    password: SecretString,
+    address: IpAddr,
+) -> Result<NewSession, ApiError> {
+    let user = users.recognize(name, password, address).await?;
+    let (token, session) = tokens.issue(user.id)?;
+    info!(target: audit::TARGET, user_id = %user.id.0, session = %session.id, %address, "logged in");
+    Ok(NewSession { token, expires_at: session.expires_at })
+}
+
+/// What the user of a token may do; none where the token holds no more.
+pub async fn role(db: &Database, session: Session) -> DbResult<Option<Role>> {
+    db.read(move |conn| role_of(conn, session.user, session.id)).await
+}
+
+/// Revokes a token before its time.
+pub async fn log_out(db: &Database, user: UserId, session: Session) -> Result<(), ApiError> {
+    db.write(move |conn| store::revoke(conn, session)).await?;
+    info!(target: audit::TARGET, user_id = %user.0, session = %session.id, "logged out");
+    Ok(())
+}
+
+/// Forgets revocations of tokens that have expired.
+pub async fn sweep(db: &Database) -> DbResult<()> {
+    db.write(|conn| {
+        let before = db::now(conn)? - tokens::LEEWAY * 2;
+        store::forget_expired(conn, before)
+    })
+    .await
+}

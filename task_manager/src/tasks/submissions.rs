@@ -1,0 +1,86 @@
+//! Tasks without a file: they are queued with the transaction that makes them.
+//!
+//! # Invariants
+//! - Task and outbox row are written in one transaction, the caller's.
+//!
+//! # Not here
+//! Tasks that begin with an upload (`uploads`).
+
+mod store;
+
+use chrono::NaiveDateTime;
+use common::queue::Message;
+use common::task::spec::TaskSpec;
+use common::task::{TaskId, TaskState, TaskView, UserId};
+
+use super::Task;
+use super::store::queue_position;
+use crate::db::{DbConnection, DbResult};
+use crate::outbox;
+
+/// How many tasks are inserted with one statement.
+const BATCH: usize = 1_000;
+
+/// A task to be made.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    pub owner: UserId,
+    pub spec: TaskSpec,
+}
+
+/// Queues new tasks, in order; answers them as they are then. In the caller's transaction; the
+/// caller wakes the relay after it.
+pub fn submit(
+    conn: &mut DbConnection,
+    tasks: Vec<NewTask>,
+    now: NaiveDateTime,
+) -> DbResult<Vec<Task>> {
+    let tasks: Vec<Task> = tasks.into_iter().map(|task| queued(task, now)).collect();
+    for batch in tasks.chunks(BATCH) {
+        store::insert_queued(conn, batch)?;
+        let message =
+            |task: &Task| (task.kind(), Message { task_id: task.id, dispatch: task.dispatch });
+        let messages: Vec<_> = batch.iter().map(message).collect();
+        outbox::append_new(conn, &messages, now)?;
+    }
+    Ok(tasks)
+}
+
+fn queued(NewTask { owner, spec }: NewTask, now: NaiveDateTime) -> Task {
+    Task {
+        id: TaskId::new(),
+        owner,
+        state: TaskState::Queued,
+        spec,
+        attempt: 0,
+        dispatch: 1,
+        failures: 0,
+        alone: false,
+        worker: None,
+        progress: None,
+        checkpoint: None,
+        input: None,
+        output: None,
+        output_attempt: None,
+        result: None,
+        error: None,
+        created_at: now,
+        changed_at: now,
+        queued_at: Some(now),
+        started_at: None,
+        attempt_started_at: None,
+        finished_at: None,
+        files_removed: false,
+    }
+}
+
+/// The views of tasks of one kind that were just submitted together: they stand in the queue one
+/// behind the other, so that one look tells the places of all.
+pub fn views(conn: &mut DbConnection, tasks: Vec<Task>) -> DbResult<Vec<TaskView>> {
+    let Some(first) = tasks.first() else { return Ok(Vec::new()) };
+    let first = queue_position(conn, first, super::MAX_QUEUE_POSITION)?;
+    let place = |offset: u64| {
+        first.map(|first| first + offset).filter(|place| *place <= super::MAX_QUEUE_POSITION)
+    };
+    Ok((0..).zip(tasks).map(|(offset, task)| task.view(place(offset))).collect())
+}

@@ -1,0 +1,120 @@
+//! Events of users: accepted in any number, recorded by a task each, and reported by city.
+//!
+//! # Invariants
+//! - Of a request either every event is accepted or none is, as long as the database works: they are
+//!   all checked first. The tasks of a chunk are made in one transaction.
+//! - An event is recorded once per owner and id, however often it is delivered, in the transaction
+//!   that accepts the completion of a task with it. The first one stays.
+//! - A record stays until the task that made it is deleted; the expiry of the task leaves it.
+//!
+//! # Not here
+//! When the report is sent (`schedules`), and sending it (`data_processor`).
+
+mod document;
+mod generate;
+pub mod routes;
+pub mod store;
+
+use chrono::NaiveDateTime;
+use common::clock;
+use common::task::spec::TaskSpec;
+use common::task::{TaskId, UserId};
+use common::user_event::{RecordedEvent, UserEvent, UserEventsReport};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use self::store::Filter;
+use crate::db::{self, Database, DbConnection, DbError, DbResult};
+use crate::error::ApiError;
+use crate::idempotency::{Answering, Keys, Repeatable};
+use crate::outbox::relay::RelaySignal;
+use crate::tasks::Task;
+use crate::tasks::submissions::{self, NewTask};
+
+/// How many events a request may bring, or ask to be generated.
+pub const MOST_EVENTS: usize = 10_000;
+/// How many tasks are made in one transaction: it is to last about 50 ms.
+const CHUNK: usize = 1_000;
+
+/// Takes events. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct UserEvents {
+    pub db: Database,
+    pub keys: Keys,
+    pub relay: RelaySignal,
+}
+
+/// Events that were accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AcceptedEvents {
+    /// The tasks that record them, in the order of the events.
+    pub task_ids: Vec<TaskId>,
+}
+
+impl UserEvents {
+    /// Makes a task of each event of `owner`; a request that was answered before gets its answer
+    /// again.
+    ///
+    /// # Errors
+    /// The database is not available. What was accepted by then is recorded all the same, so the
+    /// request may be sent again: no event is recorded twice.
+    pub async fn submit(
+        &self,
+        owner: UserId,
+        events: Vec<UserEvent>,
+        repeatable: Repeatable,
+    ) -> Result<AcceptedEvents, ApiError> {
+        self.keys.once(repeatable, |answering| self.queue(owner, events, answering)).await
+    }
+
+    async fn queue(
+        &self,
+        owner: UserId,
+        events: Vec<UserEvent>,
+        answering: Answering,
+    ) -> Result<AcceptedEvents, ApiError> {
+        let mut accepted = AcceptedEvents { task_ids: Vec::with_capacity(events.len()) };
+        let mut events = events.into_iter().peekable();
+        while events.peek().is_some() {
+            let new_task = |event| NewTask { owner, spec: TaskSpec::UserEvent(event) };
+            let chunk: Vec<NewTask> = events.by_ref().take(CHUNK).map(new_task).collect();
+            // The answer is whole with the last chunk.
+            let answering = events.peek().is_none().then(|| answering.clone());
+            let before = accepted;
+            accepted = self
+                .db
+                .write(move |conn| {
+                    let now = db::now(conn)?;
+                    let mut accepted = before.clone();
+                    let tasks = submissions::submit(conn, chunk.clone(), now)?;
+                    accepted.task_ids.extend(tasks.iter().map(|task| task.id));
+                    if let Some(answering) = &answering {
+                        answering.store(conn, &accepted)?;
+                    }
+                    Ok(accepted)
+                })
+                .await?;
+            self.relay.wake();
+        }
+        Ok(accepted)
+    }
+}
+
+/// Records the event that a worker reports, unless that was done before; in the transaction that
+/// accepts the completion. Answers the task's result.
+pub fn record(
+    conn: &mut DbConnection,
+    task: &Task,
+    result: &Value,
+    now: NaiveDateTime,
+) -> DbResult<Value> {
+    let event: UserEvent = serde_json::from_value(result.clone()).map_err(DbError::corrupt)?;
+    let recorded = store::insert(conn, task.id, task.owner, &event, now)?;
+    serde_json::to_value(RecordedEvent { id: event.id, recorded }).map_err(DbError::corrupt)
+}
+
+/// The report over the events that `filter` lets through, as of now.
+pub fn report(conn: &mut DbConnection, filter: &Filter) -> DbResult<UserEventsReport> {
+    Ok(UserEventsReport { timestamp: clock::now(), stats: store::users_by_city(conn, filter)? })
+}

@@ -1,0 +1,176 @@
+//! Users: who may call, under which name and with which password.
+//!
+//! # Invariants
+//! - A name belongs to one user, regardless of case; `local` belongs to nobody.
+//! - A password is kept as an Argon2id hash only, and is never logged.
+//! - An unknown user and a wrong password get the same answer after the same work.
+//!
+//! # Not here
+//! Tokens and their revocation (`sessions`), who may call what (`http::access`).
+
+pub mod credentials;
+pub mod passwords;
+pub mod routes;
+mod store;
+pub mod throttle;
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use common::task::UserId;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use tracing::info;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::audit;
+use crate::db::Database;
+use crate::error::ApiError;
+use crate::idempotency::{Answering, Keys, Repeatable};
+use credentials::{NewUser, Username};
+use passwords::Passwords;
+pub use store::role_of;
+use throttle::{Action, Throttle};
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// What concerns the user's own tasks.
+    User,
+    /// What concerns the platform, too.
+    Admin,
+}
+
+impl Role {
+    /// Its name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "user" => Ok(Self::User),
+            "admin" => Ok(Self::Admin),
+            _ => Err(format!("`{text}` is no role")),
+        }
+    }
+}
+
+/// A user just signed up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UserView {
+    /// The owner of everything that the user makes.
+    #[schema(example = "0199aa3e-7c1f-7d05-9c4e-5b1f3d8f2a10")]
+    pub user_id: Uuid,
+    /// The name as it was given.
+    #[schema(example = "alice42")]
+    pub username: String,
+}
+
+/// A user whose password held.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// Who it is.
+    pub id: UserId,
+    /// What the user may do.
+    pub role: Role,
+}
+
+/// Signs users up and knows them again. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Users {
+    pub db: Database,
+    pub keys: Keys,
+    pub passwords: Passwords,
+    pub throttle: Throttle,
+}
+
+impl Users {
+    /// Signs a user up.
+    pub async fn sign_up(
+        &self,
+        user: NewUser,
+        repeatable: Repeatable,
+        address: IpAddr,
+    ) -> Result<UserView, ApiError> {
+        self.throttle.check(Action::SignUp, user.name.key(), address)?;
+        self.keys.once(repeatable, |answering| self.insert(user, address, answering)).await
+    }
+
+    async fn insert(
+        &self,
+        user: NewUser,
+        address: IpAddr,
+        answering: Answering,
+    ) -> Result<UserView, ApiError> {
+        let hash = self.passwords.hash(user.password).await?;
+        let view = UserView { user_id: Uuid::now_v7(), username: user.name.as_str().to_owned() };
+        let (name, inserted) = (user.name, view.clone());
+        let is_new = self.db.write(move |conn| {
+            let is_new = store::insert(conn, inserted.user_id, &name, &hash, Role::User)?;
+            if is_new {
+                answering.store(conn, &inserted)?;
+            }
+            Ok(is_new)
+        });
+        if !is_new.await? {
+            return Err(ApiError::UsernameTaken(view.username));
+        }
+        info!(target: audit::TARGET, user_id = %view.user_id, username = view.username, %address, "signed up");
+        Ok(view)
+    }
+
+    /// Who has this name and password.
+    pub async fn recognize(
+        &self,
+        name: &str,
+        password: SecretString,
+        address: IpAddr,
+    ) -> Result<Known, ApiError> {
+        let name = Username::parse(name).ok();
+        let shown = name.as_ref().map_or("(no name)", Username::as_str).to_owned();
+        // What cannot be a name is throttled by the address alone.
+        let key = name.as_ref().map_or("", Username::key);
+        self.throttle.check(Action::LogIn, key, address).inspect_err(|_| {
+            info!(target: audit::TARGET, username = shown, %address, "login throttled");
+        })?;
+        let found = match name {
+            Some(name) => self.db.read(move |conn| store::find(conn, &name)).await?,
+            None => None,
+        };
+        let (known, hash) = found.unzip();
+        let holds = self.passwords.verify(password, hash).await?;
+        match known.filter(|_| holds) {
+            Some(known) => Ok(known),
+            None => {
+                info!(target: audit::TARGET, username = shown, %address, "login refused");
+                Err(ApiError::InvalidCredentials)
+            }
+        }
+    }
+}
+
+/// Adds an administrator to the database; for the command line.
+///
+/// # Errors
+/// The name is taken, or the database does not work.
+pub async fn add_administrator(db: &Database, user: NewUser) -> anyhow::Result<UserView> {
+    let hash = Passwords::default()
+        .hash(user.password)
+        .await
+        .map_err(|_| anyhow::anyhow!("the password could not be hashed"))?;
+    let view = UserView { user_id: Uuid::now_v7(), username: user.name.as_str().to_owned() };
+    let (id, name) = (view.user_id, user.name);
+    let is_new = db.write(move |conn| store::insert(conn, id, &name, &hash, Role::Admin)).await?;
+    anyhow::ensure!(is_new, "the name `{}` is taken; choose another one", view.username);
+    info!(target: audit::TARGET, user_id = %view.user_id, username = view.username, "administrator created");
+    Ok(view)
+}

@@ -1,0 +1,54 @@
+//! `taskctl admin`: what is done on the data folder of a standalone server itself.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use common::password::new_password;
+use serde_json::json;
+
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::standalone;
+
+/// What an administrator of the machine does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Admin {
+    /// Make an administrator of a standalone server, which may be running. For a fleet:
+    /// `task_manager admin create`.
+    Create(CreateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// The name: 5 to 15 letters and digits.
+    #[arg(long)]
+    username: String,
+    /// The server's data folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    data: PathBuf,
+    /// A file whose first line is the password; else it is asked for on a terminal, or is the first
+    /// line of the standard input.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+/// Does it.
+pub(crate) fn admin(command: Admin, console: Console) -> ExitCode {
+    let Admin::Create(args) = command;
+    match create(args) {
+        Ok(name) => {
+            let text = format!("{name} is an administrator.");
+            console.answer(&json!({"username": name}), || text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => Failure::local(format!("{error:#}.")).report(console),
+    }
+}
+
+fn create(args: CreateArgs) -> anyhow::Result<String> {
+    let config = standalone::config(&args.data)?;
+    let password = new_password(args.password_file.as_deref())?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(task_manager::create_administrator(&config, &args.username, password))
+}

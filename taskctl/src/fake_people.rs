@@ -1,0 +1,140 @@
+//! `taskctl fake-people`: a CSV file of made-up people, to try a data upload with.
+//!
+//! # Invariants
+//! - The same arguments give the same bytes, on any machine: the random numbers are our own.
+//! - Every e-mail address is there once.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::fake_file::{self, ROWS_AT_ONCE};
+use common::random::Random;
+
+const FIRST_NAMES: [&str; 16] = [
+    "Ada", "Boris", "Chloé", "Dmitri", "Eun-ji", "Fatima", "Grace", "Håkon", "Ines", "Jürgen",
+    "Kofi", "Lakshmi", "María", "Noor", "Óscar", "Paula",
+];
+const LAST_NAMES: [&str; 16] = [
+    "Abebe",
+    "Brown",
+    "Castro",
+    "Dubois",
+    "Eriksson",
+    "Fischer",
+    "García",
+    "Hopper",
+    "Ivanov",
+    "Jansen",
+    "Kim",
+    "Lovelace",
+    "Müller",
+    "Nguyen",
+    "O'Neil",
+    "Papadopoulou",
+];
+const HOSTS: [&str; 4] = ["example.com", "example.net", "example.org", "mail.example.org"];
+/// Percent in as many steps.
+const BAD_STEPS: u64 = 100_000;
+
+/// What `taskctl fake-people` takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FakePeopleArgs {
+    /// How many rows there are behind the header.
+    #[arg(long, default_value_t = 100_000)]
+    rows: u64,
+    /// The same seed gives the same file.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// About so many of a hundred rows are bad, for example 0.5.
+    #[arg(long, default_value_t = 0.0, value_name = "PERCENT", value_parser = percent)]
+    bad: f64,
+    /// Where to write the file, `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("it is a number from 0 to 100".to_owned()),
+    }
+}
+
+/// `taskctl fake-people`.
+pub(crate) fn fake_people(args: FakePeopleArgs) -> ExitCode {
+    let (output, rows) = (args.output.clone(), args.rows);
+    fake_file::write(&output, rows, move |output, progress| write_rows(&args, output, progress))
+}
+
+/// Writes the header and the rows; `progress` hears the number of rows now and then.
+fn write_rows(
+    args: &FakePeopleArgs,
+    output: &mut dyn Write,
+    progress: &mut dyn FnMut(u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut random = Random::new(args.seed);
+    // From 0 to 100,000: the cast loses nothing.
+    let bad = (args.bad / 100.0 * BAD_STEPS as f64).round() as u64;
+    output.write_all(b"name,email\n")?;
+    for row in 0..args.rows {
+        if row.is_multiple_of(ROWS_AT_ONCE) {
+            progress(row)?;
+        }
+        let (first, last) = (random.of(&FIRST_NAMES), random.of(&LAST_NAMES));
+        let host = random.of(&HOSTS);
+        let number = row + 1;
+        if random.below(BAD_STEPS) >= bad {
+            writeln!(output, "{first} {last},person.{number}@{host}")?;
+            continue;
+        }
+        match random.below(4) {
+            0 => writeln!(output, "{first} {last},person.{number}")?,
+            1 => writeln!(output, "{first} {last},")?,
+            2 => writeln!(output, ",person.{number}@{host}")?,
+            _ => writeln!(output, "{last}, {first},person.{number}@{host}")?,
+        }
+    }
+    output.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use data_processor::row_loading::Rows;
+
+    use super::*;
+
+    fn file(rows: u64, seed: u64, bad: f64) -> Vec<u8> {
+        let args = FakePeopleArgs { rows, seed, bad, output: PathBuf::from("-") };
+        let mut bytes = Vec::new();
+        write_rows(&args, &mut bytes, &mut |_| Ok(())).unwrap();
+        bytes
+    }
+
+    fn good_and_bad(bytes: &[u8]) -> (u64, u64) {
+        let mut rows = Rows::from_start(bytes).unwrap();
+        let (mut good, mut bad) = (0, 0);
+        while let Some(row) = rows.next().unwrap() {
+            *if row.content.is_ok() { &mut good } else { &mut bad } += 1;
+        }
+        (good, bad)
+    }
+
+    #[test]
+    fn the_seed_makes_the_file() {
+        assert_eq!(file(500, 7, 1.0), file(500, 7, 1.0));
+        assert_ne!(file(500, 7, 1.0), file(500, 8, 1.0));
+    }
+
+    #[test]
+    fn as_many_rows_are_bad_as_asked_for() {
+        assert_eq!(good_and_bad(&file(5_000, 1, 0.0)), (5_000, 0));
+        assert_eq!(good_and_bad(&file(1_000, 1, 100.0)), (0, 1_000));
+        let (good, bad) = good_and_bad(&file(20_000, 1, 2.5));
+        assert_eq!(good + bad, 20_000);
+        assert!((400..600).contains(&bad), "{bad}");
+        assert!(percent("101").is_err() && percent("-1").is_err() && percent("x").is_err());
+    }
+}

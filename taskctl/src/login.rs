@@ -1,0 +1,92 @@
+//! Sign up, log in, log out.
+//!
+//! A password comes from the terminal, the standard input or a file, never from the command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use common::client::ClientError;
+use common::password;
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::console::note;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::tokens::{self, Saved};
+
+/// Who signs up or logs in.
+#[derive(Debug, Args)]
+pub(crate) struct UserArgs {
+    /// The name: 5 to 15 letters and digits.
+    username: String,
+    /// A file whose first line is the password; else it is asked for on a terminal, or is the first
+    /// line of the standard input.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct User {
+    user_id: String,
+    username: String,
+}
+
+/// `taskctl register`.
+pub(crate) async fn register(session: &Session, args: UserArgs) -> Result<ExitCode, Failure> {
+    let password = read(|| password::new_password(args.password_file.as_deref()))?;
+    let user: User = post(session, "/v1/users", &args.username, &password).await?;
+    session.console.answer(&user, || {
+        let name = &user.username;
+        format!("{name} is signed up. Log in with `{}`.", session.program(&format!("login {name}")))
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `taskctl login`: keeps the token for the commands to come.
+pub(crate) async fn login(session: &Session, args: UserArgs) -> Result<ExitCode, Failure> {
+    let password = read(|| password::password(args.password_file.as_deref()))?;
+    let given: Saved = post(session, "/v1/sessions", &args.username, &password).await?;
+    let expires_at = given.expires_at;
+    let path = tokens::save(session.client.server(), given)?;
+    if common::config::variable(tokens::VARIABLE).is_some() {
+        note("The variable TASKCTL_TOKEN is set and wins over the token that was just kept.");
+    }
+    session.console.answer(&json!({"expires_at": expires_at}), || {
+        let until = expires_at.format("%Y-%m-%d %H:%M UTC");
+        format!("{} is logged in until {until}; the token is in {}.", args.username, path.display())
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `taskctl logout`: the server takes the token no more, and it is forgotten here.
+pub(crate) async fn logout(session: &Session) -> Result<ExitCode, Failure> {
+    let request = session.client.request(Method::DELETE, "/v1/sessions/current");
+    match session.client.send(request).await {
+        Ok(_) => {}
+        // It holds no more, or there was none: what is asked for is so already.
+        Err(ClientError::Problem(problem)) if matches!(problem.status, 401 | 409) => {}
+        Err(error) => return Err(error.into()),
+    }
+    tokens::forget(session.client.server())?;
+    session.console.say("Logged out.");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(password: impl FnOnce() -> anyhow::Result<SecretString>) -> Result<SecretString, Failure> {
+    password().map_err(|error| Failure::usage(format!("{error:#}.")))
+}
+
+async fn post<T: serde::de::DeserializeOwned>(
+    session: &Session,
+    path: &str,
+    username: &str,
+    password: &SecretString,
+) -> Result<T, Failure> {
+    let body = json!({"username": username, "password": password.expose_secret()});
+    let request = session.client.request(Method::POST, path).json(&body);
+    Ok(session.client.json(request).await?)
+}

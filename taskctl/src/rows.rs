@@ -1,0 +1,205 @@
+//! `taskctl rows` and `taskctl rejected`: the rows of a task, a page of the API at a time.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use common::task::{TaskId, TaskView};
+use csv::Writer;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::download::{self, Part, console_for};
+use crate::failure::Failure;
+use crate::interrupt::or_interrupted;
+use crate::saving::{Saved, Sink, Target};
+use crate::session::{Session, task_path};
+
+/// As many rows as the API gives at once.
+const PAGE: &str = "10000";
+const ROW_COLUMNS: [&str; 3] = ["row", "name", "email"];
+const REJECTED_COLUMNS: [&str; 5] = ["row", "line", "column", "value", "reason"];
+
+/// What `taskctl rows` and `taskctl rejected` take.
+#[derive(Debug, Args)]
+pub(crate) struct RowsArgs {
+    /// The task.
+    id: TaskId,
+    /// Where to write the rows, `-` for standard output.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+}
+
+/// A page of rows.
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Map<String, Value>>,
+    next_page_token: Option<String>,
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    /// With these columns.
+    Csv(&'static [&'static str]),
+    /// As the API lists them, in one list.
+    Json,
+}
+
+/// `taskctl rows`.
+pub(crate) async fn rows(session: &Session, args: RowsArgs) -> Result<ExitCode, Failure> {
+    let path = format!("/v1/data_uploads/{}/rows", args.id);
+    let format = format(session, &ROW_COLUMNS);
+    let saved = copy(session, &path, format, &Target::named(&args.output)?).await?;
+    Ok(concluded(session, &args.output, &saved))
+}
+
+/// `taskctl rejected`.
+pub(crate) async fn rejected(session: &Session, args: RowsArgs) -> Result<ExitCode, Failure> {
+    let target = Target::named(&args.output)?;
+    let task: TaskView = session.client.get(&task_path(args.id)).await?;
+    let saved = match task.links.rejected {
+        Some(path) if path.starts_with("/v1/data_uploads/") => {
+            let format = format(session, &REJECTED_COLUMNS);
+            copy(session, &path, format, &target).await?
+        }
+        Some(path) if session.console.is_json() => copy_csv(session, &path, &target).await?,
+        Some(_) => {
+            console_for(session.console, &target)?;
+            download::fetch(session, args.id, Part::Rejected, &target).await?
+        }
+        None => {
+            return Err(Failure::local(format!(
+                "Task {} has no rejected rows (it is {}).",
+                args.id, task.state
+            )));
+        }
+    };
+    Ok(concluded(session, &args.output, &saved))
+}
+
+/// Rows on standard output speak for themselves.
+fn concluded(session: &Session, output: &Path, saved: &Saved) -> ExitCode {
+    if output != Path::new("-") {
+        session.console.say(&saved.sentence());
+    }
+    ExitCode::SUCCESS
+}
+
+fn format(session: &Session, columns: &'static [&'static str]) -> Format {
+    if session.console.is_json() { Format::Json } else { Format::Csv(columns) }
+}
+
+/// Copies all pages of the list at `path` to `target`.
+async fn copy(
+    session: &Session,
+    path: &str,
+    format: Format,
+    target: &Target,
+) -> Result<Saved, Failure> {
+    let copied = async {
+        // Before the target is touched: the task may not be there.
+        let mut page = fetch(session, path, None).await?;
+        let mut output = Output::open(target, format).await?;
+        loop {
+            output.write(&page.items).await?;
+            let Some(token) = page.next_page_token else { return output.finish().await };
+            page = fetch(session, path, Some(&token)).await?;
+        }
+    };
+    or_interrupted(copied, || "Interrupted; not all rows were written.".to_owned()).await
+}
+
+async fn fetch(session: &Session, path: &str, token: Option<&str>) -> Result<Page, Failure> {
+    let mut query = vec![("page_size", PAGE)];
+    query.extend(token.map(|token| ("page_token", token)));
+    let request = session.client.request(Method::GET, path).query(&query);
+    Ok(session.client.json(request).await?)
+}
+
+/// Copies the CSV file at `path` to `target` as JSON.
+async fn copy_csv(session: &Session, path: &str, target: &Target) -> Result<Saved, Failure> {
+    let copied = async {
+        let response = session.client.send(session.client.request(Method::GET, path)).await?;
+        let bytes = response.bytes().await.map_err(|error| session.client.unreachable(&error))?;
+        let items: Result<Vec<_>, _> = csv::Reader::from_reader(&bytes[..]).deserialize().collect();
+        let items =
+            items.map_err(|error| Failure::local(format!("The rows cannot be read: {error}.")))?;
+        let mut output = Output::open(target, Format::Json).await?;
+        output.write(&items).await?;
+        output.finish().await
+    };
+    or_interrupted(copied, || "Interrupted; not all rows were written.".to_owned()).await
+}
+
+/// The rows on their way out.
+struct Output {
+    sink: Sink,
+    format: Format,
+    size: u64,
+    rows: u64,
+}
+
+impl Output {
+    async fn open(target: &Target, format: Format) -> Result<Self, Failure> {
+        let sink = Sink::open(target, String::new()).await?;
+        let mut output = Self { sink, format, size: 0, rows: 0 };
+        match format {
+            Format::Json => output.append(b"{\"items\": [").await?,
+            Format::Csv(columns) => output.append(&csv(|csv| csv.write_record(columns))?).await?,
+        }
+        Ok(output)
+    }
+
+    async fn write(&mut self, items: &[Map<String, Value>]) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        match self.format {
+            Format::Json => {
+                for item in items {
+                    bytes.extend(if self.rows == 0 { &b"\n"[..] } else { b",\n" });
+                    serde_json::to_writer(&mut bytes, item)
+                        .map_err(|error| Failure::local(format!("Cannot write JSON: {error}.")))?;
+                    self.rows += 1;
+                }
+            }
+            Format::Csv(columns) => {
+                bytes = csv(|csv| {
+                    items.iter().try_for_each(|item| {
+                        csv.write_record(columns.iter().map(|column| field(item.get(*column))))
+                    })
+                })?;
+            }
+        }
+        self.append(&bytes).await
+    }
+
+    async fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.size += bytes.len() as u64;
+        self.sink.write(bytes).await
+    }
+
+    async fn finish(mut self) -> Result<Saved, Failure> {
+        if let Format::Json = self.format {
+            self.append(b"\n], \"next_page_token\": null}\n").await?;
+        }
+        self.sink.finish(self.size).await
+    }
+}
+
+fn csv(write: impl FnOnce(&mut Writer<Vec<u8>>) -> csv::Result<()>) -> Result<Vec<u8>, Failure> {
+    let mut csv = Writer::from_writer(Vec::new());
+    let cannot =
+        |error: &dyn std::fmt::Display| Failure::local(format!("Cannot write CSV: {error}."));
+    write(&mut csv).map_err(|error| cannot(&error))?;
+    csv.into_inner().map_err(|error| cannot(&error))
+}
+
+/// A JSON value as a field; nothing where it is absent.
+fn field(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}

@@ -1,0 +1,161 @@
+//! `taskctl run data_upload`: what a load would do with a file. There is no database here, so the
+//! rows that would be loaded go to the output, without the others.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use common::report::RejectedRow;
+use common::task::spec::{DataUploadSpec, OnBadRow};
+use data_processor::row_loading::{Interrupted, LoadError, Rows, check};
+use indicatif::HumanCount;
+use serde_json::json;
+
+use super::{BUFFER, Json, RunArgs, failed, open, open_rejected, rejected_sentence};
+use crate::console::note;
+use crate::destination::{Destination, Part};
+use crate::failure::Failure;
+use crate::local::{Cancel, until_interrupted};
+use crate::progress::TransferBar;
+
+type Output = csv::Writer<BufWriter<Box<dyn Write + Send>>>;
+
+/// How many rows would be loaded and how many not.
+#[derive(Debug, Default)]
+struct Counts {
+    loaded: u64,
+    rejected: u64,
+}
+
+/// Why a file is not gone through to its end.
+enum Stopped {
+    Load(LoadError),
+    Write(io::Error),
+}
+
+impl From<LoadError> for Stopped {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
+    }
+}
+
+impl From<csv::Error> for Stopped {
+    fn from(error: csv::Error) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+/// `taskctl run data_upload`.
+pub(super) fn data_upload(
+    args: &RunArgs,
+    spec: DataUploadSpec,
+    json: Json,
+) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let (input, size) = open(&args.file)?;
+    // Bad rows are known only when all is read, and then all is read again.
+    let first_input = match spec.on_bad_row {
+        OnBadRow::Skip => None,
+        OnBadRow::Fail if size.is_some() => Some(open(&args.file)?.0),
+        OnBadRow::Fail => {
+            return Err(Failure::usage(
+                "With on_bad_row=fail the file is read twice, which standard input and pipes \
+                 cannot be; name a file.",
+            ));
+        }
+    };
+    let destination = Destination::named(&args.output)?;
+    let (result, result_part) = destination.open()?;
+    let (rejected, rejected_part) = open_rejected(&args.output, &destination, spec.on_bad_row)?;
+    let buffered = |output| csv::Writer::from_writer(BufWriter::with_capacity(BUFFER, output));
+    let (result, rejected) = (buffered(result), buffered(rejected));
+
+    let bar = TransferBar::start("Reading", size);
+    let shown = bar.clone();
+    let done = until_interrupted(move |cancel| {
+        let progress = |bytes| progress(&shown, cancel, bytes);
+        if let Some(input) = first_input
+            && let Err(error) = check(input, progress)
+        {
+            return Ok(Err(error.into()));
+        }
+        Ok(copy(input, result, rejected, progress))
+    });
+    bar.finish();
+    let Counts { loaded, rejected } = match done? {
+        Ok(counts) => counts,
+        Err(Stopped::Load(error)) => return failed(&error.problem(), json),
+        // A reader of standard output that has seen enough (`| head`) is no failure.
+        Err(Stopped::Write(error))
+            if json.stdout_taken && error.kind() == io::ErrorKind::BrokenPipe =>
+        {
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(Stopped::Write(error)) => {
+            return Err(Failure::local(format!("Cannot write the rows: {error}.")));
+        }
+    };
+    let rejected_file = match rejected_part.filter(|_| rejected > 0) {
+        Some(part) => Some(part.keep()?),
+        None => None,
+    };
+    let result_file = result_part.map(Part::keep).transpose()?;
+    if json.wanted {
+        json.print(&json!({
+            "rows_loaded": loaded, "rows_rejected": rejected, "resumed_from_row": null
+        }))?;
+    } else {
+        note(&sentence(loaded, started, result_file.as_deref()));
+    }
+    if rejected > 0 {
+        note(&rejected_sentence(rejected, rejected_file.as_deref()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn progress(bar: &TransferBar, cancel: &Cancel, bytes: u64) -> Result<(), Interrupted> {
+    bar.at(bytes);
+    if cancel.is_cancelled() { Err(Interrupted) } else { Ok(()) }
+}
+
+fn copy(
+    input: impl io::Read,
+    mut result: Output,
+    mut rejected: Output,
+    progress: impl Fn(u64) -> Result<(), Interrupted>,
+) -> Result<Counts, Stopped> {
+    let mut rows = Rows::from_start(input)?;
+    let mut counts = Counts::default();
+    result.write_record(["name", "email"])?;
+    rejected.write_record(["row", "line", "column", "value", "reason"])?;
+    while let Some(row) = rows.next()? {
+        match row.content {
+            Ok((name, email)) => {
+                counts.loaded += 1;
+                result.write_record([name, email])?;
+            }
+            Err(RejectedRow { row, line, column, value, reason }) => {
+                counts.rejected += 1;
+                rejected.write_record([
+                    row.to_string(),
+                    line.to_string(),
+                    column.unwrap_or_default(),
+                    value.unwrap_or_default(),
+                    reason,
+                ])?;
+            }
+        }
+        progress(rows.place().offset).map_err(LoadError::from)?;
+    }
+    for mut output in [result, rejected] {
+        output.flush().map_err(Stopped::Write)?;
+    }
+    Ok(counts)
+}
+
+fn sentence(loaded: u64, started: Instant, file: Option<&Path>) -> String {
+    let place = file.map(|path| format!("; they are in {}", path.display())).unwrap_or_default();
+    let seconds = started.elapsed().as_secs_f64();
+    format!("Found {} rows that can be loaded in {seconds:.2} s{place}.", HumanCount(loaded))
+}

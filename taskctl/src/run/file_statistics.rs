@@ -1,0 +1,78 @@
+//! `taskctl run file_statistics`: the statistics of a file, on standard output or in a file.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::ExitCode;
+
+use common::file_statistics::FileStatistics;
+use data_processor::file_statistics::{ExamineError, examine};
+use indicatif::{HumanBytes, HumanCount};
+
+use super::{RunArgs, open};
+use crate::destination::{Destination, Part, cannot_write};
+use crate::failure::Failure;
+use crate::local::until_interrupted;
+use crate::progress::TransferBar;
+use crate::view::printable_line;
+
+/// Prints the statistics of the file: for people, or with `json` as JSON.
+pub(super) fn file_statistics(args: &RunArgs, json: bool) -> Result<ExitCode, Failure> {
+    let (input, size) = open(&args.file)?;
+    let (mut output, part) = Destination::named(&args.output)?.open()?;
+    let path = args.file.display().to_string();
+    let name = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+
+    let bar = TransferBar::start("Reading", size);
+    let shown = bar.clone();
+    let examined = until_interrupted(move |cancel| {
+        let examined = examine(input, &name, |done| {
+            shown.at(done);
+            if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        examined.map_err(|error| match error {
+            ExamineError::Interrupted => Failure::interrupted("Interrupted."),
+            ExamineError::Read(error) => Failure::local(format!("Cannot read {path}: {error}.")),
+        })
+    });
+    bar.finish();
+    let statistics = examined?;
+    let text = if json {
+        serde_json::to_string_pretty(&statistics)
+            .map_err(|error| Failure::local(format!("Cannot write JSON: {error}.")))?
+    } else {
+        lines(&statistics)
+    };
+    let written = writeln!(output, "{text}").and_then(|()| output.flush());
+    match (written, part) {
+        // A reader of standard output that has seen enough is no failure.
+        (Err(_), None) if args.output == Path::new("-") => {}
+        (Err(error), _) => return Err(cannot_write(&args.output, &error)),
+        (Ok(()), part) => {
+            part.map(Part::keep).transpose()?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A line for everything that there is.
+fn lines(statistics: &FileStatistics) -> String {
+    let count = |count: Option<u64>| count.map(|count| HumanCount(count).to_string());
+    let size = statistics.size;
+    let encoding = serde_json::to_value(statistics.encoding).ok();
+    let rows = [
+        ("File", Some(printable_line(&statistics.file_name))),
+        ("Size", Some(format!("{} bytes ({})", HumanCount(size), HumanBytes(size)))),
+        ("Lines", count(statistics.lines)),
+        ("Words", count(statistics.words)),
+        ("Characters", count(statistics.characters)),
+        ("Content type", Some(statistics.content_type.clone())),
+        ("Encoding", encoding.and_then(|name| name.as_str().map(str::to_owned))),
+        ("SHA-256", Some(statistics.sha256.clone())),
+    ];
+    let lines: Vec<_> = rows
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|value| format!("{name:<12} {value}")))
+        .collect();
+    lines.join("\n")
+}

@@ -1,0 +1,95 @@
+//! The tokens of servers on which the user has logged in, in a file that nobody else can read.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use common::config::variable;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// Wins over the file.
+pub(crate) const VARIABLE: &str = "TASKCTL_TOKEN";
+
+/// A session, as the API gives it and the file keeps it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    token: String,
+    pub(crate) expires_at: DateTime<Utc>,
+}
+
+/// The token to show to `server`, where there is one.
+pub(crate) fn of(server: &str) -> Result<Option<SecretString>, Failure> {
+    if let Some(token) = variable(VARIABLE) {
+        return Ok(Some(token.into()));
+    }
+    let Some(path) = path() else { return Ok(None) };
+    Ok(read(&path)?.remove(key(server)).map(|saved| saved.token.into()))
+}
+
+/// Keeps the session on `server`; answers the file's path.
+pub(crate) fn save(server: &str, session: Saved) -> Result<PathBuf, Failure> {
+    let path = path().ok_or_else(|| {
+        Failure::local("There is no home folder (HOME) to keep the token in; nothing was kept.")
+    })?;
+    let mut tokens = read(&path)?;
+    tokens.insert(key(server).to_owned(), session);
+    write(&path, &tokens).map(|()| path)
+}
+
+/// Forgets the session on `server`.
+pub(crate) fn forget(server: &str) -> Result<(), Failure> {
+    let Some(path) = path() else { return Ok(()) };
+    let mut tokens = read(&path)?;
+    match tokens.remove(key(server)) {
+        Some(_) => write(&path, &tokens),
+        None => Ok(()),
+    }
+}
+
+fn key(server: &str) -> &str {
+    server.trim_end_matches('/')
+}
+
+fn path() -> Option<PathBuf> {
+    let folder = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = folder.or_else(|| Some(std::env::home_dir()?.join(".config")))?;
+    Some(folder.join("taskctl").join("tokens.json"))
+}
+
+type Tokens = BTreeMap<String, Saved>;
+
+fn read(path: &Path) -> Result<Tokens, Failure> {
+    let unreadable = |reason: String| {
+        Failure::local(format!(
+            "The tokens in {} cannot be read: {reason}. Delete the file and log in again.",
+            path.display()
+        ))
+    };
+    match std::fs::read(path) {
+        Ok(content) => {
+            serde_json::from_slice(&content).map_err(|error| unreadable(error.to_string()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Tokens::new()),
+        Err(error) => Err(unreadable(error.to_string())),
+    }
+}
+
+/// Replaces the file at once, with a new one that is the user's alone.
+fn write(path: &Path, tokens: &Tokens) -> Result<(), Failure> {
+    let replace = || {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec_pretty(tokens)?)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok::<_, std::io::Error>(())
+    };
+    replace().map_err(|error| {
+        Failure::local(format!("The token cannot be kept in {}: {error}.", path.display()))
+    })
+}
