@@ -4,7 +4,9 @@
 //! it is and not by the rows that it does not have.
 //!
 //! # Not here
-//! Reading rows; the encoding of the text behind the first bytes.
+//! Reading rows; unpacking; the encoding of the text behind the first bytes.
+
+use std::fmt;
 
 /// As many bytes of the start of a file as are looked at; fewer only where the file is shorter.
 pub const START_BYTES: usize = 512;
@@ -41,6 +43,33 @@ const EXCEL: &str = "an Excel workbook; save its sheet as CSV";
 const OFFICE_ENTRIES: [&[u8]; 4] = [b"[Content_Types].xml", b"_rels/", b"xl/", b"docProps/"];
 /// Where the name of a ZIP archive's first entry starts.
 const ZIP_NAME_AT: usize = 30;
+
+/// How a file is compressed that some kinds of task unpack as they read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// RFC 1952, `.gz`.
+    Gzip,
+    /// RFC 8878, `.zst`.
+    Zstd,
+}
+
+impl fmt::Display for Packing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// How a file that starts with `start` is compressed, if it is.
+#[must_use]
+pub fn packing(start: &[u8]) -> Option<Packing> {
+    if start.starts_with(b"\x1F\x8B\x08") {
+        return Some(Packing::Gzip);
+    }
+    start.starts_with(b"\x28\xB5\x2F\xFD").then_some(Packing::Zstd)
+}
 
 /// Whether a file that starts with `start` may be CSV: UTF-8 text, with or without a byte order
 /// mark. `start` holds the first [`START_BYTES`] of the file, or all of a shorter one; bytes beyond
@@ -128,6 +157,15 @@ mod tests {
         ] {
             let reason = check_start(start).unwrap_err();
             assert!(reason.contains(format), "{} is {format}: {reason}", start.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_can_be_unpacked_is_told_by_its_first_bytes() {
+        assert_eq!(packing(b"\x1F\x8B\x08\0"), Some(Packing::Gzip));
+        assert_eq!(packing(b"\x28\xB5\x2F\xFD$"), Some(Packing::Zstd));
+        for start in [&b""[..], b"\x1F\x8B", b"PK\x03\x04", b"Song,Date\n"] {
+            assert_eq!(packing(start), None);
         }
     }
 

@@ -114,6 +114,12 @@ impl TaskKind {
         }
     }
 
+    /// Whether its input may be compressed by gzip or zstd.
+    #[must_use]
+    pub fn unpacks(self) -> bool {
+        self == Self::CsvAggregation
+    }
+
     /// Where tasks of the kind are made; none where they are made of a file that is uploaded.
     #[must_use]
     pub fn made_without_file(self) -> Option<&'static str> {

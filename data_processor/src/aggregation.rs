@@ -1,6 +1,6 @@
 //! The engine of `csv_aggregation`: sums of a CSV file's columns by groups of equal rows.
 //!
-//! Threads take chunks of whole records from the input (`input`), take the rows apart where they lie
+//! Threads take chunks of whole records from the input (`input`; `unpack` where it is compressed), take the rows apart where they lie
 //! (`quick`, `csv_structure`), or byte by byte where something is unusual (`record`, `row`), and add
 //! them to groups of their own (`groups`: `keys`, `dates`, `cells`), which go to temporary files
 //! where they take too much memory (`runs`). At the end the sorted groups of all threads and files
@@ -44,26 +44,28 @@ mod shown;
 mod sort;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod watch;
 mod worker;
 
-use std::io::{self, Read, Write};
-
 use std::collections::BTreeMap;
+use std::io::{self, Cursor, Read, Write};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
+use common::csv_input;
 use serde::{Deserialize, Serialize};
 
 pub use self::error::AggregationError;
-pub use self::options::{DEFAULT_MEMORY_LIMIT, Options};
+pub use self::options::{DEFAULT_MEMORY_LIMIT, DEFAULT_UNPACKED_LIMIT, Options};
 
 use self::header::Header;
 use self::input::Input;
 use self::merge::{Memory, Merged, Source};
 use self::row::Row;
+use self::unpack::{Counted, unpacked};
 use self::watch::Watch;
 use self::worker::{Found, Report, Shared, Worker};
 
@@ -128,7 +130,7 @@ pub struct Summary {
     pub output_size: u64,
 }
 
-/// Reads the CSV file `input` and writes its sums by group, sorted by the groups in byte order.
+/// Reads the CSV file `input`, which may be compressed by gzip or zstd, and writes its sums by group, sorted by the groups in byte order.
 ///
 /// # Errors
 /// The file or a row of it does not hold, a limit is exceeded, reading or writing failed, or
@@ -139,20 +141,50 @@ pub fn aggregate(
     outputs: &mut dyn Outputs,
     control: &dyn Control,
 ) -> Result<Summary, AggregationError> {
-    aggregate_in_chunks(input, options, outputs, control, CHUNK, LEAST_MEMORY)
+    let sizes = Sizes { chunk: CHUNK, least_memory: LEAST_MEMORY };
+    aggregate_in_chunks(input, options, outputs, control, sizes)
 }
 
-/// [`aggregate`] with chunks of another size, and less memory.
+/// What tests make smaller.
+#[derive(Clone, Copy)]
+struct Sizes {
+    chunk: usize,
+    least_memory: u64,
+}
+
+/// [`aggregate`] with chunks of any size, and any memory.
 fn aggregate_in_chunks(
     input: impl Read + Send,
     options: &Options,
     outputs: &mut dyn Outputs,
     control: &dyn Control,
-    chunk_size: usize,
-    least_memory: u64,
+    sizes: Sizes,
 ) -> Result<Summary, AggregationError> {
     let watch = Watch::new(control);
-    let mut input = Input::open(input, &watch, chunk_size)?;
+    let mut input = Counted::new(input, &watch);
+    let mut start = Vec::new();
+    let looked_at = (&mut input).take(csv_input::START_BYTES as u64).read_to_end(&mut start);
+    looked_at.map_err(|error| error.downcast().unwrap_or_else(AggregationError::Read))?;
+    let packing = csv_input::packing(&start);
+    let input = Cursor::new(start).chain(input);
+    match packing {
+        None => aggregate_text(input, options, outputs, &watch, sizes),
+        Some(packing) => thread::scope(|scope| {
+            let input = unpacked(scope, input, packing, options.unpacked_limit);
+            aggregate_text(input, options, outputs, &watch, sizes)
+        }),
+    }
+}
+
+/// [`aggregate`] of what is not compressed.
+fn aggregate_text(
+    input: impl Read + Send,
+    options: &Options,
+    outputs: &mut dyn Outputs,
+    watch: &Watch<'_>,
+    sizes: Sizes,
+) -> Result<Summary, AggregationError> {
+    let mut input = Input::open(input, sizes.chunk)?;
     let (fields, line, unterminated) = input.header()?;
     let header = Header::new(Row { fields: &fields, line, unterminated }, options)?;
     let threads = options.threads.max(1);
@@ -160,8 +192,8 @@ fn aggregate_in_chunks(
         input: Mutex::new(input),
         header,
         options,
-        watch: &watch,
-        memory: (options.memory_limit / threads as u64).max(least_memory),
+        watch,
+        memory: (options.memory_limit / threads as u64).max(sizes.least_memory),
         failing: AtomicBool::new(false),
     };
     let (reports, found) = thread::scope(|scope| {
@@ -196,9 +228,9 @@ fn aggregate_in_chunks(
     let largest = found.iter().fold(0, |largest, found| largest | found.largest);
     // Most often no sum can leave the range, however the rows are grouped.
     if u128::from(largest) * u128::from(rows_read) > i64::MAX as u128 {
-        result::check_overflow(&mut merged(&found)?, options, &watch)?;
+        result::check_overflow(&mut merged(&found)?, options, watch)?;
     }
-    let (groups, output_size) = result::write(&mut merged(&found)?, options, outputs, &watch)?;
+    let (groups, output_size) = result::write(&mut merged(&found)?, options, outputs, watch)?;
     if reports.rejected_rows > 0 {
         outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;
     }

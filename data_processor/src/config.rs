@@ -11,6 +11,8 @@ use common::queue::DEFAULT_PREFIX;
 use common::telemetry::LogFormat;
 use secrecy::SecretString;
 
+use crate::aggregation::DEFAULT_UNPACKED_LIMIT;
+
 pub use crate::mail::config::MailConfig;
 
 /// Memory in bytes that one task may take where nothing else is set.
@@ -98,6 +100,8 @@ pub struct WorkerConfig {
     pub slots: NonZeroU16,
     /// Memory in bytes that one task may take.
     pub memory_limit: u64,
+    /// How large in bytes a compressed file may be when it is unpacked.
+    pub unpacked_limit: u64,
     /// How long running tasks may go on when the worker is asked to end, before they are given
     /// back.
     pub drain_timeout: Duration,
@@ -110,20 +114,22 @@ impl Default for WorkerConfig {
             name: format!("{}-{}", host_name(), std::process::id()),
             slots: cores.unwrap_or(NonZeroU16::MIN),
             memory_limit: DEFAULT_MEMORY_LIMIT,
+            unpacked_limit: DEFAULT_UNPACKED_LIMIT,
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
         }
     }
 }
 
 impl WorkerConfig {
-    /// Reads `worker_name`, `worker_slots`, `memory_limit` and `drain_timeout`; what does not hold
-    /// is noted in `settings`.
+    /// Reads `worker_name`, `worker_slots`, `memory_limit`, `unpacked_limit` and `drain_timeout`; what
+    /// does not hold is noted in `settings`.
     pub fn from_settings(settings: &mut Settings) -> Self {
         let default = Self::default();
         let config = Self {
             name: settings.value("worker_name", default.name),
             slots: settings.value("worker_slots", default.slots),
             memory_limit: settings.bytes("memory_limit", default.memory_limit),
+            unpacked_limit: settings.bytes("unpacked_limit", default.unpacked_limit),
             drain_timeout: settings.duration("drain_timeout", default.drain_timeout),
         };
         if config.name.trim().is_empty() {
@@ -169,7 +175,7 @@ mod tests {
     fn everything_can_be_set() {
         let mut settings = settings(
             "worker_name = \"left\"\nworker_slots = 3\nmemory_limit = \"64MiB\"\n\
-             drain_timeout = \"1m\"\n",
+             unpacked_limit = \"1GiB\"\ndrain_timeout = \"1m\"\n",
         );
         let config = WorkerConfig::from_settings(&mut settings);
         settings.finish().unwrap();
@@ -177,6 +183,7 @@ mod tests {
             name: "left".to_owned(),
             slots: NonZeroU16::new(3).unwrap(),
             memory_limit: 64 << 20,
+            unpacked_limit: 1 << 30,
             drain_timeout: Duration::from_secs(60),
         };
         assert_eq!(config, expected);

@@ -241,7 +241,7 @@ impl Worker {
             Claim::Attempt(attempt) => *attempt,
         };
         let (storage, task_manager) = (self.storage.clone(), self.task_manager.clone());
-        let context = Context::new(&attempt, storage, task_manager, self.config.memory_limit);
+        let context = Context::new(&attempt, storage, task_manager, &self.config);
         let key = self.attempts.add(delivery.message(), &attempt, context.clone(), sent);
         self.intake.hold(key, delivery);
         let Attempt { spec, alone, .. } = attempt;

@@ -234,12 +234,13 @@ struct Reception {
     /// The first bytes, until there are enough to tell CSV text from other files.
     start: Vec<u8>,
     is_checked: bool,
+    kind: TaskKind,
 }
 
 impl Reception {
     fn new(id: TaskId, kind: TaskKind, writer: ObjectWriter) -> Self {
         let is_checked = !kind.reads_csv();
-        Self { id, writer, hash: Sha256::new(), size: 0, start: Vec::new(), is_checked }
+        Self { id, writer, hash: Sha256::new(), size: 0, start: Vec::new(), is_checked, kind }
     }
 
     async fn add(&mut self, bytes: Bytes, limit: u64) -> Result<(), ApiError> {
@@ -260,7 +261,10 @@ impl Reception {
 
     fn check_start(&mut self) -> Result<(), ApiError> {
         if !self.is_checked {
-            csv_input::check_start(&self.start).map_err(ApiError::NotCsv)?;
+            let unpacked_later = self.kind.unpacks() && csv_input::packing(&self.start).is_some();
+            if !unpacked_later {
+                csv_input::check_start(&self.start).map_err(ApiError::NotCsv)?;
+            }
             self.is_checked = true;
             self.start = Vec::new();
         }

@@ -108,6 +108,7 @@ fn aggregate(args: &RunArgs, spec: CsvAggregationSpec, json: Json) -> Result<Exi
     // The user of this machine is its worker: any limit that is asked for is granted.
     let limit = spec.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT);
     let mut options = Options::new(&spec, limit);
+    options.unpacked_limit = u64::MAX;
     if let Some(threads) = args.threads {
         options.threads = threads.get();
     }

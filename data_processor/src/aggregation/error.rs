@@ -3,6 +3,7 @@
 use std::io;
 
 use bytesize::ByteSize;
+use common::csv_input::Packing;
 use common::problem::{ErrorLocation, MAX_LISTED_ERRORS, Problem};
 
 use super::Interrupted;
@@ -38,6 +39,20 @@ pub enum AggregationError {
     /// The file starts like something else.
     #[error("{0}")]
     NotCsv(String),
+    /// The input is compressed, and cannot be unpacked.
+    #[error("the file cannot be unpacked as {packing}: {reason}; it is damaged or incomplete")]
+    Unpack {
+        /// What its first bytes say.
+        packing: Packing,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The input is compressed, and larger than it may be when it is unpacked.
+    #[error("unpacked, the file is larger than {}, which is the limit", ByteSize(*limit).display().iec())]
+    UnpackedTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// There is no header.
     #[error("the file is empty: it has no header and no rows")]
     EmptyFile,
@@ -155,6 +170,8 @@ impl AggregationError {
     pub fn problem(&self) -> Problem {
         let (status, code, title) = match self {
             Self::NotCsv(_) => (422, "not_csv", "The file is not CSV"),
+            Self::Unpack { .. } => (422, "cannot_unpack", "The file cannot be unpacked"),
+            Self::UnpackedTooLarge { .. } => (422, "unpacked_too_large", "The file is too large"),
             Self::EmptyFile => (422, "empty_file", "The file is empty"),
             Self::UnterminatedHeader { .. } => (422, "bad_header", "The header is not valid CSV"),
             Self::HeaderNotUtf8 { .. } => (422, "not_utf8", "The file is not UTF-8"),

@@ -4,19 +4,15 @@
 //! - A chunk starts with a record (or blank lines) and ends with one; what follows the last one is
 //!   carried to the next chunk.
 //! - The chunks are numbered in the order of the file, and each knows the line on which it starts.
-//! - No more is read than one record may take, and a piece.
+//! - No more is read than one record may take, and a chunk.
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use common::csv_input;
 use csv::ByteRecord;
 use csv_structure::{Padded, survey};
 
-use super::watch::Watch;
 use super::{AggregationError, MAX_FIELDS, MAX_RECORD, record};
-
-/// How much is read at once: an interrupt is seen between two reads.
-const PIECE: usize = 64 << 10;
 
 /// Whole records.
 #[derive(Debug, Default)]
@@ -33,9 +29,8 @@ pub(super) struct Chunk {
 }
 
 /// The input, read from its start to its end.
-pub(super) struct Input<'a, R> {
+pub(super) struct Input<R> {
     input: R,
-    watch: &'a Watch<'a>,
     /// How much a chunk holds, unless a record needs more.
     chunk_size: usize,
     /// What is read and not yet part of a chunk; it starts with a record.
@@ -46,22 +41,11 @@ pub(super) struct Input<'a, R> {
     ended: bool,
 }
 
-impl<'a, R: Read> Input<'a, R> {
+impl<R: Read> Input<R> {
     /// Reads the start of `input` and looks whether it is CSV at all.
-    pub(super) fn open(
-        input: R,
-        watch: &'a Watch<'a>,
-        chunk_size: usize,
-    ) -> Result<Self, AggregationError> {
-        let mut input = Self {
-            input,
-            watch,
-            chunk_size,
-            carry: Vec::new(),
-            line: 1,
-            next_number: 0,
-            ended: false,
-        };
+    pub(super) fn open(input: R, chunk_size: usize) -> Result<Self, AggregationError> {
+        let carry = Vec::new();
+        let mut input = Self { input, chunk_size, carry, line: 1, next_number: 0, ended: false };
         input.carry_more(csv_input::START_BYTES)?;
         let start = input.carry.get(..csv_input::START_BYTES).unwrap_or(&input.carry);
         csv_input::check_start(start).map_err(AggregationError::NotCsv)?;
@@ -104,8 +88,7 @@ impl<'a, R: Read> Input<'a, R> {
             let more = self.more();
             let room = chunk.data.room(have + more);
             room[..have].copy_from_slice(&self.carry);
-            let read =
-                if self.ended { 0 } else { fill(&mut self.input, &mut room[have..], self.watch)? };
+            let read = if self.ended { 0 } else { fill(&mut self.input, &mut room[have..])? };
             self.ended |= read < more;
             chunk.data.cut(have + read);
             if chunk.data.bytes().is_empty() {
@@ -170,7 +153,7 @@ impl<'a, R: Read> Input<'a, R> {
     fn carry_more(&mut self, more: usize) -> Result<(), AggregationError> {
         let have = self.carry.len();
         self.carry.resize(have + more, 0);
-        let read = fill(&mut self.input, &mut self.carry[have..], self.watch)?;
+        let read = fill(&mut self.input, &mut self.carry[have..])?;
         self.carry.truncate(have + read);
         self.ended |= read < more;
         Ok(())
@@ -178,23 +161,13 @@ impl<'a, R: Read> Input<'a, R> {
 }
 
 /// Fills `buffer` unless the input ends, and returns how much was read.
-fn fill(
-    input: &mut impl Read,
-    buffer: &mut [u8],
-    watch: &Watch<'_>,
-) -> Result<usize, AggregationError> {
+fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, AggregationError> {
     let mut length = 0;
     while length < buffer.len() {
-        let end = buffer.len().min(length + PIECE);
-        match input.read(&mut buffer[length..end]) {
+        match input.read(&mut buffer[length..]) {
             Ok(0) => break,
-            Ok(read) => {
-                length += read;
-                watch.read(read as u64)?;
-            }
-            // A signal came between.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(AggregationError::Read(error)),
+            Ok(read) => length += read,
+            Err(error) => return Err(error.downcast().unwrap_or_else(AggregationError::Read)),
         }
     }
     Ok(length)

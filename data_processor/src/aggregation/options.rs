@@ -9,6 +9,9 @@ use common::task::spec::{CsvAggregationSpec, OnBadRow};
 /// Memory in bytes that the groups may take where nothing else is said.
 pub const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
 
+/// How large in bytes a compressed input may be when it is unpacked, where nothing else is said.
+pub const DEFAULT_UNPACKED_LIMIT: u64 = 100 << 30;
+
 /// What to sum by what, and within which limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -28,6 +31,8 @@ pub struct Options {
     pub spill_folder: PathBuf,
     /// How many threads work.
     pub threads: usize,
+    /// How large in bytes a compressed input may be when it is unpacked.
+    pub unpacked_limit: u64,
 }
 
 impl Options {
@@ -44,6 +49,7 @@ impl Options {
             memory_limit: spec.memory_limit.unwrap_or(memory_limit).min(memory_limit),
             spill_folder: std::env::temp_dir(),
             threads: thread::available_parallelism().map_or(1, NonZero::get),
+            unpacked_limit: DEFAULT_UNPACKED_LIMIT,
         }
     }
 

@@ -3,6 +3,7 @@
 mod bad_rows;
 mod limits;
 mod nasty;
+mod packed;
 mod plain;
 mod reference;
 
@@ -317,7 +318,7 @@ fn a_bad_header_is_an_error_of_its_own() {
 fn what_is_not_csv_is_named() {
     for (input, name) in [
         (&b"PK\x03\x04\x14\0\0\0\x08\0"[..], "ZIP"),
-        (b"\x1F\x8B\x08\0\0\0\0\0", "gzip"),
+        (b"\xFD7zXZ\0\0\0", "xz"),
         (b"\xFF\xFES\0o\0n\0g\0", "UTF-16"),
         (b"S\0o\0n\0g\0,\0", "UTF-16"),
     ] {

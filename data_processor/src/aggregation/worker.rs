@@ -23,7 +23,7 @@ use super::{AggregationError, Interrupted, Options, record};
 
 /// What all threads of an aggregation share.
 pub(super) struct Shared<'a, R> {
-    pub(super) input: Mutex<Input<'a, R>>,
+    pub(super) input: Mutex<Input<R>>,
     pub(super) header: Header,
     pub(super) options: &'a Options,
     pub(super) watch: &'a Watch<'a>,
@@ -92,6 +92,8 @@ impl<'a, R: Read> Worker<'a, R> {
         let mut chunk = Chunk::default();
         let mut ends = Vec::new();
         while self.next(&mut chunk)? {
+            // Compressed, a little input may be a lot of work.
+            self.shared.watch.checkpoint()?;
             self.line = (0, chunk.line);
             self.report.chunk = chunk.number;
             if chunk.regular {

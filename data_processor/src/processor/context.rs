@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::ProcessError;
+use crate::config::WorkerConfig;
 use crate::worker::task_manager::TaskManager;
 
 /// Why an attempt is to end before it is done.
@@ -48,6 +49,7 @@ struct Shared {
     input: Option<InputFile>,
     checkpoint: Option<Value>,
     memory_limit: u64,
+    unpacked_limit: u64,
     storage: Storage,
     task_manager: TaskManager,
     span: Span,
@@ -61,7 +63,7 @@ impl Context {
         attempt: &Attempt,
         storage: Storage,
         task_manager: TaskManager,
-        memory_limit: u64,
+        config: &WorkerConfig,
     ) -> Self {
         let Attempt { task_id, attempt: number, ref input, ref checkpoint, .. } = *attempt;
         Self {
@@ -70,7 +72,8 @@ impl Context {
                 attempt: number,
                 input: input.clone(),
                 checkpoint: checkpoint.clone(),
-                memory_limit,
+                memory_limit: config.memory_limit,
+                unpacked_limit: config.unpacked_limit,
                 storage,
                 task_manager,
                 span: tracing::info_span!("task", %task_id, attempt = number),
@@ -114,6 +117,12 @@ impl Context {
     #[must_use]
     pub fn memory_limit(&self) -> u64 {
         self.shared.memory_limit
+    }
+
+    /// How large in bytes a compressed input may be when it is unpacked.
+    #[must_use]
+    pub fn unpacked_limit(&self) -> u64 {
+        self.shared.unpacked_limit
     }
 
     /// Opens the input file.

@@ -28,7 +28,8 @@ impl Processor for CsvAggregation {
     type Output = Summary;
 
     async fn process(self, ctx: &Context) -> Result<Completed<Summary>, ProcessError> {
-        let options = Options::new(&self.spec, ctx.memory_limit());
+        let mut options = Options::new(&self.spec, ctx.memory_limit());
+        options.unpacked_limit = ctx.unpacked_limit();
         let input = ctx.open_input().await?;
         let mut files = Files { ctx: ctx.clone(), result: None, rejected: None };
         let (summary, files) = ctx
@@ -123,8 +124,10 @@ impl Files {
     }
 }
 
-/// `songs.csv` becomes `songs-aggregated.csv`.
+/// `songs.csv` becomes `songs-aggregated.csv`, and so does `songs.csv.gz`.
 fn output_name(input: &str) -> String {
+    let unpacked = [".gz", ".zst"].iter().find_map(|ending| input.strip_suffix(ending));
+    let input = unpacked.unwrap_or(input);
     match Path::new(input).file_stem().and_then(|stem| stem.to_str()) {
         Some(stem) => format!("{stem}-aggregated.csv"),
         None => "aggregated.csv".to_owned(),
@@ -140,6 +143,8 @@ mod tests {
         for (input, output) in [
             ("songs.csv", "songs-aggregated.csv"),
             ("songs", "songs-aggregated.csv"),
+            ("songs.csv.gz", "songs-aggregated.csv"),
+            ("songs.zst", "songs-aggregated.csv"),
             ("Über 2024.01.CSV", "Über 2024.01-aggregated.csv"),
             ("", "aggregated.csv"),
         ] {

@@ -4,7 +4,7 @@ use common::problem::ErrorLocation;
 use proptest::prelude::*;
 
 use super::*;
-use crate::aggregation::aggregate_in_chunks;
+use crate::aggregation::{Sizes, aggregate_in_chunks};
 
 /// Pieces of which a file is put together: whole rows, good and bad, and what breaks them.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
@@ -114,7 +114,13 @@ fn how() -> impl Strategy<Value = How> {
 fn fast(input: &[u8], options: &Options, how: &How) -> Result<Outcome, AggregationError> {
     let options = Options { threads: how.threads, memory_limit: how.memory, ..options.clone() };
     let mut outputs = Memory::default();
-    let summary = aggregate_in_chunks(input, &options, &mut outputs, &Free, how.chunk, 0)?;
+    let summary = aggregate_in_chunks(
+        input,
+        &options,
+        &mut outputs,
+        &Free,
+        Sizes { chunk: how.chunk, least_memory: 0 },
+    )?;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let result = text(outputs.result.unwrap());
     Ok(Outcome { summary, result, rejected: outputs.rejected.map(text) })
