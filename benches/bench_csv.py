@@ -40,6 +40,7 @@ def command_of(program, shape, source, output, taskctl):
     if program != "ours":
         job = {
             "input": str(source),
+            "columns": shape.columns,
             "output": str(output),
             "group_by": shape.group_by,
             "sums": shape.sums,
@@ -60,9 +61,9 @@ def is_equal(output, ours):
 
 
 def bench(shape, arguments, log):
-    source = arguments.folder / f"{shape.file}-{arguments.rows}-{arguments.seed}.csv"
+    source = arguments.folder / f"{shape.file}-{arguments.rows}-{arguments.seed}.{shape.ending}"
     if not source.exists():
-        part = source.with_suffix(".part")
+        part = source.with_name(f"part-{source.name}")
         numbers = [str(arguments.rows), str(arguments.seed)]
         command = [sys.executable, str(HERE / "csv_files.py"), shape.file, *numbers, str(part)]
         subprocess.run(command, check=True)

@@ -4,9 +4,11 @@
 """
 
 import datetime
+import os
 import random
 import sys
 
+import duckdb
 import polars as pl
 
 from csv_shapes import PLAYS
@@ -106,6 +108,14 @@ def _wide(rows, path, seed):
     ).write_csv(path)
 
 
+def _compressed(rows, path, seed):
+    """As the plain file, compressed by what the name of this one ends with."""
+    plain = path + ".plain"
+    _plain(rows, plain, seed)
+    duckdb.sql(f"COPY (FROM read_csv('{plain}', all_varchar = true)) TO '{path}' (FORMAT csv, HEADER true)")
+    os.remove(plain)
+
+
 def _equal(one, other):
     return pl.read_csv(one, infer_schema=False).equals(pl.read_csv(other, infer_schema=False))
 
@@ -118,6 +128,8 @@ FILES = {
     "windows": _windows,
     "sparse": _sparse,
     "wide": _wide,
+    "gzip": _compressed,
+    "zstd": _compressed,
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """One aggregation by one of the peers, as a whole process: csv_peer.py PEER JOB.
 
-JOB is JSON: input, output, group_by, sums, limit (MiB or null). What a column holds is said to the
+JOB is JSON: input, columns, output, group_by, sums, limit (MiB or null). What a column holds is said to the
 peers as exactly as they take it, so that none of them has to guess.
 """
 
@@ -45,10 +45,8 @@ def _polars(job):
 def _chdb(job):
     import chdb
 
-    with open(job["input"], encoding="utf-8-sig", newline="") as file:
-        header = file.readline().strip().split(",")
     kinds = {name: "Int64" for name in job["sums"]} | {name: "Date32" for name in DAYS}
-    columns = ", ".join(f"`{name}` {kinds.get(name, 'String')}" for name in header)
+    columns = ", ".join(f"`{name}` {kinds.get(name, 'String')}" for name in job["columns"])
     groups = ", ".join(f"`{name}`" for name in job["group_by"])
     sums = ", ".join(f"sum(`{name}`) AS `{name}`" for name in job["sums"])
     limit = f", max_bytes_before_external_group_by = {job['limit'] * 2**19}" if job["limit"] else ""

@@ -6,7 +6,17 @@ PLAYS = "Number of Plays"
 class Shape:
     """A file and the aggregation that is asked of it."""
 
-    def __init__(self, name, what, file, group_by=("Song", "Date"), sums=(PLAYS,), limit=None):
+    def __init__(
+        self,
+        name,
+        what,
+        file,
+        group_by=("Song", "Date"),
+        sums=(PLAYS,),
+        limit=None,
+        columns=("Song", "Date", PLAYS),
+        ending="csv",
+    ):
         self.name = name
         self.what = what
         # What csv_files.py calls it.
@@ -15,6 +25,9 @@ class Shape:
         self.sums = list(sums)
         # Of memory, in MiB; the default of each program where there is none.
         self.limit = limit
+        # Those of the file.
+        self.columns = list(columns)
+        self.ending = ending
 
 
 SHAPES = [
@@ -24,7 +37,16 @@ SHAPES = [
     Shape("d", "many long titles", "many_songs"),
     Shape("e", "CRLF and BOM", "windows"),
     Shape("f", "sparse dates", "sparse"),
-    Shape("g", "3 groups, 2 sums", "wide", ("city", "device", "day"), ("balance", "clicks")),
+    Shape(
+        "g",
+        "3 groups, 2 sums",
+        "wide",
+        ("city", "device", "day"),
+        ("balance", "clicks"),
+        columns=("id", "city", "note", "device", "day", "balance", "clicks"),
+    ),
+    Shape("h-gz", "as a, by gzip", "gzip", ending="csv.gz"),
+    Shape("h-zst", "as a, by zstd", "zstd", ending="csv.zst"),
     Shape("b256", "b within 256 MiB", "many_groups", limit=256),
     Shape("d256", "d within 256 MiB", "many_songs", limit=256),
 ]
