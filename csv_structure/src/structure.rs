@@ -49,6 +49,44 @@ impl Padded {
     }
 }
 
+/// A byte that ends a field: its position, and whether it ends the record too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct End(u32);
+
+impl End {
+    const RECORD: u32 = 1 << 31;
+
+    /// Where the byte is in the chunk.
+    #[inline(always)]
+    #[must_use]
+    pub fn at(self) -> usize {
+        (self.0 & !Self::RECORD) as usize
+    }
+
+    /// Whether it ends the record.
+    #[inline(always)]
+    #[must_use]
+    pub fn ends_record(self) -> bool {
+        self.0 & Self::RECORD != 0
+    }
+}
+
+/// The ends of a chunk, in order. Their memory is kept from chunk to chunk.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// The first `count` mean something; what is behind was not worth clearing.
+    all: Vec<End>,
+    count: usize,
+}
+
+impl std::ops::Deref for Ends {
+    type Target = [End];
+
+    fn deref(&self) -> &[End] {
+        &self.all[..self.count]
+    }
+}
+
 /// What [`survey`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Survey {
@@ -76,22 +114,22 @@ pub fn survey(chunk: &Padded) -> Survey {
     }
 }
 
-/// Puts the positions of the bytes that end a field or a record into `ends`, in order. `quotes`
-/// tells whether there are any.
-pub fn ends(chunk: &Padded, quotes: bool, ends: &mut Vec<u32>) {
+/// Finds the bytes that end a field or a record. `quotes` tells whether there are any quotes. The
+/// chunk must be shorter than 2 GiB.
+pub fn ends(chunk: &Padded, quotes: bool, ends: &mut Ends) {
     // One end for each byte at most; whole blocks are written at once.
     let most = chunk.bytes().len().next_multiple_of(BLOCK) + BLOCK;
-    if ends.len() < most {
-        ends.resize(most, 0);
+    if ends.all.len() < most {
+        ends.all.resize(most, End::default());
     }
     let crs = memchr::memchr(b'\r', chunk.bytes()).is_some();
-    let count = match (quotes, crs) {
-        (false, false) => dispatch(Ends::<false, false> { chunk, ends }),
-        (false, true) => dispatch(Ends::<false, true> { chunk, ends }),
-        (true, false) => dispatch(Ends::<true, false> { chunk, ends }),
-        (true, true) => dispatch(Ends::<true, true> { chunk, ends }),
+    let all = &mut ends.all;
+    ends.count = match (quotes, crs) {
+        (false, false) => dispatch(Search::<false, false> { chunk, ends: all }),
+        (false, true) => dispatch(Search::<false, true> { chunk, ends: all }),
+        (true, false) => dispatch(Search::<true, false> { chunk, ends: all }),
+        (true, true) => dispatch(Search::<true, true> { chunk, ends: all }),
     };
-    ends.truncate(count);
 }
 
 /// Work over blocks, whose masks are made in the best way that the processor has. `run` must be
@@ -166,12 +204,12 @@ impl Work for Quotes<'_> {
 }
 
 /// Finds all ends.
-struct Ends<'a, const QUOTES: bool, const CRS: bool> {
+struct Search<'a, const QUOTES: bool, const CRS: bool> {
     chunk: &'a Padded,
-    ends: &'a mut [u32],
+    ends: &'a mut [End],
 }
 
-impl<const QUOTES: bool, const CRS: bool> Work for Ends<'_, QUOTES, CRS> {
+impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
     type Output = usize;
 
     #[inline(always)]
@@ -192,8 +230,13 @@ impl<const QUOTES: bool, const CRS: bool> Work for Ends<'_, QUOTES, CRS> {
             }
             let Some(room) = self.ends[count..].first_chunk_mut::<BLOCK>() else { break };
             let found = bits.count_ones() as usize;
-            for slot in room.iter_mut().take(found) {
-                *slot = at as u32 + bits.trailing_zeros();
+            // Always whole pieces: a loop to the last end would be guessed wrong with every block.
+            let (pieces, _) = room.as_chunks_mut::<8>();
+            for slot in pieces.iter_mut().take(found.div_ceil(8)).flatten() {
+                let bit = bits.trailing_zeros();
+                // Of the shifted bits only the lowest stays.
+                let record = (!masks.comma.wrapping_shr(bit) as u32) << 31;
+                *slot = End((at as u32 + bit) | record);
                 bits &= bits.wrapping_sub(1);
             }
             count += found;
@@ -217,22 +260,22 @@ mod tests {
     use super::*;
 
     /// The ends, byte by byte as RFC 4180 says it; `None` where a quote opens inside a field.
-    fn naive(bytes: &[u8]) -> Option<(Vec<u32>, usize, bool)> {
+    fn naive(bytes: &[u8]) -> Option<(Vec<End>, usize, bool)> {
         let (mut ends, mut complete, mut inside) = (Vec::new(), 0, false);
         for (at, &byte) in bytes.iter().enumerate() {
             let before = at.checked_sub(1).map_or(b'\n', |before| bytes[before]);
             match byte {
                 b'"' if !inside && !matches!(before, b',' | b'\n' | b'\r' | b'"') => return None,
                 b'"' => inside = !inside,
-                b',' if !inside => ends.push(at as u32),
+                b',' if !inside => ends.push(End(at as u32)),
                 b'\n' if !inside => {
                     complete = at + 1;
-                    ends.push(at as u32);
+                    ends.push(End(at as u32 | End::RECORD));
                 }
                 b'\r' if !inside => {
                     complete = at + 1;
                     if bytes.get(at + 1) != Some(&b'\n') {
-                        ends.push(at as u32);
+                        ends.push(End(at as u32 | End::RECORD));
                     }
                 }
                 _ => {}
@@ -273,9 +316,10 @@ mod tests {
                 }
                 prop_assert_eq!(words.complete, complete);
                 prop_assert_eq!(found.ends_quoted, inside);
-                let mut all = vec![7; 3];
+                // What an earlier chunk left must not be seen.
+                let mut all = Ends { all: vec![End(7); 300], count: 300 };
                 ends(&chunk, found.quotes, &mut all);
-                prop_assert_eq!(all, expected);
+                prop_assert_eq!(&*all, &*expected);
             }
         }
     }

@@ -111,6 +111,12 @@ impl Cells {
         self.words.get(at as usize).copied().unwrap_or_default()
     }
 
+    /// Like [`Cells::touch`] for the sums that [`Cells::in_row`] told, if it did.
+    #[inline]
+    pub(super) fn touch_at(&self, at: Option<usize>) -> i64 {
+        at.and_then(|at| self.words.get(at)).copied().unwrap_or_default()
+    }
+
     /// Adds `values` to the cell at a place that [`Cells::in_row`] told. The key may not have moved
     /// in between.
     #[inline]

@@ -83,16 +83,24 @@ impl Dates {
 #[inline]
 fn code(text: &[u8]) -> Option<u32> {
     let text: &[u8; 10] = text.try_into().ok()?;
-    let [y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2] = text.map(|byte| byte ^ b'0');
-    const DASH: u8 = b'-' ^ b'0';
-    let digits = [y1, y2, y3, y4, m1, m2, d1, d2];
-    // Every one is looked at, so that there is one branch and not ten.
-    let bad = digits.iter().fold(false, |bad, digit| bad | (*digit > 9));
-    if bad | (dash1 != DASH) | (dash2 != DASH) {
+    // Eight bytes at a time, as digits; what is no digit has the highest bit of its byte set.
+    let [start @ .., d1, d2] = *text;
+    let start = u64::from_le_bytes(start) ^ u64::from_le_bytes(*b"0000-00-");
+    let day = u64::from(u16::from_le_bytes([d1, d2]) ^ u16::from_le_bytes(*b"00"));
+    let not_digits = |digits: u64| digits.wrapping_add(0x7676_7676_7676_7676) | digits;
+    // Where the dashes are, nothing may be left.
+    const DASHES: u64 = 0xFF00_00FF << 32;
+    let bad = (not_digits(start) | not_digits(day)) & 0x8080_8080_8080_8080 | start & DASHES;
+    if bad != 0 {
         return None;
     }
-    let pair = |tens, ones| u32::from(tens) * 10 + u32::from(ones);
-    let (year, month, day) = (pair(y1, y2) * 100 + pair(y3, y4), pair(m1, m2), pair(d1, d2));
+    // The first of two digits is the lower byte.
+    let pairs = start.wrapping_mul(10 << 8 | 1) >> 8;
+    let pair = |at: u32| (pairs >> at & 0xFF) as u32;
+    let year = pair(0) * 100 + pair(16);
+    // The dash behind the month leaves its pair alone.
+    let month = (start >> 40 & 0xF) as u32 * 10 + (start >> 48 & 0xF) as u32;
+    let day = (day & 0xF) as u32 * 10 + (day >> 8) as u32;
     (month < 16 && day < 32).then_some(year << 9 | month << 5 | day)
 }
 

@@ -123,24 +123,34 @@ impl Groups {
     pub(super) fn flush(&mut self, data: &[u8]) {
         let data = if self.waiting_keys.is_empty() { data } else { &self.waiting_keys };
         let key_of = |row: &Waiting| &data[row.key.0 as usize..row.key.1 as usize];
-        for row in &mut self.waiting {
-            row.hash = self.keys.hash(key_of(row));
-            row.slot = self.keys.first_slot(row.hash);
-        }
-        for row in &mut self.waiting {
-            row.known = self.keys.known(row.hash, row.slot);
-        }
         let mut touched = 0;
-        for row in &self.waiting {
-            touched ^= self.keys.touch(row.known);
-        }
-        for row in &mut self.waiting {
-            row.number = self.keys.number_of(key_of(row), row.hash, row.known) as u32;
-        }
-        for row in &mut self.waiting {
-            row.at = self.cells.in_row(row.number as usize, row.day);
-            if row.at.is_none() {
-                touched ^= self.cells.touch(row.number as usize) as u8;
+        if self.keys.is_near() {
+            for row in &mut self.waiting {
+                let key = key_of(row);
+                row.number = self.keys.number(key) as u32;
+                row.at = self.cells.in_row(row.number as usize, row.day);
+                touched ^= self.cells.touch_at(row.at);
+            }
+        } else {
+            for row in &mut self.waiting {
+                row.hash = self.keys.hash(key_of(row));
+                row.slot = self.keys.first_slot(row.hash);
+            }
+            for row in &mut self.waiting {
+                row.known = self.keys.known(row.hash, row.slot);
+            }
+            for row in &self.waiting {
+                touched ^= i64::from(self.keys.touch(row.known));
+            }
+            for row in &mut self.waiting {
+                row.number = self.keys.number_of(key_of(row), row.hash, row.known) as u32;
+            }
+            for row in &mut self.waiting {
+                row.at = self.cells.in_row(row.number as usize, row.day);
+                touched ^= match row.at {
+                    None => self.cells.touch(row.number as usize),
+                    at => self.cells.touch_at(at),
+                };
             }
         }
         std::hint::black_box(touched);

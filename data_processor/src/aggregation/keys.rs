@@ -6,6 +6,9 @@ use std::hash::{BuildHasher, RandomState};
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 /// The slots of an empty table.
 const FIRST_SLOTS: usize = 64;
+/// A table of up to so many slots stays in the processor's cache beside all else, so it may be mostly
+/// empty: then nearly every key is found in the first slot, which the processor guesses.
+const NEAR_SLOTS: usize = 16 << 10;
 
 /// Keys in the order in which they were first seen.
 #[derive(Debug)]
@@ -59,6 +62,12 @@ impl Keys {
         // While the slots are moved to twice as many, both are there.
         let slots = if self.ends.len() * 2 > self.slots.len() { 3 } else { 1 } * self.slots.len();
         slots * size_of::<u64>() + self.ends.len() * size_of::<u32>() + self.bytes.len()
+    }
+
+    /// Whether they are so few that they are in the processor's cache most of the time.
+    #[inline]
+    pub(super) fn is_near(&self) -> bool {
+        self.slots.len() <= NEAR_SLOTS
     }
 
     /// Whether no further keys of a chunk may fit the numbers that are kept of them.
@@ -127,6 +136,7 @@ impl Keys {
         }
     }
 
+    #[inline]
     fn search(&mut self, key: &[u8], hash: u64) -> usize {
         let mask = self.slots.len() - 1;
         let mut at = (hash >> self.shift) as usize;
@@ -152,7 +162,8 @@ impl Keys {
         self.bytes.extend_from_slice(key);
         self.ends.push(self.bytes.len() as u32);
         self.slots[at] = hash >> 32 << 32 | (number as u64 + 1);
-        if self.ends.len() * 8 > self.slots.len() * 5 {
+        let filled = if self.is_near() { self.slots.len() / 8 } else { self.slots.len() / 8 * 5 };
+        if self.ends.len() > filled {
             self.grow();
         }
         number

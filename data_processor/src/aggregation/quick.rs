@@ -1,5 +1,7 @@
 //! Takes regular rows apart where they lie, and gives up on whatever is unusual.
 
+use csv_structure::End;
+
 use super::Options;
 use super::groups::Groups;
 use super::header::Header;
@@ -27,16 +29,21 @@ pub(super) struct QuickRows {
 pub(super) struct QuickRow<'a> {
     pub(super) data: &'a [u8],
     pub(super) start: usize,
-    pub(super) ends: &'a [u32],
+    pub(super) ends: &'a [End],
 }
 
 impl QuickRow<'_> {
     /// Where the plain field `at` stands, of so many; the last one ends at `last`.
     #[inline(always)]
-    fn field(self, at: usize, columns: usize, last: usize) -> Option<(usize, usize)> {
-        let from = at.checked_sub(1).map_or(self.start, |before| self.ends[before] as usize + 1);
-        let to = if at + 1 == columns { last } else { self.ends[at] as usize };
-        plain(self.data, from, to)
+    fn field<const QUOTES: bool>(
+        self,
+        at: usize,
+        columns: usize,
+        last: usize,
+    ) -> Option<(usize, usize)> {
+        let from = at.checked_sub(1).map_or(self.start, |before| self.ends[before].at() + 1);
+        let to = if at + 1 == columns { last } else { self.ends[at].at() };
+        if QUOTES { plain(self.data, from, to) } else { Some((from, to)) }
     }
 }
 
@@ -58,25 +65,33 @@ impl QuickRows {
     /// Adds the row to the groups, or lets it wait there. False, and nothing is done, where it is no plain good row: it may
     /// be good or bad, and is to be read as any record.
     #[inline]
-    pub(super) fn add(&mut self, row: QuickRow<'_>, groups: &mut Groups) -> bool {
-        self.add_or_none(row, groups).is_some()
+    pub(super) fn add<const QUOTES: bool>(
+        &mut self,
+        row: QuickRow<'_>,
+        groups: &mut Groups,
+    ) -> bool {
+        self.add_or_none::<QUOTES>(row, groups).is_some()
     }
 
     #[inline]
-    fn add_or_none(&mut self, row: QuickRow<'_>, groups: &mut Groups) -> Option<()> {
+    fn add_or_none<const QUOTES: bool>(
+        &mut self,
+        row: QuickRow<'_>,
+        groups: &mut Groups,
+    ) -> Option<()> {
         let data = row.data;
         let (&last, others) = row.ends.split_last()?;
-        let last = last as usize;
-        if others.iter().any(|end| data[*end as usize] != b',') || data[last] == b',' {
+        if others.iter().any(|end| end.ends_record()) || !last.ends_record() {
             return None;
         }
+        let last = last.at();
         let cr = data[last] == b'\n' && last > row.start && data[last - 1] == b'\r';
         let last = last - usize::from(cr);
         if last == row.start {
             return None;
         }
         let columns = self.columns;
-        let field = |at: usize| row.field(at, columns, last);
+        let field = |at: usize| row.field::<QUOTES>(at, columns, last);
         for (at, value) in self.sum.iter().zip(&mut self.values) {
             let (from, to) = field(*at)?;
             let word = data.get(from..)?.first_chunk()?;

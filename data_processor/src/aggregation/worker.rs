@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use common::task::spec::OnBadRow;
 use csv::ByteRecord;
+use csv_structure::{End, Ends};
 
 use super::error::BadRows;
 use super::fault::Fault;
@@ -90,7 +91,7 @@ impl<'a, R: Read> Worker<'a, R> {
     /// Takes chunks until there are none left. Each is reported.
     pub(super) fn run(mut self, reports: &SyncSender<Report>) -> Result<Found, AggregationError> {
         let mut chunk = Chunk::default();
-        let mut ends = Vec::new();
+        let mut ends = Ends::default();
         while self.next(&mut chunk)? {
             // Compressed, a little input may be a lot of work.
             self.shared.watch.checkpoint()?;
@@ -98,7 +99,10 @@ impl<'a, R: Read> Worker<'a, R> {
             self.report.chunk = chunk.number;
             if chunk.regular {
                 csv_structure::ends(&chunk.data, chunk.quotes, &mut ends);
-                self.regular(&chunk, &ends);
+                match chunk.quotes {
+                    false => self.regular::<false>(&chunk, &ends),
+                    true => self.regular::<true>(&chunk, &ends),
+                }
             } else {
                 self.records(chunk.data.bytes(), 0);
             }
@@ -131,8 +135,8 @@ impl<'a, R: Read> Worker<'a, R> {
         self.shared.input.lock().unwrap_or_else(PoisonError::into_inner).next(chunk)
     }
 
-    /// The rows of a chunk in which the ends of the fields are known.
-    fn regular(&mut self, chunk: &Chunk, ends: &[u32]) {
+    /// The rows of a chunk in which the ends of the fields are known; with `QUOTES` there are quotes.
+    fn regular<const QUOTES: bool>(&mut self, chunk: &Chunk, ends: &[End]) {
         let (data, bytes) = (chunk.data.padded(), chunk.data.bytes());
         let columns = self.shared.header.len();
         // Half a character in one field and half in the next are no text as a whole either.
@@ -143,20 +147,20 @@ impl<'a, R: Read> Worker<'a, R> {
             if let Some(row_ends) = ends.get(index..index + columns)
                 && let Some(last) = row_ends.last()
             {
-                let end = *last as usize + 1;
+                let end = last.at() + 1;
                 let row = QuickRow { data, start, ends: row_ends };
                 let may_be_quick =
                     !failing && (text || std::str::from_utf8(&bytes[start..end]).is_ok());
-                if may_be_quick && self.quick.add(row, &mut self.groups) {
+                if may_be_quick && self.quick.add::<QUOTES>(row, &mut self.groups) {
                     self.rows += 1;
                     index += columns;
                     start = end;
                     continue;
                 }
             }
-            let length = ends[index..].iter().position(|end| data[*end as usize] != b',');
+            let length = ends[index..].iter().position(|end| end.ends_record());
             index += length.map_or(ends.len(), |length| length + 1);
-            let end = ends.get(index - 1).map_or(bytes.len(), |end| *end as usize + 1);
+            let end = ends.get(index - 1).map_or(bytes.len(), |end| end.at() + 1);
             self.records(&bytes[..end], start);
             start = end;
         }
