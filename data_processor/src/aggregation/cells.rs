@@ -38,6 +38,9 @@ struct Place {
 pub(super) struct Cells {
     /// How many sums a cell has.
     sums: usize,
+    /// Whether keys have several days. Those that have none need no places: the cell of each stands
+    /// where its number tells.
+    dated: bool,
     places: Vec<Place>,
     /// Rows are sums only; the cells of a table are the day, then the sums.
     words: Vec<i64>,
@@ -48,9 +51,10 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    pub(super) fn new(sums: usize) -> Self {
+    pub(super) fn new(sums: usize, dated: bool) -> Self {
         Self {
             sums,
+            dated,
             places: Vec::new(),
             words: Vec::new(),
             free: BTreeMap::new(),
@@ -81,6 +85,14 @@ impl Cells {
     /// how many days there are so far.
     #[inline]
     pub(super) fn add(&mut self, key: usize, day: u32, days: usize, values: &[i64]) -> bool {
+        if !self.dated {
+            let at = key * self.sums;
+            if self.words.len() <= at {
+                self.words.resize(at + self.sums, ABSENT);
+            }
+            self.add_in_row(at, (key, day), values);
+            return false;
+        }
         let place = match self.places.get(key) {
             Some(place) => *place,
             None => {
@@ -99,6 +111,9 @@ impl Cells {
     /// Where the sums of the cell would be if the key has a row. Nothing of the row is looked at.
     #[inline]
     pub(super) fn in_row(&self, key: usize, day: u32) -> Option<usize> {
+        if !self.dated {
+            return Some(key * self.sums).filter(|at| *at < self.words.len());
+        }
         let place = self.places.get(key).filter(|place| place.row && day < place.room)?;
         Some(place.at as usize + day as usize * self.sums)
     }
@@ -107,14 +122,17 @@ impl Cells {
     /// read.
     #[inline]
     pub(super) fn touch(&self, key: usize) -> i64 {
-        let at = self.places.get(key).map_or(0, |place| place.at);
-        self.words.get(at as usize).copied().unwrap_or_default()
+        let at = match self.dated {
+            true => self.places.get(key).map_or(0, |place| place.at as usize),
+            false => key * self.sums,
+        };
+        self.touch_at(at)
     }
 
-    /// Like [`Cells::touch`] for the sums that [`Cells::in_row`] told, if it did.
+    /// Like [`Cells::touch`] for the sums that [`Cells::in_row`] told.
     #[inline]
-    pub(super) fn touch_at(&self, at: Option<usize>) -> i64 {
-        at.and_then(|at| self.words.get(at)).copied().unwrap_or_default()
+    pub(super) fn touch_at(&self, at: usize) -> i64 {
+        self.words.get(at).copied().unwrap_or_default()
     }
 
     /// Adds `values` to the cell at a place that [`Cells::in_row`] told. The key may not have moved
@@ -210,7 +228,9 @@ impl Cells {
     /// Fills a new cell.
     #[inline]
     fn insert_at(&mut self, at: usize, (key, day): (usize, u32), values: &[i64]) {
-        self.places[key].len += 1;
+        if self.dated {
+            self.places[key].len += 1;
+        }
         for (index, (sum, value)) in self.words[at..].iter_mut().zip(values).enumerate() {
             *sum = *value;
             if *value == ABSENT {
@@ -280,6 +300,9 @@ impl Cells {
         group: &mut Group,
         scratch: &mut Vec<(u32, u32)>,
     ) {
+        if !self.dated {
+            return self.push(group, (key, 0), 0, key * self.sums);
+        }
         let place = self.places[key];
         if place.row {
             let days = order.codes.iter().zip(&order.days).filter(|(_, day)| **day < place.room);

@@ -10,6 +10,8 @@ use super::sort;
 /// As many rows are added at once: enough that the processor always has memory to wait for, and so
 /// few that what is kept of them stays in its nearest cache.
 const BATCH: usize = 256;
+/// The place of a cell that is not known.
+const UNKNOWN: u32 = u32::MAX;
 
 /// Groups and their sums.
 #[derive(Debug)]
@@ -20,39 +22,47 @@ pub(super) struct Groups {
     /// Whether a group has a day; else all have day 0.
     pub(super) dated: bool,
     sums: usize,
+    /// Rows that are to be added, as many as `waits`, and their values.
     waiting: Vec<Waiting>,
+    waiting_values: Vec<i64>,
+    waits: usize,
     /// The keys of those that wait and do not stand in the chunk as they are.
     waiting_keys: Vec<u8>,
-    /// The values of all that wait.
-    waiting_values: Vec<i64>,
+    /// Whether the keys of those that wait are looked up at once.
+    near: bool,
 }
 
 /// A row that is to be added.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Waiting {
-    /// Where its key stands, in the chunk or in `waiting_keys`.
-    key: (u32, u32),
-    day: u32,
     hash: u64,
     slot: u64,
+    /// Where its key stands, in the chunk or in `waiting_keys`.
+    start: u32,
+    end: u32,
     /// What its key most likely is.
-    known: Option<Known>,
+    known: Known,
+    /// What its key is.
     number: u32,
-    /// Where its cell is, if that is known.
-    at: Option<usize>,
+    day: u32,
+    /// Where its cell is, or [`UNKNOWN`].
+    at: u32,
 }
 
 impl Groups {
     pub(super) fn new(sums: usize, dated: bool) -> Self {
+        let keys = Keys::new();
         Self {
-            keys: Keys::new(),
+            near: keys.is_near(),
+            keys,
             dates: Dates::new(),
-            cells: Cells::new(sums),
+            cells: Cells::new(sums, dated),
             dated,
             sums,
-            waiting: Vec::with_capacity(BATCH),
+            waiting: vec![Waiting::default(); BATCH],
+            waiting_values: vec![0; BATCH * sums],
+            waits: 0,
             waiting_keys: Vec::new(),
-            waiting_values: Vec::with_capacity(BATCH * sums),
         }
     }
 
@@ -72,101 +82,109 @@ impl Groups {
     pub(super) fn add(&mut self, key: &[u8], day: u32, values: &[i64]) {
         let days = if self.dated { self.dates.len() } else { 1 };
         let key = self.keys.number(key);
+        // A key that moves must not do so under the rows that wait: these have not looked for their
+        // cells yet.
         self.cells.add(key, day, days, values);
     }
 
-    /// Adds a row some time later, at the latest with [`Groups::flush`], which must come before `data`
-    /// changes. Its key is `start..end` of `data`.
-    #[inline]
-    pub(super) fn add_later(
-        &mut self,
-        data: &[u8],
-        (start, end): (usize, usize),
-        day: u32,
-        values: &[i64],
-    ) {
-        self.wait((start as u32, end as u32), day, values);
-        if self.waiting.len() >= BATCH {
+    /// Where the values of the next row go, before it is added.
+    #[inline(always)]
+    pub(super) fn next_values(&mut self) -> &mut [i64] {
+        let start = self.waits * self.sums;
+        &mut self.waiting_values[start..start + self.sums]
+    }
+
+    /// Adds a row, whose values are in [`Groups::next_values`], some time later: at the latest with
+    /// [`Groups::flush`], which must come before `data` changes. Its key is `start..end` of `data`.
+    #[inline(always)]
+    pub(super) fn add_later(&mut self, data: &[u8], (start, end): (usize, usize), day: u32) {
+        self.wait(&data[start..end], start, day);
+        if self.waits == BATCH {
             self.flush(data);
         }
     }
 
     /// Like [`Groups::add_later`] for a key that stands nowhere; `write` appends it, or gives up, and
     /// then nothing is added. No groups may get keys both ways.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add_joined_later(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Option<()>,
         day: u32,
-        values: &[i64],
     ) -> Option<()> {
-        let start = self.waiting_keys.len();
-        if write(&mut self.waiting_keys).is_none() {
-            self.waiting_keys.truncate(start);
-            return None;
+        let mut keys = std::mem::take(&mut self.waiting_keys);
+        let start = keys.len();
+        let written = write(&mut keys);
+        match written {
+            Some(()) => self.wait(&keys[start..], start, day),
+            None => keys.truncate(start),
         }
-        self.wait((start as u32, self.waiting_keys.len() as u32), day, values);
-        if self.waiting.len() >= BATCH {
+        self.waiting_keys = keys;
+        if self.waits == BATCH {
             self.flush(&[]);
         }
-        Some(())
+        written
     }
 
-    #[inline]
-    fn wait(&mut self, key: (u32, u32), day: u32, values: &[i64]) {
-        self.waiting.push(Waiting { key, day, hash: 0, slot: 0, known: None, number: 0, at: None });
-        self.waiting_values.extend_from_slice(values);
+    /// `start` is where `key` stands.
+    #[inline(always)]
+    fn wait(&mut self, key: &[u8], start: usize, day: u32) {
+        let hash = self.keys.hash(key);
+        let (mut slot, mut number) = (0, 0);
+        if self.near {
+            number = self.keys.number_by_hash(key, hash) as u32;
+        } else {
+            slot = self.keys.first_slot(hash);
+        }
+        let (start, end) = (start as u32, (start + key.len()) as u32);
+        let known = Known::default();
+        self.waiting[self.waits] =
+            Waiting { hash, slot, start, end, known, number, day, at: UNKNOWN };
+        self.waits += 1;
     }
 
     /// Adds all rows that wait. Each step is taken for all of them before the next one: none of
     /// them depends on another, so the processor waits for the memory of many at the same time.
     pub(super) fn flush(&mut self, data: &[u8]) {
         let data = if self.waiting_keys.is_empty() { data } else { &self.waiting_keys };
-        let key_of = |row: &Waiting| &data[row.key.0 as usize..row.key.1 as usize];
+        let waiting = &mut self.waiting[..self.waits];
         let mut touched = 0;
-        if self.keys.is_near() {
-            for row in &mut self.waiting {
-                let key = key_of(row);
-                row.number = self.keys.number(key) as u32;
-                row.at = self.cells.in_row(row.number as usize, row.day);
-                touched ^= self.cells.touch_at(row.at);
-            }
-        } else {
-            for row in &mut self.waiting {
-                row.hash = self.keys.hash(key_of(row));
-                row.slot = self.keys.first_slot(row.hash);
-            }
-            for row in &mut self.waiting {
+        if !self.near {
+            for row in &mut *waiting {
                 row.known = self.keys.known(row.hash, row.slot);
             }
-            for row in &self.waiting {
+            for row in &*waiting {
                 touched ^= i64::from(self.keys.touch(row.known));
             }
-            for row in &mut self.waiting {
-                row.number = self.keys.number_of(key_of(row), row.hash, row.known) as u32;
+            for row in &mut *waiting {
+                let key = &data[row.start as usize..row.end as usize];
+                row.number = self.keys.number_of(key, row.hash, row.known) as u32;
             }
-            for row in &mut self.waiting {
-                row.at = self.cells.in_row(row.number as usize, row.day);
-                touched ^= match row.at {
-                    None => self.cells.touch(row.number as usize),
-                    at => self.cells.touch_at(at),
-                };
+        }
+        for row in &mut *waiting {
+            match self.cells.in_row(row.number as usize, row.day) {
+                Some(at) => {
+                    row.at = at as u32;
+                    touched ^= self.cells.touch_at(at);
+                }
+                None => touched ^= self.cells.touch(row.number as usize),
             }
         }
         std::hint::black_box(touched);
         let days = if self.dated { self.dates.len() } else { 1 };
         let mut moved = false;
-        for (row, values) in self.waiting.iter().zip(self.waiting_values.chunks_exact(self.sums)) {
+        for (row, values) in waiting.iter().zip(self.waiting_values.chunks_exact(self.sums)) {
             let group = (row.number as usize, row.day);
-            match row.at {
-                // Where a key has moved, what another had known of its place may be wrong.
-                Some(at) if !moved => self.cells.add_in_row(at, group, values),
-                _ => moved |= self.cells.add(group.0, row.day, days, values),
+            // Where a key has moved, what another had known of its place may be wrong.
+            if row.at != UNKNOWN && !moved {
+                self.cells.add_in_row(row.at as usize, group, values);
+            } else {
+                moved |= self.cells.add(group.0, row.day, days, values);
             }
         }
-        self.waiting.clear();
+        self.waits = 0;
         self.waiting_keys.clear();
-        self.waiting_values.clear();
+        self.near = self.keys.is_near();
     }
 
     /// Sorts them. `checkpoint` is asked every some milliseconds.
@@ -183,6 +201,7 @@ impl Groups {
     pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.cells.clear();
+        self.near = self.keys.is_near();
     }
 
     /// Looks at what [`Groups::read`] will need of these keys, so that it finds it in the processor's

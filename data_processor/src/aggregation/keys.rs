@@ -25,9 +25,10 @@ pub(super) struct Keys {
     bytes: Vec<u8>,
 }
 
-/// A key and where its bytes are.
-#[derive(Debug, Clone, Copy)]
+/// A key and where its bytes are, or nothing.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Known {
+    /// The number of the key from 1 on, or 0.
     number: u32,
     start: u32,
     end: u32,
@@ -86,7 +87,7 @@ impl Keys {
     #[inline]
     pub(super) fn number(&mut self, key: &[u8]) -> usize {
         let hash = self.hash(key);
-        self.search(key, hash)
+        self.number_by_hash(key, hash)
     }
 
     #[inline]
@@ -102,20 +103,21 @@ impl Keys {
 
     /// The key that a slot of this hash names, if its hash may be the same.
     #[inline]
-    pub(super) fn known(&self, hash: u64, slot: u64) -> Option<Known> {
-        if slot >> 32 != hash >> 32 || slot as u32 == 0 {
-            return None;
+    pub(super) fn known(&self, hash: u64, slot: u64) -> Known {
+        let number = slot as u32;
+        if slot >> 32 != hash >> 32 || number == 0 {
+            return Known::default();
         }
-        let number = slot as u32 - 1;
-        let start = number.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
-        Some(Known { number, start, end: self.ends[number as usize] })
+        let index = number as usize - 1;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Known { number, start, end: self.ends[index] }
     }
 
     /// Looks at the bytes of the key, so that they are in the processor's cache when they are read.
     #[inline]
-    pub(super) fn touch(&self, known: Option<Known>) -> u8 {
+    pub(super) fn touch(&self, known: Known) -> u8 {
         let byte = |at: u32| self.bytes.get(at as usize).copied().unwrap_or_default();
-        known.map_or(0, |known| byte(known.start) ^ byte(known.end))
+        byte(known.start) ^ byte(known.end)
     }
 
     /// Like [`Keys::touch`] for the key of this number.
@@ -127,17 +129,15 @@ impl Keys {
 
     /// Like [`Keys::number`], for a key of which the hash is known, and most likely the key itself.
     #[inline]
-    pub(super) fn number_of(&mut self, key: &[u8], hash: u64, known: Option<Known>) -> usize {
-        match known {
-            Some(known) if same(&self.bytes[known.start as usize..known.end as usize], key) => {
-                known.number as usize
-            }
-            _ => self.search(key, hash),
-        }
+    pub(super) fn number_of(&mut self, key: &[u8], hash: u64, known: Known) -> usize {
+        let same_key =
+            known.number > 0 && same(&self.bytes[known.start as usize..known.end as usize], key);
+        if same_key { known.number as usize - 1 } else { self.number_by_hash(key, hash) }
     }
 
+    /// Like [`Keys::number`], for a key of which the hash is known.
     #[inline]
-    fn search(&mut self, key: &[u8], hash: u64) -> usize {
+    pub(super) fn number_by_hash(&mut self, key: &[u8], hash: u64) -> usize {
         let mask = self.slots.len() - 1;
         let mut at = (hash >> self.shift) as usize;
         loop {

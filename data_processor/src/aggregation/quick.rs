@@ -8,6 +8,9 @@ use super::header::Header;
 use super::key::push_column;
 use super::number::{number, short_number};
 
+/// As many bytes of a field are copied at once.
+const SHORT: usize = 16;
+
 /// What is needed of a row, and where it stands.
 pub(super) struct QuickRows {
     /// How many fields a row has.
@@ -17,9 +20,10 @@ pub(super) struct QuickRows {
     /// The other fields of the group.
     key: Vec<usize>,
     sum: Vec<usize>,
-    /// Of the row at hand: the key where it is made of several fields, and the numbers.
+    /// Whether no byte of the chunk at hand needs to be escaped in a key of several fields.
+    plain_bytes: bool,
+    /// Of the row at hand: the key where it is made of several fields.
     joined: Vec<u8>,
-    values: Vec<i64>,
     /// At least as large as any value so far, without its sign.
     pub(super) largest: u64,
 }
@@ -56,14 +60,19 @@ impl QuickRows {
             date,
             key: key.to_vec(),
             sum: header.sum.clone(),
+            plain_bytes: false,
             joined: Vec::new(),
-            values: vec![0; header.sum.len()],
             largest: 0,
         }
     }
 
-    /// Adds the row to the groups, or lets it wait there. False, and nothing is done, where it is no plain good row: it may
-    /// be good or bad, and is to be read as any record.
+    /// The rows of this chunk come next.
+    pub(super) fn start(&mut self, chunk: &[u8]) {
+        self.plain_bytes = self.key.len() > 1 && memchr::memchr2(0, 1, chunk).is_none();
+    }
+
+    /// Adds the row to the groups, or lets it wait there. False, and nothing is done, where it is no
+    /// plain good row: it may be good or bad, and is to be read as any record.
     #[inline]
     pub(super) fn add<const QUOTES: bool>(
         &mut self,
@@ -92,14 +101,15 @@ impl QuickRows {
         }
         let columns = self.columns;
         let field = |at: usize| row.field::<QUOTES>(at, columns, last);
-        for (at, value) in self.sum.iter().zip(&mut self.values) {
+        let mut largest = self.largest;
+        for (at, value) in self.sum.iter().zip(groups.next_values()) {
             let (from, to) = field(*at)?;
             let word = data.get(from..)?.first_chunk()?;
             *value = match short_number(word, to - from) {
                 Some(value) => value,
                 None => number(&data[from..to]).ok()?,
             };
-            self.largest |= value.unsigned_abs();
+            largest |= value.unsigned_abs();
         }
         let day = match self.date {
             Some(at) => {
@@ -108,18 +118,37 @@ impl QuickRows {
             }
             None => 0,
         };
-        if let [at] = *self.key {
-            groups.add_later(data, field(at)?, day, &self.values);
-            return Some(());
-        }
-        let join = |key: &mut Vec<u8>| {
-            for at in &self.key {
-                let (from, to) = field(*at)?;
-                push_column(key, &data[from..to]);
+        match *self.key {
+            [at] => groups.add_later(data, field(at)?, day),
+            _ => {
+                let join = |key: &mut Vec<u8>| {
+                    for at in &self.key {
+                        let (from, to) = field(*at)?;
+                        self.join(key, data, (from, to));
+                    }
+                    Some(())
+                };
+                groups.add_joined_later(join, day)?;
             }
-            Some(())
-        };
-        groups.add_joined_later(join, day, &self.values)
+        }
+        self.largest = largest;
+        Some(())
+    }
+
+    /// Appends one of several fields to the key.
+    #[inline(always)]
+    fn join(&self, key: &mut Vec<u8>, data: &[u8], (from, to): (usize, usize)) {
+        let length = to - from;
+        // A copy of a length that is known beforehand is no call of `memcpy`.
+        match data[from..].first_chunk::<SHORT>() {
+            Some(field) if self.plain_bytes && length <= SHORT => {
+                let end = key.len() + length;
+                key.extend_from_slice(field);
+                key.truncate(end);
+                key.push(0);
+            }
+            _ => push_column(key, &data[from..to]),
+        }
     }
 
     /// Adds a row that was found good, from its fields.

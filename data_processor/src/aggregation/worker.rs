@@ -139,6 +139,7 @@ impl<'a, R: Read> Worker<'a, R> {
     fn regular<const QUOTES: bool>(&mut self, chunk: &Chunk, ends: &[End]) {
         let (data, bytes) = (chunk.data.padded(), chunk.data.bytes());
         let columns = self.shared.header.len();
+        self.quick.start(bytes);
         // Half a character in one field and half in the next are no text as a whole either.
         let text = bytes.is_ascii() || std::str::from_utf8(bytes).is_ok();
         let failing = self.shared.failing.load(Ordering::Relaxed);
