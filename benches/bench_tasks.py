@@ -75,11 +75,15 @@ def compare(arguments, parts, services):
     latency = {name: [] for name in systems}
     for turn in range(arguments.runs):
         for name, make in systems.items():
-            tasks = arguments.celery_tasks if name.startswith("Celery") else arguments.tasks
+            tasks, clients = arguments.tasks, arguments.clients
+            if name.startswith("Celery"):
+                tasks, clients = arguments.celery_tasks, arguments.celery_clients
             with make() as system:
-                system.throughput(WARM_UP, 10)
+                system.throughput(WARM_UP, 4)
                 if with_throughput:
-                    run = system.throughput(tasks, arguments.clients)
+                    before = system.processor_seconds()
+                    run = system.throughput(tasks, clients)
+                    run["processor_ms"] = (system.processor_seconds() - before) / tasks * 1000
                     throughput[name].append(run)
                     note(f"turn {turn + 1}, {name}: {run['complete_per_second']:.0f} tasks/s")
                 if with_latency:
@@ -95,17 +99,20 @@ def compare(arguments, parts, services):
 
 def show_throughput(arguments, runs):
     say()
-    say(f"Throughput: {number(arguments.tasks)} messages ({number(arguments.celery_tasks)} with Celery) ")
-    say(f"by {arguments.clients} clients, one a request; median of {arguments.runs} (smallest – largest).")
+    say(f"Throughput: {number(arguments.tasks)} messages by {arguments.clients} clients, one a request;")
+    say(f"with Celery {number(arguments.celery_tasks)} by {arguments.celery_clients} threads. Medians of {arguments.runs}")
+    say("(smallest – largest).")
     complete = {name: Median(run, "complete_per_second") for name, run in runs.items()}
     peers = ["Celery default", "Celery confirmed"]
     rows = []
     for name, run in runs.items():
         rate = complete[name]
         ratios = [f"{rate.value / complete[peer].value:.1f} ×" for peer in peers]
-        submit = Median(run, "submit_per_second")
-        rows.append([name, rate.with_spread(number), *ratios, submit.with_spread(number)])
-    table(["", "complete/s", *(f"of {peer}" for peer in peers), "submit/s"], rows)
+        submit = Median(run, "submit_per_second").with_spread(number)
+        processor = Median(run, "processor_ms").with_spread(lambda value: f"{value:.2f}")
+        rows.append([name, rate.with_spread(number), *ratios, submit, processor])
+    header = ["", "complete/s", *(f"of {peer}" for peer in peers), "submit/s", "processor ms/task"]
+    table(header, rows)
 
 
 def show_latency(arguments, runs):
@@ -187,7 +194,9 @@ def main():
     parser.add_argument("--runs", type=int, default=5, help="of which the median is told")
     parser.add_argument("--tasks", type=int, default=20_000, help="of ours, for throughput")
     parser.add_argument("--celery-tasks", type=int, default=3_000, help="of Celery's, for throughput")
-    parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--clients", type=int, default=100, help="of ours")
+    # One process of Python gets slower with more.
+    parser.add_argument("--celery-clients", type=int, default=4, help="threads that send to Celery")
     parser.add_argument("--rate", type=int, default=50, help="messages a second, for latency")
     parser.add_argument("--seconds", type=int, default=20, help="for latency")
     parser.add_argument("--backlog", type=int, default=1_000_000, help="the largest backlog")

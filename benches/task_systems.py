@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 
+import processor_time
 import pymysql
 
 HERE = pathlib.Path(__file__).parent
@@ -57,6 +58,10 @@ class Services:
             if name.startswith(prefix):
                 self._run("rabbitmqctl", "--quiet", "delete_queue", name)
 
+    def processes(self):
+        """Those of MariaDB and RabbitMQ."""
+        return {int(process) for process in re.findall(r"process (\d+)", self._run("status"))}
+
     def broker_version(self):
         return self._run("rabbitmqctl", "version").strip()
 
@@ -72,6 +77,8 @@ class System:
     """Programs that are started together."""
 
     name = ""
+    # None where it needs none.
+    services = None
 
     def __init__(self, folder):
         self.folder = folder
@@ -122,6 +129,11 @@ class System:
                 process.kill()
                 process.wait()
         self._processes = [process for process in self._processes if process not in processes]
+
+    def processor_seconds(self):
+        """What the programs and their services have used so far, without what sends the load."""
+        roots = {process.pid for process in self._processes}
+        return processor_time.seconds(roots | (self.services.processes() if self.services else set()))
 
     def address(self, process, log):
         """Where a server listens, by its log."""

@@ -103,3 +103,54 @@ fn content_length(head: &str) -> Option<usize> {
     let mut lengths = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     lengths.next()?.1.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A server that answers each request with the parts of a text, a while apart.
+    async fn server(answers: [&'static [&'static str]; 2]) -> Connection {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for answer in answers {
+                let mut request = [0; 1_000];
+                assert_ne!(stream.read(&mut request).await.unwrap(), 0);
+                for part in answer {
+                    stream.write_all(part.as_bytes()).await.unwrap();
+                    sleep(Duration::from_millis(5)).await;
+                }
+            }
+        });
+        Connection::open(&address).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn answers_in_pieces_are_put_together_one_after_the_other() {
+        let first: &[_] = &["HTTP/1.1 202 Acc", "epted\r\nconTent-Length: 5\r\n\r", "\nhe", "llo"];
+        let second = &["HTTP/1.1 204 No Content\r\n\r\n"];
+        let mut connection = server([first, second]).await;
+        let answer = connection.send(&get("/", "")).await.unwrap();
+        assert_eq!((answer.status, answer.body), (202, b"hello".as_slice()));
+        let answer = connection.send(&post("/", "", "{}")).await.unwrap();
+        assert_eq!((answer.status, answer.body), (204, b"".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_and_another_status_are_errors() {
+        let refused: &[_] = &["HTTP/1.1 422 No\r\ncontent-length: 5\r\n\r\nempty"];
+        let broken = &["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel"];
+        let mut connection = server([refused, broken]).await;
+        let answer = connection.send(&get("/", "")).await.unwrap();
+        let error = answer.expect(202).unwrap_err().to_string();
+        assert_eq!(error, "the server answered 422: empty");
+        let error = connection.send(&get("/", "")).await.unwrap_err().to_string();
+        assert_eq!(error, "the server closed the connection");
+    }
+}
