@@ -69,7 +69,7 @@ def await_dispatch(cursor):
     while one(cursor, "SELECT EXISTS (SELECT 1 FROM outbox)"):
         if time.monotonic() > deadline:
             raise Failed(f"the broker has not all tasks after {DEADLINE} s")
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def dispatched(cursor, user):

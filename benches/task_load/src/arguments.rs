@@ -72,9 +72,9 @@ pub struct Pace {
 
 #[derive(Debug, Args)]
 pub struct Reads {
-    /// How often each.
+    /// How often each; what is slow, for 15 seconds only.
     #[arg(long, default_value_t = 500)]
-    pub times: u32,
+    pub times: usize,
     /// Shows this task too; the newest is always shown. Repeats.
     #[arg(long)]
     pub task: Vec<String>,
