@@ -75,33 +75,37 @@ def compare(arguments, parts, services):
     latency = {name: [] for name in systems}
     for turn in range(arguments.runs):
         for name, make in systems.items():
-            tasks, clients = arguments.tasks, arguments.clients
-            if name.startswith("Celery"):
-                tasks, clients = arguments.celery_tasks, arguments.celery_clients
             with make() as system:
                 system.throughput(WARM_UP, 4)
                 if with_throughput:
-                    before = system.processor_seconds()
-                    run = system.throughput(tasks, clients)
-                    run["processor_ms"] = (system.processor_seconds() - before) / tasks * 1000
+                    run = throughput_of(system, arguments)
                     throughput[name].append(run)
                     note(f"turn {turn + 1}, {name}: {run['complete_per_second']:.0f} tasks/s")
                 if with_latency:
                     run = system.latency(arguments.rate, arguments.seconds)
                     latency[name].append(run)
-                    shown = run["to_result"]
-                    note(f"turn {turn + 1}, {name}: p50 {shown['p50_ms']:.1f} ms, p99 {shown['p99_ms']:.1f} ms")
+                    note(f"turn {turn + 1}, {name}: {run['to_result']}")
     if with_throughput:
         show_throughput(arguments, throughput)
     if with_latency:
         show_latency(arguments, latency)
 
 
+def throughput_of(system, arguments):
+    tasks, clients = arguments.tasks, arguments.clients
+    if isinstance(system, Celery):
+        tasks, clients = arguments.celery_tasks, arguments.celery_clients
+    before = system.processor_seconds()
+    run = system.throughput(tasks, clients)
+    run["processor_ms"] = (system.processor_seconds() - before) / tasks * 1000
+    return run
+
+
 def show_throughput(arguments, runs):
     say()
     say(f"Throughput: {number(arguments.tasks)} messages by {arguments.clients} clients, one a request;")
-    say(f"with Celery {number(arguments.celery_tasks)} by {arguments.celery_clients} threads. Medians of {arguments.runs}")
-    say("(smallest – largest).")
+    say(f"with Celery {number(arguments.celery_tasks)} by {arguments.celery_clients} threads.")
+    say(f"Medians of {arguments.runs} (smallest – largest).")
     complete = {name: Median(run, "complete_per_second") for name, run in runs.items()}
     peers = ["Celery default", "Celery confirmed"]
     rows = []
@@ -142,7 +146,7 @@ def by_clients(arguments, services):
             rows.append([str(clients), *shown, *(milliseconds(tail.value) for tail in tails)])
             note(f"{clients} clients: {rows[-1]}")
     say()
-    say(f"Clients: {number(arguments.tasks)} messages, two workers.")
+    say(f"Clients: {number(arguments.tasks)} messages (a tenth by one client), two workers.")
     table(["clients", "complete/s", "submit/s", "request, p50", "request, p99"], rows)
 
 
@@ -151,7 +155,7 @@ def by_workers(arguments, services):
     for workers in (1, 2, 4):
         with Fleet(arguments.folder, arguments.programs, services, workers) as fleet:
             fleet.throughput(WARM_UP, 10)
-            runs = [fleet.throughput(arguments.tasks, arguments.clients) for _ in range(arguments.runs)]
+            runs = [throughput_of(fleet, arguments) for _ in range(arguments.runs)]
         rates = [Median(runs, name) for name in ("complete_per_second", "submit_per_second")]
         rows.append([str(workers), *(rate.with_spread(number) for rate in rates)])
         note(f"{workers} workers: {rows[-1]}")

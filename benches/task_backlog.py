@@ -84,7 +84,10 @@ def dispatched(cursor, user):
 
 
 def read(fleet, cursor, owner):
-    ids = "SELECT LOWER(HEX(id)) FROM tasks WHERE kind = 'user_event' AND state = 'queued' ORDER BY queued_at LIMIT %s, 1"
+    ids = (
+        "SELECT LOWER(HEX(id)) FROM tasks WHERE kind = 'user_event' AND state = 'queued' "
+        "ORDER BY queued_at LIMIT %s, 1"
+    )
     first, within = (one(cursor, ids, place) for place in (0, 500))
     named = [part for task in (first, within) for part in ("--task", dashed(task))]
     measured = fleet.load("reads", "--times", READS, *named, user=owner)
@@ -105,14 +108,14 @@ def dashed(text):
 def finished(cursor):
     """The rate at which workers finish events, from the first on."""
     deadline = time.monotonic() + DEADLINE
-    some = f"SELECT finished_at FROM tasks WHERE kind = 'user_event' AND state = 'processed' LIMIT {FINISHED - 1}, 1"
-    while not cursor.execute(some):
+    of_events = "FROM tasks WHERE kind = 'user_event' AND state = 'processed'"
+    while not cursor.execute(f"SELECT 1 {of_events} LIMIT {FINISHED - 1}, 1"):
         if time.monotonic() > deadline:
             raise Failed(f"{FINISHED} tasks are not finished after {DEADLINE} s")
         time.sleep(0.25)
     cursor.execute(
-        "SELECT COUNT(*), TIMESTAMPDIFF(MICROSECOND, MIN(finished_at), MAX(finished_at)) FROM tasks "
-        "WHERE kind = 'user_event' AND state = 'processed'"
+        "SELECT COUNT(*), TIMESTAMPDIFF(MICROSECOND, MIN(finished_at), MAX(finished_at)) "
+        + of_events
     )
     count, microseconds = cursor.fetchone()
     return count / microseconds * 1e6
