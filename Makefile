@@ -10,9 +10,12 @@ CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 ARGS ?= standalone
 # Arguments of `make bench-csv`, for example: make bench-csv BENCH="--rows 2000000 --shapes a,b"
 BENCH ?=
+# Parts of `make bench-tasks` (throughput latency standalone clients workers backlog), and its arguments,
+# for example: make bench-tasks BENCH_TASKS="throughput latency" BENCH="--runs 3 --tasks 5000"
+BENCH_TASKS ?= throughput latency standalone clients workers backlog
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fleet manager worker bench-csv bench-load services services-stop services-wipe lint fmt deny \
+.PHONY: help run test fleet manager worker bench-csv bench-load bench-tasks services services-stop services-wipe lint fmt deny \
 	advisories deps service-deps fleet-programs
 
 help: ## Show this list
@@ -56,6 +59,13 @@ bench-csv: deps ## Time the aggregation against DuckDB, Polars and chdb
 bench-load: fleet-programs ## Load 5 million rows (ROWS=…) by a fleet, with faults, and by LOAD DATA
 	$(CARGO) build --release -p taskctl
 	scripts/services.sh run scripts/bench-load.sh $(TARGET_DIR)/release
+
+bench-tasks: fleet-programs ## Time small tasks through the fleet and standalone, and by Celery
+	$(CARGO) build --release -p taskctl -p task_load
+	python3 -m venv $(TARGET_DIR)/bench/venv
+	$(TARGET_DIR)/bench/venv/bin/pip install --quiet -r benches/celery_peer/requirements.txt
+	scripts/services.sh run $(TARGET_DIR)/bench/venv/bin/python benches/bench_tasks.py \
+		--programs $(TARGET_DIR)/release --parts $(BENCH_TASKS) $(BENCH)
 
 lint: deps ## Check formatting and lints; warnings are errors
 	$(CARGO) fmt --all --check

@@ -1,0 +1,121 @@
+"""What a backlog costs: rates of submission and dispatch, and the times of reads, with so many tasks in
+the queue and no worker; then how fast two workers take them.
+"""
+
+import dataclasses
+import time
+
+from task_systems import Failed
+
+OWNER = "backlog"
+# What is sent on top of the backlog.
+MESSAGES = 4_000
+EVENTS = 20_000
+IN_A_LIST = 1_000
+READS = 300
+# How many tasks the workers finish.
+FINISHED = 10_000
+DEADLINE = 600
+
+
+@dataclasses.dataclass
+class Measured:
+    """By the headings of the table. Rates are tasks a second, reads p50 and p99 in milliseconds."""
+
+    size: int
+    rates: dict
+    reads: dict
+
+
+def measure(fleet, size):
+    """With `size` tasks in the queue of a fleet that has no worker."""
+    with fleet.services.connect(fleet.database) as connection, connection.cursor() as cursor:
+        rates = {"filling/s": fill(fleet, cursor, size) if size else None}
+        messages = fleet.load("throughput", "--tasks", MESSAGES, "--clients", 100, "--no-wait")
+        await_dispatch(cursor)
+        rates["submit/s, single"] = messages["submit_per_second"]
+        events = send_events(fleet, EVENTS)
+        await_dispatch(cursor)
+        rates["submit/s, lists"] = events["submit_per_second"]
+        rates["dispatch/s"] = dispatched(cursor, events["user"])
+        owner = OWNER if size else events["user"]
+        reads = read(fleet, cursor, owner)
+        workers = fleet.start_workers(2)
+        rates["complete/s"] = finished(cursor)
+        fleet.end(workers)
+        return Measured(size, rates, reads)
+
+
+def send_events(fleet, count, user=None):
+    arguments = ["--kind", "event", "--tasks", count, "--bulk", IN_A_LIST, "--clients", 4, "--no-wait"]
+    return fleet.load("throughput", *arguments, user=user)
+
+
+def fill(fleet, cursor, size):
+    rate = send_events(fleet, size, OWNER)["submit_per_second"]
+    await_dispatch(cursor)
+    return rate
+
+
+def one(cursor, statement, *values):
+    cursor.execute(statement, values)
+    return cursor.fetchone()[0]
+
+
+def await_dispatch(cursor):
+    """Until the broker has all tasks."""
+    deadline = time.monotonic() + DEADLINE
+    # The first row tells; counting a long outbox would be felt.
+    while one(cursor, "SELECT EXISTS (SELECT 1 FROM outbox)"):
+        if time.monotonic() > deadline:
+            raise Failed(f"the broker has not all tasks after {DEADLINE} s")
+        time.sleep(0.1)
+
+
+def dispatched(cursor, user):
+    """The rate at which the user's tasks went to the broker, by the times that were noted with them."""
+    cursor.execute(
+        "SELECT COUNT(*), TIMESTAMPDIFF(MICROSECOND, MIN(created_at), MAX(dispatched_at)) FROM tasks "
+        "WHERE owner = (SELECT id FROM users WHERE username = %s)",
+        (user,),
+    )
+    count, microseconds = cursor.fetchone()
+    return count / microseconds * 1e6
+
+
+def read(fleet, cursor, owner):
+    ids = (
+        "SELECT LOWER(HEX(id)) FROM tasks WHERE kind = 'user_event' AND state = 'queued' "
+        "ORDER BY queued_at LIMIT %s, 1"
+    )
+    first, within = (one(cursor, ids, place) for place in (0, 500))
+    named = [part for task in (first, within) for part in ("--task", dashed(task))]
+    measured = fleet.load("reads", "--times", READS, *named, user=owner)
+    positions = dict(zip(["status, 1st in queue", "status, 501st"], measured["named"]))
+    reads = {
+        "list": measured["list"],
+        "list, queued": measured["list_queued"],
+        "status, newest": measured["newest"],
+        **positions,
+    }
+    return {name: (times["p50_ms"], times["p99_ms"]) for name, times in reads.items()}
+
+
+def dashed(text):
+    return "-".join([text[:8], text[8:12], text[12:16], text[16:20], text[20:]])
+
+
+def finished(cursor):
+    """The rate at which workers finish events, from the first on."""
+    deadline = time.monotonic() + DEADLINE
+    of_events = "FROM tasks WHERE kind = 'user_event' AND state = 'processed'"
+    while not cursor.execute(f"SELECT 1 {of_events} LIMIT {FINISHED - 1}, 1"):
+        if time.monotonic() > deadline:
+            raise Failed(f"{FINISHED} tasks are not finished after {DEADLINE} s")
+        time.sleep(0.25)
+    cursor.execute(
+        "SELECT COUNT(*), TIMESTAMPDIFF(MICROSECOND, MIN(finished_at), MAX(finished_at)) "
+        + of_events
+    )
+    count, microseconds = cursor.fetchone()
+    return count / microseconds * 1e6

@@ -1,0 +1,156 @@
+//! HTTP/1.1 over one connection that stays open, for as little work as possible.
+//!
+//! It knows what the task manager sends: status line, headers, a body with `Content-Length`. Whatever
+//! else comes is an error.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// A server that is silent for so long does not answer any more.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A connection, used by one request after the other.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// What the server said.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    pub status: u16,
+    pub body: &'a [u8],
+}
+
+impl Answer<'_> {
+    /// Fails with the server's words where the status is another one.
+    pub fn expect(self, status: u16) -> anyhow::Result<Self> {
+        let said = String::from_utf8_lossy(self.body);
+        ensure!(self.status == status, "the server answered {}: {said}", self.status);
+        Ok(self)
+    }
+}
+
+/// The bytes of a request without a body.
+pub fn get(path: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\n{headers}\r\n").into_bytes()
+}
+
+/// The bytes of a request with JSON. `headers` end in a line break each.
+pub fn post(path: &str, headers: &str, json: &str) -> Vec<u8> {
+    let length = json.len();
+    format!(
+        "POST {path} HTTP/1.1\r\n{headers}Content-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{json}"
+    )
+    .into_bytes()
+}
+
+impl Connection {
+    /// Connects to `host:port`.
+    pub async fn open(address: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await;
+        let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(4 << 10) })
+    }
+
+    /// Sends a request and waits for the answer.
+    pub async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
+        let exchange = timeout(SILENCE, self.exchange(request)).await;
+        let (status, head) = exchange.context("the server does not answer")??;
+        Ok(Answer { status, body: &self.buffer[head..] })
+    }
+
+    /// The status, and where the body begins in the buffer.
+    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<(u16, usize)> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        let head = loop {
+            self.read_more().await?;
+            if let Some(place) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break place + 4;
+            }
+        };
+        let text = std::str::from_utf8(&self.buffer[..head])?;
+        let status = text.get(9..12).and_then(|status| status.parse().ok());
+        let status = status.with_context(|| format!("this is no answer: {text}"))?;
+        let length = match status {
+            204 => 0,
+            _ => content_length(text).with_context(|| format!("no length is told: {text}"))?,
+        };
+        while self.buffer.len() < head + length {
+            self.read_more().await?;
+        }
+        Ok((status, head))
+    }
+
+    async fn read_more(&mut self) -> anyhow::Result<()> {
+        if self.stream.read_buf(&mut self.buffer).await? == 0 {
+            bail!("the server closed the connection");
+        }
+        Ok(())
+    }
+}
+
+fn content_length(head: &str) -> Option<usize> {
+    let headers = head.lines().filter_map(|line| line.split_once(':'));
+    let mut lengths = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    lengths.next()?.1.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A server that answers each request with the parts of a text, a while apart.
+    async fn server(answers: [&'static [&'static str]; 2]) -> Connection {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for answer in answers {
+                let mut request = [0; 1_000];
+                assert_ne!(stream.read(&mut request).await.unwrap(), 0);
+                for part in answer {
+                    stream.write_all(part.as_bytes()).await.unwrap();
+                    sleep(Duration::from_millis(5)).await;
+                }
+            }
+        });
+        Connection::open(&address).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn answers_in_pieces_are_put_together_one_after_the_other() {
+        let first: &[_] = &["HTTP/1.1 202 Acc", "epted\r\nconTent-Length: 5\r\n\r", "\nhe", "llo"];
+        let second = &["HTTP/1.1 204 No Content\r\n\r\n"];
+        let mut connection = server([first, second]).await;
+        let answer = connection.send(&get("/", "")).await.unwrap();
+        assert_eq!((answer.status, answer.body), (202, b"hello".as_slice()));
+        let answer = connection.send(&post("/", "", "{}")).await.unwrap();
+        assert_eq!((answer.status, answer.body), (204, b"".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_and_another_status_are_errors() {
+        let refused: &[_] = &["HTTP/1.1 422 No\r\ncontent-length: 5\r\n\r\nempty"];
+        let broken = &["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel"];
+        let mut connection = server([refused, broken]).await;
+        let answer = connection.send(&get("/", "")).await.unwrap();
+        let error = answer.expect(202).unwrap_err().to_string();
+        assert_eq!(error, "the server answered 422: empty");
+        let error = connection.send(&get("/", "")).await.unwrap_err().to_string();
+        assert_eq!(error, "the server closed the connection");
+    }
+}

@@ -1,0 +1,48 @@
+//! `task_load`, the load of small tasks for `make bench-tasks`.
+//!
+//! One thread, connections that stay open, and answers that are read no further than needed: it
+//! shares the processors with what it measures. Every command has a user of its own unless one is
+//! named, so that what it counts is its own, and prints one line of JSON.
+//!
+//! # Not here
+//! Starting servers and workers, the comparison with others (`benches/bench_tasks.py`).
+
+mod account;
+mod arguments;
+mod finish;
+mod http;
+mod latency;
+mod quantiles;
+mod reads;
+mod submission;
+mod throughput;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::account::Account;
+use crate::arguments::{Arguments, Command};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "task_load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let account = Account::open(&arguments.server, arguments.user.as_deref()).await?;
+    let measured = match arguments.command {
+        Command::Throughput(load) => throughput::measure(&account, &load).await?,
+        Command::Latency(pace) => latency::measure(&account, pace).await?,
+        Command::Reads(reads) => reads::measure(&account, &reads).await?,
+    };
+    writeln!(std::io::stdout(), "{measured}")?;
+    Ok(())
+}

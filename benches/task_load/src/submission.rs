@@ -1,0 +1,76 @@
+//! Sending tasks by many clients at once.
+
+use std::cell::Cell;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+use serde_json::json;
+
+use crate::account::Account;
+use crate::arguments::{Kind, Load};
+
+/// What became of the requests.
+#[derive(Debug)]
+pub struct Submitted {
+    /// From the first request to the last answer, with connections that were open before.
+    pub took: Duration,
+    /// The times of the requests.
+    pub requests: Vec<Duration>,
+}
+
+/// Sends the tasks: `clients` of them at once, each a request after the other. Every task counts as
+/// accepted when its request is answered with 202; any other answer is an error.
+pub async fn submit(account: &Account, load: &Load) -> anyhow::Result<Submitted> {
+    let clients = load.clients.clamp(1, load.tasks.div_ceil(load.bulk).max(1));
+    let mut connections = Vec::new();
+    for _ in 0..clients {
+        connections.push(account.connect().await?);
+    }
+    let next = Cell::new(0);
+    let take = || {
+        let first = next.get();
+        let last = (first + load.bulk).min(load.tasks);
+        next.set(last);
+        (first < last).then_some(first..last)
+    };
+    let start = Instant::now();
+    let sending = connections.into_iter().map(|mut connection| async move {
+        let mut requests = Vec::new();
+        while let Some(numbers) = take() {
+            let request = match load.kind {
+                Kind::Message => message(account, numbers.start),
+                Kind::Event => events(account, numbers),
+            };
+            let sent = Instant::now();
+            connection.send(&request).await?.expect(202)?;
+            requests.push(sent.elapsed());
+        }
+        anyhow::Ok(requests)
+    });
+    let requests = try_join_all(sending).await?.concat();
+    Ok(Submitted { took: start.elapsed(), requests })
+}
+
+/// A request with one message.
+pub fn message(account: &Account, number: u64) -> Vec<u8> {
+    let text = format!("Parcel {number} has arrived at the door of its new owner.");
+    account.post("/v1/messages", &json!({ "message": text }).to_string())
+}
+
+/// A request with the events of these numbers.
+fn events(account: &Account, numbers: std::ops::Range<u64>) -> Vec<u8> {
+    // A user's own events are told apart by their ids, also those of an earlier run.
+    let run: u64 = rand::random();
+    let mut list = String::from("[");
+    for number in numbers {
+        let comma = if list.len() > 1 { "," } else { "" };
+        // Nothing is lost when writing into memory fails, since it cannot.
+        let _ = write!(
+            list,
+            r#"{comma}{{"id":"{run:x}-{number}","datetime":"2025-05-07T19:54:13Z","address":{{"city":"Portland","state":"Oregon","country":"United States","postCode":"97201"}}}}"#
+        );
+    }
+    list.push(']');
+    account.post("/v1/user_events", &list)
+}

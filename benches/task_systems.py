@@ -1,0 +1,272 @@
+"""The systems that `bench_tasks.py` compares: each is started for a measurement and ended after it, so
+that none takes time from another. All listen on loopback only.
+
+They run on the private services of `scripts/services.sh`, which must run, in databases and queues of
+their own there.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import processor_time
+import pymysql
+
+HERE = pathlib.Path(__file__).parent
+SERVICES = HERE.parent / "scripts" / "services.sh"
+STARTS_WITHIN = 60
+ENDS_WITHIN = 30
+
+
+class Failed(Exception):
+    """Something does not work; the words say what."""
+
+
+class Services:
+    """MariaDB and RabbitMQ."""
+
+    def __init__(self):
+        lines = self._run("env-fleet").splitlines()
+        self.settings = dict(line.split("=", 1) for line in lines)
+        url = self.settings["TASK_MANAGER_DATABASE_URL"]
+        user, password, host, port = re.match(r"mysql://(.*?):(.*?)@(.*?):(\d+)/", url).groups()
+        self._login = {"user": user, "password": password, "host": host, "port": int(port)}
+        self.database_url = url.rsplit("/", 1)[0]
+        self.queue_url = self.settings["TASK_MANAGER_QUEUE_URL"]
+
+    def connect(self, database=None):
+        return pymysql.connect(**self._login, database=database, autocommit=True)
+
+    def make_database(self, name):
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+            cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+
+    def drop_database(self, name):
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+
+    def delete_queues(self, prefix):
+        names = self._run("rabbitmqctl", "--quiet", "list_queues", "--no-table-headers", "name")
+        for name in names.split():
+            if name.startswith(prefix):
+                self._run("rabbitmqctl", "--quiet", "delete_queue", name)
+
+    def processes(self):
+        """Those of MariaDB and RabbitMQ."""
+        return {int(process) for process in re.findall(r"process (\d+)", self._run("status"))}
+
+    def broker_version(self):
+        return self._run("rabbitmqctl", "version").strip()
+
+    @staticmethod
+    def _run(*arguments):
+        done = subprocess.run([SERVICES, *arguments], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Failed(f"services.sh {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+
+class System:
+    """Programs that are started together."""
+
+    name = ""
+    # None where it needs none.
+    services = None
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._processes = []
+        self._logs = 0
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.end(self._processes)
+        self.clean()
+
+    def start(self):
+        raise NotImplementedError
+
+    def clean(self):
+        pass
+
+    def launch(self, command, environment):
+        """Starts a program in the background; answers the process and its log."""
+        self._logs += 1
+        log = self.folder / f"{self.name.replace(' ', '_')}.{os.getpid()}.{self._logs}.log"
+        with open(log, "wb") as file:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                env=os.environ | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                cwd=self.folder,
+            )
+        self._processes.append(process)
+        return process, log
+
+    def end(self, processes):
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            try:
+                process.wait(ENDS_WITHIN)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes = [process for process in self._processes if process not in processes]
+
+    def processor_seconds(self):
+        """What the programs and their services have used so far, without what sends the load."""
+        roots = {process.pid for process in self._processes}
+        return processor_time.seconds(roots | (self.services.processes() if self.services else set()))
+
+    def address(self, process, log):
+        """Where a server listens, by its log."""
+        deadline = time.monotonic() + STARTS_WITHIN
+        while time.monotonic() < deadline and process.poll() is None:
+            found = re.search(r"listening on (http:\S+)", log.read_text())
+            if found:
+                return found[1]
+            time.sleep(0.05)
+        raise Failed(f"{self.name} does not start; its log is {log}")
+
+    def measured(self, command, environment=None):
+        """What a load printed."""
+        done = subprocess.run(
+            [str(part) for part in command],
+            env=os.environ | (environment or {}),
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise Failed(f"{self.name}: {done.stderr.strip()}; the logs are in {self.folder}")
+        return json.loads(done.stdout)
+
+
+class Platform(System):
+    """What `task_load` talks to."""
+
+    server = ""
+
+    def __init__(self, folder, programs):
+        super().__init__(folder)
+        self.programs = programs
+
+    def load(self, *arguments, user=None):
+        command = [self.programs / "task_load", "--server", self.server]
+        command += ["--user", user] if user else []
+        return self.measured([*command, *arguments])
+
+    def throughput(self, tasks, clients):
+        return self.load("throughput", "--tasks", tasks, "--clients", clients)
+
+    def latency(self, rate, seconds):
+        return self.load("latency", "--rate", rate, "--seconds", seconds)
+
+
+class Fleet(Platform):
+    """A task manager and workers, on MariaDB and RabbitMQ."""
+
+    name = "fleet"
+
+    def __init__(self, folder, programs, services, workers=2):
+        super().__init__(folder, programs)
+        self.services = services
+        self.workers = workers
+        self.database = f"bench_tasks_{os.getpid()}"
+        bucket = str(folder / "bucket")
+        self._settings = services.settings | {
+            "TASK_MANAGER_DATABASE_URL": f"{services.database_url}/{self.database}",
+            "TASK_MANAGER_LISTEN": "127.0.0.1:0",
+            "TASK_MANAGER_STORAGE": bucket,
+            "TASK_MANAGER_QUEUE_PREFIX": self.database,
+            "DATA_PROCESSOR_LISTEN": "127.0.0.1:0",
+            "DATA_PROCESSOR_STORAGE": bucket,
+            "DATA_PROCESSOR_QUEUE_PREFIX": self.database,
+        }
+
+    def start(self):
+        self.services.make_database(self.database)
+        manager = [self.programs / "task_manager", "serve"]
+        self.server = self.address(*self.launch(manager, self._settings))
+        self.start_workers(self.workers)
+
+    def start_workers(self, count):
+        settings = self._settings | {"DATA_PROCESSOR_TASK_MANAGER_URL": self.server}
+        program = [self.programs / "data_processor"]
+        return [self.launch(program, settings)[0] for _ in range(count)]
+
+    def clean(self):
+        self.services.drop_database(self.database)
+        self.services.delete_queues(self.database)
+        shutil.rmtree(self.folder / "bucket", ignore_errors=True)
+
+
+class Standalone(Platform):
+    """Everything in one process, on SQLite."""
+
+    name = "standalone"
+
+    def start(self):
+        self._data = self.folder / "standalone"
+        shutil.rmtree(self._data, ignore_errors=True)
+        command = [self.programs / "taskctl", "standalone", "--listen", "127.0.0.1:0"]
+        command += ["--data", self._data]
+        self.server = self.address(*self.launch(command, {}))
+
+    def clean(self):
+        shutil.rmtree(self._data, ignore_errors=True)
+
+
+class Celery(System):
+    """Celery with two processes, on the same RabbitMQ and MariaDB."""
+
+    def __init__(self, folder, services, configuration):
+        super().__init__(folder)
+        self.name = f"Celery {configuration}"
+        self.services = services
+        self.database = f"bench_celery_{os.getpid()}"
+        url = services.database_url.replace("mysql://", "db+mysql+pymysql://")
+        self._settings = {
+            "CELERY_PEER": configuration,
+            # Its driver takes the path as it is written; the broker knows one virtual host.
+            "CELERY_BROKER": services.queue_url.replace("/%2f", "//"),
+            "CELERY_RESULTS": f"{url}/{self.database}",
+            "PYTHONPATH": str(HERE / "celery_peer"),
+        }
+
+    def start(self):
+        self.services.make_database(self.database)
+        self.services.delete_queues("celery")
+        command = [sys.executable, "-m", "celery", "--app", "tasks", "worker", "--pool", "prefork"]
+        command += ["--concurrency", 2, "--loglevel", "WARNING"]
+        self.launch(command, self._settings)
+
+    def clean(self):
+        self.services.drop_database(self.database)
+        self.services.delete_queues("celery")
+
+    def load(self, *arguments):
+        program = HERE / "celery_peer" / "load.py"
+        return self.measured([sys.executable, program, *arguments], self._settings)
+
+    def throughput(self, tasks, clients):
+        return self.load("throughput", tasks, clients)
+
+    def latency(self, rate, seconds):
+        return self.load("latency", rate, seconds)
