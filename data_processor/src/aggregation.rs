@@ -4,7 +4,7 @@
 //! (`quick`, `csv_structure`), or byte by byte where something is unusual (`record`, `row`), and add
 //! them to groups of their own (`groups`: `keys`, `dates`, `cells`), which go to temporary files
 //! where they take too much memory (`runs`). At the end the sorted groups of all threads and files
-//! are merged (`merge`) and written (`result`).
+//! are cut into ranges of keys (`ranges`), merged (`merge`) and written (`result`).
 //!
 //! # Invariants
 //! - The answer depends on the rows alone: not on their order, on how the input arrives, on the
@@ -35,6 +35,7 @@ mod merge;
 mod number;
 mod options;
 mod quick;
+mod ranges;
 mod record;
 mod rejects;
 mod result;
@@ -63,7 +64,6 @@ pub use self::options::{DEFAULT_MEMORY_LIMIT, DEFAULT_UNPACKED_LIMIT, Options};
 
 use self::header::Header;
 use self::input::Input;
-use self::merge::{Memory, Merged, Source};
 use self::row::Row;
 use self::unpack::{Counted, unpacked};
 use self::watch::Watch;
@@ -80,6 +80,9 @@ pub const MAX_FIELDS: u64 = 1 << 20;
 const CHUNK: usize = 256 << 10;
 /// The least memory for the groups of a thread, so that a small limit does not make countless files.
 const LEAST_MEMORY: u64 = 4 << 20;
+/// As much memory or file belongs to a range of keys at least: opening one costs little beside its
+/// work. What is made of a range stays in memory until it is written.
+const RANGE: u64 = 2 << 20;
 /// As many reports wait at most until the ones before them have come.
 const WAITING_REPORTS: usize = 64;
 
@@ -141,7 +144,7 @@ pub fn aggregate(
     outputs: &mut dyn Outputs,
     control: &dyn Control,
 ) -> Result<Summary, AggregationError> {
-    let sizes = Sizes { chunk: CHUNK, least_memory: LEAST_MEMORY };
+    let sizes = Sizes { chunk: CHUNK, least_memory: LEAST_MEMORY, range: RANGE };
     aggregate_in_chunks(input, options, outputs, control, sizes)
 }
 
@@ -150,6 +153,7 @@ pub fn aggregate(
 struct Sizes {
     chunk: usize,
     least_memory: u64,
+    range: u64,
 }
 
 /// [`aggregate`] with chunks of any size, and any memory.
@@ -228,9 +232,10 @@ fn aggregate_text(
     let largest = found.iter().fold(0, |largest, found| largest | found.largest);
     // Most often no sum can leave the range, however the rows are grouped.
     if u128::from(largest) * u128::from(rows_read) > i64::MAX as u128 {
-        result::check_overflow(&mut merged(&found)?, options, watch)?;
+        result::check_overflow(&found, options, watch)?;
     }
-    let (groups, output_size) = result::write(&mut merged(&found)?, options, outputs, watch)?;
+    let (groups, output_size) =
+        result::write(&found, &ranges::cut(&found, sizes.range), options, outputs, watch)?;
     if reports.rejected_rows > 0 {
         outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;
     }
@@ -277,14 +282,4 @@ fn all_or_error(
         }
     }
     first_error.map_or(Ok(all), Err)
-}
-
-fn merged(found: &[Found]) -> Result<Merged<'_>, AggregationError> {
-    let mut sources = Vec::new();
-    for found in found {
-        sources.extend(found.runs.sources());
-        let memory: Box<dyn Source + '_> = Box::new(Memory::new(&found.groups, &found.order));
-        sources.push(memory);
-    }
-    Merged::new(sources).map_err(AggregationError::spill)
 }

@@ -130,16 +130,10 @@ impl Groups {
     #[inline(always)]
     fn wait(&mut self, key: &[u8], start: usize, day: u32) {
         let hash = self.keys.hash(key);
-        let (mut slot, mut number) = (0, 0);
-        if self.near {
-            number = self.keys.number_by_hash(key, hash) as u32;
-        } else {
-            slot = self.keys.first_slot(hash);
-        }
+        let number = if self.near { self.keys.number_by_hash(key, hash) as u32 } else { 0 };
         let (start, end) = (start as u32, (start + key.len()) as u32);
-        let known = Known::default();
         self.waiting[self.waits] =
-            Waiting { hash, slot, start, end, known, number, day, at: UNKNOWN };
+            Waiting { hash, start, end, number, day, at: UNKNOWN, ..Waiting::default() };
         self.waits += 1;
     }
 
@@ -150,6 +144,9 @@ impl Groups {
         let waiting = &mut self.waiting[..self.waits];
         let mut touched = 0;
         if !self.near {
+            for row in &mut *waiting {
+                row.slot = self.keys.first_slot(row.hash);
+            }
             for row in &mut *waiting {
                 row.known = self.keys.known(row.hash, row.slot);
             }

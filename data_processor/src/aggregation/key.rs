@@ -19,6 +19,9 @@ pub(super) fn columns(key: &[u8], count: usize, mut each: impl FnMut(&[u8])) {
     if count == 1 {
         return each(key);
     }
+    if memchr::memchr(1, key).is_none() {
+        return key.split(|byte| *byte == 0).take(count).for_each(each);
+    }
     let mut rest = key;
     let mut column = Vec::new();
     while let Some(at) = memchr::memchr2(0, 1, rest) {

@@ -17,29 +17,48 @@ pub(super) trait Source: Send {
     fn next(&mut self, group: &mut Group) -> io::Result<bool>;
 }
 
+/// A part of all keys: those from the first one on and before the second one, where there is one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) from: Option<Vec<u8>>,
+    pub(super) to: Option<Vec<u8>>,
+}
+
 /// Groups in memory.
 pub(super) struct Memory<'a> {
     groups: &'a Groups,
+    /// The numbers of the keys that are still to come.
+    rest: &'a [u32],
     order: &'a Order,
-    next: usize,
+    seen: usize,
     scratch: Vec<(u32, u32)>,
 }
 
 impl<'a> Memory<'a> {
     pub(super) fn new(groups: &'a Groups, order: &'a Order) -> Self {
-        Self { groups, order, next: 0, scratch: Vec::new() }
+        Self { groups, rest: &order.keys, order, seen: 0, scratch: Vec::new() }
+    }
+
+    /// Those of `range` only.
+    pub(super) fn of(groups: &'a Groups, order: &'a Order, range: &Range) -> Self {
+        let before = |key: &Vec<u8>| {
+            order.keys.partition_point(|number| groups.keys.key(*number as usize) < &**key)
+        };
+        let start = range.from.as_ref().map_or(0, before);
+        let end = range.to.as_ref().map_or(order.keys.len(), before);
+        Self { rest: &order.keys[start..end], ..Self::new(groups, order) }
     }
 }
 
 impl Source for Memory<'_> {
     fn next(&mut self, group: &mut Group) -> io::Result<bool> {
-        let Some(key) = self.order.keys.get(self.next) else { return Ok(false) };
-        if self.next.is_multiple_of(TOUCHED) {
-            let end = self.order.keys.len().min(self.next + TOUCHED);
-            self.groups.touch(&self.order.keys[self.next..end]);
+        let Some((key, rest)) = self.rest.split_first() else { return Ok(false) };
+        if self.seen.is_multiple_of(TOUCHED) {
+            self.groups.touch(&self.rest[..TOUCHED.min(self.rest.len())]);
         }
         self.groups.read(*key as usize, self.order, group, &mut self.scratch);
-        self.next += 1;
+        self.rest = rest;
+        self.seen += 1;
         Ok(true)
     }
 }

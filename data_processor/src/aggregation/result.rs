@@ -1,27 +1,28 @@
 //! Writes the groups as CSV: minimal quoting, lines end with `\n`.
 
-use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::group::Group;
-use super::merge::{Merged, Source};
+use super::merge::{Range, Source};
+use super::ranges::merged;
 use super::watch::Watch;
+use super::worker::Found;
 use super::{AggregationError, Interrupted, Options, Outputs, dates, key, shown};
 
 /// After as many groups an interrupt is seen.
 const CHECK_EVERY: usize = 256;
-/// As much is gathered before it is written.
-const PIECE: usize = 256 << 10;
-/// As many pieces wait at most to be written.
-const WAITING_PIECES: usize = 2;
 
 /// Finds the first group whose sum does not fit the output's numbers.
 pub(super) fn check_overflow(
-    groups: &mut Merged<'_>,
+    found: &[Found],
     options: &Options,
     watch: &Watch<'_>,
 ) -> Result<(), AggregationError> {
+    let all = Range::default();
+    let mut groups = merged(found, &all)?;
     let mut group = Group::default();
     let mut unseen = 0;
     while groups.next(&mut group).map_err(AggregationError::spill)? {
@@ -60,54 +61,113 @@ fn see(unseen: &mut usize, groups: usize, watch: &Watch<'_>) -> Result<(), Aggre
 }
 
 /// Writes the header and the groups in order, and returns how many there are and the size in bytes.
-/// One thread makes the lines while this one writes them.
+/// Threads make the lines of one of the ranges each while this one writes them in order.
 pub(super) fn write(
-    groups: &mut Merged<'_>,
+    found: &[Found],
+    ranges: &[Range],
     options: &Options,
     outputs: &mut dyn Outputs,
     watch: &Watch<'_>,
 ) -> Result<(u64, u64), AggregationError> {
     let output = outputs.result().map_err(AggregationError::Write)?;
+    let header = header(options);
+    output.write_all(&header).map_err(AggregationError::Write)?;
+    let (mut groups, mut size) = (0, header.len() as u64);
+    let (give_buffer, buffers) = sync_channel(2 * options.threads + 1);
+    let work = Mutex::new(Work { next: 0, buffers });
     thread::scope(|scope| {
-        let (sender, pieces) = sync_channel(WAITING_PIECES);
-        let (give_back, empty) = channel();
-        let lines = Lines { sender, empty, buffer: Vec::with_capacity(2 * PIECE) };
-        let maker = scope.spawn(move || make(groups, options, watch, lines));
-        let mut size = 0;
-        let written: io::Result<()> = pieces.iter().try_for_each(|mut piece: Vec<u8>| {
-            output.write_all(&piece)?;
-            size += piece.len() as u64;
-            piece.clear();
-            // At the end nobody needs it any more.
-            let _ = give_back.send(piece);
-            Ok(())
-        });
-        // Lets the maker end where it is not yet at its end.
-        drop(pieces);
-        let made = maker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        written.and_then(|()| output.flush()).map_err(AggregationError::Write)?;
-        Ok((made?, size))
+        // Whoever writes holds the other end, so that the makers end when it has failed.
+        let give_buffer = give_buffer;
+        let (sender, parts) = channel();
+        for _ in 0..options.threads.min(ranges.len()) {
+            let (sender, work) = (sender.clone(), &work);
+            scope.spawn(move || {
+                while let Some((at, buffer)) = next(work)
+                    && let Some(range) = ranges.get(at)
+                {
+                    let part = make(found, range, options, watch, buffer);
+                    let failed = part.is_err();
+                    if sender.send((at, part)).is_err() {
+                        return;
+                    }
+                    // After the error is sent, so that it is told before what it leads to.
+                    if failed {
+                        return watch.end();
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for _ in 0..2 * options.threads {
+            // At the end nobody needs a buffer any more.
+            let _ = give_buffer.send(Vec::new());
+        }
+        let mut waiting = BTreeMap::new();
+        for written in 0..ranges.len() {
+            let part: Part = loop {
+                if let Some(part) = waiting.remove(&written) {
+                    break part;
+                }
+                let (at, part) = parts.recv().map_err(|_| Interrupted)?;
+                waiting.insert(at, part?);
+            };
+            output.write_all(&part.lines).map_err(AggregationError::Write)?;
+            groups += part.groups;
+            size += part.lines.len() as u64;
+            let _ = give_buffer.send(part.lines);
+        }
+        output.flush().map_err(AggregationError::Write)?;
+        Ok((groups, size))
     })
 }
 
-/// Makes all lines, and returns how many groups there are.
+/// What the makers share.
+struct Work {
+    /// The range that is made next.
+    next: usize,
+    /// Empty buffers. There are so few that nobody gets far ahead of the writing.
+    buffers: Receiver<Vec<u8>>,
+}
+
+/// The next range, and a buffer for its lines; `None` where nobody writes any more.
+fn next(work: &Mutex<Work>) -> Option<(usize, Vec<u8>)> {
+    let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut buffer = work.buffers.recv().ok()?;
+    buffer.clear();
+    work.next += 1;
+    Some((work.next - 1, buffer))
+}
+
+/// The lines of a range, and how many groups they are.
+struct Part {
+    lines: Vec<u8>,
+    groups: u64,
+}
+
+fn header(options: &Options) -> Vec<u8> {
+    let mut line = Vec::new();
+    for name in options.output_header() {
+        push_field(&mut line, name.as_bytes());
+        line.push(b',');
+    }
+    line.pop();
+    line.push(b'\n');
+    line
+}
+
+/// Makes the lines of a range.
 fn make(
-    groups: &mut Merged<'_>,
+    found: &[Found],
+    range: &Range,
     options: &Options,
     watch: &Watch<'_>,
-    mut lines: Lines,
-) -> Result<u64, AggregationError> {
-    for (index, name) in options.output_header().enumerate() {
-        if index > 0 {
-            lines.buffer.push(b',');
-        }
-        push_field(&mut lines.buffer, name.as_bytes());
-    }
-    lines.buffer.push(b'\n');
+    mut lines: Vec<u8>,
+) -> Result<Part, AggregationError> {
+    let mut merged = merged(found, range)?;
     let mut group = Group::default();
     let mut start = Vec::new();
-    let (mut count, mut unseen) = (0, 0);
-    while groups.next(&mut group).map_err(AggregationError::spill)? {
+    let (mut groups, mut unseen) = (0, 0);
+    while merged.next(&mut group).map_err(AggregationError::spill)? {
         start.clear();
         key::columns(&group.key, key_columns(options), |column| {
             push_field(&mut start, column);
@@ -115,50 +175,28 @@ fn make(
         });
         let sums = group.sums.chunks_exact(options.sum.len());
         for (day, sums) in group.days.iter().zip(sums) {
-            lines.buffer.extend_from_slice(&start);
+            lines.extend_from_slice(&start);
             if options.check_dates {
-                lines.buffer.extend_from_slice(&dates::text(*day));
-                lines.buffer.push(b',');
+                lines.extend_from_slice(&dates::text(*day));
+                lines.push(b',');
             }
             for sum in sums {
-                push_number(&mut lines.buffer, *sum as i64);
-                lines.buffer.push(b',');
+                push_number(&mut lines, *sum as i64);
+                lines.push(b',');
             }
-            lines.buffer.pop();
-            lines.buffer.push(b'\n');
-            if lines.buffer.len() >= PIECE {
-                lines.hand_over()?;
-            }
+            lines.pop();
+            lines.push(b'\n');
             see(&mut unseen, 1, watch)?;
         }
-        count += group.days.len() as u64;
+        groups += group.days.len() as u64;
     }
-    lines.hand_over()?;
-    Ok(count)
-}
-
-/// Lines on their way to the output, in large pieces.
-struct Lines {
-    sender: SyncSender<Vec<u8>>,
-    /// Pieces that were written, to be filled again.
-    empty: Receiver<Vec<u8>>,
-    buffer: Vec<u8>,
-}
-
-impl Lines {
-    /// Where writing has failed nobody takes the piece; the writer knows why.
-    fn hand_over(&mut self) -> Result<(), Interrupted> {
-        let empty = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(2 * PIECE));
-        let full = std::mem::replace(&mut self.buffer, empty);
-        self.sender.send(full).map_err(|_| Interrupted)
-    }
+    Ok(Part { lines, groups })
 }
 
 /// Appends a field, in quotes where it needs them. A row has more than one field, so an empty one
 /// needs none.
 pub(super) fn push_field(output: &mut Vec<u8>, field: &[u8]) {
-    let special = |byte: &u8| matches!(byte, b',' | b'"' | b'\n' | b'\r');
-    if !field.iter().any(special) {
+    if !is_special(field) {
         return output.extend_from_slice(field);
     }
     output.push(b'"');
@@ -169,6 +207,31 @@ pub(super) fn push_field(output: &mut Vec<u8>, field: &[u8]) {
         }
     }
     output.push(b'"');
+}
+
+/// Whether the field needs quotes. Most fields are short, so a word at a time is quickest.
+#[inline]
+fn is_special(field: &[u8]) -> bool {
+    let (words, rest) = field.as_chunks::<8>();
+    if words.iter().any(|word| is_special_word(u64::from_ne_bytes(*word))) {
+        return true;
+    }
+    match field.last_chunk::<8>() {
+        Some(last) => !rest.is_empty() && is_special_word(u64::from_ne_bytes(*last)),
+        None => rest.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')),
+    }
+}
+
+/// Whether one of the bytes needs quotes.
+#[inline]
+fn is_special_word(word: u64) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // Sets the highest bit of a zero byte; of others only above a zero one.
+    let find = |byte: u8| {
+        let zero = word ^ (ONES * u64::from(byte));
+        zero.wrapping_sub(ONES) & !zero
+    };
+    (find(b',') | find(b'"') | find(b'\n') | find(b'\r')) & (ONES << 7) != 0
 }
 
 /// Appends a number in decimal.
@@ -194,6 +257,19 @@ fn push_number(output: &mut Vec<u8>, number: i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_needs_quotes_gets_them_wherever_it_stands() {
+        for length in 0..20 {
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut field = vec![b'a'; length];
+                    field[at] = byte;
+                    assert_eq!(is_special(&field), b",\"\n\r".contains(&byte), "{field:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn numbers_are_written_in_decimal() {

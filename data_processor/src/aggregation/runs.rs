@@ -3,21 +3,23 @@
 //! # Invariants
 //! - A file has no name from its start on, so nothing of it stays, however the process ends.
 //! - There are few runs, so that merging them takes little memory: many are merged into one.
+//! - A run can be read from any key on: it is known where some of its keys stand.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::Interrupted;
 use super::group::Group;
-use super::merge::{Merged, Source};
+use super::merge::{Merged, Range, Source};
 
 /// So many runs are merged into one.
 const MOST_RUNS: usize = 128;
 const WRITE_BUFFER: usize = 256 << 10;
 const READ_BUFFER: usize = 64 << 10;
+/// It is known where a key stands about every so many bytes.
+pub(super) const MARK_EVERY: u64 = 64 << 10;
 /// An interrupt is seen after as many groups.
 const CHECK_EVERY: usize = 1 << 10;
 
@@ -27,7 +29,22 @@ pub(super) struct Runs {
     folder: PathBuf,
     sums: usize,
     file: Option<Mutex<File>>,
-    runs: Vec<Range<u64>>,
+    runs: Vec<Sorted>,
+}
+
+/// Where a run is in the file.
+#[derive(Debug)]
+struct Sorted {
+    start: u64,
+    end: u64,
+    marks: Vec<Mark>,
+}
+
+/// A key and where its group stands in the file.
+#[derive(Debug)]
+struct Mark {
+    key: Vec<u8>,
+    at: u64,
 }
 
 impl Runs {
@@ -51,7 +68,7 @@ impl Runs {
     /// Makes one run of all, in a new file.
     fn merge(&mut self, checkpoint: &dyn Fn() -> Result<(), Interrupted>) -> io::Result<()> {
         let mut merged = Self::new(&self.folder, self.sums);
-        merged.append(&mut Merged::new(self.sources())?, checkpoint)?;
+        merged.append(&mut Merged::new(self.sources(&Range::default())?)?, checkpoint)?;
         *self = merged;
         Ok(())
     }
@@ -70,13 +87,17 @@ impl Runs {
         let mut output = BufWriter::with_capacity(WRITE_BUFFER, file);
         let mut group = Group::default();
         let mut line = Vec::new();
-        let mut length = 0;
+        let mut end = start;
+        let mut marks: Vec<Mark> = Vec::new();
         let mut count: usize = 0;
         while source.next(&mut group)? {
             line.clear();
             encode(&group, self.sums, &mut line);
             output.write_all(&line)?;
-            length += line.len() as u64;
+            if marks.last().is_none_or(|mark| end - mark.at >= MARK_EVERY) {
+                marks.push(Mark { key: group.key.clone(), at: end });
+            }
+            end += line.len() as u64;
             count += 1;
             if count.is_multiple_of(CHECK_EVERY) {
                 checkpoint().map_err(io::Error::other)?;
@@ -84,18 +105,30 @@ impl Runs {
         }
         output.flush()?;
         drop(output);
-        self.runs.push(start..start + length);
+        self.runs.push(Sorted { start, end, marks });
         Ok(())
     }
 
-    /// Readers of all.
-    pub(super) fn sources(&self) -> Vec<Box<dyn Source + '_>> {
-        let Some(file) = &self.file else { return Vec::new() };
-        let reader = |run: &Range<u64>| -> Box<dyn Source + '_> {
-            let buffer = Buffer { file, rest: run.clone(), bytes: Vec::new(), at: 0 };
-            Box::new(Run { buffer, sums: self.sums })
+    /// Readers of all groups of `range`.
+    pub(super) fn sources<'a>(&'a self, range: &'a Range) -> io::Result<Vec<Box<dyn Source + 'a>>> {
+        let Some(file) = &self.file else { return Ok(Vec::new()) };
+        let reader = |run: &'a Sorted| -> io::Result<Box<dyn Source + 'a>> {
+            // The last mark that is not behind the start of the range.
+            let from = range.from.as_ref();
+            let behind = from.map_or(0, |from| run.marks.partition_point(|mark| mark.key <= *from));
+            let start = behind.checked_sub(1).map_or(run.start, |mark| run.marks[mark].at);
+            let buffer = Buffer { file, rest: start..run.end, bytes: Vec::new(), at: 0 };
+            let mut reader =
+                Run { buffer, sums: self.sums, to: range.to.as_deref(), next: Group::default() };
+            while reader.read_next()? && from.is_some_and(|from| reader.next.key < *from) {}
+            Ok(Box::new(reader))
         };
         self.runs.iter().map(reader).collect()
+    }
+
+    /// The keys of which it is known where they stand, about [`MARK_EVERY`] bytes apart.
+    pub(super) fn marks(&self) -> impl Iterator<Item = &[u8]> {
+        self.runs.iter().flat_map(|run| run.marks.iter().map(|mark| &*mark.key))
     }
 }
 
@@ -127,10 +160,27 @@ fn push(output: &mut Vec<u8>, mut number: u128) {
 struct Run<'a> {
     buffer: Buffer<'a>,
     sums: usize,
+    /// The first key that is not read any more.
+    to: Option<&'a [u8]>,
+    /// What comes next; no days where there is nothing.
+    next: Group,
 }
 
 impl Source for Run<'_> {
     fn next(&mut self, group: &mut Group) -> io::Result<bool> {
+        std::mem::swap(group, &mut self.next);
+        if group.days.is_empty() {
+            return Ok(false);
+        }
+        self.read_next()?;
+        Ok(true)
+    }
+}
+
+impl Run<'_> {
+    /// Reads the next group; false where there is none.
+    fn read_next(&mut self) -> io::Result<bool> {
+        let group = &mut self.next;
         group.clear();
         if self.buffer.is_at_end()? {
             return Ok(false);
@@ -140,6 +190,10 @@ impl Source for Run<'_> {
             let part = self.buffer.take(rest)?;
             group.key.extend_from_slice(part);
             rest -= part.len();
+        }
+        if self.to.is_some_and(|to| *group.key >= *to) {
+            group.clear();
+            return Ok(false);
         }
         let days = self.buffer.number()?;
         let mut before = 0;
@@ -159,7 +213,7 @@ impl Source for Run<'_> {
 struct Buffer<'a> {
     file: &'a Mutex<File>,
     /// What is still in the file.
-    rest: Range<u64>,
+    rest: std::ops::Range<u64>,
     bytes: Vec<u8>,
     at: usize,
 }
@@ -235,8 +289,8 @@ mod tests {
         let sums = [0, 1, -1, 300, i128::from(i64::MIN), i128::MAX, i128::MIN];
         let group = |number: usize| Group {
             key: format!("{number:03}{}", "x".repeat(number * 997)).into_bytes(),
-            days: (0..number as u32 % 7).map(|day| day * day * 1000).collect(),
-            sums: (0..number % 7 * 2).map(|index| sums[(index + number) % 7] / 2).collect(),
+            days: (0..1 + number as u32 % 7).map(|day| day * day * 1000).collect(),
+            sums: (0..2 + number % 7 * 2).map(|index| sums[(index + number) % 7] / 2).collect(),
         };
         (from..from + 90).map(group).collect()
     }
@@ -245,11 +299,12 @@ mod tests {
     fn what_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let mut runs = Runs::new(folder.path(), 2);
-        assert!(runs.sources().is_empty());
+        let all = Range::default();
+        assert!(runs.sources(&all).unwrap().is_empty());
         for start in [0, 50] {
             runs.write(&mut List(groups(start).into_iter()), &|| Ok(())).unwrap();
         }
-        for (source, start) in runs.sources().iter_mut().zip([0, 50]) {
+        for (source, start) in runs.sources(&all).unwrap().iter_mut().zip([0, 50]) {
             let mut group = Group::default();
             for expected in groups(start) {
                 assert!(source.next(&mut group).unwrap());
@@ -261,6 +316,30 @@ mod tests {
     }
 
     #[test]
+    fn a_run_is_read_from_any_key_to_any_other() {
+        let mut runs = Runs::new(&std::env::temp_dir(), 2);
+        let all = groups(0);
+        runs.write(&mut List(all.clone().into_iter()), &|| Ok(())).unwrap();
+        assert!(runs.marks().count() > 3, "there are marks to start from");
+        for from in 0..all.len() {
+            for to in [from, from + 1, 70, all.len()].into_iter().filter(|to| *to >= from) {
+                // Between two keys, on a key, and without an end.
+                let mut start = all[from].key.clone();
+                start.pop();
+                let to_key = all.get(to).map(|group| group.key.clone());
+                let range = Range { from: Some(start), to: to_key };
+                let mut found = Vec::new();
+                let mut group = Group::default();
+                let mut source = runs.sources(&range).unwrap().remove(0);
+                while source.next(&mut group).unwrap() {
+                    found.push(group.clone());
+                }
+                assert!(found == all[from..to], "from {from} to {to}: {}", found.len());
+            }
+        }
+    }
+
+    #[test]
     fn many_runs_become_one() {
         let mut runs = Runs::new(&std::env::temp_dir(), 1);
         let group = Group { key: b"a".to_vec(), days: vec![1], sums: vec![1] };
@@ -268,7 +347,8 @@ mod tests {
             runs.write(&mut List(vec![group.clone()].into_iter()), &|| Ok(())).unwrap();
             assert!(runs.runs.len() <= MOST_RUNS);
         }
-        let mut merged = Merged::new(runs.sources()).unwrap();
+        let all = Range::default();
+        let mut merged = Merged::new(runs.sources(&all).unwrap()).unwrap();
         let mut found = Group::default();
         assert!(merged.next(&mut found).unwrap());
         assert_eq!(found.sums, [3 * MOST_RUNS as i128]);

@@ -141,7 +141,7 @@ impl<'a, R: Read> Worker<'a, R> {
         let columns = self.shared.header.len();
         self.quick.start(bytes);
         // Half a character in one field and half in the next are no text as a whole either.
-        let text = bytes.is_ascii() || std::str::from_utf8(bytes).is_ok();
+        let text = simdutf8::basic::from_utf8(bytes).is_ok();
         let failing = self.shared.failing.load(Ordering::Relaxed);
         let (mut start, mut index) = (0, 0);
         while index < ends.len() {

@@ -103,12 +103,19 @@ struct How {
     chunk: usize,
     threads: usize,
     memory: u64,
+    range: u64,
 }
 
 fn how() -> impl Strategy<Value = How> {
     let chunk = prop_oneof![1..20_usize, 20..300_usize, Just(64 << 10)];
-    (chunk, 1..5_usize, proptest::sample::select(vec![0, 600, 2_000, 1 << 20]))
-        .prop_map(|(chunk, threads, memory)| How { chunk, threads, memory })
+    let memory = proptest::sample::select(vec![0, 600, 2_000, 1 << 20]);
+    let range = proptest::sample::select(vec![1, 500, 1 << 20]);
+    (chunk, 1..5_usize, memory, range).prop_map(|(chunk, threads, memory, range)| How {
+        chunk,
+        threads,
+        memory,
+        range,
+    })
 }
 
 fn fast(input: &[u8], options: &Options, how: &How) -> Result<Outcome, AggregationError> {
@@ -119,7 +126,7 @@ fn fast(input: &[u8], options: &Options, how: &How) -> Result<Outcome, Aggregati
         &options,
         &mut outputs,
         &Free,
-        Sizes { chunk: how.chunk, least_memory: 0 },
+        Sizes { chunk: how.chunk, least_memory: 0, range: how.range },
     )?;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let result = text(outputs.result.unwrap());
