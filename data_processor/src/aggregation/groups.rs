@@ -36,7 +36,6 @@ pub(super) struct Groups {
 #[derive(Debug, Clone, Copy, Default)]
 struct Waiting {
     hash: u64,
-    slot: u64,
     /// Where its key stands, in the chunk or in `waiting_keys`.
     start: u32,
     end: u32,
@@ -144,11 +143,11 @@ impl Groups {
         let waiting = &mut self.waiting[..self.waits];
         let mut touched = 0;
         if !self.near {
-            for row in &mut *waiting {
-                row.slot = self.keys.first_slot(row.hash);
+            for row in &*waiting {
+                touched ^= self.keys.touch_slot(row.hash) as i64;
             }
             for row in &mut *waiting {
-                row.known = self.keys.known(row.hash, row.slot);
+                row.known = self.keys.known(row.hash);
             }
             for row in &*waiting {
                 touched ^= i64::from(self.keys.touch(row.known));

@@ -95,22 +95,31 @@ impl Keys {
         hash(self.seed, key)
     }
 
-    /// The slot that is looked at first for a key of this hash.
+    /// Looks at the slot that is the first for a key of this hash, so that it is in the processor's
+    /// cache when it is read.
     #[inline]
-    pub(super) fn first_slot(&self, hash: u64) -> u64 {
+    pub(super) fn touch_slot(&self, hash: u64) -> u64 {
         self.slots[(hash >> self.shift) as usize & (self.slots.len() - 1)]
     }
 
-    /// The key that a slot of this hash names, if its hash may be the same.
+    /// The first key that most likely has this hash.
     #[inline]
-    pub(super) fn known(&self, hash: u64, slot: u64) -> Known {
-        let number = slot as u32;
-        if slot >> 32 != hash >> 32 || number == 0 {
-            return Known::default();
+    pub(super) fn known(&self, hash: u64) -> Known {
+        let mask = self.slots.len() - 1;
+        let mut at = (hash >> self.shift) as usize;
+        loop {
+            let slot = self.slots[at & mask];
+            let number = slot as u32;
+            if number == 0 {
+                return Known::default();
+            }
+            if slot >> 32 == hash >> 32 {
+                let index = number as usize - 1;
+                let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+                return Known { number, start, end: self.ends[index] };
+            }
+            at += 1;
         }
-        let index = number as usize - 1;
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        Known { number, start, end: self.ends[index] }
     }
 
     /// Looks at the bytes of the key, so that they are in the processor's cache when they are read.
