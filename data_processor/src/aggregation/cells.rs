@@ -137,9 +137,15 @@ impl Cells {
 
     /// Adds `values` to the cell at a place that [`Cells::in_row`] told. The key may not have moved
     /// in between.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add_in_row(&mut self, at: usize, of: (usize, u32), values: &[i64]) {
-        if self.words[at] == ABSENT {
+        if let ([value], sum) = (values, &mut self.words[at])
+            && *sum != ABSENT
+            && let Some(total) = sum.checked_add(*value)
+            && total != ABSENT
+        {
+            *sum = total;
+        } else if self.words[at] == ABSENT {
             self.insert_at(at, of, values);
         } else {
             self.add_at(at, of, values);

@@ -58,7 +58,7 @@ impl Dates {
     }
 
     /// The number of the day `text`, from 0; `None` where it is no day.
-    #[inline]
+    #[inline(always)]
     pub(super) fn number(&mut self, text: &[u8]) -> Option<u32> {
         let code = code(text)?;
         match self.numbers[code as usize] {
@@ -68,6 +68,7 @@ impl Dates {
     }
 
     #[cold]
+    #[inline(never)]
     fn add(&mut self, code: u32, text: &[u8]) -> Option<u32> {
         if !is_date(text) {
             return None;
@@ -80,7 +81,7 @@ impl Dates {
 }
 
 /// A number for `text`, in which no two texts share one; `None` where it cannot be a day.
-#[inline]
+#[inline(always)]
 fn code(text: &[u8]) -> Option<u32> {
     let text: &[u8; 10] = text.try_into().ok()?;
     // Eight bytes at a time, as digits; what is no digit has the highest bit of its byte set.

@@ -129,7 +129,7 @@ impl Groups {
     #[inline(always)]
     fn wait(&mut self, key: &[u8], start: usize, day: u32) {
         let hash = self.keys.hash(key);
-        let number = if self.near { self.keys.number_by_hash(key, hash) as u32 } else { 0 };
+        let number = if self.near { self.keys.near_number(key, hash) as u32 } else { 0 };
         let (start, end) = (start as u32, (start + key.len()) as u32);
         self.waiting[self.waits] =
             Waiting { hash, start, end, number, day, at: UNKNOWN, ..Waiting::default() };

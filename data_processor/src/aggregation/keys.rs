@@ -90,7 +90,7 @@ impl Keys {
         self.number_by_hash(key, hash)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn hash(&self, key: &[u8]) -> u64 {
         hash(self.seed, key)
     }
@@ -144,8 +144,21 @@ impl Keys {
         if same_key { known.number as usize - 1 } else { self.number_by_hash(key, hash) }
     }
 
+    /// Like [`Keys::number`], for a key of which the hash is known and most likely in the first slot.
+    #[inline(always)]
+    pub(super) fn near_number(&mut self, key: &[u8], hash: u64) -> usize {
+        let slot = self.slots[(hash >> self.shift) as usize & (self.slots.len() - 1)];
+        if slot >> 32 == hash >> 32
+            && let Some(number) = (slot as u32 as usize).checked_sub(1)
+            && same(self.key(number), key)
+        {
+            return number;
+        }
+        self.number_by_hash(key, hash)
+    }
+
     /// Like [`Keys::number`], for a key of which the hash is known.
-    #[inline]
+    #[inline(never)]
     pub(super) fn number_by_hash(&mut self, key: &[u8], hash: u64) -> usize {
         let mask = self.slots.len() - 1;
         let mut at = (hash >> self.shift) as usize;
@@ -195,7 +208,7 @@ impl Keys {
 }
 
 /// A folded multiplication per eight bytes: each bit of the key reaches the upper half.
-#[inline]
+#[inline(always)]
 fn hash(seed: u64, key: &[u8]) -> u64 {
     let mut state = seed ^ key.len() as u64;
     let mut rest = key;
@@ -231,7 +244,7 @@ fn fold(word: u64) -> u64 {
 }
 
 /// Whether the keys are equal; most are so short that a call of `memcmp` would cost more.
-#[inline]
+#[inline(always)]
 fn same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
