@@ -13,6 +13,8 @@ use secrecy::SecretString;
 
 pub use crate::mail::config::MailConfig;
 
+/// So many small tasks share the calls and commits that they cost, and none keeps a core busy.
+const DEFAULT_SMALL_SLOTS: NonZeroU16 = NonZeroU16::MIN.saturating_add(255);
 /// Memory in bytes that one task may take where nothing else is set.
 const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
 /// With less than this no kind of task gets anywhere.
@@ -94,8 +96,10 @@ impl ProcessConfig {
 pub struct WorkerConfig {
     /// What people call it; shown in the list of workers.
     pub name: String,
-    /// How many tasks it runs at once.
+    /// How many tasks it runs at once, small ones not counted.
     pub slots: NonZeroU16,
+    /// How many small tasks it runs at once beside them.
+    pub small_slots: NonZeroU16,
     /// Memory in bytes that one task may take.
     pub memory_limit: u64,
     /// How long running tasks may go on when the worker is asked to end, before they are given
@@ -109,6 +113,7 @@ impl Default for WorkerConfig {
         Self {
             name: format!("{}-{}", host_name(), std::process::id()),
             slots: cores.unwrap_or(NonZeroU16::MIN),
+            small_slots: DEFAULT_SMALL_SLOTS,
             memory_limit: DEFAULT_MEMORY_LIMIT,
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
         }
@@ -116,13 +121,14 @@ impl Default for WorkerConfig {
 }
 
 impl WorkerConfig {
-    /// Reads `worker_name`, `worker_slots`, `memory_limit` and `drain_timeout`; what does not hold
-    /// is noted in `settings`.
+    /// Reads `worker_name`, `worker_slots`, `worker_small_slots`, `memory_limit` and
+    /// `drain_timeout`; what does not hold is noted in `settings`.
     pub fn from_settings(settings: &mut Settings) -> Self {
         let default = Self::default();
         let config = Self {
             name: settings.value("worker_name", default.name),
             slots: settings.value("worker_slots", default.slots),
+            small_slots: settings.value("worker_small_slots", default.small_slots),
             memory_limit: settings.bytes("memory_limit", default.memory_limit),
             drain_timeout: settings.duration("drain_timeout", default.drain_timeout),
         };
@@ -168,7 +174,7 @@ mod tests {
     #[test]
     fn everything_can_be_set() {
         let mut settings = settings(
-            "worker_name = \"left\"\nworker_slots = 3\nmemory_limit = \"64MiB\"\n\
+            "worker_name = \"left\"\nworker_slots = 3\nworker_small_slots = 30\nmemory_limit = \"64MiB\"\n\
              drain_timeout = \"1m\"\n",
         );
         let config = WorkerConfig::from_settings(&mut settings);
@@ -176,6 +182,7 @@ mod tests {
         let expected = WorkerConfig {
             name: "left".to_owned(),
             slots: NonZeroU16::new(3).unwrap(),
+            small_slots: NonZeroU16::new(30).unwrap(),
             memory_limit: 64 << 20,
             drain_timeout: Duration::from_secs(60),
         };

@@ -27,6 +27,7 @@
 //! # Not here
 //! TLS. Policies, users and virtual hosts are the operator's.
 
+mod acks;
 mod address;
 mod consumer;
 mod link;
@@ -42,7 +43,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-pub(super) use self::consumer::{AmqpConsumer, AmqpDelivery};
+pub(super) use self::consumer::{AmqpConsumer, AmqpDelivery, ack_all};
 pub(super) use self::publisher::AmqpPublisher;
 
 use self::address::Address;

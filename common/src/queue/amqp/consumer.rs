@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use super::acks::Acks;
 use super::link::{Link, declare};
 use super::outage::{Outage, in_words, no_answer};
 use super::silence::Silences;
@@ -99,7 +100,7 @@ impl AmqpConsumer {
                     };
                     match subscription.next().await {
                         Ok(raw) => {
-                            if let Some(delivery) = read(raw, &subscription.channel, permit) {
+                            if let Some(delivery) = read(raw, subscription, permit) {
                                 return delivery;
                             }
                         }
@@ -116,7 +117,7 @@ impl AmqpConsumer {
             let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
             match subscription.try_next()? {
                 Ok(raw) => {
-                    if let Some(delivery) = read(raw, &subscription.channel, permit) {
+                    if let Some(delivery) = read(raw, subscription, permit) {
                         return Some(delivery);
                     }
                 }
@@ -177,6 +178,7 @@ struct Subscription {
     plan: Plan,
     link: Arc<Link>,
     channel: Channel,
+    acks: Arc<Acks>,
     streams: Vec<lapin::Consumer>,
     /// Delivered and not yet taken, by delivery tag: in the order of the channel.
     waiting: BTreeMap<u64, lapin::message::Delivery>,
@@ -219,6 +221,7 @@ impl Subscription {
             plan: plan.clone(),
             link,
             channel,
+            acks: Arc::default(),
             streams,
             waiting: BTreeMap::new(),
             window,
@@ -329,14 +332,16 @@ fn requeue() -> BasicNackOptions {
 /// Reads a delivery; one that cannot be read carries nothing and is acked.
 fn read(
     raw: lapin::message::Delivery,
-    channel: &Channel,
+    subscription: &Subscription,
     permit: OwnedSemaphorePermit,
 ) -> Option<AmqpDelivery> {
     match serde_json::from_slice(&raw.data) {
         Ok(message) => Some(AmqpDelivery {
             message,
+            tag: raw.delivery_tag,
             acker: Some(raw.acker),
-            _channel: channel.clone(),
+            acks: Arc::clone(&subscription.acks),
+            _channel: subscription.channel.clone(),
             _permit: permit,
         }),
         Err(error) => {
@@ -345,6 +350,7 @@ fn read(
             warn!(%queue, bytes, ?body, "dropped a message that cannot be read: {error}");
             // The first poll hands the ack over; that it was sent is of no interest.
             let _ = raw.acker.ack(BasicAckOptions::default()).now_or_never();
+            subscription.acks.settle(&[raw.delivery_tag]);
             None
         }
     }
@@ -353,8 +359,11 @@ fn read(
 /// A message that was taken.
 pub(in crate::queue) struct AmqpDelivery {
     message: Message,
+    tag: u64,
     /// Until it was acked.
     acker: Option<Acker>,
+    /// Of its channel.
+    acks: Arc<Acks>,
     /// Keeps the channel open: only there can it be acked.
     _channel: Channel,
     _permit: OwnedSemaphorePermit,
@@ -370,14 +379,31 @@ impl AmqpDelivery {
     pub(in crate::queue) fn message(&self) -> Message {
         self.message
     }
+}
 
-    pub(in crate::queue) async fn ack(mut self) {
-        let Some(acker) = self.acker.take() else { return };
-        // Where it does not arrive, the connection ends and the message comes again.
-        match timeout(PATIENCE, acker.ack(BasicAckOptions::default())).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => debug!(%error, "an ack did not reach the broker"),
-            Err(_) => debug!("an ack was not sent in time"),
+/// Acks deliveries of any number of channels.
+pub(in crate::queue) async fn ack_all(mut deliveries: Vec<AmqpDelivery>) {
+    while let Some(first) = deliveries.first() {
+        let acks = Arc::clone(&first.acks);
+        let of_channel = deliveries.extract_if(.., |other| Arc::ptr_eq(&acks, &other.acks));
+        let mut of_channel: BTreeMap<_, _> =
+            of_channel.map(|delivery| (delivery.tag, delivery)).collect();
+        let tags: Vec<_> = of_channel.keys().copied().collect();
+        let _turn = acks.turn.lock().await;
+        for ack in acks.settle(&tags) {
+            let delivery = of_channel.get_mut(&ack.tag);
+            let Some(acker) = delivery.and_then(|delivery| delivery.acker.take()) else { continue };
+            let ack = acker.ack(BasicAckOptions { multiple: ack.multiple });
+            // Where it does not arrive, the connection ends and the message comes again.
+            match timeout(PATIENCE, ack).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => debug!(%error, "an ack did not reach the broker"),
+                Err(_) => debug!("an ack was not sent in time"),
+            }
+        }
+        // Another one's ack spoke for these.
+        for delivery in of_channel.values_mut() {
+            delivery.acker = None;
         }
     }
 }
@@ -387,6 +413,8 @@ impl Drop for AmqpDelivery {
         if let Some(acker) = self.acker.take() {
             // The first poll hands it over; without a connection the broker has it back already.
             let _ = acker.nack(requeue()).now_or_never();
+            // Only now: an ack that speaks for it would otherwise come first.
+            self.acks.settle(&[self.tag]);
         }
     }
 }

@@ -1,0 +1,111 @@
+//! Statements on any number of rows whose text stays the same, so that a connection prepares them
+//! once. What diesel makes of a list differs with its length: each call would be prepared, and
+//! closed after it, which takes the server longer than the rows do.
+
+use diesel::backend::Backend;
+use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is_aggregate};
+use diesel::mysql::{Mysql, MysqlConnection};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{Binary, Bool, HasSqlType, Text};
+use serde::Serialize;
+
+use super::{DbError, DbResult, Id};
+
+/// Whether the column is one of `ids`.
+pub fn one_of<C>(column: C, ids: &[Id]) -> OneOf<C> {
+    OneOf { column, ids: ids.to_vec() }
+}
+
+/// See [`one_of`]. The list is made as long as the next power of two by repeating its last id, so
+/// that there are few different texts.
+#[derive(Debug, Clone)]
+pub struct OneOf<C> {
+    column: C,
+    ids: Vec<Id>,
+}
+
+impl<C> Expression for OneOf<C> {
+    type SqlType = Bool;
+}
+
+impl<C: AppearsOnTable<QS>, QS> AppearsOnTable<QS> for OneOf<C> {}
+
+impl<C, QS> SelectableExpression<QS> for OneOf<C> where Self: AppearsOnTable<QS> {}
+
+impl<C> ValidGrouping<()> for OneOf<C> {
+    type IsAggregate = is_aggregate::No;
+}
+
+impl<C> QueryId for OneOf<C> {
+    type QueryId = ();
+    // Known by its text.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<C, DB> QueryFragment<DB> for OneOf<C>
+where
+    DB: Backend + HasSqlType<Binary>,
+    C: QueryFragment<DB>,
+    Id: ToSql<Binary, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.column.walk_ast(out.reborrow())?;
+        let Some(last) = self.ids.last() else {
+            out.push_sql(" IN (NULL)");
+            return Ok(());
+        };
+        let length = self.ids.len().next_power_of_two();
+        let padded = self.ids.iter().chain(std::iter::repeat(last)).take(length);
+        for (place, id) in padded.enumerate() {
+            out.push_sql(if place == 0 { " IN (" } else { ", " });
+            out.push_bind_param::<Binary, _>(id)?;
+        }
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+/// A statement of MySQL's that takes its rows from one JSON text.
+#[derive(Debug, Clone)]
+pub struct FromJson {
+    text: &'static str,
+    json: Option<String>,
+}
+
+impl FromJson {
+    /// `text` has one `?` where there is a `json`.
+    pub fn new(text: &'static str, json: Option<String>) -> Self {
+        Self { text, json }
+    }
+
+    /// `text` has one `?`, for `rows`.
+    ///
+    /// # Errors
+    /// A row cannot be written as JSON.
+    pub fn of<T: Serialize>(text: &'static str, rows: &[T]) -> DbResult<Self> {
+        let json = serde_json::to_string(rows).map_err(DbError::corrupt)?;
+        Ok(Self::new(text, Some(json)))
+    }
+}
+
+impl QueryId for FromJson {
+    type QueryId = ();
+    // Known by its text.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl QueryFragment<Mysql> for FromJson {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        let (before, behind) = self.text.split_once('?').unwrap_or((self.text, ""));
+        out.push_sql(before);
+        if let Some(json) = &self.json {
+            out.push_bind_param::<Text, _>(json)?;
+        }
+        out.push_sql(behind);
+        Ok(())
+    }
+}
+
+impl RunQueryDsl<MysqlConnection> for FromJson {}
