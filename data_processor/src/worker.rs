@@ -216,7 +216,7 @@ impl Worker {
 
     async fn hear(&mut self, size: Size, news: News) {
         match news {
-            News::Arrived(first) => self.claim(size, first).await,
+            News::Arrived(first) => self.claim(size, *first).await,
             News::Answered(answers) => self.claimed(answers).await,
             News::Due => {}
         }

@@ -27,7 +27,7 @@ use rand::RngExt;
 use tokio::sync::Semaphore;
 use tracing::debug;
 
-pub use batch::{FromJson, one_of};
+pub use batch::{FromJson, cached, count_of, one_of};
 pub use dialect::{FoundBy, find_messages, is_in_process, lock_tasks, now, ping};
 pub(crate) use dialect::{insert_all, insert_records, locked, locked_and_skipped, per_database};
 pub use id::Id;
@@ -138,7 +138,9 @@ pub type DbResult<T> = Result<T, DbError>;
 
 /// A handle on the database. Clones share it.
 #[derive(Clone)]
-pub struct Database {
+pub struct Database(Arc<Pools>);
+
+struct Pools {
     readers: Pool<Manager>,
     writers: Pool<Manager>,
     losses: Arc<AtomicU64>,
@@ -227,7 +229,7 @@ impl Database {
             let writers = pool(if single { 1 } else { CONNECTIONS }, Use::Writing)?;
             let readers = pool(CONNECTIONS, Use::Reading)?;
             let write_permits = Arc::new(Semaphore::new(writers.max_size() as usize));
-            Ok(Self { readers, writers, losses, write_permits })
+            Ok(Self(Arc::new(Pools { readers, writers, losses, write_permits })))
         });
         opened.await.map_err(|error| DbError::Unavailable(error.to_string()))?
     }
@@ -238,7 +240,7 @@ impl Database {
     /// A migration failed.
     pub async fn migrate(&self) -> DbResult<Vec<String>> {
         // Migrations have transactions of their own.
-        let pool = self.readers.clone();
+        let pool = self.0.readers.clone();
         self.blocking(move || dialect::migrate(&mut get(&pool)?.conn)).await
     }
 
@@ -252,7 +254,7 @@ impl Database {
         F: Fn(&mut DbConnection) -> DbResult<T> + Send + 'static,
     {
         let db = self.clone();
-        self.blocking(move || db.retrying(&db.readers, |kept| work(&mut kept.conn))).await
+        self.blocking(move || db.retrying(&db.0.readers, |kept| work(&mut kept.conn))).await
     }
 
     /// Runs `work` in a transaction, again where it lost against another transaction or its
@@ -265,12 +267,12 @@ impl Database {
         T: Send + 'static,
         F: Fn(&mut DbConnection) -> DbResult<T> + Send + 'static,
     {
-        let permit = Arc::clone(&self.write_permits).acquire_owned().await;
+        let permit = Arc::clone(&self.0.write_permits).acquire_owned().await;
         let permit = permit.map_err(|error| DbError::Unavailable(error.to_string()))?;
         let db = self.clone();
         self.blocking(move || {
             let _permit = permit;
-            db.retrying(&db.writers, |kept| transaction(kept, &work))
+            db.retrying(&db.0.writers, |kept| transaction(kept, &work))
         })
         .await
     }
@@ -287,7 +289,7 @@ impl Database {
             drop(conn);
             let Err(error) = &result else { return result };
             if error.is_lost_connection() {
-                self.losses.fetch_add(1, Ordering::Relaxed);
+                self.0.losses.fetch_add(1, Ordering::Relaxed);
             }
             if !error.is_worth_a_retry() || tries == MAX_TRIES {
                 return result;

@@ -35,7 +35,7 @@ pub(super) struct Lane {
 /// What a lane has to say.
 pub(super) enum News {
     /// Something can be claimed.
-    Arrived(Delivery),
+    Arrived(Box<Delivery>),
     /// The claim was answered.
     Answered(Vec<Answered>),
     /// The intake is to be settled.
@@ -77,7 +77,7 @@ impl Lane {
     pub(super) async fn news(&mut self, readiness: Readiness) -> News {
         let settles = self.intake.settles_at();
         tokio::select! {
-            first = self.intake.next(), if readiness == Readiness::Ready => News::Arrived(first),
+            first = self.intake.next(), if readiness == Readiness::Ready => News::Arrived(Box::new(first)),
             Some(answers) = OptionFuture::from(self.claiming.as_mut()) => {
                 self.claiming = None;
                 News::Answered(answers)

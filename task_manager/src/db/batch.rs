@@ -6,9 +6,9 @@ use diesel::backend::Backend;
 use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::mysql::{Mysql, MysqlConnection};
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{Binary, Bool, HasSqlType, Text};
+use diesel::sql_types::{BigInt, Binary, Bool, HasSqlType, Text};
 use serde::Serialize;
 
 use super::{DbError, DbResult, Id};
@@ -109,3 +109,65 @@ impl QueryFragment<Mysql> for FromJson {
 }
 
 impl RunQueryDsl<MysqlConnection> for FromJson {}
+
+/// Has a statement prepared once that diesel would prepare anew each time, as it does with every
+/// update. What it looks like must be one of few texts.
+pub fn cached<Q>(statement: Q) -> Cached<Q> {
+    Cached(statement)
+}
+
+/// See [`cached`].
+#[derive(Debug, Clone)]
+pub struct Cached<Q>(Q);
+
+impl<Q> QueryId for Cached<Q> {
+    type QueryId = ();
+    // Known by its text.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Cached<Q> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+
+    fn is_safe_to_cache_prepared(&self, _backend: &DB) -> QueryResult<bool> {
+        Ok(true)
+    }
+}
+
+impl<Q: Query> Query for Cached<Q> {
+    type SqlType = Q::SqlType;
+}
+
+impl<Q, Conn> RunQueryDsl<Conn> for Cached<Q> {}
+
+/// How many rows a query gives, which may have a limit; they stay in the database.
+pub fn count_of<Q>(query: Q) -> CountOf<Q> {
+    CountOf(query)
+}
+
+/// See [`count_of`].
+#[derive(Debug, Clone)]
+pub struct CountOf<Q>(Q);
+
+impl<Q> QueryId for CountOf<Q> {
+    type QueryId = ();
+    // Known by its text.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for CountOf<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("SELECT COUNT(*) FROM (");
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(") AS counted");
+        Ok(())
+    }
+}
+
+impl<Q> Query for CountOf<Q> {
+    type SqlType = BigInt;
+}
+
+impl<Q, Conn> RunQueryDsl<Conn> for CountOf<Q> {}

@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Binary, Text, Timestamp};
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{DbConnection, DbError, FromJson, Id, client_library, one_of};
+use super::{DbConnection, DbError, FromJson, Id, cached, client_library, one_of};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
@@ -87,7 +87,8 @@ pub fn now(conn: &mut DbConnection) -> QueryResult<NaiveDateTime> {
     match conn {
         DbConnection::Sqlite(_) => Ok(common::clock::now().naive_utc()),
         DbConnection::Mysql(conn) => {
-            diesel::select(diesel::dsl::sql::<Timestamp>("UTC_TIMESTAMP(6)")).get_result(conn)
+            let now = diesel::dsl::sql::<Timestamp>("UTC_TIMESTAMP(6)");
+            cached(diesel::select(now)).get_result(conn)
         }
     }
 }

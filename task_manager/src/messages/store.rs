@@ -14,7 +14,7 @@ use super::search::Search;
 use super::{NewMessage, TrackedMessage, snippet, terms};
 use crate::db::schema::{messages, request_counters};
 use crate::db::{
-    DbConnection, DbError, DbResult, FoundBy, Id, find_messages, insert_records, json_time,
+    DbConnection, DbError, DbResult, FoundBy, Id, cached, find_messages, insert_records, json_time,
 };
 use crate::http::query::Period;
 
@@ -23,9 +23,11 @@ pub fn raise_counter(conn: &mut DbConnection, user: UserId, by: u64) -> DbResult
     let id = Id(user.0);
     let by = signed(by)?;
     let raise = |conn: &mut DbConnection| {
-        diesel::update(request_counters::table.find(id))
-            .set(request_counters::count.eq(request_counters::count + by))
-            .execute(conn)
+        cached(
+            diesel::update(request_counters::table.find(id))
+                .set(request_counters::count.eq(request_counters::count + by)),
+        )
+        .execute(conn)
     };
     if raise(conn)? == 0 {
         let begun = diesel::insert_into(request_counters::table)

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::Task;
 use crate::db::schema::tasks;
-use crate::db::{DbConnection, DbError, DbResult, Id, locked, one_of};
+use crate::db::{DbConnection, DbError, DbResult, Id, cached, count_of, locked, one_of};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = tasks)]
@@ -318,7 +318,7 @@ pub fn first_in_queue(
 /// The place of a queued task in its queue, from 1; none beyond `limit`.
 pub fn queue_position(conn: &mut DbConnection, task: &Task, limit: u64) -> DbResult<Option<u64>> {
     let queued_at = task.queued_at.unwrap_or(task.created_at);
-    let ahead: Vec<Id> = tasks::table
+    let ahead = tasks::table
         .filter(tasks::kind.eq(task.kind().as_str()))
         .filter(tasks::state.eq(TaskState::Queued.as_str()))
         .filter(
@@ -328,9 +328,9 @@ pub fn queue_position(conn: &mut DbConnection, task: &Task, limit: u64) -> DbRes
         )
         .order((tasks::queued_at, tasks::id))
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .select(tasks::id)
-        .load(conn)?;
-    let position = ahead.len() as u64 + 1;
+        .select(tasks::id);
+    let ahead: i64 = count_of(ahead).get_result(conn)?;
+    let position = u64::try_from(ahead).map_err(DbError::corrupt)? + 1;
     Ok((position <= limit).then_some(position))
 }
 
@@ -346,26 +346,28 @@ pub fn enqueue(
     if !task.state.can_become(TaskState::Queued) {
         return Ok(false);
     }
-    let updated = diesel::update(tasks::table.find(Id(task.id.0)))
-        .filter(tasks::state.eq(task.state.as_str()))
-        .filter(tasks::attempt.eq(signed(task.attempt)))
-        .set((
-            tasks::state.eq(TaskState::Queued.as_str()),
-            tasks::dispatch.eq(signed(task.dispatch + 1)),
-            tasks::failures.eq(signed(change.failures)),
-            tasks::alone.eq(change.alone),
-            tasks::checkpoint.eq(change.checkpoint.as_ref().map(to_json).transpose()?),
-            tasks::progress.eq(change.progress.as_ref().map(to_json).transpose()?),
-            tasks::error.eq(None::<String>),
-            tasks::worker.eq(None::<Id>),
-            tasks::leased_until.eq(None::<NaiveDateTime>),
-            tasks::attempt_started_at.eq(None::<NaiveDateTime>),
-            tasks::finished_at.eq(None::<NaiveDateTime>),
-            tasks::dispatched_at.eq(due_at),
-            tasks::queued_at.eq(now),
-            tasks::changed_at.eq(now),
-        ))
-        .execute(conn)?;
+    let updated = cached(
+        diesel::update(tasks::table.find(Id(task.id.0)))
+            .filter(tasks::state.eq(task.state.as_str()))
+            .filter(tasks::attempt.eq(signed(task.attempt)))
+            .set((
+                tasks::state.eq(TaskState::Queued.as_str()),
+                tasks::dispatch.eq(signed(task.dispatch + 1)),
+                tasks::failures.eq(signed(change.failures)),
+                tasks::alone.eq(change.alone),
+                tasks::checkpoint.eq(change.checkpoint.as_ref().map(to_json).transpose()?),
+                tasks::progress.eq(change.progress.as_ref().map(to_json).transpose()?),
+                tasks::error.eq(None::<String>),
+                tasks::worker.eq(None::<Id>),
+                tasks::leased_until.eq(None::<NaiveDateTime>),
+                tasks::attempt_started_at.eq(None::<NaiveDateTime>),
+                tasks::finished_at.eq(None::<NaiveDateTime>),
+                tasks::dispatched_at.eq(due_at),
+                tasks::queued_at.eq(now),
+                tasks::changed_at.eq(now),
+            )),
+    )
+    .execute(conn)?;
     Ok(updated == 1)
 }
 
@@ -391,18 +393,20 @@ pub fn claim(
         return Ok(());
     }
     let ids: Vec<Id> = tasks.iter().map(|task| Id(task.id.0)).collect();
-    let claimed = diesel::update(tasks::table.filter(one_of(tasks::id, &ids)))
-        .filter(tasks::state.eq(TaskState::Queued.as_str()))
-        .set((
-            tasks::state.eq(TaskState::Processing.as_str()),
-            tasks::attempt.eq(tasks::attempt + 1),
-            tasks::worker.eq(Id(worker.0)),
-            tasks::leased_until.eq(leased_until),
-            tasks::started_at.eq(coalesce(tasks::started_at, now)),
-            tasks::attempt_started_at.eq(now),
-            tasks::changed_at.eq(now),
-        ))
-        .execute(conn)?;
+    let claimed = cached(
+        diesel::update(tasks::table.filter(one_of(tasks::id, &ids)))
+            .filter(tasks::state.eq(TaskState::Queued.as_str()))
+            .set((
+                tasks::state.eq(TaskState::Processing.as_str()),
+                tasks::attempt.eq(tasks::attempt + 1),
+                tasks::worker.eq(Id(worker.0)),
+                tasks::leased_until.eq(leased_until),
+                tasks::started_at.eq(coalesce(tasks::started_at, now)),
+                tasks::attempt_started_at.eq(now),
+                tasks::changed_at.eq(now),
+            )),
+    )
+    .execute(conn)?;
     if claimed != tasks.len() {
         return Err(DbError::corrupt("tasks that are locked were changed by others"));
     }
@@ -425,13 +429,12 @@ pub fn heartbeat(
     now: NaiveDateTime,
     leased_until: NaiveDateTime,
 ) -> DbResult<()> {
-    diesel::update(tasks::table.find(Id(task.id.0)))
-        .set((
-            tasks::leased_until.eq(leased_until),
-            tasks::progress.eq(to_json(progress)?),
-            tasks::changed_at.eq(now),
-        ))
-        .execute(conn)?;
+    cached(diesel::update(tasks::table.find(Id(task.id.0))).set((
+        tasks::leased_until.eq(leased_until),
+        tasks::progress.eq(to_json(progress)?),
+        tasks::changed_at.eq(now),
+    )))
+    .execute(conn)?;
     Ok(())
 }
 

@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::db::schema::tasks;
-use crate::db::{DbConnection, DbError, DbResult, FromJson, Id, json_time, one_of, per_database};
+use crate::db::{
+    DbConnection, DbError, DbResult, FromJson, Id, cached, json_time, one_of, per_database,
+};
 use crate::tasks::Task;
 use crate::tasks::store::{signed, to_json};
 
@@ -79,19 +81,21 @@ pub(super) fn complete(conn: &mut DbConnection, completed: &[CompletedTask]) -> 
 fn one_by_one(conn: &mut SqliteConnection, completed: &[CompletedTask]) -> DbResult<usize> {
     let mut ended = 0;
     for task in completed {
-        ended += diesel::update(tasks::table.find(task.id))
-            .filter(tasks::state.eq(TaskState::Processing.as_str()))
-            .set((
-                tasks::state.eq(TaskState::Processed.as_str()),
-                tasks::leased_until.eq(None::<NaiveDateTime>),
-                tasks::checkpoint.eq(None::<String>),
-                tasks::result.eq(&task.result),
-                tasks::output.eq(&task.output),
-                tasks::output_attempt.eq(task.output_attempt),
-                tasks::finished_at.eq(task.finished_at),
-                tasks::changed_at.eq(task.finished_at),
-            ))
-            .execute(conn)?;
+        ended += cached(
+            diesel::update(tasks::table.find(task.id))
+                .filter(tasks::state.eq(TaskState::Processing.as_str()))
+                .set((
+                    tasks::state.eq(TaskState::Processed.as_str()),
+                    tasks::leased_until.eq(None::<NaiveDateTime>),
+                    tasks::checkpoint.eq(None::<String>),
+                    tasks::result.eq(&task.result),
+                    tasks::output.eq(&task.output),
+                    tasks::output_attempt.eq(task.output_attempt),
+                    tasks::finished_at.eq(task.finished_at),
+                    tasks::changed_at.eq(task.finished_at),
+                )),
+        )
+        .execute(conn)?;
     }
     Ok(ended)
 }
@@ -99,9 +103,11 @@ fn one_by_one(conn: &mut SqliteConnection, completed: &[CompletedTask]) -> DbRes
 /// Renews leases.
 pub(super) fn renew(conn: &mut DbConnection, ids: &[Id], until: NaiveDateTime) -> DbResult<()> {
     if !ids.is_empty() {
-        diesel::update(tasks::table.filter(one_of(tasks::id, ids)))
-            .set(tasks::leased_until.eq(until))
-            .execute(conn)?;
+        cached(
+            diesel::update(tasks::table.filter(one_of(tasks::id, ids)))
+                .set(tasks::leased_until.eq(until)),
+        )
+        .execute(conn)?;
     }
     Ok(())
 }
