@@ -112,7 +112,7 @@ mod tests {
                 let owner = UserId(Uuid::nil());
                 tasks::insert_initializing(conn, id, owner, &spec, "a.csv", now, now)?;
                 if let Some(task) = tasks::find(conn, id)? {
-                    tasks::enqueue(conn, &task, &tasks::Enqueue::default(), now, now - age)?;
+                    tasks::enqueue(conn, &task, &tasks::Enqueue::default(), now - age, now - age)?;
                 }
                 Ok(())
             });

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::NaiveDateTime;
 use common::queue::Publisher;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -20,6 +21,10 @@ const LOCK: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the relay sleeps at the most: what a notification did not tell, polling finds.
 pub const POLL: Duration = Duration::from_millis(500);
+
+/// A look begins this much before the latest row that was taken. A row with an earlier time may still
+/// be committed, and is found by the next look at all.
+const OVERLAP: Duration = Duration::from_millis(200);
 
 /// Wakes the relay early. Clones wake the same one.
 #[derive(Debug, Clone, Default)]
@@ -42,13 +47,14 @@ pub async fn run(
     let mut is_away = false;
     let mut has_failed = false;
     let mut published = Published::default();
+    let mut place = Place::start();
     while !shutdown.is_cancelled() {
-        let next = match exchange(&db, &published).await {
-            Ok(next) => {
+        let due = match exchange(&db, &published, &mut place).await {
+            Ok(due) => {
                 if std::mem::take(&mut has_failed) {
                     info!("the outbox is read again");
                 }
-                next
+                due
             }
             Err(error) => {
                 if !std::mem::replace(&mut has_failed, true) {
@@ -58,26 +64,23 @@ pub async fn run(
                 continue;
             }
         };
-        published = match next {
-            Next::Due(due) => {
-                let published = publish(&publisher, due).await;
-                if published.confirmed.is_empty() {
-                    // Others would be refused too.
-                    tokio::select! {
-                        () = tokio::time::sleep(POLL) => {}
-                        () = shutdown.cancelled() => {}
-                    }
-                }
-                published
+        published = if due.is_empty() {
+            tokio::select! {
+                () = tokio::time::sleep_until(place.look_at_all) => {}
+                () = signal.0.notified() => {}
+                () = shutdown.cancelled() => {}
             }
-            Next::Idle(idle) => {
+            Published::default()
+        } else {
+            let published = publish(&publisher, due).await;
+            if published.confirmed.is_empty() {
+                // Others would be refused too.
                 tokio::select! {
-                    () = tokio::time::sleep(idle) => {}
-                    () = signal.0.notified() => {}
+                    () = tokio::time::sleep(POLL) => {}
                     () = shutdown.cancelled() => {}
                 }
-                Published::default()
             }
+            published
         };
         match (&published.reason, is_away) {
             (Some(reason), false) => {
@@ -109,29 +112,50 @@ struct Published {
     reason: Option<String>,
 }
 
-/// What is to be done.
-enum Next {
-    Due(Vec<Dispatch>),
-    Idle(Duration),
+/// Where the relay looks for rows. InnoDB keeps deleted rows for a while: a look that began at the first
+/// row each time would read thousands of them under load, to find a few.
+struct Place {
+    /// Where the next look begins.
+    from: NaiveDateTime,
+    /// When it begins at the first row.
+    look_at_all: Instant,
+}
+
+impl Place {
+    fn start() -> Self {
+        Self { from: NaiveDateTime::default(), look_at_all: Instant::now() }
+    }
 }
 
 /// Notes what was published and leases what is due, in one transaction: at full load there is one
 /// for each batch.
-async fn exchange(db: &Database, published: &Published) -> DbResult<Next> {
+async fn exchange(
+    db: &Database,
+    published: &Published,
+    place: &mut Place,
+) -> DbResult<Vec<Dispatch>> {
     let published = published.clone();
-    db.write(move |conn| {
-        let now = db::now(conn)?;
-        note(conn, &published, now)?;
-        let due = store::lease_due(conn, now, now + LOCK, BATCH)?;
-        if !due.is_empty() {
-            return Ok(Next::Due(due));
-        }
-        let idle = store::next_due(conn)?.map_or(POLL, |next| {
-            (next - now).to_std().unwrap_or(POLL).clamp(Duration::from_millis(10), POLL)
-        });
-        Ok(Next::Idle(idle))
-    })
-    .await
+    let at_all = Instant::now() >= place.look_at_all;
+    let from = if at_all { NaiveDateTime::default() } else { place.from };
+    let (due, idle) = db
+        .write(move |conn| {
+            let now = db::now(conn)?;
+            note(conn, &published, now)?;
+            let due = store::lease_due(conn, from, now, now + LOCK, BATCH)?;
+            let next = if at_all && due.is_empty() { store::next_due(conn)? } else { None };
+            let idle = next.map_or(POLL, |next| {
+                (next - now).to_std().unwrap_or(POLL).clamp(Duration::from_millis(10), POLL)
+            });
+            Ok((due, idle))
+        })
+        .await?;
+    if let Some(last) = due.last() {
+        place.from = last.due_at - OVERLAP;
+    }
+    if at_all {
+        place.look_at_all = Instant::now() + idle;
+    }
+    Ok(due)
 }
 
 async fn settle(db: &Database, published: &Published) -> DbResult<()> {

@@ -72,9 +72,11 @@ pub fn remove(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
     Ok(())
 }
 
-/// Takes at most `limit` rows that are due for this relay until `locked_until`, earliest first.
+/// Takes at most `limit` rows that are due at `from` or later, and `now` at the latest, for this relay
+/// until `locked_until`; earliest first.
 pub fn lease_due(
     conn: &mut DbConnection,
+    from: NaiveDateTime,
     now: NaiveDateTime,
     locked_until: NaiveDateTime,
     limit: i64,
@@ -82,7 +84,7 @@ pub fn lease_due(
     let rows = locked_and_skipped!(
         conn,
         outbox::table
-            .filter(outbox::due_at.le(now))
+            .filter(outbox::due_at.between(from, now))
             .filter(outbox::locked_until.is_null().or(outbox::locked_until.lt(now)))
             .order((outbox::due_at, outbox::task_id))
             .limit(limit)
@@ -176,9 +178,11 @@ pub fn waiting_since(
     let rows: Vec<(Id, i32)> = tasks::table
         .filter(tasks::kind.eq(kind.as_str()))
         .filter(tasks::state.eq(TaskState::Queued.as_str()))
+        // No task is dispatched before it is queued: this finds them by the index of the queue.
+        .filter(tasks::queued_at.lt(before))
         .filter(tasks::dispatched_at.lt(before))
         .filter(not(exists(in_outbox)))
-        .order(tasks::dispatched_at)
+        .order(tasks::queued_at)
         .limit(limit)
         .select((tasks::id, tasks::dispatch))
         .load(conn)?;
@@ -220,8 +224,8 @@ fn waiting(rows: Vec<(Id, i32)>) -> DbResult<Vec<Waiting>> {
         .collect()
 }
 
-/// When the latest message of `kind` that a worker claimed was put in the queue, give or take
-/// [`LATE`].
+/// When the latest message of `kind` that a worker claimed was put in the queue: at this time or
+/// later, give or take [`LATE`].
 pub fn latest_claimed(conn: &mut DbConnection, kind: TaskKind) -> DbResult<Option<NaiveDateTime>> {
     let mut latest = None;
     // One look at the end of the index for each state that a claimed task can be in.
@@ -229,7 +233,7 @@ pub fn latest_claimed(conn: &mut DbConnection, kind: TaskKind) -> DbResult<Optio
         let found: Option<NaiveDateTime> = tasks::table
             .filter(tasks::kind.eq(kind.as_str()))
             .filter(tasks::state.eq(state.as_str()))
-            .select(max(tasks::dispatched_at))
+            .select(max(tasks::queued_at))
             .first(conn)?;
         latest = latest.max(found);
     }

@@ -29,9 +29,9 @@ pub struct WorkerView {
     pub version: String,
     /// The kinds of task that it takes.
     pub kinds: Vec<TaskKind>,
-    /// How many tasks it runs at once.
+    /// How many tasks it runs at once, small ones not counted.
     pub slots: u32,
-    /// How many it runs now.
+    /// How many it runs now, small ones too.
     pub running: u64,
     /// Whether it takes no more tasks because it is about to end.
     pub draining: bool,
