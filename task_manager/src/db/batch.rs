@@ -71,22 +71,17 @@ where
 #[derive(Debug, Clone)]
 pub struct FromJson {
     text: &'static str,
-    json: Option<String>,
+    json: String,
 }
 
 impl FromJson {
-    /// `text` has one `?` where there is a `json`.
-    pub fn new(text: &'static str, json: Option<String>) -> Self {
-        Self { text, json }
-    }
-
     /// `text` has one `?`, for `rows`.
     ///
     /// # Errors
     /// A row cannot be written as JSON.
     pub fn of<T: Serialize>(text: &'static str, rows: &[T]) -> DbResult<Self> {
         let json = serde_json::to_string(rows).map_err(DbError::corrupt)?;
-        Ok(Self::new(text, Some(json)))
+        Ok(Self { text, json })
     }
 }
 
@@ -100,9 +95,7 @@ impl QueryFragment<Mysql> for FromJson {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         let (before, behind) = self.text.split_once('?').unwrap_or((self.text, ""));
         out.push_sql(before);
-        if let Some(json) = &self.json {
-            out.push_bind_param::<Text, _>(json)?;
-        }
+        out.push_bind_param::<Text, _>(&self.json)?;
         out.push_sql(behind);
         Ok(())
     }

@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Binary, Text, Timestamp};
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{DbConnection, DbError, FromJson, Id, cached, client_library, one_of};
+use super::{DbConnection, DbError, Id, cached, client_library, one_of};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
@@ -125,11 +125,7 @@ pub(super) fn begin(conn: &mut DbConnection) -> QueryResult<()> {
 
 /// Commits it.
 pub(super) fn commit(conn: &mut DbConnection) -> QueryResult<()> {
-    match conn {
-        DbConnection::Sqlite(conn) => conn.batch_execute("COMMIT"),
-        // Prepared: `batch_execute` takes three round trips.
-        DbConnection::Mysql(conn) => FromJson::new("COMMIT", None).execute(conn).map(drop),
-    }
+    conn.batch_execute("COMMIT")
 }
 
 /// Takes back what it did.
