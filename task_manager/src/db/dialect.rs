@@ -21,9 +21,9 @@ const MIGRATION_WAIT: u32 = 600;
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
                                PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
 
-/// What SQLite's one writer is set to besides: it keeps up to 64 MiB of pages. With the 2 MiB that
+/// What SQLite's one writer is set to besides: it keeps up to 16 MiB of pages. With the 2 MiB that
 /// are usual it reads most pages from the file again and again.
-const SQLITE_WRITER_SETTINGS: &str = "PRAGMA cache_size = -65536";
+const SQLITE_WRITER_SETTINGS: &str = "PRAGMA cache_size = -16384";
 
 /// What a MySQL session is set to: times in UTC, nothing cut or guessed silently.
 const MYSQL_SETTINGS: &str = "SET SESSION time_zone = '+00:00', \
