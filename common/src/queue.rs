@@ -228,9 +228,18 @@ impl Delivery {
     /// Tells the queue to forget the message. Where that does not reach the queue, the message
     /// comes again and its claim is refused.
     pub async fn ack(self) {
-        match self.inner {
+        ack_all(vec![self]).await;
+    }
+}
+
+/// Acks many deliveries, which costs less than to ack each.
+pub async fn ack_all(deliveries: Vec<Delivery>) {
+    let mut of_broker = Vec::new();
+    for delivery in deliveries {
+        match delivery.inner {
             DeliveryKind::Memory(delivery) => delivery.ack(),
-            DeliveryKind::Amqp(delivery) => delivery.ack().await,
+            DeliveryKind::Amqp(delivery) => of_broker.push(delivery),
         }
     }
+    amqp::ack_all(of_broker).await;
 }

@@ -15,6 +15,8 @@ use crate::aggregation::DEFAULT_UNPACKED_LIMIT;
 
 pub use crate::mail::config::MailConfig;
 
+/// So many small tasks share the calls and commits that they cost, and none keeps a core busy.
+const DEFAULT_SMALL_SLOTS: NonZeroU16 = NonZeroU16::MIN.saturating_add(255);
 /// Memory in bytes that one task may take where nothing else is set.
 const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
 /// With less than this no kind of task gets anywhere.
@@ -96,8 +98,10 @@ impl ProcessConfig {
 pub struct WorkerConfig {
     /// What people call it; shown in the list of workers.
     pub name: String,
-    /// How many tasks it runs at once.
+    /// How many tasks it runs at once, small ones not counted.
     pub slots: NonZeroU16,
+    /// How many small tasks it runs at once beside them.
+    pub small_slots: NonZeroU16,
     /// Memory in bytes that one task may take.
     pub memory_limit: u64,
     /// How large in bytes a compressed file may be when it is unpacked.
@@ -113,6 +117,7 @@ impl Default for WorkerConfig {
         Self {
             name: format!("{}-{}", host_name(), std::process::id()),
             slots: cores.unwrap_or(NonZeroU16::MIN),
+            small_slots: DEFAULT_SMALL_SLOTS,
             memory_limit: DEFAULT_MEMORY_LIMIT,
             unpacked_limit: DEFAULT_UNPACKED_LIMIT,
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
@@ -121,13 +126,14 @@ impl Default for WorkerConfig {
 }
 
 impl WorkerConfig {
-    /// Reads `worker_name`, `worker_slots`, `memory_limit`, `unpacked_limit` and `drain_timeout`; what
-    /// does not hold is noted in `settings`.
+    /// Reads `worker_name`, `worker_slots`, `worker_small_slots`, `memory_limit`, `unpacked_limit`
+    /// and `drain_timeout`; what does not hold is noted in `settings`.
     pub fn from_settings(settings: &mut Settings) -> Self {
         let default = Self::default();
         let config = Self {
             name: settings.value("worker_name", default.name),
             slots: settings.value("worker_slots", default.slots),
+            small_slots: settings.value("worker_small_slots", default.small_slots),
             memory_limit: settings.bytes("memory_limit", default.memory_limit),
             unpacked_limit: settings.bytes("unpacked_limit", default.unpacked_limit),
             drain_timeout: settings.duration("drain_timeout", default.drain_timeout),
@@ -174,14 +180,15 @@ mod tests {
     #[test]
     fn everything_can_be_set() {
         let mut settings = settings(
-            "worker_name = \"left\"\nworker_slots = 3\nmemory_limit = \"64MiB\"\n\
-             unpacked_limit = \"1GiB\"\ndrain_timeout = \"1m\"\n",
+            "worker_name = \"left\"\nworker_slots = 3\nworker_small_slots = 30\n\
+             memory_limit = \"64MiB\"\nunpacked_limit = \"1GiB\"\ndrain_timeout = \"1m\"\n",
         );
         let config = WorkerConfig::from_settings(&mut settings);
         settings.finish().unwrap();
         let expected = WorkerConfig {
             name: "left".to_owned(),
             slots: NonZeroU16::new(3).unwrap(),
+            small_slots: NonZeroU16::new(30).unwrap(),
             memory_limit: 64 << 20,
             unpacked_limit: 1 << 30,
             drain_timeout: Duration::from_secs(60),

@@ -8,6 +8,7 @@ mod report_email;
 mod user_event;
 
 use common::problem::Problem;
+use common::task::TaskKind;
 use common::task::spec::TaskSpec;
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
@@ -20,6 +21,35 @@ use self::report_email::SendReport;
 use self::user_event::RecordEvent;
 use crate::mail::Mailer;
 use crate::processor::{Completed, Context, ProcessError, Processor};
+
+/// How much work a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Size {
+    /// Done at once: what it costs is to be told of it. Many run beside each other.
+    Small,
+    /// It keeps a core busy, or waits for others.
+    Large,
+}
+
+impl Size {
+    pub(crate) const ALL: [Self; 2] = [Self::Small, Self::Large];
+}
+
+/// How much work a task of the kind is.
+pub(crate) fn size_of(kind: TaskKind) -> Size {
+    match kind {
+        TaskKind::MessageValidation | TaskKind::UserEvent => Size::Small,
+        TaskKind::CsvAggregation
+        | TaskKind::FileStatistics
+        | TaskKind::DataUpload
+        | TaskKind::ReportEmail => Size::Large,
+    }
+}
+
+/// The kinds whose tasks are that much work.
+pub(crate) fn kinds_of(size: Size) -> Vec<TaskKind> {
+    TaskKind::ALL.into_iter().filter(|kind| size_of(*kind) == size).collect()
+}
 
 /// A processor at work.
 pub(crate) type Processing = BoxFuture<'static, Result<Completed<Value>, ProcessError>>;

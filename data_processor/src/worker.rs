@@ -4,6 +4,7 @@
 //! - Claim, then ack: no message is forgotten whose task nobody has.
 //! - What runs here is reported until the task manager has answered the last report.
 //! - An attempt that is to be run alone shares the worker with nothing.
+//! - Small tasks and large ones do not wait for each other (`lane`).
 //!
 //! # Not here
 //! What a task does (`processors`), when a task is given up or run again (the task manager).
@@ -13,6 +14,7 @@ pub(crate) mod backoff;
 mod claims;
 mod execution;
 mod intake;
+mod lane;
 mod rate;
 mod reporter;
 pub(crate) mod task_manager;
@@ -23,12 +25,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use common::client::ApiClient;
-use common::queue::{Delivery, Queue};
+use common::queue::{Delivery, Queue, ack_all};
 use common::report::{Attempt, Claim, Event, WorkerId, WorkerInfo};
 use common::storage::Storage;
 use common::task::TaskKind;
 use common::task::spec::TaskSpec;
-use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
+use futures_util::future::{FutureExt, OptionFuture};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -38,16 +40,14 @@ use uuid::Uuid;
 use self::attempts::{AttemptKey, Attempts};
 use self::claims::Answered;
 use self::execution::Processed;
-use self::intake::{Intake, Readiness};
+use self::intake::Readiness;
+use self::lane::{Lane, News};
 use self::reporter::Reporter;
 use self::task_manager::TaskManager;
 use crate::config::WorkerConfig;
 use crate::mail::Mailer;
 use crate::processor::{Context, Interruption};
-use crate::processors::{self, Processing};
-
-/// While more last reports per slot than this wait for an answer, nothing new is taken.
-const UNANSWERED_PER_SLOT: usize = 4;
+use crate::processors::{self, Processing, Size, size_of};
 
 /// What runs the processor of a task.
 type Process = Arc<dyn Fn(TaskSpec, Context) -> Processing + Send + Sync>;
@@ -96,7 +96,8 @@ async fn run_with(
     };
     let worker = Worker {
         id,
-        intake: Intake::new(queue.consumer(&TaskKind::ALL, slots.get().into())),
+        small: Lane::new(Size::Small, &config, queue),
+        large: Lane::new(Size::Large, &config, queue),
         config,
         task_manager,
         storage,
@@ -104,7 +105,6 @@ async fn run_with(
         attempts,
         shutdown,
         phase: Phase::Working,
-        claiming: None,
         waiting: VecDeque::new(),
         running: JoinSet::new(),
         started: HashMap::new(),
@@ -123,12 +123,11 @@ struct Worker {
     task_manager: TaskManager,
     storage: Storage,
     process: Process,
-    intake: Intake,
+    small: Lane,
+    large: Lane,
     attempts: Arc<Attempts>,
     shutdown: CancellationToken,
     phase: Phase,
-    /// The claim under way.
-    claiming: Option<BoxFuture<'static, Vec<Answered>>>,
     /// Claimed, to be run alone, one after another when nothing else runs.
     waiting: VecDeque<Start>,
     running: JoinSet<Processed>,
@@ -146,9 +145,13 @@ struct Start {
 /// An attempt that runs.
 struct Started {
     key: AttemptKey,
+    size: Size,
     alone: bool,
     context: Context,
 }
+
+/// How an attempt that ran came to its end, by the id of what ran it.
+type Joined = Result<(Id, Processed), JoinError>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -165,29 +168,22 @@ impl Worker {
     async fn run(mut self) {
         loop {
             self.start_waiting();
-            let readiness = self.readiness();
-            self.intake.settle(readiness).await;
-            if self.phase != Phase::Working && self.running.is_empty() && self.claiming.is_none() {
+            let small = self.readiness(&self.small);
+            let large = self.readiness(&self.large);
+            self.small.settle(small).await;
+            self.large.settle(large).await;
+            if self.phase != Phase::Working && self.running.is_empty() && !self.is_claiming() {
                 return;
             }
             let deadline = match self.phase {
                 Phase::Draining { until } => Some(until),
                 Phase::Working | Phase::Ending => None,
             };
-            let settles = self.intake.settles_at();
             tokio::select! {
-                first = self.intake.next(), if readiness == Readiness::Ready => {
-                    self.claim(first).await;
-                }
-                Some(answers) = OptionFuture::from(self.claiming.as_mut()) => {
-                    self.claiming = None;
-                    for answer in answers {
-                        self.claimed(answer).await;
-                    }
-                }
-                Some(ended) = self.running.join_next_with_id() => self.ended(ended).await,
+                news = self.small.news(small) => self.hear(Size::Small, news).await,
+                news = self.large.news(large) => self.hear(Size::Large, news).await,
+                Some(first) = self.running.join_next_with_id() => self.ended(first).await,
                 () = self.attempts.answered() => {}
-                Some(()) = OptionFuture::from(settles.map(sleep_until)) => {}
                 () = self.shutdown.cancelled(), if self.phase == Phase::Working => self.drain(),
                 Some(()) = OptionFuture::from(deadline.map(sleep_until)) => {
                     tracing::info!(tasks = self.running.len(), "gives back what still runs");
@@ -198,70 +194,96 @@ impl Worker {
         }
     }
 
-    fn readiness(&self) -> Readiness {
-        let slots = usize::from(self.config.slots.get());
+    fn lane(&mut self, size: Size) -> &mut Lane {
+        match size {
+            Size::Small => &mut self.small,
+            Size::Large => &mut self.large,
+        }
+    }
+
+    fn is_claiming(&self) -> bool {
+        self.small.is_claiming() || self.large.is_claiming()
+    }
+
+    fn readiness(&self, lane: &Lane) -> Readiness {
         let alone = !self.waiting.is_empty() || self.started.values().any(|started| started.alone);
         if self.phase != Phase::Working || alone {
             Readiness::Closed
-        } else if self.claiming.is_some()
-            || self.running.len() >= slots
-            || self.attempts.unanswered() >= slots * UNANSWERED_PER_SLOT
-        {
-            Readiness::Busy
         } else {
-            Readiness::Ready
+            lane.readiness(&self.attempts)
+        }
+    }
+
+    async fn hear(&mut self, size: Size, news: News) {
+        match news {
+            News::Arrived(first) => self.claim(size, *first).await,
+            News::Answered(answers) => self.claimed(answers).await,
+            News::Due => {}
         }
     }
 
     /// Claims `first` and what else is there, up to the free slots.
-    async fn claim(&mut self, first: Delivery) {
-        let free = usize::from(self.config.slots.get()).saturating_sub(self.running.len());
-        let mut fresh: Vec<Delivery> = Vec::new();
-        for delivery in self.intake.collect(first, free) {
-            let message = delivery.message();
-            if self.attempts.has(message) || fresh.iter().any(|other| other.message() == message) {
-                tracing::debug!(task_id = %message.task_id, "a message came twice");
-                delivery.ack().await;
-            } else {
-                fresh.push(delivery);
-            }
-        }
+    async fn claim(&mut self, size: Size, first: Delivery) {
+        let lane = match size {
+            Size::Small => &mut self.small,
+            Size::Large => &mut self.large,
+        };
+        let fresh = lane.collect(first, &self.attempts).await;
         if !fresh.is_empty() {
             let (task_manager, shutdown) = (self.task_manager.clone(), self.shutdown.clone());
-            self.claiming = Some(claims::claim(task_manager, self.id, fresh, shutdown).boxed());
+            lane.claim(claims::claim(task_manager, self.id, fresh, shutdown).boxed());
         }
     }
 
-    async fn claimed(&mut self, Answered { delivery, claim, sent }: Answered) {
-        let attempt = match claim {
-            Claim::Refused { task_id, refused } => {
-                tracing::debug!(%task_id, refused, "nothing to run for a message");
-                return delivery.ack().await;
+    /// Starts what was claimed, or keeps it until it can be run alone.
+    async fn claimed(&mut self, answers: Vec<Answered>) {
+        let mut refusals = Vec::new();
+        let mut too_late = Vec::new();
+        for Answered { delivery, claim, sent } in answers {
+            let attempt = match claim {
+                Claim::Refused { task_id, refused } => {
+                    tracing::debug!(%task_id, refused, "nothing to run for a message");
+                    refusals.push(delivery);
+                    continue;
+                }
+                Claim::Attempt(attempt) => *attempt,
+            };
+            let (storage, task_manager) = (self.storage.clone(), self.task_manager.clone());
+            let context = Context::new(&attempt, storage, task_manager, &self.config);
+            let key = self.attempts.add(delivery.message(), &attempt, context.clone(), sent);
+            let Attempt { spec, alone, .. } = attempt;
+            let size = size_of(spec.kind());
+            self.lane(size).hold(key, delivery);
+            let start = Start { key, spec, alone, context };
+            if self.phase != Phase::Working {
+                too_late.push((size, key));
+            } else if alone {
+                self.waiting.push_back(start);
+            } else {
+                self.start(start);
             }
-            Claim::Attempt(attempt) => *attempt,
-        };
-        let (storage, task_manager) = (self.storage.clone(), self.task_manager.clone());
-        let context = Context::new(&attempt, storage, task_manager, &self.config);
-        let key = self.attempts.add(delivery.message(), &attempt, context.clone(), sent);
-        self.intake.hold(key, delivery);
-        let Attempt { spec, alone, .. } = attempt;
-        let start = Start { key, spec, alone, context };
-        if self.phase != Phase::Working {
-            self.release(key).await;
-        } else if alone {
-            self.waiting.push_back(start);
-        } else {
-            self.start(start);
+        }
+        ack_all(refusals).await;
+        let released = || Some(Event::Released { checkpoint: None });
+        self.attempts.end(too_late.iter().map(|(_, key)| (*key, released())));
+        for (size, key) in too_late {
+            self.lane(size).ended(&[key], 0).await;
         }
     }
 
     fn start(&mut self, Start { key, spec, alone, context }: Start) {
+        let size = size_of(spec.kind());
         let span = context.span().clone();
-        span.in_scope(|| tracing::info!(kind = %spec.kind(), alone, "the attempt starts"));
+        span.in_scope(|| match size {
+            // A line for each would cost more than the task.
+            Size::Small => tracing::debug!(kind = %spec.kind(), alone, "the attempt starts"),
+            Size::Large => tracing::info!(kind = %spec.kind(), alone, "the attempt starts"),
+        });
         let processing = (self.process)(spec, context.clone());
         let run = execution::run(processing, context.clone()).instrument(span);
         let id = self.running.spawn(run).id();
-        self.started.insert(id, Started { key, alone, context });
+        self.lane(size).started();
+        self.started.insert(id, Started { key, size, alone, context });
     }
 
     /// Starts the next attempt that is to be run alone, if it would be.
@@ -269,12 +291,12 @@ impl Worker {
         // An interrupted one ends before it starts; a drain has emptied the list.
         while let Some(next) = self.waiting.front() {
             let interrupted = next.context.interruption().is_some();
-            if !interrupted && !self.running.is_empty() {
+            if !interrupted && (!self.running.is_empty() || self.is_claiming()) {
                 return;
             }
             if let Some(next) = self.waiting.pop_front() {
                 if interrupted {
-                    self.attempts.end(next.key, None);
+                    self.attempts.end([(next.key, None)]);
                 } else {
                     self.start(next);
                 }
@@ -282,37 +304,56 @@ impl Worker {
         }
     }
 
-    async fn ended(&mut self, ended: Result<(Id, Processed), JoinError>) {
-        let (id, processed) = match ended {
-            Ok((id, processed)) => (id, Ok(processed)),
-            Err(error) => (error.id(), Err(error)),
-        };
-        let Some(Started { key, context, .. }) = self.started.remove(&id) else { return };
-        let event = execution::last_event(processed, context.interruption());
-        context.span().in_scope(|| match &event {
-            Some(Event::Retry { reason: Some(reason), .. }) => {
-                tracing::warn!(reason, "the attempt ended with an error that may pass");
+    /// Notes the end of `first` and of what else has ended by now.
+    async fn ended(&mut self, first: Joined) {
+        let mut joined = vec![first];
+        while let Some(next) = self.running.try_join_next_with_id() {
+            joined.push(next);
+        }
+        let mut small = Vec::new();
+        let mut large = Vec::new();
+        let mut events = Vec::with_capacity(joined.len());
+        for ended in joined {
+            let (id, processed) = match ended {
+                Ok((id, processed)) => (id, Ok(processed)),
+                Err(error) => (error.id(), Err(error)),
+            };
+            let Some(Started { key, size, context, .. }) = self.started.remove(&id) else {
+                continue;
+            };
+            let event = execution::last_event(processed, context.interruption());
+            context.span().in_scope(|| log_end(size, event.as_ref(), context.interruption()));
+            match size {
+                Size::Small => small.push(key),
+                Size::Large => large.push(key),
             }
-            Some(Event::Failed { error }) => tracing::info!(%error, "the task failed"),
-            Some(event) => tracing::info!(event = event.name(), "the attempt ended"),
-            None => tracing::info!(why = ?context.interruption(), "the attempt was interrupted"),
-        });
-        self.attempts.end(key, event);
-        self.intake.ended(key).await;
+            events.push((key, event));
+        }
+        self.attempts.end(events);
+        self.small.ended(&small, small.len()).await;
+        self.large.ended(&large, large.len()).await;
     }
 
     /// Takes nothing more; what waits is given back at once.
     fn drain(&mut self) {
         tracing::info!(tasks = self.running.len(), "the worker drains");
         self.phase = Phase::Draining { until: Instant::now() + self.config.drain_timeout };
-        for start in std::mem::take(&mut self.waiting) {
-            self.attempts.end(start.key, Some(Event::Released { checkpoint: None }));
-        }
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        self.attempts
+            .end(waiting.map(|start| (start.key, Some(Event::Released { checkpoint: None }))));
     }
+}
 
-    /// Gives back an attempt that came too late to be started.
-    async fn release(&mut self, key: AttemptKey) {
-        self.attempts.end(key, Some(Event::Released { checkpoint: None }));
-        self.intake.ended(key).await;
+fn log_end(size: Size, event: Option<&Event>, interruption: Option<Interruption>) {
+    match event {
+        Some(Event::Retry { reason: Some(reason), .. }) => {
+            tracing::warn!(reason, "the attempt ended with an error that may pass");
+        }
+        Some(Event::Failed { error }) => tracing::info!(%error, "the task failed"),
+        Some(event) if size == Size::Small => {
+            tracing::debug!(event = event.name(), "the attempt ended");
+        }
+        Some(event) => tracing::info!(event = event.name(), "the attempt ended"),
+        None => tracing::info!(why = ?interruption, "the attempt was interrupted"),
     }
 }

@@ -27,6 +27,7 @@ use crate::outbox::redispatch;
 use crate::outbox::relay::RelaySignal;
 use crate::router;
 use crate::schedules::Schedules;
+use crate::sessions::Roles;
 use crate::sessions::tokens::Tokens;
 use crate::tasks::events::Changes;
 use crate::tasks::store;
@@ -190,7 +191,7 @@ impl Server {
             },
             service_token: ServiceToken(service_token.clone()),
             gate: Gate {
-                db: db.clone(),
+                roles: Roles::start(db.clone()),
                 tokens: tokens.clone(),
                 login_required: config.needs_login(),
             },

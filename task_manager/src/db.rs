@@ -8,24 +8,28 @@
 //! # Not here
 //! SQL (each feature's `store.rs`), and which database it is (`dialect`).
 
+mod batch;
 mod client_library;
 mod dialect;
 mod id;
+pub mod json_time;
 pub mod schema;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use diesel::r2d2::{CustomizeConnection, ManageConnection, Pool, PooledConnection, R2D2Connection};
+use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use rand::RngExt;
 use tokio::sync::Semaphore;
 use tracing::debug;
 
-pub use dialect::{FoundBy, find_messages, is_in_process, lock_due_outbox, lock_tasks, now, ping};
-pub(crate) use dialect::{insert_all, insert_records};
+pub use batch::{FromJson, cached, count_of, one_of};
+pub use dialect::{FoundBy, find_messages, is_in_process, lock_tasks, now, ping};
+pub(crate) use dialect::{insert_all, insert_records, locked, locked_and_skipped, per_database};
 pub use id::Id;
 
 /// A connection to either database.
@@ -134,9 +138,12 @@ pub type DbResult<T> = Result<T, DbError>;
 
 /// A handle on the database. Clones share it.
 #[derive(Clone)]
-pub struct Database {
+pub struct Database(Arc<Pools>);
+
+struct Pools {
     readers: Pool<Manager>,
     writers: Pool<Manager>,
+    losses: Arc<AtomicU64>,
     /// Fair, unlike the pool: who asks first writes first.
     write_permits: Arc<Semaphore>,
 }
@@ -147,33 +154,56 @@ impl std::fmt::Debug for Database {
     }
 }
 
+/// Makes the connections of a pool.
 struct Manager {
     url: String,
+    use_for: Use,
+    /// How many connections were found broken so far. A look at each connection before each use
+    /// would cost as much as many a use: only after one broke are the others looked at.
+    losses: Arc<AtomicU64>,
+}
+
+/// What the connections of a pool are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Reading,
+    /// Everything is in a transaction.
+    Writing,
+}
+
+/// A connection of a pool.
+struct Kept {
+    conn: DbConnection,
+    /// What had been lost when it was known to work.
+    losses: u64,
+    /// It is not known in which transaction it is.
+    is_spoiled: bool,
 }
 
 impl ManageConnection for Manager {
-    type Connection = DbConnection;
+    type Connection = Kept;
     type Error = diesel::r2d2::Error;
 
-    fn connect(&self) -> Result<DbConnection, Self::Error> {
-        dialect::connect(&self.url).map_err(diesel::r2d2::Error::ConnectionError)
+    fn connect(&self) -> Result<Kept, Self::Error> {
+        let losses = self.losses.load(Ordering::Relaxed);
+        let mut conn = dialect::connect(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
+        dialect::prepare(&mut conn, self.use_for == Use::Writing)
+            .map_err(diesel::r2d2::Error::QueryError)?;
+        Ok(Kept { conn, losses, is_spoiled: false })
     }
 
-    fn is_valid(&self, conn: &mut DbConnection) -> Result<(), Self::Error> {
-        conn.ping().map_err(diesel::r2d2::Error::QueryError)
+    fn is_valid(&self, kept: &mut Kept) -> Result<(), Self::Error> {
+        let losses = self.losses.load(Ordering::Relaxed);
+        if kept.losses != losses {
+            kept.conn.ping().map_err(diesel::r2d2::Error::QueryError)?;
+            kept.losses = losses;
+        }
+        Ok(())
     }
 
-    fn has_broken(&self, conn: &mut DbConnection) -> bool {
-        conn.is_broken()
-    }
-}
-
-#[derive(Debug)]
-struct Preparation;
-
-impl CustomizeConnection<DbConnection, diesel::r2d2::Error> for Preparation {
-    fn on_acquire(&self, conn: &mut DbConnection) -> Result<(), diesel::r2d2::Error> {
-        dialect::prepare(conn).map_err(diesel::r2d2::Error::QueryError)
+    fn has_broken(&self, kept: &mut Kept) -> bool {
+        // A closure that panicked has left its transaction open.
+        kept.is_spoiled || std::thread::panicking()
     }
 }
 
@@ -185,21 +215,21 @@ impl Database {
     pub async fn connect(url: &str) -> DbResult<Self> {
         let url = url.to_owned();
         let opened = tokio::task::spawn_blocking(move || {
-            let pool = |size| {
+            let losses = Arc::<AtomicU64>::default();
+            let pool = |size, use_for| {
                 Pool::builder()
                     .max_size(size)
                     .min_idle(Some(1))
                     .connection_timeout(CONNECTION_WAIT)
-                    .connection_customizer(Box::new(Preparation))
-                    .build(Manager { url: url.clone() })
+                    .build(Manager { url: url.clone(), use_for, losses: Arc::clone(&losses) })
                     .map_err(|error| DbError::Unavailable(error.to_string()))
             };
+            // The writer first: it makes the file of SQLite and sets its mode.
             let single = dialect::is_in_process(&url);
-            // The writer first: it makes the file and sets its mode.
-            let writers = pool(if single { 1 } else { CONNECTIONS })?;
-            let readers = if single { pool(CONNECTIONS)? } else { writers.clone() };
+            let writers = pool(if single { 1 } else { CONNECTIONS }, Use::Writing)?;
+            let readers = pool(CONNECTIONS, Use::Reading)?;
             let write_permits = Arc::new(Semaphore::new(writers.max_size() as usize));
-            Ok(Self { readers, writers, write_permits })
+            Ok(Self(Arc::new(Pools { readers, writers, losses, write_permits })))
         });
         opened.await.map_err(|error| DbError::Unavailable(error.to_string()))?
     }
@@ -209,8 +239,9 @@ impl Database {
     /// # Errors
     /// A migration failed.
     pub async fn migrate(&self) -> DbResult<Vec<String>> {
-        let pool = self.writers.clone();
-        self.blocking(move || dialect::migrate(&mut *get(&pool)?)).await
+        // Migrations have transactions of their own.
+        let pool = self.0.readers.clone();
+        self.blocking(move || dialect::migrate(&mut get(&pool)?.conn)).await
     }
 
     /// Runs `work`, which only reads; again where its connection broke.
@@ -222,8 +253,8 @@ impl Database {
         T: Send + 'static,
         F: Fn(&mut DbConnection) -> DbResult<T> + Send + 'static,
     {
-        let pool = self.readers.clone();
-        self.blocking(move || retrying(&pool, &work)).await
+        let db = self.clone();
+        self.blocking(move || db.retrying(&db.0.readers, |kept| work(&mut kept.conn))).await
     }
 
     /// Runs `work` in a transaction, again where it lost against another transaction or its
@@ -236,14 +267,37 @@ impl Database {
         T: Send + 'static,
         F: Fn(&mut DbConnection) -> DbResult<T> + Send + 'static,
     {
-        let permit = Arc::clone(&self.write_permits).acquire_owned().await;
+        let permit = Arc::clone(&self.0.write_permits).acquire_owned().await;
         let permit = permit.map_err(|error| DbError::Unavailable(error.to_string()))?;
-        let pool = self.writers.clone();
+        let db = self.clone();
         self.blocking(move || {
             let _permit = permit;
-            retrying(&pool, |conn| dialect::transaction(conn, &work))
+            db.retrying(&db.0.writers, |kept| transaction(kept, &work))
         })
         .await
+    }
+
+    fn retrying<T>(
+        &self,
+        pool: &Pool<Manager>,
+        work: impl Fn(&mut Kept) -> DbResult<T>,
+    ) -> DbResult<T> {
+        let mut tries = 1;
+        loop {
+            let mut conn = get(pool)?;
+            let result = work(&mut conn);
+            drop(conn);
+            let Err(error) = &result else { return result };
+            if error.is_lost_connection() {
+                self.0.losses.fetch_add(1, Ordering::Relaxed);
+            }
+            if !error.is_worth_a_retry() || tries == MAX_TRIES {
+                return result;
+            }
+            debug!(%error, tries, "trying again");
+            back_off(tries);
+            tries += 1;
+        }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -260,23 +314,20 @@ impl Database {
     }
 }
 
-fn retrying<T>(
-    pool: &Pool<Manager>,
-    work: impl Fn(&mut DbConnection) -> DbResult<T>,
+/// Runs `work` in a transaction.
+fn transaction<T>(
+    kept: &mut Kept,
+    work: impl FnOnce(&mut DbConnection) -> DbResult<T>,
 ) -> DbResult<T> {
-    let mut tries = 1;
-    loop {
-        let mut conn = get(pool)?;
-        match work(&mut conn) {
-            Err(error) if error.is_worth_a_retry() && tries < MAX_TRIES => {
-                debug!(%error, tries, "trying again");
-                drop(conn);
-                back_off(tries);
-                tries += 1;
-            }
-            result => return result,
-        }
+    dialect::begin(&mut kept.conn)?;
+    let result = work(&mut kept.conn).and_then(|value| {
+        dialect::commit(&mut kept.conn).map_err(DbError::from_commit).map(|()| value)
+    });
+    if result.is_err() {
+        // The first error is the one to tell.
+        kept.is_spoiled = dialect::roll_back(&mut kept.conn).is_err();
     }
+    result
 }
 
 fn get(pool: &Pool<Manager>) -> DbResult<PooledConnection<Manager>> {

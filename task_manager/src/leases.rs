@@ -16,10 +16,11 @@ use rand::RngExt;
 use tracing::warn;
 
 use crate::db::{self, Database, DbConnection, DbResult};
-use crate::outbox;
 use crate::outbox::relay::RelaySignal;
+use crate::outbox::{self, Dispatch};
 use crate::tasks::Task;
-use crate::tasks::store::{self, AttemptOutcome, Enqueue};
+use crate::tasks::attempts::{self, AttemptOutcome, EndedAttempt};
+use crate::tasks::store::{self, Enqueue};
 
 /// At this many failures a task is `failed`.
 pub const MAX_ATTEMPTS: u32 = 5;
@@ -42,7 +43,8 @@ pub fn backoff(failures: u32) -> Duration {
 }
 
 /// Puts a task back in the queue or, with `failures` of [`MAX_ATTEMPTS`], ends it as `failed`.
-/// The attempt must hold the fence; runs in the caller's transaction.
+/// The attempt must hold the fence; runs in the caller's transaction, which is to append what is
+/// answered to the outbox.
 pub fn retry_or_fail(
     conn: &mut DbConnection,
     task: &Task,
@@ -50,17 +52,18 @@ pub fn retry_or_fail(
     delay: Duration,
     error: impl FnOnce() -> Problem,
     now: NaiveDateTime,
-) -> DbResult<()> {
+) -> DbResult<Option<Dispatch>> {
     if change.failures >= MAX_ATTEMPTS {
         if store::end(conn, task, TaskState::Failed, now)? {
             let error = error().with_instance(format!("/v1/tasks/{}", task.id));
             store::set_error(conn, task, &error, change.failures)?;
         }
-    } else if store::enqueue(conn, task, &change, now)? {
-        let message = Message { task_id: task.id, dispatch: task.dispatch + 1 };
-        outbox::append(conn, task.kind(), message, now + delay)?;
+        return Ok(None);
     }
-    Ok(())
+    let due_at = now + delay;
+    let is_queued = store::enqueue(conn, task, &change, now, due_at)?;
+    let message = Message { task_id: task.id, dispatch: task.dispatch + 1 };
+    Ok(is_queued.then(|| Dispatch { kind: task.kind(), message, due_at }))
 }
 
 /// One pass over all expired leases.
@@ -89,10 +92,12 @@ async fn take_back_attempts(db: &Database) -> DbResult<usize> {
         // Read again under the locks: another task manager may have been faster.
         db::lock_tasks(conn, &ids)?;
         let expired = store::with_expired_lease(conn, TaskState::Processing, now, BATCH)?;
+        let mut ended = Vec::new();
+        let mut dispatches = Vec::new();
         for task in expired.iter().filter(|task| ids.contains(&db::Id(task.id.0))) {
             let reason = "its worker went silent";
             warn!(task_id = %task.id, attempt = task.attempt, "the lease is lost: {reason}");
-            store::end_attempt(conn, task, AttemptOutcome::LeaseLost, Some(reason), now)?;
+            ended.push(EndedAttempt::of(task, AttemptOutcome::LeaseLost, Some(reason), now));
             let failures = task.failures + 1;
             let change = Enqueue {
                 failures,
@@ -100,8 +105,11 @@ async fn take_back_attempts(db: &Database) -> DbResult<usize> {
                 checkpoint: task.checkpoint.clone(),
                 progress: task.progress.clone(),
             };
-            retry_or_fail(conn, task, change, backoff(failures), || lost_worker(failures), now)?;
+            let error = || lost_worker(failures);
+            dispatches.extend(retry_or_fail(conn, task, change, backoff(failures), error, now)?);
         }
+        attempts::add(conn, &ended)?;
+        outbox::append(conn, &dispatches)?;
         Ok(expired.len())
     })
     .await

@@ -18,7 +18,7 @@ mod data_uploads;
 mod db;
 mod error;
 mod file_statistics;
-mod group_commit;
+mod grouped;
 mod health;
 mod home;
 mod http;

@@ -32,7 +32,7 @@ use uuid::Uuid;
 
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::error::ApiError;
-use crate::group_commit::GroupCommit;
+use crate::grouped::Grouped;
 use crate::idempotency::{Answering, Keys, Repeatable};
 use crate::outbox::relay::RelaySignal;
 use crate::tasks::Task;
@@ -41,7 +41,7 @@ use crate::tasks::submissions::{self, NewTask};
 /// Takes messages. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Messages {
-    submissions: GroupCommit<Submission, AcceptedMessage>,
+    submissions: Grouped<Submission, AcceptedMessage>,
     keys: Keys,
     relay: RelaySignal,
 }
@@ -92,7 +92,7 @@ pub struct TrackedMessage {
 impl Messages {
     /// Takes messages from now on.
     pub fn start(db: Database, keys: Keys, relay: RelaySignal) -> Self {
-        Self { submissions: GroupCommit::start(db, accept), keys, relay }
+        Self { submissions: Grouped::writing(db, accept), keys, relay }
     }
 
     /// Accepts a message; it is validated after the answer.
@@ -163,29 +163,21 @@ fn accept(conn: &mut DbConnection, group: &[Submission]) -> DbResult<Vec<Accepte
     Ok(accepted)
 }
 
-/// Keeps a message that a worker validated, in the transaction that accepts the completion;
-/// answers the task's result.
-pub fn track(
-    conn: &mut DbConnection,
-    task: &Task,
-    result: &Value,
-    now: NaiveDateTime,
-) -> DbResult<Value> {
-    let validation: Validation =
-        serde_json::from_value(result.clone()).map_err(DbError::corrupt)?;
+/// The message that a worker validated, to be kept in the transaction that accepts the completion
+/// (`store::insert`).
+pub fn tracked(task: &Task, result: &Value, now: NaiveDateTime) -> DbResult<NewMessage> {
+    let validation = Validation::deserialize(result).map_err(DbError::corrupt)?;
     let TaskSpec::MessageValidation(spec) = &task.spec else {
         return Err(DbError::corrupt("the task has no message"));
     };
-    let message = NewMessage {
+    Ok(NewMessage {
         id: task.id.0,
         user: task.owner,
         message: spec.message.clone(),
         request_count: Some(spec.request_count),
         category: validation.category,
         created_at: now,
-    };
-    store::insert(conn, &[message])?;
-    Ok(result.clone())
+    })
 }
 
 /// A message to be kept.

@@ -14,3 +14,16 @@ pub mod relay;
 pub mod store;
 
 pub use store::{append, append_new, remove};
+
+use chrono::NaiveDateTime;
+use common::queue::Message;
+use common::task::TaskKind;
+
+/// A task that is to be put in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dispatch {
+    pub kind: TaskKind,
+    pub message: Message,
+    /// Not earlier than this.
+    pub due_at: NaiveDateTime,
+}

@@ -22,11 +22,13 @@ use secrecy::SecretString;
 use serde::Serialize;
 use tracing::info;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::audit;
 use crate::db::{self, Database, DbResult};
 use crate::error::ApiError;
-use crate::users::{Role, Users, role_of};
+use crate::grouped::Grouped;
+use crate::users::{Role, Users, roles_of};
 use tokens::{Session, Tokens};
 
 /// A token and its time.
@@ -55,9 +57,20 @@ pub async fn log_in(
     Ok(NewSession { token, expires_at: session.expires_at })
 }
 
-/// What the user of a token may do; none where the token holds no more.
-pub async fn role(db: &Database, session: Session) -> DbResult<Option<Role>> {
-    db.read(move |conn| role_of(conn, session.user, session.id)).await
+/// What the users of tokens may do, as the database knows it. Clones share the looks at it.
+#[derive(Debug, Clone)]
+pub struct Roles(Grouped<(UserId, Uuid), Option<Role>>);
+
+impl Roles {
+    /// Looks into `db`: once for all requests that come while a look is under way.
+    pub fn start(db: Database) -> Self {
+        Self(Grouped::reading(db, roles_of))
+    }
+
+    /// What the user of a token may do now; none where the token holds no more.
+    pub async fn of(&self, session: Session) -> DbResult<Option<Role>> {
+        self.0.submit((session.user, session.id)).await
+    }
 }
 
 /// Revokes a token before its time.

@@ -5,6 +5,7 @@
 //! - `attempt` is the fence: only a claim raises it, nothing lowers it.
 //! - Everything asked on behalf of a user is filtered by owner.
 
+pub mod attempts;
 pub mod downloads;
 pub mod events;
 pub mod interrupts;

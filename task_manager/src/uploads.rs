@@ -29,7 +29,7 @@ use crate::db::{self, Database, DbConnection, DbResult};
 use crate::error::ApiError;
 use crate::idempotency::{self, Begun, Key, Keys, Lock};
 use crate::leases::UPLOAD_LEASE;
-use crate::outbox;
+use crate::outbox::{self, Dispatch};
 use crate::tasks::store::Enqueue;
 use crate::tasks::{Task, interrupts, store, view};
 use body::FileBody;
@@ -312,11 +312,11 @@ fn accept(
         return answer(conn, earlier.id, true, row);
     }
     store::set_input(conn, id, input, identity)?;
-    if !store::enqueue(conn, &task, &Enqueue::default(), now)? {
+    if !store::enqueue(conn, &task, &Enqueue::default(), now, now)? {
         return Ok(None);
     }
     let message = Message { task_id: id, dispatch: task.dispatch + 1 };
-    outbox::append(conn, task.kind(), message, now)?;
+    outbox::append(conn, &[Dispatch { kind: task.kind(), message, due_at: now }])?;
     answer(conn, id, false, None)
 }
 

@@ -16,16 +16,18 @@ mod store;
 pub use reports::lost_fence;
 pub use store::WorkerView;
 
+use std::collections::HashSet;
+
 use common::problem::Problem;
 use common::report::{
-    Claim, ClaimRequest, ClaimResponse, Outcome, Report, ReportRequest, ReportResponse,
+    Claim, ClaimRequest, ClaimResponse, Event, Outcome, Report, ReportRequest, ReportResponse,
 };
 use common::storage::Storage;
 use common::task::TaskId;
 use tracing::{Instrument, debug, warn};
 
 use crate::db::{self, Database, DbConnection, DbError, DbResult, Id};
-use crate::outbox::relay::RelaySignal;
+use crate::outbox::relay::{self, RelaySignal};
 
 /// Answers a worker's claims.
 pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimResponse> {
@@ -64,17 +66,37 @@ pub async fn report(
         }
         outcomes => outcomes?,
     };
-    if reports.iter().any(|report| report.event.is_final()) {
+    if reports.iter().any(|report| is_due_soon(&report.event)) {
         relay.wake();
     }
     delete_unaccepted(storage, &reports, &outcomes);
     Ok(ReportResponse { outcomes })
 }
 
+/// Whether the task may be put in the queue before the relay looks by itself.
+fn is_due_soon(event: &Event) -> bool {
+    match event {
+        Event::Heartbeat { .. } | Event::Completed { .. } | Event::Failed { .. } => false,
+        Event::Retry { after, .. } => after.is_none_or(|after| after < relay::POLL.as_secs_f64()),
+        Event::Released { .. } => true,
+    }
+}
+
 fn apply(conn: &mut DbConnection, batch: &[Report]) -> DbResult<Vec<Outcome>> {
-    db::lock_tasks(conn, &sorted(batch.iter().map(|report| report.task_id)))?;
-    let now = db::now(conn)?;
-    batch.iter().map(|report| reports::apply(conn, report, now)).collect()
+    let mut outcomes = Vec::with_capacity(batch.len());
+    let mut rest = batch;
+    while !rest.is_empty() {
+        // A second report of a task finds what the first one did.
+        let mut seen = HashSet::new();
+        let once = rest.iter().take_while(|report| seen.insert(report.task_id)).count();
+        if once < rest.len() {
+            db::lock_tasks(conn, &sorted(rest.iter().map(|report| report.task_id)))?;
+        }
+        let (reports, others) = rest.split_at(once);
+        outcomes.extend(reports::apply(conn, reports)?);
+        rest = others;
+    }
+    Ok(outcomes)
 }
 
 async fn apply_one_by_one(db: &Database, reports: &[Report]) -> DbResult<Vec<Outcome>> {

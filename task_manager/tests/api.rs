@@ -29,6 +29,7 @@ mod api {
     mod message_search;
     mod messages;
     mod openapi;
+    mod report_batches;
     mod reports;
     mod retention;
     mod schedules;

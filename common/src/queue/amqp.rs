@@ -27,8 +27,10 @@
 //! # Not here
 //! TLS. Policies, users and virtual hosts are the operator's.
 
+mod acks;
 mod address;
 mod consumer;
+mod delivery;
 mod link;
 mod outage;
 mod publisher;
@@ -42,7 +44,8 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-pub(super) use self::consumer::{AmqpConsumer, AmqpDelivery};
+pub(super) use self::consumer::AmqpConsumer;
+pub(super) use self::delivery::{AmqpDelivery, ack_all};
 pub(super) use self::publisher::AmqpPublisher;
 
 use self::address::Address;

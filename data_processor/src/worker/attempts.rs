@@ -20,15 +20,16 @@ use tokio::time::Instant;
 
 use super::rate::Rate;
 use crate::processor::{Context, Interruption};
+use crate::processors::{Size, size_of};
 
 /// How often running attempts are reported: a stop reaches them within a second.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(800);
 
-/// How many last reports go into one call at most.
-const LAST_REPORTS: usize = 100;
+/// How many last reports go into one call at most: their transaction is to be short.
+const LAST_REPORTS: usize = 256;
 
 /// Identifies an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct AttemptKey {
     pub(super) task_id: TaskId,
     pub(super) attempt: u32,
@@ -46,6 +47,7 @@ pub(super) struct Attempts {
 
 #[derive(Debug)]
 struct Entry {
+    size: Size,
     dispatch: u32,
     context: Context,
     lease: Duration,
@@ -82,6 +84,7 @@ impl Attempts {
         let key = AttemptKey { task_id: attempt.task_id, attempt: attempt.attempt };
         let now = Instant::now();
         let entry = Entry {
+            size: size_of(attempt.spec.kind()),
             dispatch: message.dispatch,
             context,
             lease: Duration::from_secs(attempt.lease),
@@ -97,19 +100,22 @@ impl Attempts {
 
     /// Whether the attempt that `message` asks for is here.
     pub(super) fn has(&self, message: Message) -> bool {
-        self.table().iter().any(|(key, entry)| {
-            key.task_id == message.task_id && entry.dispatch == message.dispatch
-        })
+        let key = |attempt| AttemptKey { task_id: message.task_id, attempt };
+        let table = self.table();
+        table.range(key(0)..=key(u32::MAX)).any(|(_, entry)| entry.dispatch == message.dispatch)
     }
 
-    /// Notes how an attempt ended; without an event nothing more is said about it.
-    pub(super) fn end(&self, key: AttemptKey, event: Option<Event>) {
+    /// Notes how attempts ended; without an event nothing more is said about one. All at once, so
+    /// that they are reported together.
+    pub(super) fn end(&self, ended: impl IntoIterator<Item = (AttemptKey, Option<Event>)>) {
         let mut table = self.table();
-        match event {
-            None => drop(table.remove(&key)),
-            Some(event) => {
-                if let Some(entry) = table.get_mut(&key) {
-                    entry.last = Some(Last { event, replaced: false });
+        for (key, event) in ended {
+            match event {
+                None => drop(table.remove(&key)),
+                Some(event) => {
+                    if let Some(entry) = table.get_mut(&key) {
+                        entry.last = Some(Last { event, replaced: false });
+                    }
                 }
             }
         }
@@ -129,9 +135,10 @@ impl Attempts {
         self.table().is_empty()
     }
 
-    /// How many last reports wait for their answer.
-    pub(super) fn unanswered(&self) -> usize {
-        self.table().values().filter(|entry| entry.last.is_some()).count()
+    /// How many last reports of small or large tasks wait for their answer.
+    pub(super) fn unanswered(&self, size: Size) -> usize {
+        let table = self.table();
+        table.values().filter(|entry| entry.size == size && entry.last.is_some()).count()
     }
 
     /// Waits for something new to report.

@@ -6,9 +6,10 @@
 //!   paused, so that what waits in it goes to another worker.
 //! - No delivery stays unacked for long, so the broker's consumer timeout never strikes.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use common::queue::{Consumer, Delivery};
+use common::queue::{Consumer, Delivery, ack_all};
 use tokio::time::Instant;
 
 use super::attempts::AttemptKey;
@@ -71,11 +72,10 @@ impl Intake {
         self.held.push(Held { key, delivery, until: Instant::now() + HOLD });
     }
 
-    /// Acks the delivery of an attempt that has ended, where it is still held.
-    pub(super) async fn ended(&mut self, key: AttemptKey) {
-        if let Some(position) = self.held.iter().position(|held| held.key == key) {
-            self.held.remove(position).delivery.ack().await;
-        }
+    /// Acks the deliveries of attempts that have ended, where they are still held.
+    pub(super) async fn ended(&mut self, keys: &[AttemptKey]) {
+        let ended: HashSet<&AttemptKey> = keys.iter().collect();
+        ack(self.held.extract_if(.., |held| ended.contains(&held.key))).await;
     }
 
     /// Does what is due now.
@@ -89,9 +89,7 @@ impl Intake {
                     self.paused = false;
                 }
                 let due = self.held.partition_point(|held| held.until <= now);
-                for held in self.held.drain(..due) {
-                    held.delivery.ack().await;
-                }
+                ack(self.held.drain(..due)).await;
             }
             Readiness::Busy => {
                 let since = *self.busy_since.get_or_insert(now);
@@ -121,10 +119,13 @@ impl Intake {
             self.consumer.pause().await;
             self.paused = true;
         }
-        for held in self.held.drain(..) {
-            held.delivery.ack().await;
-        }
+        ack(self.held.drain(..)).await;
     }
+}
+
+/// Acks what was held, together.
+async fn ack(held: impl Iterator<Item = Held>) {
+    ack_all(held.map(|held| held.delivery).collect()).await;
 }
 
 #[cfg(test)]
@@ -183,7 +184,7 @@ mod tests {
         let queue = queue_with(1).await;
         let mut intake = holding_one(&queue).await;
         let key = intake.held[0].key;
-        intake.ended(key).await;
+        intake.ended(&[key]).await;
         assert_eq!(left(&queue, intake).await, 0);
     }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempts::Attempts;
 use super::backoff::Backoff;
 use super::task_manager::TaskManager;
+use crate::processors::Size;
 
 /// How often an idle worker says that it is there.
 const ANNOUNCE: Duration = Duration::from_secs(10);
@@ -44,7 +45,7 @@ impl Reporter {
         tokio::select! {
             () = self.report() => {}
             () = too_long => {
-                let reports = attempts.unanswered();
+                let reports: usize = Size::ALL.map(|size| attempts.unanswered(size)).iter().sum();
                 tracing::warn!(reports, "the worker ends without an answer to its last reports");
             }
         }

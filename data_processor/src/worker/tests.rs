@@ -5,6 +5,7 @@ mod fake_load;
 mod fake_task_manager;
 mod harness;
 mod report_email;
+mod small_tasks;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Binary, Text, Timestamp};
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{DbConnection, DbError, Id, client_library};
+use super::{DbConnection, DbError, Id, cached, client_library, one_of};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
@@ -21,9 +21,16 @@ const MIGRATION_WAIT: u32 = 600;
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
                                PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
 
+/// What SQLite's one writer is set to besides: it keeps up to 16 MiB of pages. With the 2 MiB that
+/// are usual it reads most pages from the file again and again.
+const SQLITE_WRITER_SETTINGS: &str = "PRAGMA cache_size = -16384";
+
 /// What a MySQL session is set to: times in UTC, nothing cut or guessed silently.
 const MYSQL_SETTINGS: &str = "SET SESSION time_zone = '+00:00', \
                               sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE'";
+/// Among a million tasks, the page of a list would be read by two indexes at once and then sorted,
+/// which takes seconds; one index has the order that is asked for.
+const MYSQL_OPTIMIZER: &str = "SET SESSION optimizer_switch = 'index_merge_intersection=off'";
 /// No gap locks, which would make independent tasks wait for each other.
 const MYSQL_ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
@@ -40,13 +47,25 @@ pub fn is_in_process(url: &str) -> bool {
     url.starts_with("sqlite://")
 }
 
-/// Sets up a connection just opened.
-pub(super) fn prepare(conn: &mut DbConnection) -> QueryResult<()> {
+/// Sets up a connection just opened, for writing or for reading.
+pub(super) fn prepare(conn: &mut DbConnection, writes: bool) -> QueryResult<()> {
     match conn {
-        DbConnection::Sqlite(conn) => conn.batch_execute(SQLITE_SETTINGS),
+        DbConnection::Sqlite(conn) => {
+            conn.batch_execute(SQLITE_SETTINGS)?;
+            if writes {
+                conn.batch_execute(SQLITE_WRITER_SETTINGS)?;
+            }
+            Ok(())
+        }
         DbConnection::Mysql(conn) => {
             conn.batch_execute(MYSQL_SETTINGS)?;
-            conn.batch_execute(MYSQL_ISOLATION)
+            conn.batch_execute(MYSQL_ISOLATION)?;
+            conn.batch_execute(MYSQL_OPTIMIZER)?;
+            if writes {
+                // The first statement begins a transaction: one round trip less for each.
+                conn.batch_execute("SET SESSION autocommit = 0")?;
+            }
+            Ok(())
         }
     }
 }
@@ -82,7 +101,8 @@ pub fn now(conn: &mut DbConnection) -> QueryResult<NaiveDateTime> {
     match conn {
         DbConnection::Sqlite(_) => Ok(common::clock::now().naive_utc()),
         DbConnection::Mysql(conn) => {
-            diesel::select(diesel::dsl::sql::<Timestamp>("UTC_TIMESTAMP(6)")).get_result(conn)
+            let now = diesel::dsl::sql::<Timestamp>("UTC_TIMESTAMP(6)");
+            cached(diesel::select(now)).get_result(conn)
         }
     }
 }
@@ -92,30 +112,25 @@ pub fn ping(conn: &mut DbConnection) -> QueryResult<()> {
     conn.batch_execute("SELECT 1")
 }
 
-/// Runs `work` in a transaction that may write.
-pub(super) fn transaction<T>(
-    conn: &mut DbConnection,
-    work: impl FnOnce(&mut DbConnection) -> Result<T, DbError>,
-) -> Result<T, DbError> {
-    // `BEGIN IMMEDIATE` takes SQLite's write lock at once: a transaction that reads first and
-    // writes later could otherwise not be repeated.
-    let begin = match conn {
-        DbConnection::Sqlite(_) => "BEGIN IMMEDIATE",
-        DbConnection::Mysql(_) => "START TRANSACTION",
-    };
-    conn.batch_execute(begin)?;
-    match work(conn) {
-        Ok(value) => {
-            conn.batch_execute("COMMIT").map_err(DbError::from_commit)?;
-            Ok(value)
-        }
-        Err(error) => {
-            // The first error is the one to tell; a connection that cannot even roll back is
-            // found broken by the pool.
-            let _ = conn.batch_execute("ROLLBACK");
-            Err(error)
-        }
+/// Begins a transaction that may write.
+pub(super) fn begin(conn: &mut DbConnection) -> QueryResult<()> {
+    match conn {
+        // Takes SQLite's write lock at once: a transaction that reads first and writes later could
+        // otherwise not be repeated.
+        DbConnection::Sqlite(conn) => conn.batch_execute("BEGIN IMMEDIATE"),
+        // Begun by the first statement.
+        DbConnection::Mysql(_) => Ok(()),
     }
+}
+
+/// Commits it.
+pub(super) fn commit(conn: &mut DbConnection) -> QueryResult<()> {
+    conn.batch_execute("COMMIT")
+}
+
+/// Takes back what it did.
+pub(super) fn roll_back(conn: &mut DbConnection) -> QueryResult<()> {
+    conn.batch_execute("ROLLBACK")
 }
 
 /// Locks the tasks in the order of their ids until the transaction ends, so that two batches
@@ -126,7 +141,7 @@ pub fn lock_tasks(conn: &mut DbConnection, ids: &[Id]) -> QueryResult<()> {
         // The transaction holds the one write lock there is.
         DbConnection::Sqlite(_) => Ok(()),
         DbConnection::Mysql(conn) => tasks::table
-            .filter(tasks::id.eq_any(ids))
+            .filter(one_of(tasks::id, ids))
             .order(tasks::id)
             .select(tasks::id)
             .for_update()
@@ -135,25 +150,41 @@ pub fn lock_tasks(conn: &mut DbConnection, ids: &[Id]) -> QueryResult<()> {
     }
 }
 
-/// The tasks of at most `limit` outbox rows that are due and that no other relay holds, earliest
-/// first; locked until the transaction ends.
-pub fn lock_due_outbox(
-    conn: &mut DbConnection,
-    now: NaiveDateTime,
-    limit: i64,
-) -> QueryResult<Vec<Id>> {
-    use super::schema::outbox;
-    let due = outbox::table
-        .filter(outbox::due_at.le(now))
-        .filter(outbox::locked_until.is_null().or(outbox::locked_until.lt(now)))
-        .order(outbox::due_at)
-        .limit(limit)
-        .select(outbox::task_id);
-    match conn {
-        DbConnection::Sqlite(conn) => due.load(conn),
-        DbConnection::Mysql(conn) => due.for_update().skip_locked().load(conn),
-    }
+/// Locks the rows of a query until the transaction ends; SQLite's transaction holds the one write
+/// lock there is. Loads them as `$row`.
+macro_rules! locked {
+    ($conn:expr, $query:expr, $row:ty) => {
+        match $conn {
+            $crate::db::DbConnection::Sqlite(conn) => $query.load::<$row>(conn),
+            $crate::db::DbConnection::Mysql(conn) => $query.for_update().load::<$row>(conn),
+        }
+    };
 }
+pub(crate) use locked;
+
+/// As [`locked`], without the rows that others have locked.
+macro_rules! locked_and_skipped {
+    ($conn:expr, $query:expr, $row:ty) => {
+        match $conn {
+            $crate::db::DbConnection::Sqlite(conn) => $query.load::<$row>(conn),
+            $crate::db::DbConnection::Mysql(conn) => {
+                $query.for_update().skip_locked().load::<$row>(conn)
+            }
+        }
+    };
+}
+pub(crate) use locked_and_skipped;
+
+/// Carries out the first on SQLite and the second on MySQL, each with its connection.
+macro_rules! per_database {
+    ($conn:expr, $sqlite:expr, $mysql:expr) => {
+        match $conn {
+            $crate::db::DbConnection::Sqlite(conn) => $sqlite(conn),
+            $crate::db::DbConnection::Mysql(conn) => $mysql(conn),
+        }
+    };
+}
+pub(crate) use per_database;
 
 /// Inserts the records of a table: all with one statement on SQLite; on MySQL from a JSON text,
 /// since a statement with thousands of parameters takes it five times as long.
@@ -169,16 +200,16 @@ macro_rules! insert_all {
 }
 pub(crate) use insert_all;
 
-/// Inserts a slice of records into a table with one statement, which only the connections to the
-/// single databases can.
+/// Inserts a slice of records into a table with one statement: on MySQL by `$statement`, which
+/// reads them from a JSON text and is prepared once for any number of them.
 macro_rules! insert_records {
-    ($conn:expr, $table:expr, $records:expr) => {
+    ($conn:expr, $table:expr, $records:expr, $statement:expr) => {
         match $conn {
             $crate::db::DbConnection::Sqlite(conn) => {
                 diesel::insert_into($table).values($records).execute(conn)
             }
             $crate::db::DbConnection::Mysql(conn) => {
-                diesel::insert_into($table).values($records).execute(conn)
+                $crate::db::FromJson::of($statement, $records)?.execute(conn)
             }
         }
     };

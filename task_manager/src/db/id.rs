@@ -5,12 +5,20 @@ use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Binary;
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 /// A UUID as the databases keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow, AsExpression)]
 #[diesel(sql_type = Binary)]
 pub struct Id(pub Uuid);
+
+/// As MySQL's `UNHEX` reads it, in JSON that is handed to it.
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.simple().encode_lower(&mut Uuid::encode_buffer()))
+    }
+}
 
 impl<DB: Backend> FromSql<Binary, DB> for Id
 where

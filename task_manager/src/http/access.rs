@@ -20,10 +20,9 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::audit;
-use crate::db::Database;
 use crate::error::ApiError;
 use crate::http::middleware::log_user;
-use crate::sessions;
+use crate::sessions::Roles;
 use crate::sessions::tokens::{Session, Tokens};
 use crate::uploads::body::FileBody;
 use crate::users::Role;
@@ -77,7 +76,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Administrator {
 /// What tells who a request is from.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    pub db: Database,
+    pub roles: Roles,
     pub tokens: Tokens,
     /// Whether a request without a token is refused.
     pub login_required: bool,
@@ -92,7 +91,7 @@ impl Gate {
             };
         };
         let session = self.tokens.verify(token).ok_or(NOT_HOLDING)?;
-        let role = sessions::role(&self.db, session).await?.ok_or(NOT_HOLDING)?;
+        let role = self.roles.of(session).await?.ok_or(NOT_HOLDING)?;
         Ok(CurrentUser { id: session.user, role, session: Some(session) })
     }
 }

@@ -7,12 +7,15 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{Date, Text};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::search::Search;
 use super::{NewMessage, TrackedMessage, snippet, terms};
 use crate::db::schema::{messages, request_counters};
-use crate::db::{DbConnection, DbError, DbResult, FoundBy, Id, find_messages, insert_records};
+use crate::db::{
+    DbConnection, DbError, DbResult, FoundBy, Id, cached, find_messages, insert_records, json_time,
+};
 use crate::http::query::Period;
 
 /// Raises a user's counter by `by`; answers the new count.
@@ -20,9 +23,11 @@ pub fn raise_counter(conn: &mut DbConnection, user: UserId, by: u64) -> DbResult
     let id = Id(user.0);
     let by = signed(by)?;
     let raise = |conn: &mut DbConnection| {
-        diesel::update(request_counters::table.find(id))
-            .set(request_counters::count.eq(request_counters::count + by))
-            .execute(conn)
+        cached(
+            diesel::update(request_counters::table.find(id))
+                .set(request_counters::count.eq(request_counters::count + by)),
+        )
+        .execute(conn)
     };
     if raise(conn)? == 0 {
         let begun = diesel::insert_into(request_counters::table)
@@ -47,15 +52,31 @@ fn signed(value: u64) -> DbResult<i64> {
     i64::try_from(value).map_err(DbError::corrupt)
 }
 
-#[derive(Insertable)]
+/// MySQL's way to take many.
+const FROM_JSON: &str = "\
+    INSERT INTO messages (id, user_id, message, request_count, category, terms, created_at) \
+    SELECT UNHEX(tracked.id), UNHEX(tracked.user_id), tracked.message, tracked.request_count, \
+           tracked.category, tracked.terms, tracked.created_at \
+    FROM JSON_TABLE(?, '$[*]' COLUMNS ( \
+        id CHAR(32) PATH '$.id', \
+        user_id CHAR(32) PATH '$.user_id', \
+        message MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$.message', \
+        request_count BIGINT PATH '$.request_count', \
+        category VARCHAR(16) PATH '$.category', \
+        terms MEDIUMTEXT CHARACTER SET ascii PATH '$.terms', \
+        created_at CHAR(26) PATH '$.created_at')) AS tracked";
+
+#[derive(Insertable, Serialize)]
 #[diesel(table_name = messages, treat_none_as_default_value = false)]
 struct NewRow<'a> {
     id: Id,
     user_id: Id,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     request_count: Option<i64>,
     category: &'static str,
     terms: String,
+    #[serde(serialize_with = "json_time::serialize")]
     created_at: NaiveDateTime,
 }
 
@@ -75,13 +96,11 @@ impl<'a> NewRow<'a> {
 
 /// Inserts messages with one statement.
 pub fn insert(conn: &mut DbConnection, new: &[NewMessage]) -> DbResult<()> {
-    if let [single] = new {
-        // A statement that every other one repeats is prepared once.
-        diesel::insert_into(messages::table).values(NewRow::of(single)?).execute(conn)?;
+    if new.is_empty() {
         return Ok(());
     }
     let rows = new.iter().map(NewRow::of).collect::<DbResult<Vec<_>>>()?;
-    insert_records!(conn, messages::table, &rows)?;
+    insert_records!(conn, messages::table, &rows, FROM_JSON)?;
     Ok(())
 }
 

@@ -27,7 +27,7 @@ pub async fn pass(db: &Database, publisher: &Publisher, relay: &RelaySignal) -> 
                 let mut before = now - PATIENCE;
                 if !is_empty {
                     match store::latest_claimed(conn, kind)? {
-                        Some(latest) => before = before.min(latest),
+                        Some(latest) => before = before.min(latest - store::LATE),
                         None => return Ok(0),
                     }
                 }
@@ -112,9 +112,9 @@ mod tests {
                 let owner = UserId(Uuid::nil());
                 tasks::insert_initializing(conn, id, owner, &spec, "a.csv", now, now)?;
                 if let Some(task) = tasks::find(conn, id)? {
-                    tasks::enqueue(conn, &task, &tasks::Enqueue::default(), now)?;
+                    tasks::enqueue(conn, &task, &tasks::Enqueue::default(), now - age, now - age)?;
                 }
-                store::confirmed(conn, &[Message { task_id: id, dispatch: 1 }], now - age)
+                Ok(())
             });
             insert.await.unwrap();
             id

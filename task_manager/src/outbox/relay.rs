@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::queue::{Message, Publisher};
+use chrono::NaiveDateTime;
+use common::queue::Publisher;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::store;
-use crate::db::{self, Database, DbResult};
+use super::{Dispatch, store};
+use crate::db::{self, Database, DbConnection, DbResult};
 
 /// How many rows are published at once.
 const BATCH: i64 = 500;
@@ -18,7 +20,11 @@ const LOCK: Duration = Duration::from_secs(30);
 /// How long rows wait that the queue did not take.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the relay sleeps at the most: what a notification did not tell, polling finds.
-const POLL: Duration = Duration::from_millis(500);
+pub const POLL: Duration = Duration::from_millis(500);
+
+/// A look begins this much before the latest row that was taken. A row with an earlier time may still
+/// be committed, and is found by the next look at all.
+const OVERLAP: Duration = Duration::from_millis(200);
 
 /// Wakes the relay early. Clones wake the same one.
 #[derive(Debug, Clone, Default)]
@@ -40,13 +46,15 @@ pub async fn run(
 ) {
     let mut is_away = false;
     let mut has_failed = false;
+    let mut published = Published::default();
+    let mut place = Place::start();
     while !shutdown.is_cancelled() {
-        let pass = match publish_due(&db, &publisher).await {
-            Ok(pass) => {
+        let due = match exchange(&db, &published, &mut place).await {
+            Ok(due) => {
                 if std::mem::take(&mut has_failed) {
                     info!("the outbox is read again");
                 }
-                pass
+                due
             }
             Err(error) => {
                 if !std::mem::replace(&mut has_failed, true) {
@@ -56,7 +64,25 @@ pub async fn run(
                 continue;
             }
         };
-        match (&pass.refused, is_away) {
+        published = if due.is_empty() {
+            tokio::select! {
+                () = tokio::time::sleep_until(place.look_at_all) => {}
+                () = signal.0.notified() => {}
+                () = shutdown.cancelled() => {}
+            }
+            Published::default()
+        } else {
+            let published = publish(&publisher, due).await;
+            if published.confirmed.is_empty() {
+                // Others would be refused too.
+                tokio::select! {
+                    () = tokio::time::sleep(POLL) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+            published
+        };
+        match (&published.reason, is_away) {
             (Some(reason), false) => {
                 warn!(
                     "the {} takes no messages; accepted tasks wait in the outbox: {reason}",
@@ -64,62 +90,102 @@ pub async fn run(
                 );
                 is_away = true;
             }
-            (None, true) if pass.is_full || publisher.check().await.is_ok() => {
+            (None, true) if !published.confirmed.is_empty() || publisher.check().await.is_ok() => {
                 info!("the {} takes messages again", publisher.name());
                 is_away = false;
             }
             _ => {}
         }
-        if !pass.is_full {
-            tokio::select! {
-                () = tokio::time::sleep(pass.idle) => {}
-                () = signal.0.notified() => {}
-                () = shutdown.cancelled() => {}
-            }
-        }
+    }
+    // Where this fails, the messages come again after `LOCK`, and change nothing.
+    if let Err(error) = settle(&db, &published).await {
+        debug!(%error, "what was published is published again");
     }
 }
 
-struct Pass {
-    refused: Option<String>,
-    is_full: bool,
-    idle: Duration,
+/// What became of messages.
+#[derive(Debug, Clone, Default)]
+struct Published {
+    confirmed: Vec<Dispatch>,
+    refused: Vec<Dispatch>,
+    /// Why, where some were refused.
+    reason: Option<String>,
 }
 
-async fn publish_due(db: &Database, publisher: &Publisher) -> DbResult<Pass> {
+/// Where the relay looks for rows. InnoDB keeps deleted rows for a while: a look that began at the first
+/// row each time would read thousands of them under load, to find a few.
+struct Place {
+    /// Where the next look begins.
+    from: NaiveDateTime,
+    /// When it begins at the first row.
+    look_at_all: Instant,
+}
+
+impl Place {
+    fn start() -> Self {
+        Self { from: NaiveDateTime::default(), look_at_all: Instant::now() }
+    }
+}
+
+/// Notes what was published and leases what is due, in one transaction: at full load there is one
+/// for each batch.
+async fn exchange(
+    db: &Database,
+    published: &Published,
+    place: &mut Place,
+) -> DbResult<Vec<Dispatch>> {
+    let published = published.clone();
+    let at_all = Instant::now() >= place.look_at_all;
+    let from = if at_all { NaiveDateTime::default() } else { place.from };
     let (due, idle) = db
-        .write(|conn| {
+        .write(move |conn| {
             let now = db::now(conn)?;
-            let due = store::lease_due(conn, now, now + LOCK, BATCH)?;
-            let next = store::next_due(conn)?.map_or(POLL, |next| {
+            note(conn, &published, now)?;
+            let due = store::lease_due(conn, from, now, now + LOCK, BATCH)?;
+            let next = if at_all && due.is_empty() { store::next_due(conn)? } else { None };
+            let idle = next.map_or(POLL, |next| {
                 (next - now).to_std().unwrap_or(POLL).clamp(Duration::from_millis(10), POLL)
             });
-            Ok((due, next))
+            Ok((due, idle))
         })
         .await?;
-    if due.is_empty() {
-        return Ok(Pass { refused: None, is_full: false, idle });
+    if let Some(last) = due.last() {
+        place.from = last.due_at - OVERLAP;
     }
-    let confirms = publisher.publish(&due).await;
-    let mut confirmed: Vec<Message> = Vec::new();
-    let mut refused: Vec<Message> = Vec::new();
-    let mut reason = None;
-    for ((_, message), confirm) in due.iter().zip(confirms) {
+    if at_all {
+        place.look_at_all = Instant::now() + idle;
+    }
+    Ok(due)
+}
+
+async fn settle(db: &Database, published: &Published) -> DbResult<()> {
+    let published = published.clone();
+    db.write(move |conn| {
+        let now = db::now(conn)?;
+        note(conn, &published, now)
+    })
+    .await
+}
+
+fn note(conn: &mut DbConnection, published: &Published, now: NaiveDateTime) -> DbResult<()> {
+    store::confirmed(conn, &published.confirmed, now)?;
+    store::refused(conn, &published.refused, now + RETRY)
+}
+
+async fn publish(publisher: &Publisher, due: Vec<Dispatch>) -> Published {
+    let messages: Vec<_> = due.iter().map(|due| (due.kind, due.message)).collect();
+    let confirms = publisher.publish(&messages).await;
+    let mut published = Published::default();
+    for (due, confirm) in due.into_iter().zip(confirms) {
         match confirm {
-            Ok(()) => confirmed.push(*message),
+            Ok(()) => published.confirmed.push(due),
             Err(error) => {
-                refused.push(*message);
-                reason = Some(error.to_string());
+                published.refused.push(due);
+                published.reason = Some(error.to_string());
             }
         }
     }
-    debug!(confirmed = confirmed.len(), refused = refused.len(), "published");
-    let is_full = refused.is_empty() && i64::try_from(due.len()) == Ok(BATCH);
-    db.write(move |conn| {
-        let now = db::now(conn)?;
-        store::confirmed(conn, &confirmed, now)?;
-        store::refused(conn, &refused, now + RETRY)
-    })
-    .await?;
-    Ok(Pass { refused: reason, is_full, idle })
+    let (confirmed, refused) = (published.confirmed.len(), published.refused.len());
+    debug!(confirmed, refused, "published");
+    published
 }

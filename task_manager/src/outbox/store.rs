@@ -1,59 +1,68 @@
 //! SQL on `outbox`. No function opens a transaction.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use common::queue::Message;
 use common::task::{TaskId, TaskKind, TaskState};
 use diesel::dsl::{exists, max, not};
 use diesel::prelude::*;
+use serde::Serialize;
 
+use super::Dispatch;
 use crate::db::schema::{outbox, tasks};
-use crate::db::{DbConnection, DbError, DbResult, Id, insert_records, lock_due_outbox};
+use crate::db::{
+    DbConnection, DbError, DbResult, Id, cached, insert_records, json_time, locked_and_skipped,
+    one_of,
+};
 use crate::tasks::store::signed;
 
-/// Has the task put in the queue at `due_at`; takes the place of an earlier row.
-pub fn append(
-    conn: &mut DbConnection,
-    kind: TaskKind,
-    message: Message,
-    due_at: NaiveDateTime,
-) -> DbResult<()> {
-    remove(conn, message.task_id)?;
-    diesel::insert_into(outbox::table)
-        .values((
-            outbox::task_id.eq(Id(message.task_id.0)),
-            outbox::kind.eq(kind.as_str()),
-            outbox::dispatch.eq(signed(message.dispatch)),
-            outbox::due_at.eq(due_at),
-        ))
-        .execute(conn)?;
-    Ok(())
-}
+/// A task is noted as dispatched when it is due, and again where the queue had it more than this
+/// later: so most tasks are left alone when the queue has taken their message.
+pub const LATE: Duration = Duration::from_secs(5);
 
-#[derive(Insertable)]
+/// MySQL's way to take many.
+const FROM_JSON: &str = "\
+    INSERT INTO outbox (task_id, kind, dispatch, due_at) \
+    SELECT UNHEX(due.task_id), due.kind, due.dispatch, due.due_at \
+    FROM JSON_TABLE(?, '$[*]' COLUMNS ( \
+        task_id CHAR(32) PATH '$.task_id', \
+        kind VARCHAR(32) PATH '$.kind', \
+        dispatch INT PATH '$.dispatch', \
+        due_at CHAR(26) PATH '$.due_at')) AS due";
+
+#[derive(Insertable, Serialize)]
 #[diesel(table_name = outbox, treat_none_as_default_value = false)]
 struct NewRow {
     task_id: Id,
     kind: &'static str,
     dispatch: i32,
+    #[serde(serialize_with = "json_time::serialize")]
     due_at: NaiveDateTime,
 }
 
-/// Has tasks put in the queue at `due_at` that were never in it.
-pub fn append_new(
-    conn: &mut DbConnection,
-    messages: &[(TaskKind, Message)],
-    due_at: NaiveDateTime,
-) -> DbResult<()> {
-    let row = |(kind, message): &(TaskKind, Message)| NewRow {
-        task_id: Id(message.task_id.0),
-        kind: kind.as_str(),
-        dispatch: signed(message.dispatch),
-        due_at,
+/// Has tasks put in the queue; takes the place of their earlier rows.
+pub fn append(conn: &mut DbConnection, dispatches: &[Dispatch]) -> DbResult<()> {
+    let ids: Vec<Id> = dispatches.iter().map(|due| Id(due.message.task_id.0)).collect();
+    if !ids.is_empty() {
+        diesel::delete(outbox::table.filter(one_of(outbox::task_id, &ids))).execute(conn)?;
+    }
+    append_new(conn, dispatches)
+}
+
+/// Has tasks put in the queue that have no row.
+pub fn append_new(conn: &mut DbConnection, dispatches: &[Dispatch]) -> DbResult<()> {
+    let row = |due: &Dispatch| NewRow {
+        task_id: Id(due.message.task_id.0),
+        kind: due.kind.as_str(),
+        dispatch: signed(due.message.dispatch),
+        due_at: due.due_at,
     };
-    let rows: Vec<NewRow> = messages.iter().map(row).collect();
-    insert_records!(conn, outbox::table, &rows)?;
+    let rows: Vec<NewRow> = dispatches.iter().map(row).collect();
+    if !rows.is_empty() {
+        insert_records!(conn, outbox::table, &rows, FROM_JSON)?;
+    }
     Ok(())
 }
 
@@ -63,55 +72,69 @@ pub fn remove(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
     Ok(())
 }
 
-/// Takes at most `limit` rows that are due for this relay until `locked_until`.
+/// Takes at most `limit` rows that are due at `from` or later, and `now` at the latest, for this relay
+/// until `locked_until`; earliest first.
 pub fn lease_due(
     conn: &mut DbConnection,
+    from: NaiveDateTime,
     now: NaiveDateTime,
     locked_until: NaiveDateTime,
     limit: i64,
-) -> DbResult<Vec<(TaskKind, Message)>> {
-    let ids = lock_due_outbox(conn, now, limit)?;
-    if ids.is_empty() {
+) -> DbResult<Vec<Dispatch>> {
+    let rows = locked_and_skipped!(
+        conn,
+        outbox::table
+            .filter(outbox::due_at.between(from, now))
+            .filter(outbox::locked_until.is_null().or(outbox::locked_until.lt(now)))
+            .order((outbox::due_at, outbox::task_id))
+            .limit(limit)
+            .select((outbox::task_id, outbox::kind, outbox::dispatch, outbox::due_at)),
+        (Id, String, i32, NaiveDateTime)
+    )?;
+    if rows.is_empty() {
         return Ok(Vec::new());
     }
-    diesel::update(outbox::table.filter(outbox::task_id.eq_any(ids.clone())))
-        .set(outbox::locked_until.eq(locked_until))
-        .execute(conn)?;
-    let rows: Vec<(Id, String, i32)> = outbox::table
-        .filter(outbox::task_id.eq_any(ids))
-        .order((outbox::due_at, outbox::task_id))
-        .select((outbox::task_id, outbox::kind, outbox::dispatch))
-        .load(conn)?;
-    let message = |(id, kind, dispatch): (Id, String, i32)| {
+    let ids: Vec<Id> = rows.iter().map(|(id, ..)| *id).collect();
+    cached(
+        diesel::update(outbox::table.filter(one_of(outbox::task_id, &ids)))
+            .set(outbox::locked_until.eq(locked_until)),
+    )
+    .execute(conn)?;
+    let dispatch = |(id, kind, dispatch, due_at): (Id, String, i32, NaiveDateTime)| {
         let dispatch = u32::try_from(dispatch).map_err(DbError::corrupt)?;
         let kind = kind.parse().map_err(DbError::corrupt)?;
-        Ok((kind, Message { task_id: TaskId(id.0), dispatch }))
+        Ok(Dispatch { kind, message: Message { task_id: TaskId(id.0), dispatch }, due_at })
     };
-    rows.into_iter().map(message).collect()
+    rows.into_iter().map(dispatch).collect()
 }
 
 /// The queue has these messages.
 pub fn confirmed(
     conn: &mut DbConnection,
-    messages: &[Message],
+    dispatches: &[Dispatch],
     now: NaiveDateTime,
 ) -> DbResult<()> {
-    // Most are the first message of their task, so that two statements do for many.
-    let mut by_dispatch: BTreeMap<u32, Vec<Id>> = BTreeMap::new();
-    for message in messages {
-        by_dispatch.entry(message.dispatch).or_default().push(Id(message.task_id.0));
+    // Most are the first message of their task, so that a statement does for many.
+    let mut by_number: BTreeMap<u32, Vec<&Dispatch>> = BTreeMap::new();
+    for due in dispatches {
+        by_number.entry(due.message.dispatch).or_default().push(due);
     }
-    for (dispatch, mut ids) in by_dispatch {
+    for (number, mut group) in by_number {
         // In the order of the ids, as everybody locks them.
-        ids.sort_unstable_by_key(|id| id.0);
-        let dispatch = signed(dispatch);
-        diesel::delete(outbox::table.filter(outbox::task_id.eq_any(&ids)))
-            .filter(outbox::dispatch.eq(dispatch))
+        group.sort_unstable_by_key(|due| due.message.task_id);
+        let id = |due: &&Dispatch| Id(due.message.task_id.0);
+        let ids: Vec<Id> = group.iter().map(id).collect();
+        diesel::delete(outbox::table.filter(one_of(outbox::task_id, &ids)))
+            .filter(outbox::dispatch.eq(signed(number)))
             .execute(conn)?;
-        diesel::update(tasks::table.filter(tasks::id.eq_any(&ids)))
-            .filter(tasks::dispatch.eq(dispatch))
-            .set(tasks::dispatched_at.eq(now))
-            .execute(conn)?;
+        group.retain(|due| due.due_at + LATE < now);
+        if !group.is_empty() {
+            let ids: Vec<Id> = group.iter().map(id).collect();
+            diesel::update(tasks::table.filter(one_of(tasks::id, &ids)))
+                .filter(tasks::dispatch.eq(signed(number)))
+                .set(tasks::dispatched_at.eq(now))
+                .execute(conn)?;
+        }
     }
     Ok(())
 }
@@ -119,13 +142,15 @@ pub fn confirmed(
 /// The queue did not take these messages; they are tried again at `retry_at`.
 pub fn refused(
     conn: &mut DbConnection,
-    messages: &[Message],
+    dispatches: &[Dispatch],
     retry_at: NaiveDateTime,
 ) -> DbResult<()> {
-    let ids: Vec<Id> = messages.iter().map(|message| Id(message.task_id.0)).collect();
-    diesel::update(outbox::table.filter(outbox::task_id.eq_any(ids)))
-        .set(outbox::locked_until.eq(retry_at))
-        .execute(conn)?;
+    let ids: Vec<Id> = dispatches.iter().map(|due| Id(due.message.task_id.0)).collect();
+    if !ids.is_empty() {
+        diesel::update(outbox::table.filter(one_of(outbox::task_id, &ids)))
+            .set(outbox::locked_until.eq(retry_at))
+            .execute(conn)?;
+    }
     Ok(())
 }
 
@@ -153,9 +178,11 @@ pub fn waiting_since(
     let rows: Vec<(Id, i32)> = tasks::table
         .filter(tasks::kind.eq(kind.as_str()))
         .filter(tasks::state.eq(TaskState::Queued.as_str()))
+        // No task is dispatched before it is queued: this finds them by the index of the queue.
+        .filter(tasks::queued_at.lt(before))
         .filter(tasks::dispatched_at.lt(before))
         .filter(not(exists(in_outbox)))
-        .order(tasks::dispatched_at)
+        .order(tasks::queued_at)
         .limit(limit)
         .select((tasks::id, tasks::dispatch))
         .load(conn)?;
@@ -197,7 +224,8 @@ fn waiting(rows: Vec<(Id, i32)>) -> DbResult<Vec<Waiting>> {
         .collect()
 }
 
-/// When the latest message of `kind` that a worker claimed was put in the queue.
+/// When the latest message of `kind` that a worker claimed was put in the queue: at this time or
+/// later, give or take [`LATE`].
 pub fn latest_claimed(conn: &mut DbConnection, kind: TaskKind) -> DbResult<Option<NaiveDateTime>> {
     let mut latest = None;
     // One look at the end of the index for each state that a claimed task can be in.
@@ -205,7 +233,7 @@ pub fn latest_claimed(conn: &mut DbConnection, kind: TaskKind) -> DbResult<Optio
         let found: Option<NaiveDateTime> = tasks::table
             .filter(tasks::kind.eq(kind.as_str()))
             .filter(tasks::state.eq(state.as_str()))
-            .select(max(tasks::dispatched_at))
+            .select(max(tasks::queued_at))
             .first(conn)?;
         latest = latest.max(found);
     }
@@ -223,10 +251,11 @@ pub fn dispatch_again(
     let raised = diesel::update(tasks::table.find(Id(waiting.id.0)))
         .filter(tasks::state.eq(TaskState::Queued.as_str()))
         .filter(tasks::dispatch.eq(signed(waiting.dispatch)))
-        .set(tasks::dispatch.eq(signed(dispatch)))
+        .set((tasks::dispatch.eq(signed(dispatch)), tasks::dispatched_at.eq(now)))
         .execute(conn)?;
     if raised == 1 {
-        append(conn, kind, Message { task_id: waiting.id, dispatch }, now)?;
+        let message = Message { task_id: waiting.id, dispatch };
+        append(conn, &[Dispatch { kind, message, due_at: now }])?;
     }
     Ok(())
 }

@@ -9,12 +9,14 @@ use chrono::NaiveDateTime;
 use common::queue::Message;
 use common::task::{TaskId, TaskState, TaskView, UserId};
 
-use super::store::{self, AttemptOutcome, Enqueue};
+use super::attempts::{self, AttemptOutcome, EndedAttempt};
+use super::store::{self, Enqueue};
 use super::{Task, view};
 use crate::data_uploads;
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::error::ApiError;
-use crate::{file_statistics, messages, outbox, user_events};
+use crate::outbox::{self, Dispatch};
+use crate::{file_statistics, messages, user_events};
 
 /// What an interrupt asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +124,7 @@ fn end(
             TaskState::Killed => AttemptOutcome::Killed,
             _ => AttemptOutcome::Stopped,
         };
-        store::end_attempt(conn, task, outcome, None, now)?;
+        attempts::add(conn, &[EndedAttempt::of(task, outcome, None, now)])?;
     }
     if next == TaskState::Stopping
         && let Some(progress) = data_uploads::rollback_progress(task)?
@@ -145,11 +147,11 @@ pub fn resume(conn: &mut DbConnection, task: &Task, now: NaiveDateTime) -> DbRes
         checkpoint: task.checkpoint.clone(),
         progress: task.checkpoint.as_ref().and(task.progress.clone()),
     };
-    if !store::enqueue(conn, task, &change, now)? {
+    if !store::enqueue(conn, task, &change, now, now)? {
         return Ok(false);
     }
     let message = Message { task_id: task.id, dispatch: task.dispatch + 1 };
-    outbox::append(conn, task.kind(), message, now)?;
+    outbox::append(conn, &[Dispatch { kind: task.kind(), message, due_at: now }])?;
     Ok(true)
 }
 

@@ -1,8 +1,10 @@
 //! SQL on `tasks` and `task_attempts`. No function opens a transaction.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDateTime;
 use common::problem::Problem;
-use common::report::{InputFile, Output, WorkerId};
+use common::report::{InputFile, WorkerId};
 use common::task::spec::TaskSpec;
 use common::task::{Progress, TaskId, TaskKind, TaskState, UserId};
 use diesel::prelude::*;
@@ -11,8 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Task;
-use crate::db::schema::{task_attempts, tasks};
-use crate::db::{DbConnection, DbError, DbResult, Id};
+use crate::db::schema::tasks;
+use crate::db::{DbConnection, DbError, DbResult, Id, cached, count_of, locked, one_of};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = tasks)]
@@ -103,7 +105,7 @@ fn optional_json<T: DeserializeOwned>(text: Option<&str>) -> DbResult<Option<T>>
     text.map(from_json).transpose()
 }
 
-pub(super) fn to_json<T: Serialize>(value: &T) -> DbResult<String> {
+pub fn to_json<T: Serialize>(value: &T) -> DbResult<String> {
     serde_json::to_string(value).map_err(DbError::corrupt)
 }
 
@@ -176,14 +178,20 @@ pub fn find(conn: &mut DbConnection, id: TaskId) -> DbResult<Option<Task>> {
         .transpose()
 }
 
-/// Those of the tasks that are there; not one that was deleted.
-pub fn find_all(conn: &mut DbConnection, ids: &[Id]) -> DbResult<Vec<Task>> {
-    let rows = tasks::table
-        .filter(tasks::id.eq_any(ids))
-        .filter(tasks::deleted.eq(false))
-        .select(TaskRow::as_select())
-        .load(conn)?;
-    read_rows(rows)
+/// Those of the tasks that are there, by their ids; not one that was deleted. Locks them in the order
+/// of their ids until the transaction ends, so that two batches cannot wait for each other in a ring.
+pub fn find_and_lock(conn: &mut DbConnection, ids: &[Id]) -> DbResult<HashMap<TaskId, Task>> {
+    let rows = locked!(
+        conn,
+        tasks::table
+            .filter(one_of(tasks::id, ids))
+            .filter(tasks::deleted.eq(false))
+            .order(tasks::id)
+            .select(TaskRow::as_select()),
+        TaskRow
+    )?;
+    let tasks = read_rows(rows)?.into_iter();
+    Ok(tasks.map(|task| (task.id, task)).collect())
 }
 
 /// The task if `owner` owns it; not one that was deleted.
@@ -310,7 +318,7 @@ pub fn first_in_queue(
 /// The place of a queued task in its queue, from 1; none beyond `limit`.
 pub fn queue_position(conn: &mut DbConnection, task: &Task, limit: u64) -> DbResult<Option<u64>> {
     let queued_at = task.queued_at.unwrap_or(task.created_at);
-    let ahead: Vec<Id> = tasks::table
+    let ahead = tasks::table
         .filter(tasks::kind.eq(task.kind().as_str()))
         .filter(tasks::state.eq(TaskState::Queued.as_str()))
         .filter(
@@ -320,43 +328,46 @@ pub fn queue_position(conn: &mut DbConnection, task: &Task, limit: u64) -> DbRes
         )
         .order((tasks::queued_at, tasks::id))
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .select(tasks::id)
-        .load(conn)?;
-    let position = ahead.len() as u64 + 1;
+        .select(tasks::id);
+    let ahead: i64 = count_of(ahead).get_result(conn)?;
+    let position = u64::try_from(ahead).map_err(DbError::corrupt)? + 1;
     Ok((position <= limit).then_some(position))
 }
 
-/// Puts the task in the queue by compare-and-swap: `queued`, with a new dispatch number. False
-/// where its state does not allow it. The outbox row is the caller's.
+/// Puts the task in the queue by compare-and-swap: `queued`, with a new dispatch number that is due
+/// at `due_at`. False where its state does not allow it. The outbox row is the caller's.
 pub fn enqueue(
     conn: &mut DbConnection,
     task: &Task,
     change: &Enqueue,
     now: NaiveDateTime,
+    due_at: NaiveDateTime,
 ) -> DbResult<bool> {
     if !task.state.can_become(TaskState::Queued) {
         return Ok(false);
     }
-    let updated = diesel::update(tasks::table.find(Id(task.id.0)))
-        .filter(tasks::state.eq(task.state.as_str()))
-        .filter(tasks::attempt.eq(signed(task.attempt)))
-        .set((
-            tasks::state.eq(TaskState::Queued.as_str()),
-            tasks::dispatch.eq(signed(task.dispatch + 1)),
-            tasks::failures.eq(signed(change.failures)),
-            tasks::alone.eq(change.alone),
-            tasks::checkpoint.eq(change.checkpoint.as_ref().map(to_json).transpose()?),
-            tasks::progress.eq(change.progress.as_ref().map(to_json).transpose()?),
-            tasks::error.eq(None::<String>),
-            tasks::worker.eq(None::<Id>),
-            tasks::leased_until.eq(None::<NaiveDateTime>),
-            tasks::attempt_started_at.eq(None::<NaiveDateTime>),
-            tasks::finished_at.eq(None::<NaiveDateTime>),
-            tasks::dispatched_at.eq(None::<NaiveDateTime>),
-            tasks::queued_at.eq(now),
-            tasks::changed_at.eq(now),
-        ))
-        .execute(conn)?;
+    let updated = cached(
+        diesel::update(tasks::table.find(Id(task.id.0)))
+            .filter(tasks::state.eq(task.state.as_str()))
+            .filter(tasks::attempt.eq(signed(task.attempt)))
+            .set((
+                tasks::state.eq(TaskState::Queued.as_str()),
+                tasks::dispatch.eq(signed(task.dispatch + 1)),
+                tasks::failures.eq(signed(change.failures)),
+                tasks::alone.eq(change.alone),
+                tasks::checkpoint.eq(change.checkpoint.as_ref().map(to_json).transpose()?),
+                tasks::progress.eq(change.progress.as_ref().map(to_json).transpose()?),
+                tasks::error.eq(None::<String>),
+                tasks::worker.eq(None::<Id>),
+                tasks::leased_until.eq(None::<NaiveDateTime>),
+                tasks::attempt_started_at.eq(None::<NaiveDateTime>),
+                tasks::finished_at.eq(None::<NaiveDateTime>),
+                tasks::dispatched_at.eq(due_at),
+                tasks::queued_at.eq(now),
+                tasks::changed_at.eq(now),
+            )),
+    )
+    .execute(conn)?;
     Ok(updated == 1)
 }
 
@@ -382,18 +393,20 @@ pub fn claim(
         return Ok(());
     }
     let ids: Vec<Id> = tasks.iter().map(|task| Id(task.id.0)).collect();
-    let claimed = diesel::update(tasks::table.filter(tasks::id.eq_any(ids)))
-        .filter(tasks::state.eq(TaskState::Queued.as_str()))
-        .set((
-            tasks::state.eq(TaskState::Processing.as_str()),
-            tasks::attempt.eq(tasks::attempt + 1),
-            tasks::worker.eq(Id(worker.0)),
-            tasks::leased_until.eq(leased_until),
-            tasks::started_at.eq(coalesce(tasks::started_at, now)),
-            tasks::attempt_started_at.eq(now),
-            tasks::changed_at.eq(now),
-        ))
-        .execute(conn)?;
+    let claimed = cached(
+        diesel::update(tasks::table.filter(one_of(tasks::id, &ids)))
+            .filter(tasks::state.eq(TaskState::Queued.as_str()))
+            .set((
+                tasks::state.eq(TaskState::Processing.as_str()),
+                tasks::attempt.eq(tasks::attempt + 1),
+                tasks::worker.eq(Id(worker.0)),
+                tasks::leased_until.eq(leased_until),
+                tasks::started_at.eq(coalesce(tasks::started_at, now)),
+                tasks::attempt_started_at.eq(now),
+                tasks::changed_at.eq(now),
+            )),
+    )
+    .execute(conn)?;
     if claimed != tasks.len() {
         return Err(DbError::corrupt("tasks that are locked were changed by others"));
     }
@@ -412,21 +425,16 @@ pub fn claim(
 pub fn heartbeat(
     conn: &mut DbConnection,
     task: &Task,
-    progress: Option<&Progress>,
+    progress: &Progress,
     now: NaiveDateTime,
     leased_until: NaiveDateTime,
 ) -> DbResult<()> {
-    let target = tasks::table.find(Id(task.id.0));
-    match progress.filter(|progress| task.progress.as_ref() != Some(*progress)) {
-        Some(progress) => diesel::update(target)
-            .set((
-                tasks::leased_until.eq(leased_until),
-                tasks::progress.eq(to_json(progress)?),
-                tasks::changed_at.eq(now),
-            ))
-            .execute(conn)?,
-        None => diesel::update(target).set(tasks::leased_until.eq(leased_until)).execute(conn)?,
-    };
+    cached(diesel::update(tasks::table.find(Id(task.id.0))).set((
+        tasks::leased_until.eq(leased_until),
+        tasks::progress.eq(to_json(progress)?),
+        tasks::changed_at.eq(now),
+    )))
+    .execute(conn)?;
     Ok(())
 }
 
@@ -453,24 +461,6 @@ pub fn end(
         ))
         .execute(conn)?;
     Ok(updated == 1)
-}
-
-/// Notes what a completed attempt made.
-pub fn set_result(
-    conn: &mut DbConnection,
-    task: &Task,
-    result: &Value,
-    output: Option<&Output>,
-) -> DbResult<()> {
-    diesel::update(tasks::table.find(Id(task.id.0)))
-        .set((
-            tasks::result.eq(to_json(result)?),
-            tasks::output.eq(output.map(to_json).transpose()?),
-            tasks::output_attempt.eq(output.map(|_| signed(task.attempt))),
-            tasks::checkpoint.eq(None::<String>),
-        ))
-        .execute(conn)?;
-    Ok(())
 }
 
 /// Notes why a task failed, and how often.
@@ -504,69 +494,6 @@ pub fn clear_progress(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
         ))
         .execute(conn)?;
     Ok(())
-}
-
-/// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptOutcome {
-    Completed,
-    Failed,
-    Retry,
-    Released,
-    LeaseLost,
-    Stopped,
-    Killed,
-}
-
-impl AttemptOutcome {
-    /// Final reports have the same names, so that a repeated one is recognised.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Retry => "retry",
-            Self::Released => "released",
-            Self::LeaseLost => "lease_lost",
-            Self::Stopped => "stopped",
-            Self::Killed => "killed",
-        }
-    }
-}
-
-/// Adds the attempt that `task` is in to the history.
-pub fn end_attempt(
-    conn: &mut DbConnection,
-    task: &Task,
-    outcome: AttemptOutcome,
-    reason: Option<&str>,
-    now: NaiveDateTime,
-) -> DbResult<()> {
-    diesel::insert_into(task_attempts::table)
-        .values((
-            task_attempts::task_id.eq(Id(task.id.0)),
-            task_attempts::attempt.eq(signed(task.attempt)),
-            task_attempts::worker.eq(task.worker.map(|worker| Id(worker.0))),
-            task_attempts::started_at.eq(task.attempt_started_at),
-            task_attempts::ended_at.eq(now),
-            task_attempts::outcome.eq(outcome.as_str()),
-            task_attempts::reason.eq(reason),
-        ))
-        .execute(conn)?;
-    Ok(())
-}
-
-/// How an earlier attempt ended, where it has.
-pub fn attempt_outcome(
-    conn: &mut DbConnection,
-    id: TaskId,
-    attempt: u32,
-) -> DbResult<Option<String>> {
-    let outcome = task_attempts::table
-        .find((Id(id.0), signed(attempt)))
-        .select(task_attempts::outcome)
-        .first(conn)
-        .optional()?;
-    Ok(outcome)
 }
 
 /// The newest task with the same content and parameters that can go on: `killed`, or `failed`

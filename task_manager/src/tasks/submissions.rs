@@ -16,7 +16,7 @@ use common::task::{TaskId, TaskState, TaskView, UserId};
 use super::Task;
 use super::store::queue_position;
 use crate::db::{DbConnection, DbResult};
-use crate::outbox;
+use crate::outbox::{self, Dispatch};
 
 /// How many tasks are inserted with one statement.
 const BATCH: usize = 1_000;
@@ -37,11 +37,13 @@ pub fn submit(
 ) -> DbResult<Vec<Task>> {
     let tasks: Vec<Task> = tasks.into_iter().map(|task| queued(task, now)).collect();
     for batch in tasks.chunks(BATCH) {
-        store::insert_queued(conn, batch)?;
-        let message =
-            |task: &Task| (task.kind(), Message { task_id: task.id, dispatch: task.dispatch });
-        let messages: Vec<_> = batch.iter().map(message).collect();
-        outbox::append_new(conn, &messages, now)?;
+        store::insert_queued(conn, batch, now)?;
+        let dispatch = |task: &Task| {
+            let message = Message { task_id: task.id, dispatch: task.dispatch };
+            Dispatch { kind: task.kind(), message, due_at: now }
+        };
+        let dispatches: Vec<_> = batch.iter().map(dispatch).collect();
+        outbox::append_new(conn, &dispatches)?;
     }
     Ok(tasks)
 }

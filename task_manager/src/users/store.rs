@@ -1,7 +1,8 @@
 //! SQL on `users`. No function opens a transaction.
 
+use std::collections::BTreeSet;
+
 use common::task::UserId;
-use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use uuid::Uuid;
@@ -9,7 +10,7 @@ use uuid::Uuid;
 use super::credentials::Username;
 use super::{Known, Role};
 use crate::db::schema::{revoked_tokens, users};
-use crate::db::{self, DbConnection, DbError, DbResult, Id};
+use crate::db::{self, DbConnection, DbError, DbResult, Id, one_of};
 
 /// Inserts a user; false where the name is taken or nobody's to take.
 pub(super) fn insert(
@@ -55,14 +56,25 @@ pub(super) fn find(conn: &mut DbConnection, name: &Username) -> DbResult<Option<
         .transpose()
 }
 
-/// What the user may do, where there is one and the token with this id was not revoked.
-pub fn role_of(conn: &mut DbConnection, user: UserId, token: Uuid) -> DbResult<Option<Role>> {
-    let revoked = revoked_tokens::table.find(Id(token));
-    let role: Option<String> = users::table
-        .find(Id(user.0))
-        .filter(diesel::dsl::not(exists(revoked)))
-        .select(users::role)
-        .first(conn)
-        .optional()?;
-    role.map(|role| role.parse().map_err(DbError::corrupt)).transpose()
+/// What the users of tokens may do; none where there is no such user or the token was revoked.
+pub fn roles_of(conn: &mut DbConnection, tokens: &[(UserId, Uuid)]) -> DbResult<Vec<Option<Role>>> {
+    let distinct = |ids: &mut dyn Iterator<Item = Uuid>| -> Vec<Id> {
+        ids.collect::<BTreeSet<_>>().into_iter().map(Id).collect()
+    };
+    let user_ids = distinct(&mut tokens.iter().map(|(user, _)| user.0));
+    let token_ids = distinct(&mut tokens.iter().map(|(_, token)| *token));
+    let found: Vec<(Id, String)> = users::table
+        .filter(one_of(users::id, &user_ids))
+        .select((users::id, users::role))
+        .load(conn)?;
+    let revoked: Vec<Id> = revoked_tokens::table
+        .filter(one_of(revoked_tokens::jti, &token_ids))
+        .select(revoked_tokens::jti)
+        .load(conn)?;
+    let role = |(user, token): &(UserId, Uuid)| {
+        let role = found.iter().find(|(id, _)| id.0 == user.0).map(|(_, role)| role);
+        let role = role.filter(|_| !revoked.contains(&Id(*token)));
+        role.map(|role| role.parse().map_err(DbError::corrupt)).transpose()
+    };
+    tokens.iter().map(role).collect()
 }

@@ -1,9 +1,9 @@
 //! Claims: a worker takes tasks that the queue told it of.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use common::report::{Attempt, Claim, ClaimedDelivery, LEASE, WorkerId};
-use common::task::{TaskId, TaskState};
+use common::task::TaskState;
 
 use crate::db::{self, DbConnection, DbResult, Id};
 use crate::tasks::{Task, store};
@@ -16,10 +16,8 @@ pub(super) fn claim(
     deliveries: &[ClaimedDelivery],
 ) -> DbResult<Vec<Claim>> {
     let ids: Vec<Id> = super::sorted(deliveries.iter().map(|delivery| delivery.task_id));
-    db::lock_tasks(conn, &ids)?;
+    let mut tasks = store::find_and_lock(conn, &ids)?;
     let now = db::now(conn)?;
-    let found = store::find_all(conn, &ids)?;
-    let mut tasks: HashMap<TaskId, Task> = found.into_iter().map(|task| (task.id, task)).collect();
     let asked: HashSet<ClaimedDelivery> = deliveries.iter().copied().collect();
     let mut free: Vec<&mut Task> = tasks
         .values_mut()

@@ -1,5 +1,7 @@
 //! Reports: how an attempt is doing, applied only where it holds the fence.
 
+mod store;
+
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
@@ -8,58 +10,104 @@ use common::report::{Event, LEASE, Outcome, Report};
 use common::task::{TaskKind, TaskState};
 use serde_json::Value;
 
-use crate::db::{DbConnection, DbResult};
+use self::store::CompletedTask;
+use crate::db::{self, DbConnection, DbResult, Id};
 use crate::leases::{MAX_ATTEMPTS, backoff, retry_or_fail};
+use crate::messages::{self, NewMessage};
+use crate::outbox::{self, Dispatch};
 use crate::tasks::Task;
-use crate::tasks::store::{self, AttemptOutcome, Enqueue};
-use crate::{data_uploads, file_statistics, messages, user_events};
+use crate::tasks::attempts::{self, AttemptOutcome, EndedAttempt};
+use crate::tasks::store::{self as tasks, Enqueue};
+use crate::{data_uploads, file_statistics, user_events};
 
 /// No processor may ask for a longer delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Applies one report, in the caller's transaction.
-pub(super) fn apply(
+/// What reports change, collected so that each table is changed by one statement for all of them.
+#[derive(Debug, Default)]
+struct Changes {
+    renewed: Vec<Id>,
+    ended: Vec<EndedAttempt>,
+    completed: Vec<CompletedTask>,
+    messages: Vec<NewMessage>,
+    dispatches: Vec<Dispatch>,
+}
+
+impl Changes {
+    fn write(self, conn: &mut DbConnection, now: NaiveDateTime) -> DbResult<()> {
+        store::renew(conn, &self.renewed, now + LEASE)?;
+        attempts::add(conn, &self.ended)?;
+        store::complete(conn, &self.completed)?;
+        messages::store::insert(conn, &self.messages)?;
+        outbox::append(conn, &self.dispatches)
+    }
+}
+
+/// Applies reports of different tasks, in the caller's transaction; answers one outcome for each,
+/// in order.
+pub(super) fn apply(conn: &mut DbConnection, reports: &[Report]) -> DbResult<Vec<Outcome>> {
+    let ids = super::sorted(reports.iter().map(|report| report.task_id));
+    let tasks = tasks::find_and_lock(conn, &ids)?;
+    let now = db::now(conn)?;
+    let mut changes = Changes::default();
+    let outcomes = reports.iter().map(|report| match tasks.get(&report.task_id) {
+        None => Ok(Outcome::LeaseLost),
+        Some(task) if task.state != TaskState::Processing || task.attempt != report.attempt => {
+            without_fence(conn, task, report)
+        }
+        Some(task) => with_fence(conn, task, &report.event, &mut changes, now),
+    });
+    let outcomes = outcomes.collect::<DbResult<_>>()?;
+    changes.write(conn, now)?;
+    Ok(outcomes)
+}
+
+/// Applies the report of an attempt that holds the fence.
+fn with_fence(
     conn: &mut DbConnection,
-    report: &Report,
+    task: &Task,
+    event: &Event,
+    changes: &mut Changes,
     now: NaiveDateTime,
 ) -> DbResult<Outcome> {
-    let Some(task) = store::find(conn, report.task_id)? else {
-        return Ok(Outcome::LeaseLost);
+    let mut ended = |outcome, reason| {
+        changes.ended.push(EndedAttempt::of(task, outcome, reason, now));
     };
-    if task.state != TaskState::Processing || task.attempt != report.attempt {
-        return without_fence(conn, &task, report);
-    }
-    match &report.event {
+    match event {
         Event::Heartbeat { progress } => {
-            store::heartbeat(conn, &task, progress.as_ref(), now, now + LEASE)?;
+            match progress.as_ref().filter(|progress| task.progress.as_ref() != Some(*progress)) {
+                Some(progress) => tasks::heartbeat(conn, task, progress, now, now + LEASE)?,
+                None => changes.renewed.push(Id(task.id.0)),
+            }
             return Ok(Outcome::Continue);
         }
         Event::Completed { result, output } => {
-            store::end_attempt(conn, &task, AttemptOutcome::Completed, None, now)?;
-            store::end(conn, &task, TaskState::Processed, now)?;
-            let result = recorded(conn, &task, result, now)?;
-            store::set_result(conn, &task, &result, output.as_ref())?;
+            ended(AttemptOutcome::Completed, None);
+            let result = recorded(conn, task, result, changes, now)?;
+            changes.completed.push(CompletedTask::of(task, &result, output.as_ref(), now)?);
         }
         Event::Failed { error } => {
-            store::end_attempt(conn, &task, AttemptOutcome::Failed, Some(&error.detail), now)?;
-            store::end(conn, &task, TaskState::Failed, now)?;
+            ended(AttemptOutcome::Failed, Some(&error.detail));
+            tasks::end(conn, task, TaskState::Failed, now)?;
             let error = error.clone().with_instance(format!("/v1/tasks/{}", task.id));
-            store::set_error(conn, &task, &error, task.failures)?;
+            tasks::set_error(conn, task, &error, task.failures)?;
         }
         Event::Released { checkpoint } => {
-            store::end_attempt(conn, &task, AttemptOutcome::Released, None, now)?;
-            let checkpoint = next_checkpoint(&task, checkpoint.as_ref());
+            ended(AttemptOutcome::Released, None);
             let change = Enqueue {
                 failures: task.failures,
                 alone: task.alone,
-                checkpoint,
+                checkpoint: next_checkpoint(task, checkpoint.as_ref()),
                 progress: task.progress.clone(),
             };
-            retry_or_fail(conn, &task, change, Duration::ZERO, || failed_too_often(""), now)?;
+            let error = || failed_too_often("");
+            let dispatch = retry_or_fail(conn, task, change, Duration::ZERO, error, now)?;
+            changes.dispatches.extend(dispatch);
         }
         Event::Retry { after, checkpoint, reason } => {
-            store::end_attempt(conn, &task, AttemptOutcome::Retry, reason.as_deref(), now)?;
-            retry(conn, &task, *after, checkpoint.as_ref(), reason.as_deref(), now)?;
+            ended(AttemptOutcome::Retry, reason.as_deref());
+            let dispatch = retry(conn, task, *after, checkpoint.as_ref(), reason.as_deref(), now)?;
+            changes.dispatches.extend(dispatch);
         }
     }
     Ok(Outcome::Accepted)
@@ -71,12 +119,16 @@ fn recorded(
     conn: &mut DbConnection,
     task: &Task,
     result: &Value,
+    changes: &mut Changes,
     now: NaiveDateTime,
 ) -> DbResult<Value> {
     match task.kind() {
         TaskKind::FileStatistics => file_statistics::record(conn, task, result, now),
         TaskKind::DataUpload => data_uploads::result(task, result),
-        TaskKind::MessageValidation => messages::track(conn, task, result, now),
+        TaskKind::MessageValidation => {
+            changes.messages.push(messages::tracked(task, result, now)?);
+            Ok(result.clone())
+        }
         TaskKind::UserEvent => user_events::record(conn, task, result, now),
         TaskKind::CsvAggregation | TaskKind::ReportEmail => Ok(result.clone()),
     }
@@ -90,7 +142,7 @@ fn retry(
     checkpoint: Option<&Value>,
     reason: Option<&str>,
     now: NaiveDateTime,
-) -> DbResult<()> {
+) -> DbResult<Option<Dispatch>> {
     let failures = task.failures + u32::from(reason.is_some());
     let delay = match after.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
         Some(delay) => delay.min(LONGEST_DELAY),
@@ -120,7 +172,7 @@ fn next_checkpoint(task: &Task, reported: Option<&Value>) -> Option<Value> {
 /// What to tell a worker whose attempt is not the running one.
 fn without_fence(conn: &mut DbConnection, task: &Task, report: &Report) -> DbResult<Outcome> {
     if report.event.is_final() {
-        let ended = store::attempt_outcome(conn, task.id, report.attempt)?;
+        let ended = attempts::outcome(conn, task.id, report.attempt)?;
         if ended.as_deref() == Some(report.event.name()) {
             return Ok(Outcome::Accepted);
         }

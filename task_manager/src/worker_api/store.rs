@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::db::schema::{tasks, workers};
-use crate::db::{self, DbConnection, DbError, DbResult, Id};
+use crate::db::{self, DbConnection, DbError, DbResult, Id, cached};
 use crate::tasks::store::signed;
 
 /// A worker that reported within this time is online: an idle one reports every 10 seconds.
@@ -29,9 +29,9 @@ pub struct WorkerView {
     pub version: String,
     /// The kinds of task that it takes.
     pub kinds: Vec<TaskKind>,
-    /// How many tasks it runs at once.
+    /// How many tasks it runs at once, small ones not counted.
     pub slots: u32,
-    /// How many it runs now.
+    /// How many it runs now, small ones too.
     pub running: u64,
     /// Whether it takes no more tasks because it is about to end.
     pub draining: bool,
@@ -46,9 +46,11 @@ pub struct WorkerView {
 /// Notes that the worker reported, in the caller's transaction.
 pub(super) fn seen(conn: &mut DbConnection, worker: &WorkerInfo) -> DbResult<()> {
     let now = db::now(conn)?;
-    let updated = diesel::update(workers::table.find(Id(worker.id.0)))
-        .set((workers::draining.eq(worker.draining), workers::seen_at.eq(now)))
-        .execute(conn)?;
+    let updated = cached(
+        diesel::update(workers::table.find(Id(worker.id.0)))
+            .set((workers::draining.eq(worker.draining), workers::seen_at.eq(now))),
+    )
+    .execute(conn)?;
     if updated == 0 {
         diesel::insert_into(workers::table)
             .values((

@@ -46,13 +46,13 @@ pub async fn load(app: &TestApp, documents: &Value) -> Value {
     response.json().await.unwrap()
 }
 
-fn validated(category: &str, number: u8, draws: u8) -> Event {
+pub fn validated(category: &str, number: u8, draws: u8) -> Event {
     let result = json!({"category": category, "number": number, "draws": draws});
     Event::Completed { result, output: None }
 }
 
 /// Sends a message and takes its task.
-async fn processing(app: &mut TestApp, message: &str) -> Attempt {
+pub async fn processing(app: &mut TestApp, message: &str) -> Attempt {
     let accepted = send(app, message).await;
     let attempt = app.next_attempt().await;
     assert_eq!(accepted["task_id"], json!(attempt.task_id));

@@ -15,24 +15,21 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-};
+use lapin::Channel;
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Acker, Channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tracing::debug;
 
+use super::acks::Acks;
+use super::delivery::{AmqpDelivery, requeue};
 use super::link::{Link, declare};
 use super::outage::{Outage, in_words, no_answer};
 use super::silence::Silences;
 use super::{PATIENCE, Place};
-use crate::queue::Message;
 use crate::task::TaskKind;
 
-/// How much of a message that cannot be read the log shows, in bytes.
-const SHOWN: usize = 200;
 /// How many deliveries a subscription asks for where there is little room, maybe.
 const NARROW: u16 = 1;
 
@@ -99,7 +96,7 @@ impl AmqpConsumer {
                     };
                     match subscription.next().await {
                         Ok(raw) => {
-                            if let Some(delivery) = read(raw, &subscription.channel, permit) {
+                            if let Some(delivery) = subscription.read(raw, permit) {
                                 return delivery;
                             }
                         }
@@ -116,7 +113,7 @@ impl AmqpConsumer {
             let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
             match subscription.try_next()? {
                 Ok(raw) => {
-                    if let Some(delivery) = read(raw, &subscription.channel, permit) {
+                    if let Some(delivery) = subscription.read(raw, permit) {
                         return Some(delivery);
                     }
                 }
@@ -177,6 +174,7 @@ struct Subscription {
     plan: Plan,
     link: Arc<Link>,
     channel: Channel,
+    acks: Arc<Acks>,
     streams: Vec<lapin::Consumer>,
     /// Delivered and not yet taken, by delivery tag: in the order of the channel.
     waiting: BTreeMap<u64, lapin::message::Delivery>,
@@ -219,6 +217,7 @@ impl Subscription {
             plan: plan.clone(),
             link,
             channel,
+            acks: Arc::default(),
             streams,
             waiting: BTreeMap::new(),
             window,
@@ -281,6 +280,14 @@ impl Subscription {
         Poll::Ready(Ok(delivery))
     }
 
+    fn read(
+        &self,
+        raw: lapin::message::Delivery,
+        permit: OwnedSemaphorePermit,
+    ) -> Option<AmqpDelivery> {
+        AmqpDelivery::read(raw, &self.channel, &self.acks, permit)
+    }
+
     /// Cancels, then returns what waits here. The channel stays for what was taken.
     async fn end(mut self) -> lapin::Result<()> {
         if let Some(widening) = self.widening.take() {
@@ -320,73 +327,4 @@ async fn consume(channel: Channel, plan: Plan, window: u16) -> lapin::Result<Vec
         streams.push(stream?);
     }
     Ok(streams)
-}
-
-fn requeue() -> BasicNackOptions {
-    BasicNackOptions { multiple: false, requeue: true }
-}
-
-/// Reads a delivery; one that cannot be read carries nothing and is acked.
-fn read(
-    raw: lapin::message::Delivery,
-    channel: &Channel,
-    permit: OwnedSemaphorePermit,
-) -> Option<AmqpDelivery> {
-    match serde_json::from_slice(&raw.data) {
-        Ok(message) => Some(AmqpDelivery {
-            message,
-            acker: Some(raw.acker),
-            _channel: channel.clone(),
-            _permit: permit,
-        }),
-        Err(error) => {
-            let body = String::from_utf8_lossy(&raw.data[..raw.data.len().min(SHOWN)]);
-            let (queue, bytes) = (&raw.routing_key, raw.data.len());
-            warn!(%queue, bytes, ?body, "dropped a message that cannot be read: {error}");
-            // The first poll hands the ack over; that it was sent is of no interest.
-            let _ = raw.acker.ack(BasicAckOptions::default()).now_or_never();
-            None
-        }
-    }
-}
-
-/// A message that was taken.
-pub(in crate::queue) struct AmqpDelivery {
-    message: Message,
-    /// Until it was acked.
-    acker: Option<Acker>,
-    /// Keeps the channel open: only there can it be acked.
-    _channel: Channel,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl fmt::Debug for AmqpDelivery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AmqpDelivery").field(&self.message).finish()
-    }
-}
-
-impl AmqpDelivery {
-    pub(in crate::queue) fn message(&self) -> Message {
-        self.message
-    }
-
-    pub(in crate::queue) async fn ack(mut self) {
-        let Some(acker) = self.acker.take() else { return };
-        // Where it does not arrive, the connection ends and the message comes again.
-        match timeout(PATIENCE, acker.ack(BasicAckOptions::default())).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => debug!(%error, "an ack did not reach the broker"),
-            Err(_) => debug!("an ack was not sent in time"),
-        }
-    }
-}
-
-impl Drop for AmqpDelivery {
-    fn drop(&mut self) {
-        if let Some(acker) = self.acker.take() {
-            // The first poll hands it over; without a connection the broker has it back already.
-            let _ = acker.nack(requeue()).now_or_never();
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! Against a real broker, whose URL is in `TEST_AMQP_URL`; `make test` starts one.
 
+mod acks;
 mod fixture;
 mod relay;
 

@@ -8,8 +8,10 @@ use std::time::Duration;
 use common::queue::{MemoryQueue, Message, Queue};
 use common::report::{Attempt, InputFile};
 use common::storage::{ObjectKey, OutputPart, Storage};
-use common::task::spec::{CsvAggregationSpec, DataUploadSpec, OnBadRow, TaskSpec};
-use common::task::{TaskId, TaskKind};
+use common::task::spec::{
+    CsvAggregationSpec, DataUploadSpec, MessageValidationSpec, OnBadRow, TaskSpec,
+};
+use common::task::{TaskId, TaskKind, UserId};
 use futures_util::FutureExt;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -115,6 +117,14 @@ impl Harness {
         task_id
     }
 
+    /// A small task.
+    pub(super) fn small_task(&self) -> TaskId {
+        let user_id = UserId(uuid::Uuid::nil());
+        let (message, number, request_count) = ("Hello".to_owned(), 7, 1);
+        let spec = MessageValidationSpec { user_id, message, number, request_count };
+        self.task(|attempt| attempt.spec = TaskSpec::MessageValidation(spec))
+    }
+
     /// A task with an input file.
     pub(super) async fn csv_task(&self, content: &str, spec: CsvAggregationSpec) -> TaskId {
         self.file_task(content, TaskSpec::CsvAggregation(spec)).await
@@ -138,15 +148,22 @@ impl Harness {
     }
 
     pub(super) async fn publish(&self, tasks: &[TaskId]) {
-        let message = |task_id: &TaskId| Message { task_id: *task_id, dispatch: 1 };
-        let messages: Vec<_> =
-            tasks.iter().map(|task_id| (TaskKind::CsvAggregation, message(task_id))).collect();
+        let message = |task_id: &TaskId| {
+            let kind = self.api.script().attempts.get(task_id).map(|attempt| attempt.spec.kind());
+            let message = Message { task_id: *task_id, dispatch: 1 };
+            (kind.unwrap_or(TaskKind::CsvAggregation), message)
+        };
+        let messages: Vec<_> = tasks.iter().map(message).collect();
         self.queue.publisher().publish(&messages).await;
     }
 
     /// How many messages wait in the queue.
     pub(super) async fn depth(&self) -> u64 {
-        self.queue.publisher().depth(TaskKind::CsvAggregation).await.unwrap()
+        let mut depth = 0;
+        for kind in TaskKind::ALL {
+            depth += self.queue.publisher().depth(kind).await.unwrap();
+        }
+        depth
     }
 
     /// What the task's first attempt wrote.

@@ -34,7 +34,6 @@ CREATE TABLE tasks (
     KEY tasks_by_change (owner, changed_at),
     KEY tasks_by_identity (owner, identity),
     KEY tasks_in_queue (kind, state, queued_at),
-    KEY tasks_dispatched (kind, state, dispatched_at),
     KEY tasks_by_lease (state, leased_until),
     KEY tasks_by_end (files_removed, finished_at),
     KEY tasks_deleted (deleted)

@@ -35,7 +35,6 @@ CREATE INDEX tasks_by_owner ON tasks (owner, deleted, id);
 CREATE INDEX tasks_by_change ON tasks (owner, changed_at);
 CREATE INDEX tasks_by_identity ON tasks (owner, identity);
 CREATE INDEX tasks_in_queue ON tasks (kind, state, queued_at);
-CREATE INDEX tasks_dispatched ON tasks (kind, state, dispatched_at);
 CREATE INDEX tasks_by_lease ON tasks (state, leased_until);
 CREATE INDEX tasks_by_end ON tasks (files_removed, finished_at);
 CREATE INDEX tasks_deleted ON tasks (deleted);

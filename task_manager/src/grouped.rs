@@ -1,5 +1,5 @@
-//! Group commit: what is asked for at the same time shares a transaction, since a commit costs
-//! more than the statements in it.
+//! Grouped work: what is asked for at the same time shares a transaction or a look at the database,
+//! since a commit or a round trip costs more than what is in it.
 //!
 //! # Invariants
 //! - Nothing waits for company: a single item goes at once, and what comes while a transaction is
@@ -17,13 +17,20 @@ use crate::db::{Database, DbConnection, DbError, DbResult};
 /// How many items share a transaction at the most.
 const GROUP: usize = 200;
 
+/// How the database is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Reading,
+    Writing,
+}
+
 /// Carries out items of type `T`, each of which is answered with an `R`. Clones share the groups.
 #[derive(Debug)]
-pub struct GroupCommit<T, R> {
+pub struct Grouped<T, R> {
     waiting: mpsc::Sender<Waiting<T, R>>,
 }
 
-impl<T, R> Clone for GroupCommit<T, R> {
+impl<T, R> Clone for Grouped<T, R> {
     fn clone(&self) -> Self {
         Self { waiting: self.waiting.clone() }
     }
@@ -35,15 +42,31 @@ struct Waiting<T, R> {
     answer: oneshot::Sender<DbResult<R>>,
 }
 
-impl<T, R> GroupCommit<T, R>
+impl<T, R> Grouped<T, R>
 where
     T: Send + Sync + 'static,
     R: Send + 'static,
 {
     /// Starts it, until the last clone is dropped. `apply` carries out a group in one transaction
     /// and answers one result for each item, in order; it may be run more than once.
-    pub fn start(
+    pub fn writing(
         db: Database,
+        apply: impl Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(db, Access::Writing, apply)
+    }
+
+    /// The same with an `apply` that only reads.
+    pub fn reading(
+        db: Database,
+        apply: impl Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(db, Access::Reading, apply)
+    }
+
+    fn start(
+        db: Database,
+        access: Access,
         apply: impl Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
     ) -> Self {
         let (waiting, mut arriving) = mpsc::channel(GROUP);
@@ -51,7 +74,7 @@ where
         tokio::spawn(async move {
             let mut group = Vec::with_capacity(GROUP);
             while arriving.recv_many(&mut group, GROUP).await > 0 {
-                run(&db, &apply, std::mem::take(&mut group)).await;
+                run(&db, access, &apply, std::mem::take(&mut group)).await;
             }
         });
         Self { waiting }
@@ -69,7 +92,7 @@ where
     }
 }
 
-async fn run<T, R, F>(db: &Database, apply: &Arc<F>, group: Vec<Waiting<T, R>>)
+async fn run<T, R, F>(db: &Database, access: Access, apply: &Arc<F>, group: Vec<Waiting<T, R>>)
 where
     T: Send + Sync + 'static,
     R: Send + 'static,
@@ -79,7 +102,7 @@ where
         group.into_iter().map(|waiting| (waiting.item, waiting.answer)).unzip();
     let items = Arc::new(items);
     // Who asked may have gone: nobody misses an answer that cannot be given.
-    match write(db, apply, &items, 0..items.len()).await {
+    match carry_out(db, access, apply, &items, 0..items.len()).await {
         Ok(results) => {
             for (answer, result) in answers.into_iter().zip(results) {
                 let _ = answer.send(Ok(result));
@@ -93,15 +116,16 @@ where
         Err(error) => {
             warn!(%error, "a group does not hold; it is carried out one by one");
             for (at, answer) in answers.into_iter().enumerate() {
-                let single = write(db, apply, &items, at..at + 1).await;
+                let single = carry_out(db, access, apply, &items, at..at + 1).await;
                 let _ = answer.send(single.and_then(first));
             }
         }
     }
 }
 
-async fn write<T, R, F>(
+async fn carry_out<T, R, F>(
     db: &Database,
+    access: Access,
     apply: &Arc<F>,
     items: &Arc<Vec<T>>,
     range: std::ops::Range<usize>,
@@ -112,7 +136,12 @@ where
     F: Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
 {
     let (apply, items) = (Arc::clone(apply), Arc::clone(items));
-    db.write(move |conn| apply(conn, items.get(range.clone()).unwrap_or_default())).await
+    let work =
+        move |conn: &mut DbConnection| apply(conn, items.get(range.clone()).unwrap_or_default());
+    match access {
+        Access::Reading => db.read(work).await,
+        Access::Writing => db.write(work).await,
+    }
 }
 
 fn first<R>(results: Vec<R>) -> DbResult<R> {

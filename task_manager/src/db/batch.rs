@@ -1,0 +1,166 @@
+//! Statements on any number of rows whose text stays the same, so that a connection prepares them
+//! once. What diesel makes of a list differs with its length: each call would be prepared, and
+//! closed after it, which takes the server longer than the rows do.
+
+use diesel::backend::Backend;
+use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is_aggregate};
+use diesel::mysql::{Mysql, MysqlConnection};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Binary, Bool, HasSqlType, Text};
+use serde::Serialize;
+
+use super::{DbError, DbResult, Id};
+
+/// Whether the column is one of `ids`.
+pub fn one_of<C>(column: C, ids: &[Id]) -> OneOf<C> {
+    OneOf { column, ids: ids.to_vec() }
+}
+
+/// See [`one_of`]. The list is made as long as the next power of two by repeating its last id, so
+/// that there are few different texts.
+#[derive(Debug, Clone)]
+pub struct OneOf<C> {
+    column: C,
+    ids: Vec<Id>,
+}
+
+impl<C> Expression for OneOf<C> {
+    type SqlType = Bool;
+}
+
+impl<C: AppearsOnTable<QS>, QS> AppearsOnTable<QS> for OneOf<C> {}
+
+impl<C, QS> SelectableExpression<QS> for OneOf<C> where Self: AppearsOnTable<QS> {}
+
+impl<C> ValidGrouping<()> for OneOf<C> {
+    type IsAggregate = is_aggregate::No;
+}
+
+impl<C> QueryId for OneOf<C> {
+    type QueryId = ();
+    // Known by its text.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<C, DB> QueryFragment<DB> for OneOf<C>
+where
+    DB: Backend + HasSqlType<Binary>,
+    C: QueryFragment<DB>,
+    Id: ToSql<Binary, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.column.walk_ast(out.reborrow())?;
+        let Some(last) = self.ids.last() else {
+            out.push_sql(" IN (NULL)");
+            return Ok(());
+        };
+        let length = self.ids.len().next_power_of_two();
+        let padded = self.ids.iter().chain(std::iter::repeat(last)).take(length);
+        for (place, id) in padded.enumerate() {
+            out.push_sql(if place == 0 { " IN (" } else { ", " });
+            out.push_bind_param::<Binary, _>(id)?;
+        }
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+/// A statement of MySQL's that takes its rows from one JSON text.
+#[derive(Debug, Clone)]
+pub struct FromJson {
+    text: &'static str,
+    json: String,
+}
+
+impl FromJson {
+    /// `text` has one `?`, for `rows`.
+    ///
+    /// # Errors
+    /// A row cannot be written as JSON.
+    pub fn of<T: Serialize>(text: &'static str, rows: &[T]) -> DbResult<Self> {
+        let json = serde_json::to_string(rows).map_err(DbError::corrupt)?;
+        Ok(Self { text, json })
+    }
+}
+
+impl QueryId for FromJson {
+    type QueryId = ();
+    // Known by its text.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl QueryFragment<Mysql> for FromJson {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        let (before, behind) = self.text.split_once('?').unwrap_or((self.text, ""));
+        out.push_sql(before);
+        out.push_bind_param::<Text, _>(&self.json)?;
+        out.push_sql(behind);
+        Ok(())
+    }
+}
+
+impl RunQueryDsl<MysqlConnection> for FromJson {}
+
+/// Has a statement prepared once that diesel would prepare anew each time, as it does with every
+/// update. What it looks like must be one of few texts.
+pub fn cached<Q>(statement: Q) -> Cached<Q> {
+    Cached(statement)
+}
+
+/// See [`cached`].
+#[derive(Debug, Clone)]
+pub struct Cached<Q>(Q);
+
+impl<Q> QueryId for Cached<Q> {
+    type QueryId = ();
+    // Known by its text.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Cached<Q> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+
+    fn is_safe_to_cache_prepared(&self, _backend: &DB) -> QueryResult<bool> {
+        Ok(true)
+    }
+}
+
+impl<Q: Query> Query for Cached<Q> {
+    type SqlType = Q::SqlType;
+}
+
+impl<Q, Conn> RunQueryDsl<Conn> for Cached<Q> {}
+
+/// How many rows a query gives, which may have a limit; they stay in the database.
+pub fn count_of<Q>(query: Q) -> CountOf<Q> {
+    CountOf(query)
+}
+
+/// See [`count_of`].
+#[derive(Debug, Clone)]
+pub struct CountOf<Q>(Q);
+
+impl<Q> QueryId for CountOf<Q> {
+    type QueryId = ();
+    // Known by its text.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for CountOf<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("SELECT COUNT(*) FROM (");
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(") AS counted");
+        Ok(())
+    }
+}
+
+impl<Q> Query for CountOf<Q> {
+    type SqlType = BigInt;
+}
+
+impl<Q, Conn> RunQueryDsl<Conn> for CountOf<Q> {}

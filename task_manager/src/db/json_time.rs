@@ -1,0 +1,20 @@
+//! How times are written in JSON that MySQL reads.
+
+use chrono::NaiveDateTime;
+use serde::Serializer;
+
+/// As `DATETIME(6)` is written.
+pub fn serialize<S: Serializer>(time: &NaiveDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&time.format("%F %T%.6f"))
+}
+
+/// The same where there may be none.
+pub fn optional<S: Serializer>(
+    time: &Option<NaiveDateTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serialize(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,35 @@
+//! The history of attempts: one entry when an attempt ends; the running one is part of its task.
+//!
+//! # Not here
+//! Deciding how an attempt ends (`worker_api`, `leases`, `tasks::interrupts`).
+
+mod store;
+
+pub use store::{EndedAttempt, add, outcome};
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    Completed,
+    Failed,
+    Retry,
+    Released,
+    LeaseLost,
+    Stopped,
+    Killed,
+}
+
+impl AttemptOutcome {
+    /// Final reports have the same names, so that a repeated one is recognised.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Retry => "retry",
+            Self::Released => "released",
+            Self::LeaseLost => "lease_lost",
+            Self::Stopped => "stopped",
+            Self::Killed => "killed",
+        }
+    }
+}

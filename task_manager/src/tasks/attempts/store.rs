@@ -1,0 +1,81 @@
+//! SQL on `task_attempts`. No function opens a transaction.
+
+use chrono::NaiveDateTime;
+use common::task::TaskId;
+use diesel::prelude::*;
+use serde::Serialize;
+
+use super::AttemptOutcome;
+use crate::db::schema::task_attempts;
+use crate::db::{DbConnection, DbResult, Id, insert_records, json_time};
+use crate::tasks::Task;
+use crate::tasks::store::signed;
+
+/// MySQL's way to take many.
+const FROM_JSON: &str = "\
+    INSERT INTO task_attempts (task_id, attempt, worker, started_at, ended_at, outcome, reason) \
+    SELECT UNHEX(ended.task_id), ended.attempt, UNHEX(ended.worker), ended.started_at, ended.ended_at, \
+           ended.outcome, ended.reason \
+    FROM JSON_TABLE(?, '$[*]' COLUMNS ( \
+        task_id CHAR(32) PATH '$.task_id', \
+        attempt INT PATH '$.attempt', \
+        worker CHAR(32) PATH '$.worker', \
+        started_at CHAR(26) PATH '$.started_at', \
+        ended_at CHAR(26) PATH '$.ended_at', \
+        outcome CHAR(16) PATH '$.outcome', \
+        reason MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$.reason')) AS ended";
+
+/// An attempt that has ended.
+#[derive(Debug, Clone, Insertable, Serialize)]
+#[diesel(table_name = task_attempts, treat_none_as_default_value = false)]
+pub struct EndedAttempt {
+    task_id: Id,
+    attempt: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<Id>,
+    #[serde(serialize_with = "json_time::optional", skip_serializing_if = "Option::is_none")]
+    started_at: Option<NaiveDateTime>,
+    #[serde(serialize_with = "json_time::serialize")]
+    ended_at: NaiveDateTime,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl EndedAttempt {
+    /// The attempt that `task` is in.
+    pub fn of(
+        task: &Task,
+        outcome: AttemptOutcome,
+        reason: Option<&str>,
+        now: NaiveDateTime,
+    ) -> Self {
+        Self {
+            task_id: Id(task.id.0),
+            attempt: signed(task.attempt),
+            worker: task.worker.map(|worker| Id(worker.0)),
+            started_at: task.attempt_started_at,
+            ended_at: now,
+            outcome: outcome.as_str(),
+            reason: reason.map(str::to_owned),
+        }
+    }
+}
+
+/// Adds attempts to the history.
+pub fn add(conn: &mut DbConnection, ended: &[EndedAttempt]) -> DbResult<()> {
+    if !ended.is_empty() {
+        insert_records!(conn, task_attempts::table, ended, FROM_JSON)?;
+    }
+    Ok(())
+}
+
+/// How an earlier attempt ended, where it has.
+pub fn outcome(conn: &mut DbConnection, id: TaskId, attempt: u32) -> DbResult<Option<String>> {
+    let outcome = task_attempts::table
+        .find((Id(id.0), signed(attempt)))
+        .select(task_attempts::outcome)
+        .first(conn)
+        .optional()?;
+    Ok(outcome)
+}
