@@ -54,7 +54,7 @@ def file_of(kind, arguments):
     source = arguments.folder / f"{kind}-{arguments.mebibytes}-{arguments.seed}.txt"
     if not source.exists():
         part = source.with_name(f"part-{source.name}")
-        numbers = [str(arguments.mebibytes), str(arguments.seed)]
+        numbers = [str(arguments.mebibytes << 20), str(arguments.seed)]
         subprocess.run([sys.executable, HERE / "text_files.py", kind, *numbers, part], check=True)
         part.rename(source)
     warm(source)

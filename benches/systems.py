@@ -5,6 +5,7 @@ All listen on loopback only.
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -82,6 +83,11 @@ class System:
         """What the programs and their services have used so far, without what sends the load."""
         roots = {process.pid for process in self._processes}
         return processor_time.seconds(roots | (self.services.processes() if self.services else set()))
+
+    def peak_of_memory(self):
+        """What the largest of the programs has taken so far, in MiB."""
+        statuses = (pathlib.Path(f"/proc/{process.pid}/status").read_text() for process in self._processes)
+        return max(int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024 for status in statuses)
 
     def address(self, process, log):
         """Where a server listens, by its log."""

@@ -1,4 +1,4 @@
-"""Makes the files of the benchmark of statistics, with a fixed seed: text_files.py KIND MIB SEED PATH.
+"""Makes the files of the benchmarks of statistics and of uploads, with a fixed seed: text_files.py KIND BYTES SEED PATH.
 
 A block of lines is drawn and repeated to the wanted size. The block is larger than the caches of a
 processor, and its length is no multiple of anything that a program reads at once.
@@ -8,7 +8,6 @@ import random
 import sys
 
 BLOCK = 5_000_011
-MIB = 1 << 20
 # Two, three and four bytes a character. Nothing here that locales disagree on: printed characters alone,
 # and no space that does not break.
 ALPHABETS = [
@@ -54,10 +53,10 @@ def _block(kind, seed):
     return block
 
 
-def make(kind, mebibytes, seed, path):
+def make(kind, size, seed, path):
     """The last block is cut behind a line, so that the file is no longer than asked for."""
     block = _block(kind, seed)
-    left = mebibytes * MIB
+    left = size
     with open(path, "wb", buffering=0) as file:
         while left >= len(block):
             left -= file.write(block)
@@ -65,5 +64,5 @@ def make(kind, mebibytes, seed, path):
 
 
 if __name__ == "__main__":
-    kind, mebibytes, seed, path = sys.argv[1:]
-    make(kind, int(mebibytes), int(seed), path)
+    kind, size, seed, path = sys.argv[1:]
+    make(kind, int(size), int(seed), path)
