@@ -36,7 +36,8 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let file = arguments.file.display();
-    match count(&arguments.file, arguments.threads).with_context(|| format!("cannot count {file}")) {
+    let counted = count(&arguments.file, arguments.threads);
+    match counted.with_context(|| format!("cannot count {file}")) {
         Ok(counts) => {
             let Counts { lines, words, characters, invalid } = counts;
             let _ = writeln!(
@@ -66,7 +67,8 @@ fn count(path: &Path, threads: Option<NonZero<u64>>) -> anyhow::Result<Counts> {
     });
     let parts: Vec<_> = thread::scope(|scope| {
         let file = &file;
-        let counting: Vec<_> = shares.map(|share| scope.spawn(|| count_share(file, share))).collect();
+        let counting: Vec<_> =
+            shares.map(|share| scope.spawn(|| count_share(file, share))).collect();
         counting.into_iter().map(|thread| thread.join()).collect()
     });
     let mut whole = Partial::default();
