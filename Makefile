@@ -74,7 +74,7 @@ bench-upload: deps bench-deps ## Time the upload of 1 GB against dd conv=fsync
 	$(CARGO) build --release -p taskctl
 	$(BENCH_PYTHON) benches/bench_upload.py --programs $(TARGET_DIR)/release --folder $(BENCH_FOLDER)/upload $(BENCH)
 
-bench-load: fleet-programs ## Load 5 million rows (ROWS=…) by a fleet, with faults, and by LOAD DATA
+bench-load: fleet-programs bench-deps ## Load 5 million rows (ROWS=…) by a fleet, with faults, and by LOAD DATA
 	$(CARGO) build --release -p taskctl
 	scripts/services.sh run scripts/bench-load.sh $(TARGET_DIR)/release
 
