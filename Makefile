@@ -8,19 +8,28 @@ CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 # Arguments of `taskctl`, for example: make run ARGS="standalone --listen 127.0.0.1:8080"
 ARGS ?= standalone
-# Arguments of `make bench-csv`, for example: make bench-csv BENCH="--rows 2000000 --shapes a,b"
+# Arguments of the benchmarks but bench-load, for example: make bench-csv BENCH="--rows 2000000 --shapes a,b"
+# What all of them take, and so `make bench` too: --runs N
 BENCH ?=
-# Parts of `make bench-tasks` (throughput latency standalone clients workers backlog), and its arguments,
+# Parts of `make bench-tasks` (throughput latency standalone clients workers backlog),
 # for example: make bench-tasks BENCH_TASKS="throughput latency" BENCH="--runs 3 --tasks 5000"
 BENCH_TASKS ?= throughput latency standalone clients workers backlog
+BENCH_FOLDER := $(TARGET_DIR)/bench
+BENCH_PYTHON := $(BENCH_FOLDER)/venv/bin/python
+BENCH_PIP := $(BENCH_PYTHON) -m pip install --quiet
+CSV_PEERS := duckdb==2.0.0 polars==2.1.0 chdb==4.4.0
+TASK_PEERS := -r benches/celery_peer/requirements.txt
 
+# One goal at a time: benchmarks must not run beside each other, and cargo uses all processors anyway.
+.NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run test fleet manager worker bench-csv bench-load bench-tasks services services-stop services-wipe lint fmt deny \
-	advisories deps service-deps fleet-programs
+.PHONY: help run test fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
+	services services-stop services-wipe lint fmt deny advisories deps service-deps fleet-programs \
+	bench-deps bench-machine
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET\n" } \
-		/^[a-z-]+:.*## / { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / { printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: deps ## Run the whole platform in one process, on http://127.0.0.1:5000
 	$(CARGO) run --release -p taskctl -- $(ARGS)
@@ -49,22 +58,30 @@ services-stop: ## Stop them; their data stays
 services-wipe: ## Stop them and delete their data, that of the fleet too
 	scripts/services.sh wipe
 
-bench-csv: deps ## Time the aggregation against DuckDB, Polars and chdb
-	$(CARGO) build --release -p taskctl
-	python3 -m venv $(TARGET_DIR)/bench/venv
-	$(TARGET_DIR)/bench/venv/bin/pip install --quiet duckdb==2.0.0 polars==2.1.0 chdb==4.4.0
-	$(TARGET_DIR)/bench/venv/bin/python benches/bench_csv.py --taskctl $(TARGET_DIR)/release/taskctl \
-		--folder $(TARGET_DIR)/bench/csv $(BENCH)
+bench: bench-machine bench-csv bench-statistics bench-upload bench-load bench-tasks ## Run all benchmarks, for hours
 
-bench-load: fleet-programs ## Load 5 million rows (ROWS=…) by a fleet, with faults, and by LOAD DATA
+bench-csv: deps bench-deps ## Time the aggregation against DuckDB, Polars and chdb
+	$(CARGO) build --release -p taskctl
+	$(BENCH_PIP) $(CSV_PEERS)
+	$(BENCH_PYTHON) benches/bench_csv.py --taskctl $(TARGET_DIR)/release/taskctl --folder $(BENCH_FOLDER)/csv $(BENCH)
+
+bench-statistics: deps bench-deps ## Time the statistics of text against GNU wc and cat
+	$(CARGO) build --release -p taskctl -p text_count
+	$(BENCH_PYTHON) benches/bench_statistics.py --programs $(TARGET_DIR)/release \
+		--folder $(BENCH_FOLDER)/statistics $(BENCH)
+
+bench-upload: deps bench-deps ## Time the upload of 1 GB against dd conv=fsync
+	$(CARGO) build --release -p taskctl
+	$(BENCH_PYTHON) benches/bench_upload.py --programs $(TARGET_DIR)/release --folder $(BENCH_FOLDER)/upload $(BENCH)
+
+bench-load: fleet-programs bench-deps ## Load 5 million rows (ROWS=…) by a fleet, with faults, and by LOAD DATA
 	$(CARGO) build --release -p taskctl
 	scripts/services.sh run scripts/bench-load.sh $(TARGET_DIR)/release
 
-bench-tasks: fleet-programs ## Time small tasks through the fleet and standalone, and by Celery
+bench-tasks: fleet-programs bench-deps ## Time small tasks through the fleet and standalone, and by Celery
 	$(CARGO) build --release -p taskctl -p task_load
-	python3 -m venv $(TARGET_DIR)/bench/venv
-	$(TARGET_DIR)/bench/venv/bin/pip install --quiet -r benches/celery_peer/requirements.txt
-	scripts/services.sh run $(TARGET_DIR)/bench/venv/bin/python benches/bench_tasks.py \
+	$(BENCH_PIP) $(TASK_PEERS)
+	scripts/services.sh run $(BENCH_PYTHON) benches/bench_tasks.py \
 		--programs $(TARGET_DIR)/release --parts $(BENCH_TASKS) $(BENCH)
 
 lint: deps ## Check formatting and lints; warnings are errors
@@ -85,6 +102,14 @@ deps: ## Install what the build needs where it is missing
 
 service-deps: ## Install MariaDB and RabbitMQ where they are missing; nothing is started
 	@scripts/install-services.sh
+
+bench-deps:
+	@scripts/install-bench-tools.sh
+	@python3 -m venv $(BENCH_FOLDER)/venv
+
+bench-machine: service-deps bench-deps
+	$(BENCH_PIP) $(CSV_PEERS) $(TASK_PEERS)
+	@$(BENCH_PYTHON) benches/machine.py $(TARGET_DIR)
 
 fleet-programs: deps service-deps
 	$(CARGO) build --release -p task_manager -p data_processor

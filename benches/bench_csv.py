@@ -13,27 +13,12 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 
 from csv_shapes import SHAPES
+from whole_process import measured, warm
 
 HERE = pathlib.Path(__file__).parent
 PEERS = ["duckdb", "polars", "chdb"]
-
-
-def measured(command, log):
-    """Wall and CPU seconds, and the peak of memory in MiB; none where it failed.
-
-    A new process counts the memory of the one that it comes from, hence the others for the files.
-    """
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=log, stderr=log)
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        return None
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def command_of(program, shape, source, output, taskctl):
@@ -68,10 +53,7 @@ def bench(shape, arguments, log):
         command = [sys.executable, str(HERE / "csv_files.py"), shape.file, *numbers, str(part)]
         subprocess.run(command, check=True)
         part.rename(source)
-    # Into the page cache.
-    with open(source, "rb") as file:
-        while file.read(1 << 20):
-            pass
+    warm(source)
     programs = ["ours", *PEERS]
     outputs = {program: arguments.folder / f"{program}.out.csv" for program in programs}
     runs = {program: [] for program in programs}

@@ -14,7 +14,8 @@ import tempfile
 import time
 
 import task_backlog
-from task_systems import Celery, Failed, Fleet, Services, Standalone
+from systems import Failed, Standalone
+from task_systems import Celery, Fleet, Services
 
 PARTS = ["throughput", "latency", "standalone", "clients", "workers", "backlog"]
 WARM_UP = 300

@@ -1,10 +1,11 @@
-"""The processor time of programs, as Linux tells it in /proc.
+"""The processor time of programs, as Linux tells it in /proc: processor_time.py PID… prints it in seconds.
 
 On a machine that does other things too, it says more about the cost of a task than the clock does.
 """
 
 import os
 import pathlib
+import sys
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -30,3 +31,7 @@ def descends(process, roots, parents):
             return True
         process = parents[process]
     return False
+
+
+if __name__ == "__main__":
+    print(f"{seconds({int(process) for process in sys.argv[1:]}):.2f}")

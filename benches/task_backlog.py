@@ -5,7 +5,7 @@ the queue and no worker; then how fast two workers take them.
 import dataclasses
 import time
 
-from task_systems import Failed
+from systems import Failed
 
 OWNER = "backlog"
 # What is sent on top of the backlog.

@@ -1,31 +1,22 @@
 """The systems that `bench_tasks.py` compares: each is started for a measurement and ended after it, so
-that none takes time from another. All listen on loopback only.
+that none takes time from another.
 
 They run on the private services of `scripts/services.sh`, which must run, in databases and queues of
 their own there.
 """
 
-import json
 import os
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
-import processor_time
 import pymysql
+from systems import Failed, Platform, System
 
 HERE = pathlib.Path(__file__).parent
 SERVICES = HERE.parent / "scripts" / "services.sh"
-STARTS_WITHIN = 60
-ENDS_WITHIN = 30
-
-
-class Failed(Exception):
-    """Something does not work; the words say what."""
 
 
 class Services:
@@ -73,112 +64,6 @@ class Services:
         return done.stdout
 
 
-class System:
-    """Programs that are started together."""
-
-    name = ""
-    # None where it needs none.
-    services = None
-
-    def __init__(self, folder):
-        self.folder = folder
-        self._processes = []
-        self._logs = 0
-
-    def __enter__(self):
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.end(self._processes)
-        self.clean()
-
-    def start(self):
-        raise NotImplementedError
-
-    def clean(self):
-        pass
-
-    def launch(self, command, environment):
-        """Starts a program in the background; answers the process and its log."""
-        self._logs += 1
-        log = self.folder / f"{self.name.replace(' ', '_')}.{os.getpid()}.{self._logs}.log"
-        with open(log, "wb") as file:
-            process = subprocess.Popen(
-                [str(part) for part in command],
-                env=os.environ | environment,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                cwd=self.folder,
-            )
-        self._processes.append(process)
-        return process, log
-
-    def end(self, processes):
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        for process in processes:
-            try:
-                process.wait(ENDS_WITHIN)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._processes = [process for process in self._processes if process not in processes]
-
-    def processor_seconds(self):
-        """What the programs and their services have used so far, without what sends the load."""
-        roots = {process.pid for process in self._processes}
-        return processor_time.seconds(roots | (self.services.processes() if self.services else set()))
-
-    def address(self, process, log):
-        """Where a server listens, by its log."""
-        deadline = time.monotonic() + STARTS_WITHIN
-        while time.monotonic() < deadline and process.poll() is None:
-            found = re.search(r"listening on (http:\S+)", log.read_text())
-            if found:
-                return found[1]
-            time.sleep(0.05)
-        raise Failed(f"{self.name} does not start; its log is {log}")
-
-    def measured(self, command, environment=None):
-        """What a load printed."""
-        done = subprocess.run(
-            [str(part) for part in command],
-            env=os.environ | (environment or {}),
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode != 0:
-            raise Failed(f"{self.name}: {done.stderr.strip()}; the logs are in {self.folder}")
-        return json.loads(done.stdout)
-
-
-class Platform(System):
-    """What `task_load` talks to."""
-
-    server = ""
-
-    def __init__(self, folder, programs):
-        super().__init__(folder)
-        self.programs = programs
-
-    def load(self, *arguments, user=None):
-        command = [self.programs / "task_load", "--server", self.server]
-        command += ["--user", user] if user else []
-        return self.measured([*command, *arguments])
-
-    def throughput(self, tasks, clients):
-        return self.load("throughput", "--tasks", tasks, "--clients", clients)
-
-    def latency(self, rate, seconds):
-        return self.load("latency", "--rate", rate, "--seconds", seconds)
-
-
 class Fleet(Platform):
     """A task manager and workers, on MariaDB and RabbitMQ."""
 
@@ -215,22 +100,6 @@ class Fleet(Platform):
         self.services.drop_database(self.database)
         self.services.delete_queues(self.database)
         shutil.rmtree(self.folder / "bucket", ignore_errors=True)
-
-
-class Standalone(Platform):
-    """Everything in one process, on SQLite."""
-
-    name = "standalone"
-
-    def start(self):
-        self._data = self.folder / "standalone"
-        shutil.rmtree(self._data, ignore_errors=True)
-        command = [self.programs / "taskctl", "standalone", "--listen", "127.0.0.1:0"]
-        command += ["--data", self._data]
-        self.server = self.address(*self.launch(command, {}))
-
-    def clean(self):
-        shutil.rmtree(self._data, ignore_errors=True)
 
 
 class Celery(System):

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # How fast a data upload is, and that no fault costs or doubles a row: a file of ROWS (5000000) rows is
-# loaded by a fleet of one task manager and one worker, once for each verb, and for comparison by the
-# database's own LOAD DATA LOCAL INFILE into a table of the same shape. Prints rows per second.
+# loaded by a fleet of one task manager and one worker, and for comparison by the database's own LOAD
+# DATA LOCAL INFILE into a table of the same shape, in turns, RUNS (5) times each; then once for each verb
+# and fault. Prints rows per second, medians for the comparison, and the processor time of a run.
 #
 # It runs on the private services of `services.sh`, which must run, in a database of its own there.
 #
@@ -14,6 +15,7 @@ if [[ $# -ne 1 ]]; then
 fi
 programs=$(cd "$1" && pwd)
 rows=${ROWS:-5000000}
+runs=${RUNS:-5}
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 folder=$(mktemp -d)
 database=bench_load_$$
@@ -25,6 +27,13 @@ fail() { echo "bench-load: $*; the logs are in $folder" >&2 && trap end EXIT && 
 sql() { "$scripts/services.sh" mariadb --batch --skip-column-names "$@"; }
 rate() { awk -v rows="$1" -v seconds="$2" 'BEGIN { printf "%.1f s, %d rows/s", seconds, rows / seconds }'; }
 now() { date +%s.%N; }
+median() { sort -n | awk '{ of[NR] = $1 } END { print (of[int((NR + 1) / 2)] + of[int(NR / 2) + 1]) / 2 }'; }
+# Of the services, the task manager and the worker so far; not of a client that has ended.
+processor_seconds() {
+    local services
+    read -r -a services <<<"$("$scripts/services.sh" status | grep -o 'process [0-9]*' | tr -dc '0-9\n' | tr '\n' ' ')"
+    python3 "$scripts/../benches/processor_time.py" "${services[@]}" "$manager" "$worker"
+}
 since() { awk -v start="$1" -v now="$(now)" 'BEGIN { print now - start }'; }
 
 end() {
@@ -113,7 +122,11 @@ seconds_of_task() {
     awk -v start="$start" -v end="$end" 'BEGIN { print end - start }'
 }
 
-remove() { task delete "$1" >/dev/null 2>&1 || true; }
+# remove ID: the task, and its rows at once: removing them in the background would slow down what comes next.
+remove() {
+    task delete "$1" >/dev/null 2>&1 || true
+    sql "$database" -e "TRUNCATE file_data"
+}
 
 # --- The benchmark -----------------------------------------------------------------------------
 
@@ -124,22 +137,43 @@ log_in
 start_worker
 say "rows" "$rows ($(stat -c %s "$file") bytes)"
 
-sql "$database" -e "CREATE TABLE compared LIKE file_data"
-start=$(now)
-sql --local-infile=1 "$database" -e "SET @row = 0; LOAD DATA LOCAL INFILE '$file' INTO TABLE compared
-    CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' IGNORE 1 LINES (name, email)
-    SET task_id = UNHEX('00112233445566778899aabbccddeeff'), \`row\` = (@row := @row + 1),
-        created_at = NOW(6), updated_at = NOW(6)"
-compared=$(since "$start")
-say "LOAD DATA LOCAL INFILE" "$(rate "$rows" "$compared")"
-sql "$database" -e "DROP TABLE compared"
+load_data() {
+    sql "$database" -e "CREATE TABLE compared LIKE file_data"
+    local start before
+    before=$(processor_seconds)
+    start=$(now)
+    sql --local-infile=1 "$database" -e "SET @row = 0; LOAD DATA LOCAL INFILE '$file' INTO TABLE compared
+        CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' IGNORE 1 LINES (name, email)
+        SET task_id = UNHEX('00112233445566778899aabbccddeeff'), \`row\` = (@row := @row + 1),
+            created_at = NOW(6), updated_at = NOW(6)"
+    since "$start" >>"$folder/compared"
+    used "$before" >>"$folder/compared.used"
+    sql "$database" -e "DROP TABLE compared"
+}
 
-id=$(upload)
-finish "$id"
-plain=$(seconds_of_task)
-say "data_upload" "$(rate "$rows" "$plain")"
-say "  of LOAD DATA's speed" "$(awk -v a="$compared" -v b="$plain" 'BEGIN { printf "%.2f", a / b }')"
-remove "$id"
+data_upload() {
+    local id before
+    before=$(processor_seconds)
+    id=$(upload)
+    finish "$id"
+    seconds_of_task >>"$folder/plain"
+    used "$before" >>"$folder/plain.used"
+    remove "$id"
+}
+
+# used BEFORE: the processor time since then.
+used() { awk -v before="$1" -v now="$(processor_seconds)" 'BEGIN { print now - before }'; }
+with_processor() { awk -v used="$2" -v rate="$1" 'BEGIN { printf "%s, %.1f s of processors", rate, used }'; }
+
+for ((run = 0; run < runs; run++)); do
+    load_data
+    data_upload
+done
+compared=$(median <"$folder/compared")
+plain=$(median <"$folder/plain")
+say "LOAD DATA LOCAL INFILE" "$(with_processor "$(rate "$rows" "$compared")" "$(median <"$folder/compared.used")")"
+say "data_upload" "$(with_processor "$(rate "$rows" "$plain")" "$(median <"$folder/plain.used")")"
+say "  of LOAD DATA's speed, medians of $runs" "$(awk -v a="$compared" -v b="$plain" 'BEGIN { printf "%.2f", a / b }')"
 
 id=$(upload)
 reach "$id" 40

@@ -1,0 +1,29 @@
+"""Measures one program as a whole process. Imports little: who measures must stay small."""
+
+import os
+import subprocess
+import time
+
+
+def measured(command, log, output=None):
+    """Wall and CPU seconds, and the peak of memory in MiB; none where it failed.
+
+    What it prints goes to `output`, or to the log where there is none. A new process counts the memory
+    of the one that it comes from, so nobody who calls this may hold much.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output or log, stderr=log)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        return None
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def warm(path):
+    """Reads a file, so that it is in the page cache."""
+    with open(path, "rb", buffering=0) as file:
+        block = bytearray(1 << 20)
+        while file.readinto(block):
+            pass
