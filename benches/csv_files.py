@@ -88,9 +88,15 @@ def _windows(rows, path, seed):
 
 
 def _sparse(rows, path, seed):
-    """Days of eighty years, most of which no song has."""
-    _frame(rows, seed, _short_titles(1_000), 80 * 365).with_columns(
-        (pl.date(1960, 1, 1) + (pl.col("Date") - FIRST_DAY)).alias("Date")
+    """Each song has 365 days of its own, scattered over eighty years."""
+    songs = _numbers(rows, seed, 0, 1_000)
+    # Prime to the number of days, so that no two of a song are the same.
+    days = (songs * 7_919 + _numbers(rows, seed + 1, 0, 365) * 104_729) % (80 * 365)
+    titles = pl.Series("Song", _short_titles(1_000), dtype=pl.String)
+    pl.select(
+        pl.lit(titles.gather(songs)).alias("Song"),
+        (pl.date(1960, 1, 1) + pl.duration(days=pl.lit(days))).alias("Date"),
+        pl.lit(_numbers(rows, seed + 2, 0, 1_000)).alias(PLAYS),
     ).write_csv(path)
 
 
