@@ -215,10 +215,10 @@ async fn a_busy_worker_with_one_slot_keeps_nothing_waiting() {
     let mut fleet = Fleet::start(Services::shared()).await;
     fleet.add_worker(1).await;
     fleet.add_worker(1).await;
-    let plays = Plays::random(&mut StdRng::seed_from_u64(3), 20_000, 200);
+    let plays = Plays::random(&mut StdRng::seed_from_u64(3), 20_000, 1_000);
     let id = accept(&fleet, &plays).await;
     fleet.worker_of(id).await;
-    let small = Load::start(&fleet.api, 100).done().await;
+    let small = Load::start(&fleet.api, 50).done().await;
     eventually("all others are processed", async || {
         let others = "SELECT COUNT(*) FROM tasks WHERE state = 'processed'";
         (fleet.sql(others) == small.len().to_string()).then_some(())
