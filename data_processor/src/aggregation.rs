@@ -82,7 +82,7 @@ const CHUNK: usize = 256 << 10;
 const LEAST_MEMORY: u64 = 4 << 20;
 /// As much memory or file belongs to a range of keys at least: opening one costs little beside its
 /// work. What is made of a range stays in memory until it is written.
-const RANGE: u64 = 2 << 20;
+const RANGE: u64 = 1 << 20;
 /// As many reports wait at most until the ones before them have come.
 const WAITING_REPORTS: usize = 64;
 
