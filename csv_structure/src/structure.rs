@@ -40,30 +40,55 @@ impl Padded {
         &mut self.bytes[..length]
     }
 
+    /// Puts `length` bytes behind the padding for the caller to fill, and tells where they start;
+    /// there is padding behind them too. The bytes that count stay the same; [`Padded::cut`] ends it.
+    pub fn append(&mut self, length: usize) -> usize {
+        let start = self.bytes.len();
+        self.bytes.resize(start + length + BLOCK, 0);
+        start
+    }
+
+    /// All bytes, with the padding and what was appended.
+    #[inline]
+    #[must_use]
+    pub fn padded_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
     /// The first `length` bytes count from now on.
     pub fn cut(&mut self, length: usize) {
         self.room(length);
         self.length = length;
+        self.bytes.truncate(length + BLOCK);
         // What an earlier chunk left there must not look like an end of something.
         self.bytes[length..length + BLOCK].fill(0);
     }
 }
 
-/// A byte that ends a field: its position, and whether it ends the record too.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct End(u32);
+/// A place between two fields: a field ends there, and the next one starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound(u32);
 
-impl End {
+impl Bound {
     const RECORD: u32 = 1 << 31;
+    /// The place before the first field of a chunk.
+    const START: Self = Self(Self::RECORD);
 
-    /// Where the byte is in the chunk.
+    /// Where the byte is that ends the field before; means nothing before the first one.
     #[inline(always)]
     #[must_use]
-    pub fn at(self) -> usize {
+    pub fn end(self) -> usize {
+        (self.0 & !Self::RECORD).wrapping_sub(1) as usize
+    }
+
+    /// Where the next field starts.
+    #[inline(always)]
+    #[must_use]
+    pub fn start(self) -> usize {
         (self.0 & !Self::RECORD) as usize
     }
 
-    /// Whether it ends the record.
+    /// Whether the field before was the last one of a record.
     #[inline(always)]
     #[must_use]
     pub fn ends_record(self) -> bool {
@@ -71,19 +96,28 @@ impl End {
     }
 }
 
-/// The ends of a chunk, in order. Their memory is kept from chunk to chunk.
-#[derive(Debug, Default)]
-pub struct Ends {
-    /// The first `count` mean something; what is behind was not worth clearing.
-    all: Vec<End>,
+/// The bounds of a chunk in order, from the one before its first field on. Their memory is kept from
+/// chunk to chunk.
+#[derive(Debug)]
+pub struct Bounds {
+    /// The first one and `count` others mean something; what is behind was not worth clearing.
+    all: Vec<Bound>,
     count: usize,
+    /// Whether there is a `\r` in the chunk.
+    pub crs: bool,
 }
 
-impl std::ops::Deref for Ends {
-    type Target = [End];
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { all: vec![Bound::START], count: 0, crs: false }
+    }
+}
 
-    fn deref(&self) -> &[End] {
-        &self.all[..self.count]
+impl std::ops::Deref for Bounds {
+    type Target = [Bound];
+
+    fn deref(&self) -> &[Bound] {
+        &self.all[..=self.count]
     }
 }
 
@@ -114,21 +148,21 @@ pub fn survey(chunk: &Padded) -> Survey {
     }
 }
 
-/// Finds the bytes that end a field or a record. `quotes` tells whether there are any quotes. The
-/// chunk must be shorter than 2 GiB.
-pub fn ends(chunk: &Padded, quotes: bool, ends: &mut Ends) {
-    // One end for each byte at most; whole blocks are written at once.
-    let most = chunk.bytes().len().next_multiple_of(BLOCK) + BLOCK;
-    if ends.all.len() < most {
-        ends.all.resize(most, End::default());
+/// Finds the bounds of all fields. `quotes` tells whether there are any quotes. The chunk must be
+/// shorter than 2 GiB.
+pub fn bounds(chunk: &Padded, quotes: bool, bounds: &mut Bounds) {
+    // One for each byte at most; whole blocks are written at once.
+    let most = 1 + chunk.bytes().len().next_multiple_of(BLOCK) + BLOCK;
+    if bounds.all.len() < most {
+        bounds.all.resize(most, Bound::START);
     }
-    let crs = memchr::memchr(b'\r', chunk.bytes()).is_some();
-    let all = &mut ends.all;
-    ends.count = match (quotes, crs) {
-        (false, false) => dispatch(Search::<false, false> { chunk, ends: all }),
-        (false, true) => dispatch(Search::<false, true> { chunk, ends: all }),
-        (true, false) => dispatch(Search::<true, false> { chunk, ends: all }),
-        (true, true) => dispatch(Search::<true, true> { chunk, ends: all }),
+    bounds.crs = memchr::memchr(b'\r', chunk.bytes()).is_some();
+    let found = &mut bounds.all[1..];
+    bounds.count = match (quotes, bounds.crs) {
+        (false, false) => dispatch(Search::<false, false> { chunk, found }),
+        (false, true) => dispatch(Search::<false, true> { chunk, found }),
+        (true, false) => dispatch(Search::<true, false> { chunk, found }),
+        (true, true) => dispatch(Search::<true, true> { chunk, found }),
     };
 }
 
@@ -203,10 +237,10 @@ impl Work for Quotes<'_> {
     }
 }
 
-/// Finds all ends.
+/// Finds all bounds.
 struct Search<'a, const QUOTES: bool, const CRS: bool> {
     chunk: &'a Padded,
-    ends: &'a mut [End],
+    found: &'a mut [Bound],
 }
 
 impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
@@ -228,15 +262,15 @@ impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
                 inside = ((inner as i64) >> 63) as u64;
                 bits &= !inner;
             }
-            let Some(room) = self.ends[count..].first_chunk_mut::<BLOCK>() else { break };
+            let Some(room) = self.found[count..].first_chunk_mut::<BLOCK>() else { break };
             let found = bits.count_ones() as usize;
-            // Always whole pieces: a loop to the last end would be guessed wrong with every block.
+            // Always whole pieces: a loop to the last one would be guessed wrong with every block.
             let (pieces, _) = room.as_chunks_mut::<8>();
             for slot in pieces.iter_mut().take(found.div_ceil(8)).flatten() {
                 let bit = bits.trailing_zeros();
                 // Of the shifted bits only the lowest stays.
                 let record = (!masks.comma.wrapping_shr(bit) as u32) << 31;
-                *slot = End((at as u32 + bit) | record);
+                *slot = Bound((at as u32 + 1 + bit) | record);
                 bits &= bits.wrapping_sub(1);
             }
             count += found;
@@ -259,29 +293,29 @@ mod tests {
 
     use super::*;
 
-    /// The ends, byte by byte as RFC 4180 says it; `None` where a quote opens inside a field.
-    fn naive(bytes: &[u8]) -> Option<(Vec<End>, usize, bool)> {
-        let (mut ends, mut complete, mut inside) = (Vec::new(), 0, false);
+    /// The bounds, byte by byte as RFC 4180 says it; `None` where a quote opens inside a field.
+    fn naive(bytes: &[u8]) -> Option<(Vec<Bound>, usize, bool)> {
+        let (mut found, mut complete, mut inside) = (vec![Bound::START], 0, false);
         for (at, &byte) in bytes.iter().enumerate() {
             let before = at.checked_sub(1).map_or(b'\n', |before| bytes[before]);
             match byte {
                 b'"' if !inside && !matches!(before, b',' | b'\n' | b'\r' | b'"') => return None,
                 b'"' => inside = !inside,
-                b',' if !inside => ends.push(End(at as u32)),
+                b',' if !inside => found.push(Bound(at as u32 + 1)),
                 b'\n' if !inside => {
                     complete = at + 1;
-                    ends.push(End(at as u32 | End::RECORD));
+                    found.push(Bound((at as u32 + 1) | Bound::RECORD));
                 }
                 b'\r' if !inside => {
                     complete = at + 1;
                     if bytes.get(at + 1) != Some(&b'\n') {
-                        ends.push(End(at as u32 | End::RECORD));
+                        found.push(Bound((at as u32 + 1) | Bound::RECORD));
                     }
                 }
                 _ => {}
             }
         }
-        Some((ends, complete, inside))
+        Some((found, complete, inside))
     }
 
     fn padded(bytes: &[u8]) -> Padded {
@@ -317,8 +351,10 @@ mod tests {
                 prop_assert_eq!(words.complete, complete);
                 prop_assert_eq!(found.ends_quoted, inside);
                 // What an earlier chunk left must not be seen.
-                let mut all = Ends { all: vec![End(7); 300], count: 300 };
-                ends(&chunk, found.quotes, &mut all);
+                let mut all = Bounds { count: 300, ..Bounds::default() };
+                all.all.resize(301, Bound(7));
+                bounds(&chunk, found.quotes, &mut all);
+                prop_assert_eq!(all.crs, text.contains('\r'));
                 prop_assert_eq!(&*all, &*expected);
             }
         }

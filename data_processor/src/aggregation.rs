@@ -1,10 +1,12 @@
 //! The engine of `csv_aggregation`: sums of a CSV file's columns by groups of equal rows.
 //!
-//! Threads take chunks of whole records from the input (`input`; `unpack` where it is compressed), take the rows apart where they lie
-//! (`quick`, `csv_structure`), or byte by byte where something is unusual (`record`, `row`), and add
-//! them to groups of their own (`groups`: `keys`, `dates`, `cells`), which go to temporary files
-//! where they take too much memory (`runs`). At the end the sorted groups of all threads and files
-//! are cut into ranges of keys (`ranges`), merged (`merge`) and written (`result`).
+//! Threads take chunks of whole records from the input (`input`; `unpack` where it is compressed),
+//! take the rows apart where they lie (`batch`, `csv_structure`), or byte by byte where something is
+//! unusual (`record`, `row`), and collect them (`collector`) in groups of their own as long as these
+//! are few, then in groups that all threads share (`shards`; `groups`: `keys`, `cells`, `dates`),
+//! which go to temporary files where they take too much memory (`runs`). At the end all keys are cut
+//! into ranges (`ranges`), and of each the groups are sorted (`sort`), merged (`merge`) and written
+//! (`result`).
 //!
 //! # Invariants
 //! - The answer depends on the rows alone: not on their order, on how the input arrives, on the
@@ -20,7 +22,9 @@
 //! # Not here
 //! Tasks, HTTP and storage: the caller opens the input, gives the outputs and makes them durable.
 
+mod batch;
 mod cells;
+mod collector;
 mod date;
 mod dates;
 mod error;
@@ -34,17 +38,18 @@ mod keys;
 mod merge;
 mod number;
 mod options;
-mod quick;
 mod ranges;
 mod record;
 mod rejects;
 mod result;
 mod row;
 mod runs;
+mod shards;
 mod shown;
 mod sort;
 #[cfg(test)]
 mod tests;
+mod text;
 mod unpack;
 mod watch;
 mod worker;
@@ -62,9 +67,13 @@ use serde::{Deserialize, Serialize};
 pub use self::error::AggregationError;
 pub use self::options::{DEFAULT_MEMORY_LIMIT, DEFAULT_UNPACKED_LIMIT, Options};
 
+use self::collector::OWN_MEMORY;
+use self::dates::{DayOrder, Days};
 use self::header::Header;
 use self::input::Input;
+use self::ranges::Ranges;
 use self::row::Row;
+use self::shards::Shards;
 use self::unpack::{Counted, unpacked};
 use self::watch::Watch;
 use self::worker::{Found, Report, Shared, Worker};
@@ -78,8 +87,8 @@ pub const MAX_FIELDS: u64 = 1 << 20;
 /// As much of the input a thread takes at once: it fits the processor's caches, and taking it costs
 /// little beside the work.
 const CHUNK: usize = 256 << 10;
-/// The least memory for the groups of a thread, so that a small limit does not make countless files.
-const LEAST_MEMORY: u64 = 4 << 20;
+/// The least memory for the groups, so that a small limit does not make countless files.
+const LEAST_MEMORY: u64 = 8 << 20;
 /// As much memory or file belongs to a range of keys at least: opening one costs little beside its
 /// work. What is made of a range stays in memory until it is written.
 const RANGE: u64 = 1 << 20;
@@ -192,12 +201,17 @@ fn aggregate_text(
     let (fields, line, unterminated) = input.header()?;
     let header = Header::new(Row { fields: &fields, line, unterminated }, options)?;
     let threads = options.threads.max(1);
+    let memory = options.memory_limit.max(sizes.least_memory);
+    // Those of all threads take a part of it at most.
+    let own_memory = OWN_MEMORY.min(memory / 4 / threads as u64);
+    let days = Days::default();
     let shared = Shared {
         input: Mutex::new(input),
-        header,
+        header: &header,
         options,
         watch,
-        memory: (options.memory_limit / threads as u64).max(sizes.least_memory),
+        days: &days,
+        shards: Shards::new(options, memory, &days),
         failing: AtomicBool::new(false),
     };
     let (reports, found) = thread::scope(|scope| {
@@ -207,7 +221,7 @@ fn aggregate_text(
                 let sender = sender.clone();
                 let shared = &shared;
                 scope.spawn(move || {
-                    Worker::new(shared).run(&sender).inspect_err(|_| shared.watch.end())
+                    Worker::new(shared, own_memory).run(&sender).inspect_err(|_| shared.watch.end())
                 })
             })
             .collect();
@@ -230,12 +244,16 @@ fn aggregate_text(
 
     let rows_read = found.iter().map(|found| found.rows).sum();
     let largest = found.iter().fold(0, |largest, found| largest | found.largest);
+    let (shards, runs): (Vec<_>, Vec<_>) =
+        shared.shards.into_shards().map(|shard| (shard.groups, shard.runs)).unzip();
+    let sources: Vec<_> = found.iter().map(|found| &found.groups).chain(&shards).collect();
+    let order = if options.check_dates { days.order() } else { DayOrder::no_days() };
+    let ranges = Ranges::new(&sources, &runs, order, (sizes.range, threads), watch)?;
     // Most often no sum can leave the range, however the rows are grouped.
     if u128::from(largest) * u128::from(rows_read) > i64::MAX as u128 {
-        result::check_overflow(&found, options, watch)?;
+        result::check_overflow(&ranges, options, watch)?;
     }
-    let (groups, output_size) =
-        result::write(&found, &ranges::cut(&found, sizes.range), options, outputs, watch)?;
+    let (groups, output_size) = result::write(&ranges, options, outputs, watch)?;
     if reports.rejected_rows > 0 {
         outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;
     }

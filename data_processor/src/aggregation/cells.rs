@@ -33,6 +33,21 @@ struct Place {
     row: bool,
 }
 
+/// Where a cell most likely is: where its sums are, and in the highest bit whether it is one of a
+/// table, so that the word before them tells its day.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Likely(u32);
+
+impl Likely {
+    const TABLE: u32 = 1 << 31;
+    /// No place at all.
+    pub(super) const UNKNOWN: Self = Self(u32::MAX);
+
+    fn at(self) -> usize {
+        (self.0 & !Self::TABLE) as usize
+    }
+}
+
 /// The cells of all keys.
 #[derive(Debug)]
 pub(super) struct Cells {
@@ -62,13 +77,6 @@ impl Cells {
         }
     }
 
-    pub(super) fn clear(&mut self) {
-        self.places.clear();
-        self.words.clear();
-        self.free.clear();
-        self.large.clear();
-    }
-
     /// The memory that they take in bytes; see [`super::keys::Keys::memory`].
     pub(super) fn memory(&self) -> usize {
         self.places.len() * size_of::<Place>()
@@ -78,7 +86,7 @@ impl Cells {
 
     /// Whether the places could not be kept of many more.
     pub(super) fn is_full(&self) -> bool {
-        self.words.len() > (u32::MAX / 2) as usize
+        self.words.len() > (u32::MAX / 4) as usize
     }
 
     /// Adds `values` to the cell of `day` of the key, and returns whether the key moved. `days` is
@@ -90,7 +98,7 @@ impl Cells {
             if self.words.len() <= at {
                 self.words.resize(at + self.sums, ABSENT);
             }
-            self.add_in_row(at, (key, day), values);
+            self.add_to(at, (key, day), values);
             return false;
         }
         let place = match self.places.get(key) {
@@ -108,14 +116,29 @@ impl Cells {
         false
     }
 
-    /// Where the sums of the cell would be if the key has a row. Nothing of the row is looked at.
-    #[inline]
-    pub(super) fn in_row(&self, key: usize, day: u32) -> Option<usize> {
+    /// Where the cell of the day most likely is. Nothing of it is looked at.
+    #[inline(always)]
+    pub(super) fn likely(&self, key: usize, day: u32) -> Likely {
         if !self.dated {
-            return Some(key * self.sums).filter(|at| *at < self.words.len());
+            let at = key * self.sums;
+            return if at < self.words.len() { Likely(at as u32) } else { Likely::UNKNOWN };
         }
-        let place = self.places.get(key).filter(|place| place.row && day < place.room)?;
-        Some(place.at as usize + day as usize * self.sums)
+        match self.places.get(key) {
+            Some(place) if place.row && day < place.room => {
+                Likely(place.at + day * self.sums as u32)
+            }
+            Some(place) if !place.row && place.room > 0 => {
+                let index = first_index(day, place.room) as u32;
+                Likely((place.at + index * (1 + self.sums as u32) + 1) | Likely::TABLE)
+            }
+            _ => Likely::UNKNOWN,
+        }
+    }
+
+    /// Looks at the cell, so that it is in the processor's cache when it is read.
+    #[inline(always)]
+    pub(super) fn touch_likely(&self, likely: Likely) -> i64 {
+        self.touch_at(likely.at())
     }
 
     /// Looks at the start of the key's cells, so that they are in the processor's cache when they are
@@ -129,16 +152,28 @@ impl Cells {
         self.touch_at(at)
     }
 
-    /// Like [`Cells::touch`] for the sums that [`Cells::in_row`] told.
-    #[inline]
-    pub(super) fn touch_at(&self, at: usize) -> i64 {
+    #[inline(always)]
+    fn touch_at(&self, at: usize) -> i64 {
         self.words.get(at).copied().unwrap_or_default()
     }
 
-    /// Adds `values` to the cell at a place that [`Cells::in_row`] told. The key may not have moved
-    /// in between.
+    /// Adds `values` to the cell if it is where it most likely is; else nothing is done. The key may
+    /// not have moved since [`Cells::likely`].
     #[inline(always)]
-    pub(super) fn add_in_row(&mut self, at: usize, of: (usize, u32), values: &[i64]) {
+    pub(super) fn add_likely(&mut self, likely: Likely, of: (usize, u32), values: &[i64]) -> bool {
+        let at = likely.at();
+        if at >= self.words.len()
+            || likely.0 & Likely::TABLE != 0 && self.words[at - 1] != i64::from(of.1)
+        {
+            return false;
+        }
+        self.add_to(at, of, values);
+        true
+    }
+
+    /// Adds `values` to the cell whose sums are at `at`, if it is there already or not.
+    #[inline(always)]
+    fn add_to(&mut self, at: usize, of: (usize, u32), values: &[i64]) {
         if let ([value], sum) = (values, &mut self.words[at])
             && *sum != ABSENT
             && let Some(total) = sum.checked_add(*value)
@@ -232,7 +267,7 @@ impl Cells {
     }
 
     /// Fills a new cell.
-    #[inline]
+    #[inline(never)]
     fn insert_at(&mut self, at: usize, (key, day): (usize, u32), values: &[i64]) {
         if self.dated {
             self.places[key].len += 1;

@@ -1,20 +1,34 @@
 //! Days as small numbers.
 //!
-//! Most files know few days, so each gets a number of its own when it is first seen. A known day
-//! costs a few instructions and one look into a table; only a new one is checked.
+//! Most files know few days, so each gets a number of its own when it is first seen, which is the same
+//! one for all threads. A known day costs a few instructions and one look into a table of the thread;
+//! only a new one is checked.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::date::is_date;
+use super::text::word;
 
 /// The years 0000 to 9999, 16 months each, 32 days each.
 const CODES: usize = 10_000 << 9;
 
-/// The days seen so far.
+/// The days that all threads have seen so far.
+#[derive(Debug, Default)]
+pub(super) struct Days {
+    /// The number of each by its code ([`text`]).
+    numbers: Mutex<BTreeMap<u32, u32>>,
+    count: AtomicUsize,
+}
+
+/// The days that a thread has seen so far.
 #[derive(Debug)]
-pub(super) struct Dates {
+pub(super) struct Dates<'a> {
+    days: &'a Days,
     /// For each code the number of its day from 1 on, or 0. The system gives zeros page by page as
     /// they are used, so few days take little memory.
     numbers: Vec<u32>,
-    codes: Vec<u32>,
 }
 
 /// The days seen so far in their order.
@@ -35,36 +49,57 @@ impl DayOrder {
     }
 }
 
-impl Dates {
-    pub(super) fn new() -> Self {
-        Self { numbers: vec![0; CODES], codes: Vec::new() }
-    }
-
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.codes.len()
+impl Days {
+    /// How many there are. A day that another thread has seen counts when this one has locked
+    /// something since that the other had locked.
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Their order.
     pub(super) fn order(&self) -> DayOrder {
-        let mut order: Vec<_> = self.codes.iter().copied().zip(0_u32..).collect();
-        order.sort_unstable();
-        let mut ranks = vec![0; order.len()];
-        for (rank, (_, day)) in (0..).zip(&order) {
+        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ranks = vec![0; numbers.len()];
+        for (rank, day) in (0..).zip(numbers.values()) {
             ranks[*day as usize] = rank;
         }
-        let (codes, days) = order.into_iter().unzip();
+        let (codes, days) = numbers.iter().map(|(code, day)| (*code, *day)).unzip();
         DayOrder { codes, days, ranks }
     }
 
-    /// The number of the day `text`, from 0; `None` where it is no day.
+    /// The number of the day with this code, from 0.
+    fn number(&self, code: u32) -> u32 {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = numbers.len() as u32;
+        let number = *numbers.entry(code).or_insert(next);
+        self.count.store(numbers.len(), Ordering::Relaxed);
+        number
+    }
+}
+
+impl<'a> Dates<'a> {
+    pub(super) fn new(days: &'a Days) -> Self {
+        Self { days, numbers: vec![0; CODES] }
+    }
+
+    /// The number of the day `start..end` of `data`, from 0; `None` where it is no day.
     #[inline(always)]
-    pub(super) fn number(&mut self, text: &[u8]) -> Option<u32> {
-        let code = code(text)?;
-        match self.numbers[code as usize] {
-            0 => self.add(code, text),
+    pub(super) fn number(&mut self, data: &[u8], (start, end): (usize, usize)) -> Option<u32> {
+        if end - start != 10 {
+            return None;
+        }
+        let code = code(word(data, start), word(data, start + 2))?;
+        match self.numbers.get(code as usize)? {
+            0 => self.add(code, &data[start..end]),
             number => Some(number - 1),
         }
+    }
+
+    /// Like [`Dates::number`] for a text that stands alone.
+    pub(super) fn number_of(&mut self, text: &[u8]) -> Option<u32> {
+        let mut data = [0; 16];
+        data.get_mut(..text.len())?.copy_from_slice(text);
+        self.number(&data, (0, text.len()))
     }
 
     #[cold]
@@ -73,34 +108,29 @@ impl Dates {
         if !is_date(text) {
             return None;
         }
-        let number = self.codes.len() as u32;
-        self.codes.push(code);
+        let number = self.days.number(code);
         self.numbers[code as usize] = number + 1;
         Some(number)
     }
 }
 
-/// A number for `text`, in which no two texts share one; `None` where it cannot be a day.
+/// A number for a text of ten bytes, of which these are the first and the last eight. No two texts
+/// share one; `None` where it cannot be a day.
 #[inline(always)]
-fn code(text: &[u8]) -> Option<u32> {
-    let text: &[u8; 10] = text.try_into().ok()?;
-    // Eight bytes at a time, as digits; what is no digit has the highest bit of its byte set.
-    let [start @ .., d1, d2] = *text;
-    let start = u64::from_le_bytes(start) ^ u64::from_le_bytes(*b"0000-00-");
-    let day = u64::from(u16::from_le_bytes([d1, d2]) ^ u16::from_le_bytes(*b"00"));
-    let not_digits = |digits: u64| digits.wrapping_add(0x7676_7676_7676_7676) | digits;
-    // Where the dashes are, nothing may be left.
-    const DASHES: u64 = 0xFF00_00FF << 32;
-    let bad = (not_digits(start) | not_digits(day)) & 0x8080_8080_8080_8080 | start & DASHES;
-    if bad != 0 {
+fn code(first: u64, last: u64) -> Option<u32> {
+    // As digits, all at once; where a dash is, nothing may be left.
+    let start = first ^ u64::from_le_bytes(*b"0000-00-");
+    let day = (last >> 48) ^ u64::from(u16::from_le_bytes(*b"00"));
+    // Sets the highest bit of a byte above 9, and of one above 0 where a dash is.
+    let not_start = start.wrapping_add(0x7F76_767F_7676_7676) | start;
+    let not_day = day.wrapping_add(0x7676) | day;
+    if (not_start | not_day) & 0x8080_8080_8080_8080 != 0 {
         return None;
     }
     // The first of two digits is the lower byte.
     let pairs = start.wrapping_mul(10 << 8 | 1) >> 8;
     let pair = |at: u32| (pairs >> at & 0xFF) as u32;
-    let year = pair(0) * 100 + pair(16);
-    // The dash behind the month leaves its pair alone.
-    let month = (start >> 40 & 0xF) as u32 * 10 + (start >> 48 & 0xF) as u32;
+    let (year, month) = (pair(0) * 100 + pair(16), pair(40));
     let day = (day & 0xF) as u32 * 10 + (day >> 8) as u32;
     (month < 16 && day < 32).then_some(year << 9 | month << 5 | day)
 }
@@ -127,16 +157,24 @@ pub(super) fn text(code: u32) -> [u8; 10] {
 mod tests {
     use super::*;
 
+    fn number(dates: &mut Dates<'_>, text: &str) -> Option<u32> {
+        let data = [b"12", text.as_bytes(), b"00,34567"].concat();
+        dates.number(&data, (2, 2 + text.len()))
+    }
+
     #[test]
-    fn days_keep_their_numbers_and_their_order() {
-        let mut dates = Dates::new();
+    fn days_keep_their_numbers_and_their_order_in_all_threads() {
+        let all = Days::default();
+        let (mut dates, mut others) = (Dates::new(&all), Dates::new(&all));
         let days = ["2020-02-29", "0001-01-01", "9999-12-31", "2020-03-01", "2019-12-31"];
         for _ in 0..2 {
-            for (number, day) in days.iter().enumerate() {
-                assert_eq!(dates.number(day.as_bytes()), Some(number as u32));
+            for (expected, day) in days.iter().enumerate() {
+                assert_eq!(number(&mut dates, day), Some(expected as u32));
+                assert_eq!(number(&mut others, day), Some(expected as u32));
             }
         }
-        let order = dates.order();
+        assert_eq!(all.count(), days.len());
+        let order = all.order();
         assert!(order.codes.iter().map(|code| text(*code)).is_sorted());
         for (rank, (day, code)) in order.days.iter().zip(&order.codes).enumerate() {
             assert_eq!(order.ranks[*day as usize], rank as u32);
@@ -146,17 +184,25 @@ mod tests {
 
     #[test]
     fn what_is_no_day_gets_no_number() {
-        let mut dates = Dates::new();
+        let all = Days::default();
+        let mut dates = Dates::new(&all);
         for month in 0..100 {
             for day in 0..100 {
                 let text = format!("2023-{month:02}-{day:02}");
                 let real = is_date(text.as_bytes());
-                assert_eq!(dates.number(text.as_bytes()).is_some(), real, "{text}");
+                assert_eq!(number(&mut dates, &text).is_some(), real, "{text}");
             }
         }
-        for text in ["", "2020-01-0", "2020-01-011", "2020/01/01", "２０-01-01", "202:-01-01"] {
-            assert_eq!(dates.number(text.as_bytes()), None, "{text}");
+        for at in 0..10 {
+            for byte in 0..=u8::MAX {
+                let mut day = *b"2023-11-11";
+                day[at] = byte;
+                let found = dates.number(&[&day[..], b",......."].concat(), (0, 10));
+                assert_eq!(found.is_some(), is_date(&day), "{}", day.escape_ascii());
+            }
         }
-        assert_eq!(dates.len(), 365);
+        for text in ["", "2020-01-0", "2020-01-011"] {
+            assert_eq!(number(&mut dates, text), None, "{text}");
+        }
     }
 }

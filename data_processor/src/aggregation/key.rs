@@ -3,15 +3,22 @@
 //! One column is the key as it is. Several are joined, each behind it a byte 0; a byte 0 or 1 in a
 //! column is written as 1 and then 1 or 2. So the end of a column sorts before all that could follow.
 
-/// Appends one of several columns to `key`.
-pub(super) fn push_column(key: &mut Vec<u8>, mut column: &[u8]) {
+/// Writes one of several columns to the start of `key`, which has twice the room and one byte more,
+/// and returns how many bytes it takes.
+pub(super) fn write_column(mut column: &[u8], key: &mut [u8]) -> usize {
+    let mut length = 0;
+    let mut write = |bytes: &[u8]| {
+        key[length..length + bytes.len()].copy_from_slice(bytes);
+        length += bytes.len();
+    };
     while let Some(at) = memchr::memchr2(0, 1, column) {
-        key.extend_from_slice(&column[..at]);
-        key.extend_from_slice(&[1, column[at] + 1]);
+        write(&column[..at]);
+        write(&[1, column[at] + 1]);
         column = &column[at + 1..];
     }
-    key.extend_from_slice(column);
-    key.push(0);
+    write(column);
+    write(&[0]);
+    length
 }
 
 /// Calls `each` with every column of a key of so many columns.
@@ -46,7 +53,9 @@ mod tests {
     fn key(values: &[Vec<u8>]) -> Vec<u8> {
         let mut key = Vec::new();
         for value in values {
-            push_column(&mut key, value);
+            let mut column = vec![7; 2 * value.len() + 1];
+            let length = write_column(value, &mut column);
+            key.extend_from_slice(&column[..length]);
         }
         key
     }

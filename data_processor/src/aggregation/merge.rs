@@ -5,8 +5,11 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::io;
 
+use super::Interrupted;
+use super::dates::DayOrder;
 use super::group::Group;
-use super::groups::{Groups, Order};
+use super::groups::Groups;
+use super::sort::{Checkpoint, Item, sort};
 
 /// As many groups of those in memory are looked at before they are read.
 const TOUCHED: usize = 64;
@@ -24,53 +27,86 @@ pub(super) struct Range {
     pub(super) to: Option<Vec<u8>>,
 }
 
-/// Groups in memory.
+/// Groups in memory, each key once.
 pub(super) struct Memory<'a> {
-    groups: &'a Groups,
-    /// The numbers of the keys that are still to come.
-    rest: &'a [u32],
-    order: &'a Order,
-    seen: usize,
+    sources: &'a [&'a Groups],
+    days: &'a DayOrder,
+    items: Vec<Item>,
+    at: usize,
+    other: Group,
+    merging: Group,
     scratch: Vec<(u32, u32)>,
 }
 
 impl<'a> Memory<'a> {
-    pub(super) fn new(groups: &'a Groups, order: &'a Order) -> Self {
-        Self { groups, rest: &order.keys, order, seen: 0, scratch: Vec::new() }
+    /// Those of these sources that are `items`, in whatever order.
+    pub(super) fn new(
+        sources: &'a [&'a Groups],
+        days: &'a DayOrder,
+        mut items: Vec<Item>,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<Self, Interrupted> {
+        sort(sources, &mut items, checkpoint)?;
+        let (other, merging, scratch) = Default::default();
+        Ok(Self { sources, days, items, at: 0, other, merging, scratch })
     }
 
-    /// Those of `range` only.
-    pub(super) fn of(groups: &'a Groups, order: &'a Order, range: &Range) -> Self {
-        let before = |key: &Vec<u8>| {
-            order.keys.partition_point(|number| groups.keys.key(*number as usize) < &**key)
-        };
-        let start = range.from.as_ref().map_or(0, before);
-        let end = range.to.as_ref().map_or(order.keys.len(), before);
-        Self { rest: &order.keys[start..end], ..Self::new(groups, order) }
+    /// All groups of a source.
+    pub(super) fn all(
+        source: &'a [&'a Groups; 1],
+        days: &'a DayOrder,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<Self, Interrupted> {
+        let numbers = 0..source[0].keys.len() as u32;
+        let items = numbers.map(|number| Item::new(0, number)).collect();
+        Self::new(source, days, items, checkpoint)
     }
 }
 
 impl Source for Memory<'_> {
     fn next(&mut self, group: &mut Group) -> io::Result<bool> {
-        let Some((key, rest)) = self.rest.split_first() else { return Ok(false) };
-        if self.seen.is_multiple_of(TOUCHED) {
-            self.groups.touch(&self.rest[..TOUCHED.min(self.rest.len())]);
+        let Some(item) = self.items.get(self.at) else { return Ok(false) };
+        if self.at.is_multiple_of(TOUCHED) {
+            let next = self.items[self.at..].iter().take(TOUCHED);
+            let touch = |item: &Item| self.sources[item.source as usize].touch(item.number);
+            std::hint::black_box(next.fold(0, |touched, item| touched ^ touch(item)));
         }
-        self.groups.read(*key as usize, self.order, group, &mut self.scratch);
-        self.rest = rest;
-        self.seen += 1;
+        let sources = self.sources;
+        let source = |item: &Item| sources[item.source as usize];
+        source(item).read(item.number as usize, self.days, group, &mut self.scratch);
+        self.at += 1;
+        while let Some(item) = self.items.get(self.at)
+            && item.key(sources) == group.key
+        {
+            source(item).read(item.number as usize, self.days, &mut self.other, &mut self.scratch);
+            group.merge(&self.other, &mut self.merging);
+            self.at += 1;
+        }
         Ok(true)
     }
 }
 
+/// The groups of all these sources, each key once.
+pub(super) fn merged<'a>(
+    mut sources: Vec<Box<dyn Source + 'a>>,
+) -> io::Result<Box<dyn Source + 'a>> {
+    match sources.pop() {
+        Some(only) if sources.is_empty() => Ok(only),
+        last => {
+            sources.extend(last);
+            Ok(Box::new(Merged::new(sources)?))
+        }
+    }
+}
+
 /// The groups of several sources, each key once.
-pub(super) struct Merged<'a> {
+struct Merged<'a> {
     heads: BinaryHeap<Reverse<Head<'a>>>,
     scratch: Group,
 }
 
 impl<'a> Merged<'a> {
-    pub(super) fn new(sources: Vec<Box<dyn Source + 'a>>) -> io::Result<Self> {
+    fn new(sources: Vec<Box<dyn Source + 'a>>) -> io::Result<Self> {
         let mut heads = BinaryHeap::with_capacity(sources.len());
         for mut source in sources {
             let mut group = Group::default();

@@ -1,5 +1,7 @@
 //! Whole numbers.
 
+use super::text::word;
+
 /// Why a text is not an `i64`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotANumber {
@@ -24,14 +26,31 @@ pub(super) fn number(text: &[u8]) -> Result<i64, NotANumber> {
     number.ok_or(NotANumber::TooLarge)
 }
 
-/// The number of one to eight digits, at which `text` starts; all at once, as a word.
-#[inline]
-pub(super) fn short_number(text: &[u8; 8], length: usize) -> Option<i64> {
+/// The number `start..end` of `data`, if it has up to sixteen digits; several at once, as words.
+#[inline(always)]
+pub(super) fn short_number(data: &[u8], (start, end): (usize, usize)) -> Option<i64> {
+    let negative = usize::from(word(data, start) as u8 == b'-');
+    let start = start + negative;
+    let magnitude = match end - start {
+        1..=8 => digits(word(data, start), end - start)?,
+        9..=16 => {
+            let upper = digits(word(data, start), end - 8 - start)?;
+            upper * 100_000_000 + digits(word(data, end - 8), 8)?
+        }
+        _ => return None,
+    };
+    // Not a branch: with signs at random it would be guessed wrong half of the time.
+    let sign = -(negative as i64);
+    Some((magnitude as i64 ^ sign) - sign)
+}
+
+/// The number of one to eight digits, with which a word starts.
+#[inline(always)]
+fn digits(word: u64, length: usize) -> Option<u64> {
     const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
     // Digits as numbers, the last one highest; what does not belong to the number is shifted out
     // and leaves leading zeros.
-    let unused = 8_u32.checked_sub(length as u32).filter(|unused| *unused < 8)? * 8;
-    let digits = (u64::from_le_bytes(*text) ^ ZEROS) << unused;
+    let digits = (word ^ ZEROS) << (64 - 8 * length as u32);
     let too_large = digits.wrapping_add(0x7676_7676_7676_7676) | digits;
     if too_large & 0x8080_8080_8080_8080 != 0 {
         return None;
@@ -39,7 +58,7 @@ pub(super) fn short_number(text: &[u8; 8], length: usize) -> Option<i64> {
     // Neighbours become pairs, pairs become fours, fours become the number.
     let pairs = digits.wrapping_mul(10 << 8 | 1) >> 8 & 0x00FF_00FF_00FF_00FF;
     let fours = pairs.wrapping_mul(100 << 16 | 1) >> 16 & 0x0000_FFFF_0000_FFFF;
-    Some((fours.wrapping_mul(10_000 << 32 | 1) >> 32) as i64)
+    Some(fours.wrapping_mul(10_000 << 32 | 1) >> 32)
 }
 
 #[cfg(test)]
@@ -73,24 +92,29 @@ mod tests {
         }
     }
 
+    fn short(text: &[u8]) -> Option<i64> {
+        let data = [b"12", text, b",9\n-456789"].concat();
+        short_number(&data, (2, 2 + text.len()))
+    }
+
     #[test]
     fn short_numbers_are_the_same() {
         for text in ["0", "7", "42", "00042", "1234567", "12345678", "99999999", "00000000"] {
-            let mut bytes = *b"........";
-            bytes[..text.len()].copy_from_slice(text.as_bytes());
-            assert_eq!(short_number(&bytes, text.len()), number(text.as_bytes()).ok(), "{text}");
-        }
-        for wrong in 0..=u8::MAX {
-            for at in 0..3 {
-                let mut bytes = *b"123,xxxx";
-                bytes[at] = wrong;
-                let expected = number(&bytes[..3]).ok();
-                // A sign is no digit.
-                let expected = expected.filter(|_| wrong != b'-');
-                assert_eq!(short_number(&bytes, 3), expected, "{wrong}");
+            for text in [text.to_owned(), format!("-{text}"), format!("1{text}"), text.repeat(2)] {
+                assert_eq!(short(text.as_bytes()), number(text.as_bytes()).ok(), "{text}");
             }
         }
-        assert_eq!(short_number(b"12345678", 0), None);
-        assert_eq!(short_number(b"12345678", 9), None);
+        for length in 1..=16 {
+            for wrong in 0..=u8::MAX {
+                for at in 0..length {
+                    let mut text = vec![b'3'; length];
+                    text[at] = wrong;
+                    assert_eq!(short(&text), number(&text).ok(), "{}", text.escape_ascii());
+                }
+            }
+        }
+        for text in ["", "-", "--", "--5", "12345678901234567"] {
+            assert_eq!(short(text.as_bytes()), None, "{text}");
+        }
     }
 }

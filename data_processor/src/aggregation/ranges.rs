@@ -1,22 +1,114 @@
 //! Cuts all keys into ranges that threads can merge each for itself.
 
-use super::AggregationError;
-use super::merge::{Memory, Merged, Range, Source};
-use super::runs::MARK_EVERY;
-use super::worker::Found;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-/// Ranges in their order, which together are all keys. To each belong about `size` bytes of memory or
-/// file.
-pub(super) fn cut(found: &[Found], size: u64) -> Vec<Range> {
+use super::dates::DayOrder;
+use super::groups::Groups;
+use super::merge::{Memory, Range, Source, merged};
+use super::runs::{MARK_EVERY, Runs};
+use super::sort::{Checkpoint, Item, word_at};
+use super::watch::Watch;
+use super::{AggregationError, Interrupted};
+
+/// A key of each so many parts of a range is looked at to find where ranges start.
+const LOOKED_AT: u64 = 16;
+/// An interrupt is seen after as many keys.
+const CHECK_EVERY: usize = 8 << 10;
+
+/// All groups, by ranges of their keys.
+pub(super) struct Ranges<'a> {
+    sources: &'a [&'a Groups],
+    runs: &'a [Runs],
+    days: DayOrder,
+    ranges: Vec<Range>,
+    /// The keys of each source by range.
+    parts: Vec<Parts>,
+}
+
+/// The numbers of the keys of a source, those of the first range first.
+#[derive(Default)]
+struct Parts {
+    numbers: Vec<u32>,
+    /// Where those of each range end.
+    ends: Vec<u32>,
+}
+
+impl<'a> Ranges<'a> {
+    /// Ranges in their order. To each belong about `size` bytes of memory or file.
+    pub(super) fn new(
+        sources: &'a [&'a Groups],
+        runs: &'a [Runs],
+        days: DayOrder,
+        (size, threads): (u64, usize),
+        watch: &Watch<'_>,
+    ) -> Result<Self, Interrupted> {
+        let ranges = cut(sources, runs, size);
+        let starts = Starts::new(&ranges);
+        let next = AtomicUsize::new(0);
+        let take = || {
+            let mut taken = Vec::new();
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(source) = sources.get(at) else { return Ok(taken) };
+                taken.push((at, starts.part(source, &|| watch.checkpoint())?));
+            }
+        };
+        let taken: Vec<Result<Vec<_>, Interrupted>> = thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..threads.min(sources.len())).map(|_| scope.spawn(take)).collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().map(join).collect()
+        });
+        let mut parts: Vec<_> = sources.iter().map(|_| Parts::default()).collect();
+        for taken in taken {
+            for (at, part) in taken? {
+                parts[at] = part;
+            }
+        }
+        Ok(Self { sources, runs, days, ranges, parts })
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// The groups of a range, each key once.
+    pub(super) fn groups(
+        &self,
+        range: usize,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<Box<dyn Source + '_>, AggregationError> {
+        let mut items = Vec::new();
+        for (source, parts) in self.parts.iter().enumerate() {
+            let end = |range: usize| parts.ends.get(range).map_or(0, |end| *end as usize);
+            let start = range.checked_sub(1).map_or(0, end);
+            let numbers = &parts.numbers[start..end(range)];
+            items.extend(numbers.iter().map(|number| Item::new(source, *number)));
+        }
+        let memory = Memory::new(self.sources, &self.days, items, checkpoint)?;
+        let mut sources: Vec<Box<dyn Source + '_>> = vec![Box::new(memory)];
+        for runs in self.runs {
+            sources.extend(runs.sources(&self.ranges[range]).map_err(AggregationError::spill)?);
+        }
+        merged(sources).map_err(AggregationError::spill)
+    }
+}
+
+/// Ranges of about `size` bytes each, which together are all keys.
+fn cut(sources: &[&Groups], runs: &[Runs], size: u64) -> Vec<Range> {
     // Keys that stand for all: about so much lies between one and the next of the same source.
     let mut keys: Vec<(&[u8], u64)> = Vec::new();
-    for found in found {
-        keys.extend(found.runs.marks().map(|key| (key, MARK_EVERY)));
-        let count = found.order.keys.len();
-        let each = (found.groups.memory() / count.max(1) as u64).max(1);
-        let step = (size / 16 / each).max(1);
-        let some = found.order.keys.iter().step_by(step as usize);
-        keys.extend(some.map(|number| (found.groups.keys.key(*number as usize), step * each)));
+    keys.extend(runs.iter().flat_map(|runs| runs.marks().map(|key| (key, MARK_EVERY))));
+    for groups in sources {
+        let count = groups.keys.len();
+        let each = (groups.memory() / count.max(1) as u64).max(1);
+        let step = (size / LOOKED_AT / each).max(1);
+        let some = (0..count).step_by(step as usize);
+        keys.extend(some.map(|number| (groups.keys.key(number), step * each)));
     }
     keys.sort_unstable();
     let mut ranges = vec![Range::default()];
@@ -34,16 +126,63 @@ pub(super) fn cut(found: &[Found], size: u64) -> Vec<Range> {
     ranges
 }
 
-/// The groups of a range, each key once.
-pub(super) fn merged<'a>(
-    found: &'a [Found],
-    range: &'a Range,
-) -> Result<Merged<'a>, AggregationError> {
-    let mut sources = Vec::new();
-    for found in found {
-        sources.extend(found.runs.sources(range).map_err(AggregationError::spill)?);
-        let memory: Box<dyn Source + 'a> = Box::new(Memory::of(&found.groups, &found.order, range));
-        sources.push(memory);
+/// Where ranges start; the range of a key is found by eight bytes of it most of the time.
+struct Starts<'a> {
+    keys: Vec<&'a [u8]>,
+    /// What all of them start with, and the eight bytes behind it of each.
+    prefix: &'a [u8],
+    words: Vec<u64>,
+}
+
+impl<'a> Starts<'a> {
+    fn new(ranges: &'a [Range]) -> Self {
+        let keys: Vec<&[u8]> = ranges.iter().filter_map(|range| range.from.as_deref()).collect();
+        let prefix = match (keys.first(), keys.last()) {
+            (Some(first), Some(last)) => {
+                let common = first.iter().zip(*last).take_while(|(a, b)| a == b).count();
+                &first[..common]
+            }
+            _ => &[],
+        };
+        let words = keys.iter().map(|key| word_at(key, prefix.len())).collect();
+        Self { keys, prefix, words }
     }
-    Merged::new(sources).map_err(AggregationError::spill)
+
+    /// The range of a key.
+    fn range(&self, key: &[u8]) -> usize {
+        if !key.starts_with(self.prefix) {
+            return if key < self.prefix { 0 } else { self.keys.len() };
+        }
+        let word = word_at(key, self.prefix.len());
+        let first = self.words.partition_point(|start| *start < word);
+        let same = self.words[first..].iter().take_while(|start| **start == word).count();
+        first + self.keys[first..first + same].partition_point(|start| *start <= key)
+    }
+
+    /// The keys of `groups` by range.
+    fn part(&self, groups: &Groups, checkpoint: Checkpoint<'_>) -> Result<Parts, Interrupted> {
+        let count = groups.keys.len();
+        let mut ranges: Vec<u32> = Vec::with_capacity(count);
+        let mut ends = vec![0_u32; self.keys.len() + 1];
+        for number in 0..count {
+            if number.is_multiple_of(CHECK_EVERY) {
+                checkpoint()?;
+            }
+            let range = self.range(groups.keys.key(number));
+            ranges.push(range as u32);
+            ends[range] += 1;
+        }
+        // First where each range starts; when all its keys have their place, where it ends.
+        let mut start = 0;
+        for end in &mut ends {
+            start += std::mem::replace(end, start);
+        }
+        let mut numbers = vec![0; count];
+        for (number, range) in (0..).zip(ranges) {
+            let place = &mut ends[range as usize];
+            numbers[*place as usize] = number;
+            *place += 1;
+        }
+        Ok(Parts { numbers, ends })
+    }
 }

@@ -6,10 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::group::Group;
-use super::merge::{Range, Source};
-use super::ranges::merged;
+use super::ranges::Ranges;
 use super::watch::Watch;
-use super::worker::Found;
 use super::{AggregationError, Interrupted, Options, Outputs, dates, key, shown};
 
 /// After as many groups an interrupt is seen.
@@ -17,12 +15,20 @@ const CHECK_EVERY: usize = 256;
 
 /// Finds the first group whose sum does not fit the output's numbers.
 pub(super) fn check_overflow(
-    found: &[Found],
+    ranges: &Ranges<'_>,
     options: &Options,
     watch: &Watch<'_>,
 ) -> Result<(), AggregationError> {
-    let all = Range::default();
-    let mut groups = merged(found, &all)?;
+    (0..ranges.len()).try_for_each(|range| check_range(ranges, range, options, watch))
+}
+
+fn check_range(
+    ranges: &Ranges<'_>,
+    range: usize,
+    options: &Options,
+    watch: &Watch<'_>,
+) -> Result<(), AggregationError> {
+    let mut groups = ranges.groups(range, &|| watch.checkpoint())?;
     let mut group = Group::default();
     let mut unseen = 0;
     while groups.next(&mut group).map_err(AggregationError::spill)? {
@@ -63,8 +69,7 @@ fn see(unseen: &mut usize, groups: usize, watch: &Watch<'_>) -> Result<(), Aggre
 /// Writes the header and the groups in order, and returns how many there are and the size in bytes.
 /// Threads make the lines of one of the ranges each while this one writes them in order.
 pub(super) fn write(
-    found: &[Found],
-    ranges: &[Range],
+    ranges: &Ranges<'_>,
     options: &Options,
     outputs: &mut dyn Outputs,
     watch: &Watch<'_>,
@@ -83,9 +88,9 @@ pub(super) fn write(
             let (sender, work) = (sender.clone(), &work);
             scope.spawn(move || {
                 while let Some((at, buffer)) = next(work)
-                    && let Some(range) = ranges.get(at)
+                    && at < ranges.len()
                 {
-                    let part = make(found, range, options, watch, buffer);
+                    let part = make(ranges, at, options, watch, buffer);
                     let failed = part.is_err();
                     if sender.send((at, part)).is_err() {
                         return;
@@ -157,13 +162,13 @@ fn header(options: &Options) -> Vec<u8> {
 
 /// Makes the lines of a range.
 fn make(
-    found: &[Found],
-    range: &Range,
+    ranges: &Ranges<'_>,
+    range: usize,
     options: &Options,
     watch: &Watch<'_>,
     mut lines: Vec<u8>,
 ) -> Result<Part, AggregationError> {
-    let mut merged = merged(found, range)?;
+    let mut merged = ranges.groups(range, &|| watch.checkpoint())?;
     let mut group = Group::default();
     let mut start = Vec::new();
     let (mut groups, mut unseen) = (0, 0);

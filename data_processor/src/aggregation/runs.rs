@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A file has no name from its start on, so nothing of it stays, however the process ends.
-//! - There are few runs, so that merging them takes little memory: many are merged into one.
+//! - There are few runs of a shard, so that merging them takes little memory: many are merged into one.
 //! - A run can be read from any key on: it is known where some of its keys stand.
 
 use std::fs::File;
@@ -12,10 +12,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Interrupted;
 use super::group::Group;
-use super::merge::{Merged, Range, Source};
+use super::merge::{Range, Source, merged};
 
 /// So many runs are merged into one.
-const MOST_RUNS: usize = 128;
+const MOST_RUNS: usize = 16;
 const WRITE_BUFFER: usize = 256 << 10;
 const READ_BUFFER: usize = 64 << 10;
 /// It is known where a key stands about every so many bytes.
@@ -23,7 +23,7 @@ pub(super) const MARK_EVERY: u64 = 64 << 10;
 /// An interrupt is seen after as many groups.
 const CHECK_EVERY: usize = 1 << 10;
 
-/// The runs of one thread.
+/// The runs of one shard.
 #[derive(Debug)]
 pub(super) struct Runs {
     folder: PathBuf,
@@ -67,9 +67,9 @@ impl Runs {
 
     /// Makes one run of all, in a new file.
     fn merge(&mut self, checkpoint: &dyn Fn() -> Result<(), Interrupted>) -> io::Result<()> {
-        let mut merged = Self::new(&self.folder, self.sums);
-        merged.append(&mut Merged::new(self.sources(&Range::default())?)?, checkpoint)?;
-        *self = merged;
+        let mut one = Self::new(&self.folder, self.sums);
+        one.append(&mut *merged(self.sources(&Range::default())?)?, checkpoint)?;
+        *self = one;
         Ok(())
     }
 
@@ -348,7 +348,7 @@ mod tests {
             assert!(runs.runs.len() <= MOST_RUNS);
         }
         let all = Range::default();
-        let mut merged = Merged::new(runs.sources(&all).unwrap()).unwrap();
+        let mut merged = merged(runs.sources(&all).unwrap()).unwrap();
         let mut found = Group::default();
         assert!(merged.next(&mut found).unwrap());
         assert_eq!(found.sums, [3 * MOST_RUNS as i128]);

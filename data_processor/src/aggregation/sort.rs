@@ -4,10 +4,8 @@
 //! as one number; only keys that have these in common are looked at again, for the next eight.
 
 use super::Interrupted;
-use super::keys::Keys;
+use super::groups::Groups;
 
-/// The memory that [`order`] takes for each key in bytes, the result included.
-pub(super) const MEMORY_PER_KEY: usize = size_of::<(u64, u32)>() + size_of::<u32>();
 /// As many keys are sorted at once, a few milliseconds.
 const PIECE: usize = 8 << 10;
 /// So few keys are compared as they are.
@@ -15,57 +13,77 @@ const FEW: usize = 8;
 /// After so many words the rest is compared as it is: keys made for it could overflow the stack.
 const MOST_WORDS: usize = 64;
 
-type Checkpoint<'a> = &'a dyn Fn() -> Result<(), Interrupted>;
+pub(super) type Checkpoint<'a> = &'a dyn Fn() -> Result<(), Interrupted>;
 
-/// The numbers of all keys in the order of the keys.
-pub(super) fn order(keys: &Keys, checkpoint: Checkpoint<'_>) -> Result<Vec<u32>, Interrupted> {
-    let mut items: Vec<_> = (0..keys.len() as u32).map(|number| (0, number)).collect();
-    by_words(keys, &mut items, (0, 0), checkpoint)?;
-    Ok(items.into_iter().map(|(_, number)| number).collect())
+/// A key: which of several groups it is one of, and its number there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Item {
+    /// Eight of its bytes, while the order is found.
+    word: u64,
+    pub(super) source: u32,
+    pub(super) number: u32,
+}
+
+impl Item {
+    pub(super) fn new(source: usize, number: u32) -> Self {
+        Self { word: 0, source: source as u32, number }
+    }
+
+    pub(super) fn key<'a>(&self, sources: &[&'a Groups]) -> &'a [u8] {
+        sources[self.source as usize].keys.key(self.number as usize)
+    }
+}
+
+/// Sorts keys of these groups.
+pub(super) fn sort(
+    sources: &[&Groups],
+    items: &mut [Item],
+    checkpoint: Checkpoint<'_>,
+) -> Result<(), Interrupted> {
+    by_words(sources, items, (0, 0), checkpoint)
 }
 
 /// Sorts keys whose first `depth` bytes are equal, found so by `words` words.
 fn by_words(
-    keys: &Keys,
-    items: &mut [(u64, u32)],
+    sources: &[&Groups],
+    items: &mut [Item],
     (depth, words): (usize, usize),
     checkpoint: Checkpoint<'_>,
 ) -> Result<(), Interrupted> {
-    let key = |number: u32| keys.key(number as usize);
     if items.len() <= FEW || words == MOST_WORDS {
-        items.sort_unstable_by(|a, b| key(a.1).cmp(key(b.1)));
+        items.sort_unstable_by(|a, b| a.key(sources).cmp(b.key(sources)));
         return Ok(());
     }
-    let depth = depth + common_prefix(keys, items, depth);
+    let depth = depth + common_prefix(sources, items, depth);
     for piece in items.chunks_mut(PIECE) {
         checkpoint()?;
-        for (word, number) in piece {
-            *word = word_at(key(*number), depth);
+        for item in piece {
+            item.word = word_at(item.key(sources), depth);
         }
     }
     by_word(items, checkpoint)?;
-    for run in items.chunk_by_mut(|a, b| a.0 == b.0).filter(|run| run.len() > 1) {
+    for run in items.chunk_by_mut(|a, b| a.word == b.word).filter(|run| run.len() > 1) {
         // The padding of a key that has ended looks like zeros of one that has not. Such keys differ
-        // in length alone, and there are eight of them at most.
+        // in length alone.
         let mut ended = 0;
         for index in 0..run.len() {
-            if key(run[index].1).len() <= depth + 8 {
+            if run[index].key(sources).len() <= depth + 8 {
                 run.swap(ended, index);
                 ended += 1;
             }
         }
         let (ended, longer) = run.split_at_mut(ended);
-        ended.sort_unstable_by_key(|item| key(item.1).len());
+        ended.sort_unstable_by_key(|item| item.key(sources).len());
         if longer.len() > 1 {
-            by_words(keys, longer, (depth + 8, words + 1), checkpoint)?;
+            by_words(sources, longer, (depth + 8, words + 1), checkpoint)?;
         }
     }
     Ok(())
 }
 
 /// How many bytes behind `depth` all these keys have in common.
-fn common_prefix(keys: &Keys, items: &[(u64, u32)], depth: usize) -> usize {
-    let rest = |item: &(u64, u32)| &keys.key(item.1 as usize)[depth..];
+fn common_prefix(sources: &[&Groups], items: &[Item], depth: usize) -> usize {
+    let rest = |item: &Item| &item.key(sources)[depth..];
     let Some(first) = items.first().map(rest) else { return 0 };
     items.iter().fold(first.len(), |common, item| {
         let both = first[..common].iter().zip(rest(item));
@@ -74,7 +92,7 @@ fn common_prefix(keys: &Keys, items: &[(u64, u32)], depth: usize) -> usize {
 }
 
 /// Eight bytes of the key as a number that sorts like them, with zeros behind the end.
-fn word_at(key: &[u8], depth: usize) -> u64 {
+pub(super) fn word_at(key: &[u8], depth: usize) -> u64 {
     let rest = &key[depth..];
     match rest.first_chunk() {
         Some(word) => u64::from_be_bytes(*word),
@@ -87,13 +105,13 @@ fn word_at(key: &[u8], depth: usize) -> u64 {
 }
 
 /// Sorts in pieces, between which an interrupt is seen.
-fn by_word(items: &mut [(u64, u32)], checkpoint: Checkpoint<'_>) -> Result<(), Interrupted> {
+fn by_word(items: &mut [Item], checkpoint: Checkpoint<'_>) -> Result<(), Interrupted> {
     checkpoint()?;
     if items.len() <= PIECE {
-        items.sort_unstable();
+        items.sort_unstable_by_key(|item| item.word);
         return Ok(());
     }
-    let (left, _, right) = items.select_nth_unstable(items.len() / 2);
+    let (left, _, right) = items.select_nth_unstable_by_key(items.len() / 2, |item| item.word);
     by_word(left, checkpoint)?;
     by_word(right, checkpoint)
 }
@@ -104,32 +122,47 @@ mod tests {
 
     use super::*;
 
+    fn groups<'a>(texts: impl IntoIterator<Item = &'a String>) -> Groups {
+        let mut groups = Groups::new(1, false, 1);
+        for text in texts {
+            groups.add(text.as_bytes(), 0, 1, &[1]);
+        }
+        groups
+    }
+
+    fn items(sources: &[&Groups]) -> Vec<Item> {
+        let of = |(source, groups): (usize, &&Groups)| {
+            (0..groups.keys.len() as u32).map(move |number| Item::new(source, number))
+        };
+        sources.iter().enumerate().flat_map(of).collect()
+    }
+
     proptest! {
         #[test]
         fn keys_are_sorted_by_bytes(
             prefix in "a{0,20}",
             texts in proptest::collection::btree_set("[a\0b]{0,20}", 0..300),
         ) {
-            let mut keys = Keys::new();
             // The order of a set of hashes: none.
-            for text in texts.iter().collect::<std::collections::HashSet<_>>() {
-                keys.number(format!("{prefix}{text}").as_bytes());
-            }
-            let order = order(&keys, &|| Ok(())).unwrap();
-            let sorted: Vec<_> = order.iter().map(|number| keys.key(*number as usize)).collect();
-            prop_assert_eq!(sorted.len(), texts.len());
+            let texts: std::collections::HashSet<_> =
+                texts.iter().map(|text| format!("{prefix}{text}")).collect();
+            let sources = [&groups(&texts), &groups(texts.iter().take(9))];
+            let mut items = items(&sources);
+            sort(&sources, &mut items, &|| Ok(())).unwrap();
+            let sorted: Vec<_> = items.iter().map(|item| item.key(&sources)).collect();
+            prop_assert_eq!(sorted.len(), texts.len() + texts.len().min(9));
             prop_assert!(sorted.is_sorted());
         }
     }
 
     #[test]
     fn many_keys_are_sorted_and_an_interrupt_is_seen() {
-        let mut keys = Keys::new();
-        for number in 0..3 * PIECE {
-            keys.number(format!("{:08}", number * 7919 % (3 * PIECE)).as_bytes());
-        }
-        let order = order(&keys, &|| Ok(())).unwrap();
-        assert!(order.iter().map(|number| keys.key(*number as usize)).is_sorted());
-        assert_eq!(super::order(&keys, &|| Err(Interrupted)), Err(Interrupted));
+        let texts: Vec<_> =
+            (0..3 * PIECE).map(|number| format!("{:08}", number * 7919 % (3 * PIECE))).collect();
+        let sources = [&groups(&texts)];
+        let mut items = items(&sources);
+        sort(&sources, &mut items, &|| Ok(())).unwrap();
+        assert!(items.iter().map(|item| item.key(&sources)).is_sorted());
+        assert_eq!(sort(&sources, &mut items, &|| Err(Interrupted)), Err(Interrupted));
     }
 }

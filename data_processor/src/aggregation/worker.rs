@@ -7,29 +7,30 @@ use std::sync::{Mutex, PoisonError};
 
 use common::task::spec::OnBadRow;
 use csv::ByteRecord;
-use csv_structure::{End, Ends};
+use csv_structure::Bounds;
 
+use super::batch::{Batch, Rows};
+use super::collector::Collector;
+use super::dates::{Dates, Days};
 use super::error::BadRows;
 use super::fault::Fault;
-use super::groups::{Groups, Order};
+use super::groups::Groups;
 use super::header::Header;
 use super::input::{Chunk, Input};
-use super::merge::Memory;
-use super::quick::{QuickRow, QuickRows};
 use super::rejects;
 use super::row::{Row, RowCheck};
-use super::runs::Runs;
+use super::shards::Shards;
 use super::watch::Watch;
 use super::{AggregationError, Interrupted, Options, record};
 
 /// What all threads of an aggregation share.
 pub(super) struct Shared<'a, R> {
     pub(super) input: Mutex<Input<R>>,
-    pub(super) header: Header,
+    pub(super) header: &'a Header,
     pub(super) options: &'a Options,
     pub(super) watch: &'a Watch<'a>,
-    /// Memory in bytes for the groups of each thread.
-    pub(super) memory: u64,
+    pub(super) days: &'a Days,
+    pub(super) shards: Shards<'a>,
     /// Whether a bad row was found that ends the aggregation: behind it the others are read only to
     /// find the bad ones among them.
     pub(super) failing: AtomicBool,
@@ -47,9 +48,8 @@ pub(super) struct Report {
 
 /// What a thread found.
 pub(super) struct Found {
+    /// The groups that it has not shared.
     pub(super) groups: Groups,
-    pub(super) order: Order,
-    pub(super) runs: Runs,
     pub(super) rows: u64,
     /// At least as large as any value, without its sign.
     pub(super) largest: u64,
@@ -59,113 +59,108 @@ pub(super) struct Found {
 pub(super) struct Worker<'a, R> {
     shared: &'a Shared<'a, R>,
     check: RowCheck<'a>,
-    quick: QuickRows,
-    groups: Groups,
-    /// What did not fit into memory.
-    runs: Runs,
+    batch: Batch,
+    dates: Dates<'a>,
+    collector: Collector<'a>,
     rows: u64,
     report: Report,
     /// Of the chunk at hand: a position and its line, for the next bad row.
     line: (usize, u64),
     record: ByteRecord,
     values: Vec<i64>,
+    key: Vec<u8>,
 }
 
 impl<'a, R: Read> Worker<'a, R> {
-    pub(super) fn new(shared: &'a Shared<'a, R>) -> Self {
-        let (header, options) = (&shared.header, shared.options);
+    /// Keeps up to `own_memory` bytes of groups for itself, before it shares all further ones.
+    pub(super) fn new(shared: &'a Shared<'a, R>, own_memory: u64) -> Self {
+        let (header, options) = (shared.header, shared.options);
         Self {
             shared,
             check: RowCheck::new(header, options),
-            quick: QuickRows::new(header, options),
-            groups: Groups::new(header.sum.len(), options.check_dates),
-            runs: Runs::new(&options.spill_folder, header.sum.len()),
+            batch: Batch::new(header, options, shared.shards.seed()),
+            dates: Dates::new(shared.days),
+            collector: Collector::new(&shared.shards, own_memory),
             rows: 0,
             report: Report::default(),
             line: (0, 0),
             record: ByteRecord::new(),
             values: vec![0; header.sum.len()],
+            key: Vec::new(),
         }
     }
 
     /// Takes chunks until there are none left. Each is reported.
     pub(super) fn run(mut self, reports: &SyncSender<Report>) -> Result<Found, AggregationError> {
         let mut chunk = Chunk::default();
-        let mut ends = Ends::default();
+        let mut bounds = Bounds::default();
         while self.next(&mut chunk)? {
             // Compressed, a little input may be a lot of work.
             self.shared.watch.checkpoint()?;
             self.line = (0, chunk.line);
             self.report.chunk = chunk.number;
-            if chunk.regular {
-                csv_structure::ends(&chunk.data, chunk.quotes, &mut ends);
+            // Behind a bad row nothing is added any more.
+            if chunk.regular && !self.shared.failing.load(Ordering::Relaxed) {
+                csv_structure::bounds(&chunk.data, chunk.quotes, &mut bounds);
                 match chunk.quotes {
-                    false => self.regular::<false>(&chunk, &ends),
-                    true => self.regular::<true>(&chunk, &ends),
+                    false => self.regular::<false>(&mut chunk, &bounds),
+                    true => self.regular::<true>(&mut chunk, &bounds),
                 }
             } else {
                 self.records(chunk.data.bytes(), 0);
             }
-            self.spill()?;
+            self.collector.end_chunk(self.batch.texts(&chunk.data), self.shared.watch)?;
+            self.batch.start_chunk();
             if self.report.bad.count > 0 {
                 self.shared.failing.store(true, Ordering::Relaxed);
             }
             // Nobody listens any more when the work is to end.
             reports.send(std::mem::take(&mut self.report)).map_err(|_| Interrupted)?;
         }
-        let order = self.groups.order(&|| self.shared.watch.checkpoint())?;
-        let Self { groups, runs, rows, quick, .. } = self;
-        Ok(Found { groups, order, runs, rows, largest: quick.largest })
-    }
-
-    /// Moves the groups to a file when they take too much memory.
-    fn spill(&mut self) -> Result<(), AggregationError> {
-        if self.groups.memory() <= self.shared.memory && !self.groups.is_full() {
-            return Ok(());
-        }
-        let checkpoint = || self.shared.watch.checkpoint();
-        let order = self.groups.order(&checkpoint)?;
-        let written = self.runs.write(&mut Memory::new(&self.groups, &order), &checkpoint);
-        written.map_err(AggregationError::spill)?;
-        self.groups.clear();
-        Ok(())
+        let Self { collector, rows, batch, .. } = self;
+        Ok(Found { groups: collector.into_own(), rows, largest: batch.largest })
     }
 
     fn next(&self, chunk: &mut Chunk) -> Result<bool, AggregationError> {
         self.shared.input.lock().unwrap_or_else(PoisonError::into_inner).next(chunk)
     }
 
-    /// The rows of a chunk in which the ends of the fields are known; with `QUOTES` there are quotes.
-    fn regular<const QUOTES: bool>(&mut self, chunk: &Chunk, ends: &[End]) {
-        let (data, bytes) = (chunk.data.padded(), chunk.data.bytes());
+    /// The rows of a chunk in which the bounds of the fields are known; with `QUOTES` there are quotes.
+    fn regular<const QUOTES: bool>(&mut self, chunk: &mut Chunk, bounds: &Bounds) {
+        let data = &mut chunk.data;
         let columns = self.shared.header.len();
-        self.quick.start(bytes);
+        let (crs, plain_bytes) = (bounds.crs, self.batch.joins() && is_plain(data.bytes()));
         // Half a character in one field and half in the next are no text as a whole either.
-        let text = simdutf8::basic::from_utf8(bytes).is_ok();
-        let failing = self.shared.failing.load(Ordering::Relaxed);
-        let (mut start, mut index) = (0, 0);
-        while index < ends.len() {
-            if let Some(row_ends) = ends.get(index..index + columns)
-                && let Some(last) = row_ends.last()
-            {
-                let end = last.at() + 1;
-                let row = QuickRow { data, start, ends: row_ends };
-                let may_be_quick =
-                    !failing && (text || std::str::from_utf8(&bytes[start..end]).is_ok());
-                if may_be_quick && self.quick.add::<QUOTES>(row, &mut self.groups) {
-                    self.rows += 1;
-                    index += columns;
-                    start = end;
-                    continue;
-                }
+        let text = simdutf8::basic::from_utf8(data.bytes()).is_ok();
+        let mut first = 0;
+        while first + 1 < bounds.len() {
+            let start = |row: usize| bounds[first + row * columns].start();
+            let mut count = self.batch.regular(&bounds[first..]);
+            if !text {
+                let is_text = |row: &usize| {
+                    simdutf8::basic::from_utf8(&data.bytes()[start(*row)..start(row + 1)]).is_ok()
+                };
+                count = (0..count).take_while(is_text).count();
             }
-            let length = ends[index..].iter().position(|end| end.ends_record());
-            index += length.map_or(ends.len(), |length| length + 1);
-            let end = ends.get(index - 1).map_or(bytes.len(), |end| end.at() + 1);
-            self.records(&bytes[..end], start);
-            start = end;
+            if count == 0 {
+                let rest = &bounds[first + 1..];
+                let ends = rest.iter().position(|bound| bound.ends_record());
+                let from = start(0);
+                first += ends.map_or(rest.len(), |end| end + 1);
+                let end = ends.map_or(data.bytes().len(), |_| bounds[first].start());
+                self.records(&data.bytes()[..end], from);
+                continue;
+            }
+            let rows = Rows { bounds: &bounds[first..=first + count * columns], crs, plain_bytes };
+            let mut others = Vec::new();
+            self.batch.take::<QUOTES>(data, rows, &mut self.dates, |row| others.push(row));
+            self.collector.add_batch(self.batch.texts(data), &self.batch);
+            self.rows += self.batch.rows().0.len() as u64;
+            for row in others {
+                self.records(&data.bytes()[..start(row + 1)], start(row));
+            }
+            first += count * columns;
         }
-        self.groups.flush(data);
     }
 
     /// The records of `bytes` from `start` on, whatever they hold.
@@ -177,8 +172,10 @@ impl<'a, R: Read> Worker<'a, R> {
             let mut row = Row { fields: &record, line: 0, unterminated: found.quoted };
             match self.check.check(&row, &mut self.values) {
                 Ok(()) => {
+                    let key = &mut self.key;
+                    let day = self.batch.key_of(&record, &self.values, &mut self.dates, key);
                     if !self.shared.failing.load(Ordering::Relaxed) {
-                        self.quick.add_checked(&record, &self.values, &mut self.groups);
+                        self.collector.add(key, day, &self.values);
                     }
                 }
                 Err(fault) => {
@@ -207,4 +204,9 @@ impl<'a, R: Read> Worker<'a, R> {
             }
         }
     }
+}
+
+/// Whether no byte needs to be escaped in a key of several fields.
+fn is_plain(bytes: &[u8]) -> bool {
+    memchr::memchr2(0, 1, bytes).is_none()
 }

@@ -1,0 +1,207 @@
+//! Groups that all threads share, for those that are too many for each thread to have its own.
+//!
+//! They are cut into shards by the hashes of their keys, each with a lock of its own, so that threads
+//! seldom want the same one; each key is there once, however many threads there are. Where all take too much
+//! memory, a shard moves to a file and starts anew, so that no more is written than does not fit.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use super::dates::{DayOrder, Days};
+use super::groups::{Entry, Groups};
+use super::keys::Keys;
+use super::merge::Memory;
+use super::runs::Runs;
+use super::text::{PADDING, Text};
+use super::watch::Watch;
+use super::{AggregationError, Options};
+
+/// As many shards for each thread, so that a thread seldom finds one locked.
+const FOR_EACH_THREAD: usize = 8;
+
+/// The groups of all threads.
+pub(super) struct Shards<'a> {
+    all: Vec<Mutex<Shard>>,
+    /// Memory in bytes that all of them take, and that they may take.
+    memory: AtomicU64,
+    limit: AtomicU64,
+    /// That of the keys' hashes, wherever they are.
+    seed: u64,
+    sums: usize,
+    /// Whether groups have days.
+    dated: bool,
+    days: &'a Days,
+}
+
+/// The groups of some of the keys.
+pub(super) struct Shard {
+    pub(super) groups: Groups,
+    /// What did not fit into memory.
+    pub(super) runs: Runs,
+    /// What it adds to the memory of all.
+    memory: u64,
+}
+
+/// Rows for one shard.
+#[derive(Default)]
+struct List {
+    rows: Vec<Entry>,
+    values: Vec<i64>,
+}
+
+/// Rows of one chunk for all shards.
+pub(super) struct Lists {
+    lists: Vec<List>,
+    /// Those that are still to be added.
+    full: Vec<usize>,
+}
+
+impl<'a> Shards<'a> {
+    /// Shards within `limit` bytes of memory.
+    pub(super) fn new(options: &Options, limit: u64, days: &'a Days) -> Self {
+        let (sums, dated, seed) = (options.sum.len(), options.check_dates, Keys::seed());
+        let count = (options.threads.max(1) * FOR_EACH_THREAD).next_power_of_two();
+        let shard = || Shard {
+            groups: Groups::new(sums, dated, seed),
+            runs: Runs::new(&options.spill_folder, sums),
+            memory: 0,
+        };
+        let all = (0..count).map(|_| Mutex::new(shard())).collect();
+        let (memory, limit) = (AtomicU64::new(0), AtomicU64::new(limit));
+        Self { all, memory, limit, seed, sums, dated, days }
+    }
+
+    /// The seed of the keys' hashes.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// How many days there are so far.
+    pub(super) fn days(&self) -> usize {
+        self.days.count()
+    }
+
+    /// New groups, which are none of the shards'.
+    pub(super) fn groups(&self) -> Groups {
+        Groups::new(self.sums, self.dated, self.seed)
+    }
+
+    /// Empty lists for them.
+    pub(super) fn lists(&self) -> Lists {
+        Lists { lists: self.all.iter().map(|_| List::default()).collect(), full: Vec::new() }
+    }
+
+    /// Leaves `bytes` of the memory to groups elsewhere.
+    pub(super) fn leave(&self, bytes: u64) {
+        let less = |limit: u64| Some(limit.saturating_sub(bytes));
+        // It never fails.
+        let _ = self.limit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// The shard of the keys with this hash.
+    #[inline(always)]
+    fn of(&self, hash: u64) -> usize {
+        // The upper bits tell the place within the shard.
+        hash as usize & (self.all.len() - 1)
+    }
+
+    /// Adds the rows of all lists, whose keys stand in `data`.
+    pub(super) fn add_all(
+        &self,
+        lists: &mut Lists,
+        data: &[u8],
+        watch: &Watch<'_>,
+    ) -> Result<(), AggregationError> {
+        let Lists { lists, full } = lists;
+        full.extend((0..lists.len()).filter(|at| !lists[*at].rows.is_empty()));
+        while !full.is_empty() {
+            let before = full.len();
+            let mut added = Ok(());
+            full.retain(|at| {
+                let Some(mut shard) = self.try_lock(*at) else { return true };
+                let List { rows, values } = &mut lists[*at];
+                shard.groups.add_all(data, rows, self.days(), values);
+                rows.clear();
+                values.clear();
+                if added.is_ok() {
+                    added = self.settle(&mut shard, watch);
+                }
+                false
+            });
+            added?;
+            // Where others hold all that are left, the first of them is waited for.
+            if full.len() == before
+                && let Some(first) = full.first()
+            {
+                drop(self.lock(*first));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds one row.
+    pub(super) fn add(&self, key: &[u8], day: u32, values: &[i64]) {
+        let padded = [key, &[0; PADDING]].concat();
+        let hash = Text::new(&padded, 0, key.len()).hash(self.seed);
+        self.lock(self.of(hash)).groups.add(key, day, self.days(), values);
+    }
+
+    fn try_lock(&self, at: usize) -> Option<MutexGuard<'_, Shard>> {
+        match self.all[at].try_lock() {
+            Ok(shard) => Some(shard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn lock(&self, at: usize) -> MutexGuard<'_, Shard> {
+        self.all[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the memory of a shard anew, and moves its groups to a file where all take too much.
+    fn settle(&self, shard: &mut Shard, watch: &Watch<'_>) -> Result<(), AggregationError> {
+        self.count(shard);
+        let (all, limit) =
+            (self.memory.load(Ordering::Relaxed), self.limit.load(Ordering::Relaxed));
+        // Another shard that is larger frees more.
+        let is_large = shard.memory >= limit / self.all.len() as u64;
+        if !(all > limit && is_large || shard.groups.is_full()) {
+            return Ok(());
+        }
+        let checkpoint = || watch.checkpoint();
+        let days = if self.dated { self.days.order() } else { DayOrder::no_days() };
+        {
+            let groups = [&shard.groups];
+            let mut memory = Memory::all(&groups, &days, &checkpoint)?;
+            let written = shard.runs.write(&mut memory, &checkpoint);
+            written.map_err(AggregationError::spill)?;
+        }
+        // Not cleared: what it had reserved is given back.
+        shard.groups = self.groups();
+        self.count(shard);
+        Ok(())
+    }
+
+    fn count(&self, shard: &mut Shard) {
+        let memory = shard.groups.memory();
+        // Wraps where it became less, and is right again with the sum.
+        self.memory.fetch_add(memory.wrapping_sub(shard.memory), Ordering::Relaxed);
+        shard.memory = memory;
+    }
+
+    /// The shards themselves.
+    pub(super) fn into_shards(self) -> impl Iterator<Item = Shard> {
+        self.all.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Lists {
+    /// Puts rows on the lists of their shards; `values` are those of all rows.
+    pub(super) fn add(&mut self, shards: &Shards<'_>, rows: &[Entry], values: &[i64]) {
+        for (row, values) in rows.iter().zip(values.chunks_exact(shards.sums)) {
+            let list = &mut self.lists[shards.of(row.hash)];
+            list.rows.push(*row);
+            list.values.extend_from_slice(values);
+        }
+    }
+}

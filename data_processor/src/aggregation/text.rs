@@ -1,0 +1,136 @@
+//! Short texts read sixteen bytes at a time, without a loop over their bytes.
+
+/// Eight bytes from `at` on, the first one lowest; 0 where there are not as many.
+#[inline(always)]
+pub(super) fn word(data: &[u8], at: usize) -> u64 {
+    let bytes = data.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+    bytes.map_or(0, u64::from_le_bytes)
+}
+
+/// How many bytes must follow a text.
+pub(super) const PADDING: usize = 16;
+
+/// Half of the bits of these are set, in no pattern.
+const MULTIPLIERS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD1B5_4A32_D192_ED03];
+
+/// A part of `data`, behind which there are at least [`PADDING`] bytes of whatever kind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'a> {
+    data: &'a [u8],
+    start: usize,
+    length: usize,
+}
+
+impl<'a> Text<'a> {
+    #[inline(always)]
+    pub(super) fn new(data: &'a [u8], start: usize, end: usize) -> Self {
+        Self { data, start, length: end - start }
+    }
+
+    #[inline]
+    pub(super) fn bytes(self) -> &'a [u8] {
+        &self.data[self.start..self.start + self.length]
+    }
+
+    /// Sixteen bytes from `at` on.
+    #[inline(always)]
+    fn wide(self, at: usize) -> u128 {
+        let at = self.start + at;
+        let bytes = self.data.get(at..at + 16).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u128::from_le_bytes)
+    }
+
+    /// All bytes of a text of up to sixteen: the last one highest, zeros below the first one.
+    #[inline(always)]
+    fn whole(self) -> u128 {
+        self.wide(0).checked_shl(128 - 8 * self.length as u32).unwrap_or_default()
+    }
+
+    /// A folded multiplication for sixteen bytes each. `seed` makes the hashes of this process its
+    /// own, so that no file can be made to collide.
+    #[inline(always)]
+    pub(super) fn hash(self, seed: u64) -> u64 {
+        let seed = seed ^ self.length as u64;
+        if self.length <= 16 { fold(seed, self.whole()) } else { self.long_hash(seed) }
+    }
+
+    fn long_hash(self, seed: u64) -> u64 {
+        let last = self.length - 16;
+        let state = (0..last).step_by(16).fold(seed, |state, at| fold(state, self.wide(at)));
+        fold(state, self.wide(last))
+    }
+
+    /// Whether both have the same bytes; most are so short that a call of `memcmp` would cost more.
+    #[inline(always)]
+    pub(super) fn same(self, other: Text<'_>) -> bool {
+        if self.length != other.length {
+            return false;
+        }
+        if self.length <= 16 { self.whole() == other.whole() } else { self.long_same(other) }
+    }
+
+    fn long_same(self, other: Text<'_>) -> bool {
+        let last = self.length - 16;
+        let same = |at: usize| self.wide(at) == other.wide(at);
+        same(last) && (0..last).step_by(16).all(same)
+    }
+}
+
+#[inline(always)]
+fn fold(state: u64, wide: u128) -> u64 {
+    let (low, high) = (wide as u64 ^ state ^ MULTIPLIERS[0], (wide >> 64) as u64 ^ MULTIPLIERS[1]);
+    let product = u128::from(low) * u128::from(high ^ state.rotate_left(32));
+    (product >> 64) as u64 ^ product as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes with others around them that mean nothing.
+    fn data(bytes: &[u8], other: u8) -> Vec<u8> {
+        [&[other; 3], bytes, &[other; PADDING]].concat()
+    }
+
+    #[test]
+    fn texts_are_the_same_only_byte_by_byte() {
+        for length in 0..70 {
+            let bytes = vec![7; length];
+            let (a, b) = (data(&bytes, 1), data(&bytes, 9));
+            let text = Text::new(&a, 3, 3 + length);
+            assert_eq!(text.bytes(), bytes);
+            let same = Text::new(&b, 3, 3 + length);
+            assert!(text.same(same));
+            assert_eq!(text.hash(5), same.hash(5));
+            assert_ne!(text.hash(5), text.hash(6));
+            for at in 0..length {
+                let mut bytes = bytes.clone();
+                bytes[at] = 8;
+                let other = data(&bytes, 1);
+                let other = Text::new(&other, 3, 3 + length);
+                assert!(!text.same(other), "{at} of {length}");
+                assert_ne!(text.hash(5), other.hash(5), "{at} of {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_count() {
+        let zeros = [0; 70 + PADDING];
+        let texts: Vec<_> = (0..70).map(|length| Text::new(&zeros, 0, length)).collect();
+        for a in &texts {
+            for b in &texts {
+                assert_eq!(a.same(*b), a.length == b.length);
+                assert_eq!(a.hash(5) == b.hash(5), a.length == b.length);
+            }
+        }
+    }
+
+    #[test]
+    fn words() {
+        assert_eq!(word(b"12345678", 0), u64::from_le_bytes(*b"12345678"));
+        assert_eq!(word(b"x12345678", 1), u64::from_le_bytes(*b"12345678"));
+        assert_eq!(word(b"x1234567", 1), 0);
+        assert_eq!(word(b"x", 20), 0);
+    }
+}
