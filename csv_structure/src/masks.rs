@@ -32,14 +32,18 @@ impl Masks {
     #[inline]
     pub(crate) fn by_avx2(block: &[u8; BLOCK]) -> Self {
         use std::arch::x86_64::{
-            __m256i, _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_set_epi64x, _mm256_set1_epi8,
+            __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
         };
 
-        // The compiler makes one load of the four.
-        let (words, _) = block.as_chunks::<8>();
-        let word = |at: usize| i64::from_le_bytes(words[at]);
-        let low = _mm256_set_epi64x(word(3), word(2), word(1), word(0));
-        let high = _mm256_set_epi64x(word(7), word(6), word(5), word(4));
+        let load = |half: &[u8; BLOCK / 2]| {
+            #[expect(unsafe_code, reason = "eight bytes at a time are not made one load")]
+            // SAFETY: half a block is as long as what is read, which need not be aligned.
+            unsafe {
+                _mm256_loadu_si256(half.as_ptr().cast())
+            }
+        };
+        let (halves, _) = block.as_chunks::<{ BLOCK / 2 }>();
+        let (low, high) = (load(&halves[0]), load(&halves[1]));
         let find = |byte: u8| {
             let wanted = _mm256_set1_epi8(byte as i8);
             let bits = |half: __m256i| {

@@ -70,54 +70,57 @@ impl Padded {
 pub struct Bound(u32);
 
 impl Bound {
-    const RECORD: u32 = 1 << 31;
     /// The place before the first field of a chunk.
-    const START: Self = Self(Self::RECORD);
+    const START: Self = Self(0);
 
     /// Where the byte is that ends the field before; means nothing before the first one.
     #[inline(always)]
     #[must_use]
     pub fn end(self) -> usize {
-        (self.0 & !Self::RECORD).wrapping_sub(1) as usize
+        self.0.wrapping_sub(1) as usize
     }
 
     /// Where the next field starts.
     #[inline(always)]
     #[must_use]
     pub fn start(self) -> usize {
-        (self.0 & !Self::RECORD) as usize
-    }
-
-    /// Whether the field before was the last one of a record.
-    #[inline(always)]
-    #[must_use]
-    pub fn ends_record(self) -> bool {
-        self.0 & Self::RECORD != 0
+        self.0 as usize
     }
 }
 
-/// The bounds of a chunk in order, from the one before its first field on. Their memory is kept from
-/// chunk to chunk.
+/// The bounds of the fields and records of a chunk. Their memory is kept from chunk to chunk.
 #[derive(Debug)]
 pub struct Bounds {
     /// The first one and `count` others mean something; what is behind was not worth clearing.
-    all: Vec<Bound>,
+    fields: Vec<Bound>,
     count: usize,
+    /// As many as `record_count` mean something.
+    records: Vec<u32>,
+    record_count: usize,
     /// Whether there is a `\r` in the chunk.
     pub crs: bool,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { all: vec![Bound::START], count: 0, crs: false }
+        let (fields, records) = (vec![Bound::START], Vec::new());
+        Self { fields, count: 0, records, record_count: 0, crs: false }
     }
 }
 
-impl std::ops::Deref for Bounds {
-    type Target = [Bound];
+impl Bounds {
+    /// The bounds of all fields in order, from the one before the first field on.
+    #[inline]
+    #[must_use]
+    pub fn fields(&self) -> &[Bound] {
+        &self.fields[..=self.count]
+    }
 
-    fn deref(&self) -> &[Bound] {
-        &self.all[..=self.count]
+    /// For each record, in order, which of the fields' bounds ends it.
+    #[inline]
+    #[must_use]
+    pub fn records(&self) -> &[u32] {
+        &self.records[..self.record_count]
     }
 }
 
@@ -153,16 +156,17 @@ pub fn survey(chunk: &Padded) -> Survey {
 pub fn bounds(chunk: &Padded, quotes: bool, bounds: &mut Bounds) {
     // One for each byte at most; whole blocks are written at once.
     let most = 1 + chunk.bytes().len().next_multiple_of(BLOCK) + BLOCK;
-    if bounds.all.len() < most {
-        bounds.all.resize(most, Bound::START);
+    if bounds.fields.len() < most {
+        bounds.fields.resize(most, Bound::START);
+        bounds.records.resize(most, 0);
     }
     bounds.crs = memchr::memchr(b'\r', chunk.bytes()).is_some();
-    let found = &mut bounds.all[1..];
-    bounds.count = match (quotes, bounds.crs) {
-        (false, false) => dispatch(Search::<false, false> { chunk, found }),
-        (false, true) => dispatch(Search::<false, true> { chunk, found }),
-        (true, false) => dispatch(Search::<true, false> { chunk, found }),
-        (true, true) => dispatch(Search::<true, true> { chunk, found }),
+    let (fields, records) = (&mut bounds.fields[1..], &mut *bounds.records);
+    (bounds.count, bounds.record_count) = match (quotes, bounds.crs) {
+        (false, false) => dispatch(Search::<false, false> { chunk, fields, records }),
+        (false, true) => dispatch(Search::<false, true> { chunk, fields, records }),
+        (true, false) => dispatch(Search::<true, false> { chunk, fields, records }),
+        (true, true) => dispatch(Search::<true, true> { chunk, fields, records }),
     };
 }
 
@@ -237,45 +241,63 @@ impl Work for Quotes<'_> {
     }
 }
 
-/// Finds all bounds.
+/// Finds all bounds, and returns how many fields and records there are.
 struct Search<'a, const QUOTES: bool, const CRS: bool> {
     chunk: &'a Padded,
-    found: &'a mut [Bound],
+    fields: &'a mut [Bound],
+    records: &'a mut [u32],
 }
 
 impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
-    type Output = usize;
+    type Output = (usize, usize);
 
     #[inline(always)]
-    fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks) -> usize {
-        let mut count = 0;
+    fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks) -> (usize, usize) {
+        let Self { chunk, fields, records } = self;
+        let (mut count, mut record_count) = (0, 0);
         let mut inside = 0;
-        for (at, block) in blocks(self.chunk, 0) {
+        for (at, block) in blocks(chunk, 0) {
             let masks = masks(block);
-            let mut bits = masks.comma | masks.newline;
+            let mut lines = masks.newline;
             if CRS {
-                let next = u64::from(self.chunk.padded().get(at + BLOCK) == Some(&b'\n'));
-                bits |= masks.cr & !(masks.newline >> 1 | next << 63);
+                let next = u64::from(chunk.padded().get(at + BLOCK) == Some(&b'\n'));
+                lines |= masks.cr & !(masks.newline >> 1 | next << 63);
             }
+            let mut bits = masks.comma | lines;
             if QUOTES {
                 let inner = quoted(masks.quote, inside);
                 inside = ((inner as i64) >> 63) as u64;
                 bits &= !inner;
+                lines &= !inner;
             }
-            let Some(room) = self.found[count..].first_chunk_mut::<BLOCK>() else { break };
-            let found = bits.count_ones() as usize;
+            let (Some(room), Some(record_room)) = (
+                fields[count..].first_chunk_mut::<BLOCK>(),
+                records[record_count..].first_chunk_mut::<BLOCK>(),
+            ) else {
+                break;
+            };
             // Always whole pieces: a loop to the last one would be guessed wrong with every block.
+            let found = lines.count_ones() as usize;
+            let (pieces, _) = record_room.as_chunks_mut::<4>();
+            for piece in pieces.iter_mut().take(found.div_ceil(4)) {
+                for slot in piece {
+                    let below = lines ^ lines.wrapping_sub(1);
+                    *slot = count as u32 + (bits & below).count_ones();
+                    lines &= lines.wrapping_sub(1);
+                }
+            }
+            record_count += found;
+            let found = bits.count_ones() as usize;
             let (pieces, _) = room.as_chunks_mut::<8>();
-            for slot in pieces.iter_mut().take(found.div_ceil(8)).flatten() {
-                let bit = bits.trailing_zeros();
-                // Of the shifted bits only the lowest stays.
-                let record = (!masks.comma.wrapping_shr(bit) as u32) << 31;
-                *slot = Bound((at as u32 + 1 + bit) | record);
-                bits &= bits.wrapping_sub(1);
+            for piece in pieces.iter_mut().take(found.div_ceil(8)) {
+                for slot in piece {
+                    *slot = Bound(at as u32 + 1 + bits.trailing_zeros());
+                    bits &= bits.wrapping_sub(1);
+                }
             }
             count += found;
         }
-        count
+        (count, record_count)
     }
 }
 
@@ -294,8 +316,9 @@ mod tests {
     use super::*;
 
     /// The bounds, byte by byte as RFC 4180 says it; `None` where a quote opens inside a field.
-    fn naive(bytes: &[u8]) -> Option<(Vec<Bound>, usize, bool)> {
-        let (mut found, mut complete, mut inside) = (vec![Bound::START], 0, false);
+    fn naive(bytes: &[u8]) -> Option<(Vec<Bound>, Vec<u32>, usize, bool)> {
+        let (mut found, mut records) = (vec![Bound::START], Vec::new());
+        let (mut complete, mut inside) = (0, false);
         for (at, &byte) in bytes.iter().enumerate() {
             let before = at.checked_sub(1).map_or(b'\n', |before| bytes[before]);
             match byte {
@@ -304,18 +327,20 @@ mod tests {
                 b',' if !inside => found.push(Bound(at as u32 + 1)),
                 b'\n' if !inside => {
                     complete = at + 1;
-                    found.push(Bound((at as u32 + 1) | Bound::RECORD));
+                    records.push(found.len() as u32);
+                    found.push(Bound(at as u32 + 1));
                 }
                 b'\r' if !inside => {
                     complete = at + 1;
                     if bytes.get(at + 1) != Some(&b'\n') {
-                        found.push(Bound((at as u32 + 1) | Bound::RECORD));
+                        records.push(found.len() as u32);
+                        found.push(Bound(at as u32 + 1));
                     }
                 }
                 _ => {}
             }
         }
-        Some((found, complete, inside))
+        Some((found, records, complete, inside))
     }
 
     fn padded(bytes: &[u8]) -> Padded {
@@ -343,7 +368,7 @@ mod tests {
             prop_assert_eq!(found.regular, expected.is_some());
             let words = Quotes { chunk: &chunk, start: 0 }.run(Masks::by_words);
             prop_assert_eq!(words.regular, found.regular);
-            if let Some((expected, complete, inside)) = expected {
+            if let Some((fields, records, complete, inside)) = expected {
                 // Without quotes the last `\n` is enough.
                 if found.quotes || !text.contains('\r') {
                     prop_assert_eq!(found.complete, complete);
@@ -351,11 +376,13 @@ mod tests {
                 prop_assert_eq!(words.complete, complete);
                 prop_assert_eq!(found.ends_quoted, inside);
                 // What an earlier chunk left must not be seen.
-                let mut all = Bounds { count: 300, ..Bounds::default() };
-                all.all.resize(301, Bound(7));
+                let mut all = Bounds { count: 300, record_count: 300, ..Bounds::default() };
+                all.fields.resize(301, Bound(7));
+                all.records.resize(301, 7);
                 bounds(&chunk, found.quotes, &mut all);
                 prop_assert_eq!(all.crs, text.contains('\r'));
-                prop_assert_eq!(&*all, &*expected);
+                prop_assert_eq!(all.fields(), &*fields);
+                prop_assert_eq!(all.records(), &*records);
             }
         }
     }

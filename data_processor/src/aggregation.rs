@@ -29,6 +29,7 @@ mod date;
 mod dates;
 mod error;
 mod fault;
+mod fields;
 mod group;
 mod groups;
 mod header;
@@ -262,12 +263,12 @@ fn aggregate_text(
 
 /// Puts the reports of all threads together in the order of the file, and writes the rejected rows.
 fn gather(
-    receiver: Receiver<Report>,
+    receiver: Receiver<Vec<Report>>,
     outputs: &mut dyn Outputs,
 ) -> Result<Report, AggregationError> {
     let mut all = Report::default();
     let mut waiting = BTreeMap::new();
-    for report in receiver {
+    for report in receiver.into_iter().flatten() {
         waiting.insert(report.chunk, report);
         while let Some(report) = waiting.remove(&all.chunk) {
             all.chunk += 1;

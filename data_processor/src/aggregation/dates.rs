@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::date::is_date;
-use super::text::word;
+use super::text::{Span, wide};
 
 /// The years 0000 to 9999, 16 months each, 32 days each.
-const CODES: usize = 10_000 << 9;
+const CODES: u32 = 10_000 << 9;
 
 /// The days that all threads have seen so far.
 #[derive(Debug, Default)]
@@ -79,27 +79,26 @@ impl Days {
 
 impl<'a> Dates<'a> {
     pub(super) fn new(days: &'a Days) -> Self {
-        Self { days, numbers: vec![0; CODES] }
+        Self { days, numbers: vec![0; CODES.next_power_of_two() as usize] }
     }
 
-    /// The number of the day `start..end` of `data`, from 0; `None` where it is no day.
+    /// The number of the day that stands at `span` of `data`, from 0; `None` where it is no day.
     #[inline(always)]
-    pub(super) fn number(&mut self, data: &[u8], (start, end): (usize, usize)) -> Option<u32> {
-        if end - start != 10 {
-            return None;
+    pub(super) fn number(&mut self, data: &[u8], span: Span) -> Option<u32> {
+        let code = code(wide(data, span.start()));
+        // No code is as high; the compiler sees that the place is one of the table.
+        let known = self.numbers[code as usize & (self.numbers.len() - 1)];
+        if code < CODES && span.len() == 10 && known > 0 {
+            return Some(known - 1);
         }
-        let code = code(word(data, start), word(data, start + 2))?;
-        match self.numbers.get(code as usize)? {
-            0 => self.add(code, &data[start..end]),
-            number => Some(number - 1),
-        }
+        self.add(code, span.of(data))
     }
 
     /// Like [`Dates::number`] for a text that stands alone.
     pub(super) fn number_of(&mut self, text: &[u8]) -> Option<u32> {
         let mut data = [0; 16];
         data.get_mut(..text.len())?.copy_from_slice(text);
-        self.number(&data, (0, text.len()))
+        self.number(&data, Span::new(0, text.len()))
     }
 
     #[cold]
@@ -109,30 +108,28 @@ impl<'a> Dates<'a> {
             return None;
         }
         let number = self.days.number(code);
-        self.numbers[code as usize] = number + 1;
+        *self.numbers.get_mut(code as usize)? = number + 1;
         Some(number)
     }
 }
 
-/// A number for a text of ten bytes, of which these are the first and the last eight. No two texts
-/// share one; `None` where it cannot be a day.
+/// A number for the first ten of these bytes, in which no two days share one; [`CODES`] where they
+/// cannot be a day.
 #[inline(always)]
-fn code(first: u64, last: u64) -> Option<u32> {
+fn code(text: u128) -> u32 {
     // As digits, all at once; where a dash is, nothing may be left.
-    let start = first ^ u64::from_le_bytes(*b"0000-00-");
-    let day = (last >> 48) ^ u64::from(u16::from_le_bytes(*b"00"));
+    let start = text as u64 ^ u64::from_le_bytes(*b"0000-00-");
+    let day = u64::from((text >> 64) as u16 ^ u16::from_le_bytes(*b"00"));
     // Sets the highest bit of a byte above 9, and of one above 0 where a dash is.
     let not_start = start.wrapping_add(0x7F76_767F_7676_7676) | start;
     let not_day = day.wrapping_add(0x7676) | day;
-    if (not_start | not_day) & 0x8080_8080_8080_8080 != 0 {
-        return None;
-    }
     // The first of two digits is the lower byte.
     let pairs = start.wrapping_mul(10 << 8 | 1) >> 8;
     let pair = |at: u32| (pairs >> at & 0xFF) as u32;
     let (year, month) = (pair(0) * 100 + pair(16), pair(40));
-    let day = (day & 0xF) as u32 * 10 + (day >> 8) as u32;
-    (month < 16 && day < 32).then_some(year << 9 | month << 5 | day)
+    let day = (day.wrapping_mul(10 << 8 | 1) >> 8 & 0xFF) as u32;
+    let is_code = (not_start | not_day) & 0x8080_8080_8080_8080 == 0 && month < 16 && day < 32;
+    if is_code { year << 9 | month << 5 | day } else { CODES }
 }
 
 /// The day of a code as `YYYY-MM-DD`.
@@ -158,8 +155,8 @@ mod tests {
     use super::*;
 
     fn number(dates: &mut Dates<'_>, text: &str) -> Option<u32> {
-        let data = [b"12", text.as_bytes(), b"00,34567"].concat();
-        dates.number(&data, (2, 2 + text.len()))
+        let data = [b"12", text.as_bytes(), b"00,3456789abcdef"].concat();
+        dates.number(&data, Span::new(2, 2 + text.len()))
     }
 
     #[test]
@@ -197,7 +194,7 @@ mod tests {
             for byte in 0..=u8::MAX {
                 let mut day = *b"2023-11-11";
                 day[at] = byte;
-                let found = dates.number(&[&day[..], b",......."].concat(), (0, 10));
+                let found = dates.number(&[&day[..], b",......."].concat(), Span::new(0, 10));
                 assert_eq!(found.is_some(), is_date(&day), "{}", day.escape_ascii());
             }
         }

@@ -4,7 +4,7 @@ use super::cells::{Cells, Likely};
 use super::dates::DayOrder;
 use super::group::Group;
 use super::keys::{Keys, Known};
-use super::text::Text;
+use super::text::{Span, Text};
 
 /// As many rows are added at once: enough that the processor always has memory to wait for, and so
 /// few that what is kept of them stays in its nearest cache.
@@ -31,16 +31,15 @@ pub(super) struct Entry {
     /// Of its key.
     pub(super) hash: u64,
     /// Where its key stands; see [`Text`].
-    pub(super) start: u32,
-    pub(super) end: u32,
+    pub(super) key: Span,
     /// The number of its day, 0 where groups have none.
     pub(super) day: u32,
 }
 
 impl Entry {
     #[inline(always)]
-    fn key(self, data: &[u8]) -> Text<'_> {
-        Text::new(data, self.start as usize, self.end as usize)
+    fn text(self, data: &[u8]) -> Text<'_> {
+        Text::new(data, self.key)
     }
 }
 
@@ -90,7 +89,8 @@ impl Groups {
         let Self { keys, numbers, known, .. } = self;
         numbers.clear();
         if keys.is_near() {
-            numbers.extend(rows.iter().map(|row| keys.near_number(row.key(data), row.hash) as u32));
+            numbers
+                .extend(rows.iter().map(|row| keys.near_number(row.text(data), row.hash) as u32));
             return;
         }
         let touched = rows.iter().fold(0, |touched, row| touched ^ keys.touch_slot(row.hash));
@@ -100,8 +100,9 @@ impl Groups {
             known.iter().fold(touched as u8, |touched, known| touched ^ keys.touch(*known));
         std::hint::black_box(touched);
         let all = rows.iter().zip(known);
-        numbers
-            .extend(all.map(|(row, known)| keys.number_of(row.key(data), row.hash, *known) as u32));
+        numbers.extend(
+            all.map(|(row, known)| keys.number_of(row.text(data), row.hash, *known) as u32),
+        );
     }
 
     /// Adds rows whose keys are known.

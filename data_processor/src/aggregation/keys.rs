@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::text::{PADDING, Text};
+use super::text::{PADDING, Span, Text};
 
 /// The slots of an empty table.
 const FIRST_SLOTS: usize = 64;
@@ -33,8 +33,7 @@ pub(super) struct Keys {
 pub(super) struct Known {
     /// The number of the key from 1 on, or 0.
     number: u32,
-    start: u32,
-    end: u32,
+    span: Span,
 }
 
 impl Keys {
@@ -81,17 +80,16 @@ impl Keys {
 
     /// Where the key of this number stands.
     #[inline(always)]
-    fn place(&self, number: usize) -> (u32, u32) {
+    fn span(&self, number: usize) -> Span {
         match self.starts.get(number..number + 2) {
-            Some(&[start, end]) => (start, end),
-            _ => (0, 0),
+            Some(&[start, end]) => Span::new(start as usize, end as usize),
+            _ => Span::default(),
         }
     }
 
     #[inline(always)]
     fn text(&self, number: usize) -> Text<'_> {
-        let (start, end) = self.place(number);
-        Text::new(&self.bytes, start as usize, end as usize)
+        Text::new(&self.bytes, self.span(number))
     }
 
     /// The key of this number.
@@ -106,7 +104,7 @@ impl Keys {
         scratch.clear();
         scratch.extend_from_slice(key);
         scratch.extend_from_slice(&[0; PADDING]);
-        let text = Text::new(&scratch, 0, key.len());
+        let text = Text::new(&scratch, Span::new(0, key.len()));
         let number = self.number_by_hash(text, text.hash(self.seed));
         self.scratch = scratch;
         number
@@ -131,8 +129,7 @@ impl Keys {
                 return Known::default();
             }
             if slot >> 32 == hash >> 32 {
-                let (start, end) = self.place(number as usize - 1);
-                return Known { number, start, end };
+                return Known { number, span: self.span(number as usize - 1) };
             }
             at += 1;
         }
@@ -141,21 +138,20 @@ impl Keys {
     /// Looks at the bytes of the key, so that they are in the processor's cache when they are read.
     #[inline]
     pub(super) fn touch(&self, known: Known) -> u8 {
-        let byte = |at: u32| self.bytes.get(at as usize).copied().unwrap_or_default();
-        byte(known.start) ^ byte(known.end)
+        let byte = |at: usize| self.bytes.get(at).copied().unwrap_or_default();
+        byte(known.span.start()) ^ byte(known.span.end())
     }
 
     /// Like [`Keys::touch`] for the key of this number.
     #[inline]
     pub(super) fn touch_key(&self, number: usize) -> u8 {
-        let (start, end) = self.place(number);
-        self.touch(Known { number: 0, start, end })
+        self.touch(Known { number: 0, span: self.span(number) })
     }
 
     /// Like [`Keys::number`], for a key of which the hash is known, and most likely the key itself.
     #[inline(always)]
     pub(super) fn number_of(&mut self, key: Text<'_>, hash: u64, known: Known) -> usize {
-        let known_key = Text::new(&self.bytes, known.start as usize, known.end as usize);
+        let known_key = Text::new(&self.bytes, known.span);
         let same = known.number > 0 && known_key.same(key);
         if same { known.number as usize - 1 } else { self.number_by_hash(key, hash) }
     }

@@ -1,6 +1,6 @@
 //! Whole numbers.
 
-use super::text::word;
+use super::text::{Span, wide};
 
 /// Why a text is not an `i64`.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,21 +26,24 @@ pub(super) fn number(text: &[u8]) -> Result<i64, NotANumber> {
     number.ok_or(NotANumber::TooLarge)
 }
 
-/// The number `start..end` of `data`, if it has up to sixteen digits; several at once, as words.
+/// The number that stands at `span` of `data`, if it has up to fifteen digits; several at once, as
+/// words.
 #[inline(always)]
-pub(super) fn short_number(data: &[u8], (start, end): (usize, usize)) -> Option<i64> {
-    let negative = usize::from(word(data, start) as u8 == b'-');
-    let start = start + negative;
-    let magnitude = match end - start {
-        1..=8 => digits(word(data, start), end - start)?,
-        9..=16 => {
-            let upper = digits(word(data, start), end - 8 - start)?;
-            upper * 100_000_000 + digits(word(data, end - 8), 8)?
+pub(super) fn short_number(data: &[u8], span: Span) -> Option<i64> {
+    let text = wide(data, span.start());
+    let negative = text as u8 == b'-';
+    let length = span.len() - usize::from(negative && span.len() > 0);
+    let text = text >> (8 * u32::from(negative));
+    let magnitude = match length {
+        1..=8 => digits(text as u64, length)?,
+        9..=15 => {
+            let lower = digits((text >> (8 * (length as u32 - 8))) as u64, 8)?;
+            digits(text as u64, length - 8)? * 100_000_000 + lower
         }
         _ => return None,
     };
     // Not a branch: with signs at random it would be guessed wrong half of the time.
-    let sign = -(negative as i64);
+    let sign = -i64::from(negative);
     Some((magnitude as i64 ^ sign) - sign)
 }
 
@@ -93,18 +96,18 @@ mod tests {
     }
 
     fn short(text: &[u8]) -> Option<i64> {
-        let data = [b"12", text, b",9\n-456789"].concat();
-        short_number(&data, (2, 2 + text.len()))
+        let data = [b"12", text, b",9\n-456789abcdef"].concat();
+        short_number(&data, Span::new(2, 2 + text.len()))
     }
 
     #[test]
     fn short_numbers_are_the_same() {
         for text in ["0", "7", "42", "00042", "1234567", "12345678", "99999999", "00000000"] {
-            for text in [text.to_owned(), format!("-{text}"), format!("1{text}"), text.repeat(2)] {
+            for text in [text.to_owned(), format!("-{text}"), format!("1234567{text}")] {
                 assert_eq!(short(text.as_bytes()), number(text.as_bytes()).ok(), "{text}");
             }
         }
-        for length in 1..=16 {
+        for length in 1..=15 {
             for wrong in 0..=u8::MAX {
                 for at in 0..length {
                     let mut text = vec![b'3'; length];
@@ -113,7 +116,7 @@ mod tests {
                 }
             }
         }
-        for text in ["", "-", "--", "--5", "12345678901234567"] {
+        for text in ["", "-", "--", "--5", "1234567890123456"] {
             assert_eq!(short(text.as_bytes()), None, "{text}");
         }
     }

@@ -12,7 +12,7 @@ use super::groups::{Entry, Groups};
 use super::keys::Keys;
 use super::merge::Memory;
 use super::runs::Runs;
-use super::text::{PADDING, Text};
+use super::text::{PADDING, Span, Text};
 use super::watch::Watch;
 use super::{AggregationError, Options};
 
@@ -142,7 +142,7 @@ impl<'a> Shards<'a> {
     /// Adds one row.
     pub(super) fn add(&self, key: &[u8], day: u32, values: &[i64]) {
         let padded = [key, &[0; PADDING]].concat();
-        let hash = Text::new(&padded, 0, key.len()).hash(self.seed);
+        let hash = Text::new(&padded, Span::new(0, key.len())).hash(self.seed);
         self.lock(self.of(hash)).groups.add(key, day, self.days(), values);
     }
 

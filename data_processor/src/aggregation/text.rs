@@ -1,10 +1,44 @@
 //! Short texts read sixteen bytes at a time, without a loop over their bytes.
 
-/// Eight bytes from `at` on, the first one lowest; 0 where there are not as many.
+/// Where some bytes stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    #[inline(always)]
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32 }
+    }
+
+    #[inline(always)]
+    pub(super) fn start(self) -> usize {
+        self.start as usize
+    }
+
+    #[inline(always)]
+    pub(super) fn end(self) -> usize {
+        self.end as usize
+    }
+
+    #[inline(always)]
+    pub(super) fn len(self) -> usize {
+        self.end.wrapping_sub(self.start) as usize
+    }
+
+    #[inline(always)]
+    pub(super) fn of(self, data: &[u8]) -> &[u8] {
+        &data[self.start()..self.end()]
+    }
+}
+
+/// Sixteen bytes from `at` on, the first one lowest; 0 where there are not as many.
 #[inline(always)]
-pub(super) fn word(data: &[u8], at: usize) -> u64 {
-    let bytes = data.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
-    bytes.map_or(0, u64::from_le_bytes)
+pub(super) fn wide(data: &[u8], at: usize) -> u128 {
+    let bytes = data.get(at..at + 16).and_then(|bytes| bytes.try_into().ok());
+    bytes.map_or(0, u128::from_le_bytes)
 }
 
 /// How many bytes must follow a text.
@@ -17,45 +51,42 @@ const MULTIPLIERS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD1B5_4A32_D192_ED03];
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text<'a> {
     data: &'a [u8],
-    start: usize,
-    length: usize,
+    span: Span,
 }
 
 impl<'a> Text<'a> {
     #[inline(always)]
-    pub(super) fn new(data: &'a [u8], start: usize, end: usize) -> Self {
-        Self { data, start, length: end - start }
+    pub(super) fn new(data: &'a [u8], span: Span) -> Self {
+        Self { data, span }
     }
 
     #[inline]
     pub(super) fn bytes(self) -> &'a [u8] {
-        &self.data[self.start..self.start + self.length]
+        self.span.of(self.data)
     }
 
     /// Sixteen bytes from `at` on.
     #[inline(always)]
     fn wide(self, at: usize) -> u128 {
-        let at = self.start + at;
-        let bytes = self.data.get(at..at + 16).and_then(|bytes| bytes.try_into().ok());
-        bytes.map_or(0, u128::from_le_bytes)
+        wide(self.data, self.span.start() + at)
     }
 
     /// All bytes of a text of up to sixteen: the last one highest, zeros below the first one.
     #[inline(always)]
     fn whole(self) -> u128 {
-        self.wide(0).checked_shl(128 - 8 * self.length as u32).unwrap_or_default()
+        self.wide(0).checked_shl(128 - 8 * self.span.len() as u32).unwrap_or_default()
     }
 
     /// A folded multiplication for sixteen bytes each. `seed` makes the hashes of this process its
     /// own, so that no file can be made to collide.
     #[inline(always)]
     pub(super) fn hash(self, seed: u64) -> u64 {
-        let seed = seed ^ self.length as u64;
-        if self.length <= 16 { fold(seed, self.whole()) } else { self.long_hash(seed) }
+        let seed = seed ^ self.span.len() as u64;
+        if self.span.len() <= 16 { fold(seed, self.whole()) } else { self.long_hash(seed) }
     }
 
     fn long_hash(self, seed: u64) -> u64 {
-        let last = self.length - 16;
+        let last = self.span.len() - 16;
         let state = (0..last).step_by(16).fold(seed, |state, at| fold(state, self.wide(at)));
         fold(state, self.wide(last))
     }
@@ -63,14 +94,14 @@ impl<'a> Text<'a> {
     /// Whether both have the same bytes; most are so short that a call of `memcmp` would cost more.
     #[inline(always)]
     pub(super) fn same(self, other: Text<'_>) -> bool {
-        if self.length != other.length {
+        if self.span.len() != other.span.len() {
             return false;
         }
-        if self.length <= 16 { self.whole() == other.whole() } else { self.long_same(other) }
+        if self.span.len() <= 16 { self.whole() == other.whole() } else { self.long_same(other) }
     }
 
     fn long_same(self, other: Text<'_>) -> bool {
-        let last = self.length - 16;
+        let last = self.span.len() - 16;
         let same = |at: usize| self.wide(at) == other.wide(at);
         same(last) && (0..last).step_by(16).all(same)
     }
@@ -97,9 +128,9 @@ mod tests {
         for length in 0..70 {
             let bytes = vec![7; length];
             let (a, b) = (data(&bytes, 1), data(&bytes, 9));
-            let text = Text::new(&a, 3, 3 + length);
+            let text = Text::new(&a, Span::new(3, 3 + length));
             assert_eq!(text.bytes(), bytes);
-            let same = Text::new(&b, 3, 3 + length);
+            let same = Text::new(&b, Span::new(3, 3 + length));
             assert!(text.same(same));
             assert_eq!(text.hash(5), same.hash(5));
             assert_ne!(text.hash(5), text.hash(6));
@@ -107,7 +138,7 @@ mod tests {
                 let mut bytes = bytes.clone();
                 bytes[at] = 8;
                 let other = data(&bytes, 1);
-                let other = Text::new(&other, 3, 3 + length);
+                let other = Text::new(&other, Span::new(3, 3 + length));
                 assert!(!text.same(other), "{at} of {length}");
                 assert_ne!(text.hash(5), other.hash(5), "{at} of {length}");
             }
@@ -117,20 +148,20 @@ mod tests {
     #[test]
     fn zeros_count() {
         let zeros = [0; 70 + PADDING];
-        let texts: Vec<_> = (0..70).map(|length| Text::new(&zeros, 0, length)).collect();
+        let texts: Vec<_> = (0..70).map(|length| Text::new(&zeros, Span::new(0, length))).collect();
         for a in &texts {
             for b in &texts {
-                assert_eq!(a.same(*b), a.length == b.length);
-                assert_eq!(a.hash(5) == b.hash(5), a.length == b.length);
+                assert_eq!(a.same(*b), a.span.len() == b.span.len());
+                assert_eq!(a.hash(5) == b.hash(5), a.span.len() == b.span.len());
             }
         }
     }
 
     #[test]
-    fn words() {
-        assert_eq!(word(b"12345678", 0), u64::from_le_bytes(*b"12345678"));
-        assert_eq!(word(b"x12345678", 1), u64::from_le_bytes(*b"12345678"));
-        assert_eq!(word(b"x1234567", 1), 0);
-        assert_eq!(word(b"x", 20), 0);
+    fn what_is_not_there_is_zero() {
+        let data = *b"x123456789abcdefg";
+        assert_eq!(wide(&data, 1).to_le_bytes(), data[1..]);
+        assert_eq!(wide(&data, 2), 0);
+        assert_eq!(wide(&data, 200), 0);
     }
 }

@@ -14,7 +14,7 @@ use super::collector::Collector;
 use super::dates::{Dates, Days};
 use super::error::BadRows;
 use super::fault::Fault;
-use super::groups::Groups;
+use super::groups::{BATCH, Groups};
 use super::header::Header;
 use super::input::{Chunk, Input};
 use super::rejects;
@@ -35,6 +35,10 @@ pub(super) struct Shared<'a, R> {
     /// find the bad ones among them.
     pub(super) failing: AtomicBool,
 }
+
+/// As many reports that tell nothing are sent together: each sending wakes who gathers them, and that
+/// takes the processor from a thread that works.
+const REPORTED_TOGETHER: usize = 32;
 
 /// What is wrong with the rows of a chunk.
 #[derive(Default)]
@@ -64,6 +68,8 @@ pub(super) struct Worker<'a, R> {
     collector: Collector<'a>,
     rows: u64,
     report: Report,
+    /// Of the chunks before, not yet sent.
+    reports: Vec<Report>,
     /// Of the chunk at hand: a position and its line, for the next bad row.
     line: (usize, u64),
     record: ByteRecord,
@@ -83,6 +89,7 @@ impl<'a, R: Read> Worker<'a, R> {
             collector: Collector::new(&shared.shards, own_memory),
             rows: 0,
             report: Report::default(),
+            reports: Vec::new(),
             line: (0, 0),
             record: ByteRecord::new(),
             values: vec![0; header.sum.len()],
@@ -91,7 +98,10 @@ impl<'a, R: Read> Worker<'a, R> {
     }
 
     /// Takes chunks until there are none left. Each is reported.
-    pub(super) fn run(mut self, reports: &SyncSender<Report>) -> Result<Found, AggregationError> {
+    pub(super) fn run(
+        mut self,
+        reports: &SyncSender<Vec<Report>>,
+    ) -> Result<Found, AggregationError> {
         let mut chunk = Chunk::default();
         let mut bounds = Bounds::default();
         while self.next(&mut chunk)? {
@@ -114,11 +124,20 @@ impl<'a, R: Read> Worker<'a, R> {
             if self.report.bad.count > 0 {
                 self.shared.failing.store(true, Ordering::Relaxed);
             }
-            // Nobody listens any more when the work is to end.
-            reports.send(std::mem::take(&mut self.report)).map_err(|_| Interrupted)?;
+            let urgent = self.report.bad.count > 0 || self.report.rejected_rows > 0;
+            self.reports.push(std::mem::take(&mut self.report));
+            if urgent || self.reports.len() == REPORTED_TOGETHER {
+                self.send(reports)?;
+            }
         }
+        self.send(reports)?;
         let Self { collector, rows, batch, .. } = self;
         Ok(Found { groups: collector.into_own(), rows, largest: batch.largest })
+    }
+
+    fn send(&mut self, reports: &SyncSender<Vec<Report>>) -> Result<(), Interrupted> {
+        // Nobody listens any more when the work is to end.
+        reports.send(std::mem::take(&mut self.reports)).map_err(|_| Interrupted)
     }
 
     fn next(&self, chunk: &mut Chunk) -> Result<bool, AggregationError> {
@@ -129,37 +148,34 @@ impl<'a, R: Read> Worker<'a, R> {
     fn regular<const QUOTES: bool>(&mut self, chunk: &mut Chunk, bounds: &Bounds) {
         let data = &mut chunk.data;
         let columns = self.shared.header.len();
-        let (crs, plain_bytes) = (bounds.crs, self.batch.joins() && is_plain(data.bytes()));
+        let plain_bytes = self.batch.joins() && is_plain(data.bytes());
         // Half a character in one field and half in the next are no text as a whole either.
         let text = simdutf8::basic::from_utf8(data.bytes()).is_ok();
-        let mut first = 0;
-        while first + 1 < bounds.len() {
-            let start = |row: usize| bounds[first + row * columns].start();
-            let mut count = self.batch.regular(&bounds[first..]);
-            if !text {
-                let is_text = |row: &usize| {
-                    simdutf8::basic::from_utf8(&data.bytes()[start(*row)..start(row + 1)]).is_ok()
-                };
-                count = (0..count).take_while(is_text).count();
-            }
+        let (mut first, mut records) = (0, bounds.records());
+        while let Some(end) = records.first() {
+            let start = |row: usize| bounds.fields()[first + row * columns].start();
+            let is_text = |row: usize| {
+                text || simdutf8::basic::from_utf8(&data.bytes()[start(row)..start(row + 1)])
+                    .is_ok()
+            };
+            // A row of one field could be a blank line.
+            let count = if columns == 1 { 0 } else { regular_rows(records, first, columns) };
+            let count = (0..count).take_while(|row| is_text(*row)).count();
             if count == 0 {
-                let rest = &bounds[first + 1..];
-                let ends = rest.iter().position(|bound| bound.ends_record());
-                let from = start(0);
-                first += ends.map_or(rest.len(), |end| end + 1);
-                let end = ends.map_or(data.bytes().len(), |_| bounds[first].start());
-                self.records(&data.bytes()[..end], from);
+                let end = *end as usize;
+                self.records(&data.bytes()[..bounds.fields()[end].start()], start(0));
+                (first, records) = (end, &records[1..]);
                 continue;
             }
-            let rows = Rows { bounds: &bounds[first..=first + count * columns], crs, plain_bytes };
+            let rows = Rows { bounds, first, count, plain_bytes };
             let mut others = Vec::new();
             self.batch.take::<QUOTES>(data, rows, &mut self.dates, |row| others.push(row));
-            self.collector.add_batch(self.batch.texts(data), &self.batch);
             self.rows += self.batch.rows().0.len() as u64;
+            self.collector.add_batch(self.batch.texts(data), &self.batch);
             for row in others {
                 self.records(&data.bytes()[..start(row + 1)], start(row));
             }
-            first += count * columns;
+            (first, records) = (first + count * columns, &records[count..]);
         }
     }
 
@@ -204,6 +220,14 @@ impl<'a, R: Read> Worker<'a, R> {
             }
         }
     }
+}
+
+/// How many rows of so many columns come next, up to as many as a batch has. `records` tells which
+/// of the fields' bounds ends each record, `first` is the one before the first of them.
+fn regular_rows(records: &[u32], first: usize, columns: usize) -> usize {
+    let ends = (1..).map(|row| first + row * columns);
+    let same = |(record, end): &(&u32, usize)| **record as usize == *end;
+    records.iter().zip(ends).take(BATCH).take_while(same).count()
 }
 
 /// Whether no byte needs to be escaped in a key of several fields.
