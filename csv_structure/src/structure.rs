@@ -6,7 +6,7 @@
 //!
 //! `\n` ends a record, and so does `\r` unless a `\n` follows it, which then does.
 
-use crate::masks::{BLOCK, Masks, quoted};
+use crate::masks::{BLOCK, Masks};
 
 /// The bytes of a chunk, of which the first `length` count. Behind them are [`BLOCK`] more or
 /// above, so that blocks can be read across its end.
@@ -180,7 +180,7 @@ trait Work {
 
 #[cfg(target_arch = "x86_64")]
 fn dispatch<W: Work>(work: W) -> W::Output {
-    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq,popcnt")]
     fn avx2<W: Work>(work: W) -> W::Output {
         work.run(|block| Masks::by_avx2(block))
     }
@@ -189,6 +189,7 @@ fn dispatch<W: Work>(work: W) -> W::Output {
         && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("bmi2")
         && is_x86_feature_detected!("lzcnt")
+        && is_x86_feature_detected!("pclmulqdq")
         && is_x86_feature_detected!("popcnt");
     if !runs {
         return work.run(Masks::by_words);
@@ -222,7 +223,7 @@ impl Work for Quotes<'_> {
         let mut inside = 0;
         for (at, block) in blocks(self.chunk, start) {
             let masks = masks(block);
-            let inner = quoted(masks.quote, inside);
+            let inner = masks.quoted(inside);
             let opening = masks.quote & inner;
             // `""` inside quotes closes and opens again.
             let may_precede = masks.comma | masks.newline | masks.cr | masks.quote;
@@ -265,7 +266,7 @@ impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
             }
             let mut bits = masks.comma | lines;
             if QUOTES {
-                let inner = quoted(masks.quote, inside);
+                let inner = masks.quoted(inside);
                 inside = ((inner as i64) >> 63) as u64;
                 bits &= !inner;
                 lines &= !inner;

@@ -33,18 +33,21 @@ struct Place {
     row: bool,
 }
 
-/// Where a cell most likely is: where its sums are, and in the highest bit whether it is one of a
-/// table, so that the word before them tells its day.
+/// Where a cell most likely is.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Likely(u32);
 
 impl Likely {
+    /// It is where it is said or behind it in a table, where the word before its sums tells its day.
     const TABLE: u32 = 1 << 31;
+    /// It is in a table that is searched.
+    const SEARCHED: u32 = 1 << 30;
     /// No place at all.
-    pub(super) const UNKNOWN: Self = Self(u32::MAX);
+    const UNKNOWN: Self = Self(u32::MAX);
 
+    /// Where its sums are.
     fn at(self) -> usize {
-        (self.0 & !Self::TABLE) as usize
+        (self.0 & !(Self::TABLE | Self::SEARCHED)) as usize
     }
 }
 
@@ -86,7 +89,7 @@ impl Cells {
 
     /// Whether the places could not be kept of many more.
     pub(super) fn is_full(&self) -> bool {
-        self.words.len() > (u32::MAX / 4) as usize
+        self.words.len() > (Likely::SEARCHED / 2) as usize
     }
 
     /// Adds `values` to the cell of `day` of the key, and returns whether the key moved. `days` is
@@ -127,11 +130,12 @@ impl Cells {
             Some(place) if place.row && day < place.room => {
                 Likely(place.at + day * self.sums as u32)
             }
-            Some(place) if !place.row && place.room > 0 => {
+            Some(place) if !place.row && place.room as usize > SEARCHED => {
                 let index = first_index(day, place.room) as u32;
                 Likely((place.at + index * (1 + self.sums as u32) + 1) | Likely::TABLE)
             }
-            _ => Likely::UNKNOWN,
+            Some(place) => Likely(place.at | Likely::SEARCHED),
+            None => Likely::UNKNOWN,
         }
     }
 
@@ -161,11 +165,18 @@ impl Cells {
     /// not have moved since [`Cells::likely`].
     #[inline(always)]
     pub(super) fn add_likely(&mut self, likely: Likely, of: (usize, u32), values: &[i64]) -> bool {
-        let at = likely.at();
-        if at >= self.words.len()
-            || likely.0 & Likely::TABLE != 0 && self.words[at - 1] != i64::from(of.1)
-        {
+        let mut at = likely.at();
+        if likely.0 & Likely::SEARCHED != 0 || at >= self.words.len() {
             return false;
+        }
+        if likely.0 & Likely::TABLE != 0 {
+            let day = i64::from(of.1);
+            // Not a branch: it would be guessed wrong as often as not. Behind a table there is always
+            // a place for one more day, which is never used.
+            at += if self.words[at - 1] == day { 0 } else { 1 + self.sums };
+            if self.words[at - 1] != day {
+                return false;
+            }
         }
         self.add_to(at, of, values);
         true
@@ -290,8 +301,8 @@ impl Cells {
         let table = if crowded { table * 2 } else { table };
         let row = days.next_multiple_of(if days > 32 { 32 } else { 1 });
         let as_row = row * self.sums <= ROW_FACTOR * table * (1 + self.sums) || days == 1;
-        let (room, length) =
-            if as_row { (row, row * self.sums) } else { (table, table * (1 + self.sums)) };
+        let room = if as_row { row } else { table };
+        let length = self.length(room, as_row);
         let at = self.take(length);
         self.places[key] = Place { at, room: room as u32, len: 0, row: as_row };
         let mut cell = Vec::with_capacity(self.sums);
@@ -304,9 +315,18 @@ impl Cells {
                 self.places[key].len += 1;
             }
         }
-        let length = old.room as usize * (self.sums + usize::from(!old.row));
+        let length = self.length(old.room as usize, old.row);
         if length > 0 {
             self.free.entry(length).or_default().push(old.at);
+        }
+    }
+
+    /// How many words a place with this room takes.
+    fn length(&self, room: usize, row: bool) -> usize {
+        match row {
+            true => room * self.sums,
+            // See [`Cells::add_likely`].
+            false => (room + usize::from(room > SEARCHED)) * (1 + self.sums),
         }
     }
 

@@ -97,7 +97,11 @@ impl<'a> Text<'a> {
         if self.span.len() != other.span.len() {
             return false;
         }
-        if self.span.len() <= 16 { self.whole() == other.whole() } else { self.long_same(other) }
+        if self.span.len() > 16 {
+            return self.long_same(other);
+        }
+        let differs = self.wide(0) ^ other.wide(0);
+        differs.checked_shl(128 - 8 * self.span.len() as u32).unwrap_or_default() == 0
     }
 
     fn long_same(self, other: Text<'_>) -> bool {

@@ -1,0 +1,73 @@
+//! Where the fields of a column stand in a chunk.
+
+use csv_structure::Bounds;
+
+use super::text::Span;
+
+/// A column of some rows of a chunk.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) column: usize,
+    /// How many columns there are.
+    pub(super) columns: usize,
+    /// Which of the fields' bounds is the one before the first row.
+    pub(super) first: usize,
+    /// How many rows there are.
+    pub(super) count: usize,
+}
+
+/// Finds where the field of a column stands in each row, without its quotes. With `QUOTES` there are
+/// quotes in the chunk; a field with more of them than its first and its last byte is left as it is.
+pub(super) fn find<const QUOTES: bool>(
+    data: &[u8],
+    bounds: &Bounds,
+    place: Place,
+    spans: &mut Vec<Span>,
+) {
+    let Place { column, columns, first, count } = place;
+    let fields =
+        bounds.fields().get(first + column..first + count * columns + 1).unwrap_or_default();
+    spans.clear();
+    // The field behind the last one of a row is the first one of the next row.
+    let pairs = fields.windows(2).step_by(columns);
+    spans.extend(pairs.map(|pair| Span::new(pair[0].start(), pair[1].end())));
+    if bounds.crs && column + 1 == columns {
+        for span in &mut *spans {
+            let (start, end) = (span.start(), span.end());
+            let cr = start < end && data[end] == b'\n' && data[end - 1] == b'\r';
+            *span = Span::new(start, end - usize::from(cr));
+        }
+    }
+    if QUOTES {
+        for span in spans {
+            let (start, end) = (span.start(), span.end());
+            if data[start] == b'"' && end - start >= 2 && data[end - 1] == b'"' {
+                let inner = Span::new(start + 1, end - 1);
+                if memchr::memchr(b'"', inner.of(data)).is_none() {
+                    *span = inner;
+                }
+            }
+        }
+    }
+}
+
+/// Whether [`find`] left the field as it is because of its quotes.
+pub(super) fn has_quotes_inside(data: &[u8], span: Span) -> bool {
+    // Without them a field that starts with a quote has none at its start any more.
+    span.len() > 0 && data[span.start()] == b'"'
+}
+
+/// Appends what a field in quotes means to `output`; false where anything follows its closing quote.
+pub(super) fn unescape(field: &[u8], output: &mut Vec<u8>) -> bool {
+    let inner = field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\""));
+    let Some(mut rest) = inner else { return false };
+    while let Some(at) = memchr::memchr(b'"', rest) {
+        if rest.get(at + 1) != Some(&b'"') {
+            return false;
+        }
+        output.extend_from_slice(&rest[..=at]);
+        rest = &rest[at + 2..];
+    }
+    output.extend_from_slice(rest);
+    true
+}
