@@ -62,8 +62,8 @@ pub(super) struct Cells {
     places: Vec<Place>,
     /// Rows are sums only; the cells of a table are the day, then the sums.
     words: Vec<i64>,
-    /// Pieces of `words` that were given up, by their length.
-    free: BTreeMap<usize, Vec<u32>>,
+    /// For each length a piece of `words` that was given up; its first word tells the next one.
+    free: BTreeMap<usize, i64>,
     /// What is to be added to a sum, by key, day and sum.
     large: HashMap<(u32, u32, u32), i128>,
 }
@@ -78,6 +78,12 @@ impl Cells {
             free: BTreeMap::new(),
             large: HashMap::new(),
         }
+    }
+
+    /// Like [`super::keys::Keys::reserve`].
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        let _ = self.words.try_reserve(bytes / size_of::<i64>());
+        let _ = self.places.try_reserve(bytes / size_of::<Place>());
     }
 
     /// The memory that they take in bytes; see [`super::keys::Keys::memory`].
@@ -317,7 +323,8 @@ impl Cells {
         }
         let length = self.length(old.room as usize, old.row);
         if length > 0 {
-            self.free.entry(length).or_default().push(old.at);
+            let next = self.free.insert(length, i64::from(old.at));
+            self.words[old.at as usize] = next.unwrap_or(ABSENT);
         }
     }
 
@@ -332,9 +339,13 @@ impl Cells {
 
     /// A piece of `length` words, all [`ABSENT`].
     fn take(&mut self, length: usize) -> u32 {
-        if let Some(at) = self.free.get_mut(&length).and_then(Vec::pop) {
-            self.words[at as usize..][..length].fill(ABSENT);
-            return at;
+        if let Some(free) = self.free.get_mut(&length)
+            && *free != ABSENT
+        {
+            let at = *free as usize;
+            *free = self.words[at];
+            self.words[at..at + length].fill(ABSENT);
+            return at as u32;
         }
         let at = self.words.len();
         self.words.resize(at + length, ABSENT);

@@ -9,6 +9,9 @@ use super::text::{Span, Text};
 /// As many rows are added at once: enough that the processor always has memory to wait for, and so
 /// few that what is kept of them stays in its nearest cache.
 pub(super) const BATCH: usize = 256;
+/// The C library (glibc) gives back what takes more than 32 MiB, whatever else it has learned to keep
+/// (`DEFAULT_MMAP_THRESHOLD_MAX`); in bytes.
+const RESERVED: usize = 40 << 20;
 /// The memory that sorting takes for each key in bytes.
 const SORTING: usize = size_of::<u64>();
 
@@ -55,6 +58,14 @@ impl Groups {
             numbers: Vec::new(),
             likely: Vec::new(),
         }
+    }
+
+    /// Reserves address space for many groups, which is no memory before it is used. So growing never
+    /// copies, and what is freed is given back to the system at once: the C library keeps what is
+    /// smaller for itself.
+    pub(super) fn reserve(&mut self) {
+        self.keys.reserve(RESERVED);
+        self.cells.reserve(RESERVED);
     }
 
     /// Whether there is no room for the groups of one more chunk, whatever the memory.

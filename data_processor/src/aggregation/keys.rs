@@ -49,6 +49,13 @@ impl Keys {
         }
     }
 
+    /// Reserves address space, so many bytes for each part, where the system lets it.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        // Without it they are only slower to grow.
+        let _ = self.bytes.try_reserve(bytes);
+        let _ = self.starts.try_reserve(bytes / size_of::<u32>());
+    }
+
     /// A seed of this process.
     pub(super) fn seed() -> u64 {
         RandomState::new().hash_one(0)

@@ -120,6 +120,9 @@ impl<'a> Shards<'a> {
             full.retain(|at| {
                 let Some(mut shard) = self.try_lock(*at) else { return true };
                 let List { rows, values } = &mut lists[*at];
+                if shard.memory == 0 {
+                    shard.groups.reserve();
+                }
                 shard.groups.add_all(data, rows, self.days(), values);
                 rows.clear();
                 values.clear();
