@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::extract::FromRef;
+use axum::serve::ListenerExt;
 use common::problem::ErrorLocation;
 use common::queue::{Publisher, Queue};
 use common::storage::Storage;
@@ -12,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::background::{self, Background};
 use crate::config::Config;
@@ -222,6 +223,12 @@ impl Server {
         let address = listener.local_addr()?;
         let ended = shutdown.clone();
         let router = router::router(state).into_make_service_with_connect_info::<SocketAddr>();
+        // An answer goes out at once, not when the one before was acknowledged.
+        let listener = listener.tap_io(|connection| {
+            if let Err(error) = connection.set_nodelay(true) {
+                debug!(%error, "a connection waits for full packets");
+            }
+        });
         let server = axum::serve(listener, router)
             .with_graceful_shutdown(async move { ended.cancelled().await });
         let serving = tokio::spawn(server.into_future());
