@@ -35,7 +35,7 @@ pub fn submit(
     tasks: Vec<NewTask>,
     now: NaiveDateTime,
 ) -> DbResult<Vec<Task>> {
-    insert(conn, tasks, now, |conn, dispatches| outbox::append_new(conn, dispatches))
+    insert(conn, tasks, now, outbox::append_new)
 }
 
 /// The same for a caller who hands their [`dispatches`] over to the relay after the commit, which takes
