@@ -1,10 +1,12 @@
 //! The server: its parts, put together, and its end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::extract::FromRef;
+use axum::serve::ListenerExt;
 use common::problem::ErrorLocation;
 use common::queue::{Publisher, Queue};
 use common::storage::Storage;
@@ -12,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::background::{self, Background};
 use crate::config::Config;
@@ -37,31 +39,51 @@ use crate::users::credentials::{NewUser, PasswordLength};
 use crate::users::passwords::Passwords;
 use crate::users::throttle::Throttle;
 use crate::users::{self, UserView, Users};
+use crate::worker_api::Seen;
 
 /// How long open requests may take to end once the server ends.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What the handlers can ask for, each for its part.
-#[derive(Debug, Clone, FromRef)]
-pub struct AppState {
-    pub db: Database,
-    pub storage: Storage,
-    pub publisher: Publisher,
-    pub background: Background,
-    pub relay: RelaySignal,
-    pub changes: Changes,
-    pub uploads: Uploads,
-    pub loads: Loads,
-    pub keys: Keys,
-    pub messages: Messages,
-    pub user_events: UserEvents,
-    pub schedules: Schedules,
-    pub service_token: ServiceToken,
-    pub gate: Gate,
-    pub tokens: Tokens,
-    pub users: Users,
-    pub password_length: PasswordLength,
-    pub trust_forwarded_for: TrustForwardedFor,
+/// Makes the state of the API of its parts, each of which a handler can ask for.
+macro_rules! state {
+    ($($name:ident: $part:ty),* $(,)?) => {
+        /// What the handlers can ask for, each for its part. Each request clones it several times.
+        #[derive(Debug, Clone)]
+        pub struct AppState(Arc<Parts>);
+
+        #[derive(Debug)]
+        struct Parts {
+            $($name: $part),*
+        }
+
+        $(impl FromRef<AppState> for $part {
+            fn from_ref(state: &AppState) -> Self {
+                state.0.$name.clone()
+            }
+        })*
+    };
+}
+
+state! {
+    db: Database,
+    storage: Storage,
+    publisher: Publisher,
+    background: Background,
+    relay: RelaySignal,
+    seen: Seen,
+    changes: Changes,
+    uploads: Uploads,
+    loads: Loads,
+    keys: Keys,
+    messages: Messages,
+    user_events: UserEvents,
+    schedules: Schedules,
+    service_token: ServiceToken,
+    gate: Gate,
+    tokens: Tokens,
+    users: Users,
+    password_length: PasswordLength,
+    trust_forwarded_for: TrustForwardedFor,
 }
 
 /// A server that listens.
@@ -163,11 +185,17 @@ impl Server {
         let tokens = Tokens::new(jwt_key, config.jwt_previous_key.clone(), config.token_lifetime);
         let keys = Keys { db: db.clone() };
         let throttle = Throttle::new(config.rates);
-        let state = AppState {
+        let gate = Gate {
+            roles: Roles::start(db.clone()),
+            tokens: tokens.clone(),
+            login_required: config.needs_login(),
+        };
+        let state = AppState(Arc::new(Parts {
             db: db.clone(),
             storage: storage.clone(),
             publisher: queue.publisher(),
             relay: background.relay().clone(),
+            seen: Seen::default(),
             changes: changes.clone(),
             uploads: Uploads {
                 db: db.clone(),
@@ -190,11 +218,7 @@ impl Server {
                 relay: background.relay().clone(),
             },
             service_token: ServiceToken(service_token.clone()),
-            gate: Gate {
-                roles: Roles::start(db.clone()),
-                tokens: tokens.clone(),
-                login_required: config.needs_login(),
-            },
+            gate: gate.clone(),
             tokens,
             users: Users {
                 db: db.clone(),
@@ -205,7 +229,7 @@ impl Server {
             password_length: config.password_length,
             trust_forwarded_for: TrustForwardedFor(config.trust_forwarded_for),
             background: background.clone(),
-        };
+        }));
         let parts = background::Parts {
             db,
             storage,
@@ -221,7 +245,14 @@ impl Server {
 
         let address = listener.local_addr()?;
         let ended = shutdown.clone();
-        let router = router::router(state).into_make_service_with_connect_info::<SocketAddr>();
+        let router =
+            router::router(state, gate).into_make_service_with_connect_info::<SocketAddr>();
+        // An answer goes out at once, not when the one before was acknowledged.
+        let listener = listener.tap_io(|connection| {
+            if let Err(error) = connection.set_nodelay(true) {
+                debug!(%error, "a connection waits for full packets");
+            }
+        });
         let server = axum::serve(listener, router)
             .with_graceful_shutdown(async move { ended.cancelled().await });
         let serving = tokio::spawn(server.into_future());

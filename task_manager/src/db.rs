@@ -28,8 +28,8 @@ use tokio::sync::Semaphore;
 use tracing::debug;
 
 pub use batch::{FromJson, cached, count_of, one_of};
-pub use dialect::{FoundBy, find_messages, is_in_process, lock_tasks, now, ping};
-pub(crate) use dialect::{insert_all, insert_records, locked, locked_and_skipped, per_database};
+pub use dialect::{FoundBy, find_messages, is_in_process, lock_tasks, now, ping, update_all};
+pub(crate) use dialect::{insert_all, insert_records, locked, locked_and_skipped};
 pub use id::Id;
 
 /// A connection to either database.

@@ -48,12 +48,14 @@ where
     R: Send + 'static,
 {
     /// Starts it, until the last clone is dropped. `apply` carries out a group in one transaction
-    /// and answers one result for each item, in order; it may be run more than once.
+    /// and answers one result for each item, in order; it may be run more than once. `committed` is
+    /// told of them after the commit, before who asked is.
     pub fn writing(
         db: Database,
         apply: impl Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
+        committed: impl Fn(&[R]) + Send + Sync + 'static,
     ) -> Self {
-        Self::start(db, Access::Writing, apply)
+        Self::start(db, Access::Writing, apply, committed)
     }
 
     /// The same with an `apply` that only reads.
@@ -61,20 +63,21 @@ where
         db: Database,
         apply: impl Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
     ) -> Self {
-        Self::start(db, Access::Reading, apply)
+        Self::start(db, Access::Reading, apply, |_| {})
     }
 
     fn start(
         db: Database,
         access: Access,
         apply: impl Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
+        done: impl Fn(&[R]) + Send + Sync + 'static,
     ) -> Self {
         let (waiting, mut arriving) = mpsc::channel(GROUP);
         let apply = Arc::new(apply);
         tokio::spawn(async move {
             let mut group = Vec::with_capacity(GROUP);
             while arriving.recv_many(&mut group, GROUP).await > 0 {
-                run(&db, access, &apply, std::mem::take(&mut group)).await;
+                run(&db, access, &apply, &done, std::mem::take(&mut group)).await;
             }
         });
         Self { waiting }
@@ -92,8 +95,13 @@ where
     }
 }
 
-async fn run<T, R, F>(db: &Database, access: Access, apply: &Arc<F>, group: Vec<Waiting<T, R>>)
-where
+async fn run<T, R, F>(
+    db: &Database,
+    access: Access,
+    apply: &Arc<F>,
+    done: impl Fn(&[R]),
+    group: Vec<Waiting<T, R>>,
+) where
     T: Send + Sync + 'static,
     R: Send + 'static,
     F: Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
@@ -104,6 +112,7 @@ where
     // Who asked may have gone: nobody misses an answer that cannot be given.
     match carry_out(db, access, apply, &items, 0..items.len()).await {
         Ok(results) => {
+            done(&results);
             for (answer, result) in answers.into_iter().zip(results) {
                 let _ = answer.send(Ok(result));
             }
@@ -117,6 +126,9 @@ where
             warn!(%error, "a group does not hold; it is carried out one by one");
             for (at, answer) in answers.into_iter().enumerate() {
                 let single = carry_out(db, access, apply, &items, at..at + 1).await;
+                if let Ok(results) = &single {
+                    done(results);
+                }
                 let _ = answer.send(single.and_then(first));
             }
         }

@@ -34,6 +34,7 @@ use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::error::ApiError;
 use crate::grouped::Grouped;
 use crate::idempotency::{Answering, Keys, Repeatable};
+use crate::outbox::Dispatch;
 use crate::outbox::relay::RelaySignal;
 use crate::tasks::Task;
 use crate::tasks::submissions::{self, NewTask};
@@ -41,9 +42,8 @@ use crate::tasks::submissions::{self, NewTask};
 /// Takes messages. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Messages {
-    submissions: Grouped<Submission, AcceptedMessage>,
+    submissions: Grouped<Submission, Queued>,
     keys: Keys,
-    relay: RelaySignal,
 }
 
 /// A message that arrived.
@@ -53,6 +53,13 @@ struct Submission {
     message: String,
     draw: Draw,
     answering: Answering,
+}
+
+/// What became of it.
+#[derive(Debug)]
+struct Queued {
+    accepted: AcceptedMessage,
+    dispatch: Dispatch,
 }
 
 /// A message that was accepted for validation.
@@ -92,7 +99,10 @@ pub struct TrackedMessage {
 impl Messages {
     /// Takes messages from now on.
     pub fn start(db: Database, keys: Keys, relay: RelaySignal) -> Self {
-        Self { submissions: Grouped::writing(db, accept), keys, relay }
+        let committed = move |group: &[Queued]| {
+            relay.hand_over(group.iter().map(|queued| queued.dispatch));
+        };
+        Self { submissions: Grouped::writing(db, accept, committed), keys }
     }
 
     /// Accepts a message; it is validated after the answer.
@@ -106,11 +116,9 @@ impl Messages {
         let draw = Draw(rand::rng().random_range(Draw::RANGE));
         let submit = |answering| async move {
             let submission = Submission { user, message, draw, answering };
-            Ok(self.submissions.submit(submission).await?)
+            Ok(self.submissions.submit(submission).await?.accepted)
         };
-        let accepted = self.keys.once(repeatable, submit).await?;
-        self.relay.wake();
-        Ok(accepted)
+        self.keys.once(repeatable, submit).await
     }
 }
 
@@ -127,7 +135,7 @@ fn check(message: &str) -> Result<(), String> {
 }
 
 /// Makes tasks of messages, in one transaction, the caller's.
-fn accept(conn: &mut DbConnection, group: &[Submission]) -> DbResult<Vec<AcceptedMessage>> {
+fn accept(conn: &mut DbConnection, group: &[Submission]) -> DbResult<Vec<Queued>> {
     // In the order of the users, so that two groups cannot wait for each other in a ring.
     let mut arrived: BTreeMap<Uuid, u64> = BTreeMap::new();
     for submission in group {
@@ -152,15 +160,21 @@ fn accept(conn: &mut DbConnection, group: &[Submission]) -> DbResult<Vec<Accepte
         tasks.push(NewTask { owner: *user, spec });
     }
     let now = db::now(conn)?;
-    let tasks = submissions::submit(conn, tasks, now)?;
+    let tasks = submissions::submit_held(conn, tasks, now)?;
+    let dispatches = submissions::dispatches(&tasks);
     let tasks = submissions::views(conn, tasks)?;
-    let accepted = tasks.into_iter().zip(counts);
-    let accepted: Vec<_> =
-        accepted.map(|(task, request_count)| AcceptedMessage { task, request_count }).collect();
-    for (Submission { answering, .. }, accepted) in group.iter().zip(&accepted) {
+    let accepted = tasks
+        .into_iter()
+        .zip(counts)
+        .map(|(task, request_count)| AcceptedMessage { task, request_count });
+    let queued: Vec<_> = accepted
+        .zip(dispatches)
+        .map(|(accepted, dispatch)| Queued { accepted, dispatch })
+        .collect();
+    for (Submission { answering, .. }, Queued { accepted, .. }) in group.iter().zip(&queued) {
         answering.store(conn, accepted)?;
     }
-    Ok(accepted)
+    Ok(queued)
 }
 
 /// The message that a worker validated, to be kept in the transaction that accepts the completion

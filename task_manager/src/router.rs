@@ -17,7 +17,7 @@ use crate::data_uploads::routes as data_uploads;
 use crate::file_statistics::routes as file_statistics;
 use crate::health::routes as health;
 use crate::home::routes as home;
-use crate::http::access::authenticate;
+use crate::http::access::{Gate, authenticate};
 use crate::http::{middleware, same_machine};
 use crate::messages::bulk::routes as bulk;
 use crate::messages::routes as messages;
@@ -107,9 +107,10 @@ pub fn document() -> Document {
 }
 
 /// The whole API.
-pub fn router(state: AppState) -> Router {
+pub fn router(state: AppState, gate: Gate) -> Router {
     let document = document();
-    let gate = from_fn_with_state(state.gate.clone(), authenticate);
+    let login_required = gate.login_required;
+    let gate = from_fn_with_state(gate, authenticate);
     let (of_users, _) = of_users().route_layer(gate).split_for_parts();
     let (open, _) = open().split_for_parts();
     let internal = Router::new()
@@ -117,7 +118,6 @@ pub fn router(state: AppState) -> Router {
         .route("/internal/v1/reports", post(worker_api::report))
         .route("/internal/v1/tasks/{id}/rows", post(data_uploads::receive_rows))
         .layer(DefaultBodyLimit::max(INTERNAL_BODY_LIMIT));
-    let login_required = state.gate.login_required;
     let all = of_users
         .merge(open)
         .merge(internal)

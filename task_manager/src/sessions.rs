@@ -52,8 +52,8 @@ pub async fn log_in(
     address: IpAddr,
 ) -> Result<NewSession, ApiError> {
     let user = users.recognize(name, password, address).await?;
-    let (token, session) = tokens.issue(user.id)?;
-    info!(target: audit::TARGET, user_id = %user.id.0, session = %session.id, %address, "logged in");
+    let (token, session) = tokens.issue(user)?;
+    info!(target: audit::TARGET, user_id = %user.0, session = %session.id, %address, "logged in");
     Ok(NewSession { token, expires_at: session.expires_at })
 }
 

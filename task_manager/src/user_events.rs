@@ -82,20 +82,19 @@ impl UserEvents {
             // The answer is whole with the last chunk.
             let answering = events.peek().is_none().then(|| answering.clone());
             let before = accepted;
-            accepted = self
-                .db
-                .write(move |conn| {
-                    let now = db::now(conn)?;
-                    let mut accepted = before.clone();
-                    let tasks = submissions::submit(conn, chunk.clone(), now)?;
-                    accepted.task_ids.extend(tasks.iter().map(|task| task.id));
-                    if let Some(answering) = &answering {
-                        answering.store(conn, &accepted)?;
-                    }
-                    Ok(accepted)
-                })
-                .await?;
-            self.relay.wake();
+            let queued = self.db.write(move |conn| {
+                let now = db::now(conn)?;
+                let mut accepted = before.clone();
+                let tasks = submissions::submit_held(conn, chunk.clone(), now)?;
+                accepted.task_ids.extend(tasks.iter().map(|task| task.id));
+                if let Some(answering) = &answering {
+                    answering.store(conn, &accepted)?;
+                }
+                Ok((accepted, submissions::dispatches(&tasks)))
+            });
+            let dispatches;
+            (accepted, dispatches) = queued.await?;
+            self.relay.hand_over(dispatches);
         }
         Ok(accepted)
     }

@@ -75,15 +75,6 @@ pub struct UserView {
     pub username: String,
 }
 
-/// A user whose password held.
-#[derive(Debug, Clone, Copy)]
-pub struct Known {
-    /// Who it is.
-    pub id: UserId,
-    /// What the user may do.
-    pub role: Role,
-}
-
 /// Signs users up and knows them again. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Users {
@@ -134,7 +125,7 @@ impl Users {
         name: &str,
         password: SecretString,
         address: IpAddr,
-    ) -> Result<Known, ApiError> {
+    ) -> Result<UserId, ApiError> {
         let name = Username::parse(name).ok();
         let shown = name.as_ref().map_or("(no name)", Username::as_str).to_owned();
         // What cannot be a name is throttled by the address alone.
@@ -146,10 +137,10 @@ impl Users {
             Some(name) => self.db.read(move |conn| store::find(conn, &name)).await?,
             None => None,
         };
-        let (known, hash) = found.unzip();
+        let (user, hash) = found.unzip();
         let holds = self.passwords.verify(password, hash).await?;
-        match known.filter(|_| holds) {
-            Some(known) => Ok(known),
+        match user.filter(|_| holds) {
+            Some(user) => Ok(user),
             None => {
                 info!(target: audit::TARGET, username = shown, %address, "login refused");
                 Err(ApiError::InvalidCredentials)

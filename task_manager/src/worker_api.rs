@@ -11,9 +11,11 @@
 mod claims;
 mod reports;
 pub mod routes;
+mod seen;
 mod store;
 
 pub use reports::lost_fence;
+pub use seen::Seen;
 pub use store::WorkerView;
 
 use std::collections::HashSet;
@@ -49,16 +51,24 @@ pub async fn report(
     db: &Database,
     storage: &Storage,
     relay: &RelaySignal,
+    seen: &Seen,
     request: ReportRequest,
 ) -> DbResult<ReportResponse> {
     let ReportRequest { worker, reports } = request;
+    let sign = seen.due(&worker);
     let batch = reports.clone();
+    let is_due = sign.is_some();
     let outcomes = db
         .write(move |conn| {
-            store::seen(conn, &worker)?;
+            if is_due {
+                store::seen(conn, &worker)?;
+            }
             apply(conn, &batch)
         })
         .await;
+    if let (Ok(_), Some(sign)) = (&outcomes, sign) {
+        seen.note(sign);
+    }
     let outcomes = match outcomes {
         Err(error) if !error.is_unavailable() && !reports.is_empty() => {
             warn!(%error, "a batch of reports does not hold; it is applied one by one");

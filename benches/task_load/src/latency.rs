@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::arguments::Pace;
@@ -43,7 +43,7 @@ pub async fn measure(account: &Account, pace: Pace) -> anyhow::Result<Value> {
     let count = u64::from(pace.rate) * u64::from(pace.seconds);
     for number in 0..count {
         let at = start + Duration::from_secs(1) * number as u32 / pace.rate.max(1);
-        let due = sleep_until(at);
+        let due = pause(at.saturating_duration_since(Instant::now()));
         tokio::pin!(due);
         loop {
             tokio::select! {
@@ -95,8 +95,17 @@ async fn follow(
             (state, _) => bail!("task {} is {state}", task.task_id),
         }
         ensure!(took < DEADLINE, "task {} does not end", task.task_id);
-        sleep(INTERVAL).await;
+        pause(INTERVAL).await;
     };
     idle.borrow_mut().push(connection);
     Ok(Taken { to_accepted, to_result })
+}
+
+/// Waits, by a thread's clock: that of tokio counts whole milliseconds, and would add one or two to each
+/// wait.
+async fn pause(time: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "it waits for a time, and nothing else")]
+    let sleeping = tokio::task::spawn_blocking(move || std::thread::sleep(time));
+    // Only a runtime that ends cuts it.
+    let _ = sleeping.await;
 }

@@ -158,3 +158,21 @@ async fn a_message_that_is_drawn_again_survives_the_death_of_a_fleet() {
     let tracked = all_tracked(&fleet.api, &ids).await;
     drawn_again(&tracked, &waiting);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_whose_manager_dies_before_it_publishes_them_are_validated() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    // What is accepted now stays between its commit and its message.
+    fleet.to_broker.stall();
+    let ids = send_all(&fleet.api, SOME).await;
+    let held = "SELECT COUNT(*) FROM outbox WHERE locked_until > UTC_TIMESTAMP(6)";
+    assert_eq!(fleet.sql(held), SOME.to_string());
+    fleet.kill_manager(0);
+    // Not even what the network holds arrives.
+    fleet.to_broker.cut();
+    fleet.to_broker.heal();
+    fleet.add_manager().await;
+    fleet.add_worker(4).await;
+    all_tracked(&fleet.api, &ids).await;
+    fleet.is_at_rest().await;
+}

@@ -13,6 +13,18 @@ use serde::Serialize;
 
 use super::{DbError, DbResult, Id};
 
+/// Has statements prepared by their texts: their types alone do not tell one from another.
+macro_rules! known_by_text {
+    ($($statement:ident $(<$part:ident>)?),* $(,)?) => {
+        $(impl $(<$part>)? QueryId for $statement $(<$part>)? {
+            type QueryId = ();
+            const HAS_STATIC_QUERY_ID: bool = false;
+        })*
+    };
+}
+
+known_by_text!(OneOf<C>, FromJson, Cached<Q>, CountOf<Q>);
+
 /// Whether the column is one of `ids`.
 pub fn one_of<C>(column: C, ids: &[Id]) -> OneOf<C> {
     OneOf { column, ids: ids.to_vec() }
@@ -36,12 +48,6 @@ impl<C, QS> SelectableExpression<QS> for OneOf<C> where Self: AppearsOnTable<QS>
 
 impl<C> ValidGrouping<()> for OneOf<C> {
     type IsAggregate = is_aggregate::No;
-}
-
-impl<C> QueryId for OneOf<C> {
-    type QueryId = ();
-    // Known by its text.
-    const HAS_STATIC_QUERY_ID: bool = false;
 }
 
 impl<C, DB> QueryFragment<DB> for OneOf<C>
@@ -85,12 +91,6 @@ impl FromJson {
     }
 }
 
-impl QueryId for FromJson {
-    type QueryId = ();
-    // Known by its text.
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
 impl QueryFragment<Mysql> for FromJson {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         let (before, behind) = self.text.split_once('?').unwrap_or((self.text, ""));
@@ -112,12 +112,6 @@ pub fn cached<Q>(statement: Q) -> Cached<Q> {
 /// See [`cached`].
 #[derive(Debug, Clone)]
 pub struct Cached<Q>(Q);
-
-impl<Q> QueryId for Cached<Q> {
-    type QueryId = ();
-    // Known by its text.
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
 
 impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Cached<Q> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
@@ -143,12 +137,6 @@ pub fn count_of<Q>(query: Q) -> CountOf<Q> {
 /// See [`count_of`].
 #[derive(Debug, Clone)]
 pub struct CountOf<Q>(Q);
-
-impl<Q> QueryId for CountOf<Q> {
-    type QueryId = ();
-    // Known by its text.
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
 
 impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for CountOf<Q> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {

@@ -7,8 +7,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text, Timestamp};
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use serde::Serialize;
 
-use super::{DbConnection, DbError, Id, cached, client_library, one_of};
+use super::{DbConnection, DbError, DbResult, FromJson, Id, cached, client_library, one_of};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
@@ -21,9 +22,10 @@ const MIGRATION_WAIT: u32 = 600;
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
                                PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
 
-/// What SQLite's one writer is set to besides: it keeps up to 16 MiB of pages. With the 2 MiB that
-/// are usual it reads most pages from the file again and again.
-const SQLITE_WRITER_SETTINGS: &str = "PRAGMA cache_size = -16384";
+/// What SQLite's one writer is set to besides: it keeps up to 16 MiB of pages, since with the 2 MiB that
+/// are usual it reads most pages from the file again and again; and it copies the log into the file after
+/// as much, so that a page that is written often is copied once.
+const SQLITE_WRITER_SETTINGS: &str = "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4096";
 
 /// What a MySQL session is set to: times in UTC, nothing cut or guessed silently.
 const MYSQL_SETTINGS: &str = "SET SESSION time_zone = '+00:00', \
@@ -175,16 +177,21 @@ macro_rules! locked_and_skipped {
 }
 pub(crate) use locked_and_skipped;
 
-/// Carries out the first on SQLite and the second on MySQL, each with its connection.
-macro_rules! per_database {
-    ($conn:expr, $sqlite:expr, $mysql:expr) => {
-        match $conn {
-            $crate::db::DbConnection::Sqlite(conn) => $sqlite(conn),
-            $crate::db::DbConnection::Mysql(conn) => $mysql(conn),
-        }
-    };
+/// Changes the rows of a table by `statement`, which takes what changes from a JSON text, on MySQL;
+/// answers how many. None on SQLite, to which a statement for each row costs less.
+///
+/// # Errors
+/// A row cannot be written as JSON, or the statement fails.
+pub fn update_all<T: Serialize>(
+    conn: &mut DbConnection,
+    statement: &'static str,
+    rows: &[T],
+) -> DbResult<Option<usize>> {
+    match conn {
+        DbConnection::Sqlite(_) => Ok(None),
+        DbConnection::Mysql(conn) => Ok(Some(FromJson::of(statement, rows)?.execute(conn)?)),
+    }
 }
-pub(crate) use per_database;
 
 /// Inserts the records of a table: all with one statement on SQLite; on MySQL from a JSON text,
 /// since a statement with thousands of parameters takes it five times as long.
@@ -200,13 +207,18 @@ macro_rules! insert_all {
 }
 pub(crate) use insert_all;
 
-/// Inserts a slice of records into a table with one statement: on MySQL by `$statement`, which
-/// reads them from a JSON text and is prepared once for any number of them.
+/// Inserts a slice of records into a table by statements that are prepared once for any number of
+/// them: on SQLite one after another, on MySQL all by `$statement`, which reads them from a JSON text.
 macro_rules! insert_records {
     ($conn:expr, $table:expr, $records:expr, $statement:expr) => {
         match $conn {
             $crate::db::DbConnection::Sqlite(conn) => {
-                diesel::insert_into($table).values($records).execute(conn)
+                let mut inserted = 0;
+                for record in $records {
+                    let insert = diesel::insert_into($table).values(record);
+                    inserted += $crate::db::cached(insert).execute(conn)?;
+                }
+                Ok(inserted)
             }
             $crate::db::DbConnection::Mysql(conn) => {
                 $crate::db::FromJson::of($statement, $records)?.execute(conn)

@@ -106,13 +106,13 @@ async fn groups_of_several_users_count_each(backend: Backend) {
     };
     let group = [USER, STRANGER, USER, USER, STRANGER].map(submission);
     let again = group.clone();
-    let accepted = fixture.db.write(move |conn| accept(conn, &group)).await.unwrap();
-    let counts = |accepted: &[super::AcceptedMessage]| -> Vec<u64> {
-        accepted.iter().map(|accepted| accepted.request_count).collect()
+    let queued = fixture.db.write(move |conn| accept(conn, &group)).await.unwrap();
+    let counts = |queued: &[super::Queued]| -> Vec<u64> {
+        queued.iter().map(|queued| queued.accepted.request_count).collect()
     };
-    assert_eq!(counts(&accepted), [1, 1, 2, 3, 2]);
-    let places: Vec<_> = accepted.iter().map(|accepted| accepted.task.queue_position).collect();
+    assert_eq!(counts(&queued), [1, 1, 2, 3, 2]);
+    let places: Vec<_> = queued.iter().map(|one| one.accepted.task.queue_position).collect();
     assert_eq!(places, [Some(1), Some(2), Some(3), Some(4), Some(5)]);
-    let accepted = fixture.db.write(move |conn| accept(conn, &again)).await.unwrap();
-    assert_eq!(counts(&accepted), [4, 3, 5, 6, 4]);
+    let queued = fixture.db.write(move |conn| accept(conn, &again)).await.unwrap();
+    assert_eq!(counts(&queued), [4, 3, 5, 6, 4]);
 }

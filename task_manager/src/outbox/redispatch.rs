@@ -46,8 +46,10 @@ pub async fn pass(db: &Database, publisher: &Publisher, relay: &RelaySignal) -> 
     Ok(())
 }
 
-/// Fills a queue that is empty because its process has just started.
+/// Fills a queue that is empty because its process, the only one there is, has just started.
 pub async fn fill(db: &Database) -> DbResult<()> {
+    // What the process before had still to publish.
+    db.write(store::free_all).await?;
     let mut after: Option<TaskId> = None;
     loop {
         let last = db

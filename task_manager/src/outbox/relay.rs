@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use super::handover::Handover;
 use super::{Dispatch, store};
 use crate::db::{self, Database, DbConnection, DbResult};
 
@@ -26,14 +27,25 @@ pub const POLL: Duration = Duration::from_millis(500);
 /// be committed, and is found by the next look at all.
 const OVERLAP: Duration = Duration::from_millis(200);
 
-/// Wakes the relay early. Clones wake the same one.
+/// Reaches the relay of this process. Clones reach the same one.
 #[derive(Debug, Clone, Default)]
-pub struct RelaySignal(Arc<Notify>);
+pub struct RelaySignal(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    looks: Notify,
+    handover: Handover,
+}
 
 impl RelaySignal {
     /// There is something to publish.
     pub fn wake(&self) {
-        self.0.notify_one();
+        self.0.looks.notify_one();
+    }
+
+    /// Publishes what the caller has just committed as held (`append_held`).
+    pub fn hand_over(&self, dispatches: impl IntoIterator<Item = Dispatch>) {
+        self.0.handover.add(dispatches);
     }
 }
 
@@ -44,44 +56,30 @@ pub async fn run(
     signal: RelaySignal,
     shutdown: CancellationToken,
 ) {
+    let handover = signal.0.handover.run(&publisher, || signal.wake(), &shutdown);
+    let looking = look(&db, &publisher, &signal, &shutdown);
+    let ((), mut published) = tokio::join!(handover, looking);
+    published.append(signal.0.handover.published());
+    // Where this fails, the messages come again when they are held no more, and change nothing.
+    if let Err(error) = settle(&db, &published).await {
+        debug!(%error, "what was published is published again");
+    }
+}
+
+/// Publishes what is in the outbox, and notes what became of it and of what was handed over; answers
+/// what is still to be noted.
+async fn look(
+    db: &Database,
+    publisher: &Publisher,
+    signal: &RelaySignal,
+    shutdown: &CancellationToken,
+) -> Published {
     let mut is_away = false;
     let mut has_failed = false;
     let mut published = Published::default();
     let mut place = Place::start();
     while !shutdown.is_cancelled() {
-        let due = match exchange(&db, &published, &mut place).await {
-            Ok(due) => {
-                if std::mem::take(&mut has_failed) {
-                    info!("the outbox is read again");
-                }
-                due
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut has_failed, true) {
-                    error!(%error, "the outbox cannot be read now; trying on");
-                }
-                tokio::time::sleep(RETRY).await;
-                continue;
-            }
-        };
-        published = if due.is_empty() {
-            tokio::select! {
-                () = tokio::time::sleep_until(place.look_at_all) => {}
-                () = signal.0.notified() => {}
-                () = shutdown.cancelled() => {}
-            }
-            Published::default()
-        } else {
-            let published = publish(&publisher, due).await;
-            if published.confirmed.is_empty() {
-                // Others would be refused too.
-                tokio::select! {
-                    () = tokio::time::sleep(POLL) => {}
-                    () = shutdown.cancelled() => {}
-                }
-            }
-            published
-        };
+        published.append(signal.0.handover.published());
         match (&published.reason, is_away) {
             (Some(reason), false) => {
                 warn!(
@@ -96,20 +94,63 @@ pub async fn run(
             }
             _ => {}
         }
+        let due = match exchange(db, &published, &mut place).await {
+            Ok(due) => {
+                if std::mem::take(&mut has_failed) {
+                    info!("the outbox is read again");
+                }
+                published = Published::default();
+                due
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut has_failed, true) {
+                    error!(%error, "the outbox cannot be read now; trying on");
+                }
+                tokio::time::sleep(RETRY).await;
+                continue;
+            }
+        };
+        if due.is_empty() {
+            tokio::select! {
+                () = tokio::time::sleep_until(place.look_at_all) => {}
+                () = signal.0.looks.notified() => {}
+                () = shutdown.cancelled() => {}
+            }
+        } else {
+            published = publish(publisher, due).await;
+            if published.confirmed.is_empty() {
+                // Others would be refused too.
+                tokio::select! {
+                    () = tokio::time::sleep(POLL) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+        }
     }
-    // Where this fails, the messages come again after `LOCK`, and change nothing.
-    if let Err(error) = settle(&db, &published).await {
-        debug!(%error, "what was published is published again");
-    }
+    published
 }
 
 /// What became of messages.
 #[derive(Debug, Clone, Default)]
-struct Published {
+pub(super) struct Published {
     confirmed: Vec<Dispatch>,
     refused: Vec<Dispatch>,
     /// Why, where some were refused.
     reason: Option<String>,
+}
+
+impl Published {
+    /// What became of others, later.
+    pub(super) fn append(&mut self, later: Self) {
+        self.confirmed.extend(later.confirmed);
+        self.refused.extend(later.refused);
+        self.reason = later.reason.or(self.reason.take());
+    }
+
+    /// How many messages there are.
+    pub(super) fn len(&self) -> usize {
+        self.confirmed.len() + self.refused.len()
+    }
 }
 
 /// Where the relay looks for rows. InnoDB keeps deleted rows for a while: a look that began at the first
@@ -142,7 +183,7 @@ async fn exchange(
             let now = db::now(conn)?;
             note(conn, &published, now)?;
             let due = store::lease_due(conn, from, now, now + LOCK, BATCH)?;
-            let next = if at_all && due.is_empty() { store::next_due(conn)? } else { None };
+            let next = if at_all && due.is_empty() { store::next_due(conn, now)? } else { None };
             let idle = next.map_or(POLL, |next| {
                 (next - now).to_std().unwrap_or(POLL).clamp(Duration::from_millis(10), POLL)
             });
@@ -172,7 +213,8 @@ fn note(conn: &mut DbConnection, published: &Published, now: NaiveDateTime) -> D
     store::refused(conn, &published.refused, now + RETRY)
 }
 
-async fn publish(publisher: &Publisher, due: Vec<Dispatch>) -> Published {
+/// Publishes; answers what became of each.
+pub(super) async fn publish(publisher: &Publisher, due: Vec<Dispatch>) -> Published {
     let messages: Vec<_> = due.iter().map(|due| (due.kind, due.message)).collect();
     let confirms = publisher.publish(&messages).await;
     let mut published = Published::default();

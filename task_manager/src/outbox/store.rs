@@ -10,7 +10,7 @@ use diesel::dsl::{exists, max, not};
 use diesel::prelude::*;
 use serde::Serialize;
 
-use super::Dispatch;
+use super::{Dispatch, HELD};
 use crate::db::schema::{outbox, tasks};
 use crate::db::{
     DbConnection, DbError, DbResult, Id, cached, insert_records, json_time, locked_and_skipped,
@@ -22,15 +22,19 @@ use crate::tasks::store::signed;
 /// later: so most tasks are left alone when the queue has taken their message.
 pub const LATE: Duration = Duration::from_secs(5);
 
+/// How many rows a statement names at the most.
+const CHUNK: usize = 512;
+
 /// MySQL's way to take many.
 const FROM_JSON: &str = "\
-    INSERT INTO outbox (task_id, kind, dispatch, due_at) \
-    SELECT UNHEX(due.task_id), due.kind, due.dispatch, due.due_at \
+    INSERT INTO outbox (task_id, kind, dispatch, due_at, locked_until) \
+    SELECT UNHEX(due.task_id), due.kind, due.dispatch, due.due_at, due.locked_until \
     FROM JSON_TABLE(?, '$[*]' COLUMNS ( \
         task_id CHAR(32) PATH '$.task_id', \
         kind VARCHAR(32) PATH '$.kind', \
         dispatch INT PATH '$.dispatch', \
-        due_at CHAR(26) PATH '$.due_at')) AS due";
+        due_at CHAR(26) PATH '$.due_at', \
+        locked_until CHAR(26) PATH '$.locked_until')) AS due";
 
 #[derive(Insertable, Serialize)]
 #[diesel(table_name = outbox, treat_none_as_default_value = false)]
@@ -40,6 +44,8 @@ struct NewRow {
     dispatch: i32,
     #[serde(serialize_with = "json_time::serialize")]
     due_at: NaiveDateTime,
+    #[serde(serialize_with = "json_time::optional", skip_serializing_if = "Option::is_none")]
+    locked_until: Option<NaiveDateTime>,
 }
 
 /// Has tasks put in the queue; takes the place of their earlier rows.
@@ -53,11 +59,30 @@ pub fn append(conn: &mut DbConnection, dispatches: &[Dispatch]) -> DbResult<()> 
 
 /// Has tasks put in the queue that have no row.
 pub fn append_new(conn: &mut DbConnection, dispatches: &[Dispatch]) -> DbResult<()> {
+    insert(conn, dispatches, None)
+}
+
+/// The same for the caller, who publishes them after the commit (`RelaySignal::hand_over`). Relays leave
+/// them alone for as long as they are held.
+pub fn append_held(
+    conn: &mut DbConnection,
+    dispatches: &[Dispatch],
+    now: NaiveDateTime,
+) -> DbResult<()> {
+    insert(conn, dispatches, Some(now + HELD))
+}
+
+fn insert(
+    conn: &mut DbConnection,
+    dispatches: &[Dispatch],
+    locked_until: Option<NaiveDateTime>,
+) -> DbResult<()> {
     let row = |due: &Dispatch| NewRow {
         task_id: Id(due.message.task_id.0),
         kind: due.kind.as_str(),
         dispatch: signed(due.message.dispatch),
         due_at: due.due_at,
+        locked_until,
     };
     let rows: Vec<NewRow> = dispatches.iter().map(row).collect();
     if !rows.is_empty() {
@@ -124,13 +149,15 @@ pub fn confirmed(
         group.sort_unstable_by_key(|due| due.message.task_id);
         let id = |due: &&Dispatch| Id(due.message.task_id.0);
         let ids: Vec<Id> = group.iter().map(id).collect();
-        diesel::delete(outbox::table.filter(one_of(outbox::task_id, &ids)))
-            .filter(outbox::dispatch.eq(signed(number)))
-            .execute(conn)?;
+        for ids in ids.chunks(CHUNK) {
+            diesel::delete(outbox::table.filter(one_of(outbox::task_id, ids)))
+                .filter(outbox::dispatch.eq(signed(number)))
+                .execute(conn)?;
+        }
         group.retain(|due| due.due_at + LATE < now);
-        if !group.is_empty() {
-            let ids: Vec<Id> = group.iter().map(id).collect();
-            diesel::update(tasks::table.filter(one_of(tasks::id, &ids)))
+        let ids: Vec<Id> = group.iter().map(id).collect();
+        for ids in ids.chunks(CHUNK) {
+            diesel::update(tasks::table.filter(one_of(tasks::id, ids)))
                 .filter(tasks::dispatch.eq(signed(number)))
                 .set(tasks::dispatched_at.eq(now))
                 .execute(conn)?;
@@ -146,18 +173,26 @@ pub fn refused(
     retry_at: NaiveDateTime,
 ) -> DbResult<()> {
     let ids: Vec<Id> = dispatches.iter().map(|due| Id(due.message.task_id.0)).collect();
-    if !ids.is_empty() {
-        diesel::update(outbox::table.filter(one_of(outbox::task_id, &ids)))
+    for ids in ids.chunks(CHUNK) {
+        diesel::update(outbox::table.filter(one_of(outbox::task_id, ids)))
             .set(outbox::locked_until.eq(retry_at))
             .execute(conn)?;
     }
     Ok(())
 }
 
-/// When the next row is due.
-pub fn next_due(conn: &mut DbConnection) -> DbResult<Option<NaiveDateTime>> {
-    let due = outbox::table.order(outbox::due_at).select(outbox::due_at).first(conn).optional()?;
-    Ok(due)
+/// When the next row is due that is not due `now`.
+pub fn next_due(conn: &mut DbConnection, now: NaiveDateTime) -> DbResult<Option<NaiveDateTime>> {
+    let later = outbox::table.filter(outbox::due_at.gt(now));
+    Ok(later.order(outbox::due_at).select(outbox::due_at).first(conn).optional()?)
+}
+
+/// Nobody has a row to publish: at the start of the only process there is.
+pub fn free_all(conn: &mut DbConnection) -> DbResult<()> {
+    diesel::update(outbox::table.filter(outbox::locked_until.is_not_null()))
+        .set(outbox::locked_until.eq(None::<NaiveDateTime>))
+        .execute(conn)?;
+    Ok(())
 }
 
 /// A queued task that no outbox row will bring to the queue.

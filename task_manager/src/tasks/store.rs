@@ -185,7 +185,8 @@ pub fn find_and_lock(conn: &mut DbConnection, ids: &[Id]) -> DbResult<HashMap<Ta
         conn,
         tasks::table
             .filter(one_of(tasks::id, ids))
-            .filter(tasks::deleted.eq(false))
+            // Not `= false`: databases would take the index of the deleted ones.
+            .filter(tasks::deleted.ne(true))
             .order(tasks::id)
             .select(TaskRow::as_select()),
         TaskRow
@@ -326,7 +327,7 @@ pub fn queue_position(conn: &mut DbConnection, task: &Task, limit: u64) -> DbRes
                 .lt(queued_at)
                 .or(tasks::queued_at.eq(queued_at).and(tasks::id.lt(Id(task.id.0)))),
         )
-        .order((tasks::queued_at, tasks::id))
+        // Any of them do: an order would be made before they are counted.
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
         .select(tasks::id);
     let ahead: i64 = count_of(ahead).get_result(conn)?;
@@ -380,7 +381,7 @@ pub struct Enqueue {
     pub progress: Option<Progress>,
 }
 
-/// Gives tasks to a worker that are `queued` and locked by the caller, and puts what changes into
+/// Gives tasks to a worker that the caller has locked and found `queued`, and puts what changes into
 /// `tasks` too.
 pub fn claim(
     conn: &mut DbConnection,
@@ -393,19 +394,17 @@ pub fn claim(
         return Ok(());
     }
     let ids: Vec<Id> = tasks.iter().map(|task| Id(task.id.0)).collect();
-    let claimed = cached(
-        diesel::update(tasks::table.filter(one_of(tasks::id, &ids)))
-            .filter(tasks::state.eq(TaskState::Queued.as_str()))
-            .set((
-                tasks::state.eq(TaskState::Processing.as_str()),
-                tasks::attempt.eq(tasks::attempt + 1),
-                tasks::worker.eq(Id(worker.0)),
-                tasks::leased_until.eq(leased_until),
-                tasks::started_at.eq(coalesce(tasks::started_at, now)),
-                tasks::attempt_started_at.eq(now),
-                tasks::changed_at.eq(now),
-            )),
-    )
+    // Found by their ids alone: if their state were asked for too, SQLite would look through all that
+    // are queued.
+    let claimed = cached(diesel::update(tasks::table.filter(one_of(tasks::id, &ids))).set((
+        tasks::state.eq(TaskState::Processing.as_str()),
+        tasks::attempt.eq(tasks::attempt + 1),
+        tasks::worker.eq(Id(worker.0)),
+        tasks::leased_until.eq(leased_until),
+        tasks::started_at.eq(coalesce(tasks::started_at, now)),
+        tasks::attempt_started_at.eq(now),
+        tasks::changed_at.eq(now),
+    )))
     .execute(conn)?;
     if claimed != tasks.len() {
         return Err(DbError::corrupt("tasks that are locked were changed by others"));

@@ -35,17 +35,40 @@ pub fn submit(
     tasks: Vec<NewTask>,
     now: NaiveDateTime,
 ) -> DbResult<Vec<Task>> {
+    insert(conn, tasks, now, outbox::append_new)
+}
+
+/// The same for a caller who hands their [`dispatches`] over to the relay after the commit, which takes
+/// a commit less until they are published.
+pub fn submit_held(
+    conn: &mut DbConnection,
+    tasks: Vec<NewTask>,
+    now: NaiveDateTime,
+) -> DbResult<Vec<Task>> {
+    insert(conn, tasks, now, |conn, dispatches| outbox::append_held(conn, dispatches, now))
+}
+
+fn insert(
+    conn: &mut DbConnection,
+    tasks: Vec<NewTask>,
+    now: NaiveDateTime,
+    append: impl Fn(&mut DbConnection, &[Dispatch]) -> DbResult<()>,
+) -> DbResult<Vec<Task>> {
     let tasks: Vec<Task> = tasks.into_iter().map(|task| queued(task, now)).collect();
     for batch in tasks.chunks(BATCH) {
         store::insert_queued(conn, batch, now)?;
-        let dispatch = |task: &Task| {
-            let message = Message { task_id: task.id, dispatch: task.dispatch };
-            Dispatch { kind: task.kind(), message, due_at: now }
-        };
-        let dispatches: Vec<_> = batch.iter().map(dispatch).collect();
-        outbox::append_new(conn, &dispatches)?;
+        append(conn, &dispatches(batch))?;
     }
     Ok(tasks)
+}
+
+/// What is to be published of tasks as they are queued.
+pub fn dispatches(tasks: &[Task]) -> Vec<Dispatch> {
+    let dispatch = |task: &Task| {
+        let message = Message { task_id: task.id, dispatch: task.dispatch };
+        Dispatch { kind: task.kind(), message, due_at: task.queued_at.unwrap_or(task.created_at) }
+    };
+    tasks.iter().map(dispatch).collect()
 }
 
 fn queued(NewTask { owner, spec }: NewTask, now: NaiveDateTime) -> Task {

@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use uuid::Uuid;
 
+use super::Role;
 use super::credentials::Username;
-use super::{Known, Role};
 use crate::db::schema::{revoked_tokens, users};
 use crate::db::{self, DbConnection, DbError, DbResult, Id, one_of};
 
@@ -42,18 +42,13 @@ pub(super) fn insert(
 }
 
 /// The user of this name, with the hash of the password.
-pub(super) fn find(conn: &mut DbConnection, name: &Username) -> DbResult<Option<(Known, String)>> {
-    let found: Option<(Id, String, String)> = users::table
+pub(super) fn find(conn: &mut DbConnection, name: &Username) -> DbResult<Option<(UserId, String)>> {
+    let found: Option<(Id, String)> = users::table
         .filter(users::username_key.eq(name.key()))
-        .select((users::id, users::role, users::password_hash))
+        .select((users::id, users::password_hash))
         .first(conn)
         .optional()?;
-    found
-        .map(|(id, role, hash)| {
-            let role = role.parse().map_err(DbError::corrupt)?;
-            Ok((Known { id: UserId(id.0), role }, hash))
-        })
-        .transpose()
+    Ok(found.map(|(id, hash)| (UserId(id.0), hash)))
 }
 
 /// What the users of tokens may do; none where there is no such user or the token was revoked.

@@ -7,7 +7,7 @@ use common::storage::Storage;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{WorkerView, store};
+use super::{Seen, WorkerView, store};
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::http::access::{Administrator, Worker};
@@ -28,10 +28,11 @@ pub async fn report(
     State(db): State<Database>,
     State(storage): State<Storage>,
     State(relay): State<RelaySignal>,
+    State(seen): State<Seen>,
     _worker: Worker,
     JsonBody(request): JsonBody<ReportRequest>,
 ) -> Result<Json<ReportResponse>, ApiError> {
-    Ok(Json(super::report(&db, &storage, &relay, request).await?))
+    Ok(Json(super::report(&db, &storage, &relay, &seen, request).await?))
 }
 
 /// The workers, the last seen first.

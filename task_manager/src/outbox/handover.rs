@@ -1,0 +1,233 @@
+//! What was just committed goes to the queue at once, without another look at the outbox.
+//!
+//! # Invariants
+//! - Everything here is in the outbox too, held for this process: what is lost here, with the process
+//!   or because there is too much, is published by a relay when it is held no more.
+//! - Nothing waits for company: a single one goes at once, and what comes while others are published
+//!   goes with the next ones.
+//! - What the queue confirmed is deleted from the outbox later, with much else: nobody waits for that.
+//!
+//! # Not here
+//! Reading the outbox, and noting in it what became of messages (`relay`).
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use common::queue::Publisher;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::Dispatch;
+use super::relay::{Published, publish};
+
+/// How many messages are published at once.
+const BATCH: usize = 500;
+/// How many wait at the most; a queue that takes so long is as good as away.
+const MOST: usize = 100_000;
+/// When so many are to be noted, the relay is not waited for.
+const NOTED: usize = 500;
+
+/// Between who commits, who publishes, and the relay.
+#[derive(Debug, Default)]
+pub(super) struct Handover {
+    waiting: Mutex<Vec<Dispatch>>,
+    arrived: Notify,
+    published: Mutex<Published>,
+}
+
+impl Handover {
+    /// Takes what was committed.
+    pub(super) fn add(&self, dispatches: impl IntoIterator<Item = Dispatch>) {
+        let mut waiting = lock(&self.waiting);
+        let free = MOST.saturating_sub(waiting.len());
+        waiting.extend(dispatches.into_iter().take(free));
+        drop(waiting);
+        self.arrived.notify_one();
+    }
+
+    /// What was published and is still to be noted.
+    pub(super) fn published(&self) -> Published {
+        std::mem::take(&mut *lock(&self.published))
+    }
+
+    /// Publishes until `shutdown`; calls `wake` when the relay is to note what was published.
+    pub(super) async fn run(
+        &self,
+        publisher: &Publisher,
+        wake: impl Fn(),
+        shutdown: &CancellationToken,
+    ) {
+        loop {
+            let next = {
+                let mut waiting = lock(&self.waiting);
+                let count = waiting.len().min(BATCH);
+                waiting.drain(..count).collect::<Vec<_>>()
+            };
+            if next.is_empty() {
+                tokio::select! {
+                    () = self.arrived.notified() => continue,
+                    () = shutdown.cancelled() => return,
+                }
+            }
+            let latest = publish(publisher, next).await;
+            let mut published = lock(&self.published);
+            published.append(latest);
+            let is_much = published.len() >= NOTED;
+            drop(published);
+            if is_much {
+                wake();
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while it was locked leaves valid lists.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use common::queue::{Consumer, Message, Queue};
+    use common::task::spec::{MessageValidationSpec, TaskSpec};
+    use common::task::{TaskKind, UserId};
+    use diesel::prelude::*;
+    use tokio::task::JoinHandle;
+    use tokio::time::{Instant, sleep, timeout};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::backend::{Backend, TestDatabase, backend_tests, queue};
+    use crate::db::schema::outbox;
+    use crate::db::{self, Database};
+    use crate::outbox::redispatch;
+    use crate::outbox::relay::{self, POLL, RelaySignal};
+    use crate::tasks::submissions::{NewTask, dispatches, submit_held};
+
+    backend_tests![
+        what_is_handed_over_is_published_and_then_noted,
+        what_a_dead_process_held_is_published_when_it_is_held_no_more,
+    ];
+
+    const KIND: TaskKind = TaskKind::MessageValidation;
+    const DEADLINE: Duration = Duration::from_secs(15);
+
+    struct Fixture {
+        db: Database,
+        queue: Queue,
+        consumer: Consumer,
+        signal: RelaySignal,
+        shutdown: CancellationToken,
+        _test: TestDatabase,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Fixture {
+        async fn new(backend: Backend) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let test = TestDatabase::create(backend, &folder);
+            let db = Database::connect(&test.url).await.unwrap();
+            db.migrate().await.unwrap();
+            let queue = queue(backend);
+            let consumer = queue.consumer(&[KIND], 10);
+            let (signal, shutdown) = (RelaySignal::default(), CancellationToken::new());
+            Self { db, queue, consumer, signal, shutdown, _test: test, _folder: folder }
+        }
+
+        fn start_relay(&self) -> JoinHandle<()> {
+            let (signal, shutdown) = (self.signal.clone(), self.shutdown.clone());
+            tokio::spawn(relay::run(self.db.clone(), self.queue.publisher(), signal, shutdown))
+        }
+
+        /// Commits a task that is held; what is to be handed over.
+        async fn accept(&self) -> Vec<Dispatch> {
+            let accepted = self.db.write(|conn| {
+                let now = db::now(conn)?;
+                let owner = UserId(Uuid::nil());
+                let spec = TaskSpec::MessageValidation(MessageValidationSpec {
+                    user_id: owner,
+                    message: "kept".to_owned(),
+                    number: 1,
+                    request_count: 1,
+                });
+                Ok(dispatches(&submit_held(conn, vec![NewTask { owner, spec }], now)?))
+            });
+            accepted.await.unwrap()
+        }
+
+        async fn next(&mut self) -> Message {
+            let delivery = timeout(DEADLINE, self.consumer.next()).await.expect("it is published");
+            let message = delivery.message();
+            delivery.ack().await;
+            message
+        }
+
+        async fn is_silent(&mut self) -> bool {
+            timeout(2 * POLL, self.consumer.next()).await.is_err()
+        }
+
+        async fn rows(&self) -> i64 {
+            let count = self.db.read(|conn| Ok(outbox::table.count().get_result(conn)?));
+            count.await.unwrap()
+        }
+
+        async fn is_noted(&self) {
+            let deadline = Instant::now() + DEADLINE;
+            while self.rows().await > 0 {
+                assert!(Instant::now() < deadline, "the outbox is never emptied");
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    async fn what_is_handed_over_is_published_and_then_noted(backend: Backend) {
+        let mut fixture = Fixture::new(backend).await;
+        let relay = fixture.start_relay();
+        for _ in 0..3 {
+            let dispatches = fixture.accept().await;
+            let message = dispatches[0].message;
+            fixture.signal.hand_over(dispatches);
+            assert_eq!(fixture.next().await, message);
+        }
+        fixture.is_noted().await;
+        // What is handed over last is noted before the end.
+        let dispatches = fixture.accept().await;
+        fixture.signal.hand_over(dispatches);
+        fixture.next().await;
+        fixture.shutdown.cancel();
+        relay.await.unwrap();
+        assert_eq!(fixture.rows().await, 0);
+    }
+
+    async fn what_a_dead_process_held_is_published_when_it_is_held_no_more(backend: Backend) {
+        let mut fixture = Fixture::new(backend).await;
+        // It died between the commit and the message: nothing was handed over.
+        let message = fixture.accept().await[0].message;
+        let relay = fixture.start_relay();
+        assert!(fixture.is_silent().await, "others leave it alone");
+        let long_ago = fixture.db.write(|conn| {
+            let past = db::now(conn)? - Duration::from_secs(1);
+            diesel::update(outbox::table).set(outbox::locked_until.eq(past)).execute(conn)?;
+            Ok(())
+        });
+        long_ago.await.unwrap();
+        assert_eq!(fixture.next().await, message);
+        fixture.is_noted().await;
+        fixture.shutdown.cancel();
+        relay.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_only_process_publishes_at_its_start_what_the_one_before_held() {
+        let mut fixture = Fixture::new(Backend::Alone).await;
+        let message = fixture.accept().await[0].message;
+        redispatch::fill(&fixture.db).await.unwrap();
+        let started = Instant::now();
+        let relay = fixture.start_relay();
+        assert_eq!(fixture.next().await, message);
+        assert!(started.elapsed() < crate::outbox::HELD / 2, "it was waited for");
+        fixture.shutdown.cancel();
+        relay.await.unwrap();
+    }
+}
