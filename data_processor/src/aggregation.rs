@@ -143,7 +143,8 @@ pub struct Summary {
     pub output_size: u64,
 }
 
-/// Reads the CSV file `input`, which may be compressed by gzip or zstd, and writes its sums by group, sorted by the groups in byte order.
+/// Reads the CSV file `input`, which may be compressed by gzip or zstd, and writes its sums by group,
+/// sorted by the groups in byte order.
 ///
 /// # Errors
 /// The file or a row of it does not hold, a limit is exceeded, reading or writing failed, or

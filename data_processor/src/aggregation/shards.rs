@@ -1,8 +1,9 @@
 //! Groups that all threads share, for those that are too many for each thread to have its own.
 //!
 //! They are cut into shards by the hashes of their keys, each with a lock of its own, so that threads
-//! seldom want the same one; each key is there once, however many threads there are. Where all take too much
-//! memory, a shard moves to a file and starts anew, so that no more is written than does not fit.
+//! seldom want the same one; each key is there once, however many threads there are. Where all take
+//! too much memory, a shard moves to a file and starts anew, so that little more is written than does
+//! not fit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
