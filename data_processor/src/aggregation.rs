@@ -33,6 +33,7 @@ mod fields;
 mod group;
 mod groups;
 mod header;
+mod inner;
 mod input;
 mod key;
 mod keys;
@@ -52,6 +53,7 @@ mod sort;
 mod tests;
 mod text;
 mod unpack;
+mod values;
 mod watch;
 mod worker;
 
@@ -69,13 +71,16 @@ pub use self::error::AggregationError;
 pub use self::options::{DEFAULT_MEMORY_LIMIT, DEFAULT_UNPACKED_LIMIT, Options};
 
 use self::collector::OWN_MEMORY;
-use self::dates::{DayOrder, Days};
 use self::header::Header;
+use self::inner::Inner;
 use self::input::Input;
-use self::ranges::Ranges;
+use self::keys::Keys;
+use self::ranges::{Kind, Ranges};
+use self::result::{Lines, Parts};
 use self::row::Row;
-use self::shards::Shards;
+use self::shards::{Budget, Shards};
 use self::unpack::{Counted, unpacked};
+use self::values::FEW_VALUES;
 use self::watch::Watch;
 use self::worker::{Found, Report, Shared, Worker};
 
@@ -155,7 +160,8 @@ pub fn aggregate(
     outputs: &mut dyn Outputs,
     control: &dyn Control,
 ) -> Result<Summary, AggregationError> {
-    let sizes = Sizes { chunk: CHUNK, least_memory: LEAST_MEMORY, range: RANGE };
+    let sizes =
+        Sizes { chunk: CHUNK, least_memory: LEAST_MEMORY, range: RANGE, few_values: FEW_VALUES };
     aggregate_in_chunks(input, options, outputs, control, sizes)
 }
 
@@ -165,6 +171,7 @@ struct Sizes {
     chunk: usize,
     least_memory: u64,
     range: u64,
+    few_values: usize,
 }
 
 /// [`aggregate`] with chunks of any size, and any memory.
@@ -206,14 +213,20 @@ fn aggregate_text(
     let memory = options.memory_limit.max(sizes.least_memory);
     // Those of all threads take a part of it at most.
     let own_memory = OWN_MEMORY.min(memory / 4 / threads as u64);
-    let days = Days::default();
+    let seed = Keys::seed();
+    let inner = Inner::new(options, sizes.few_values, seed);
+    let budget = Budget::new(memory);
+    let shards = Shards::new(options, &inner, &budget, seed);
+    let whole = Shards::new(options, &Inner::Nothing, &budget, seed).after(&shards);
     let shared = Shared {
         input: Mutex::new(input),
         header: &header,
         options,
         watch,
-        days: &days,
-        shards: Shards::new(options, memory, &days),
+        shards: &shards,
+        whole: &whole,
+        seed,
+        own_memory,
         failing: AtomicBool::new(false),
     };
     let (reports, found) = thread::scope(|scope| {
@@ -223,7 +236,7 @@ fn aggregate_text(
                 let sender = sender.clone();
                 let shared = &shared;
                 scope.spawn(move || {
-                    Worker::new(shared, own_memory).run(&sender).inspect_err(|_| shared.watch.end())
+                    Worker::new(shared).run(&sender).inspect_err(|_| shared.watch.end())
                 })
             })
             .collect();
@@ -246,16 +259,29 @@ fn aggregate_text(
 
     let rows_read = found.iter().map(|found| found.rows).sum();
     let largest = found.iter().fold(0, |largest, found| largest | found.largest);
-    let (shards, runs): (Vec<_>, Vec<_>) =
-        shared.shards.into_shards().map(|shard| (shard.groups, shard.runs)).unzip();
-    let sources: Vec<_> = found.iter().map(|found| &found.groups).chain(&shards).collect();
-    let order = if options.check_dates { days.order() } else { DayOrder::no_days() };
-    let ranges = Ranges::new(&sources, &runs, order, (sizes.range, threads), watch)?;
+    let whole: Vec<_> = whole.into_shards().collect();
+    let shards: Vec<_> = shards.into_shards().collect();
+    let values = inner.values();
+    let own = found.iter().map(|found| &found.groups);
+    let mut kinds = vec![Kind::new(own, &shards, inner.order())];
+    let mut parts = match (&inner, &values) {
+        (_, Some(values)) => Parts::Valued(values),
+        (Inner::Dates(_), None) => Parts::Dated,
+        (_, None) => Parts::Whole,
+    };
+    if found.iter().any(|found| found.whole.is_some()) {
+        kinds[0].whole = values.as_ref().map(|values| (values, options.group_by.len() - 1));
+        let own = found.iter().filter_map(|found| found.whole.as_ref());
+        kinds.push(Kind::new(own, &whole, Inner::Nothing.order()));
+        parts = Parts::Whole;
+    }
+    let ranges = &Ranges::new(&kinds, (sizes.range, threads), watch)?;
+    let lines = Lines { ranges, parts, options, watch };
     // Most often no sum can leave the range, however the rows are grouped.
     if u128::from(largest) * u128::from(rows_read) > i64::MAX as u128 {
-        result::check_overflow(&ranges, options, watch)?;
+        lines.check_overflow()?;
     }
-    let (groups, output_size) = result::write(&ranges, options, outputs, watch)?;
+    let (groups, output_size) = lines.write(outputs)?;
     if reports.rejected_rows > 0 {
         outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;
     }

@@ -5,14 +5,15 @@
 
 use csv_structure::{Bounds, Padded};
 
-use super::Options;
 use super::dates::Dates;
 use super::fields::{Place, find, has_quotes_inside, unescape};
 use super::groups::{BATCH, Entry};
 use super::header::Header;
-use super::key::write_column;
+use super::inner::{Inner, Known};
+use super::key::{push_column, write_column};
 use super::number::{number, short_number};
 use super::text::{PADDING, Span, Text};
+use super::values::KnownValues;
 
 /// As many bytes of a field are copied at once.
 const SHORT: usize = 16;
@@ -21,10 +22,12 @@ const SHORT: usize = 16;
 pub(super) struct Batch {
     /// How many fields a row has.
     columns: usize,
-    /// The field that is a date, if one is checked.
-    date: Option<usize>,
+    /// The field of the group that is kept apart, if one is.
+    inner: Option<usize>,
     /// The other fields of the group.
     key: Vec<usize>,
+    /// Whether these are put together, even if it is only one; see [`super::key`].
+    joins: bool,
     sum: Vec<usize>,
     /// That of the keys' hashes.
     seed: u64,
@@ -56,13 +59,14 @@ pub(super) struct Rows<'a> {
 }
 
 impl Batch {
-    pub(super) fn new(header: &Header, options: &Options, seed: u64) -> Self {
-        let date = header.group_by.get(1).copied().filter(|_| options.check_dates);
-        let key = if date.is_some() { &header.group_by[..1] } else { &header.group_by };
+    /// For groups of which `inner` is kept apart.
+    pub(super) fn new(header: &Header, inner: &Inner, seed: u64) -> Self {
+        let (key, inner_column) = header.group_by.split_at(header.group_by.len() - inner.columns());
         Self {
             columns: header.len(),
-            date,
+            inner: inner_column.first().copied(),
             key: key.to_vec(),
+            joins: key.len() > 1 || matches!(inner, Inner::Values(_)),
             sum: header.sum.clone(),
             seed,
             rows: Vec::with_capacity(BATCH),
@@ -77,9 +81,9 @@ impl Batch {
         }
     }
 
-    /// Whether keys are put together from several fields.
+    /// Whether keys are put together.
     pub(super) fn joins(&self) -> bool {
-        self.key.len() > 1
+        self.joins
     }
 
     /// The keys of the last chunk are needed no more.
@@ -89,7 +93,7 @@ impl Batch {
 
     /// Where the keys of all batches of `chunk` stand.
     pub(super) fn texts<'a>(&'a self, chunk: &'a Padded) -> &'a [u8] {
-        if self.joins() { &self.joined } else { chunk.padded() }
+        if self.joins { &self.joined } else { chunk.padded() }
     }
 
     /// Takes rows apart. Those that are not plain and good are no part of the batch and are told to
@@ -98,7 +102,7 @@ impl Batch {
         &mut self,
         chunk: &mut Padded,
         rows: Rows<'_>,
-        dates: &mut Dates<'_>,
+        known: &mut Known<'_>,
         mut others: impl FnMut(usize),
     ) {
         self.rows.resize(rows.count, Entry::default());
@@ -112,9 +116,18 @@ impl Batch {
             find::<QUOTES>(chunk.padded(), rows.bounds, place, &mut self.spans);
             self.numbers(index, chunk.padded());
         }
-        if let Some(date) = self.date {
-            find::<QUOTES>(chunk.padded(), rows.bounds, place(date), &mut self.spans);
-            self.dates(chunk.padded(), dates);
+        if let Some(column) = self.inner {
+            find::<QUOTES>(chunk.padded(), rows.bounds, place(column), &mut self.spans);
+        }
+        match known {
+            Known::Nothing => self.rows.iter_mut().for_each(|row| row.inner = 0),
+            Known::Dates(dates) => self.dates(chunk.padded(), dates),
+            Known::Values(values) => {
+                if QUOTES {
+                    unescape_all(chunk, &mut self.spans, &mut self.good, &mut self.scratch);
+                }
+                self.inner_values(chunk.padded(), values);
+            }
         }
         for (column, spans) in self.key.iter().zip(&mut self.key_spans) {
             find::<QUOTES>(chunk.padded(), rows.bounds, place(*column), spans);
@@ -122,7 +135,7 @@ impl Batch {
                 unescape_all(chunk, spans, &mut self.good, &mut self.scratch);
             }
         }
-        if self.joins() {
+        if self.joins {
             self.joined_keys(chunk.padded(), rows.plain_bytes);
         } else {
             self.keys(chunk.padded());
@@ -156,9 +169,15 @@ impl Batch {
     fn dates(&mut self, data: &[u8], dates: &mut Dates<'_>) {
         for ((span, row), good) in self.spans.iter().zip(&mut self.rows).zip(&mut self.good) {
             match dates.number(data, *span) {
-                Some(day) => row.day = day,
+                Some(day) => row.inner = day,
                 None => *good = false,
             }
+        }
+    }
+
+    fn inner_values(&mut self, data: &[u8], values: &mut KnownValues<'_>) {
+        for (span, row) in self.spans.iter().zip(&mut self.rows) {
+            row.inner = values.number(data, *span);
         }
     }
 
@@ -217,30 +236,20 @@ impl Batch {
         self.values.truncate(kept * sums);
     }
 
-    /// The key and the day of a row that was found good, from its fields; `key` is overwritten.
-    pub(super) fn key_of(
-        &mut self,
-        fields: &csv::ByteRecord,
-        values: &[i64],
-        dates: &mut Dates<'_>,
-        key: &mut Vec<u8>,
-    ) -> u32 {
-        for value in values {
-            self.largest |= value.unsigned_abs();
-        }
+    /// Writes the key of a row that was found good, from its fields, to `key`.
+    pub(super) fn key_of(&self, fields: &csv::ByteRecord, key: &mut Vec<u8>) {
         key.clear();
-        match *self.key {
-            [column] => key.extend_from_slice(&fields[column]),
-            _ => {
-                for column in &self.key {
-                    let (start, field) = (key.len(), &fields[*column]);
-                    key.resize(start + 2 * field.len() + 1, 0);
-                    let length = write_column(field, &mut key[start..]);
-                    key.truncate(start + length);
-                }
-            }
+        if let ([column], false) = (&*self.key, self.joins) {
+            return key.extend_from_slice(&fields[*column]);
         }
-        self.date.and_then(|column| dates.number_of(&fields[column])).unwrap_or_default()
+        for column in &self.key {
+            push_column(key, &fields[*column]);
+        }
+    }
+
+    /// The field of a row that is kept apart.
+    pub(super) fn inner_of<'a>(&self, fields: &'a csv::ByteRecord) -> &'a [u8] {
+        self.inner.map_or(&[], |column| &fields[column])
     }
 }
 

@@ -34,7 +34,7 @@ impl<'a> Collector<'a> {
         if self.shares {
             self.lists.add(self.shards, rows, values);
         } else {
-            self.own.add_all(data, rows, self.shards.days(), values);
+            self.own.add_all(data, rows, self.shards.inner().count(), values);
         }
     }
 
@@ -43,7 +43,7 @@ impl<'a> Collector<'a> {
         if self.shares {
             self.shards.add(key, day, values);
         } else {
-            self.own.add(key, day, self.shards.days(), values);
+            self.own.add(key, day, self.shards.inner().count(), values);
         }
     }
 
@@ -64,8 +64,11 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// The groups that it has not shared.
+    /// The groups that it has not shared; none come any more.
     pub(super) fn into_own(self) -> Groups {
+        if !self.shares {
+            self.shards.leave(self.own.memory());
+        }
         self.own
     }
 }

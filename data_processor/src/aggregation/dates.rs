@@ -43,9 +43,10 @@ pub(super) struct DayOrder {
 }
 
 impl DayOrder {
-    /// That of groups without days: all have the number 0.
-    pub(super) fn no_days() -> Self {
-        Self { codes: vec![0], days: vec![0], ranks: vec![0] }
+    /// That of what is told by its number, from 0 up to `count`.
+    pub(super) fn numbered(count: usize) -> Self {
+        let numbers: Vec<_> = (0..count as u32).collect();
+        Self { codes: numbers.clone(), days: numbers.clone(), ranks: numbers }
     }
 }
 

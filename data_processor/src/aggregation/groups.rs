@@ -35,8 +35,8 @@ pub(super) struct Entry {
     pub(super) hash: u64,
     /// Where its key stands; see [`Text`].
     pub(super) key: Span,
-    /// The number of its day, 0 where groups have none.
-    pub(super) day: u32,
+    /// The number of what is kept apart; see [`super::inner`].
+    pub(super) inner: u32,
 }
 
 impl Entry {
@@ -121,7 +121,7 @@ impl Groups {
         let Self { cells, numbers, likely, .. } = self;
         likely.clear();
         likely.extend(
-            rows.iter().zip(&*numbers).map(|(row, key)| cells.likely(*key as usize, row.day)),
+            rows.iter().zip(&*numbers).map(|(row, key)| cells.likely(*key as usize, row.inner)),
         );
         let touched = likely.iter().fold(0, |touched, at| touched ^ cells.touch_likely(*at));
         std::hint::black_box(touched);
@@ -130,8 +130,8 @@ impl Groups {
         for (((row, key), likely), values) in all {
             let key = *key as usize;
             // Where a key has moved, what another had known of its place may be wrong.
-            if moved || !cells.add_likely(*likely, (key, row.day), values) {
-                moved |= cells.add(key, row.day, days, values);
+            if moved || !cells.add_likely(*likely, (key, row.inner), values) {
+                moved |= cells.add(key, row.inner, days, values);
             }
         }
     }

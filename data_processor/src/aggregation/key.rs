@@ -21,9 +21,24 @@ pub(super) fn write_column(mut column: &[u8], key: &mut [u8]) -> usize {
     length
 }
 
-/// Calls `each` with every column of a key of so many columns.
-pub(super) fn columns(key: &[u8], count: usize, mut each: impl FnMut(&[u8])) {
-    if count == 1 {
+/// Appends one of several columns to `key`.
+pub(super) fn push_column(key: &mut Vec<u8>, column: &[u8]) {
+    let start = key.len();
+    key.resize(start + 2 * column.len() + 1, 0);
+    let length = write_column(column, &mut key[start..]);
+    key.truncate(start + length);
+}
+
+/// The first columns of a key of several, so many of them.
+pub(super) fn first_columns(key: &[u8], count: usize) -> &[u8] {
+    let end = memchr::memchr_iter(0, key).nth(count.wrapping_sub(1));
+    end.map_or(&[], |end| &key[..=end])
+}
+
+/// Calls `each` with every column of a key of so many columns. One column stands as it is, unless it
+/// is `joined` with what is not part of the key.
+pub(super) fn columns(key: &[u8], count: usize, joined: bool, mut each: impl FnMut(&[u8])) {
+    if count == 1 && !joined {
         return each(key);
     }
     if memchr::memchr(1, key).is_none() {
@@ -53,9 +68,7 @@ mod tests {
     fn key(values: &[Vec<u8>]) -> Vec<u8> {
         let mut key = Vec::new();
         for value in values {
-            let mut column = vec![7; 2 * value.len() + 1];
-            let length = write_column(value, &mut column);
-            key.extend_from_slice(&column[..length]);
+            push_column(&mut key, value);
         }
         key
     }
@@ -72,8 +85,12 @@ mod tests {
         ) {
             prop_assert_eq!(key(&a).cmp(&key(&b)), a.cmp(&b));
             let mut found = Vec::new();
-            columns(&key(&a), 3, |column| found.push(column.to_vec()));
-            prop_assert_eq!(found, a);
+            columns(&key(&a), 3, true, |column| found.push(column.to_vec()));
+            prop_assert_eq!(&found, &a);
+            let key_of_all = key(&a);
+            for count in 0..3 {
+                prop_assert_eq!(first_columns(&key_of_all, count), key(&a[..count]));
+            }
         }
     }
 }

@@ -117,6 +117,18 @@ impl Keys {
         number
     }
 
+    /// The number of `key`, if it is there.
+    pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
+        let padded = [key, &[0; PADDING]].concat();
+        let text = Text::new(&padded, Span::new(0, key.len()));
+        let hash = text.hash(self.seed);
+        let mask = self.slots.len() - 1;
+        let first = (hash >> self.shift) as usize;
+        let slots = (first..).map(|at| self.slots[at & mask]).take_while(|slot| *slot as u32 != 0);
+        let mut numbers = slots.map(|slot| (slot as u32 - 1) as usize);
+        numbers.find(|number| self.text(*number).same(text))
+    }
+
     /// Looks at the slot that is the first for a key of this hash, so that it is in the processor's
     /// cache when it is read.
     #[inline]
@@ -244,8 +256,9 @@ mod tests {
             .map(|n| format!("{}{n}", "x".repeat(n % 40)).into_bytes())
             .chain((0..30).map(|length| vec![0; length]))
             .collect();
-        for _ in 0..2 {
+        for round in 0..2 {
             for (number, key) in texts.iter().enumerate() {
+                assert_eq!(keys.find(key), (round > 0).then_some(number));
                 assert_eq!(keys.number(key), number);
                 assert_eq!(keys.key(number), key);
             }

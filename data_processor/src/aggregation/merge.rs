@@ -9,7 +9,9 @@ use super::Interrupted;
 use super::dates::DayOrder;
 use super::group::Group;
 use super::groups::Groups;
+use super::key::push_column;
 use super::sort::{Checkpoint, Item, sort};
+use super::values::ValueOrder;
 
 /// As many groups of those in memory are looked at before they are read.
 const TOUCHED: usize = 64;
@@ -25,6 +27,13 @@ pub(super) trait Source: Send {
 pub(super) struct Range {
     pub(super) from: Option<Vec<u8>>,
     pub(super) to: Option<Vec<u8>>,
+}
+
+impl Range {
+    fn contains(&self, key: &[u8]) -> bool {
+        let from = self.from.as_ref().is_none_or(|from| *key >= **from);
+        from && self.to.as_ref().is_none_or(|to| *key < **to)
+    }
 }
 
 /// Groups in memory, each key once.
@@ -83,6 +92,54 @@ impl Source for Memory<'_> {
             self.at += 1;
         }
         Ok(true)
+    }
+}
+
+/// Groups that had a part kept apart, as whole ones: each of that part is one.
+pub(super) struct Whole<'a> {
+    source: Box<dyn Source + 'a>,
+    values: &'a ValueOrder,
+    /// Those outside are left out.
+    range: &'a Range,
+    group: Group,
+    /// The places of the group's parts in their order, and how many of them were given.
+    places: Vec<(u32, u32)>,
+    given: usize,
+}
+
+impl<'a> Whole<'a> {
+    pub(super) fn new(
+        source: Box<dyn Source + 'a>,
+        values: &'a ValueOrder,
+        range: &'a Range,
+    ) -> Self {
+        Self { source, values, range, group: Group::default(), places: Vec::new(), given: 0 }
+    }
+}
+
+impl Source for Whole<'_> {
+    fn next(&mut self, group: &mut Group) -> io::Result<bool> {
+        loop {
+            let Some((_, place)) = self.places.get(self.given) else {
+                if !self.source.next(&mut self.group)? {
+                    return Ok(false);
+                }
+                self.values.sort(&self.group.days, &mut self.places);
+                self.given = 0;
+                continue;
+            };
+            self.given += 1;
+            group.clear();
+            group.key.extend_from_slice(&self.group.key);
+            push_column(&mut group.key, self.values.text(self.group.days[*place as usize]));
+            if !self.range.contains(&group.key) {
+                continue;
+            }
+            let width = self.group.sums.len() / self.group.days.len();
+            group.days.push(0);
+            group.sums.extend_from_slice(&self.group.sums[*place as usize * width..][..width]);
+            return Ok(true);
+        }
     }
 }
 

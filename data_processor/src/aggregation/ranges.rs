@@ -5,9 +5,12 @@ use std::thread;
 
 use super::dates::DayOrder;
 use super::groups::Groups;
-use super::merge::{Memory, Range, Source, merged};
+use super::key::first_columns;
+use super::merge::{Memory, Range, Source, Whole, merged};
 use super::runs::{MARK_EVERY, Runs};
+use super::shards::Shard;
 use super::sort::{Checkpoint, Item, word_at};
+use super::values::ValueOrder;
 use super::watch::Watch;
 use super::{AggregationError, Interrupted};
 
@@ -16,14 +19,35 @@ const LOOKED_AT: u64 = 16;
 /// An interrupt is seen after as many keys.
 const CHECK_EVERY: usize = 8 << 10;
 
+/// Groups of one kind, in memory and in files.
+pub(super) struct Kind<'a> {
+    pub(super) sources: Vec<&'a Groups>,
+    pub(super) runs: Vec<&'a Runs>,
+    pub(super) order: DayOrder,
+    /// Where they are to be made whole: what is kept apart of them, and in how many columns the rest
+    /// is.
+    pub(super) whole: Option<(&'a ValueOrder, usize)>,
+}
+
+impl<'a> Kind<'a> {
+    /// The groups of threads and of shards.
+    pub(super) fn new(
+        own: impl Iterator<Item = &'a Groups>,
+        shards: &'a [Shard],
+        order: DayOrder,
+    ) -> Self {
+        let sources = own.chain(shards.iter().map(|shard| &shard.groups)).collect();
+        let runs = shards.iter().map(|shard| &shard.runs).collect();
+        Self { sources, runs, order, whole: None }
+    }
+}
+
 /// All groups, by ranges of their keys.
 pub(super) struct Ranges<'a> {
-    sources: &'a [&'a Groups],
-    runs: &'a [Runs],
-    days: DayOrder,
+    kinds: &'a [Kind<'a>],
     ranges: Vec<Range>,
-    /// The keys of each source by range.
-    parts: Vec<Parts>,
+    /// For each kind the keys of each source by range.
+    parts: Vec<Vec<Parts>>,
 }
 
 /// The numbers of the keys of a source, those of the first range first.
@@ -37,38 +61,15 @@ struct Parts {
 impl<'a> Ranges<'a> {
     /// Ranges in their order. To each belong about `size` bytes of memory or file.
     pub(super) fn new(
-        sources: &'a [&'a Groups],
-        runs: &'a [Runs],
-        days: DayOrder,
+        kinds: &'a [Kind<'a>],
         (size, threads): (u64, usize),
         watch: &Watch<'_>,
     ) -> Result<Self, Interrupted> {
-        let ranges = cut(sources, runs, size);
+        let ranges = cut(kinds, size);
         let starts = Starts::new(&ranges);
-        let next = AtomicUsize::new(0);
-        let take = || {
-            let mut taken = Vec::new();
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(source) = sources.get(at) else { return Ok(taken) };
-                taken.push((at, starts.part(source, &|| watch.checkpoint())?));
-            }
-        };
-        let taken: Vec<Result<Vec<_>, Interrupted>> = thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..threads.min(sources.len())).map(|_| scope.spawn(take)).collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            threads.into_iter().map(join).collect()
-        });
-        let mut parts: Vec<_> = sources.iter().map(|_| Parts::default()).collect();
-        for taken in taken {
-            for (at, part) in taken? {
-                parts[at] = part;
-            }
-        }
-        Ok(Self { sources, runs, days, ranges, parts })
+        let part = |kind: &Kind<'_>| starts.parts(&kind.sources, threads, watch);
+        let parts = kinds.iter().map(part).collect::<Result<_, _>>()?;
+        Ok(Self { kinds, ranges, parts })
     }
 
     /// How many there are.
@@ -79,31 +80,58 @@ impl<'a> Ranges<'a> {
     /// The groups of a range, each key once.
     pub(super) fn groups(
         &self,
-        range: usize,
+        at: usize,
         checkpoint: Checkpoint<'_>,
     ) -> Result<Box<dyn Source + '_>, AggregationError> {
-        let mut items = Vec::new();
-        for (source, parts) in self.parts.iter().enumerate() {
-            let end = |range: usize| parts.ends.get(range).map_or(0, |end| *end as usize);
-            let start = range.checked_sub(1).map_or(0, end);
-            let numbers = &parts.numbers[start..end(range)];
-            items.extend(numbers.iter().map(|number| Item::new(source, *number)));
+        let mut all: Vec<Box<dyn Source + '_>> = Vec::new();
+        let range = &self.ranges[at];
+        for (kind, parts) in self.kinds.iter().zip(&self.parts) {
+            // Groups that are made whole may be in several ranges: in that of their key, which is
+            // shorter than what is made of it, and in those that start within what is made of it.
+            let first = kind.whole.and_then(|(_, columns)| {
+                range.from.as_deref().map(|from| first_columns(from, columns))
+            });
+            let mut items = Vec::new();
+            for (source, parts) in parts.iter().enumerate() {
+                let groups = kind.sources[source];
+                let numbers = parts.of(at);
+                items.extend(numbers.iter().map(|number| Item::new(source, *number)));
+                if let Some(number) = first.and_then(|key| groups.keys.find(key))
+                    && range.from.as_deref() != first
+                {
+                    items.push(Item::new(source, number as u32));
+                }
+            }
+            let memory = Memory::new(&kind.sources, &kind.order, items, checkpoint)?;
+            let mut sources: Vec<Box<dyn Source + '_>> = vec![Box::new(memory)];
+            let from = first.or(range.from.as_deref());
+            for runs in &kind.runs {
+                let runs = runs.sources(from, range.to.as_deref());
+                sources.extend(runs.map_err(AggregationError::spill)?);
+            }
+            all.extend(sources.into_iter().map(|source| match kind.whole {
+                Some((values, _)) => Box::new(Whole::new(source, values, range)),
+                None => source,
+            }));
         }
-        let memory = Memory::new(self.sources, &self.days, items, checkpoint)?;
-        let mut sources: Vec<Box<dyn Source + '_>> = vec![Box::new(memory)];
-        for runs in self.runs {
-            sources.extend(runs.sources(&self.ranges[range]).map_err(AggregationError::spill)?);
-        }
-        merged(sources).map_err(AggregationError::spill)
+        merged(all).map_err(AggregationError::spill)
+    }
+}
+
+impl Parts {
+    fn of(&self, range: usize) -> &[u32] {
+        let end = |range: usize| self.ends.get(range).map_or(0, |end| *end as usize);
+        &self.numbers[range.checked_sub(1).map_or(0, end)..end(range)]
     }
 }
 
 /// Ranges of about `size` bytes each, which together are all keys.
-fn cut(sources: &[&Groups], runs: &[Runs], size: u64) -> Vec<Range> {
+fn cut(kinds: &[Kind<'_>], size: u64) -> Vec<Range> {
     // Keys that stand for all: about so much lies between one and the next of the same source.
     let mut keys: Vec<(&[u8], u64)> = Vec::new();
-    keys.extend(runs.iter().flat_map(|runs| runs.marks().map(|key| (key, MARK_EVERY))));
-    for groups in sources {
+    let runs = kinds.iter().flat_map(|kind| &kind.runs);
+    keys.extend(runs.flat_map(|runs| runs.marks().map(|key| (key, MARK_EVERY))));
+    for groups in kinds.iter().flat_map(|kind| &kind.sources) {
         let count = groups.keys.len();
         let each = (groups.memory() / count.max(1) as u64).max(1);
         let step = (size / LOOKED_AT / each).max(1);
@@ -157,6 +185,39 @@ impl<'a> Starts<'a> {
         let first = self.words.partition_point(|start| *start < word);
         let same = self.words[first..].iter().take_while(|start| **start == word).count();
         first + self.keys[first..first + same].partition_point(|start| *start <= key)
+    }
+
+    /// The keys of each source by range.
+    fn parts(
+        &self,
+        sources: &[&Groups],
+        threads: usize,
+        watch: &Watch<'_>,
+    ) -> Result<Vec<Parts>, Interrupted> {
+        let next = AtomicUsize::new(0);
+        let take = || {
+            let mut taken = Vec::new();
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(source) = sources.get(at) else { return Ok(taken) };
+                taken.push((at, self.part(source, &|| watch.checkpoint())?));
+            }
+        };
+        let taken: Vec<Result<Vec<_>, Interrupted>> = thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..threads.min(sources.len())).map(|_| scope.spawn(take)).collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().map(join).collect()
+        });
+        let mut parts: Vec<_> = sources.iter().map(|_| Parts::default()).collect();
+        for taken in taken {
+            for (at, part) in taken? {
+                parts[at] = part;
+            }
+        }
+        Ok(parts)
     }
 
     /// The keys of `groups` by range.

@@ -7,53 +7,97 @@ use std::thread;
 
 use super::group::Group;
 use super::ranges::Ranges;
+use super::values::ValueOrder;
 use super::watch::Watch;
 use super::{AggregationError, Interrupted, Options, Outputs, dates, key, shown};
 
 /// After as many groups an interrupt is seen.
 const CHECK_EVERY: usize = 256;
 
-/// Finds the first group whose sum does not fit the output's numbers.
-pub(super) fn check_overflow(
-    ranges: &Ranges<'_>,
-    options: &Options,
-    watch: &Watch<'_>,
-) -> Result<(), AggregationError> {
-    (0..ranges.len()).try_for_each(|range| check_range(ranges, range, options, watch))
+/// What the keys of groups are, and what is kept apart of them.
+#[derive(Clone, Copy)]
+pub(super) enum Parts<'a> {
+    /// Everything is in the key.
+    Whole,
+    /// All but a date.
+    Dated,
+    /// All but one of these.
+    Valued(&'a ValueOrder),
 }
 
-fn check_range(
-    ranges: &Ranges<'_>,
-    range: usize,
-    options: &Options,
-    watch: &Watch<'_>,
-) -> Result<(), AggregationError> {
-    let mut groups = ranges.groups(range, &|| watch.checkpoint())?;
-    let mut group = Group::default();
-    let mut unseen = 0;
-    while groups.next(&mut group).map_err(AggregationError::spill)? {
-        see(&mut unseen, group.days.len(), watch)?;
-        if let Some(at) = group.sums.iter().position(|sum| i64::try_from(*sum).is_err()) {
-            let mut values = Vec::new();
-            key::columns(&group.key, key_columns(options), |column| {
-                values.push(shown::value(column));
-            });
-            if options.check_dates {
-                values.push(shown::value(&dates::text(group.days[at / options.sum.len()])));
+impl Parts<'_> {
+    /// Calls `each` with every column of the key.
+    fn columns(self, key: &[u8], options: &Options, each: impl FnMut(&[u8])) {
+        let all = options.group_by.len();
+        let count = if matches!(self, Self::Whole) { all } else { all - 1 };
+        key::columns(key, count, matches!(self, Self::Valued(_)), each);
+    }
+
+    /// The places of a group's parts in the order of the result.
+    fn places(self, group: &Group, places: &mut Vec<(u32, u32)>) {
+        match self {
+            Self::Valued(values) => values.sort(&group.days, places),
+            Self::Whole | Self::Dated => {
+                places.clear();
+                places.extend((0..group.days.len() as u32).map(|place| (place, place)));
             }
-            return Err(AggregationError::Overflow {
-                group: values.join(", "),
-                column: shown::name(&options.sum[at % options.sum.len()]),
-                sum: group.sums[at],
-            });
         }
     }
-    Ok(())
 }
 
-/// How many columns the key has; a day is not part of it.
-fn key_columns(options: &Options) -> usize {
-    options.group_by.len() - usize::from(options.check_dates)
+/// All groups, and how they become lines.
+#[derive(Clone, Copy)]
+pub(super) struct Lines<'a> {
+    pub(super) ranges: &'a Ranges<'a>,
+    pub(super) parts: Parts<'a>,
+    pub(super) options: &'a Options,
+    pub(super) watch: &'a Watch<'a>,
+}
+
+impl Lines<'_> {
+    /// Finds the first group whose sum does not fit the output's numbers.
+    pub(super) fn check_overflow(self) -> Result<(), AggregationError> {
+        (0..self.ranges.len()).try_for_each(|range| self.check_range(range))
+    }
+
+    fn check_range(self, range: usize) -> Result<(), AggregationError> {
+        let Self { options, watch, .. } = self;
+        let mut groups = self.ranges.groups(range, &|| watch.checkpoint())?;
+        let mut group = Group::default();
+        let mut places = Vec::new();
+        let mut unseen = 0;
+        while groups.next(&mut group).map_err(AggregationError::spill)? {
+            see(&mut unseen, group.days.len(), watch)?;
+            if group.sums.iter().all(|sum| i64::try_from(*sum).is_ok()) {
+                continue;
+            }
+            self.parts.places(&group, &mut places);
+            for (_, place) in &places {
+                let day = group.days[*place as usize];
+                let sums = group.sums.chunks_exact(options.sum.len()).nth(*place as usize);
+                for (column, sum) in options.sum.iter().zip(sums.unwrap_or_default()) {
+                    if i64::try_from(*sum).is_err() {
+                        let group = self.shown(&group.key, day);
+                        let column = shown::name(column);
+                        return Err(AggregationError::Overflow { group, column, sum: *sum });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns of a group, for a message.
+    fn shown(self, key: &[u8], day: u32) -> String {
+        let mut values = Vec::new();
+        self.parts.columns(key, self.options, |column| values.push(shown::value(column)));
+        match self.parts {
+            Parts::Whole => {}
+            Parts::Dated => values.push(shown::value(&dates::text(day))),
+            Parts::Valued(known) => values.push(shown::value(known.text(day))),
+        }
+        values.join(", ")
+    }
 }
 
 /// Counts groups and looks for an interrupt now and then.
@@ -66,64 +110,62 @@ fn see(unseen: &mut usize, groups: usize, watch: &Watch<'_>) -> Result<(), Aggre
     Ok(())
 }
 
-/// Writes the header and the groups in order, and returns how many there are and the size in bytes.
-/// Threads make the lines of one of the ranges each while this one writes them in order.
-pub(super) fn write(
-    ranges: &Ranges<'_>,
-    options: &Options,
-    outputs: &mut dyn Outputs,
-    watch: &Watch<'_>,
-) -> Result<(u64, u64), AggregationError> {
-    let output = outputs.result().map_err(AggregationError::Write)?;
-    let header = header(options);
-    output.write_all(&header).map_err(AggregationError::Write)?;
-    let (mut groups, mut size) = (0, header.len() as u64);
-    let (give_buffer, buffers) = sync_channel(2 * options.threads + 1);
-    let work = Mutex::new(Work { next: 0, buffers });
-    thread::scope(|scope| {
-        // Whoever writes holds the other end, so that the makers end when it has failed.
-        let give_buffer = give_buffer;
-        let (sender, parts) = channel();
-        for _ in 0..options.threads.min(ranges.len()) {
-            let (sender, work) = (sender.clone(), &work);
-            scope.spawn(move || {
-                while let Some((at, buffer)) = next(work)
-                    && at < ranges.len()
-                {
-                    let part = make(ranges, at, options, watch, buffer);
-                    let failed = part.is_err();
-                    if sender.send((at, part)).is_err() {
-                        return;
+impl Lines<'_> {
+    /// Writes the header and the groups in order, and returns how many there are and the size in
+    /// bytes. Threads make the lines of one of the ranges each while this one writes them in order.
+    pub(super) fn write(self, outputs: &mut dyn Outputs) -> Result<(u64, u64), AggregationError> {
+        let Self { ranges, options, watch, .. } = self;
+        let output = outputs.result().map_err(AggregationError::Write)?;
+        let header = header(options);
+        output.write_all(&header).map_err(AggregationError::Write)?;
+        let (mut groups, mut size) = (0, header.len() as u64);
+        let (give_buffer, buffers) = sync_channel(2 * options.threads + 1);
+        let work = Mutex::new(Work { next: 0, buffers });
+        thread::scope(|scope| {
+            // Whoever writes holds the other end, so that the makers end when it has failed.
+            let give_buffer = give_buffer;
+            let (sender, parts) = channel();
+            for _ in 0..options.threads.min(ranges.len()) {
+                let (sender, work) = (sender.clone(), &work);
+                scope.spawn(move || {
+                    while let Some((at, buffer)) = next(work)
+                        && at < ranges.len()
+                    {
+                        let part = self.make(at, buffer);
+                        let failed = part.is_err();
+                        if sender.send((at, part)).is_err() {
+                            return;
+                        }
+                        // After the error is sent, so that it is told before what it leads to.
+                        if failed {
+                            return watch.end();
+                        }
                     }
-                    // After the error is sent, so that it is told before what it leads to.
-                    if failed {
-                        return watch.end();
+                });
+            }
+            drop(sender);
+            for _ in 0..2 * options.threads {
+                // At the end nobody needs a buffer any more.
+                let _ = give_buffer.send(Vec::new());
+            }
+            let mut waiting = BTreeMap::new();
+            for written in 0..ranges.len() {
+                let part: Part = loop {
+                    if let Some(part) = waiting.remove(&written) {
+                        break part;
                     }
-                }
-            });
-        }
-        drop(sender);
-        for _ in 0..2 * options.threads {
-            // At the end nobody needs a buffer any more.
-            let _ = give_buffer.send(Vec::new());
-        }
-        let mut waiting = BTreeMap::new();
-        for written in 0..ranges.len() {
-            let part: Part = loop {
-                if let Some(part) = waiting.remove(&written) {
-                    break part;
-                }
-                let (at, part) = parts.recv().map_err(|_| Interrupted)?;
-                waiting.insert(at, part?);
-            };
-            output.write_all(&part.lines).map_err(AggregationError::Write)?;
-            groups += part.groups;
-            size += part.lines.len() as u64;
-            let _ = give_buffer.send(part.lines);
-        }
-        output.flush().map_err(AggregationError::Write)?;
-        Ok((groups, size))
-    })
+                    let (at, part) = parts.recv().map_err(|_| Interrupted)?;
+                    waiting.insert(at, part?);
+                };
+                output.write_all(&part.lines).map_err(AggregationError::Write)?;
+                groups += part.groups;
+                size += part.lines.len() as u64;
+                let _ = give_buffer.send(part.lines);
+            }
+            output.flush().map_err(AggregationError::Write)?;
+            Ok((groups, size))
+        })
+    }
 }
 
 /// What the makers share.
@@ -160,42 +202,47 @@ fn header(options: &Options) -> Vec<u8> {
     line
 }
 
-/// Makes the lines of a range.
-fn make(
-    ranges: &Ranges<'_>,
-    range: usize,
-    options: &Options,
-    watch: &Watch<'_>,
-    mut lines: Vec<u8>,
-) -> Result<Part, AggregationError> {
-    let mut merged = ranges.groups(range, &|| watch.checkpoint())?;
-    let mut group = Group::default();
-    let mut start = Vec::new();
-    let (mut groups, mut unseen) = (0, 0);
-    while merged.next(&mut group).map_err(AggregationError::spill)? {
-        start.clear();
-        key::columns(&group.key, key_columns(options), |column| {
-            push_field(&mut start, column);
-            start.push(b',');
-        });
-        let sums = group.sums.chunks_exact(options.sum.len());
-        for (day, sums) in group.days.iter().zip(sums) {
-            lines.extend_from_slice(&start);
-            if options.check_dates {
-                lines.extend_from_slice(&dates::text(*day));
-                lines.push(b',');
+impl Lines<'_> {
+    /// Makes the lines of a range.
+    fn make(self, range: usize, mut lines: Vec<u8>) -> Result<Part, AggregationError> {
+        let Self { options, watch, .. } = self;
+        let mut merged = self.ranges.groups(range, &|| watch.checkpoint())?;
+        let mut group = Group::default();
+        let (mut start, mut places) = (Vec::new(), Vec::new());
+        let (mut groups, mut unseen) = (0, 0);
+        while merged.next(&mut group).map_err(AggregationError::spill)? {
+            start.clear();
+            self.parts.columns(&group.key, options, |column| {
+                push_field(&mut start, column);
+                start.push(b',');
+            });
+            self.parts.places(&group, &mut places);
+            for (_, place) in &places {
+                let place = *place as usize;
+                lines.extend_from_slice(&start);
+                match self.parts {
+                    Parts::Whole => {}
+                    Parts::Dated => {
+                        lines.extend_from_slice(&dates::text(group.days[place]));
+                        lines.push(b',');
+                    }
+                    Parts::Valued(values) => {
+                        lines.extend_from_slice(values.field(group.days[place]));
+                        lines.push(b',');
+                    }
+                }
+                for sum in &group.sums[place * options.sum.len()..][..options.sum.len()] {
+                    push_number(&mut lines, *sum as i64);
+                    lines.push(b',');
+                }
+                lines.pop();
+                lines.push(b'\n');
+                see(&mut unseen, 1, watch)?;
             }
-            for sum in sums {
-                push_number(&mut lines, *sum as i64);
-                lines.push(b',');
-            }
-            lines.pop();
-            lines.push(b'\n');
-            see(&mut unseen, 1, watch)?;
+            groups += group.days.len() as u64;
         }
-        groups += group.days.len() as u64;
+        Ok(Part { lines, groups })
     }
-    Ok(Part { lines, groups })
 }
 
 /// Appends a field, in quotes where it needs them. A row has more than one field, so an empty one

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Interrupted;
 use super::group::Group;
-use super::merge::{Range, Source, merged};
+use super::merge::{Source, merged};
 
 /// So many runs are merged into one.
 const MOST_RUNS: usize = 16;
@@ -68,7 +68,7 @@ impl Runs {
     /// Makes one run of all, in a new file.
     fn merge(&mut self, checkpoint: &dyn Fn() -> Result<(), Interrupted>) -> io::Result<()> {
         let mut one = Self::new(&self.folder, self.sums);
-        one.append(&mut *merged(self.sources(&Range::default())?)?, checkpoint)?;
+        one.append(&mut *merged(self.sources(None, None)?)?, checkpoint)?;
         *self = one;
         Ok(())
     }
@@ -109,18 +109,21 @@ impl Runs {
         Ok(())
     }
 
-    /// Readers of all groups of `range`.
-    pub(super) fn sources<'a>(&'a self, range: &'a Range) -> io::Result<Vec<Box<dyn Source + 'a>>> {
+    /// Readers of all groups from a key on and before another one, where there is one.
+    pub(super) fn sources<'a>(
+        &'a self,
+        from: Option<&'a [u8]>,
+        to: Option<&'a [u8]>,
+    ) -> io::Result<Vec<Box<dyn Source + 'a>>> {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let reader = |run: &'a Sorted| -> io::Result<Box<dyn Source + 'a>> {
             // The last mark that is not behind the start of the range.
-            let from = range.from.as_ref();
-            let behind = from.map_or(0, |from| run.marks.partition_point(|mark| mark.key <= *from));
+            let before = |from: &[u8]| run.marks.partition_point(|mark| *mark.key <= *from);
+            let behind = from.map_or(0, before);
             let start = behind.checked_sub(1).map_or(run.start, |mark| run.marks[mark].at);
             let buffer = Buffer { file, rest: start..run.end, bytes: Vec::new(), at: 0 };
-            let mut reader =
-                Run { buffer, sums: self.sums, to: range.to.as_deref(), next: Group::default() };
-            while reader.read_next()? && from.is_some_and(|from| reader.next.key < *from) {}
+            let mut reader = Run { buffer, sums: self.sums, to, next: Group::default() };
+            while reader.read_next()? && from.is_some_and(|from| *reader.next.key < *from) {}
             Ok(Box::new(reader))
         };
         self.runs.iter().map(reader).collect()
@@ -299,12 +302,11 @@ mod tests {
     fn what_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let mut runs = Runs::new(folder.path(), 2);
-        let all = Range::default();
-        assert!(runs.sources(&all).unwrap().is_empty());
+        assert!(runs.sources(None, None).unwrap().is_empty());
         for start in [0, 50] {
             runs.write(&mut List(groups(start).into_iter()), &|| Ok(())).unwrap();
         }
-        for (source, start) in runs.sources(&all).unwrap().iter_mut().zip([0, 50]) {
+        for (source, start) in runs.sources(None, None).unwrap().iter_mut().zip([0, 50]) {
             let mut group = Group::default();
             for expected in groups(start) {
                 assert!(source.next(&mut group).unwrap());
@@ -327,10 +329,9 @@ mod tests {
                 let mut start = all[from].key.clone();
                 start.pop();
                 let to_key = all.get(to).map(|group| group.key.clone());
-                let range = Range { from: Some(start), to: to_key };
                 let mut found = Vec::new();
                 let mut group = Group::default();
-                let mut source = runs.sources(&range).unwrap().remove(0);
+                let mut source = runs.sources(Some(&start), to_key.as_deref()).unwrap().remove(0);
                 while source.next(&mut group).unwrap() {
                     found.push(group.clone());
                 }
@@ -347,8 +348,7 @@ mod tests {
             runs.write(&mut List(vec![group.clone()].into_iter()), &|| Ok(())).unwrap();
             assert!(runs.runs.len() <= MOST_RUNS);
         }
-        let all = Range::default();
-        let mut merged = merged(runs.sources(&all).unwrap()).unwrap();
+        let mut merged = merged(runs.sources(None, None).unwrap()).unwrap();
         let mut found = Group::default();
         assert!(merged.next(&mut found).unwrap());
         assert_eq!(found.sums, [3 * MOST_RUNS as i128]);

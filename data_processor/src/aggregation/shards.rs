@@ -8,9 +8,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use super::dates::{DayOrder, Days};
 use super::groups::{Entry, Groups};
-use super::keys::Keys;
+use super::inner::Inner;
 use super::merge::Memory;
 use super::runs::Runs;
 use super::text::{PADDING, Span, Text};
@@ -20,18 +19,23 @@ use super::{AggregationError, Options};
 /// As many shards for each thread, so that a thread seldom finds one locked.
 const FOR_EACH_THREAD: usize = 8;
 
+/// The memory of all groups.
+pub(super) struct Budget {
+    /// In bytes, how much they take and how much they may take.
+    memory: AtomicU64,
+    limit: AtomicU64,
+}
+
 /// The groups of all threads.
 pub(super) struct Shards<'a> {
     all: Vec<Mutex<Shard>>,
-    /// Memory in bytes that all of them take, and that they may take.
-    memory: AtomicU64,
-    limit: AtomicU64,
+    budget: &'a Budget,
+    /// Others, to which no groups are added any more: they move to files before these do.
+    older: Option<&'a Shards<'a>>,
     /// That of the keys' hashes, wherever they are.
     seed: u64,
     sums: usize,
-    /// Whether groups have days.
-    dated: bool,
-    days: &'a Days,
+    inner: &'a Inner,
 }
 
 /// The groups of some of the keys.
@@ -58,33 +62,32 @@ pub(super) struct Lists {
 }
 
 impl<'a> Shards<'a> {
-    /// Shards within `limit` bytes of memory.
-    pub(super) fn new(options: &Options, limit: u64, days: &'a Days) -> Self {
-        let (sums, dated, seed) = (options.sum.len(), options.check_dates, Keys::seed());
+    /// Shards for groups of which `inner` is kept apart.
+    pub(super) fn new(options: &Options, inner: &'a Inner, budget: &'a Budget, seed: u64) -> Self {
+        let sums = options.sum.len();
         let count = (options.threads.max(1) * FOR_EACH_THREAD).next_power_of_two();
         let shard = || Shard {
-            groups: Groups::new(sums, dated, seed),
+            groups: Groups::new(sums, inner.columns() > 0, seed),
             runs: Runs::new(&options.spill_folder, sums),
             memory: 0,
         };
         let all = (0..count).map(|_| Mutex::new(shard())).collect();
-        let (memory, limit) = (AtomicU64::new(0), AtomicU64::new(limit));
-        Self { all, memory, limit, seed, sums, dated, days }
+        Self { all, budget, older: None, seed, sums, inner }
     }
 
-    /// The seed of the keys' hashes.
-    pub(super) fn seed(&self) -> u64 {
-        self.seed
+    /// Others, to which no groups are added once there are any in these.
+    pub(super) fn after(self, older: &'a Shards<'a>) -> Self {
+        Self { older: Some(older), ..self }
     }
 
-    /// How many days there are so far.
-    pub(super) fn days(&self) -> usize {
-        self.days.count()
+    /// What is kept apart of the groups.
+    pub(super) fn inner(&self) -> &'a Inner {
+        self.inner
     }
 
     /// New groups, which are none of the shards'.
     pub(super) fn groups(&self) -> Groups {
-        Groups::new(self.sums, self.dated, self.seed)
+        Groups::new(self.sums, self.inner.columns() > 0, self.seed)
     }
 
     /// Empty lists for them.
@@ -96,7 +99,7 @@ impl<'a> Shards<'a> {
     pub(super) fn leave(&self, bytes: u64) {
         let less = |limit: u64| Some(limit.saturating_sub(bytes));
         // It never fails.
-        let _ = self.limit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let _ = self.budget.limit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// The shard of the keys with this hash.
@@ -124,7 +127,7 @@ impl<'a> Shards<'a> {
                 if shard.memory == 0 {
                     shard.groups.reserve();
                 }
-                shard.groups.add_all(data, rows, self.days(), values);
+                shard.groups.add_all(data, rows, self.inner.count(), values);
                 rows.clear();
                 values.clear();
                 if added.is_ok() {
@@ -147,7 +150,7 @@ impl<'a> Shards<'a> {
     pub(super) fn add(&self, key: &[u8], day: u32, values: &[i64]) {
         let padded = [key, &[0; PADDING]].concat();
         let hash = Text::new(&padded, Span::new(0, key.len())).hash(self.seed);
-        self.lock(self.of(hash)).groups.add(key, day, self.days(), values);
+        self.lock(self.of(hash)).groups.add(key, day, self.inner.count(), values);
     }
 
     fn try_lock(&self, at: usize) -> Option<MutexGuard<'_, Shard>> {
@@ -165,37 +168,79 @@ impl<'a> Shards<'a> {
     /// Counts the memory of a shard anew, and moves its groups to a file where all take too much.
     fn settle(&self, shard: &mut Shard, watch: &Watch<'_>) -> Result<(), AggregationError> {
         self.count(shard);
-        let (all, limit) =
-            (self.memory.load(Ordering::Relaxed), self.limit.load(Ordering::Relaxed));
-        // Another shard that is larger frees more.
-        let is_large = shard.memory >= limit / self.all.len() as u64;
-        if !(all > limit && is_large || shard.groups.is_full()) {
+        let is_full = shard.groups.is_full();
+        if !self.budget.is_exceeded() && !is_full {
             return Ok(());
         }
+        if let Some(older) = self.older
+            && older.spill_all(watch)?
+            && !is_full
+        {
+            return Ok(());
+        }
+        // Another shard that is larger frees more.
+        let limit = self.budget.limit.load(Ordering::Relaxed);
+        if is_full || shard.memory >= limit / self.all.len() as u64 {
+            self.spill(shard, watch)?;
+        }
+        Ok(())
+    }
+
+    /// Moves all groups to files, and tells whether there were any.
+    fn spill_all(&self, watch: &Watch<'_>) -> Result<bool, AggregationError> {
+        let mut any = false;
+        for at in 0..self.all.len() {
+            let mut shard = self.lock(at);
+            if shard.memory > 0 {
+                any = true;
+                self.spill(&mut shard, watch)?;
+            }
+        }
+        Ok(any)
+    }
+
+    fn spill(&self, shard: &mut Shard, watch: &Watch<'_>) -> Result<(), AggregationError> {
         let checkpoint = || watch.checkpoint();
-        let days = if self.dated { self.days.order() } else { DayOrder::no_days() };
+        let order = self.inner.order();
         {
             let groups = [&shard.groups];
-            let mut memory = Memory::all(&groups, &days, &checkpoint)?;
+            let mut memory = Memory::all(&groups, &order, &checkpoint)?;
             let written = shard.runs.write(&mut memory, &checkpoint);
             written.map_err(AggregationError::spill)?;
         }
         // Not cleared: what it had reserved is given back.
         shard.groups = self.groups();
-        self.count(shard);
+        self.budget.change(shard.memory, 0);
+        shard.memory = 0;
         Ok(())
     }
 
     fn count(&self, shard: &mut Shard) {
         let memory = shard.groups.memory();
-        // Wraps where it became less, and is right again with the sum.
-        self.memory.fetch_add(memory.wrapping_sub(shard.memory), Ordering::Relaxed);
+        self.budget.change(shard.memory, memory);
         shard.memory = memory;
     }
 
     /// The shards themselves.
     pub(super) fn into_shards(self) -> impl Iterator<Item = Shard> {
         self.all.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Budget {
+    /// For so many bytes.
+    pub(super) fn new(limit: u64) -> Self {
+        Self { memory: AtomicU64::new(0), limit: AtomicU64::new(limit) }
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.memory.load(Ordering::Relaxed) > self.limit.load(Ordering::Relaxed)
+    }
+
+    /// What took so many bytes takes another number of them.
+    fn change(&self, from: u64, to: u64) {
+        // Wraps where it becomes less, and is right again with the sum.
+        self.memory.fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
     }
 }
 

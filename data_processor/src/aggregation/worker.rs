@@ -11,11 +11,11 @@ use csv_structure::Bounds;
 
 use super::batch::{Batch, Rows};
 use super::collector::Collector;
-use super::dates::{Dates, Days};
 use super::error::BadRows;
 use super::fault::Fault;
 use super::groups::{BATCH, Groups};
 use super::header::Header;
+use super::inner::Known;
 use super::input::{Chunk, Input};
 use super::rejects;
 use super::row::{Row, RowCheck};
@@ -29,8 +29,13 @@ pub(super) struct Shared<'a, R> {
     pub(super) header: &'a Header,
     pub(super) options: &'a Options,
     pub(super) watch: &'a Watch<'a>,
-    pub(super) days: &'a Days,
-    pub(super) shards: Shards<'a>,
+    pub(super) shards: &'a Shards<'a>,
+    /// Those that keep groups whole, where nothing of them is kept apart any more.
+    pub(super) whole: &'a Shards<'a>,
+    /// That of all hashes.
+    pub(super) seed: u64,
+    /// Memory in bytes for groups that a thread keeps for itself.
+    pub(super) own_memory: u64,
     /// Whether a bad row was found that ends the aggregation: behind it the others are read only to
     /// find the bad ones among them.
     pub(super) failing: AtomicBool,
@@ -54,18 +59,39 @@ pub(super) struct Report {
 pub(super) struct Found {
     /// The groups that it has not shared.
     pub(super) groups: Groups,
+    /// Those of them that are kept whole.
+    pub(super) whole: Option<Groups>,
     pub(super) rows: u64,
     /// At least as large as any value, without its sign.
     pub(super) largest: u64,
+}
+
+/// How rows are taken apart, and where they go.
+struct Way<'a> {
+    batch: Batch,
+    known: Known<'a>,
+    collector: Collector<'a>,
+}
+
+impl<'a> Way<'a> {
+    fn new<R>(shared: &Shared<'a, R>, shards: &'a Shards<'a>) -> Self {
+        Self {
+            batch: Batch::new(shared.header, shards.inner(), shared.seed),
+            known: shards.inner().known(shared.seed),
+            collector: Collector::new(shards, shared.own_memory),
+        }
+    }
 }
 
 /// One thread's part.
 pub(super) struct Worker<'a, R> {
     shared: &'a Shared<'a, R>,
     check: RowCheck<'a>,
-    batch: Batch,
-    dates: Dates<'a>,
-    collector: Collector<'a>,
+    way: Way<'a>,
+    /// What it found before it kept groups whole.
+    before: Option<Groups>,
+    /// At least as large as any value so far, without its sign.
+    largest: u64,
     rows: u64,
     report: Report,
     /// Of the chunks before, not yet sent.
@@ -78,15 +104,14 @@ pub(super) struct Worker<'a, R> {
 }
 
 impl<'a, R: Read> Worker<'a, R> {
-    /// Keeps up to `own_memory` bytes of groups for itself, before it shares all further ones.
-    pub(super) fn new(shared: &'a Shared<'a, R>, own_memory: u64) -> Self {
+    pub(super) fn new(shared: &'a Shared<'a, R>) -> Self {
         let (header, options) = (shared.header, shared.options);
         Self {
             shared,
             check: RowCheck::new(header, options),
-            batch: Batch::new(header, options, shared.shards.seed()),
-            dates: Dates::new(shared.days),
-            collector: Collector::new(&shared.shards, own_memory),
+            way: Way::new(shared, shared.shards),
+            before: None,
+            largest: 0,
             rows: 0,
             report: Report::default(),
             reports: Vec::new(),
@@ -109,6 +134,9 @@ impl<'a, R: Read> Worker<'a, R> {
             self.shared.watch.checkpoint()?;
             self.line = (0, chunk.line);
             self.report.chunk = chunk.number;
+            if self.before.is_none() && self.shared.shards.inner().is_closed() {
+                self.keep_whole();
+            }
             // Behind a bad row nothing is added any more.
             if chunk.regular && !self.shared.failing.load(Ordering::Relaxed) {
                 csv_structure::bounds(&chunk.data, chunk.quotes, &mut bounds);
@@ -119,8 +147,9 @@ impl<'a, R: Read> Worker<'a, R> {
             } else {
                 self.records(chunk.data.bytes(), 0);
             }
-            self.collector.end_chunk(self.batch.texts(&chunk.data), self.shared.watch)?;
-            self.batch.start_chunk();
+            let Way { batch, collector, .. } = &mut self.way;
+            collector.end_chunk(batch.texts(&chunk.data), self.shared.watch)?;
+            batch.start_chunk();
             if self.report.bad.count > 0 {
                 self.shared.failing.store(true, Ordering::Relaxed);
             }
@@ -131,8 +160,21 @@ impl<'a, R: Read> Worker<'a, R> {
             }
         }
         self.send(reports)?;
-        let Self { collector, rows, batch, .. } = self;
-        Ok(Found { groups: collector.into_own(), rows, largest: batch.largest })
+        let Self { way, before, rows, .. } = self;
+        let largest = self.largest | way.batch.largest;
+        let last = way.collector.into_own();
+        let (groups, whole) = match before {
+            Some(before) => (before, Some(last)),
+            None => (last, None),
+        };
+        Ok(Found { groups, whole, rows, largest })
+    }
+
+    /// From now on groups are kept whole.
+    fn keep_whole(&mut self) {
+        let way = std::mem::replace(&mut self.way, Way::new(self.shared, self.shared.whole));
+        self.largest |= way.batch.largest;
+        self.before = Some(way.collector.into_own());
     }
 
     fn send(&mut self, reports: &SyncSender<Vec<Report>>) -> Result<(), Interrupted> {
@@ -148,7 +190,7 @@ impl<'a, R: Read> Worker<'a, R> {
     fn regular<const QUOTES: bool>(&mut self, chunk: &mut Chunk, bounds: &Bounds) {
         let data = &mut chunk.data;
         let columns = self.shared.header.len();
-        let plain_bytes = self.batch.joins() && is_plain(data.bytes());
+        let plain_bytes = self.way.batch.joins() && is_plain(data.bytes());
         // Half a character in one field and half in the next are no text as a whole either.
         let text = simdutf8::basic::from_utf8(data.bytes()).is_ok();
         let (mut first, mut records) = (0, bounds.records());
@@ -169,9 +211,10 @@ impl<'a, R: Read> Worker<'a, R> {
             }
             let rows = Rows { bounds, first, count, plain_bytes };
             let mut others = Vec::new();
-            self.batch.take::<QUOTES>(data, rows, &mut self.dates, |row| others.push(row));
-            self.rows += self.batch.rows().0.len() as u64;
-            self.collector.add_batch(self.batch.texts(data), &self.batch);
+            let Way { batch, known, collector } = &mut self.way;
+            batch.take::<QUOTES>(data, rows, known, |row| others.push(row));
+            self.rows += batch.rows().0.len() as u64;
+            collector.add_batch(batch.texts(data), batch);
             for row in others {
                 self.records(&data.bytes()[..start(row + 1)], start(row));
             }
@@ -188,10 +231,14 @@ impl<'a, R: Read> Worker<'a, R> {
             let mut row = Row { fields: &record, line: 0, unterminated: found.quoted };
             match self.check.check(&row, &mut self.values) {
                 Ok(()) => {
-                    let key = &mut self.key;
-                    let day = self.batch.key_of(&record, &self.values, &mut self.dates, key);
+                    let Way { batch, known, collector } = &mut self.way;
+                    for value in &self.values {
+                        self.largest |= value.unsigned_abs();
+                    }
                     if !self.shared.failing.load(Ordering::Relaxed) {
-                        self.collector.add(key, day, &self.values);
+                        batch.key_of(&record, &mut self.key);
+                        let inner = known.number_of(batch.inner_of(&record));
+                        collector.add(&self.key, inner, &self.values);
                     }
                 }
                 Err(fault) => {

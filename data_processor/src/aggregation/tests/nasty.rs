@@ -92,6 +92,7 @@ fn parameters() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
         vec![],
         vec![("group_by", "Song")],
         vec![("group_by", "Note"), ("group_by", "Song"), ("group_by", "Date")],
+        vec![("group_by", "Date"), ("group_by", "Song")],
         vec![("sum", "Note"), ("sum", "Number of Plays")],
         vec![("group_by", "Song"), ("group_by", "Note"), ("total_header", "a, b")],
     ])
@@ -104,18 +105,23 @@ struct How {
     threads: usize,
     memory: u64,
     range: u64,
+    few_values: usize,
 }
 
 fn how() -> impl Strategy<Value = How> {
     let chunk = prop_oneof![1..20_usize, 20..300_usize, Just(64 << 10)];
     let memory = proptest::sample::select(vec![0, 600, 2_000, 1 << 20]);
     let range = proptest::sample::select(vec![1, 500, 1 << 20]);
-    (chunk, 1..5_usize, memory, range).prop_map(|(chunk, threads, memory, range)| How {
-        chunk,
-        threads,
-        memory,
-        range,
-    })
+    let few_values = proptest::sample::select(vec![0, 2, 1000]);
+    (chunk, 1..5_usize, memory, range, few_values).prop_map(
+        |(chunk, threads, memory, range, few_values)| How {
+            chunk,
+            threads,
+            memory,
+            range,
+            few_values,
+        },
+    )
 }
 
 fn fast(input: &[u8], options: &Options, how: &How) -> Result<Outcome, AggregationError> {
@@ -126,7 +132,7 @@ fn fast(input: &[u8], options: &Options, how: &How) -> Result<Outcome, Aggregati
         &options,
         &mut outputs,
         &Free,
-        Sizes { chunk: how.chunk, least_memory: 0, range: how.range },
+        Sizes { chunk: how.chunk, least_memory: 0, range: how.range, few_values: how.few_values },
     )?;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let result = text(outputs.result.unwrap());
