@@ -186,3 +186,22 @@ proptest! {
         compare(&input, &options(&parameters), &how)?;
     }
 }
+
+#[test]
+fn what_is_kept_apart_at_first_and_whole_later_is_one_result() {
+    let mut input = b"Song,Date,Number of Plays,Note\n".to_vec();
+    for row in 0..3_000_u32 {
+        // Few songs, and values of which each range has some of the first rows.
+        let (song, note) = (row % 3, row * 7919 % 1_009);
+        input.extend_from_slice(format!("{song},2020-01-01,{row},n{note}\n").as_bytes());
+    }
+    let options = options(&[("group_by", "Song"), ("group_by", "Note")]);
+    for threads in 1..4 {
+        for memory in [0, 20_000, 1 << 20] {
+            for range in [1, 2_000, 1 << 20] {
+                let how = How { chunk: 500, threads, memory, range, few_values: 300 };
+                compare(&input, &options, &how).unwrap();
+            }
+        }
+    }
+}
