@@ -1,12 +1,12 @@
 //! The engine of `csv_aggregation`: sums of a CSV file's columns by groups of equal rows.
 //!
 //! Threads take chunks of whole records from the input (`input`; `unpack` where it is compressed),
-//! take the rows apart where they lie (`batch`, `csv_structure`), or byte by byte where something is
-//! unusual (`record`, `row`), and collect them (`collector`) in groups of their own as long as these
-//! are few, then in groups that all threads share (`shards`; `groups`: `keys`, `cells`, `dates`),
-//! which go to temporary files where they take too much memory (`runs`). At the end all keys are cut
-//! into ranges (`ranges`), and of each the groups are sorted (`sort`), merged (`merge`) and written
-//! (`result`).
+//! take the rows apart where they lie (`batch`: `fields`, `text`, `number`, `dates`, `values`), or
+//! byte by byte where something is unusual (`record`, `row`), and collect them (`collector`) in groups
+//! of their own as long as these are few, then in groups that all threads share (`shards`). Groups
+//! (`groups`: `keys`, `cells`) keep their last column apart (`inner`), and go to temporary files where
+//! they take too much memory (`runs`). At the end all keys are cut into ranges (`ranges`), and of each
+//! the groups are sorted (`sort`), merged (`merge`) and written (`result`).
 //!
 //! # Invariants
 //! - The answer depends on the rows alone: not on their order, on how the input arrives, on the
@@ -76,7 +76,7 @@ use self::inner::Inner;
 use self::input::Input;
 use self::keys::Keys;
 use self::ranges::{Kind, Ranges};
-use self::result::{Lines, Parts};
+use self::result::{Layout, Lines};
 use self::row::Row;
 use self::shards::{Budget, Shards};
 use self::unpack::{Counted, unpacked};
@@ -264,19 +264,19 @@ fn aggregate_text(
     let values = inner.values();
     let own = found.iter().map(|found| &found.groups);
     let mut kinds = vec![Kind::new(own, &shards, inner.order())];
-    let mut parts = match (&inner, &values) {
-        (_, Some(values)) => Parts::Valued(values),
-        (Inner::Dates(_), None) => Parts::Dated,
-        (_, None) => Parts::Whole,
+    let mut layout = match (&inner, &values) {
+        (_, Some(values)) => Layout::Valued(values),
+        (Inner::Dates(_), None) => Layout::Dated,
+        (_, None) => Layout::Whole,
     };
     if found.iter().any(|found| found.whole.is_some()) {
         kinds[0].whole = values.as_ref().map(|values| (values, options.group_by.len() - 1));
         let own = found.iter().filter_map(|found| found.whole.as_ref());
         kinds.push(Kind::new(own, &whole, Inner::Nothing.order()));
-        parts = Parts::Whole;
+        layout = Layout::Whole;
     }
     let ranges = &Ranges::new(&kinds, (sizes.range, threads), watch)?;
-    let lines = Lines { ranges, parts, options, watch };
+    let lines = Lines { ranges, layout, options, watch };
     // Most often no sum can leave the range, however the rows are grouped.
     if u128::from(largest) * u128::from(rows_read) > i64::MAX as u128 {
         lines.check_overflow()?;

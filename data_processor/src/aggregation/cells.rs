@@ -1,16 +1,16 @@
-//! The sums of each key, one cell for each of its days.
+//! The sums of each key, one cell for each of its inners ([`super::inner`]).
 //!
-//! A key with few of the days has a small table of them; one with many has a row in which the
-//! day's number is the place, so that dense data needs neither hashes nor days in memory. A key
-//! moves from one to the other as it grows. Where groups have no days, all have day 0.
+//! A key with few of the inners has a small table of them; one with many has a row in which the inner
+//! is the place, so that dense data needs neither hashes nor inners in memory. A key moves from one to
+//! the other as it grows. Where groups have no inners, all have inner 0.
 //!
 //! A sum is an `i64`. One that would leave that range moves what it has into `large`, which is
 //! empty but for the strangest files, and starts at 0 again; so it is exact and never wraps.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::dates::DayOrder;
 use super::group::Group;
+use super::inner::InnerOrder;
 
 /// Stands where there is no cell; a sum that comes to it moves into `large`.
 const ABSENT: i64 = i64::MIN;
@@ -29,7 +29,7 @@ struct Place {
     room: u32,
     /// How many there are.
     len: u32,
-    /// Whether the place in the row is the day.
+    /// Whether it is a row.
     row: bool,
 }
 
@@ -38,7 +38,7 @@ struct Place {
 pub(super) struct Likely(u32);
 
 impl Likely {
-    /// It is where it is said or behind it in a table, where the word before its sums tells its day.
+    /// It is there or behind it in a table, where the word before its sums tells its inner.
     const TABLE: u32 = 1 << 31;
     /// It is in a table that is searched.
     const SEARCHED: u32 = 1 << 30;
@@ -56,23 +56,23 @@ impl Likely {
 pub(super) struct Cells {
     /// How many sums a cell has.
     sums: usize,
-    /// Whether keys have several days. Those that have none need no places: the cell of each stands
+    /// Whether keys have several inners. Those that have none need no places: the cell of each stands
     /// where its number tells.
-    dated: bool,
+    has_inner: bool,
     places: Vec<Place>,
-    /// Rows are sums only; the cells of a table are the day, then the sums.
+    /// Rows are sums only; the cells of a table are the inner, then the sums.
     words: Vec<i64>,
     /// For each length a piece of `words` that was given up; its first word tells the next one.
     free: BTreeMap<usize, i64>,
-    /// What is to be added to a sum, by key, day and sum.
+    /// What is to be added to a sum, by key, inner and sum.
     large: HashMap<(u32, u32, u32), i128>,
 }
 
 impl Cells {
-    pub(super) fn new(sums: usize, dated: bool) -> Self {
+    pub(super) fn new(sums: usize, has_inner: bool) -> Self {
         Self {
             sums,
-            dated,
+            has_inner,
             places: Vec::new(),
             words: Vec::new(),
             free: BTreeMap::new(),
@@ -98,16 +98,16 @@ impl Cells {
         self.words.len() > (Likely::SEARCHED / 2) as usize
     }
 
-    /// Adds `values` to the cell of `day` of the key, and returns whether the key moved. `days` is
-    /// how many days there are so far.
+    /// Adds `values` to the cell of `inner` of the key, and returns whether the key moved. `inners` is
+    /// how many inners there are so far.
     #[inline]
-    pub(super) fn add(&mut self, key: usize, day: u32, days: usize, values: &[i64]) -> bool {
-        if !self.dated {
+    pub(super) fn add(&mut self, key: usize, inner: u32, inners: usize, values: &[i64]) -> bool {
+        if !self.has_inner {
             let at = key * self.sums;
             if self.words.len() <= at {
                 self.words.resize(at + self.sums, ABSENT);
             }
-            self.add_to(at, (key, day), values);
+            self.add_to(at, (key, inner), values);
             return false;
         }
         let place = match self.places.get(key) {
@@ -117,27 +117,27 @@ impl Cells {
                 Place::default()
             }
         };
-        let at = match self.find(place, day) {
+        let at = match self.find(place, inner) {
             Some(at) => at,
-            None => return self.insert(key, day, days, values),
+            None => return self.insert(key, inner, inners, values),
         };
-        self.add_at(at, (key, day), values);
+        self.add_at(at, (key, inner), values);
         false
     }
 
-    /// Where the cell of the day most likely is. Nothing of it is looked at.
+    /// Where the cell of the inner most likely is. Nothing of it is looked at.
     #[inline(always)]
-    pub(super) fn likely(&self, key: usize, day: u32) -> Likely {
-        if !self.dated {
+    pub(super) fn likely(&self, key: usize, inner: u32) -> Likely {
+        if !self.has_inner {
             let at = key * self.sums;
             return if at < self.words.len() { Likely(at as u32) } else { Likely::UNKNOWN };
         }
         match self.places.get(key) {
-            Some(place) if place.row && day < place.room => {
-                Likely(place.at + day * self.sums as u32)
+            Some(place) if place.row && inner < place.room => {
+                Likely(place.at + inner * self.sums as u32)
             }
             Some(place) if !place.row && place.room as usize > SEARCHED => {
-                let index = first_index(day, place.room) as u32;
+                let index = first_index(inner, place.room) as u32;
                 Likely((place.at + index * (1 + self.sums as u32) + 1) | Likely::TABLE)
             }
             Some(place) => Likely(place.at | Likely::SEARCHED),
@@ -155,7 +155,7 @@ impl Cells {
     /// read.
     #[inline]
     pub(super) fn touch(&self, key: usize) -> i64 {
-        let at = match self.dated {
+        let at = match self.has_inner {
             true => self.places.get(key).map_or(0, |place| place.at as usize),
             false => key * self.sums,
         };
@@ -176,11 +176,11 @@ impl Cells {
             return false;
         }
         if likely.0 & Likely::TABLE != 0 {
-            let day = i64::from(of.1);
+            let inner = i64::from(of.1);
             // Not a branch: it would be guessed wrong as often as not. Behind a table there is always
-            // a place for one more day, which is never used.
-            at += if self.words[at - 1] == day { 0 } else { 1 + self.sums };
-            if self.words[at - 1] != day {
+            // a place for one more inner, which is never used.
+            at += if self.words[at - 1] == inner { 0 } else { 1 + self.sums };
+            if self.words[at - 1] != inner {
                 return false;
             }
         }
@@ -205,13 +205,13 @@ impl Cells {
     }
 
     #[inline]
-    fn add_at(&mut self, at: usize, (key, day): (usize, u32), values: &[i64]) {
+    fn add_at(&mut self, at: usize, (key, inner): (usize, u32), values: &[i64]) {
         let cell = &mut self.words[at..at + self.sums];
         for (index, (sum, value)) in cell.iter_mut().zip(values).enumerate() {
             match sum.checked_add(*value) {
                 Some(total) if total != ABSENT => *sum = total,
                 _ => {
-                    let entry = self.large.entry((key as u32, day, index as u32)).or_default();
+                    let entry = self.large.entry((key as u32, inner, index as u32)).or_default();
                     *entry += i128::from(*sum) + i128::from(*value);
                     *sum = 0;
                 }
@@ -219,22 +219,22 @@ impl Cells {
         }
     }
 
-    /// Where the sums of the day's cell are.
+    /// Where the sums of the inner's cell are.
     #[inline]
-    fn find(&self, place: Place, day: u32) -> Option<usize> {
+    fn find(&self, place: Place, inner: u32) -> Option<usize> {
         let start = place.at as usize;
         if place.row {
-            if day >= place.room {
+            if inner >= place.room {
                 return None;
             }
-            let at = start + day as usize * self.sums;
+            let at = start + inner as usize * self.sums;
             return (self.words[at] != ABSENT).then_some(at);
         }
         let size = 1 + self.sums;
-        let (room, mut index) = (place.room as usize, first_index(day, place.room));
+        let (room, mut index) = (place.room as usize, first_index(inner, place.room));
         while index < room {
             let at = start + index * size;
-            if self.words[at] == i64::from(day) {
+            if self.words[at] == i64::from(inner) {
                 return Some(at + 1);
             }
             if self.words[at] == ABSENT {
@@ -250,73 +250,73 @@ impl Cells {
 
     /// Makes a cell, and returns whether the key moved.
     #[inline(never)]
-    fn insert(&mut self, key: usize, day: u32, days: usize, values: &[i64]) -> bool {
+    fn insert(&mut self, key: usize, inner: u32, inners: usize, values: &[i64]) -> bool {
         let place = self.places[key];
         let fits = match place.row {
-            true => day < place.room,
+            true => inner < place.room,
             false if place.room as usize <= SEARCHED => place.len < place.room,
             // A table with empty places is found through quickly.
             false => place.len * 4 < place.room * 3,
         };
         if !fits {
-            self.move_to_larger(key, days);
+            self.move_to_larger(key, inners);
         }
-        let at = self.free_cell(key, day);
-        self.insert_at(at, (key, day), values);
+        let at = self.free_cell(key, inner);
+        self.insert_at(at, (key, inner), values);
         !fits
     }
 
     /// Where the sums of a new cell go, for which there is room.
-    fn free_cell(&mut self, key: usize, day: u32) -> usize {
+    fn free_cell(&mut self, key: usize, inner: u32) -> usize {
         let place = self.places[key];
         let start = place.at as usize;
         if place.row {
-            return start + day as usize * self.sums;
+            return start + inner as usize * self.sums;
         }
         let size = 1 + self.sums;
-        let mut index = first_index(day, place.room);
+        let mut index = first_index(inner, place.room);
         while self.words[start + index * size] != ABSENT {
             index = (index + 1) & (place.room as usize - 1);
         }
         let at = start + index * size;
-        self.words[at] = i64::from(day);
+        self.words[at] = i64::from(inner);
         at + 1
     }
 
     /// Fills a new cell.
     #[inline(never)]
-    fn insert_at(&mut self, at: usize, (key, day): (usize, u32), values: &[i64]) {
-        if self.dated {
+    fn insert_at(&mut self, at: usize, (key, inner): (usize, u32), values: &[i64]) {
+        if self.has_inner {
             self.places[key].len += 1;
         }
         for (index, (sum, value)) in self.words[at..].iter_mut().zip(values).enumerate() {
             *sum = *value;
             if *value == ABSENT {
                 *sum = 0;
-                let entry = self.large.entry((key as u32, day, index as u32)).or_default();
+                let entry = self.large.entry((key as u32, inner, index as u32)).or_default();
                 *entry += i128::from(ABSENT);
             }
         }
     }
 
     /// Gives the key room for more cells.
-    fn move_to_larger(&mut self, key: usize, days: usize) {
+    fn move_to_larger(&mut self, key: usize, inners: usize) {
         let old = self.places[key];
         let table = (old.len as usize + 1).next_power_of_two();
         let crowded = table > SEARCHED && old.len as usize * 4 >= table * 3;
         let table = if crowded { table * 2 } else { table };
-        let row = days.next_multiple_of(if days > 32 { 32 } else { 1 });
-        let as_row = row * self.sums <= ROW_FACTOR * table * (1 + self.sums) || days == 1;
+        let row = inners.next_multiple_of(if inners > 32 { 32 } else { 1 });
+        let as_row = row * self.sums <= ROW_FACTOR * table * (1 + self.sums) || inners == 1;
         let room = if as_row { row } else { table };
         let length = self.length(room, as_row);
         let at = self.take(length);
         self.places[key] = Place { at, room: room as u32, len: 0, row: as_row };
         let mut cell = Vec::with_capacity(self.sums);
         for index in 0..old.room as usize {
-            if let Some((day, from)) = self.cell(old, index) {
+            if let Some((inner, from)) = self.cell(old, index) {
                 cell.clear();
                 cell.extend_from_slice(&self.words[from..from + self.sums]);
-                let to = self.free_cell(key, day);
+                let to = self.free_cell(key, inner);
                 self.words[to..to + self.sums].copy_from_slice(&cell);
                 self.places[key].len += 1;
             }
@@ -352,7 +352,7 @@ impl Cells {
         at as u32
     }
 
-    /// The day of the cell at `index` of a place and where its sums are, if there is a cell.
+    /// The inner of the cell at `index` of a place and where its sums are, if there is a cell.
     #[inline]
     fn cell(&self, place: Place, index: usize) -> Option<(u32, usize)> {
         let start = place.at as usize;
@@ -364,41 +364,42 @@ impl Cells {
         (self.words[at] != ABSENT).then_some((self.words[at] as u32, at + 1))
     }
 
-    /// Appends every cell of the key to `group`, in the order of the days.
+    /// Appends every cell of the key to `group`, in the order of the inners.
     pub(super) fn read(
         &self,
         key: usize,
-        order: &DayOrder,
+        order: &InnerOrder,
         group: &mut Group,
         scratch: &mut Vec<(u32, u32)>,
     ) {
-        if !self.dated {
+        if !self.has_inner {
             return self.push(group, (key, 0), 0, key * self.sums);
         }
         let place = self.places[key];
         if place.row {
-            let days = order.codes.iter().zip(&order.days).filter(|(_, day)| **day < place.room);
-            for (code, day) in days {
-                if let Some((day, at)) = self.cell(place, *day as usize) {
-                    self.push(group, (key, day), *code, at);
+            let inners =
+                order.codes.iter().zip(&order.inners).filter(|(_, inner)| **inner < place.room);
+            for (code, inner) in inners {
+                if let Some((inner, at)) = self.cell(place, *inner as usize) {
+                    self.push(group, (key, inner), *code, at);
                 }
             }
             return;
         }
         scratch.clear();
         let found = (0..place.room as usize).filter_map(|index| self.cell(place, index));
-        scratch.extend(found.map(|(day, at)| (order.ranks[day as usize], at as u32)));
+        scratch.extend(found.map(|(inner, at)| (order.ranks[inner as usize], at as u32)));
         scratch.sort_unstable();
         for (rank, at) in &*scratch {
             let rank = *rank as usize;
-            self.push(group, (key, order.days[rank]), order.codes[rank], *at as usize);
+            self.push(group, (key, order.inners[rank]), order.codes[rank], *at as usize);
         }
     }
 
     /// Appends the cell whose sums are at `at`.
     #[inline]
-    fn push(&self, group: &mut Group, (key, day): (usize, u32), code: u32, at: usize) {
-        group.days.push(code);
+    fn push(&self, group: &mut Group, (key, inner): (usize, u32), code: u32, at: usize) {
+        group.inners.push(code);
         let sums = &self.words[at..at + self.sums];
         group.sums.extend(sums.iter().map(|sum| i128::from(*sum)));
         if self.large.is_empty() {
@@ -406,16 +407,16 @@ impl Cells {
         }
         let start = group.sums.len() - self.sums;
         for (index, sum) in group.sums[start..].iter_mut().enumerate() {
-            *sum += self.large.get(&(key as u32, day, index as u32)).copied().unwrap_or_default();
+            *sum += self.large.get(&(key as u32, inner, index as u32)).copied().unwrap_or_default();
         }
     }
 }
 
-/// Where a day is first looked for in a table.
+/// Where an inner is first looked for in a table.
 #[inline]
-fn first_index(day: u32, room: u32) -> usize {
+fn first_index(inner: u32, room: u32) -> usize {
     if room as usize <= SEARCHED {
         return 0;
     }
-    (day.wrapping_mul(0x9E37_79B9) >> (32 - room.ilog2())) as usize
+    (inner.wrapping_mul(0x9E37_79B9) >> (32 - room.ilog2())) as usize
 }

@@ -39,11 +39,11 @@ impl<'a> Collector<'a> {
     }
 
     /// Adds a row of its own.
-    pub(super) fn add(&mut self, key: &[u8], day: u32, values: &[i64]) {
+    pub(super) fn add(&mut self, key: &[u8], inner: u32, values: &[i64]) {
         if self.shares {
-            self.shards.add(key, day, values);
+            self.shards.add(key, inner, values);
         } else {
-            self.own.add(key, day, self.shards.inner().count(), values);
+            self.own.add(key, inner, self.shards.inner().count(), values);
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::date::is_date;
+use super::inner::InnerOrder;
 use super::text::{Span, wide};
 
 /// The years 0000 to 9999, 16 months each, 32 days each.
@@ -31,25 +32,6 @@ pub(super) struct Dates<'a> {
     numbers: Vec<u32>,
 }
 
-/// The days seen so far in their order.
-#[derive(Debug)]
-pub(super) struct DayOrder {
-    /// The code of each ([`text`]).
-    pub(super) codes: Vec<u32>,
-    /// The number of each.
-    pub(super) days: Vec<u32>,
-    /// The place in the order for each number.
-    pub(super) ranks: Vec<u32>,
-}
-
-impl DayOrder {
-    /// That of what is told by its number, from 0 up to `count`.
-    pub(super) fn numbered(count: usize) -> Self {
-        let numbers: Vec<_> = (0..count as u32).collect();
-        Self { codes: numbers.clone(), days: numbers.clone(), ranks: numbers }
-    }
-}
-
 impl Days {
     /// How many there are. A day that another thread has seen counts when this one has locked
     /// something since that the other had locked.
@@ -58,14 +40,14 @@ impl Days {
     }
 
     /// Their order.
-    pub(super) fn order(&self) -> DayOrder {
+    pub(super) fn order(&self) -> InnerOrder {
         let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ranks = vec![0; numbers.len()];
         for (rank, day) in (0..).zip(numbers.values()) {
             ranks[*day as usize] = rank;
         }
-        let (codes, days) = numbers.iter().map(|(code, day)| (*code, *day)).unzip();
-        DayOrder { codes, days, ranks }
+        let (codes, inners) = numbers.iter().map(|(code, day)| (*code, *day)).unzip();
+        InnerOrder { codes, inners, ranks }
     }
 
     /// The number of the day with this code, from 0.
@@ -174,7 +156,7 @@ mod tests {
         assert_eq!(all.count(), days.len());
         let order = all.order();
         assert!(order.codes.iter().map(|code| text(*code)).is_sorted());
-        for (rank, (day, code)) in order.days.iter().zip(&order.codes).enumerate() {
+        for (rank, (day, code)) in order.inners.iter().zip(&order.codes).enumerate() {
             assert_eq!(order.ranks[*day as usize], rank as u32);
             assert_eq!(text(*code), days[*day as usize].as_bytes());
         }

@@ -1,8 +1,8 @@
 //! Groups and their sums.
 
 use super::cells::{Cells, Likely};
-use super::dates::DayOrder;
 use super::group::Group;
+use super::inner::InnerOrder;
 use super::keys::{Keys, Known};
 use super::text::{Span, Text};
 
@@ -35,7 +35,7 @@ pub(super) struct Entry {
     pub(super) hash: u64,
     /// Where its key stands; see [`Text`].
     pub(super) key: Span,
-    /// The number of what is kept apart; see [`super::inner`].
+    /// What is kept apart; see [`super::inner`].
     pub(super) inner: u32,
 }
 
@@ -47,12 +47,12 @@ impl Entry {
 }
 
 impl Groups {
-    /// None yet, with so many sums each. `dated` tells whether they have days; `seed` is that of the
-    /// hashes.
-    pub(super) fn new(sums: usize, dated: bool, seed: u64) -> Self {
+    /// None yet, with so many sums each. `has_inner` tells whether a part of them is kept apart; `seed`
+    /// is that of the hashes.
+    pub(super) fn new(sums: usize, has_inner: bool, seed: u64) -> Self {
         Self {
             keys: Keys::new(seed),
-            cells: Cells::new(sums, dated),
+            cells: Cells::new(sums, has_inner),
             sums,
             known: Vec::new(),
             numbers: Vec::new(),
@@ -78,20 +78,20 @@ impl Groups {
         (self.keys.memory() + self.cells.memory() + self.keys.len() * SORTING) as u64
     }
 
-    /// Adds `values` to the sums of the group. `days` is how many days there are so far.
-    pub(super) fn add(&mut self, key: &[u8], day: u32, days: usize, values: &[i64]) {
+    /// Adds `values` to the sums of the group. `inners` is how many inners there are so far.
+    pub(super) fn add(&mut self, key: &[u8], inner: u32, inners: usize, values: &[i64]) {
         let key = self.keys.number(key);
-        self.cells.add(key, day, days, values);
+        self.cells.add(key, inner, inners, values);
     }
 
     /// Adds rows whose keys stand in `data`. Each step is taken for many of them before the next one:
     /// none of them depends on another, so the processor waits for the memory of many at the same
-    /// time. `days` is how many days there are so far.
-    pub(super) fn add_all(&mut self, data: &[u8], rows: &[Entry], days: usize, values: &[i64]) {
+    /// time. `inners` is how many inners there are so far.
+    pub(super) fn add_all(&mut self, data: &[u8], rows: &[Entry], inners: usize, values: &[i64]) {
         let values = values.chunks(BATCH * self.sums);
         for (rows, values) in rows.chunks(BATCH).zip(values) {
             self.number(data, rows);
-            self.add_numbered(rows, days, values);
+            self.add_numbered(rows, inners, values);
         }
     }
 
@@ -117,7 +117,7 @@ impl Groups {
     }
 
     /// Adds rows whose keys are known.
-    fn add_numbered(&mut self, rows: &[Entry], days: usize, values: &[i64]) {
+    fn add_numbered(&mut self, rows: &[Entry], inners: usize, values: &[i64]) {
         let Self { cells, numbers, likely, .. } = self;
         likely.clear();
         likely.extend(
@@ -131,7 +131,7 @@ impl Groups {
             let key = *key as usize;
             // Where a key has moved, what another had known of its place may be wrong.
             if moved || !cells.add_likely(*likely, (key, row.inner), values) {
-                moved |= cells.add(key, row.inner, days, values);
+                moved |= cells.add(key, row.inner, inners, values);
             }
         }
     }
@@ -149,12 +149,12 @@ impl Groups {
     pub(super) fn read(
         &self,
         key: usize,
-        days: &DayOrder,
+        inners: &InnerOrder,
         group: &mut Group,
         scratch: &mut Vec<(u32, u32)>,
     ) {
         group.clear();
         group.key.extend_from_slice(self.keys.key(key));
-        self.cells.read(key, days, group, scratch);
+        self.cells.read(key, inners, group, scratch);
     }
 }

@@ -1,8 +1,11 @@
 //! The last column of a group, which is kept apart from the others: groups that differ in it alone
 //! lie side by side, so that the others need to be found and kept only once.
+//!
+//! So a group is a key, which is the other columns, and an inner, which is the number of the last
+//! one's value.
 
 use super::Options;
-use super::dates::{Dates, DayOrder, Days};
+use super::dates::{Dates, Days};
 use super::values::{KnownValues, ValueOrder, Values};
 
 /// What is kept apart of the groups, for all threads.
@@ -19,6 +22,26 @@ pub(super) enum Known<'a> {
     Nothing,
     Dates(Dates<'a>),
     Values(KnownValues<'a>),
+}
+
+/// The inners seen so far in their order.
+#[derive(Debug)]
+pub(super) struct InnerOrder {
+    /// The code of each, by which it is told outside of the tables: that of a day
+    /// ([`super::dates::text`]), the number of a value.
+    pub(super) codes: Vec<u32>,
+    /// The number of each.
+    pub(super) inners: Vec<u32>,
+    /// The place in the order for each number.
+    pub(super) ranks: Vec<u32>,
+}
+
+impl InnerOrder {
+    /// That of what is told by its number, from 0 up to `count`.
+    fn numbered(count: usize) -> Self {
+        let numbers: Vec<_> = (0..count as u32).collect();
+        Self { codes: numbers.clone(), inners: numbers.clone(), ranks: numbers }
+    }
 }
 
 impl Inner {
@@ -68,11 +91,11 @@ impl Inner {
     }
 
     /// The order in which groups have it: the days in their order, values as they are numbered.
-    pub(super) fn order(&self) -> DayOrder {
+    pub(super) fn order(&self) -> InnerOrder {
         match self {
-            Self::Nothing => DayOrder::numbered(1),
+            Self::Nothing => InnerOrder::numbered(1),
             Self::Dates(days) => days.order(),
-            Self::Values(values) => DayOrder::numbered(values.count()),
+            Self::Values(values) => InnerOrder::numbered(values.count()),
         }
     }
 }

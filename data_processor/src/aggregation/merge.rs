@@ -6,9 +6,9 @@ use std::collections::binary_heap::PeekMut;
 use std::io;
 
 use super::Interrupted;
-use super::dates::DayOrder;
 use super::group::Group;
 use super::groups::Groups;
+use super::inner::InnerOrder;
 use super::key::push_column;
 use super::sort::{Checkpoint, Item, sort};
 use super::values::ValueOrder;
@@ -39,7 +39,7 @@ impl Range {
 /// Groups in memory, each key once.
 pub(super) struct Memory<'a> {
     sources: &'a [&'a Groups],
-    days: &'a DayOrder,
+    inners: &'a InnerOrder,
     items: Vec<Item>,
     at: usize,
     other: Group,
@@ -51,24 +51,24 @@ impl<'a> Memory<'a> {
     /// Those of these sources that are `items`, in whatever order.
     pub(super) fn new(
         sources: &'a [&'a Groups],
-        days: &'a DayOrder,
+        inners: &'a InnerOrder,
         mut items: Vec<Item>,
         checkpoint: Checkpoint<'_>,
     ) -> Result<Self, Interrupted> {
         sort(sources, &mut items, checkpoint)?;
         let (other, merging, scratch) = Default::default();
-        Ok(Self { sources, days, items, at: 0, other, merging, scratch })
+        Ok(Self { sources, inners, items, at: 0, other, merging, scratch })
     }
 
     /// All groups of a source.
     pub(super) fn all(
         source: &'a [&'a Groups; 1],
-        days: &'a DayOrder,
+        inners: &'a InnerOrder,
         checkpoint: Checkpoint<'_>,
     ) -> Result<Self, Interrupted> {
         let numbers = 0..source[0].keys.len() as u32;
         let items = numbers.map(|number| Item::new(0, number)).collect();
-        Self::new(source, days, items, checkpoint)
+        Self::new(source, inners, items, checkpoint)
     }
 }
 
@@ -82,12 +82,17 @@ impl Source for Memory<'_> {
         }
         let sources = self.sources;
         let source = |item: &Item| sources[item.source as usize];
-        source(item).read(item.number as usize, self.days, group, &mut self.scratch);
+        source(item).read(item.number as usize, self.inners, group, &mut self.scratch);
         self.at += 1;
         while let Some(item) = self.items.get(self.at)
             && item.key(sources) == group.key
         {
-            source(item).read(item.number as usize, self.days, &mut self.other, &mut self.scratch);
+            source(item).read(
+                item.number as usize,
+                self.inners,
+                &mut self.other,
+                &mut self.scratch,
+            );
             group.merge(&self.other, &mut self.merging);
             self.at += 1;
         }
@@ -124,19 +129,19 @@ impl Source for Whole<'_> {
                 if !self.source.next(&mut self.group)? {
                     return Ok(false);
                 }
-                self.values.sort(&self.group.days, &mut self.places);
+                self.values.sort(&self.group.inners, &mut self.places);
                 self.given = 0;
                 continue;
             };
             self.given += 1;
             group.clear();
             group.key.extend_from_slice(&self.group.key);
-            push_column(&mut group.key, self.values.text(self.group.days[*place as usize]));
+            push_column(&mut group.key, self.values.text(self.group.inners[*place as usize]));
             if !self.range.contains(&group.key) {
                 continue;
             }
-            let width = self.group.sums.len() / self.group.days.len();
-            group.days.push(0);
+            let width = self.group.sums.len() / self.group.inners.len();
+            group.inners.push(0);
             group.sums.extend_from_slice(&self.group.sums[*place as usize * width..][..width]);
             return Ok(true);
         }

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::dates::DayOrder;
 use super::groups::Groups;
+use super::inner::InnerOrder;
 use super::key::first_columns;
 use super::merge::{Memory, Range, Source, Whole, merged};
 use super::runs::{MARK_EVERY, Runs};
@@ -23,7 +23,7 @@ const CHECK_EVERY: usize = 8 << 10;
 pub(super) struct Kind<'a> {
     pub(super) sources: Vec<&'a Groups>,
     pub(super) runs: Vec<&'a Runs>,
-    pub(super) order: DayOrder,
+    pub(super) order: InnerOrder,
     /// Where they are to be made whole: what is kept apart of them, and in how many columns the rest
     /// is.
     pub(super) whole: Option<(&'a ValueOrder, usize)>,
@@ -34,7 +34,7 @@ impl<'a> Kind<'a> {
     pub(super) fn new(
         own: impl Iterator<Item = &'a Groups>,
         shards: &'a [Shard],
-        order: DayOrder,
+        order: InnerOrder,
     ) -> Self {
         let sources = own.chain(shards.iter().map(|shard| &shard.groups)).collect();
         let runs = shards.iter().map(|shard| &shard.runs).collect();

@@ -14,18 +14,18 @@ use super::{AggregationError, Interrupted, Options, Outputs, dates, key, shown};
 /// After as many groups an interrupt is seen.
 const CHECK_EVERY: usize = 256;
 
-/// What the keys of groups are, and what is kept apart of them.
+/// Where the columns of groups are.
 #[derive(Clone, Copy)]
-pub(super) enum Parts<'a> {
+pub(super) enum Layout<'a> {
     /// Everything is in the key.
     Whole,
-    /// All but a date.
+    /// All but a day.
     Dated,
     /// All but one of these.
     Valued(&'a ValueOrder),
 }
 
-impl Parts<'_> {
+impl Layout<'_> {
     /// Calls `each` with every column of the key.
     fn columns(self, key: &[u8], options: &Options, each: impl FnMut(&[u8])) {
         let all = options.group_by.len();
@@ -36,10 +36,10 @@ impl Parts<'_> {
     /// The places of a group's parts in the order of the result.
     fn places(self, group: &Group, places: &mut Vec<(u32, u32)>) {
         match self {
-            Self::Valued(values) => values.sort(&group.days, places),
+            Self::Valued(values) => values.sort(&group.inners, places),
             Self::Whole | Self::Dated => {
                 places.clear();
-                places.extend((0..group.days.len() as u32).map(|place| (place, place)));
+                places.extend((0..group.inners.len() as u32).map(|place| (place, place)));
             }
         }
     }
@@ -49,7 +49,7 @@ impl Parts<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Lines<'a> {
     pub(super) ranges: &'a Ranges<'a>,
-    pub(super) parts: Parts<'a>,
+    pub(super) layout: Layout<'a>,
     pub(super) options: &'a Options,
     pub(super) watch: &'a Watch<'a>,
 }
@@ -67,17 +67,17 @@ impl Lines<'_> {
         let mut places = Vec::new();
         let mut unseen = 0;
         while groups.next(&mut group).map_err(AggregationError::spill)? {
-            see(&mut unseen, group.days.len(), watch)?;
+            see(&mut unseen, group.inners.len(), watch)?;
             if group.sums.iter().all(|sum| i64::try_from(*sum).is_ok()) {
                 continue;
             }
-            self.parts.places(&group, &mut places);
+            self.layout.places(&group, &mut places);
             for (_, place) in &places {
-                let day = group.days[*place as usize];
+                let inner = group.inners[*place as usize];
                 let sums = group.sums.chunks_exact(options.sum.len()).nth(*place as usize);
                 for (column, sum) in options.sum.iter().zip(sums.unwrap_or_default()) {
                     if i64::try_from(*sum).is_err() {
-                        let group = self.shown(&group.key, day);
+                        let group = self.shown(&group.key, inner);
                         let column = shown::name(column);
                         return Err(AggregationError::Overflow { group, column, sum: *sum });
                     }
@@ -88,13 +88,13 @@ impl Lines<'_> {
     }
 
     /// The columns of a group, for a message.
-    fn shown(self, key: &[u8], day: u32) -> String {
+    fn shown(self, key: &[u8], inner: u32) -> String {
         let mut values = Vec::new();
-        self.parts.columns(key, self.options, |column| values.push(shown::value(column)));
-        match self.parts {
-            Parts::Whole => {}
-            Parts::Dated => values.push(shown::value(&dates::text(day))),
-            Parts::Valued(known) => values.push(shown::value(known.text(day))),
+        self.layout.columns(key, self.options, |column| values.push(shown::value(column)));
+        match self.layout {
+            Layout::Whole => {}
+            Layout::Dated => values.push(shown::value(&dates::text(inner))),
+            Layout::Valued(known) => values.push(shown::value(known.text(inner))),
         }
         values.join(", ")
     }
@@ -212,22 +212,22 @@ impl Lines<'_> {
         let (mut groups, mut unseen) = (0, 0);
         while merged.next(&mut group).map_err(AggregationError::spill)? {
             start.clear();
-            self.parts.columns(&group.key, options, |column| {
+            self.layout.columns(&group.key, options, |column| {
                 push_field(&mut start, column);
                 start.push(b',');
             });
-            self.parts.places(&group, &mut places);
+            self.layout.places(&group, &mut places);
             for (_, place) in &places {
                 let place = *place as usize;
                 lines.extend_from_slice(&start);
-                match self.parts {
-                    Parts::Whole => {}
-                    Parts::Dated => {
-                        lines.extend_from_slice(&dates::text(group.days[place]));
+                match self.layout {
+                    Layout::Whole => {}
+                    Layout::Dated => {
+                        lines.extend_from_slice(&dates::text(group.inners[place]));
                         lines.push(b',');
                     }
-                    Parts::Valued(values) => {
-                        lines.extend_from_slice(values.field(group.days[place]));
+                    Layout::Valued(values) => {
+                        lines.extend_from_slice(values.field(group.inners[place]));
                         lines.push(b',');
                     }
                 }
@@ -239,7 +239,7 @@ impl Lines<'_> {
                 lines.push(b'\n');
                 see(&mut unseen, 1, watch)?;
             }
-            groups += group.days.len() as u64;
+            groups += group.inners.len() as u64;
         }
         Ok(Part { lines, groups })
     }

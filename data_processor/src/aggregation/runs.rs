@@ -135,15 +135,15 @@ impl Runs {
     }
 }
 
-/// Lengths and numbers take seven bits a byte; a day is told by its distance from the one before.
+/// Lengths and numbers take seven bits a byte; an inner is told by its distance from the one before.
 fn encode(group: &Group, width: usize, output: &mut Vec<u8>) {
     push(output, group.key.len() as u128);
     output.extend_from_slice(&group.key);
-    push(output, group.days.len() as u128);
+    push(output, group.inners.len() as u128);
     let mut before = 0;
-    for (day, sums) in group.days.iter().zip(group.sums.chunks_exact(width)) {
-        push(output, u128::from(day - before));
-        before = *day;
+    for (inner, sums) in group.inners.iter().zip(group.sums.chunks_exact(width)) {
+        push(output, u128::from(inner - before));
+        before = *inner;
         for sum in sums {
             // The sign comes last, so that small numbers are short.
             push(output, (sum << 1 ^ sum >> 127) as u128);
@@ -165,14 +165,14 @@ struct Run<'a> {
     sums: usize,
     /// The first key that is not read any more.
     to: Option<&'a [u8]>,
-    /// What comes next; no days where there is nothing.
+    /// What comes next; no inners where there is nothing.
     next: Group,
 }
 
 impl Source for Run<'_> {
     fn next(&mut self, group: &mut Group) -> io::Result<bool> {
         std::mem::swap(group, &mut self.next);
-        if group.days.is_empty() {
+        if group.inners.is_empty() {
             return Ok(false);
         }
         self.read_next()?;
@@ -198,11 +198,11 @@ impl Run<'_> {
             group.clear();
             return Ok(false);
         }
-        let days = self.buffer.number()?;
+        let inners = self.buffer.number()?;
         let mut before = 0;
-        for _ in 0..days {
+        for _ in 0..inners {
             before += self.buffer.number()? as u32;
-            group.days.push(before);
+            group.inners.push(before);
             for _ in 0..self.sums {
                 let number = self.buffer.number()?;
                 group.sums.push((number >> 1) as i128 ^ -((number & 1) as i128));
@@ -292,7 +292,7 @@ mod tests {
         let sums = [0, 1, -1, 300, i128::from(i64::MIN), i128::MAX, i128::MIN];
         let group = |number: usize| Group {
             key: format!("{number:03}{}", "x".repeat(number * 997)).into_bytes(),
-            days: (0..1 + number as u32 % 7).map(|day| day * day * 1000).collect(),
+            inners: (0..1 + number as u32 % 7).map(|inner| inner * inner * 1000).collect(),
             sums: (0..2 + number % 7 * 2).map(|index| sums[(index + number) % 7] / 2).collect(),
         };
         (from..from + 90).map(group).collect()
@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn many_runs_become_one() {
         let mut runs = Runs::new(&std::env::temp_dir(), 1);
-        let group = Group { key: b"a".to_vec(), days: vec![1], sums: vec![1] };
+        let group = Group { key: b"a".to_vec(), inners: vec![1], sums: vec![1] };
         for _ in 0..3 * MOST_RUNS {
             runs.write(&mut List(vec![group.clone()].into_iter()), &|| Ok(())).unwrap();
             assert!(runs.runs.len() <= MOST_RUNS);

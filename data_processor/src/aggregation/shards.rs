@@ -147,10 +147,10 @@ impl<'a> Shards<'a> {
     }
 
     /// Adds one row.
-    pub(super) fn add(&self, key: &[u8], day: u32, values: &[i64]) {
+    pub(super) fn add(&self, key: &[u8], inner: u32, values: &[i64]) {
         let padded = [key, &[0; PADDING]].concat();
         let hash = Text::new(&padded, Span::new(0, key.len())).hash(self.seed);
-        self.lock(self.of(hash)).groups.add(key, day, self.inner.count(), values);
+        self.lock(self.of(hash)).groups.add(key, inner, self.inner.count(), values);
     }
 
     fn try_lock(&self, at: usize) -> Option<MutexGuard<'_, Shard>> {
