@@ -192,10 +192,11 @@ kill_process() {
     rm -f "$dir/$1.pid"
 }
 
-# Whether the process ends within that many seconds. A zombie that nobody has waited for has ended.
+# Whether the process ends within that many seconds. A zombie that nobody has waited for has ended,
+# unless it has threads (l) that still end: until then its ports are taken.
 gone() {
     local deadline=$((SECONDS + $2)) state
-    while state=$(ps -o stat= -p "$1" 2>/dev/null) && [[ -n $state && $state != Z* ]]; do
+    while state=$(ps -o stat= -p "$1" 2>/dev/null) && [[ -n $state && ! $state =~ ^Z[^l]*$ ]]; do
         ((SECONDS < deadline)) || return 1
         sleep 0.05
     done
