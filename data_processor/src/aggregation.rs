@@ -229,33 +229,7 @@ fn aggregate_text(
         own_memory,
         failing: AtomicBool::new(false),
     };
-    let (reports, found) = thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(WAITING_REPORTS);
-        let threads: Vec<_> = (0..threads)
-            .map(|_| {
-                let sender = sender.clone();
-                let shared = &shared;
-                scope.spawn(move || {
-                    Worker::new(shared).run(&sender).inspect_err(|_| shared.watch.end())
-                })
-            })
-            .collect();
-        drop(sender);
-        let reports = gather(receiver, outputs);
-        if reports.is_err() {
-            watch.end();
-        }
-        let found: Vec<_> = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect();
-        (reports, found)
-    });
-    let reports = reports?;
-    let found = all_or_error(found)?;
-    if reports.bad.count > 0 {
-        return Err(AggregationError::BadRows(reports.bad));
-    }
+    let (reports, found) = read(&shared, threads, outputs)?;
 
     let rows_read = found.iter().map(|found| found.rows).sum();
     let largest = found.iter().fold(0, |largest, found| largest | found.largest);
@@ -286,6 +260,41 @@ fn aggregate_text(
         outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;
     }
     Ok(Summary { rows_read, rows_rejected: reports.rejected_rows, groups, output_size })
+}
+
+/// Reads the whole input by so many threads, and writes the rejected rows.
+fn read<R: Read + Send>(
+    shared: &Shared<'_, R>,
+    threads: usize,
+    outputs: &mut dyn Outputs,
+) -> Result<(Report, Vec<Found>), AggregationError> {
+    let (reports, found) = thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(WAITING_REPORTS);
+        let threads: Vec<_> = (0..threads)
+            .map(|_| {
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    Worker::new(shared).run(&sender).inspect_err(|_| shared.watch.end())
+                })
+            })
+            .collect();
+        drop(sender);
+        let reports = gather(receiver, outputs);
+        if reports.is_err() {
+            shared.watch.end();
+        }
+        let found: Vec<_> = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect();
+        (reports, found)
+    });
+    let reports = reports?;
+    let found = all_or_error(found)?;
+    if reports.bad.count > 0 {
+        return Err(AggregationError::BadRows(reports.bad));
+    }
+    Ok((reports, found))
 }
 
 /// Puts the reports of all threads together in the order of the file, and writes the rejected rows.

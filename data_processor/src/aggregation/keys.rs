@@ -18,6 +18,8 @@ pub(super) struct Keys {
     /// Open addressing: the upper half is the upper half of the hash, the lower half the number of
     /// the key from 1 on, or 0.
     slots: Vec<u64>,
+    /// For each slot of a near table its key, if it is short: so it is known again at one look.
+    near: Vec<Near>,
     /// By how much a hash is shifted to be the place of a slot.
     shift: u32,
     /// Where each key starts in `bytes`; it ends where the next one starts.
@@ -26,6 +28,16 @@ pub(super) struct Keys {
     bytes: Vec<u8>,
     /// A key that has none behind it.
     scratch: Vec<u8>,
+}
+
+/// A short key, or nothing.
+#[derive(Debug, Clone, Copy, Default)]
+struct Near {
+    /// See [`Text::short`].
+    bytes: u128,
+    length: u32,
+    /// The number of the key from 1 on, or 0.
+    number: u32,
 }
 
 /// A key and where its bytes are, or nothing.
@@ -42,6 +54,7 @@ impl Keys {
         Self {
             seed,
             slots: vec![0; FIRST_SLOTS],
+            near: vec![Near::default(); FIRST_SLOTS],
             shift: 64 - FIRST_SLOTS.ilog2(),
             starts: vec![0],
             bytes: vec![0; PADDING],
@@ -71,7 +84,10 @@ impl Keys {
     pub(super) fn memory(&self) -> usize {
         // While the slots are moved to twice as many, both are there.
         let slots = if self.len() * 2 > self.slots.len() { 3 } else { 1 } * self.slots.len();
-        slots * size_of::<u64>() + self.starts.len() * size_of::<u32>() + self.bytes.len()
+        slots * size_of::<u64>()
+            + self.near.len() * size_of::<Near>()
+            + self.starts.len() * size_of::<u32>()
+            + self.bytes.len()
     }
 
     /// Whether they are so few that they are in the processor's cache most of the time.
@@ -175,13 +191,15 @@ impl Keys {
         if same { known.number as usize - 1 } else { self.number_by_hash(key, hash) }
     }
 
-    /// Like [`Keys::number`], for a key of which the hash is known and most likely in the first slot.
+    /// Like [`Keys::number`], for a key of which the hash is known and most likely in the first slot of
+    /// a near table.
     #[inline(always)]
     pub(super) fn near_number(&mut self, key: Text<'_>, hash: u64) -> usize {
-        let slot = self.slots[(hash >> self.shift) as usize & (self.slots.len() - 1)];
-        let number = (slot as u32).wrapping_sub(1) as usize;
-        if slot >> 32 == hash >> 32 && slot as u32 != 0 && self.text(number).same(key) {
-            return number;
+        if let Some(near) = self.near.get((hash >> self.shift) as usize)
+            && near.number > 0
+            && key.short() == Some((near.bytes, near.length))
+        {
+            return near.number as usize - 1;
         }
         self.number_by_hash(key, hash)
     }
@@ -215,6 +233,9 @@ impl Keys {
         self.starts.push(self.bytes.len() as u32);
         self.bytes.extend_from_slice(&[0; PADDING]);
         self.slots[at] = hash >> 32 << 32 | (number as u64 + 1);
+        if let (Some(near), Some((bytes, length))) = (self.near.get_mut(at), key.short()) {
+            *near = Near { bytes, length, number: number as u32 + 1 };
+        }
         let filled = if self.is_near() { self.slots.len() / 8 } else { self.slots.len() / 8 * 5 };
         if self.len() > filled {
             self.grow();
@@ -232,15 +253,20 @@ impl Keys {
         let mut slots = Vec::with_capacity(length);
         slots.resize(length, 0);
         let old = std::mem::replace(&mut self.slots, slots);
+        let near = if self.is_near() { vec![Near::default(); length] } else { Vec::new() };
+        let old_near = std::mem::replace(&mut self.near, near);
         self.shift -= 1;
         let mask = length - 1;
-        for slot in old.into_iter().filter(|slot| *slot != 0) {
+        for (old_at, slot) in old.into_iter().enumerate().filter(|(_, slot)| *slot != 0) {
             // The upper half of the hash is as much as is needed below 2^32 slots.
             let mut at = (slot >> self.shift) as usize;
             while self.slots[at & mask] != 0 {
                 at += 1;
             }
             self.slots[at & mask] = slot;
+            if let (Some(near), Some(old)) = (self.near.get_mut(at & mask), old_near.get(old_at)) {
+                *near = *old;
+            }
         }
     }
 }

@@ -77,6 +77,14 @@ impl<'a> Text<'a> {
         self.wide(0).checked_shl(128 - 8 * self.span.len() as u32).unwrap_or_default()
     }
 
+    /// All of a text of up to sixteen bytes, as a number that means something to these only, and how
+    /// many they are.
+    #[inline(always)]
+    pub(super) fn short(self) -> Option<(u128, u32)> {
+        let length = self.span.len() as u32;
+        (length <= 16).then(|| (self.whole(), length))
+    }
+
     /// A folded multiplication for sixteen bytes each. `seed` makes the hashes of this process its
     /// own, so that no file can be made to collide.
     #[inline(always)]
