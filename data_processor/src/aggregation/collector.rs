@@ -41,7 +41,7 @@ impl<'a> Collector<'a> {
     /// Adds a row of its own.
     pub(super) fn add(&mut self, key: &[u8], inner: u32, values: &[i64]) {
         if self.shares {
-            self.shards.add(key, inner, values);
+            self.shards.add(&mut self.lists, key, inner, values);
         } else {
             self.own.add(key, inner, self.shards.inner().count(), values);
         }

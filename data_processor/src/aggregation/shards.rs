@@ -57,8 +57,9 @@ struct List {
 /// Rows of one chunk for all shards.
 pub(super) struct Lists {
     lists: Vec<List>,
-    /// Those that are still to be added.
-    full: Vec<usize>,
+    /// The shards whose rows are still to be added, or that got rows one by one and are still to be
+    /// counted.
+    open: Vec<usize>,
 }
 
 impl<'a> Shards<'a> {
@@ -92,7 +93,7 @@ impl<'a> Shards<'a> {
 
     /// Empty lists for them.
     pub(super) fn lists(&self) -> Lists {
-        Lists { lists: self.all.iter().map(|_| List::default()).collect(), full: Vec::new() }
+        Lists { lists: self.all.iter().map(|_| List::default()).collect(), open: Vec::new() }
     }
 
     /// Leaves `bytes` of the memory to groups elsewhere.
@@ -116,12 +117,14 @@ impl<'a> Shards<'a> {
         data: &[u8],
         watch: &Watch<'_>,
     ) -> Result<(), AggregationError> {
-        let Lists { lists, full } = lists;
-        full.extend((0..lists.len()).filter(|at| !lists[*at].rows.is_empty()));
-        while !full.is_empty() {
-            let before = full.len();
+        let Lists { lists, open } = lists;
+        open.extend((0..lists.len()).filter(|at| !lists[*at].rows.is_empty()));
+        open.sort_unstable();
+        open.dedup();
+        while !open.is_empty() {
+            let before = open.len();
             let mut added = Ok(());
-            full.retain(|at| {
+            open.retain(|at| {
                 let Some(mut shard) = self.try_lock(*at) else { return true };
                 let List { rows, values } = &mut lists[*at];
                 if shard.memory == 0 {
@@ -137,8 +140,8 @@ impl<'a> Shards<'a> {
             });
             added?;
             // Where others hold all that are left, the first of them is waited for.
-            if full.len() == before
-                && let Some(first) = full.first()
+            if open.len() == before
+                && let Some(first) = open.first()
             {
                 drop(self.lock(*first));
             }
@@ -146,11 +149,14 @@ impl<'a> Shards<'a> {
         Ok(())
     }
 
-    /// Adds one row.
-    pub(super) fn add(&self, key: &[u8], inner: u32, values: &[i64]) {
+    /// Adds one row. What it takes is counted with [`Shards::add_all`] of these lists.
+    pub(super) fn add(&self, lists: &mut Lists, key: &[u8], inner: u32, values: &[i64]) {
         let padded = [key, &[0; PADDING]].concat();
-        let hash = Text::new(&padded, Span::new(0, key.len())).hash(self.seed);
-        self.lock(self.of(hash)).groups.add(key, inner, self.inner.count(), values);
+        let at = self.of(Text::new(&padded, Span::new(0, key.len())).hash(self.seed));
+        self.lock(at).groups.add(key, inner, self.inner.count(), values);
+        if lists.open.last() != Some(&at) {
+            lists.open.push(at);
+        }
     }
 
     fn try_lock(&self, at: usize) -> Option<MutexGuard<'_, Shard>> {
@@ -252,5 +258,39 @@ impl Lists {
             list.rows.push(*row);
             list.values.extend_from_slice(values);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::task::spec::CsvAggregationSpec;
+
+    use super::*;
+    use crate::aggregation::{Control, Interrupted};
+
+    struct Free;
+
+    impl Control for Free {
+        fn progress(&self, _: u64) -> Result<(), Interrupted> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn rows_that_come_one_by_one_go_to_files_too() {
+        let options = Options::new(&CsvAggregationSpec::default(), 0);
+        let (inner, budget) = (Inner::Nothing, Budget::new(0));
+        let shards = Shards::new(&options, &inner, &budget, 1);
+        let mut lists = shards.lists();
+        for number in 0..100_u8 {
+            shards.add(&mut lists, &[number], 0, &[1]);
+        }
+        shards.add_all(&mut lists, &[], &Watch::new(&Free)).unwrap();
+        let mut spilled = 0;
+        for shard in shards.into_shards() {
+            assert_eq!(shard.groups.keys.len(), 0);
+            spilled += shard.runs.marks().count();
+        }
+        assert!(spilled > 0);
     }
 }
