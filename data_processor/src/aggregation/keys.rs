@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::text::{PADDING, Span, Text};
+use super::text::{PADDING, Span, Text, padded};
 
 /// The slots of an empty table.
 const FIRST_SLOTS: usize = 64;
@@ -135,7 +135,7 @@ impl Keys {
 
     /// The number of `key`, if it is there.
     pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
-        let padded = [key, &[0; PADDING]].concat();
+        let padded = padded(key);
         let text = Text::new(&padded, Span::new(0, key.len()));
         let hash = text.hash(self.seed);
         let mask = self.slots.len() - 1;

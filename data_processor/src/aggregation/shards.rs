@@ -12,7 +12,7 @@ use super::groups::{Entry, Groups};
 use super::inner::Inner;
 use super::merge::Memory;
 use super::runs::Runs;
-use super::text::{PADDING, Span, Text};
+use super::text::{Span, Text, padded};
 use super::watch::Watch;
 use super::{AggregationError, Options};
 
@@ -151,7 +151,7 @@ impl<'a> Shards<'a> {
 
     /// Adds one row. What it takes is counted with [`Shards::add_all`] of these lists.
     pub(super) fn add(&self, lists: &mut Lists, key: &[u8], inner: u32, values: &[i64]) {
-        let padded = [key, &[0; PADDING]].concat();
+        let padded = padded(key);
         let at = self.of(Text::new(&padded, Span::new(0, key.len())).hash(self.seed));
         self.lock(at).groups.add(key, inner, self.inner.count(), values);
         if lists.open.last() != Some(&at) {

@@ -44,6 +44,11 @@ pub(super) fn wide(data: &[u8], at: usize) -> u128 {
 /// How many bytes must follow a text.
 pub(super) const PADDING: usize = 16;
 
+/// A copy of a text that has nothing behind it, with [`PADDING`].
+pub(super) fn padded(text: &[u8]) -> Vec<u8> {
+    [text, &[0; PADDING]].concat()
+}
+
 /// Half of the bits of these are set, in no pattern.
 const MULTIPLIERS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD1B5_4A32_D192_ED03];
 
