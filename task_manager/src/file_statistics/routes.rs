@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chrono::DateTime;
 use common::file_statistics::FileStatisticsRow;
 use common::problem::{ErrorLocation, Problem};
 use common::task::{AcceptedTask, TaskKind, UserId};
@@ -13,11 +12,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::report::FileStatisticsReport;
-use super::store::{self, Place};
+use super::store;
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::http::access::CurrentUser;
 use crate::http::body::Parameters;
+use crate::http::cursor::Cursor;
 use crate::http::negotiation::preferred;
 use crate::http::query::{Period, Query};
 use crate::uploads::Uploads;
@@ -123,7 +123,7 @@ pub async fn list_file_statistics(
 
 struct Page {
     period: Period,
-    after: Option<Place>,
+    after: Option<Cursor>,
     size: u64,
 }
 
@@ -131,24 +131,15 @@ impl Page {
     fn read(parameters: Parameters) -> Result<Self, Vec<ErrorLocation>> {
         let mut query = Query::of(parameters);
         let period = Period::read(&mut query);
-        let after = query.read("page_token", |text| {
-            place(text).ok_or_else(|| "is no token that a list gave".to_owned())
-        });
+        let after = Cursor::read(&mut query);
         let size = query.page_size();
         query.finish("from, to, page_size and page_token")?;
         Ok(Self { period, after, size })
     }
 }
 
-/// The row from behind which the next page goes on: its time in microseconds, and its task.
 fn token(last: &FileStatisticsRow) -> String {
-    format!("{}.{}", last.created_at.timestamp_micros(), last.task_id)
-}
-
-fn place(token: &str) -> Option<Place> {
-    let (time, task_id) = token.split_once('.')?;
-    let created_at = DateTime::from_timestamp_micros(time.parse().ok()?)?.naive_utc();
-    Some(Place { created_at, task_id: task_id.parse().ok()? })
+    Cursor { time: last.created_at.naive_utc(), id: last.task_id.0 }.to_string()
 }
 
 /// Reports on the caller's files: totals, by content type, by day, and the largest ones.
@@ -204,20 +195,4 @@ fn csv(report: &FileStatisticsReport) -> Result<Response, ApiError> {
         ApiError::Internal
     })?;
     Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], body).into_response())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_leads_to_its_place() {
-        let id = "01890a5d-ac96-774b-bcce-b302099a8057";
-        let place = place(&format!("1763708400123456.{id}")).unwrap();
-        assert_eq!(place.created_at.to_string(), "2025-11-21 07:00:00.123456");
-        assert_eq!(place.task_id.to_string(), id);
-        for wrong in ["", "1", "x.y", "1763708400123456.", &format!("{}.{id}", i64::MAX)] {
-            assert_eq!(super::place(wrong), None, "{wrong}");
-        }
-    }
 }

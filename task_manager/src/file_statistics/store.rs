@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::report::{Group, Totals};
 use crate::db::schema::file_statistics;
 use crate::db::{DbConnection, DbError, DbResult, Id};
+use crate::http::cursor::Cursor;
 use crate::http::query::Period;
 
 #[derive(Queryable, Selectable)]
@@ -124,19 +125,12 @@ fn of(owner: UserId, period: Period) -> Condition {
     condition
 }
 
-/// A place in a list: that of the last row of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    pub created_at: NaiveDateTime,
-    pub task_id: TaskId,
-}
-
 /// At most `limit` rows of `owner` of that time, newest first, from behind `after`.
 pub fn list(
     conn: &mut DbConnection,
     owner: UserId,
     period: Period,
-    after: Option<Place>,
+    after: Option<Cursor>,
     limit: i64,
 ) -> DbResult<Vec<FileStatisticsRow>> {
     let mut query = file_statistics::table
@@ -146,10 +140,9 @@ pub fn list(
         .select(Row::as_select())
         .into_boxed();
     if let Some(after) = after {
-        let at_the_same_time = file_statistics::created_at
-            .eq(after.created_at)
-            .and(file_statistics::task_id.lt(Id(after.task_id.0)));
-        query = query.filter(file_statistics::created_at.lt(after.created_at).or(at_the_same_time));
+        let time = file_statistics::created_at;
+        let older = time.lt(after.time).or(file_statistics::task_id.lt(Id(after.id)));
+        query = query.filter(time.le(after.time).and(older));
     }
     rows(query.load(conn)?)
 }

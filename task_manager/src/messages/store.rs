@@ -16,6 +16,7 @@ use crate::db::schema::{messages, request_counters};
 use crate::db::{
     DbConnection, DbError, DbResult, FoundBy, Id, cached, find_messages, insert_records, json_time,
 };
+use crate::http::cursor::Cursor;
 use crate::http::query::Period;
 
 /// Raises a user's counter by `by`; answers the new count.
@@ -153,7 +154,7 @@ pub struct Filter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// The newest first, those that are older than this message.
-    Newest(Option<(NaiveDateTime, Uuid)>),
+    Newest(Option<Cursor>),
     /// The best first, without so many.
     Best(u64),
 }
@@ -163,7 +164,7 @@ pub fn list(
     conn: &mut DbConnection,
     user: UserId,
     filter: &Filter,
-    before: Option<(NaiveDateTime, Uuid)>,
+    before: Option<Cursor>,
     limit: u64,
 ) -> DbResult<Vec<TrackedMessage>> {
     let mut query = messages::table
@@ -181,9 +182,10 @@ pub fn list(
     if let Some(to) = filter.period.to {
         query = query.filter(messages::created_at.lt(to));
     }
-    if let Some((time, id)) = before {
-        let same_time = messages::created_at.eq(time).and(messages::id.lt(Id(id)));
-        query = query.filter(messages::created_at.lt(time).or(same_time));
+    if let Some(before) = before {
+        let time = messages::created_at;
+        let older = time.lt(before.time).or(messages::id.lt(Id(before.id)));
+        query = query.filter(time.le(before.time).and(older));
     }
     query.load(conn)?.into_iter().map(TrackedMessage::try_from).collect()
 }
@@ -212,7 +214,7 @@ pub fn search(
         category: filter.category.map_or("", Category::as_str),
         from: filter.period.from.unwrap_or(earliest),
         to: filter.period.to.unwrap_or(latest),
-        before: before.map_or((latest, Id(Uuid::max())), |(time, id)| (time, Id(id))),
+        before: before.map_or((latest, Id(Uuid::max())), |last| (last.time, Id(last.id))),
         best_first: matches!(place, Place::Best(_)),
         offset,
         limit,

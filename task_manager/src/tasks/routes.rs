@@ -8,13 +8,14 @@ use common::problem::{ErrorLocation, Problem};
 use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
 
 use super::interrupts::{self, Interrupt, Interrupted};
-use super::{store, view, views};
+use super::{Task, store, view, views};
 use crate::audit;
 use crate::background::Background;
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::http::access::CurrentUser;
 use crate::http::body::{Parameters, TaskPath};
+use crate::http::cursor::Cursor;
 use crate::http::query::{Period, Query};
 
 /// Shows a task.
@@ -89,11 +90,15 @@ pub async fn list_tasks(
             if has_more {
                 tasks.pop();
             }
-            let last = tasks.last().filter(|_| has_more).map(|task| task.id.to_string());
-            Ok(TaskList { items: views(conn, tasks)?, next_page_token: last })
+            let next_page_token = tasks.last().filter(|_| has_more).map(token);
+            Ok(TaskList { items: views(conn, tasks)?, next_page_token })
         })
         .await?;
     Ok(Json(list))
+}
+
+fn token(last: &Task) -> String {
+    Cursor { time: last.created_at, id: last.id.0 }.to_string()
 }
 
 fn read_filter(parameters: Parameters) -> Result<(store::Filter, u64), Vec<ErrorLocation>> {
@@ -103,9 +108,7 @@ fn read_filter(parameters: Parameters) -> Result<(store::Filter, u64), Vec<Error
     let kind = query.read("kind", |text| text.parse().map_err(named));
     let text = query.read("text", |text| Ok(text.to_owned()));
     let Period { from, to } = Period::read(&mut query);
-    let before = query.read("page_token", |text| {
-        text.parse().map_err(|_| "is no token that a list gave".to_owned())
-    });
+    let before = Cursor::read(&mut query);
     let page_size = query.page_size();
     query.finish("state, kind, text, from, to, page_size and page_token")?;
     Ok((store::Filter { state, kind, text, from, to, before }, page_size))

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::Task;
 use crate::db::schema::tasks;
 use crate::db::{DbConnection, DbError, DbResult, Id, cached, count_of, locked, one_of};
+use crate::http::cursor::Cursor;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = tasks)]
@@ -211,8 +212,8 @@ pub struct Filter {
     pub from: Option<NaiveDateTime>,
     /// Created before.
     pub to: Option<NaiveDateTime>,
-    /// Older than this task: the last one of the page before.
-    pub before: Option<TaskId>,
+    /// Older than the last task of the page before.
+    pub before: Option<Cursor>,
 }
 
 /// At most `limit` tasks of `owner`, newest first.
@@ -225,7 +226,9 @@ pub fn list(
     let mut query = tasks::table
         .filter(tasks::owner.eq(Id(owner.0)))
         .filter(tasks::deleted.eq(false))
-        .order(tasks::id.desc())
+        // By a column that no other index sorts by, or a database would take that index and pass by
+        // the tasks of everybody else.
+        .order((tasks::created_at.desc(), tasks::id.desc()))
         .limit(limit)
         .select(TaskRow::as_select())
         .into_boxed();
@@ -250,7 +253,9 @@ pub fn list(
         query = query.filter(tasks::created_at.lt(to));
     }
     if let Some(before) = filter.before {
-        query = query.filter(tasks::id.lt(Id(before.0)));
+        let time = tasks::created_at;
+        let older = time.lt(before.time).or(tasks::id.lt(Id(before.id)));
+        query = query.filter(time.le(before.time).and(older));
     }
     read_rows(query.load(conn)?)
 }

@@ -30,7 +30,7 @@ CREATE TABLE tasks (
     finished_at DATETIME(6),
     files_removed BOOLEAN NOT NULL DEFAULT FALSE,
     deleted BOOLEAN NOT NULL DEFAULT FALSE,
-    KEY tasks_by_owner (owner, deleted, id),
+    KEY tasks_by_owner (owner, created_at),
     KEY tasks_by_change (owner, changed_at),
     KEY tasks_by_identity (owner, identity),
     KEY tasks_in_queue (kind, state, queued_at),

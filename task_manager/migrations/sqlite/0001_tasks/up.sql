@@ -31,7 +31,7 @@ CREATE TABLE tasks (
     files_removed BOOLEAN NOT NULL DEFAULT FALSE,
     deleted BOOLEAN NOT NULL DEFAULT FALSE
 ) WITHOUT ROWID;
-CREATE INDEX tasks_by_owner ON tasks (owner, deleted, id);
+CREATE INDEX tasks_by_owner ON tasks (owner, created_at);
 CREATE INDEX tasks_by_change ON tasks (owner, changed_at);
 CREATE INDEX tasks_by_identity ON tasks (owner, identity);
 CREATE INDEX tasks_in_queue ON tasks (kind, state, queued_at);
