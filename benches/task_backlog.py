@@ -9,8 +9,8 @@ from systems import Failed
 
 OWNER = "backlog"
 # What is sent on top of the backlog.
-MESSAGES = 4_000
-EVENTS = 20_000
+MESSAGES = 20_000
+EVENTS = 100_000
 IN_A_LIST = 1_000
 READS = 300
 # How many tasks the workers finish.
