@@ -29,7 +29,9 @@ use tracing::debug;
 
 pub use batch::{FromJson, cached, count_of, one_of};
 pub use dialect::{FoundBy, find_messages, is_in_process, lock_tasks, now, ping, update_all};
-pub(crate) use dialect::{insert_all, insert_records, locked, locked_and_skipped};
+pub(crate) use dialect::{
+    execute_cached, insert_all, insert_records, locked, locked_and_skipped, on_either,
+};
 pub use id::Id;
 
 /// A connection to either database.

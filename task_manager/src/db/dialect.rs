@@ -9,6 +9,7 @@ use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use serde::Serialize;
 
+use super::batch::Commit;
 use super::{DbConnection, DbError, DbResult, FromJson, Id, cached, client_library, one_of};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -127,7 +128,10 @@ pub(super) fn begin(conn: &mut DbConnection) -> QueryResult<()> {
 
 /// Commits it.
 pub(super) fn commit(conn: &mut DbConnection) -> QueryResult<()> {
-    conn.batch_execute("COMMIT")
+    match conn {
+        DbConnection::Sqlite(conn) => conn.batch_execute("COMMIT"),
+        DbConnection::Mysql(conn) => Commit.execute(conn).map(drop),
+    }
 }
 
 /// Takes back what it did.
@@ -176,6 +180,25 @@ macro_rules! locked_and_skipped {
     };
 }
 pub(crate) use locked_and_skipped;
+
+/// Does the same on a connection to either database: what diesel does not know of a [`DbConnection`].
+macro_rules! on_either {
+    ($db:expr, |$conn:ident| $work:expr) => {
+        match $db {
+            $crate::db::DbConnection::Sqlite($conn) => $work,
+            $crate::db::DbConnection::Mysql($conn) => $work,
+        }
+    };
+}
+pub(crate) use on_either;
+
+/// Executes a statement that SQLite prepares once; see [`cached`].
+macro_rules! execute_cached {
+    ($db:expr, $statement:expr) => {
+        $crate::db::on_either!($db, |conn| $crate::db::cached($statement).execute(conn))
+    };
+}
+pub(crate) use execute_cached;
 
 /// Changes the rows of a table by `statement`, which takes what changes from a JSON text, on MySQL;
 /// answers how many. None on SQLite, to which a statement for each row costs less.

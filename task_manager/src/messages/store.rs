@@ -14,7 +14,8 @@ use super::search::Search;
 use super::{NewMessage, TrackedMessage, snippet, terms};
 use crate::db::schema::{messages, request_counters};
 use crate::db::{
-    DbConnection, DbError, DbResult, FoundBy, Id, cached, find_messages, insert_records, json_time,
+    DbConnection, DbError, DbResult, FoundBy, Id, execute_cached, find_messages, insert_records,
+    json_time,
 };
 use crate::http::cursor::Cursor;
 use crate::http::query::Period;
@@ -24,11 +25,11 @@ pub fn raise_counter(conn: &mut DbConnection, user: UserId, by: u64) -> DbResult
     let id = Id(user.0);
     let by = signed(by)?;
     let raise = |conn: &mut DbConnection| {
-        cached(
+        execute_cached!(
+            conn,
             diesel::update(request_counters::table.find(id))
-                .set(request_counters::count.eq(request_counters::count + by)),
+                .set(request_counters::count.eq(request_counters::count + by))
         )
-        .execute(conn)
     };
     if raise(conn)? == 0 {
         let begun = diesel::insert_into(request_counters::table)

@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::{Dispatch, HELD};
 use crate::db::schema::{outbox, tasks};
 use crate::db::{
-    DbConnection, DbError, DbResult, Id, cached, insert_records, json_time, locked_and_skipped,
-    one_of,
+    DbConnection, DbError, DbResult, Id, execute_cached, insert_records, json_time,
+    locked_and_skipped, one_of,
 };
 use crate::tasks::store::signed;
 
@@ -120,11 +120,11 @@ pub fn lease_due(
         return Ok(Vec::new());
     }
     let ids: Vec<Id> = rows.iter().map(|(id, ..)| *id).collect();
-    cached(
+    execute_cached!(
+        conn,
         diesel::update(outbox::table.filter(one_of(outbox::task_id, &ids)))
-            .set(outbox::locked_until.eq(locked_until)),
-    )
-    .execute(conn)?;
+            .set(outbox::locked_until.eq(locked_until))
+    )?;
     let dispatch = |(id, kind, dispatch, due_at): (Id, String, i32, NaiveDateTime)| {
         let dispatch = u32::try_from(dispatch).map_err(DbError::corrupt)?;
         let kind = kind.parse().map_err(DbError::corrupt)?;

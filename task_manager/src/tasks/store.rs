@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::Task;
 use crate::db::schema::tasks;
-use crate::db::{DbConnection, DbError, DbResult, Id, cached, count_of, locked, one_of};
+use crate::db::{DbConnection, DbError, DbResult, Id, count_of, execute_cached, locked, one_of};
 use crate::http::cursor::Cursor;
 
 #[derive(Queryable, Selectable)]
@@ -352,7 +352,8 @@ pub fn enqueue(
     if !task.state.can_become(TaskState::Queued) {
         return Ok(false);
     }
-    let updated = cached(
+    let updated = execute_cached!(
+        conn,
         diesel::update(tasks::table.find(Id(task.id.0)))
             .filter(tasks::state.eq(task.state.as_str()))
             .filter(tasks::attempt.eq(signed(task.attempt)))
@@ -371,9 +372,8 @@ pub fn enqueue(
                 tasks::dispatched_at.eq(due_at),
                 tasks::queued_at.eq(now),
                 tasks::changed_at.eq(now),
-            )),
-    )
-    .execute(conn)?;
+            ))
+    )?;
     Ok(updated == 1)
 }
 
@@ -401,16 +401,18 @@ pub fn claim(
     let ids: Vec<Id> = tasks.iter().map(|task| Id(task.id.0)).collect();
     // Found by their ids alone: if their state were asked for too, SQLite would look through all that
     // are queued.
-    let claimed = cached(diesel::update(tasks::table.filter(one_of(tasks::id, &ids))).set((
-        tasks::state.eq(TaskState::Processing.as_str()),
-        tasks::attempt.eq(tasks::attempt + 1),
-        tasks::worker.eq(Id(worker.0)),
-        tasks::leased_until.eq(leased_until),
-        tasks::started_at.eq(coalesce(tasks::started_at, now)),
-        tasks::attempt_started_at.eq(now),
-        tasks::changed_at.eq(now),
-    )))
-    .execute(conn)?;
+    let claimed = execute_cached!(
+        conn,
+        diesel::update(tasks::table.filter(one_of(tasks::id, &ids))).set((
+            tasks::state.eq(TaskState::Processing.as_str()),
+            tasks::attempt.eq(tasks::attempt + 1),
+            tasks::worker.eq(Id(worker.0)),
+            tasks::leased_until.eq(leased_until),
+            tasks::started_at.eq(coalesce(tasks::started_at, now)),
+            tasks::attempt_started_at.eq(now),
+            tasks::changed_at.eq(now),
+        ))
+    )?;
     if claimed != tasks.len() {
         return Err(DbError::corrupt("tasks that are locked were changed by others"));
     }
@@ -433,12 +435,14 @@ pub fn heartbeat(
     now: NaiveDateTime,
     leased_until: NaiveDateTime,
 ) -> DbResult<()> {
-    cached(diesel::update(tasks::table.find(Id(task.id.0))).set((
-        tasks::leased_until.eq(leased_until),
-        tasks::progress.eq(to_json(progress)?),
-        tasks::changed_at.eq(now),
-    )))
-    .execute(conn)?;
+    execute_cached!(
+        conn,
+        diesel::update(tasks::table.find(Id(task.id.0))).set((
+            tasks::leased_until.eq(leased_until),
+            tasks::progress.eq(to_json(progress)?),
+            tasks::changed_at.eq(now),
+        ))
+    )?;
     Ok(())
 }
 

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use common::task::UserId;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::sql_types::{Nullable, Text};
 use uuid::Uuid;
 
 use super::Role;
 use super::credentials::Username;
 use crate::db::schema::{revoked_tokens, users};
-use crate::db::{self, DbConnection, DbError, DbResult, Id, one_of};
+use crate::db::{self, DbConnection, DbError, DbResult, Id, on_either, one_of};
 
 /// Inserts a user; false where the name is taken or nobody's to take.
 pub(super) fn insert(
@@ -58,17 +59,20 @@ pub fn roles_of(conn: &mut DbConnection, tokens: &[(UserId, Uuid)]) -> DbResult<
     };
     let user_ids = distinct(&mut tokens.iter().map(|(user, _)| user.0));
     let token_ids = distinct(&mut tokens.iter().map(|(_, token)| *token));
-    let found: Vec<(Id, String)> = users::table
-        .filter(one_of(users::id, &user_ids))
-        .select((users::id, users::role))
-        .load(conn)?;
-    let revoked: Vec<Id> = revoked_tokens::table
+    // Every request asks this, so it is one statement: a revoked token comes without a role.
+    let revoked = revoked_tokens::table
         .filter(one_of(revoked_tokens::jti, &token_ids))
-        .select(revoked_tokens::jti)
-        .load(conn)?;
+        .select((revoked_tokens::jti, None::<String>.into_sql::<Nullable<Text>>()));
+    let both = users::table
+        .filter(one_of(users::id, &user_ids))
+        .select((users::id, users::role.nullable()))
+        .union_all(revoked);
+    let found: Vec<(Id, Option<String>)> = on_either!(conn, |conn| both.load(conn))?;
     let role = |(user, token): &(UserId, Uuid)| {
-        let role = found.iter().find(|(id, _)| id.0 == user.0).map(|(_, role)| role);
-        let role = role.filter(|_| !revoked.contains(&Id(*token)));
+        let role_of =
+            |id: Uuid| found.iter().find(|(found, _)| found.0 == id).map(|(_, role)| role);
+        let role = role_of(user.0).and_then(Option::as_deref);
+        let role = role.filter(|_| role_of(*token).is_none());
         role.map(|role| role.parse().map_err(DbError::corrupt)).transpose()
     };
     tokens.iter().map(role).collect()

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::db::schema::{tasks, workers};
-use crate::db::{self, DbConnection, DbError, DbResult, Id, cached};
+use crate::db::{self, DbConnection, DbError, DbResult, Id, execute_cached};
 use crate::tasks::store::signed;
 
 /// A worker that reported within this time is online: an idle one reports every 10 seconds.
@@ -46,11 +46,11 @@ pub struct WorkerView {
 /// Notes that the worker reported, in the caller's transaction.
 pub(super) fn seen(conn: &mut DbConnection, worker: &WorkerInfo) -> DbResult<()> {
     let now = db::now(conn)?;
-    let updated = cached(
+    let updated = execute_cached!(
+        conn,
         diesel::update(workers::table.find(Id(worker.id.0)))
-            .set((workers::draining.eq(worker.draining), workers::seen_at.eq(now))),
-    )
-    .execute(conn)?;
+            .set((workers::draining.eq(worker.draining), workers::seen_at.eq(now)))
+    )?;
     if updated == 0 {
         diesel::insert_into(workers::table)
             .values((

@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::db::schema::tasks;
-use crate::db::{DbConnection, DbError, DbResult, Id, cached, json_time, one_of, update_all};
+use crate::db::{
+    DbConnection, DbError, DbResult, Id, execute_cached, json_time, one_of, update_all,
+};
 use crate::tasks::Task;
 use crate::tasks::store::{signed, to_json};
 
@@ -83,7 +85,8 @@ pub(super) fn complete(conn: &mut DbConnection, completed: &[CompletedTask]) -> 
 fn one_by_one(conn: &mut DbConnection, completed: &[CompletedTask]) -> DbResult<usize> {
     let mut ended = 0;
     for task in completed {
-        ended += cached(
+        ended += execute_cached!(
+            conn,
             diesel::update(tasks::table.find(task.id))
                 .filter(tasks::state.eq(TaskState::Processing.as_str()))
                 .set((
@@ -95,9 +98,8 @@ fn one_by_one(conn: &mut DbConnection, completed: &[CompletedTask]) -> DbResult<
                     tasks::output_attempt.eq(task.output_attempt),
                     tasks::finished_at.eq(task.finished_at),
                     tasks::changed_at.eq(task.finished_at),
-                )),
-        )
-        .execute(conn)?;
+                ))
+        )?;
     }
     Ok(ended)
 }
@@ -105,11 +107,11 @@ fn one_by_one(conn: &mut DbConnection, completed: &[CompletedTask]) -> DbResult<
 /// Renews leases.
 pub(super) fn renew(conn: &mut DbConnection, ids: &[Id], until: NaiveDateTime) -> DbResult<()> {
     if !ids.is_empty() {
-        cached(
+        execute_cached!(
+            conn,
             diesel::update(tasks::table.filter(one_of(tasks::id, ids)))
-                .set(tasks::leased_until.eq(until)),
-        )
-        .execute(conn)?;
+                .set(tasks::leased_until.eq(until))
+        )?;
     }
     Ok(())
 }
