@@ -49,12 +49,14 @@ mod runs;
 mod shards;
 mod shown;
 mod sort;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod text;
 mod unpack;
 mod values;
 mod watch;
+mod words;
 mod worker;
 
 use std::collections::BTreeMap;

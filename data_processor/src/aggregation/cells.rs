@@ -4,16 +4,17 @@
 //! is the place, so that dense data needs neither hashes nor inners in memory. A key moves from one to
 //! the other as it grows. Where groups have no inners, all have inner 0.
 //!
-//! A sum is an `i64`. One that would leave that range moves what it has into `large`, which is
-//! empty but for the strangest files, and starts at 0 again; so it is exact and never wraps.
+//! Sums are kept in words of a size ([`super::sums`]). One that would leave the range of the largest
+//! words moves what it has into `large`, which is empty but for the strangest files, and starts at 0
+//! again; so it is exact and never wraps.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::group::Group;
+use super::groups::Entry;
 use super::inner::InnerOrder;
+use super::words::Word;
 
-/// Stands where there is no cell; a sum that comes to it moves into `large`.
-const ABSENT: i64 = i64::MIN;
 /// A table up to this size is searched from its start on, a larger one by hash.
 const SEARCHED: usize = 8;
 /// A key becomes a row when that takes no more than so many times the memory of its table. Rows
@@ -51,9 +52,13 @@ impl Likely {
     }
 }
 
+/// A sum does not fit into its word. Nothing was added.
+#[derive(Debug)]
+pub(super) struct TooLarge;
+
 /// The cells of all keys.
 #[derive(Debug)]
-pub(super) struct Cells {
+pub(super) struct Cells<W> {
     /// How many sums a cell has.
     sums: usize,
     /// Whether keys have several inners. Those that have none need no places: the cell of each stands
@@ -61,14 +66,16 @@ pub(super) struct Cells {
     has_inner: bool,
     places: Vec<Place>,
     /// Rows are sums only; the cells of a table are the inner, then the sums.
-    words: Vec<i64>,
+    words: Vec<W>,
     /// For each length a piece of `words` that was given up; its first word tells the next one.
-    free: BTreeMap<usize, i64>,
+    free: BTreeMap<usize, W>,
     /// What is to be added to a sum, by key, inner and sum.
     large: HashMap<(u32, u32, u32), i128>,
+    /// Of the rows that are added.
+    likely: Vec<Likely>,
 }
 
-impl Cells {
+impl<W: Word> Cells<W> {
     pub(super) fn new(sums: usize, has_inner: bool) -> Self {
         Self {
             sums,
@@ -77,19 +84,40 @@ impl Cells {
             words: Vec::new(),
             free: BTreeMap::new(),
             large: HashMap::new(),
+            likely: Vec::new(),
+        }
+    }
+
+    /// The same cells with larger words.
+    pub(super) fn widened<L: Word>(&mut self) -> Cells<L> {
+        let widened = |word: &W| match *word == W::ABSENT {
+            true => L::ABSENT,
+            false => L::of(word.wide()).unwrap_or(L::ABSENT),
+        };
+        // As much address space as there was; see [`Cells::reserve`].
+        let mut words = Vec::with_capacity(self.words.capacity());
+        words.extend(self.words.iter().map(widened));
+        Cells {
+            sums: self.sums,
+            has_inner: self.has_inner,
+            places: std::mem::take(&mut self.places),
+            words,
+            free: self.free.iter().map(|(length, at)| (*length, widened(at))).collect(),
+            large: std::mem::take(&mut self.large),
+            likely: Vec::new(),
         }
     }
 
     /// Like [`super::keys::Keys::reserve`].
     pub(super) fn reserve(&mut self, bytes: usize) {
-        let _ = self.words.try_reserve(bytes / size_of::<i64>());
+        let _ = self.words.try_reserve(bytes / size_of::<W>());
         let _ = self.places.try_reserve(bytes / size_of::<Place>());
     }
 
     /// The memory that they take in bytes; see [`super::keys::Keys::memory`].
     pub(super) fn memory(&self) -> usize {
         self.places.len() * size_of::<Place>()
-            + self.words.len() * size_of::<i64>()
+            + self.words.len() * size_of::<W>()
             + self.large.capacity() * 2 * size_of::<((u32, u32, u32), i128)>()
     }
 
@@ -98,17 +126,62 @@ impl Cells {
         self.words.len() > (Likely::SEARCHED / 2) as usize
     }
 
+    /// Adds the values of rows whose keys are known. Each step is taken for many of them before the
+    /// next one; see [`super::groups::Groups::add_all`]. Where a sum is too large, tells how many rows
+    /// were added before.
+    pub(super) fn add_all(
+        &mut self,
+        rows: &[Entry],
+        keys: &[u32],
+        inners: usize,
+        values: &[i64],
+    ) -> Result<(), usize> {
+        let mut likely = std::mem::take(&mut self.likely);
+        likely.clear();
+        likely
+            .extend(rows.iter().zip(keys).map(|(row, key)| self.likely(*key as usize, row.inner)));
+        let touched = likely.iter().fold(0, |touched, at| touched ^ self.touch_at(at.at()));
+        std::hint::black_box(touched);
+        let all = rows.iter().zip(keys).zip(&likely).zip(values.chunks_exact(self.sums));
+        let mut moved = false;
+        let mut result = Ok(());
+        for (at, (((row, key), likely), values)) in all.enumerate() {
+            let key = *key as usize;
+            // Where a key has moved, what another had known of its place may be wrong.
+            if moved || !self.add_likely(*likely, (key, row.inner), values) {
+                match self.add(key, row.inner, inners, values) {
+                    Ok(has_moved) => moved |= has_moved,
+                    Err(TooLarge) => {
+                        result = Err(at);
+                        break;
+                    }
+                }
+            }
+        }
+        self.likely = likely;
+        result
+    }
+
     /// Adds `values` to the cell of `inner` of the key, and returns whether the key moved. `inners` is
     /// how many inners there are so far.
     #[inline]
-    pub(super) fn add(&mut self, key: usize, inner: u32, inners: usize, values: &[i64]) -> bool {
+    pub(super) fn add(
+        &mut self,
+        key: usize,
+        inner: u32,
+        inners: usize,
+        values: &[i64],
+    ) -> Result<bool, TooLarge> {
         if !self.has_inner {
             let at = key * self.sums;
             if self.words.len() <= at {
-                self.words.resize(at + self.sums, ABSENT);
+                self.words.resize(at + self.sums, W::ABSENT);
             }
-            self.add_to(at, (key, inner), values);
-            return false;
+            return match self.words[at] == W::ABSENT {
+                true => self.insert_at(at, (key, inner), values),
+                false => self.add_at(at, (key, inner), values),
+            }
+            .map(|()| false);
         }
         let place = match self.places.get(key) {
             Some(place) => *place,
@@ -121,13 +194,12 @@ impl Cells {
             Some(at) => at,
             None => return self.insert(key, inner, inners, values),
         };
-        self.add_at(at, (key, inner), values);
-        false
+        self.add_at(at, (key, inner), values).map(|()| false)
     }
 
     /// Where the cell of the inner most likely is. Nothing of it is looked at.
     #[inline(always)]
-    pub(super) fn likely(&self, key: usize, inner: u32) -> Likely {
+    fn likely(&self, key: usize, inner: u32) -> Likely {
         if !self.has_inner {
             let at = key * self.sums;
             return if at < self.words.len() { Likely(at as u32) } else { Likely::UNKNOWN };
@@ -145,16 +217,10 @@ impl Cells {
         }
     }
 
-    /// Looks at the cell, so that it is in the processor's cache when it is read.
-    #[inline(always)]
-    pub(super) fn touch_likely(&self, likely: Likely) -> i64 {
-        self.touch_at(likely.at())
-    }
-
     /// Looks at the start of the key's cells, so that they are in the processor's cache when they are
     /// read.
     #[inline]
-    pub(super) fn touch(&self, key: usize) -> i64 {
+    pub(super) fn touch(&self, key: usize) -> u8 {
         let at = match self.has_inner {
             true => self.places.get(key).map_or(0, |place| place.at as usize),
             false => key * self.sums,
@@ -162,21 +228,22 @@ impl Cells {
         self.touch_at(at)
     }
 
+    /// Looks at a word, so that it is in the processor's cache when it is read.
     #[inline(always)]
-    fn touch_at(&self, at: usize) -> i64 {
-        self.words.get(at).copied().unwrap_or_default()
+    fn touch_at(&self, at: usize) -> u8 {
+        self.words.get(at).map_or(0, |word| word.wide() as u8)
     }
 
-    /// Adds `values` to the cell if it is where it most likely is; else nothing is done. The key may
-    /// not have moved since [`Cells::likely`].
+    /// Adds `values` to the cell if it is where it most likely is and they fit; else nothing is done. The
+    /// key may not have moved since [`Cells::likely`].
     #[inline(always)]
-    pub(super) fn add_likely(&mut self, likely: Likely, of: (usize, u32), values: &[i64]) -> bool {
+    fn add_likely(&mut self, likely: Likely, of: (usize, u32), values: &[i64]) -> bool {
         let mut at = likely.at();
         if likely.0 & Likely::SEARCHED != 0 || at >= self.words.len() {
             return false;
         }
         if likely.0 & Likely::TABLE != 0 {
-            let inner = i64::from(of.1);
+            let inner = W::number(of.1);
             // Not a branch: it would be guessed wrong as often as not. Behind a table there is always
             // a place for one more inner, which is never used.
             at += if self.words[at - 1] == inner { 0 } else { 1 + self.sums };
@@ -184,39 +251,43 @@ impl Cells {
                 return false;
             }
         }
-        self.add_to(at, of, values);
-        true
-    }
-
-    /// Adds `values` to the cell whose sums are at `at`, if it is there already or not.
-    #[inline(always)]
-    fn add_to(&mut self, at: usize, of: (usize, u32), values: &[i64]) {
-        if let ([value], sum) = (values, &mut self.words[at])
-            && *sum != ABSENT
-            && let Some(total) = sum.checked_add(*value)
-            && total != ABSENT
-        {
-            *sum = total;
-        } else if self.words[at] == ABSENT {
-            self.insert_at(at, of, values);
-        } else {
-            self.add_at(at, of, values);
+        let sum = &mut self.words[at];
+        if *sum == W::ABSENT {
+            return self.insert_at(at, of, values).is_ok();
+        }
+        match (values, sum.plus(values[0])) {
+            ([_], Some(total)) => {
+                *sum = total;
+                true
+            }
+            _ => self.add_at(at, of, values).is_ok(),
         }
     }
 
+    /// Adds `values` to the cell whose sums are at `at`.
     #[inline]
-    fn add_at(&mut self, at: usize, (key, inner): (usize, u32), values: &[i64]) {
+    fn add_at(
+        &mut self,
+        at: usize,
+        (key, inner): (usize, u32),
+        values: &[i64],
+    ) -> Result<(), TooLarge> {
         let cell = &mut self.words[at..at + self.sums];
+        let mut all = cell.iter().zip(values);
+        if !W::LARGEST && all.any(|(sum, value)| sum.plus(*value).is_none()) {
+            return Err(TooLarge);
+        }
         for (index, (sum, value)) in cell.iter_mut().zip(values).enumerate() {
-            match sum.checked_add(*value) {
-                Some(total) if total != ABSENT => *sum = total,
-                _ => {
+            match sum.plus(*value) {
+                Some(total) => *sum = total,
+                None => {
                     let entry = self.large.entry((key as u32, inner, index as u32)).or_default();
-                    *entry += i128::from(*sum) + i128::from(*value);
-                    *sum = 0;
+                    *entry += i128::from(sum.wide()) + i128::from(*value);
+                    *sum = W::number(0);
                 }
             }
         }
+        Ok(())
     }
 
     /// Where the sums of the inner's cell are.
@@ -228,16 +299,16 @@ impl Cells {
                 return None;
             }
             let at = start + inner as usize * self.sums;
-            return (self.words[at] != ABSENT).then_some(at);
+            return (self.words[at] != W::ABSENT).then_some(at);
         }
         let size = 1 + self.sums;
         let (room, mut index) = (place.room as usize, first_index(inner, place.room));
         while index < room {
             let at = start + index * size;
-            if self.words[at] == i64::from(inner) {
+            if self.words[at] == W::number(inner) {
                 return Some(at + 1);
             }
-            if self.words[at] == ABSENT {
+            if self.words[at] == W::ABSENT {
                 return None;
             }
             index += 1;
@@ -250,7 +321,14 @@ impl Cells {
 
     /// Makes a cell, and returns whether the key moved.
     #[inline(never)]
-    fn insert(&mut self, key: usize, inner: u32, inners: usize, values: &[i64]) -> bool {
+    fn insert(
+        &mut self,
+        key: usize,
+        inner: u32,
+        inners: usize,
+        values: &[i64],
+    ) -> Result<bool, TooLarge> {
+        Self::check(values)?;
         let place = self.places[key];
         let fits = match place.row {
             true => inner < place.room,
@@ -262,8 +340,8 @@ impl Cells {
             self.move_to_larger(key, inners);
         }
         let at = self.free_cell(key, inner);
-        self.insert_at(at, (key, inner), values);
-        !fits
+        self.insert_at(at, (key, inner), values)?;
+        Ok(!fits)
     }
 
     /// Where the sums of a new cell go, for which there is room.
@@ -275,28 +353,40 @@ impl Cells {
         }
         let size = 1 + self.sums;
         let mut index = first_index(inner, place.room);
-        while self.words[start + index * size] != ABSENT {
+        while self.words[start + index * size] != W::ABSENT {
             index = (index + 1) & (place.room as usize - 1);
         }
         let at = start + index * size;
-        self.words[at] = i64::from(inner);
+        self.words[at] = W::number(inner);
         at + 1
+    }
+
+    /// Whether words can hold these.
+    fn check(values: &[i64]) -> Result<(), TooLarge> {
+        let fit = W::LARGEST || values.iter().all(|value| W::of(*value).is_some());
+        if fit { Ok(()) } else { Err(TooLarge) }
     }
 
     /// Fills a new cell.
     #[inline(never)]
-    fn insert_at(&mut self, at: usize, (key, inner): (usize, u32), values: &[i64]) {
+    fn insert_at(
+        &mut self,
+        at: usize,
+        (key, inner): (usize, u32),
+        values: &[i64],
+    ) -> Result<(), TooLarge> {
+        Self::check(values)?;
         if self.has_inner {
             self.places[key].len += 1;
         }
         for (index, (sum, value)) in self.words[at..].iter_mut().zip(values).enumerate() {
-            *sum = *value;
-            if *value == ABSENT {
-                *sum = 0;
+            *sum = W::of(*value).unwrap_or_else(|| {
                 let entry = self.large.entry((key as u32, inner, index as u32)).or_default();
-                *entry += i128::from(ABSENT);
-            }
+                *entry += i128::from(*value);
+                W::number(0)
+            });
         }
+        Ok(())
     }
 
     /// Gives the key room for more cells.
@@ -323,8 +413,8 @@ impl Cells {
         }
         let length = self.length(old.room as usize, old.row);
         if length > 0 {
-            let next = self.free.insert(length, i64::from(old.at));
-            self.words[old.at as usize] = next.unwrap_or(ABSENT);
+            let next = self.free.insert(length, W::number(old.at));
+            self.words[old.at as usize] = next.unwrap_or(W::ABSENT);
         }
     }
 
@@ -337,18 +427,18 @@ impl Cells {
         }
     }
 
-    /// A piece of `length` words, all [`ABSENT`].
+    /// A piece of `length` words, all [`Word::ABSENT`].
     fn take(&mut self, length: usize) -> u32 {
         if let Some(free) = self.free.get_mut(&length)
-            && *free != ABSENT
+            && *free != W::ABSENT
         {
-            let at = *free as usize;
+            let at = free.wide() as usize;
             *free = self.words[at];
-            self.words[at..at + length].fill(ABSENT);
+            self.words[at..at + length].fill(W::ABSENT);
             return at as u32;
         }
         let at = self.words.len();
-        self.words.resize(at + length, ABSENT);
+        self.words.resize(at + length, W::ABSENT);
         at as u32
     }
 
@@ -358,10 +448,10 @@ impl Cells {
         let start = place.at as usize;
         if place.row {
             let at = start + index * self.sums;
-            return (self.words[at] != ABSENT).then_some((index as u32, at));
+            return (self.words[at] != W::ABSENT).then_some((index as u32, at));
         }
         let at = start + index * (1 + self.sums);
-        (self.words[at] != ABSENT).then_some((self.words[at] as u32, at + 1))
+        (self.words[at] != W::ABSENT).then_some((self.words[at].wide() as u32, at + 1))
     }
 
     /// Appends every cell of the key to `group`, in the order of the inners.
@@ -401,7 +491,7 @@ impl Cells {
     fn push(&self, group: &mut Group, (key, inner): (usize, u32), code: u32, at: usize) {
         group.inners.push(code);
         let sums = &self.words[at..at + self.sums];
-        group.sums.extend(sums.iter().map(|sum| i128::from(*sum)));
+        group.sums.extend(sums.iter().map(|sum| i128::from(sum.wide())));
         if self.large.is_empty() {
             return;
         }

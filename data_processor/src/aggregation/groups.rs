@@ -1,9 +1,9 @@
 //! Groups and their sums.
 
-use super::cells::{Cells, Likely};
 use super::group::Group;
 use super::inner::InnerOrder;
 use super::keys::{Keys, Known};
+use super::sums::Sums;
 use super::text::{Span, Text};
 
 /// As many rows are added at once: enough that the processor always has memory to wait for, and so
@@ -19,13 +19,12 @@ const SORTING: usize = size_of::<u64>();
 #[derive(Debug)]
 pub(super) struct Groups {
     pub(super) keys: Keys,
-    cells: Cells,
+    /// Their sums, and how many each has.
+    cells: Sums,
     sums: usize,
-    /// Of the rows that are added: what their keys most likely are, what they are, and where their
-    /// cells most likely are.
+    /// Of the rows that are added: what their keys most likely are, and what they are.
     known: Vec<Known>,
     numbers: Vec<u32>,
-    likely: Vec<Likely>,
 }
 
 /// A row that is to be added; its values are elsewhere.
@@ -52,11 +51,10 @@ impl Groups {
     pub(super) fn new(sums: usize, has_inner: bool, seed: u64) -> Self {
         Self {
             keys: Keys::new(seed),
-            cells: Cells::new(sums, has_inner),
+            cells: Sums::new(sums, has_inner),
             sums,
             known: Vec::new(),
             numbers: Vec::new(),
-            likely: Vec::new(),
         }
     }
 
@@ -91,7 +89,7 @@ impl Groups {
         let values = values.chunks(BATCH * self.sums);
         for (rows, values) in rows.chunks(BATCH).zip(values) {
             self.number(data, rows);
-            self.add_numbered(rows, inners, values);
+            self.cells.add_all(rows, &self.numbers, inners, values, self.sums);
         }
     }
 
@@ -116,33 +114,13 @@ impl Groups {
         );
     }
 
-    /// Adds rows whose keys are known.
-    fn add_numbered(&mut self, rows: &[Entry], inners: usize, values: &[i64]) {
-        let Self { cells, numbers, likely, .. } = self;
-        likely.clear();
-        likely.extend(
-            rows.iter().zip(&*numbers).map(|(row, key)| cells.likely(*key as usize, row.inner)),
-        );
-        let touched = likely.iter().fold(0, |touched, at| touched ^ cells.touch_likely(*at));
-        std::hint::black_box(touched);
-        let all = rows.iter().zip(numbers).zip(likely).zip(values.chunks_exact(self.sums));
-        let mut moved = false;
-        for (((row, key), likely), values) in all {
-            let key = *key as usize;
-            // Where a key has moved, what another had known of its place may be wrong.
-            if moved || !cells.add_likely(*likely, (key, row.inner), values) {
-                moved |= cells.add(key, row.inner, inners, values);
-            }
-        }
-    }
-
     /// Looks at what [`Groups::read`] will need of a key, so that it finds it in the processor's cache:
     /// keys that are neighbours in their order are scattered in memory, and the processor can wait
     /// for many places at the same time.
     #[inline]
     pub(super) fn touch(&self, key: u32) -> u8 {
         let key = key as usize;
-        self.keys.touch_key(key) ^ self.cells.touch(key) as u8
+        self.keys.touch_key(key) ^ self.cells.touch(key)
     }
 
     /// Writes the key of this number and what belongs to it to `group`. `scratch` is overwritten.
