@@ -334,7 +334,7 @@ impl<W: Word> Cells<W> {
             true => inner < place.room,
             false if place.room as usize <= SEARCHED => place.len < place.room,
             // A table with empty places is found through quickly.
-            false => place.len * 4 < place.room * 3,
+            false => place.len * 2 < place.room,
         };
         if !fits {
             self.move_to_larger(key, inners);
@@ -393,7 +393,7 @@ impl<W: Word> Cells<W> {
     fn move_to_larger(&mut self, key: usize, inners: usize) {
         let old = self.places[key];
         let table = (old.len as usize + 1).next_power_of_two();
-        let crowded = table > SEARCHED && old.len as usize * 4 >= table * 3;
+        let crowded = table > SEARCHED && old.len as usize * 2 >= table;
         let table = if crowded { table * 2 } else { table };
         let row = inners.next_multiple_of(if inners > 32 { 32 } else { 1 });
         let as_row = row * self.sums <= ROW_FACTOR * table * (1 + self.sums) || inners == 1;

@@ -25,12 +25,11 @@ pub(super) fn find<const QUOTES: bool>(
     spans: &mut Vec<Span>,
 ) {
     let Place { column, columns, first, count } = place;
-    let fields =
-        bounds.fields().get(first + column..first + count * columns + 1).unwrap_or_default();
+    // The bounds around the field of the first row up to those around that of the last one.
+    let around = first + column..first + (count - 1) * columns + column + 2;
+    let rows = bounds.fields()[around].chunks(columns);
     spans.clear();
-    // The field behind the last one of a row is the first one of the next row.
-    let pairs = fields.windows(2).step_by(columns);
-    spans.extend(pairs.map(|pair| Span::new(pair[0].start(), pair[1].end())));
+    spans.extend(rows.map(|bounds| Span::new(bounds[0].start(), bounds[1].end())));
     if bounds.crs && column + 1 == columns {
         for span in &mut *spans {
             let (start, end) = (span.start(), span.end());
