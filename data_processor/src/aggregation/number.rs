@@ -30,10 +30,9 @@ pub(super) fn number(text: &[u8]) -> Result<i64, NotANumber> {
 /// words.
 #[inline(always)]
 pub(super) fn short_number(data: &[u8], span: Span) -> Option<i64> {
-    let text = wide(data, span.start());
-    let negative = text as u8 == b'-';
-    let length = span.len() - usize::from(negative && span.len() > 0);
-    let text = text >> (8 * u32::from(negative));
+    let negative = data.get(span.start()) == Some(&b'-');
+    let text = wide(data, span.start() + usize::from(negative));
+    let length = span.len().wrapping_sub(usize::from(negative));
     let magnitude = match length {
         1..=8 => digits(text as u64, length)?,
         9..=15 => {

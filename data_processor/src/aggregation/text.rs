@@ -41,6 +41,17 @@ pub(super) fn wide(data: &[u8], at: usize) -> u128 {
     bytes.map_or(0, u128::from_le_bytes)
 }
 
+/// For each number of bytes up to sixteen, so many that are all ones.
+const FIRST: [u128; 17] = {
+    let mut first = [0; 17];
+    let mut count = 1;
+    while count <= 16 {
+        first[count] = u128::MAX >> (128 - 8 * count);
+        count += 1;
+    }
+    first
+};
+
 /// How many bytes must follow a text.
 pub(super) const PADDING: usize = 16;
 
@@ -76,10 +87,10 @@ impl<'a> Text<'a> {
         wide(self.data, self.span.start() + at)
     }
 
-    /// All bytes of a text of up to sixteen: the last one highest, zeros below the first one.
+    /// All bytes of a text of up to sixteen: the first one lowest, zeros above the last one.
     #[inline(always)]
     fn whole(self) -> u128 {
-        self.wide(0).checked_shl(128 - 8 * self.span.len() as u32).unwrap_or_default()
+        self.wide(0) & FIRST.get(self.span.len()).copied().unwrap_or_default()
     }
 
     /// All of a text of up to sixteen bytes, as a number that means something to these only, and how
@@ -113,8 +124,7 @@ impl<'a> Text<'a> {
         if self.span.len() > 16 {
             return self.long_same(other);
         }
-        let differs = self.wide(0) ^ other.wide(0);
-        differs.checked_shl(128 - 8 * self.span.len() as u32).unwrap_or_default() == 0
+        self.whole() == other.whole()
     }
 
     fn long_same(self, other: Text<'_>) -> bool {
