@@ -97,9 +97,9 @@ pub const MAX_FIELDS: u64 = 1 << 20;
 const CHUNK: usize = 256 << 10;
 /// The least memory for the groups, so that a small limit does not make countless files.
 const LEAST_MEMORY: u64 = 8 << 20;
-/// As much memory or file belongs to a range of keys at least: opening one costs little beside its
-/// work. What is made of a range stays in memory until it is written.
-const RANGE: u64 = 1 << 20;
+/// As much memory belongs to a range of keys at least: opening one costs little beside its work, and
+/// the lines that are made of it stay in the processor's cache until they are written.
+const RANGE: u64 = 256 << 10;
 /// As many reports wait at most until the ones before them have come.
 const WAITING_REPORTS: usize = 64;
 

@@ -16,6 +16,8 @@ use super::{AggregationError, Interrupted};
 
 /// A key of each so many parts of a range is looked at to find where ranges start.
 const LOOKED_AT: u64 = 16;
+/// Where groups are in files too, a range is so much larger: each opens all of them.
+const IN_FILES: u64 = 4;
 /// An interrupt is seen after as many keys.
 const CHECK_EVERY: usize = 8 << 10;
 
@@ -59,7 +61,7 @@ struct Parts {
 }
 
 impl<'a> Ranges<'a> {
-    /// Ranges in their order. To each belong about `size` bytes of memory or file.
+    /// Ranges in their order. To each belong about `size` bytes of memory.
     pub(super) fn new(
         kinds: &'a [Kind<'a>],
         (size, threads): (u64, usize),
@@ -125,12 +127,13 @@ impl Parts {
     }
 }
 
-/// Ranges of about `size` bytes each, which together are all keys.
+/// Ranges of about `size` bytes of memory each, which together are all keys.
 fn cut(kinds: &[Kind<'_>], size: u64) -> Vec<Range> {
     // Keys that stand for all: about so much lies between one and the next of the same source.
-    let mut keys: Vec<(&[u8], u64)> = Vec::new();
     let runs = kinds.iter().flat_map(|kind| &kind.runs);
-    keys.extend(runs.flat_map(|runs| runs.marks().map(|key| (key, MARK_EVERY))));
+    let marks = runs.flat_map(|runs| runs.marks().map(|key| (key, MARK_EVERY)));
+    let mut keys: Vec<(&[u8], u64)> = marks.collect();
+    let size = if keys.is_empty() { size } else { size * IN_FILES };
     for groups in kinds.iter().flat_map(|kind| &kind.sources) {
         let count = groups.keys.len();
         let each = (groups.memory() / count.max(1) as u64).max(1);
