@@ -8,4 +8,4 @@ mod masks;
 mod structure;
 
 pub use masks::BLOCK;
-pub use structure::{Bound, Bounds, Padded, Survey, bounds, survey};
+pub use structure::{Bound, Bounds, Padded, Survey, bounds, survey, vectorised};

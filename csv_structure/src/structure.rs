@@ -206,6 +206,25 @@ fn dispatch<W: Work>(work: W) -> W::Output {
     work.run(Masks::by_words)
 }
 
+/// Runs `work`, compiled for the best that the processor has, so that loops over numbers are done for
+/// several at a time. What it calls must be inlined.
+#[inline]
+pub fn vectorised<T>(work: impl FnOnce() -> T) -> T {
+    dispatch(Other(work))
+}
+
+/// Work without blocks.
+struct Other<F>(F);
+
+impl<T, F: FnOnce() -> T> Work for Other<F> {
+    type Output = T;
+
+    #[inline(always)]
+    fn run(self, _: impl Fn(&[u8; BLOCK]) -> Masks) -> T {
+        (self.0)()
+    }
+}
+
 /// Looks over a chunk with quotes, none of them before `start`.
 struct Quotes<'a> {
     chunk: &'a Padded,

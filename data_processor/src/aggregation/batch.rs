@@ -5,14 +5,14 @@
 
 use csv_structure::{Bounds, Padded};
 
-use super::dates::Dates;
+use super::dates::{self, Dates};
 use super::fields::{Place, find, has_quotes_inside, unescape};
 use super::groups::{BATCH, Entry};
 use super::header::Header;
 use super::inner::{Inner, Known};
 use super::key::{push_column, write_column};
-use super::number::{number, short_number};
-use super::text::{PADDING, Span, Text};
+use super::number::{number, short_number, short_numbers};
+use super::text::{Heads, PADDING, Span, Text};
 use super::values::KnownValues;
 
 /// As many bytes of a field are copied at once.
@@ -38,6 +38,12 @@ pub(super) struct Batch {
     good: Vec<bool>,
     /// Where the fields of a column stand, and those of each column of a key.
     spans: Vec<Span>,
+    heads: Heads,
+    /// The numbers of a column, and which texts are numbers.
+    numbers: Vec<i64>,
+    are_numbers: Vec<bool>,
+    /// Those of the days of a column.
+    codes: Vec<u32>,
     key_spans: Vec<Vec<Span>>,
     /// Keys of the chunk at hand that are put together from several fields, as many bytes as `used`.
     joined: Vec<u8>,
@@ -73,6 +79,10 @@ impl Batch {
             values: Vec::with_capacity(BATCH * header.sum.len()),
             good: Vec::with_capacity(BATCH),
             spans: Vec::new(),
+            heads: Heads::default(),
+            numbers: Vec::new(),
+            are_numbers: Vec::new(),
+            codes: Vec::new(),
             key_spans: vec![Vec::new(); key.len()],
             joined: Vec::new(),
             used: 0,
@@ -152,23 +162,34 @@ impl Batch {
 
     /// The sum at `index` of each row.
     fn numbers(&mut self, index: usize, data: &[u8]) {
-        let values = self.values.chunks_exact_mut(self.sum.len());
-        let mut largest = self.largest;
-        for ((span, values), good) in self.spans.iter().zip(values).zip(&mut self.good) {
-            match short_number(data, *span).or_else(|| number(span.of(data)).ok()) {
-                Some(value) => {
-                    values[index] = value;
-                    largest |= value.unsigned_abs();
+        let Self { heads, numbers, are_numbers, spans, good, .. } = self;
+        heads.read::<false>(data, spans);
+        numbers.resize(spans.len(), 0);
+        are_numbers.resize(spans.len(), false);
+        self.largest |= csv_structure::vectorised(|| short_numbers(heads, numbers, are_numbers));
+        if are_numbers.contains(&false) {
+            let all = spans.iter().zip(&mut *numbers).zip(&*are_numbers).zip(good);
+            for (((span, value), _), good) in all.filter(|((_, is_number), _)| !**is_number) {
+                match short_number(data, *span).or_else(|| number(span.of(data)).ok()) {
+                    Some(number) => {
+                        *value = number;
+                        self.largest |= number.unsigned_abs();
+                    }
+                    None => *good = false,
                 }
-                None => *good = false,
             }
         }
-        self.largest = largest;
+        let values = self.values.iter_mut().skip(index).step_by(self.sum.len());
+        values.zip(numbers).for_each(|(value, number)| *value = *number);
     }
 
     fn dates(&mut self, data: &[u8], dates: &mut Dates<'_>) {
-        for ((span, row), good) in self.spans.iter().zip(&mut self.rows).zip(&mut self.good) {
-            match dates.number(data, *span) {
+        let Self { heads, codes, spans, rows, good, .. } = self;
+        heads.read::<true>(data, spans);
+        codes.resize(spans.len(), 0);
+        csv_structure::vectorised(|| dates::codes(heads, codes));
+        for (((span, code), row), good) in spans.iter().zip(codes).zip(rows).zip(good) {
+            match dates.number(*code, || span.of(data)) {
                 Some(day) => row.inner = day,
                 None => *good = false,
             }

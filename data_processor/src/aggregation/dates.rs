@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::date::is_date;
 use super::inner::InnerOrder;
-use super::text::{Span, wide};
+use super::text::Heads;
 
 /// The years 0000 to 9999, 16 months each, 32 days each.
 const CODES: u32 = 10_000 << 9;
@@ -65,23 +65,21 @@ impl<'a> Dates<'a> {
         Self { days, numbers: vec![0; CODES.next_power_of_two() as usize] }
     }
 
-    /// The number of the day that stands at `span` of `data`, from 0; `None` where it is no day.
+    /// The number of the day with this text, from 0; `None` where it is no day. `code` is that of the
+    /// text ([`codes`]).
     #[inline(always)]
-    pub(super) fn number(&mut self, data: &[u8], span: Span) -> Option<u32> {
-        let code = code(wide(data, span.start()));
+    pub(super) fn number<'t>(&mut self, code: u32, text: impl FnOnce() -> &'t [u8]) -> Option<u32> {
         // No code is as high; the compiler sees that the place is one of the table.
         let known = self.numbers[code as usize & (self.numbers.len() - 1)];
-        if code < CODES && span.len() == 10 && known > 0 {
-            return Some(known - 1);
-        }
-        self.add(code, span.of(data))
+        if known > 0 { Some(known - 1) } else { self.add(code, text()) }
     }
 
     /// Like [`Dates::number`] for a text that stands alone.
     pub(super) fn number_of(&mut self, text: &[u8]) -> Option<u32> {
         let mut data = [0; 16];
         data.get_mut(..text.len())?.copy_from_slice(text);
-        self.number(&data, Span::new(0, text.len()))
+        let wide = u128::from_le_bytes(data);
+        self.number(code(wide as u64, (wide >> 64) as u64, text.len() as u64), || text)
     }
 
     #[cold]
@@ -96,23 +94,32 @@ impl<'a> Dates<'a> {
     }
 }
 
-/// A number for the first ten of these bytes, in which no two days share one; [`CODES`] where they
+/// The code of each of these texts ([`code`]).
+#[inline(always)]
+pub(super) fn codes(texts: &Heads, codes: &mut [u32]) {
+    let texts = texts.first.iter().zip(&texts.second).zip(&texts.lengths);
+    for (((first, second), length), known) in texts.zip(codes) {
+        *known = code(*first, *second, *length);
+    }
+}
+
+/// A number for a text that starts with these bytes, in which no two days share one; [`CODES`] where it
 /// cannot be a day.
 #[inline(always)]
-fn code(text: u128) -> u32 {
+fn code(first: u64, second: u64, length: u64) -> u32 {
     // As digits, all at once; where a dash is, nothing may be left.
-    let start = text as u64 ^ u64::from_le_bytes(*b"0000-00-");
-    let day = u64::from((text >> 64) as u16 ^ u16::from_le_bytes(*b"00"));
+    let start = first ^ u64::from_le_bytes(*b"0000-00-");
+    let day = (second ^ u64::from_le_bytes([b'0'; 8])) & 0xFFFF;
     // Sets the highest bit of a byte above 9, and of one above 0 where a dash is.
     let not_start = start.wrapping_add(0x7F76_767F_7676_7676) | start;
     let not_day = day.wrapping_add(0x7676) | day;
+    let are_digits = (not_start | not_day) & 0x8080_8080_8080_8080 == 0;
     // The first of two digits is the lower byte.
-    let pairs = start.wrapping_mul(10 << 8 | 1) >> 8;
-    let pair = |at: u32| (pairs >> at & 0xFF) as u32;
-    let (year, month) = (pair(0) * 100 + pair(16), pair(40));
-    let day = (day.wrapping_mul(10 << 8 | 1) >> 8 & 0xFF) as u32;
-    let is_code = (not_start | not_day) & 0x8080_8080_8080_8080 == 0 && month < 16 && day < 32;
-    if is_code { year << 9 | month << 5 | day } else { CODES }
+    let pair = |word: u64, at: u32| (word >> at & 0xFF) * 10 + (word >> (at + 8) & 0xFF);
+    let year = pair(start, 0) * 100 + pair(start, 16);
+    let (month, day) = (pair(start, 40), pair(day, 0));
+    let is_code = are_digits & (month < 16) & (day < 32) & (length == 10);
+    if is_code { (year << 9 | month << 5 | day) as u32 } else { CODES }
 }
 
 /// The day of a code as `YYYY-MM-DD`.
@@ -138,8 +145,7 @@ mod tests {
     use super::*;
 
     fn number(dates: &mut Dates<'_>, text: &str) -> Option<u32> {
-        let data = [b"12", text.as_bytes(), b"00,3456789abcdef"].concat();
-        dates.number(&data, Span::new(2, 2 + text.len()))
+        dates.number_of(text.as_bytes())
     }
 
     #[test]
@@ -177,7 +183,7 @@ mod tests {
             for byte in 0..=u8::MAX {
                 let mut day = *b"2023-11-11";
                 day[at] = byte;
-                let found = dates.number(&[&day[..], b",......."].concat(), Span::new(0, 10));
+                let found = dates.number_of(&day);
                 assert_eq!(found.is_some(), is_date(&day), "{}", day.escape_ascii());
             }
         }

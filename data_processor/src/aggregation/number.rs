@@ -1,6 +1,6 @@
 //! Whole numbers.
 
-use super::text::{Span, wide};
+use super::text::{Heads, Span, wide};
 
 /// Why a text is not an `i64`.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,41 +26,61 @@ pub(super) fn number(text: &[u8]) -> Result<i64, NotANumber> {
     number.ok_or(NotANumber::TooLarge)
 }
 
-/// The number that stands at `span` of `data`, if it has up to fifteen digits; several at once, as
-/// words.
-#[inline(always)]
+/// The number that stands at `span` of `data`, if it has up to fifteen digits.
+#[inline]
 pub(super) fn short_number(data: &[u8], span: Span) -> Option<i64> {
     let negative = data.get(span.start()) == Some(&b'-');
     let text = wide(data, span.start() + usize::from(negative));
-    let length = span.len().wrapping_sub(usize::from(negative));
-    let magnitude = match length {
-        1..=8 => digits(text as u64, length)?,
+    let length = (span.len() as u64).wrapping_sub(negative.into());
+    let (magnitude, good) = match length {
+        1..=8 => digits(text as u64, length),
         9..=15 => {
-            let lower = digits((text >> (8 * (length as u32 - 8))) as u64, 8)?;
-            digits(text as u64, length - 8)? * 100_000_000 + lower
+            let (upper, good) = digits(text as u64, length - 8);
+            let (lower, good_too) = digits((text >> (8 * (length - 8))) as u64, 8);
+            (upper * 100_000_000 + lower, good & good_too)
         }
         _ => return None,
     };
-    // Not a branch: with signs at random it would be guessed wrong half of the time.
-    let sign = -i64::from(negative);
-    Some((magnitude as i64 ^ sign) - sign)
+    good.then(|| signed(magnitude, negative))
 }
 
-/// The number of one to eight digits, with which a word starts.
+/// The numbers of texts of up to eight bytes each, and 0 for all others; `good` tells which are numbers.
+/// Answers something that is at least as large as each of them, without its sign.
 #[inline(always)]
-fn digits(word: u64, length: usize) -> Option<u64> {
+pub(super) fn short_numbers(texts: &Heads, numbers: &mut [i64], good: &mut [bool]) -> u64 {
+    let texts = texts.first.iter().zip(&texts.lengths);
+    let mut largest = 0;
+    for (((text, length), number), good) in texts.zip(numbers).zip(good) {
+        let negative = *text as u8 == b'-';
+        let sign = u64::from(negative);
+        let (magnitude, are_digits) = digits(text >> (8 * sign), length.wrapping_sub(sign));
+        *good = are_digits & (length.wrapping_sub(1 + sign) < 8 - sign);
+        let magnitude = if *good { magnitude } else { 0 };
+        largest |= magnitude;
+        *number = signed(magnitude, negative);
+    }
+    largest
+}
+
+/// Not by a branch: with signs at random it would be guessed wrong half of the time.
+#[inline(always)]
+fn signed(magnitude: u64, negative: bool) -> i64 {
+    let sign = -i64::from(negative);
+    (magnitude as i64 ^ sign) - sign
+}
+
+/// The number with which a word starts, of one to eight digits, and whether they are digits.
+#[inline(always)]
+fn digits(word: u64, length: u64) -> (u64, bool) {
     const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
     // Digits as numbers, the last one highest; what does not belong to the number is shifted out
     // and leaves leading zeros.
-    let digits = (word ^ ZEROS) << (64 - 8 * length as u32);
-    let too_large = digits.wrapping_add(0x7676_7676_7676_7676) | digits;
-    if too_large & 0x8080_8080_8080_8080 != 0 {
-        return None;
-    }
+    let digits = (word ^ ZEROS) << (64_u64.wrapping_sub(8 * length) & 63);
+    let too_large = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
     // Neighbours become pairs, pairs become fours, fours become the number.
-    let pairs = digits.wrapping_mul(10 << 8 | 1) >> 8 & 0x00FF_00FF_00FF_00FF;
-    let fours = pairs.wrapping_mul(100 << 16 | 1) >> 16 & 0x0000_FFFF_0000_FFFF;
-    Some(fours.wrapping_mul(10_000 << 32 | 1) >> 32)
+    let pairs = (digits & 0x00FF_00FF_00FF_00FF) * 10 + (digits >> 8 & 0x00FF_00FF_00FF_00FF);
+    let fours = (pairs & 0xFFFF_0000_FFFF) * 100 + (pairs >> 16 & 0xFFFF_0000_FFFF);
+    ((fours & 0xFFFF_FFFF) * 10_000 + (fours >> 32), too_large == 0)
 }
 
 #[cfg(test)]
@@ -97,6 +117,47 @@ mod tests {
     fn short(text: &[u8]) -> Option<i64> {
         let data = [b"12", text, b",9\n-456789abcdef"].concat();
         short_number(&data, Span::new(2, 2 + text.len()))
+    }
+
+    #[test]
+    fn many_numbers_are_the_same() {
+        let mut texts: Vec<Vec<u8>> = Vec::new();
+        for text in
+            ["", "-", "--", "--5", "-0", "0", "-1234567", "-12345678", "12345678", "123456789"]
+        {
+            texts.push(text.into());
+        }
+        for length in 1..=8 {
+            for (wrong, at) in
+                (0..=u8::MAX).flat_map(|wrong| (0..length).map(move |at| (wrong, at)))
+            {
+                let mut text = vec![b'3'; length];
+                text[at] = wrong;
+                texts.push(text);
+            }
+        }
+        for texts in texts.chunks(255) {
+            let mut data = Vec::new();
+            let spans = texts.iter().map(|text| {
+                let start = data.len();
+                data.extend_from_slice(text);
+                let span = Span::new(start, data.len());
+                data.extend_from_slice(b",1\n");
+                span
+            });
+            let spans: Vec<_> = spans.collect();
+            data.extend_from_slice(&[b'7'; 16]);
+            let mut heads = Heads::default();
+            heads.read::<false>(&data, &spans);
+            let (mut numbers, mut good) = (vec![1; texts.len()], vec![false; texts.len()]);
+            let largest =
+                csv_structure::vectorised(|| short_numbers(&heads, &mut numbers, &mut good));
+            for ((text, value), good) in texts.iter().zip(numbers).zip(good) {
+                let expected = number(text).ok().filter(|_| text.len() <= 8);
+                assert_eq!(good.then_some(value), expected, "{}", text.escape_ascii());
+                assert!(value == 0 || largest >= value.unsigned_abs());
+            }
+        }
     }
 
     #[test]

@@ -52,6 +52,38 @@ const FIRST: [u128; 17] = {
     first
 };
 
+/// The first bytes of many texts, side by side: so several of them are worked on at a time.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    /// The first eight bytes of each, and the next eight where these were asked for; the first one
+    /// lowest.
+    pub(super) first: Vec<u64>,
+    pub(super) second: Vec<u64>,
+    /// How long each text is.
+    pub(super) lengths: Vec<u64>,
+}
+
+impl Heads {
+    /// Those of the texts at `spans`, and with `SECOND` eight more bytes.
+    #[inline]
+    pub(super) fn read<const SECOND: bool>(&mut self, data: &[u8], spans: &[Span]) {
+        let Self { first, second, lengths } = self;
+        first.resize(spans.len(), 0);
+        lengths.resize(spans.len(), 0);
+        second.resize(spans.len(), 0);
+        for (((first, second), length), span) in
+            first.iter_mut().zip(second).zip(lengths).zip(spans)
+        {
+            let text = wide(data, span.start());
+            *first = text as u64;
+            if SECOND {
+                *second = (text >> 64) as u64;
+            }
+            *length = span.len() as u64;
+        }
+    }
+}
+
 /// How many bytes must follow a text.
 pub(super) const PADDING: usize = 16;
 
