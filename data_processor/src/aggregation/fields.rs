@@ -1,6 +1,6 @@
 //! Where the fields of a column stand in a chunk.
 
-use csv_structure::Bounds;
+use csv_structure::{Bound, Bounds};
 
 use super::text::Span;
 
@@ -27,9 +27,19 @@ pub(super) fn find<const QUOTES: bool>(
     let Place { column, columns, first, count } = place;
     // The bounds around the field of the first row up to those around that of the last one.
     let around = first + column..first + (count - 1) * columns + column + 2;
-    let rows = bounds.fields()[around].chunks(columns);
+    let around = &bounds.fields()[around];
     spans.clear();
-    spans.extend(rows.map(|bounds| Span::new(bounds[0].start(), bounds[1].end())));
+    // The compiler leaves out most of a loop over rows whose length it knows.
+    match columns {
+        2 => spread::<2>(around, spans),
+        3 => spread::<3>(around, spans),
+        4 => spread::<4>(around, spans),
+        5 => spread::<5>(around, spans),
+        6 => spread::<6>(around, spans),
+        7 => spread::<7>(around, spans),
+        8 => spread::<8>(around, spans),
+        _ => spans.extend(around.chunks(columns).map(|around| between(around[0], around[1]))),
+    }
     if bounds.crs && column + 1 == columns {
         for span in &mut *spans {
             let (start, end) = (span.start(), span.end());
@@ -47,6 +57,22 @@ pub(super) fn find<const QUOTES: bool>(
                 }
             }
         }
+    }
+}
+
+/// The field between two bounds.
+#[inline(always)]
+fn between(before: Bound, behind: Bound) -> Span {
+    Span::new(before.start(), behind.end())
+}
+
+/// The fields of rows with so many columns, of which the bounds of the first one end with the row.
+#[inline]
+fn spread<const COLUMNS: usize>(around: &[Bound], spans: &mut Vec<Span>) {
+    let (rows, last) = around.as_chunks::<COLUMNS>();
+    spans.extend(rows.iter().map(|around| between(around[0], around[1])));
+    if let [before, behind, ..] = last {
+        spans.push(between(*before, *behind));
     }
 }
 
