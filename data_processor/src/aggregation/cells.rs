@@ -21,6 +21,9 @@ const SEARCHED: usize = 8;
 /// are much faster, and the tables given up on the way to them would take as much.
 const ROW_FACTOR: usize = 8;
 
+/// So many bytes stay in the processor's cache, or close to it.
+const NEAR: usize = 2 << 20;
+
 /// Where the cells of a key are.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
@@ -140,8 +143,10 @@ impl<W: Word> Cells<W> {
         likely.clear();
         likely
             .extend(rows.iter().zip(keys).map(|(row, key)| self.likely(*key as usize, row.inner)));
-        let touched = likely.iter().fold(0, |touched, at| touched ^ self.touch_at(at.at()));
-        std::hint::black_box(touched);
+        if self.words.len() * size_of::<W>() > NEAR {
+            let touched = likely.iter().fold(0, |touched, at| touched ^ self.touch_at(at.at()));
+            std::hint::black_box(touched);
+        }
         let all = rows.iter().zip(keys).zip(&likely).zip(values.chunks_exact(self.sums));
         let mut moved = false;
         let mut result = Ok(());
