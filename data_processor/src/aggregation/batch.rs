@@ -6,7 +6,7 @@
 use csv_structure::{Bounds, Padded};
 
 use super::dates::{self, Dates};
-use super::fields::{Place, find, has_quotes_inside, unescape};
+use super::fields::{Place, find, is_quoted, unescape, unquoted};
 use super::groups::{BATCH, Entry};
 use super::header::Header;
 use super::inner::{Inner, Known};
@@ -123,26 +123,26 @@ impl Batch {
         let place = |column| Place { column, columns, first: rows.first, count: rows.count };
         for index in 0..self.sum.len() {
             let place = place(self.sum[index]);
-            find::<QUOTES>(chunk.padded(), rows.bounds, place, &mut self.spans);
-            self.numbers(index, chunk.padded());
+            find(chunk.padded(), rows.bounds, place, &mut self.spans);
+            self.numbers::<QUOTES>(index, chunk.padded());
         }
         if let Some(column) = self.inner {
-            find::<QUOTES>(chunk.padded(), rows.bounds, place(column), &mut self.spans);
+            find(chunk.padded(), rows.bounds, place(column), &mut self.spans);
         }
         match known {
             Known::Nothing => self.rows.iter_mut().for_each(|row| row.inner = 0),
-            Known::Dates(dates) => self.dates(chunk.padded(), dates),
+            Known::Dates(dates) => self.dates::<QUOTES>(chunk.padded(), dates),
             Known::Values(values) => {
                 if QUOTES {
-                    unescape_all(chunk, &mut self.spans, &mut self.good, &mut self.scratch);
+                    take_quotes(chunk, &mut self.spans, &mut self.good, &mut self.scratch);
                 }
                 self.inner_values(chunk.padded(), values);
             }
         }
         for (column, spans) in self.key.iter().zip(&mut self.key_spans) {
-            find::<QUOTES>(chunk.padded(), rows.bounds, place(*column), spans);
+            find(chunk.padded(), rows.bounds, place(*column), spans);
             if QUOTES {
-                unescape_all(chunk, spans, &mut self.good, &mut self.scratch);
+                take_quotes(chunk, spans, &mut self.good, &mut self.scratch);
             }
         }
         if self.joins {
@@ -161,8 +161,11 @@ impl Batch {
     }
 
     /// The sum at `index` of each row.
-    fn numbers(&mut self, index: usize, data: &[u8]) {
+    fn numbers<const QUOTES: bool>(&mut self, index: usize, data: &[u8]) {
         let Self { heads, numbers, are_numbers, spans, good, .. } = self;
+        if QUOTES {
+            take_simple_quotes(data, spans);
+        }
         heads.read::<false>(data, spans);
         numbers.resize(spans.len(), 0);
         are_numbers.resize(spans.len(), false);
@@ -183,8 +186,11 @@ impl Batch {
         values.zip(numbers).for_each(|(value, number)| *value = *number);
     }
 
-    fn dates(&mut self, data: &[u8], dates: &mut Dates<'_>) {
+    fn dates<const QUOTES: bool>(&mut self, data: &[u8], dates: &mut Dates<'_>) {
         let Self { heads, codes, spans, rows, good, .. } = self;
+        if QUOTES {
+            take_simple_quotes(data, spans);
+        }
         heads.read::<true>(data, spans);
         codes.resize(spans.len(), 0);
         csv_structure::vectorised(|| dates::codes(heads, codes));
@@ -274,11 +280,25 @@ impl Batch {
     }
 }
 
-/// Puts what fields with quotes inside mean behind the chunk; those that cannot be read so are not
-/// good.
-fn unescape_all(chunk: &mut Padded, spans: &mut [Span], good: &mut [bool], scratch: &mut Vec<u8>) {
+/// Takes the quotes off fields that have no others inside.
+fn take_simple_quotes(data: &[u8], spans: &mut [Span]) {
+    // Most columns of numbers and days have none: looked for first, none of them is guessed wrong.
+    if spans.iter().fold(false, |any, span| any | (data[span.start()] == b'"')) {
+        for span in spans.iter_mut().filter(|span| is_quoted(data, **span)) {
+            *span = unquoted(data, *span).unwrap_or(*span);
+        }
+    }
+}
+
+/// Takes the quotes off fields, and puts what those with quotes inside mean behind the chunk; those
+/// that cannot be read so are not good.
+fn take_quotes(chunk: &mut Padded, spans: &mut [Span], good: &mut [bool], scratch: &mut Vec<u8>) {
     for (span, good) in spans.iter_mut().zip(good) {
-        if !has_quotes_inside(chunk.padded(), *span) {
+        if !is_quoted(chunk.padded(), *span) {
+            continue;
+        }
+        if let Some(inner) = unquoted(chunk.padded(), *span) {
+            *span = inner;
             continue;
         }
         scratch.clear();

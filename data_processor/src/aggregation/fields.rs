@@ -16,14 +16,8 @@ pub(super) struct Place {
     pub(super) count: usize,
 }
 
-/// Finds where the field of a column stands in each row, without its quotes. With `QUOTES` there are
-/// quotes in the chunk; a field with more of them than its first and its last byte is left as it is.
-pub(super) fn find<const QUOTES: bool>(
-    data: &[u8],
-    bounds: &Bounds,
-    place: Place,
-    spans: &mut Vec<Span>,
-) {
+/// Finds where the field of a column stands in each row, with its quotes.
+pub(super) fn find(data: &[u8], bounds: &Bounds, place: Place, spans: &mut Vec<Span>) {
     let Place { column, columns, first, count } = place;
     // The bounds around the field of the first row up to those around that of the last one.
     let around = first + column..first + (count - 1) * columns + column + 2;
@@ -47,17 +41,21 @@ pub(super) fn find<const QUOTES: bool>(
             *span = Span::new(start, end - usize::from(cr));
         }
     }
-    if QUOTES {
-        for span in spans {
-            let (start, end) = (span.start(), span.end());
-            if data[start] == b'"' && end - start >= 2 && data[end - 1] == b'"' {
-                let inner = Span::new(start + 1, end - 1);
-                if memchr::memchr(b'"', inner.of(data)).is_none() {
-                    *span = inner;
-                }
-            }
-        }
-    }
+}
+
+/// Whether the field starts with a quote.
+#[inline(always)]
+pub(super) fn is_quoted(data: &[u8], span: Span) -> bool {
+    span.len() > 0 && data[span.start()] == b'"'
+}
+
+/// A quoted field without its quotes, if there are no others in it.
+#[inline]
+pub(super) fn unquoted(data: &[u8], span: Span) -> Option<Span> {
+    let (start, end) = (span.start(), span.end());
+    let inner =
+        (span.len() >= 2 && data[end - 1] == b'"').then(|| Span::new(start + 1, end - 1))?;
+    memchr::memchr(b'"', inner.of(data)).is_none().then_some(inner)
 }
 
 /// The field between two bounds.
@@ -74,12 +72,6 @@ fn spread<const COLUMNS: usize>(around: &[Bound], spans: &mut Vec<Span>) {
     if let [before, behind, ..] = last {
         spans.push(between(*before, *behind));
     }
-}
-
-/// Whether [`find`] left the field as it is because of its quotes.
-pub(super) fn has_quotes_inside(data: &[u8], span: Span) -> bool {
-    // Without them a field that starts with a quote has none at its start any more.
-    span.len() > 0 && data[span.start()] == b'"'
 }
 
 /// Appends what a field in quotes means to `output`; false where anything follows its closing quote.
