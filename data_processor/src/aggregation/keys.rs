@@ -8,7 +8,7 @@ use super::text::{PADDING, Span, Text, padded};
 const FIRST_SLOTS: usize = 64;
 /// A table of up to so many slots stays in the processor's cache beside all else, so it may be mostly
 /// empty: then nearly every key is found in the first slot, which the processor guesses.
-const NEAR_SLOTS: usize = 16 << 10;
+const NEAR_SLOTS: usize = 32 << 10;
 
 /// Keys in the order in which they were first seen.
 #[derive(Debug)]
@@ -236,7 +236,7 @@ impl Keys {
         if let (Some(near), Some((bytes, length))) = (self.near.get_mut(at), key.short()) {
             *near = Near { bytes, length, number: number as u32 + 1 };
         }
-        let filled = if self.is_near() { self.slots.len() / 8 } else { self.slots.len() / 8 * 5 };
+        let filled = if self.is_near() { self.slots.len() / 16 } else { self.slots.len() / 8 * 5 };
         if self.len() > filled {
             self.grow();
         }
