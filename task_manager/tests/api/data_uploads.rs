@@ -15,6 +15,7 @@ use super::loads::{
 
 backend_tests![
     rows_are_loaded_and_read_back_in_the_order_of_the_file,
+    rows_between_rejected_ones_keep_their_numbers,
     text_of_any_kind_reads_back,
     rejected_rows_are_listed_and_are_a_csv_file,
     what_is_no_data_upload_of_the_caller_has_no_rows,
@@ -68,6 +69,24 @@ async fn rows_are_loaded_and_read_back_in_the_order_of_the_file(backend: Backend
     assert_eq!(problem(download).await.1["code"], "no_result");
     let (status, body) = problem(app.get(&format!("{path}?page_token=x&color=red")).await).await;
     assert_eq!((status, &body["error_count"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(2)));
+}
+
+async fn rows_between_rejected_ones_keep_their_numbers(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    let attempt = processing(&mut app).await;
+    let id = attempt.task_id;
+    let mut batch = batch(&attempt, 0, 7);
+    (batch.rows, batch.rejected) = (
+        batch.rows.into_iter().filter(|(row, ..)| ![1, 4].contains(row)).collect(),
+        [1, 4].map(reject).to_vec(),
+    );
+    (batch.checkpoint.loaded, batch.checkpoint.rejected) = (5, 2);
+    sent(&app, id, &batch).await;
+    assert_eq!(row_numbers(&app, id).await, [2, 3, 5, 6, 7]);
+    let rows = items(&app, &format!("/v1/data_uploads/{id}/rows"), 10).await;
+    assert!(rows.iter().all(|row| row["name"] == format!("Ada {}", row["row"])));
+    let rejected = items(&app, &format!("/v1/data_uploads/{id}/rejected"), 10).await;
+    assert_eq!(rejected, [json!(reject(1)), json!(reject(4))]);
 }
 
 async fn text_of_any_kind_reads_back(backend: Backend) {
