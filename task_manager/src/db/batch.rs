@@ -3,10 +3,13 @@
 //! closed after it, which takes the server longer than the rows do.
 
 use diesel::backend::Backend;
+use diesel::connection::Connection;
 use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::mysql::{Mysql, MysqlConnection};
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{
+    AstPass, CollectedQuery, MoveableBindCollector, Query, QueryBuilder, QueryFragment, QueryId,
+};
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, Binary, Bool, HasSqlType, Text};
 use serde::Serialize;
@@ -118,7 +121,7 @@ impl RunQueryDsl<MysqlConnection> for Commit {}
 
 /// Has a statement prepared once that diesel would prepare anew each time, as it does with every
 /// update. What it looks like must be one of few texts. Nothing of it is seen by a
-/// [`super::DbConnection`] (see `execute_cached`), nor by MySQL where rows are changed.
+/// [`super::DbConnection`], nor by MySQL where rows are changed: see `execute_cached`.
 pub fn cached<Q>(statement: Q) -> Cached<Q> {
     Cached(statement)
 }
@@ -134,6 +137,22 @@ impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Cached<Q> {
 
     fn is_safe_to_cache_prepared(&self, _backend: &DB) -> QueryResult<bool> {
         Ok(true)
+    }
+}
+
+impl<Q: QueryFragment<Mysql>> Cached<Q> {
+    /// Executes the statement on MySQL, which sees only whether the parts of a statement may be prepared
+    /// once; so it gets one that has no parts any more.
+    ///
+    /// # Errors
+    /// The statement fails.
+    pub fn execute_on_mysql(&self, conn: &mut MysqlConnection) -> QueryResult<usize> {
+        let mut text = <Mysql as Backend>::QueryBuilder::default();
+        self.0.to_sql(&mut text, &Mysql)?;
+        let mut parameters = <Mysql as Backend>::BindCollector::default();
+        self.0.collect_binds(&mut parameters, &mut (), &Mysql)?;
+        let whole = CollectedQuery::new(text.finish(), true, parameters.moveable());
+        conn.execute_returning_count(&whole)
     }
 }
 

@@ -192,10 +192,15 @@ macro_rules! on_either {
 }
 pub(crate) use on_either;
 
-/// Executes a statement that SQLite prepares once; see [`cached`].
+/// Executes a statement that is prepared once; see [`cached`].
 macro_rules! execute_cached {
     ($db:expr, $statement:expr) => {
-        $crate::db::on_either!($db, |conn| $crate::db::cached($statement).execute(conn))
+        match $db {
+            $crate::db::DbConnection::Sqlite(conn) => $crate::db::cached($statement).execute(conn),
+            $crate::db::DbConnection::Mysql(conn) => {
+                $crate::db::cached($statement).execute_on_mysql(conn)
+            }
+        }
     };
 }
 pub(crate) use execute_cached;
