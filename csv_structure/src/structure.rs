@@ -236,27 +236,37 @@ impl Work for Quotes<'_> {
 
     #[inline(always)]
     fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks) -> Survey {
-        let (bytes, start) = (self.chunk.bytes(), self.start);
-        let mut complete = memchr::memrchr2(b'\n', b'\r', &bytes[..start]).map_or(0, |end| end + 1);
-        let mut before = start.checked_sub(1).map_or(b'\n', |at| bytes[at]);
+        let Self { chunk, start } = self;
+        let bytes = chunk.bytes();
+        // All ones for each block that starts inside quotes.
+        let mut states = Vec::with_capacity(bytes.len() / BLOCK + 1);
         let mut inside = 0;
-        for (at, block) in blocks(self.chunk, start) {
+        for (at, block) in blocks(chunk, start) {
+            states.push(inside);
             let masks = masks(block);
+            // Most blocks have none.
+            if masks.quote == 0 {
+                continue;
+            }
             let inner = masks.quoted(inside);
             let opening = masks.quote & inner;
             // `""` inside quotes closes and opens again.
             let may_precede = masks.comma | masks.newline | masks.cr | masks.quote;
+            let before = at.checked_sub(1).map_or(b'\n', |at| bytes[at]);
             let first_may_open = u64::from(matches!(before, b',' | b'\n' | b'\r' | b'"'));
             if opening & !(may_precede << 1 | first_may_open) != 0 {
                 return Survey { regular: false, quotes: true, complete: 0, ends_quoted: false };
             }
-            let ends = (masks.newline | masks.cr) & !inner;
-            if ends != 0 {
-                complete = at + BLOCK - ends.leading_zeros() as usize;
-            }
             inside = ((inner as i64) >> 63) as u64;
-            before = block[BLOCK - 1];
         }
+        // The last end of a record that is not quoted is one of the last bytes.
+        let last = blocks(chunk, start).zip(states).rev().find_map(|((at, block), inside)| {
+            let masks = masks(block);
+            let ends = (masks.newline | masks.cr) & !masks.quoted(inside);
+            (ends != 0).then(|| at + BLOCK - ends.leading_zeros() as usize)
+        });
+        let before = || memchr::memrchr2(b'\n', b'\r', &bytes[..start]).map(|end| end + 1);
+        let complete = last.or_else(before).unwrap_or(0);
         Survey { regular: true, quotes: true, complete, ends_quoted: inside != 0 }
     }
 }
@@ -322,7 +332,10 @@ impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
 }
 
 /// The blocks from `start` on, with where they are; the last one reaches into the padding.
-fn blocks(chunk: &Padded, start: usize) -> impl Iterator<Item = (usize, &[u8; BLOCK])> {
+fn blocks(
+    chunk: &Padded,
+    start: usize,
+) -> impl DoubleEndedIterator<Item = (usize, &[u8; BLOCK])> + ExactSizeIterator {
     let all = &chunk.padded()[start..];
     let count = (chunk.bytes().len() - start).div_ceil(BLOCK);
     let (blocks, _) = all.as_chunks::<BLOCK>();
