@@ -26,7 +26,7 @@ macro_rules! known_by_text {
     };
 }
 
-known_by_text!(OneOf<C>, FromJson, Commit, Cached<Q>, CountOf<Q>);
+known_by_text!(OneOf<C>, FromJson, Cached<Q>, CountOf<Q>);
 
 /// Whether the column is one of `ids`.
 pub fn one_of<C>(column: C, ids: &[Id]) -> OneOf<C> {
@@ -105,19 +105,6 @@ impl QueryFragment<Mysql> for FromJson {
 }
 
 impl RunQueryDsl<MysqlConnection> for FromJson {}
-
-/// Ends a transaction of MySQL's. Prepared, it takes one round trip; as a batch, three.
-#[derive(Debug, Clone, Copy)]
-pub struct Commit;
-
-impl QueryFragment<Mysql> for Commit {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("COMMIT");
-        Ok(())
-    }
-}
-
-impl RunQueryDsl<MysqlConnection> for Commit {}
 
 /// Has a statement prepared once that diesel would prepare anew each time, as it does with every
 /// update. What it looks like must be one of few texts. Nothing of it is seen by a

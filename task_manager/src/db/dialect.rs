@@ -9,7 +9,6 @@ use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use serde::Serialize;
 
-use super::batch::Commit;
 use super::{DbConnection, DbError, DbResult, FromJson, Id, cached, client_library, one_of};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -128,10 +127,7 @@ pub(super) fn begin(conn: &mut DbConnection) -> QueryResult<()> {
 
 /// Commits it.
 pub(super) fn commit(conn: &mut DbConnection) -> QueryResult<()> {
-    match conn {
-        DbConnection::Sqlite(conn) => conn.batch_execute("COMMIT"),
-        DbConnection::Mysql(conn) => Commit.execute(conn).map(drop),
-    }
+    conn.batch_execute("COMMIT")
 }
 
 /// Takes back what it did.
