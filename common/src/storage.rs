@@ -275,20 +275,24 @@ fn remove_unfinished_in(folder: &FsPath, age: Duration) -> io::Result<u64> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         entries => entries?,
     };
+    // What is new may be of somebody who is at work: a folder too, which is made before its first file.
+    let is_old = |entry: &std::fs::DirEntry| {
+        // It may be finished or given up since it was listed.
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        modified.is_ok_and(|time| SystemTime::now().duration_since(time).unwrap_or_default() >= age)
+    };
     let mut removed = 0;
     for entry in entries {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
+            let is_old = is_old(&entry);
             removed += remove_unfinished_in(&entry.path(), age)?;
-            // Gone with its last file; an error says that there are others.
-            let _ = std::fs::remove_dir(entry.path());
-        } else if entry.file_name().to_string_lossy().contains('#') {
-            // It may be finished or given up between the listing and here.
-            let modified = entry.metadata().and_then(|metadata| metadata.modified());
-            let is_old = modified.is_ok_and(|time| {
-                SystemTime::now().duration_since(time).unwrap_or_default() >= age
-            });
-            removed += u64::from(is_old && std::fs::remove_file(entry.path()).is_ok());
+            if is_old {
+                // Gone with its last file; an error says that there are others.
+                let _ = std::fs::remove_dir(entry.path());
+            }
+        } else if entry.file_name().to_string_lossy().contains('#') && is_old(&entry) {
+            removed += u64::from(std::fs::remove_file(entry.path()).is_ok());
         }
     }
     Ok(removed)
@@ -512,9 +516,12 @@ mod tests {
         let task_folder = folder.path().join(OUTPUTS).join(TaskId::new().to_string());
         std::fs::create_dir_all(&task_folder).unwrap();
         std::fs::write(task_folder.join("1.csv#1"), b"half").unwrap();
+        let begun = folder.path().join(OUTPUTS).join(TaskId::new().to_string());
+        std::fs::create_dir(&begun).unwrap();
         assert_eq!(storage.remove_unfinished(Duration::from_secs(3600)).await.unwrap(), 0);
+        assert!(begun.exists(), "somebody is about to write there");
         assert_eq!(storage.remove_unfinished(Duration::ZERO).await.unwrap(), 1);
-        assert!(!task_folder.exists());
+        assert!(!task_folder.exists() && !begun.exists());
     }
 
     #[tokio::test]
