@@ -123,27 +123,22 @@ impl Batch {
         let place = |column| Place { column, columns, first: rows.first, count: rows.count };
         for index in 0..self.sum.len() {
             let place = place(self.sum[index]);
-            find(chunk.padded(), rows.bounds, place, &mut self.spans);
-            self.numbers::<QUOTES>(index, chunk.padded());
+            let Self { spans, good, scratch, .. } = self;
+            read_column::<QUOTES>(chunk, rows.bounds, place, spans, good, scratch);
+            self.numbers(index, chunk.padded());
         }
         if let Some(column) = self.inner {
-            find(chunk.padded(), rows.bounds, place(column), &mut self.spans);
+            let Self { spans, good, scratch, .. } = self;
+            read_column::<QUOTES>(chunk, rows.bounds, place(column), spans, good, scratch);
         }
         match known {
             Known::Nothing => self.rows.iter_mut().for_each(|row| row.inner = 0),
-            Known::Dates(dates) => self.dates::<QUOTES>(chunk.padded(), dates),
-            Known::Values(values) => {
-                if QUOTES {
-                    take_quotes(chunk, &mut self.spans, &mut self.good, &mut self.scratch);
-                }
-                self.inner_values(chunk.padded(), values);
-            }
+            Known::Dates(dates) => self.dates(chunk.padded(), dates),
+            Known::Values(values) => self.inner_values(chunk.padded(), values),
         }
         for (column, spans) in self.key.iter().zip(&mut self.key_spans) {
-            find(chunk.padded(), rows.bounds, place(*column), spans);
-            if QUOTES {
-                take_quotes(chunk, spans, &mut self.good, &mut self.scratch);
-            }
+            let Self { good, scratch, .. } = self;
+            read_column::<QUOTES>(chunk, rows.bounds, place(*column), spans, good, scratch);
         }
         if self.joins {
             self.joined_keys(chunk.padded(), rows.plain_bytes);
@@ -161,11 +156,8 @@ impl Batch {
     }
 
     /// The sum at `index` of each row.
-    fn numbers<const QUOTES: bool>(&mut self, index: usize, data: &[u8]) {
+    fn numbers(&mut self, index: usize, data: &[u8]) {
         let Self { heads, numbers, are_numbers, spans, good, .. } = self;
-        if QUOTES {
-            take_simple_quotes(data, spans);
-        }
         heads.read::<false>(data, spans);
         numbers.resize(spans.len(), 0);
         are_numbers.resize(spans.len(), false);
@@ -186,11 +178,8 @@ impl Batch {
         values.zip(numbers).for_each(|(value, number)| *value = *number);
     }
 
-    fn dates<const QUOTES: bool>(&mut self, data: &[u8], dates: &mut Dates<'_>) {
+    fn dates(&mut self, data: &[u8], dates: &mut Dates<'_>) {
         let Self { heads, codes, spans, rows, good, .. } = self;
-        if QUOTES {
-            take_simple_quotes(data, spans);
-        }
         heads.read::<true>(data, spans);
         codes.resize(spans.len(), 0);
         csv_structure::vectorised(|| dates::codes(heads, codes));
@@ -280,13 +269,20 @@ impl Batch {
     }
 }
 
-/// Takes the quotes off fields that have no others inside.
-fn take_simple_quotes(data: &[u8], spans: &mut [Span]) {
-    // Most columns of numbers and days have none: looked for first, none of them is guessed wrong.
-    if spans.iter().fold(false, |any, span| any | (data[span.start()] == b'"')) {
-        for span in spans.iter_mut().filter(|span| is_quoted(data, **span)) {
-            *span = unquoted(data, *span).unwrap_or(*span);
-        }
+/// Finds where the field of a column stands in each row. With `QUOTES` there are quotes in the chunk.
+fn read_column<const QUOTES: bool>(
+    chunk: &mut Padded,
+    bounds: &Bounds,
+    place: Place,
+    spans: &mut Vec<Span>,
+    good: &mut [bool],
+    scratch: &mut Vec<u8>,
+) {
+    find(chunk.padded(), bounds, place, spans);
+    // Most columns have none: all are looked for first, by a loop in which nothing is guessed wrong.
+    let data = chunk.padded();
+    if QUOTES && spans.iter().fold(false, |any, span| any | (data[span.start()] == b'"')) {
+        take_quotes(chunk, spans, good, scratch);
     }
 }
 

@@ -91,11 +91,11 @@ impl<W: Word> Cells<W> {
         }
     }
 
-    /// The same cells with larger words.
-    pub(super) fn widened<L: Word>(&mut self) -> Cells<L> {
+    /// The same cells with the largest words.
+    pub(super) fn widened(&mut self) -> Cells<i64> {
         let widened = |word: &W| match *word == W::ABSENT {
-            true => L::ABSENT,
-            false => L::of(word.wide()).unwrap_or(L::ABSENT),
+            true => i64::ABSENT,
+            false => word.wide(),
         };
         // As much address space as there was; see [`Cells::reserve`].
         let mut words = Vec::with_capacity(self.words.capacity());

@@ -143,9 +143,17 @@ pub(super) fn text(code: u32) -> [u8; 10] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aggregation::text::Span;
 
-    fn number(dates: &mut Dates<'_>, text: &str) -> Option<u32> {
-        dates.number_of(text.as_bytes())
+    /// Reads it as a batch does, among other bytes, and as it stands alone.
+    fn number(dates: &mut Dates<'_>, text: &[u8]) -> Option<u32> {
+        let data = [b"12", text, ",é456789abcdef0".as_bytes()].concat();
+        let (mut heads, mut found) = (Heads::default(), [0]);
+        heads.read::<true>(&data, &[Span::new(2, 2 + text.len())]);
+        csv_structure::vectorised(|| codes(&heads, &mut found));
+        let number = dates.number(found[0], || text);
+        assert_eq!(dates.number_of(text), number);
+        number
     }
 
     #[test]
@@ -155,8 +163,8 @@ mod tests {
         let days = ["2020-02-29", "0001-01-01", "9999-12-31", "2020-03-01", "2019-12-31"];
         for _ in 0..2 {
             for (expected, day) in days.iter().enumerate() {
-                assert_eq!(number(&mut dates, day), Some(expected as u32));
-                assert_eq!(number(&mut others, day), Some(expected as u32));
+                assert_eq!(number(&mut dates, day.as_bytes()), Some(expected as u32));
+                assert_eq!(number(&mut others, day.as_bytes()), Some(expected as u32));
             }
         }
         assert_eq!(all.count(), days.len());
@@ -176,19 +184,19 @@ mod tests {
             for day in 0..100 {
                 let text = format!("2023-{month:02}-{day:02}");
                 let real = is_date(text.as_bytes());
-                assert_eq!(number(&mut dates, &text).is_some(), real, "{text}");
+                assert_eq!(number(&mut dates, text.as_bytes()).is_some(), real, "{text}");
             }
         }
         for at in 0..10 {
             for byte in 0..=u8::MAX {
                 let mut day = *b"2023-11-11";
                 day[at] = byte;
-                let found = dates.number_of(&day);
+                let found = number(&mut dates, &day);
                 assert_eq!(found.is_some(), is_date(&day), "{}", day.escape_ascii());
             }
         }
         for text in ["", "2020-01-0", "2020-01-011"] {
-            assert_eq!(number(&mut dates, text), None, "{text}");
+            assert_eq!(number(&mut dates, text.as_bytes()), None, "{text}");
         }
     }
 }

@@ -14,22 +14,22 @@ use crate::db::schema::{file_data, rejected_rows, tasks};
 use crate::db::{self, DbConnection, DbError, DbResult, Id};
 
 /// MySQL's way to take the rows of a batch, as they are on the wire. Something is added to each number.
-const LOADED_FROM_JSON: &str = "\
-    INSERT INTO file_data (task_id, `row`, name, email, created_at, updated_at) \
-    SELECT ?, ? + loaded.number, loaded.name, loaded.email, ?, ? \
-    FROM JSON_TABLE(?, '$[*]' COLUMNS ( \
-        number BIGINT PATH '$[0]', \
-        name VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$[1]', \
-        email VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$[2]')) AS loaded";
-/// The same for rows without a gap: their numbers are counted, which costs less than to read them.
-const CONSECUTIVE_FROM_JSON: &str = "\
-    INSERT INTO file_data (task_id, `row`, name, email, created_at, updated_at) \
-    SELECT ?, ? + loaded.number, loaded.name, loaded.email, ?, ? \
-    FROM JSON_TABLE(?, '$[*]' COLUMNS ( \
-        number FOR ORDINALITY, \
-        name VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$[1]', \
-        email VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$[2]')) AS loaded";
-/// The same for rejected rows.
+macro_rules! loaded_from_json {
+    ($number:literal) => {
+        concat!(
+            "INSERT INTO file_data (task_id, `row`, name, email, created_at, updated_at) ",
+            "SELECT ?, ? + loaded.number, loaded.name, loaded.email, ?, ? ",
+            "FROM JSON_TABLE(?, '$[*]' COLUMNS (number ",
+            $number,
+            ", name VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$[1]', ",
+            "email VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$[2]')) AS loaded"
+        )
+    };
+}
+const LOADED_FROM_JSON: &str = loaded_from_json!("BIGINT PATH '$[0]'");
+/// For rows without a gap: their numbers are counted, which costs less than to read them.
+const CONSECUTIVE_FROM_JSON: &str = loaded_from_json!("FOR ORDINALITY");
+/// The same for rejected rows, without that.
 const REJECTED_FROM_JSON: &str = "\
     INSERT INTO rejected_rows (task_id, `row`, line, column_name, value, reason) \
     SELECT ?, rejected.number, rejected.line, rejected.field, rejected.value, rejected.reason \

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::report::{Group, Totals};
 use crate::db::schema::file_statistics;
 use crate::db::{DbConnection, DbError, DbResult, Id};
-use crate::http::cursor::Cursor;
+use crate::http::cursor::{Cursor, behind};
 use crate::http::query::Period;
 
 #[derive(Queryable, Selectable)]
@@ -140,9 +140,8 @@ pub fn list(
         .select(Row::as_select())
         .into_boxed();
     if let Some(after) = after {
-        let time = file_statistics::created_at;
-        let older = time.lt(after.time).or(file_statistics::task_id.lt(Id(after.id)));
-        query = query.filter(time.le(after.time).and(older));
+        let (time, id) = (file_statistics::created_at, file_statistics::task_id);
+        query = query.filter(behind!(after, time, id));
     }
     rows(query.load(conn)?)
 }

@@ -41,6 +41,15 @@ impl fmt::Display for Cursor {
     }
 }
 
+/// Which rows are behind a cursor, by their columns of time and id. The first condition says nothing
+/// that the second does not, but a database finds by it where to begin in an index.
+macro_rules! behind {
+    ($cursor:expr, $time:expr, $id:expr) => {
+        $time.le($cursor.time).and($time.lt($cursor.time).or($id.lt($crate::db::Id($cursor.id))))
+    };
+}
+pub(crate) use behind;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ use crate::db::{
     DbConnection, DbError, DbResult, FoundBy, Id, execute_cached, find_messages, insert_records,
     json_time,
 };
-use crate::http::cursor::Cursor;
+use crate::http::cursor::{Cursor, behind};
 use crate::http::query::Period;
 
 /// Raises a user's counter by `by`; answers the new count.
@@ -184,9 +184,7 @@ pub fn list(
         query = query.filter(messages::created_at.lt(to));
     }
     if let Some(before) = before {
-        let time = messages::created_at;
-        let older = time.lt(before.time).or(messages::id.lt(Id(before.id)));
-        query = query.filter(time.le(before.time).and(older));
+        query = query.filter(behind!(before, messages::created_at, messages::id));
     }
     query.load(conn)?.into_iter().map(TrackedMessage::try_from).collect()
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::Task;
 use crate::db::schema::tasks;
 use crate::db::{DbConnection, DbError, DbResult, Id, count_of, execute_cached, locked, one_of};
-use crate::http::cursor::Cursor;
+use crate::http::cursor::{Cursor, behind};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = tasks)]
@@ -253,9 +253,7 @@ pub fn list(
         query = query.filter(tasks::created_at.lt(to));
     }
     if let Some(before) = filter.before {
-        let time = tasks::created_at;
-        let older = time.lt(before.time).or(tasks::id.lt(Id(before.id)));
-        query = query.filter(time.le(before.time).and(older));
+        query = query.filter(behind!(before, tasks::created_at, tasks::id));
     }
     read_rows(query.load(conn)?)
 }
