@@ -60,6 +60,8 @@ def bench(shape, arguments, log):
     for _ in range(arguments.runs):
         for program in list(runs):
             command = command_of(program, shape, source, outputs[program], arguments.taskctl)
+            # A file that another one replaces is written to disk first by some file systems.
+            outputs[program].unlink(missing_ok=True)
             run = measured(command, log)
             if run is None:
                 runs.pop(program)

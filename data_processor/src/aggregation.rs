@@ -91,6 +91,10 @@ use self::worker::{Found, Report, Shared, Worker};
 pub const MAX_RECORD: u64 = 16 << 20;
 /// The most fields of a record.
 pub const MAX_FIELDS: u64 = 1 << 20;
+/// As much is written at once, in bytes, and a good size for the buffers of [`Outputs`]. For larger
+/// writes Linux takes blocks of memory of 128 KiB and more, which a host of virtual machines takes back
+/// whenever they are free: to get them again costs several times what the writing does.
+pub const WRITE_SIZE: usize = 64 << 10;
 
 /// As much of the input a thread takes at once: it fits the processor's caches, and taking it costs
 /// little beside the work.
@@ -119,7 +123,8 @@ pub trait Control: Send + Sync {
     fn progress(&self, bytes_read: u64) -> Result<(), Interrupted>;
 }
 
-/// Where the output goes. Both writers get small writes now and then, so they should be buffered;
+/// Where the output goes. Both writers get small writes now and then, so they should be buffered
+/// ([`WRITE_SIZE`]);
 /// they are flushed at the end.
 pub trait Outputs {
     /// The writer of the result. It is asked for once, when the whole input is found good.

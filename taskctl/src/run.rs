@@ -17,6 +17,7 @@ use common::task::TaskKind;
 use common::task::spec::{CsvAggregationSpec, OnBadRow, TaskSpec};
 use data_processor::aggregation::{
     self, AggregationError, Control, DEFAULT_MEMORY_LIMIT, Interrupted, Options, Outputs, Summary,
+    WRITE_SIZE,
 };
 use indicatif::HumanCount;
 use serde::Serialize;
@@ -28,9 +29,6 @@ use crate::local::{Cancel, until_interrupted};
 use crate::parameter::parameter;
 use crate::problem_text::{place, problem_text};
 use crate::progress::TransferBar;
-
-/// How much output is gathered before it is written.
-const BUFFER: usize = 256 << 10;
 
 /// What `taskctl run` takes.
 #[derive(Debug, Args)]
@@ -113,8 +111,8 @@ fn aggregate(args: &RunArgs, spec: CsvAggregationSpec, json: Json) -> Result<Exi
         options.threads = threads.get();
     }
     let mut outputs = Files {
-        result: BufWriter::with_capacity(BUFFER, result),
-        rejected: BufWriter::with_capacity(BUFFER, rejected),
+        result: BufWriter::with_capacity(WRITE_SIZE, result),
+        rejected: BufWriter::with_capacity(WRITE_SIZE, rejected),
     };
 
     let bar = TransferBar::start("Reading", size);

@@ -1,6 +1,7 @@
 //! Writes the groups as CSV: minimal quoting, lines end with `\n`.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -9,7 +10,7 @@ use super::group::Group;
 use super::ranges::Ranges;
 use super::values::ValueOrder;
 use super::watch::Watch;
-use super::{AggregationError, Interrupted, Options, Outputs, dates, key, shown};
+use super::{AggregationError, Interrupted, Options, Outputs, WRITE_SIZE, dates, key, shown};
 
 /// After as many groups an interrupt is seen.
 const CHECK_EVERY: usize = 256;
@@ -157,7 +158,7 @@ impl Lines<'_> {
                     let (at, part) = parts.recv().map_err(|_| Interrupted)?;
                     waiting.insert(at, part?);
                 };
-                output.write_all(&part.lines).map_err(AggregationError::Write)?;
+                write_pieces(output, size, &part.lines).map_err(AggregationError::Write)?;
                 groups += part.groups;
                 size += part.lines.len() as u64;
                 let _ = give_buffer.send(part.lines);
@@ -166,6 +167,14 @@ impl Lines<'_> {
             Ok((groups, size))
         })
     }
+}
+
+/// Writes lines that stand at `position` of the output, in pieces that end at multiples of their size.
+fn write_pieces(output: &mut dyn Write, position: u64, lines: &[u8]) -> io::Result<()> {
+    let rest = WRITE_SIZE - position as usize % WRITE_SIZE;
+    let (first, others) = lines.split_at(rest.min(lines.len()));
+    output.write_all(first)?;
+    others.chunks(WRITE_SIZE).try_for_each(|piece| output.write_all(piece))
 }
 
 /// What the makers share.

@@ -10,13 +10,12 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::Interrupted;
 use super::group::Group;
 use super::merge::{Source, merged};
+use super::{Interrupted, WRITE_SIZE};
 
 /// So many runs are merged into one.
 const MOST_RUNS: usize = 16;
-const WRITE_BUFFER: usize = 256 << 10;
 const READ_BUFFER: usize = 64 << 10;
 /// It is known where a key stands about every so many bytes.
 pub(super) const MARK_EVERY: u64 = 64 << 10;
@@ -84,7 +83,7 @@ impl Runs {
         };
         let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
         let start = file.seek(SeekFrom::End(0))?;
-        let mut output = BufWriter::with_capacity(WRITE_BUFFER, file);
+        let mut output = BufWriter::with_capacity(WRITE_SIZE, file);
         let mut group = Group::default();
         let mut line = Vec::new();
         let mut end = start;

@@ -11,12 +11,12 @@ use common::report::Output;
 use common::storage::{BlockingWriter, ObjectWriter, OutputPart};
 use common::task::spec::CsvAggregationSpec;
 
-use crate::aggregation::{self, AggregationError, Control, Options, Outputs, Summary, aggregate};
+use crate::aggregation::{
+    self, AggregationError, Control, Options, Outputs, Summary, WRITE_SIZE, aggregate,
+};
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 
 const MEDIA_TYPE: &str = "text/csv; charset=utf-8";
-/// Rejected rows come one by one; the storage gets them in pieces of this size.
-const BUFFER: usize = 64 << 10;
 
 /// Sums the columns of a CSV file by groups of equal rows.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Outputs for Files {
 }
 
 fn create(ctx: &Context, part: OutputPart) -> BufWriter<BlockingWriter> {
-    BufWriter::with_capacity(BUFFER, ctx.create_output(part).into_blocking())
+    BufWriter::with_capacity(WRITE_SIZE, ctx.create_output(part).into_blocking())
 }
 
 /// The writer behind a buffer, which is empty after a success and worth nothing otherwise.

@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use common::report::RejectedRow;
 use common::task::spec::{DataUploadSpec, OnBadRow};
+use data_processor::aggregation::WRITE_SIZE;
 use data_processor::row_loading::{Interrupted, LoadError, Rows, check};
 use indicatif::HumanCount;
 use serde_json::json;
 
-use super::{BUFFER, Json, RunArgs, failed, open, open_rejected, rejected_sentence};
+use super::{Json, RunArgs, failed, open, open_rejected, rejected_sentence};
 use crate::console::note;
 use crate::destination::{Destination, Part};
 use crate::failure::Failure;
@@ -68,7 +69,7 @@ pub(super) fn data_upload(
     let destination = Destination::named(&args.output)?;
     let (result, result_part) = destination.open()?;
     let (rejected, rejected_part) = open_rejected(&args.output, &destination, spec.on_bad_row)?;
-    let buffered = |output| csv::Writer::from_writer(BufWriter::with_capacity(BUFFER, output));
+    let buffered = |output| csv::Writer::from_writer(BufWriter::with_capacity(WRITE_SIZE, output));
     let (result, rejected) = (buffered(result), buffered(rejected));
 
     let bar = TransferBar::start("Reading", size);
