@@ -8,10 +8,14 @@
 //! words moves what it has into `large`, which is empty but for the strangest files, and starts at 0
 //! again; so it is exact and never wraps.
 
+mod likely;
+mod place;
+
 use std::collections::{BTreeMap, HashMap};
 
+use self::likely::Likely;
+use self::place::Place;
 use super::group::Group;
-use super::groups::Entry;
 use super::inner::InnerOrder;
 use super::words::Word;
 
@@ -20,40 +24,6 @@ const SEARCHED: usize = 8;
 /// A key becomes a row when that takes no more than so many times the memory of its table. Rows
 /// are much faster, and the tables given up on the way to them would take as much.
 const ROW_FACTOR: usize = 8;
-
-/// So many bytes stay in the processor's cache, or close to it.
-const NEAR: usize = 2 << 20;
-
-/// Where the cells of a key are.
-#[derive(Debug, Clone, Copy, Default)]
-struct Place {
-    /// In `words`.
-    at: u32,
-    /// How many cells there is room for.
-    room: u32,
-    /// How many there are.
-    len: u32,
-    /// Whether it is a row.
-    row: bool,
-}
-
-/// Where a cell most likely is.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Likely(u32);
-
-impl Likely {
-    /// It is there or behind it in a table, where the word before its sums tells its inner.
-    const TABLE: u32 = 1 << 31;
-    /// It is in a table that is searched.
-    const SEARCHED: u32 = 1 << 30;
-    /// No place at all.
-    const UNKNOWN: Self = Self(u32::MAX);
-
-    /// Where its sums are.
-    fn at(self) -> usize {
-        (self.0 & !(Self::TABLE | Self::SEARCHED)) as usize
-    }
-}
 
 /// A sum does not fit into its word. Nothing was added.
 #[derive(Debug)]
@@ -129,44 +99,6 @@ impl<W: Word> Cells<W> {
         self.words.len() > (Likely::SEARCHED / 2) as usize
     }
 
-    /// Adds the values of rows whose keys are known. Each step is taken for many of them before the
-    /// next one; see [`super::groups::Groups::add_all`]. Where a sum is too large, tells how many rows
-    /// were added before.
-    pub(super) fn add_all(
-        &mut self,
-        rows: &[Entry],
-        keys: &[u32],
-        inners: usize,
-        values: &[i64],
-    ) -> Result<(), usize> {
-        let mut likely = std::mem::take(&mut self.likely);
-        likely.clear();
-        likely
-            .extend(rows.iter().zip(keys).map(|(row, key)| self.likely(*key as usize, row.inner)));
-        if self.words.len() * size_of::<W>() > NEAR {
-            let touched = likely.iter().fold(0, |touched, at| touched ^ self.touch_at(at.at()));
-            std::hint::black_box(touched);
-        }
-        let all = rows.iter().zip(keys).zip(&likely).zip(values.chunks_exact(self.sums));
-        let mut moved = false;
-        let mut result = Ok(());
-        for (at, (((row, key), likely), values)) in all.enumerate() {
-            let key = *key as usize;
-            // Where a key has moved, what another had known of its place may be wrong.
-            if moved || !self.add_likely(*likely, (key, row.inner), values) {
-                match self.add(key, row.inner, inners, values) {
-                    Ok(has_moved) => moved |= has_moved,
-                    Err(TooLarge) => {
-                        result = Err(at);
-                        break;
-                    }
-                }
-            }
-        }
-        self.likely = likely;
-        result
-    }
-
     /// Adds `values` to the cell of `inner` of the key, and returns whether the key moved. `inners` is
     /// how many inners there are so far.
     #[inline]
@@ -202,73 +134,6 @@ impl<W: Word> Cells<W> {
         self.add_at(at, (key, inner), values).map(|()| false)
     }
 
-    /// Where the cell of the inner most likely is. Nothing of it is looked at.
-    #[inline(always)]
-    fn likely(&self, key: usize, inner: u32) -> Likely {
-        if !self.has_inner {
-            let at = key * self.sums;
-            return if at < self.words.len() { Likely(at as u32) } else { Likely::UNKNOWN };
-        }
-        match self.places.get(key) {
-            Some(place) if place.row && inner < place.room => {
-                Likely(place.at + inner * self.sums as u32)
-            }
-            Some(place) if !place.row && place.room as usize > SEARCHED => {
-                let index = first_index(inner, place.room) as u32;
-                Likely((place.at + index * (1 + self.sums as u32) + 1) | Likely::TABLE)
-            }
-            Some(place) => Likely(place.at | Likely::SEARCHED),
-            None => Likely::UNKNOWN,
-        }
-    }
-
-    /// Looks at the start of the key's cells, so that they are in the processor's cache when they are
-    /// read.
-    #[inline]
-    pub(super) fn touch(&self, key: usize) -> u8 {
-        let at = match self.has_inner {
-            true => self.places.get(key).map_or(0, |place| place.at as usize),
-            false => key * self.sums,
-        };
-        self.touch_at(at)
-    }
-
-    /// Looks at a word, so that it is in the processor's cache when it is read.
-    #[inline(always)]
-    fn touch_at(&self, at: usize) -> u8 {
-        self.words.get(at).map_or(0, |word| word.wide() as u8)
-    }
-
-    /// Adds `values` to the cell if it is where it most likely is and they fit; else nothing is done. The
-    /// key may not have moved since [`Cells::likely`].
-    #[inline(always)]
-    fn add_likely(&mut self, likely: Likely, of: (usize, u32), values: &[i64]) -> bool {
-        let mut at = likely.at();
-        if likely.0 & Likely::SEARCHED != 0 || at >= self.words.len() {
-            return false;
-        }
-        if likely.0 & Likely::TABLE != 0 {
-            let inner = W::number(of.1);
-            // Not a branch: it would be guessed wrong as often as not. Behind a table there is always
-            // a place for one more inner, which is never used.
-            at += if self.words[at - 1] == inner { 0 } else { 1 + self.sums };
-            if self.words[at - 1] != inner {
-                return false;
-            }
-        }
-        let sum = &mut self.words[at];
-        if *sum == W::ABSENT {
-            return self.insert_at(at, of, values).is_ok();
-        }
-        match (values, sum.plus(values[0])) {
-            ([_], Some(total)) => {
-                *sum = total;
-                true
-            }
-            _ => self.add_at(at, of, values).is_ok(),
-        }
-    }
-
     /// Adds `values` to the cell whose sums are at `at`.
     #[inline]
     fn add_at(
@@ -299,15 +164,15 @@ impl<W: Word> Cells<W> {
     #[inline]
     fn find(&self, place: Place, inner: u32) -> Option<usize> {
         let start = place.at as usize;
-        if place.row {
-            if inner >= place.room {
+        if place.is_row() {
+            if inner >= place.room() {
                 return None;
             }
             let at = start + inner as usize * self.sums;
             return (self.words[at] != W::ABSENT).then_some(at);
         }
         let size = 1 + self.sums;
-        let (room, mut index) = (place.room as usize, first_index(inner, place.room));
+        let (room, mut index) = (place.room() as usize, first_index(inner, place.room()));
         while index < room {
             let at = start + index * size;
             if self.words[at] == W::number(inner) {
@@ -335,11 +200,11 @@ impl<W: Word> Cells<W> {
     ) -> Result<bool, TooLarge> {
         Self::check(values)?;
         let place = self.places[key];
-        let fits = match place.row {
-            true => inner < place.room,
-            false if place.room as usize <= SEARCHED => place.len < place.room,
+        let fits = match place.is_row() {
+            true => inner < place.room(),
+            false if place.room() as usize <= SEARCHED => place.len() < place.room(),
             // A table with empty places is found through quickly.
-            false => place.len * 2 < place.room,
+            false => place.len() * 2 < place.room(),
         };
         if !fits {
             self.move_to_larger(key, inners);
@@ -349,20 +214,21 @@ impl<W: Word> Cells<W> {
         Ok(!fits)
     }
 
-    /// Where the sums of a new cell go, for which there is room.
+    /// Where the sums of a new cell go, for which there is room. It is counted.
     fn free_cell(&mut self, key: usize, inner: u32) -> usize {
         let place = self.places[key];
         let start = place.at as usize;
-        if place.row {
+        if place.is_row() {
             return start + inner as usize * self.sums;
         }
         let size = 1 + self.sums;
-        let mut index = first_index(inner, place.room);
+        let mut index = first_index(inner, place.room());
         while self.words[start + index * size] != W::ABSENT {
-            index = (index + 1) & (place.room as usize - 1);
+            index = (index + 1) & (place.room() as usize - 1);
         }
         let at = start + index * size;
         self.words[at] = W::number(inner);
+        self.places[key].add_cell();
         at + 1
     }
 
@@ -381,9 +247,6 @@ impl<W: Word> Cells<W> {
         values: &[i64],
     ) -> Result<(), TooLarge> {
         Self::check(values)?;
-        if self.has_inner {
-            self.places[key].len += 1;
-        }
         for (index, (sum, value)) in self.words[at..].iter_mut().zip(values).enumerate() {
             *sum = W::of(*value).unwrap_or_else(|| {
                 let entry = self.large.entry((key as u32, inner, index as u32)).or_default();
@@ -397,26 +260,25 @@ impl<W: Word> Cells<W> {
     /// Gives the key room for more cells.
     fn move_to_larger(&mut self, key: usize, inners: usize) {
         let old = self.places[key];
-        let table = (old.len as usize + 1).next_power_of_two();
-        let crowded = table > SEARCHED && old.len as usize * 2 >= table;
+        let cells = match old.is_row() {
+            true => (0..old.room() as usize).filter(|at| self.cell(old, *at).is_some()).count(),
+            false => old.len() as usize,
+        };
+        let table = (cells + 1).next_power_of_two();
+        let crowded = table > SEARCHED && cells * 2 >= table;
         let table = if crowded { table * 2 } else { table };
         let row = inners.next_multiple_of(if inners > 32 { 32 } else { 1 });
         let as_row = row * self.sums <= ROW_FACTOR * table * (1 + self.sums) || inners == 1;
         let room = if as_row { row } else { table };
-        let length = self.length(room, as_row);
-        let at = self.take(length);
-        self.places[key] = Place { at, room: room as u32, len: 0, row: as_row };
-        let mut cell = Vec::with_capacity(self.sums);
-        for index in 0..old.room as usize {
+        let at = self.take(self.length(room, as_row));
+        self.places[key] = if as_row { Place::row(at, room) } else { Place::table(at, room) };
+        for index in 0..old.room() as usize {
             if let Some((inner, from)) = self.cell(old, index) {
-                cell.clear();
-                cell.extend_from_slice(&self.words[from..from + self.sums]);
                 let to = self.free_cell(key, inner);
-                self.words[to..to + self.sums].copy_from_slice(&cell);
-                self.places[key].len += 1;
+                self.words.copy_within(from..from + self.sums, to);
             }
         }
-        let length = self.length(old.room as usize, old.row);
+        let length = self.length(old.room() as usize, old.is_row());
         if length > 0 {
             let next = self.free.insert(length, W::number(old.at));
             self.words[old.at as usize] = next.unwrap_or(W::ABSENT);
@@ -451,7 +313,7 @@ impl<W: Word> Cells<W> {
     #[inline]
     fn cell(&self, place: Place, index: usize) -> Option<(u32, usize)> {
         let start = place.at as usize;
-        if place.row {
+        if place.is_row() {
             let at = start + index * self.sums;
             return (self.words[at] != W::ABSENT).then_some((index as u32, at));
         }
@@ -471,9 +333,9 @@ impl<W: Word> Cells<W> {
             return self.push(group, (key, 0), 0, key * self.sums);
         }
         let place = self.places[key];
-        if place.row {
+        if place.is_row() {
             let inners =
-                order.codes.iter().zip(&order.inners).filter(|(_, inner)| **inner < place.room);
+                order.codes.iter().zip(&order.inners).filter(|(_, inner)| **inner < place.room());
             for (code, inner) in inners {
                 if let Some((inner, at)) = self.cell(place, *inner as usize) {
                     self.push(group, (key, inner), *code, at);
@@ -482,7 +344,7 @@ impl<W: Word> Cells<W> {
             return;
         }
         scratch.clear();
-        let found = (0..place.room as usize).filter_map(|index| self.cell(place, index));
+        let found = (0..place.room() as usize).filter_map(|index| self.cell(place, index));
         scratch.extend(found.map(|(inner, at)| (order.ranks[inner as usize], at as u32)));
         scratch.sort_unstable();
         for (rank, at) in &*scratch {

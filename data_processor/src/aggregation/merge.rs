@@ -10,7 +10,7 @@ use super::group::Group;
 use super::groups::Groups;
 use super::inner::InnerOrder;
 use super::key::push_column;
-use super::sort::{Checkpoint, Item, sort};
+use super::sort::{Checkpoint, Item, sort, word_at};
 use super::values::ValueOrder;
 
 /// As many groups of those in memory are looked at before they are read.
@@ -170,10 +170,10 @@ struct Merged<'a> {
 impl<'a> Merged<'a> {
     fn new(sources: Vec<Box<dyn Source + 'a>>) -> io::Result<Self> {
         let mut heads = BinaryHeap::with_capacity(sources.len());
-        for mut source in sources {
-            let mut group = Group::default();
-            if source.next(&mut group)? {
-                heads.push(Reverse(Head { group, source }));
+        for source in sources {
+            let mut head = Head { word: 0, next: Box::new((Group::default(), source)) };
+            if head.advance()? {
+                heads.push(Reverse(head));
             }
         }
         Ok(Self { heads, scratch: Group::default() })
@@ -185,12 +185,11 @@ impl Source for Merged<'_> {
         let Some(head) = self.heads.peek_mut() else { return Ok(false) };
         take(head, group)?;
         while let Some(mut head) = self.heads.peek_mut()
-            && head.0.group.key == group.key
+            && head.0.next.0.key == group.key
         {
-            group.merge(&head.0.group, &mut self.scratch);
+            group.merge(&head.0.next.0, &mut self.scratch);
             // Not a `take`: what is in the head was added.
-            let Head { group: next, source } = &mut head.0;
-            if !source.next(next)? {
+            if !head.0.advance()? {
                 PeekMut::pop(head);
             }
         }
@@ -200,23 +199,35 @@ impl Source for Merged<'_> {
 
 /// Moves the first group of a head to `group` and the next one to the head, if there is one.
 fn take(mut head: PeekMut<'_, Reverse<Head<'_>>>, group: &mut Group) -> io::Result<()> {
-    let Head { group: first, source } = &mut head.0;
-    std::mem::swap(group, first);
-    if !source.next(first)? {
+    std::mem::swap(group, &mut head.0.next.0);
+    if !head.0.advance()? {
         PeekMut::pop(head);
     }
     Ok(())
 }
 
-/// A source and its next group.
+/// A source and its next group. It is small: heads change their places with every group.
 struct Head<'a> {
-    group: Group,
-    source: Box<dyn Source + 'a>,
+    /// Of the group's key, which seldom has to be looked at.
+    word: u64,
+    next: Box<(Group, Box<dyn Source + 'a>)>,
+}
+
+impl Head<'_> {
+    /// Goes on to the next group; false where there is none.
+    fn advance(&mut self) -> io::Result<bool> {
+        let (group, source) = &mut *self.next;
+        let any = source.next(group)?;
+        self.word = word_at(&group.key, 0);
+        Ok(any)
+    }
 }
 
 impl Ord for Head<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.group.key.cmp(&other.group.key)
+        // Zeros behind the end of a key are less than any bytes, or the keys tell.
+        let keys = || self.next.0.key.cmp(&other.next.0.key);
+        self.word.cmp(&other.word).then_with(keys)
     }
 }
 

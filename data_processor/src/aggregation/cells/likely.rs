@@ -1,0 +1,134 @@
+//! Adding many rows: where their cells most likely are is found for all of them first, so that the
+//! processor waits for the memory of many at the same time.
+
+use super::super::groups::Entry;
+use super::super::words::Word;
+use super::{Cells, SEARCHED, TooLarge, first_index};
+
+/// So many bytes stay in the processor's cache, or close to it.
+const NEAR: usize = 2 << 20;
+
+/// Where a cell most likely is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Likely(u32);
+
+impl Likely {
+    /// It is there or behind it in a table, where the word before its sums tells its inner.
+    const TABLE: u32 = 1 << 31;
+    /// It is in a table that is searched.
+    pub(super) const SEARCHED: u32 = 1 << 30;
+    /// No place at all.
+    const UNKNOWN: Self = Self(u32::MAX);
+
+    /// Where its sums are.
+    fn at(self) -> usize {
+        (self.0 & !(Self::TABLE | Self::SEARCHED)) as usize
+    }
+}
+
+impl<W: Word> Cells<W> {
+    /// Adds the values of rows whose keys are known. Each step is taken for many of them before the
+    /// next one; see [`super::super::groups::Groups::add_all`]. Where a sum is too large, tells how many rows
+    /// were added before.
+    pub(in super::super) fn add_all(
+        &mut self,
+        rows: &[Entry],
+        keys: &[u32],
+        inners: usize,
+        values: &[i64],
+    ) -> Result<(), usize> {
+        let mut likely = std::mem::take(&mut self.likely);
+        likely.clear();
+        likely
+            .extend(rows.iter().zip(keys).map(|(row, key)| self.likely(*key as usize, row.inner)));
+        if self.words.len() * size_of::<W>() > NEAR {
+            let touched = likely.iter().fold(0, |touched, at| touched ^ self.touch_at(at.at()));
+            std::hint::black_box(touched);
+        }
+        let all = rows.iter().zip(keys).zip(&likely).zip(values.chunks_exact(self.sums));
+        let mut moved = false;
+        let mut result = Ok(());
+        for (at, (((row, key), likely), values)) in all.enumerate() {
+            let key = *key as usize;
+            // Where a key has moved, what another had known of its place may be wrong.
+            if moved || !self.add_likely(*likely, (key, row.inner), values) {
+                match self.add(key, row.inner, inners, values) {
+                    Ok(has_moved) => moved |= has_moved,
+                    Err(TooLarge) => {
+                        result = Err(at);
+                        break;
+                    }
+                }
+            }
+        }
+        self.likely = likely;
+        result
+    }
+
+    /// Where the cell of the inner most likely is. Nothing of it is looked at.
+    #[inline(always)]
+    fn likely(&self, key: usize, inner: u32) -> Likely {
+        if !self.has_inner {
+            let at = key * self.sums;
+            return if at < self.words.len() { Likely(at as u32) } else { Likely::UNKNOWN };
+        }
+        match self.places.get(key) {
+            Some(place) if place.is_row() && inner < place.room() => {
+                Likely(place.at + inner * self.sums as u32)
+            }
+            Some(place) if !place.is_row() && place.room() as usize > SEARCHED => {
+                let index = first_index(inner, place.room()) as u32;
+                Likely((place.at + index * (1 + self.sums as u32) + 1) | Likely::TABLE)
+            }
+            Some(place) => Likely(place.at | Likely::SEARCHED),
+            None => Likely::UNKNOWN,
+        }
+    }
+
+    /// Looks at the start of the key's cells, so that they are in the processor's cache when they are
+    /// read.
+    #[inline]
+    pub(in super::super) fn touch(&self, key: usize) -> u8 {
+        let at = match self.has_inner {
+            true => self.places.get(key).map_or(0, |place| place.at as usize),
+            false => key * self.sums,
+        };
+        self.touch_at(at)
+    }
+
+    /// Looks at a word, so that it is in the processor's cache when it is read.
+    #[inline(always)]
+    fn touch_at(&self, at: usize) -> u8 {
+        self.words.get(at).map_or(0, |word| word.wide() as u8)
+    }
+
+    /// Adds `values` to the cell if it is where it most likely is and they fit; else nothing is done. The
+    /// key may not have moved since [`Cells::likely`].
+    #[inline(always)]
+    fn add_likely(&mut self, likely: Likely, of: (usize, u32), values: &[i64]) -> bool {
+        let mut at = likely.at();
+        if likely.0 & Likely::SEARCHED != 0 || at >= self.words.len() {
+            return false;
+        }
+        if likely.0 & Likely::TABLE != 0 {
+            let inner = W::number(of.1);
+            // Not a branch: it would be guessed wrong as often as not. Behind a table there is always
+            // a place for one more inner, which is never used.
+            at += if self.words[at - 1] == inner { 0 } else { 1 + self.sums };
+            if self.words[at - 1] != inner {
+                return false;
+            }
+        }
+        let sum = &mut self.words[at];
+        if *sum == W::ABSENT {
+            return self.insert_at(at, of, values).is_ok();
+        }
+        match (values, sum.plus(values[0])) {
+            ([_], Some(total)) => {
+                *sum = total;
+                true
+            }
+            _ => self.add_at(at, of, values).is_ok(),
+        }
+    }
+}
