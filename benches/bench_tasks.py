@@ -147,7 +147,7 @@ def by_clients(arguments, services):
             rows.append([str(clients), *shown, *(milliseconds(tail.value) for tail in tails)])
             note(f"{clients} clients: {rows[-1]}")
     say()
-    say(f"Clients: {number(arguments.tasks)} messages (a tenth by one client), two workers.")
+    say(f"Clients: {number(arguments.tasks)} messages (a tenth by one client), one worker.")
     table(["clients", "complete/s", "submit/s", "request, p50", "request, p99"], rows)
 
 

@@ -65,11 +65,11 @@ class Services:
 
 
 class Fleet(Platform):
-    """A task manager and workers, on MariaDB and RabbitMQ."""
+    """A task manager and workers, on MariaDB and RabbitMQ. One worker uses all processors of a machine."""
 
     name = "fleet"
 
-    def __init__(self, folder, programs, services, workers=2):
+    def __init__(self, folder, programs, services, workers=1):
         super().__init__(folder, programs)
         self.services = services
         self.workers = workers

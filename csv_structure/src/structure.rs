@@ -238,11 +238,9 @@ impl Work for Quotes<'_> {
     fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks) -> Survey {
         let Self { chunk, start } = self;
         let bytes = chunk.bytes();
-        // All ones for each block that starts inside quotes.
-        let mut states = Vec::with_capacity(bytes.len() / BLOCK + 1);
+        // All ones inside quotes.
         let mut inside = 0;
         for (at, block) in blocks(chunk, start) {
-            states.push(inside);
             let masks = masks(block);
             // Most blocks have none.
             if masks.quote == 0 {
@@ -259,14 +257,19 @@ impl Work for Quotes<'_> {
             }
             inside = ((inner as i64) >> 63) as u64;
         }
-        // The last end of a record that is not quoted is one of the last bytes.
-        let last = blocks(chunk, start).zip(states).rev().find_map(|((at, block), inside)| {
+        // The last end of a record that is not quoted is one of the last bytes. Backwards too, each
+        // quote tells whether what is before it is quoted.
+        let mut inside_before = inside;
+        let last = blocks(chunk, start).rev().find_map(|(at, block)| {
             let masks = masks(block);
-            let ends = (masks.newline | masks.cr) & !masks.quoted(inside);
+            if masks.quote.count_ones() % 2 == 1 {
+                inside_before = !inside_before;
+            }
+            let ends = (masks.newline | masks.cr) & !masks.quoted(inside_before);
             (ends != 0).then(|| at + BLOCK - ends.leading_zeros() as usize)
         });
-        let before = || memchr::memrchr2(b'\n', b'\r', &bytes[..start]).map(|end| end + 1);
-        let complete = last.or_else(before).unwrap_or(0);
+        let earlier = || memchr::memrchr2(b'\n', b'\r', &bytes[..start]).map(|end| end + 1);
+        let complete = last.or_else(earlier).unwrap_or(0);
         Survey { regular: true, quotes: true, complete, ends_quoted: inside != 0 }
     }
 }

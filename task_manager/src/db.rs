@@ -24,6 +24,7 @@ use std::time::Duration;
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use rand::RngExt;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tracing::debug;
 
@@ -148,6 +149,8 @@ struct Pools {
     losses: Arc<AtomicU64>,
     /// Fair, unlike the pool: who asks first writes first.
     write_permits: Arc<Semaphore>,
+    /// Whether statements are answered by another process.
+    is_remote: bool,
 }
 
 impl std::fmt::Debug for Database {
@@ -227,11 +230,11 @@ impl Database {
                     .map_err(|error| DbError::Unavailable(error.to_string()))
             };
             // The writer first: it makes the file of SQLite and sets its mode.
-            let single = dialect::is_in_process(&url);
-            let writers = pool(if single { 1 } else { CONNECTIONS }, Use::Writing)?;
+            let is_remote = !dialect::is_in_process(&url);
+            let writers = pool(if is_remote { CONNECTIONS } else { 1 }, Use::Writing)?;
             let readers = pool(CONNECTIONS, Use::Reading)?;
             let write_permits = Arc::new(Semaphore::new(writers.max_size() as usize));
-            Ok(Self(Arc::new(Pools { readers, writers, losses, write_permits })))
+            Ok(Self(Arc::new(Pools { readers, writers, losses, write_permits, is_remote })))
         });
         opened.await.map_err(|error| DbError::Unavailable(error.to_string()))?
     }
@@ -306,6 +309,13 @@ impl Database {
         &self,
         work: impl FnOnce() -> DbResult<T> + Send + 'static,
     ) -> DbResult<T> {
+        // Most statements are answered sooner than another thread wakes up, so they are waited for right
+        // here, and another thread goes on with everything else. Where there is no other one, or much
+        // work of our own (SQLite), the work goes to a thread for such.
+        let is_threaded = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+        if self.0.is_remote && is_threaded {
+            return tokio::task::block_in_place(work);
+        }
         match tokio::task::spawn_blocking(work).await {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {
