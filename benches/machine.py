@@ -13,7 +13,7 @@ import sys
 
 PEERS = ["duckdb", "polars", "chdb", "celery", "SQLAlchemy", "PyMySQL"]
 # Distributions keep servers off the PATH of normal users.
-PATH = os.pathsep.join(["/usr/lib/rabbitmq/bin", os.environ["PATH"], "/usr/sbin", "/sbin"])
+PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
 
 
 def first_line(*command):
@@ -50,7 +50,9 @@ def rows(folder):
     yield "coreutils", first_line("wc", "--version").rpartition(" ")[2]
     yield "curl", first_line("curl", "--version").partition("(")[0].removeprefix("curl ")
     yield "MariaDB", first_line("mariadbd", "--version").partition("Ver ")[2].partition(" ")[0]
-    yield "RabbitMQ", first_line("rabbitmqctl", "version")
+    # `rabbitmqctl version` would leave a daemon of Erlang behind.
+    servers = sorted(pathlib.Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"))
+    yield "RabbitMQ", servers[-1].name.partition("-")[2] if servers else ""
     yield "Python", platform.python_version()
     for package in PEERS:
         yield package, version_of(package)
