@@ -12,6 +12,7 @@ pub(super) struct Place {
 
 impl Place {
     const ROW: u32 = 1 << 31;
+    /// There are never so many days, nor values that are kept apart.
     const LENGTH_BITS: u32 = 26;
 
     /// A row at `at` for so many cells.
