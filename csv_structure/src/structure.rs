@@ -335,10 +335,7 @@ impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
 }
 
 /// The blocks from `start` on, with where they are; the last one reaches into the padding.
-fn blocks(
-    chunk: &Padded,
-    start: usize,
-) -> impl DoubleEndedIterator<Item = (usize, &[u8; BLOCK])> + ExactSizeIterator {
+fn blocks(chunk: &Padded, start: usize) -> impl DoubleEndedIterator<Item = (usize, &[u8; BLOCK])> {
     let all = &chunk.padded()[start..];
     let count = (chunk.bytes().len() - start).div_ceil(BLOCK);
     let (blocks, _) = all.as_chunks::<BLOCK>();

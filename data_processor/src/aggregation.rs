@@ -124,8 +124,7 @@ pub trait Control: Send + Sync {
 }
 
 /// Where the output goes. Both writers get small writes now and then, so they should be buffered
-/// ([`WRITE_SIZE`]);
-/// they are flushed at the end.
+/// ([`WRITE_SIZE`]); they are flushed at the end.
 pub trait Outputs {
     /// The writer of the result. It is asked for once, when the whole input is found good.
     ///

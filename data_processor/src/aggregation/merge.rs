@@ -182,24 +182,21 @@ impl<'a> Merged<'a> {
 
 impl Source for Merged<'_> {
     fn next(&mut self, group: &mut Group) -> io::Result<bool> {
-        let Some(head) = self.heads.peek_mut() else { return Ok(false) };
-        take(head, group)?;
-        while let Some(mut head) = self.heads.peek_mut()
+        let Some(mut head) = self.heads.peek_mut() else { return Ok(false) };
+        std::mem::swap(group, &mut head.0.next.0);
+        go_on(head)?;
+        while let Some(head) = self.heads.peek_mut()
             && head.0.next.0.key == group.key
         {
             group.merge(&head.0.next.0, &mut self.scratch);
-            // Not a `take`: what is in the head was added.
-            if !head.0.advance()? {
-                PeekMut::pop(head);
-            }
+            go_on(head)?;
         }
         Ok(true)
     }
 }
 
-/// Moves the first group of a head to `group` and the next one to the head, if there is one.
-fn take(mut head: PeekMut<'_, Reverse<Head<'_>>>, group: &mut Group) -> io::Result<()> {
-    std::mem::swap(group, &mut head.0.next.0);
+/// Goes on to the next group of a head, which is taken away where there is none.
+fn go_on(mut head: PeekMut<'_, Reverse<Head<'_>>>) -> io::Result<()> {
     if !head.0.advance()? {
         PeekMut::pop(head);
     }

@@ -42,6 +42,7 @@ async fn heartbeats_keep_a_lease(backend: Backend) {
     app.sql(&format!("UPDATE tasks SET leased_until = {soon}"));
     assert_eq!(app.report(&attempt, heartbeat()).await, Outcome::Continue);
     assert!(app.is_queue_silent().await);
+    // No wait for a condition: nothing is to happen a second beyond the end that the lease had.
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processing);
 }
