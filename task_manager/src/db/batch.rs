@@ -11,7 +11,7 @@ use diesel::query_builder::{
     AstPass, CollectedQuery, MoveableBindCollector, Query, QueryBuilder, QueryFragment, QueryId,
 };
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, Binary, Bool, HasSqlType, Text};
+use diesel::sql_types::{BigInt, Binary, Bool, HasSqlType, Text, TypeMetadata};
 use serde::Serialize;
 
 use super::{DbError, DbResult, Id};
@@ -108,7 +108,7 @@ impl RunQueryDsl<MysqlConnection> for FromJson {}
 
 /// Has a statement prepared once that diesel would prepare anew each time, as it does with every
 /// update. What it looks like must be one of few texts. Nothing of it is seen by a
-/// [`super::DbConnection`], nor by MySQL where rows are changed: see `execute_cached`.
+/// [`super::DbConnection`], nor where rows are changed: see `execute_cached`.
 pub fn cached<Q>(statement: Q) -> Cached<Q> {
     Cached(statement)
 }
@@ -127,17 +127,24 @@ impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Cached<Q> {
     }
 }
 
-impl<Q: QueryFragment<Mysql>> Cached<Q> {
-    /// Executes the statement on MySQL, which sees only whether the parts of a statement may be prepared
-    /// once; so it gets one that has no parts any more.
+impl<Q> Cached<Q> {
+    /// Executes a statement that changes rows. For those a connection sees only whether the parts of the
+    /// statement may be prepared once; so it gets one that has no parts any more.
     ///
     /// # Errors
     /// The statement fails.
-    pub fn execute_on_mysql(&self, conn: &mut MysqlConnection) -> QueryResult<usize> {
-        let mut text = <Mysql as Backend>::QueryBuilder::default();
-        self.0.to_sql(&mut text, &Mysql)?;
-        let mut parameters = <Mysql as Backend>::BindCollector::default();
-        self.0.collect_binds(&mut parameters, &mut (), &Mysql)?;
+    pub fn execute_on<Conn, Db, Data>(&self, conn: &mut Conn, database: Db) -> QueryResult<usize>
+    where
+        Conn: Connection<Backend = Db>,
+        Db: Backend<QueryBuilder: Default> + TypeMetadata<MetadataLookup = ()>,
+        for<'a> Db::BindCollector<'a>: Default + MoveableBindCollector<Db, BindData = Data>,
+        Q: QueryFragment<Db>,
+        CollectedQuery<Data>: QueryFragment<Db>,
+    {
+        let mut text = Db::QueryBuilder::default();
+        self.0.to_sql(&mut text, &database)?;
+        let mut parameters = Db::BindCollector::default();
+        self.0.collect_binds(&mut parameters, &mut (), &database)?;
         let whole = CollectedQuery::new(text.finish(), true, parameters.moveable());
         conn.execute_returning_count(&whole)
     }

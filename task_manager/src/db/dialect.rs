@@ -192,9 +192,11 @@ pub(crate) use on_either;
 macro_rules! execute_cached {
     ($db:expr, $statement:expr) => {
         match $db {
-            $crate::db::DbConnection::Sqlite(conn) => $crate::db::cached($statement).execute(conn),
+            $crate::db::DbConnection::Sqlite(conn) => {
+                $crate::db::cached($statement).execute_on(conn, diesel::sqlite::Sqlite)
+            }
             $crate::db::DbConnection::Mysql(conn) => {
-                $crate::db::cached($statement).execute_on_mysql(conn)
+                $crate::db::cached($statement).execute_on(conn, diesel::mysql::Mysql)
             }
         }
     };

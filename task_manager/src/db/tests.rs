@@ -1,11 +1,15 @@
 //! What the linked client libraries and the two databases must do for everything else to hold.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use chrono::{NaiveDate, NaiveDateTime};
+use diesel::connection::InstrumentationEvent;
 use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::schema::{task_attempts, tasks, workers};
-use super::{Database, DbConnection, DbError, DbResult, Id};
+use super::{Database, DbConnection, DbError, DbResult, Id, execute_cached, on_either};
 use crate::backend::{Backend, TestDatabase, backend_tests};
 
 backend_tests![
@@ -14,6 +18,7 @@ backend_tests![
     text_is_compared_byte_by_byte,
     a_failed_transaction_changes_nothing,
     the_clock_is_utc_and_goes_on,
+    a_change_is_prepared_once,
     writers_that_meet_all_get_through,
     a_connection_that_was_cut_is_replaced,
 ];
@@ -167,6 +172,29 @@ async fn the_clock_is_utc_and_goes_on(backend: Backend) {
     assert!(first < second, "{first} and {second} are told apart");
     let here = common::clock::now().naive_utc();
     assert!((here - first).num_seconds().abs() < 5, "{first} is not the time in UTC, {here}");
+}
+
+async fn a_change_is_prepared_once(backend: Backend) {
+    let Fixture { db, test: _test, _folder } = fixture(backend).await;
+    let changed = db.write(|conn| {
+        let prepared = Arc::<AtomicUsize>::default();
+        let counter = Arc::clone(&prepared);
+        let count = move |event: InstrumentationEvent<'_>| {
+            if let InstrumentationEvent::CacheQuery { .. } = event {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let id = Uuid::from_u128(1);
+        insert_task(conn, id, "a", 0)?;
+        on_either!(conn, |conn| conn.set_instrumentation(count));
+        let mut change = |attempt: i32| {
+            let rows = tasks::table.find(Id(id)).filter(tasks::attempt.eq(attempt));
+            execute_cached!(conn, diesel::update(rows).set(tasks::attempt.eq(attempt + 1)))
+        };
+        let changed = [change(0)?, change(0)?, change(1)?];
+        Ok((changed, prepared.load(Ordering::Relaxed)))
+    });
+    assert_eq!(changed.await.unwrap(), ([1, 0, 1], 1));
 }
 
 /// Each takes the same two rows in another order: on MySQL they run into deadlocks.
