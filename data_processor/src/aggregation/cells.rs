@@ -44,8 +44,9 @@ pub(super) struct Cells<W> {
     free: BTreeMap<usize, W>,
     /// What is to be added to a sum, by key, inner and sum.
     large: HashMap<(u32, u32, u32), i128>,
-    /// Of the rows that are added.
+    /// Of the rows that are added: where their cells most likely are, and which keys have moved since.
     likely: Vec<Likely>,
+    moved: Vec<u32>,
 }
 
 impl<W: Word> Cells<W> {
@@ -58,6 +59,7 @@ impl<W: Word> Cells<W> {
             free: BTreeMap::new(),
             large: HashMap::new(),
             likely: Vec::new(),
+            moved: Vec::new(),
         }
     }
 
@@ -78,6 +80,7 @@ impl<W: Word> Cells<W> {
             free: self.free.iter().map(|(length, at)| (*length, widened(at))).collect(),
             large: std::mem::take(&mut self.large),
             likely: Vec::new(),
+            moved: Vec::new(),
         }
     }
 

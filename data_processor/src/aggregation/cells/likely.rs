@@ -46,14 +46,17 @@ impl<W: Word> Cells<W> {
             std::hint::black_box(touched);
         }
         let all = rows.iter().zip(keys).zip(&likely).zip(values.chunks_exact(self.sums));
-        let mut moved = false;
+        // Their cells are no more where they were.
+        let mut moved = std::mem::take(&mut self.moved);
+        moved.clear();
         let mut result = Ok(());
-        for (at, (((row, key), likely), values)) in all.enumerate() {
-            let key = *key as usize;
-            // Where a key has moved, what another had known of its place may be wrong.
-            if moved || !self.add_likely(*likely, (key, row.inner), values) {
+        for (at, (((row, number), likely), values)) in all.enumerate() {
+            let key = *number as usize;
+            let has_moved = !moved.is_empty() && moved.contains(number);
+            if has_moved || !self.add_likely(*likely, (key, row.inner), values) {
                 match self.add(key, row.inner, inners, values) {
-                    Ok(has_moved) => moved |= has_moved,
+                    Ok(false) => {}
+                    Ok(true) => moved.push(*number),
                     Err(TooLarge) => {
                         result = Err(at);
                         break;
@@ -62,6 +65,7 @@ impl<W: Word> Cells<W> {
             }
         }
         self.likely = likely;
+        self.moved = moved;
         result
     }
 
