@@ -97,14 +97,15 @@ pub struct Bounds {
     /// As many as `record_count` mean something.
     records: Vec<u32>,
     record_count: usize,
+    quoted: Vec<u32>,
     /// Whether there is a `\r` in the chunk.
     pub crs: bool,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        let (fields, records) = (vec![Bound::START], Vec::new());
-        Self { fields, count: 0, records, record_count: 0, crs: false }
+        let (fields, records, quoted) = (vec![Bound::START], Vec::new(), Vec::new());
+        Self { fields, count: 0, records, record_count: 0, quoted, crs: false }
     }
 }
 
@@ -121,6 +122,13 @@ impl Bounds {
     #[must_use]
     pub fn records(&self) -> &[u32] {
         &self.records[..self.record_count]
+    }
+
+    /// Which fields start with a quote, in order: the numbers of the bounds before them.
+    #[inline]
+    #[must_use]
+    pub fn quoted(&self) -> &[u32] {
+        &self.quoted
     }
 }
 
@@ -161,12 +169,14 @@ pub fn bounds(chunk: &Padded, quotes: bool, bounds: &mut Bounds) {
         bounds.records.resize(most, 0);
     }
     bounds.crs = memchr::memchr(b'\r', chunk.bytes()).is_some();
+    bounds.quoted.clear();
     let (fields, records) = (&mut bounds.fields[1..], &mut *bounds.records);
+    let quoted = &mut bounds.quoted;
     (bounds.count, bounds.record_count) = match (quotes, bounds.crs) {
-        (false, false) => dispatch(Search::<false, false> { chunk, fields, records }),
-        (false, true) => dispatch(Search::<false, true> { chunk, fields, records }),
-        (true, false) => dispatch(Search::<true, false> { chunk, fields, records }),
-        (true, true) => dispatch(Search::<true, true> { chunk, fields, records }),
+        (false, false) => dispatch(Search::<false, false> { chunk, fields, records, quoted }),
+        (false, true) => dispatch(Search::<false, true> { chunk, fields, records, quoted }),
+        (true, false) => dispatch(Search::<true, false> { chunk, fields, records, quoted }),
+        (true, true) => dispatch(Search::<true, true> { chunk, fields, records, quoted }),
     };
 }
 
@@ -279,6 +289,7 @@ struct Search<'a, const QUOTES: bool, const CRS: bool> {
     chunk: &'a Padded,
     fields: &'a mut [Bound],
     records: &'a mut [u32],
+    quoted: &'a mut Vec<u32>,
 }
 
 impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
@@ -286,9 +297,11 @@ impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
 
     #[inline(always)]
     fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks) -> (usize, usize) {
-        let Self { chunk, fields, records } = self;
+        let Self { chunk, fields, records, quoted } = self;
         let (mut count, mut record_count) = (0, 0);
         let mut inside = 0;
+        // Whether a field starts with the block.
+        let mut starts_first = 1;
         for (at, block) in blocks(chunk, 0) {
             let masks = masks(block);
             let mut lines = masks.newline;
@@ -302,6 +315,13 @@ impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
                 inside = ((inner as i64) >> 63) as u64;
                 bits &= !inner;
                 lines &= !inner;
+                let mut opening = masks.quote & (bits << 1 | starts_first);
+                starts_first = bits >> 63;
+                while opening != 0 {
+                    let before = bits & (opening ^ opening.wrapping_sub(1));
+                    quoted.push((count as u32) + before.count_ones());
+                    opening &= opening - 1;
+                }
             }
             let (Some(room), Some(record_room)) = (
                 fields[count..].first_chunk_mut::<BLOCK>(),
@@ -410,12 +430,18 @@ mod tests {
                 prop_assert_eq!(found.ends_quoted, inside);
                 // What an earlier chunk left must not be seen.
                 let mut all = Bounds { count: 300, record_count: 300, ..Bounds::default() };
+                all.quoted.push(7);
                 all.fields.resize(301, Bound(7));
                 all.records.resize(301, 7);
                 bounds(&chunk, found.quotes, &mut all);
                 prop_assert_eq!(all.crs, text.contains('\r'));
                 prop_assert_eq!(all.fields(), &*fields);
                 prop_assert_eq!(all.records(), &*records);
+                let is_quoted = |(_, bound): &(u32, &Bound)| {
+                    text.as_bytes().get(bound.start()) == Some(&b'"')
+                };
+                let quoted = (0..).zip(&fields).filter(is_quoted).map(|(field, _)| field);
+                prop_assert_eq!(all.quoted(), quoted.collect::<Vec<u32>>());
             }
         }
     }

@@ -6,7 +6,7 @@
 use csv_structure::{Bounds, Padded};
 
 use super::dates::{self, Dates};
-use super::fields::{Place, find, is_quoted, unescape, unquoted};
+use super::fields::{Place, find, unescape, unquoted};
 use super::groups::{BATCH, Entry};
 use super::header::Header;
 use super::inner::{Inner, Known};
@@ -36,6 +36,8 @@ pub(super) struct Batch {
     values: Vec<i64>,
     /// Whether each row is plain and good.
     good: Vec<bool>,
+    /// The fields that start with a quote, by row and column.
+    quoted: Vec<(usize, usize)>,
     /// Where the fields of a column stand, and those of each column of a key.
     spans: Vec<Span>,
     heads: Heads,
@@ -78,6 +80,7 @@ impl Batch {
             rows: Vec::with_capacity(BATCH),
             values: Vec::with_capacity(BATCH * header.sum.len()),
             good: Vec::with_capacity(BATCH),
+            quoted: Vec::new(),
             spans: Vec::new(),
             heads: Heads::default(),
             numbers: Vec::new(),
@@ -107,8 +110,8 @@ impl Batch {
     }
 
     /// Takes rows apart. Those that are not plain and good are no part of the batch and are told to
-    /// `others`, by their places among the rows. With `QUOTES` there are quotes in the chunk.
-    pub(super) fn take<const QUOTES: bool>(
+    /// `others`, by their places among the rows.
+    pub(super) fn take(
         &mut self,
         chunk: &mut Padded,
         rows: Rows<'_>,
@@ -120,16 +123,17 @@ impl Batch {
         self.good.clear();
         self.good.resize(rows.count, true);
         let columns = self.columns;
+        self.find_quoted(rows);
         let place = |column| Place { column, columns, first: rows.first, count: rows.count };
         for index in 0..self.sum.len() {
             let place = place(self.sum[index]);
-            let Self { spans, good, scratch, .. } = self;
-            read_column::<QUOTES>(chunk, rows.bounds, place, spans, good, scratch);
+            let Self { quoted, spans, good, scratch, .. } = self;
+            read_column(chunk, rows.bounds, place, quoted, spans, good, scratch);
             self.numbers(index, chunk.padded());
         }
         if let Some(column) = self.inner {
-            let Self { spans, good, scratch, .. } = self;
-            read_column::<QUOTES>(chunk, rows.bounds, place(column), spans, good, scratch);
+            let Self { quoted, spans, good, scratch, .. } = self;
+            read_column(chunk, rows.bounds, place(column), quoted, spans, good, scratch);
         }
         match known {
             Known::Nothing => self.rows.iter_mut().for_each(|row| row.inner = 0),
@@ -137,8 +141,8 @@ impl Batch {
             Known::Values(values) => self.inner_values(chunk.padded(), values),
         }
         for (column, spans) in self.key.iter().zip(&mut self.key_spans) {
-            let Self { good, scratch, .. } = self;
-            read_column::<QUOTES>(chunk, rows.bounds, place(*column), spans, good, scratch);
+            let Self { quoted, good, scratch, .. } = self;
+            read_column(chunk, rows.bounds, place(*column), quoted, spans, good, scratch);
         }
         if self.joins {
             self.joined_keys(chunk.padded(), rows.plain_bytes);
@@ -153,6 +157,15 @@ impl Batch {
     /// The rows and their values.
     pub(super) fn rows(&self) -> (&[Entry], &[i64]) {
         (&self.rows, &self.values)
+    }
+
+    fn find_quoted(&mut self, rows: Rows<'_>) {
+        let (all, count) = (rows.bounds.quoted(), rows.count * self.columns);
+        let before = all.partition_point(|field| (*field as usize) < rows.first);
+        let fields = all[before..].iter().map(|field| *field as usize - rows.first);
+        let places = fields.take_while(|field| *field < count);
+        self.quoted.clear();
+        self.quoted.extend(places.map(|field| (field / self.columns, field % self.columns)));
     }
 
     /// The sum at `index` of each row.
@@ -269,38 +282,37 @@ impl Batch {
     }
 }
 
-/// Finds where the field of a column stands in each row. With `QUOTES` there are quotes in the chunk.
-fn read_column<const QUOTES: bool>(
+/// Finds where the field of a column stands in each row, without its quotes.
+fn read_column(
     chunk: &mut Padded,
     bounds: &Bounds,
     place: Place,
+    quoted: &[(usize, usize)],
     spans: &mut Vec<Span>,
     good: &mut [bool],
     scratch: &mut Vec<u8>,
 ) {
     find(chunk.padded(), bounds, place, spans);
-    // Most columns have none: all are looked for first, by a loop in which nothing is guessed wrong.
-    let data = chunk.padded();
-    if QUOTES && spans.iter().fold(false, |any, span| any | (data[span.start()] == b'"')) {
-        take_quotes(chunk, spans, good, scratch);
+    for (row, _) in quoted.iter().filter(|(_, column)| *column == place.column) {
+        match take_quotes(chunk, spans[*row], scratch) {
+            Some(span) => spans[*row] = span,
+            None => good[*row] = false,
+        }
     }
 }
 
-/// Takes the quotes off fields, and puts what those with quotes inside mean behind the chunk; those
-/// that cannot be read so are not good.
-fn take_quotes(chunk: &mut Padded, spans: &mut [Span], good: &mut [bool], scratch: &mut Vec<u8>) {
-    for (span, good) in spans.iter_mut().zip(good) {
-        if !is_quoted(chunk.padded(), *span) {
-            continue;
-        }
-        if let Some(inner) = unquoted(chunk.padded(), *span) {
-            *span = inner;
-            continue;
-        }
-        scratch.clear();
-        *good &= unescape(span.of(chunk.padded()), scratch);
-        let start = chunk.append(scratch.len());
-        *span = Span::new(start, start + scratch.len());
-        chunk.padded_mut()[start..start + scratch.len()].copy_from_slice(scratch);
+/// What a field in quotes means: its inside, or, where that has quotes too, what is put behind the
+/// chunk; `None` where it cannot be read so.
+fn take_quotes(chunk: &mut Padded, span: Span, scratch: &mut Vec<u8>) -> Option<Span> {
+    if let Some(inner) = unquoted(chunk.padded(), span) {
+        return Some(inner);
     }
+    scratch.clear();
+    if !unescape(span.of(chunk.padded()), scratch) {
+        return None;
+    }
+    let start = chunk.append(scratch.len());
+    let end = start + scratch.len();
+    chunk.padded_mut()[start..end].copy_from_slice(scratch);
+    Some(Span::new(start, end))
 }

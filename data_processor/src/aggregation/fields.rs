@@ -43,12 +43,6 @@ pub(super) fn find(data: &[u8], bounds: &Bounds, place: Place, spans: &mut Vec<S
     }
 }
 
-/// Whether the field starts with a quote.
-#[inline(always)]
-pub(super) fn is_quoted(data: &[u8], span: Span) -> bool {
-    span.len() > 0 && data[span.start()] == b'"'
-}
-
 /// A quoted field without its quotes, if there are no others in it.
 #[inline]
 pub(super) fn unquoted(data: &[u8], span: Span) -> Option<Span> {

@@ -140,10 +140,7 @@ impl<'a, R: Read> Worker<'a, R> {
             // Behind a bad row nothing is added any more.
             if chunk.regular && !self.shared.failing.load(Ordering::Relaxed) {
                 csv_structure::bounds(&chunk.data, chunk.quotes, &mut bounds);
-                match chunk.quotes {
-                    false => self.regular::<false>(&mut chunk, &bounds),
-                    true => self.regular::<true>(&mut chunk, &bounds),
-                }
+                self.regular(&mut chunk, &bounds);
             } else {
                 self.records(chunk.data.bytes(), 0);
             }
@@ -186,8 +183,8 @@ impl<'a, R: Read> Worker<'a, R> {
         self.shared.input.lock().unwrap_or_else(PoisonError::into_inner).next(chunk)
     }
 
-    /// The rows of a chunk in which the bounds of the fields are known; with `QUOTES` there are quotes.
-    fn regular<const QUOTES: bool>(&mut self, chunk: &mut Chunk, bounds: &Bounds) {
+    /// The rows of a chunk in which the bounds of the fields are known.
+    fn regular(&mut self, chunk: &mut Chunk, bounds: &Bounds) {
         let data = &mut chunk.data;
         let columns = self.shared.header.len();
         let plain_bytes = self.way.batch.joins() && is_plain(data.bytes());
@@ -212,7 +209,7 @@ impl<'a, R: Read> Worker<'a, R> {
             let rows = Rows { bounds, first, count, plain_bytes };
             let mut others = Vec::new();
             let Way { batch, known, collector } = &mut self.way;
-            batch.take::<QUOTES>(data, rows, known, |row| others.push(row));
+            batch.take(data, rows, known, |row| others.push(row));
             self.rows += batch.rows().0.len() as u64;
             collector.add_batch(batch.texts(data), batch);
             for row in others {
