@@ -13,7 +13,7 @@ mod place;
 
 use std::collections::{BTreeMap, HashMap};
 
-use self::likely::Likely;
+use self::likely::{BEHIND, Likely};
 use self::place::Place;
 use super::group::Group;
 use super::inner::InnerOrder;
@@ -292,8 +292,8 @@ impl<W: Word> Cells<W> {
     fn length(&self, room: usize, row: bool) -> usize {
         match row {
             true => room * self.sums,
-            // See [`Cells::add_likely`].
-            false => (room + usize::from(room > SEARCHED)) * (1 + self.sums),
+            false if room > SEARCHED => (room + BEHIND) * (1 + self.sums),
+            false => room * (1 + self.sums),
         }
     }
 

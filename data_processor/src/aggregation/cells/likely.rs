@@ -8,6 +8,10 @@ use super::{Cells, SEARCHED, TooLarge, first_index};
 /// So many bytes stay in the processor's cache, or close to it.
 const NEAR: usize = 2 << 20;
 
+/// A cell is looked for in so many places of a table behind its first one before its place is searched
+/// for. Behind each table there is always room for as many cells, which is never used.
+pub(super) const BEHIND: usize = 2;
+
 /// Where a cell most likely is.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Likely(u32);
@@ -116,9 +120,10 @@ impl<W: Word> Cells<W> {
         }
         if likely.0 & Likely::TABLE != 0 {
             let inner = W::number(of.1);
-            // Not a branch: it would be guessed wrong as often as not. Behind a table there is always
-            // a place for one more inner, which is never used.
-            at += if self.words[at - 1] == inner { 0 } else { 1 + self.sums };
+            // No branches: they would be guessed wrong as often as not.
+            for _ in 0..BEHIND {
+                at += if self.words[at - 1] == inner { 0 } else { 1 + self.sums };
+            }
             if self.words[at - 1] != inner {
                 return false;
             }
