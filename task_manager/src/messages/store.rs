@@ -14,8 +14,8 @@ use super::search::Search;
 use super::{NewMessage, TrackedMessage, snippet, terms};
 use crate::db::schema::{messages, request_counters};
 use crate::db::{
-    DbConnection, DbError, DbResult, FoundBy, Id, execute_cached, find_messages, insert_records,
-    json_time,
+    DbConnection, DbError, DbResult, FoundBy, FromJson, Id, execute_cached, find_messages,
+    insert_all, json_time,
 };
 use crate::http::cursor::{Cursor, behind};
 use crate::http::query::Period;
@@ -96,13 +96,14 @@ impl<'a> NewRow<'a> {
     }
 }
 
-/// Inserts messages with one statement.
+/// Inserts messages with one statement. SQLite's full-text index begins a new part with each statement
+/// that has a trigger, and merges them later.
 pub fn insert(conn: &mut DbConnection, new: &[NewMessage]) -> DbResult<()> {
     if new.is_empty() {
         return Ok(());
     }
     let rows = new.iter().map(NewRow::of).collect::<DbResult<Vec<_>>>()?;
-    insert_records!(conn, messages::table, &rows, FROM_JSON)?;
+    insert_all!(conn, messages::table, || &rows, || FromJson::of(FROM_JSON, &rows))?;
     Ok(())
 }
 
