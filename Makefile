@@ -74,6 +74,9 @@ bench-upload: deps bench-deps ## Time the upload of 1 GB against dd conv=fsync
 	$(CARGO) build --release -p taskctl
 	$(BENCH_PYTHON) benches/bench_upload.py --programs $(TARGET_DIR)/release --folder $(BENCH_FOLDER)/upload $(BENCH)
 
+# Services of their own: what tests leave behind in a broker slows it down.
+bench-load bench-tasks: export SERVICES_DIR ?= $(BENCH_FOLDER)/services
+
 bench-load: fleet-programs bench-deps ## Load 5 million rows (ROWS=…) by a fleet, with faults, and by LOAD DATA
 	$(CARGO) build --release -p taskctl
 	scripts/services.sh run scripts/bench-load.sh $(TARGET_DIR)/release
