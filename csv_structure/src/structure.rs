@@ -318,8 +318,8 @@ impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
                 let mut opening = masks.quote & (bits << 1 | starts_first);
                 starts_first = bits >> 63;
                 while opening != 0 {
-                    let before = bits & (opening ^ opening.wrapping_sub(1));
-                    quoted.push((count as u32) + before.count_ones());
+                    let before = bits & (opening ^ (opening - 1));
+                    quoted.push(count as u32 + before.count_ones());
                     opening &= opening - 1;
                 }
             }

@@ -234,15 +234,15 @@ macro_rules! insert_all {
 pub(crate) use insert_all;
 
 /// Inserts a slice of records into a table by statements that are prepared once for any number of
-/// them: on SQLite one after another, on MySQL all by `$statement`, which reads them from a JSON text.
+/// them: on SQLite one after another, since diesel prepares the insert of one record once, on MySQL all
+/// by `$statement`, which reads them from a JSON text.
 macro_rules! insert_records {
     ($conn:expr, $table:expr, $records:expr, $statement:expr) => {
         match $conn {
             $crate::db::DbConnection::Sqlite(conn) => {
                 let mut inserted = 0;
                 for record in $records {
-                    let insert = diesel::insert_into($table).values(record);
-                    inserted += $crate::db::cached(insert).execute(conn)?;
+                    inserted += diesel::insert_into($table).values(record).execute(conn)?;
                 }
                 Ok(inserted)
             }
