@@ -25,7 +25,7 @@ use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use rand::RngExt;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::debug;
 
 pub use batch::{FromJson, cached, count_of, one_of};
@@ -259,7 +259,15 @@ impl Database {
         F: Fn(&mut DbConnection) -> DbResult<T> + Send + 'static,
     {
         let db = self.clone();
-        self.blocking(move || db.retrying(&db.0.readers, |kept| work(&mut kept.conn))).await
+        self.blocking(move || db.read_blocking(work)).await
+    }
+
+    /// The same, on a thread that may wait.
+    ///
+    /// # Errors
+    /// What `work` answers, or the database is not available.
+    pub fn read_blocking<T>(&self, work: impl Fn(&mut DbConnection) -> DbResult<T>) -> DbResult<T> {
+        self.retrying(&self.0.readers, |kept| work(&mut kept.conn))
     }
 
     /// Runs `work` in a transaction, again where it lost against another transaction or its
@@ -272,14 +280,34 @@ impl Database {
         T: Send + 'static,
         F: Fn(&mut DbConnection) -> DbResult<T> + Send + 'static,
     {
-        let permit = Arc::clone(&self.0.write_permits).acquire_owned().await;
-        let permit = permit.map_err(|error| DbError::Unavailable(error.to_string()))?;
+        let permit = self.write_permit().await?;
         let db = self.clone();
-        self.blocking(move || {
-            let _permit = permit;
-            db.retrying(&db.0.writers, |kept| transaction(kept, &work))
-        })
-        .await
+        self.blocking(move || db.write_with(permit, work)).await
+    }
+
+    /// The same, on a thread that may wait.
+    ///
+    /// # Errors
+    /// What `work` answers, or the database is not available.
+    pub fn write_blocking<T>(
+        &self,
+        work: impl Fn(&mut DbConnection) -> DbResult<T>,
+    ) -> DbResult<T> {
+        let permit = Handle::current().block_on(self.write_permit())?;
+        self.write_with(permit, work)
+    }
+
+    async fn write_permit(&self) -> DbResult<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.0.write_permits).acquire_owned().await;
+        permit.map_err(|error| DbError::Unavailable(error.to_string()))
+    }
+
+    fn write_with<T>(
+        &self,
+        _permit: OwnedSemaphorePermit,
+        work: impl Fn(&mut DbConnection) -> DbResult<T>,
+    ) -> DbResult<T> {
+        self.retrying(&self.0.writers, |kept| transaction(kept, &work))
     }
 
     fn retrying<T>(
@@ -305,15 +333,19 @@ impl Database {
         }
     }
 
+    /// Whether the database is best waited for by the thread that asks. Most statements of another process
+    /// are answered sooner than another thread wakes up, and meanwhile another one goes on with everything
+    /// else. Where there is no other one, or much work of our own (SQLite), the work goes to a thread for
+    /// such.
+    pub fn is_waited_for_in_place(&self) -> bool {
+        self.0.is_remote && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> DbResult<T> + Send + 'static,
     ) -> DbResult<T> {
-        // Most statements are answered sooner than another thread wakes up, so they are waited for right
-        // here, and another thread goes on with everything else. Where there is no other one, or much
-        // work of our own (SQLite), the work goes to a thread for such.
-        let is_threaded = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
-        if self.0.is_remote && is_threaded {
+        if self.is_waited_for_in_place() {
             return tokio::task::block_in_place(work);
         }
         match tokio::task::spawn_blocking(work).await {

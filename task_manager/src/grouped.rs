@@ -6,10 +6,14 @@
 //!   under way shares the next one.
 //! - An item is answered after the commit that it is part of.
 //! - One that does not hold spoils no other: a group that fails is run again one by one.
+//! - A group that is begun is carried out to its end, whoever of those who asked has gone.
 
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
 
-use tokio::sync::{mpsc, oneshot};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::db::{Database, DbConnection, DbError, DbResult};
@@ -25,18 +29,38 @@ enum Access {
 }
 
 /// Carries out items of type `T`, each of which is answered with an `R`. Clones share the groups.
-#[derive(Debug)]
-pub struct Grouped<T, R> {
-    waiting: mpsc::Sender<Waiting<T, R>>,
-}
+pub struct Grouped<T, R>(Arc<Groups<T, R>>);
 
 impl<T, R> Clone for Grouped<T, R> {
     fn clone(&self) -> Self {
-        Self { waiting: self.waiting.clone() }
+        Self(Arc::clone(&self.0))
     }
 }
 
-#[derive(Debug)]
+impl<T, R> std::fmt::Debug for Grouped<T, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Grouped").finish_non_exhaustive()
+    }
+}
+
+type Apply<T, R> = Box<dyn Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync>;
+type Done<R> = Box<dyn Fn(&[R]) + Send + Sync>;
+
+struct Groups<T, R> {
+    db: Database,
+    access: Access,
+    apply: Apply<T, R>,
+    done: Done<R>,
+    line: Mutex<Line<T, R>>,
+}
+
+/// Who waits for the next group.
+struct Line<T, R> {
+    waiting: Vec<Waiting<T, R>>,
+    /// Whether somebody takes groups from it.
+    is_served: bool,
+}
+
 struct Waiting<T, R> {
     item: T,
     answer: oneshot::Sender<DbResult<R>>,
@@ -44,18 +68,17 @@ struct Waiting<T, R> {
 
 impl<T, R> Grouped<T, R>
 where
-    T: Send + Sync + 'static,
+    T: Send + 'static,
     R: Send + 'static,
 {
-    /// Starts it, until the last clone is dropped. `apply` carries out a group in one transaction
-    /// and answers one result for each item, in order; it may be run more than once. `committed` is
-    /// told of them after the commit, before who asked is.
+    /// `apply` carries out a group in one transaction and answers one result for each item, in order;
+    /// it may be run more than once. `committed` is told of them after the commit, before who asked is.
     pub fn writing(
         db: Database,
         apply: impl Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
         committed: impl Fn(&[R]) + Send + Sync + 'static,
     ) -> Self {
-        Self::start(db, Access::Writing, apply, committed)
+        Self::new(db, Access::Writing, Box::new(apply), Box::new(committed))
     }
 
     /// The same with an `apply` that only reads.
@@ -63,24 +86,12 @@ where
         db: Database,
         apply: impl Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
     ) -> Self {
-        Self::start(db, Access::Reading, apply, |_| {})
+        Self::new(db, Access::Reading, Box::new(apply), Box::new(|_| {}))
     }
 
-    fn start(
-        db: Database,
-        access: Access,
-        apply: impl Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
-        done: impl Fn(&[R]) + Send + Sync + 'static,
-    ) -> Self {
-        let (waiting, mut arriving) = mpsc::channel(GROUP);
-        let apply = Arc::new(apply);
-        tokio::spawn(async move {
-            let mut group = Vec::with_capacity(GROUP);
-            while arriving.recv_many(&mut group, GROUP).await > 0 {
-                run(&db, access, &apply, &done, std::mem::take(&mut group)).await;
-            }
-        });
-        Self { waiting }
+    fn new(db: Database, access: Access, apply: Apply<T, R>, done: Done<R>) -> Self {
+        let line = Mutex::new(Line { waiting: Vec::new(), is_served: false });
+        Self(Arc::new(Groups { db, access, apply, done, line }))
     }
 
     /// Carries out `item`.
@@ -89,70 +100,106 @@ where
     /// What `apply` answers for it, or the database is not available.
     pub async fn submit(&self, item: T) -> DbResult<R> {
         let (answer, answered) = oneshot::channel();
-        let ended = |_| DbError::Unavailable("the server ends".to_owned());
-        self.waiting.send(Waiting { item, answer }).await.map_err(|_| ended(()))?;
-        answered.await.map_err(|_| ended(()))?
+        if self.0.line_up(Waiting { item, answer }) {
+            Groups::serve(&self.0);
+        }
+        let ended = |_| DbError::Unavailable("the group ended unexpectedly".to_owned());
+        answered.await.map_err(ended)?
     }
 }
 
-async fn run<T, R, F>(
-    db: &Database,
-    access: Access,
-    apply: &Arc<F>,
-    done: impl Fn(&[R]),
-    group: Vec<Waiting<T, R>>,
-) where
-    T: Send + Sync + 'static,
-    R: Send + 'static,
-    F: Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
-{
-    let (items, answers): (Vec<T>, Vec<_>) =
-        group.into_iter().map(|waiting| (waiting.item, waiting.answer)).unzip();
-    let items = Arc::new(items);
-    // Who asked may have gone: nobody misses an answer that cannot be given.
-    match carry_out(db, access, apply, &items, 0..items.len()).await {
-        Ok(results) => {
-            done(&results);
-            for (answer, result) in answers.into_iter().zip(results) {
-                let _ = answer.send(Ok(result));
-            }
+impl<T: Send + 'static, R: Send + 'static> Groups<T, R> {
+    fn line(&self) -> MutexGuard<'_, Line<T, R>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the caller has to serve the line.
+    fn line_up(&self, one: Waiting<T, R>) -> bool {
+        let mut line = self.line();
+        line.waiting.push(one);
+        !std::mem::replace(&mut line.is_served, true)
+    }
+
+    /// Serves the line until nobody waits. Who asks first carries out the first group, which is his own,
+    /// without another thread in between where the database is waited for in place. Those that have come
+    /// meanwhile do not keep him from his answer.
+    fn serve(groups: &Arc<Self>) {
+        if !groups.db.is_waited_for_in_place()
+            || tokio::task::block_in_place(|| Self::serve_next(groups))
+        {
+            Self::serve_elsewhere(Arc::clone(groups));
         }
-        Err(error) if error.is_unavailable() => {
-            for answer in answers {
-                let _ = answer.send(Err(DbError::Unavailable(error.to_string())));
-            }
-        }
-        Err(error) => {
-            warn!(%error, "a group does not hold; it is carried out one by one");
-            for (at, answer) in answers.into_iter().enumerate() {
-                let single = carry_out(db, access, apply, &items, at..at + 1).await;
-                if let Ok(results) = &single {
-                    done(results);
+    }
+
+    fn serve_elsewhere(groups: Arc<Self>) {
+        tokio::task::spawn_blocking(move || while Self::serve_next(&groups) {});
+    }
+
+    /// Carries out the next group. Whether there is another one to be carried out by the caller.
+    fn serve_next(groups: &Arc<Self>) -> bool {
+        let group: Vec<_> = {
+            let mut line = groups.line();
+            let length = line.waiting.len().min(GROUP);
+            line.waiting.drain(..length).collect()
+        };
+        let _serving = Serving(groups);
+        groups.run(group);
+        groups.is_awaited()
+    }
+
+    /// Whether somebody waits for another group; if not, the line is no longer served.
+    fn is_awaited(&self) -> bool {
+        let mut line = self.line();
+        line.is_served = !line.waiting.is_empty();
+        line.is_served
+    }
+
+    fn run(&self, group: Vec<Waiting<T, R>>) {
+        let (items, answers): (Vec<T>, Vec<_>) =
+            group.into_iter().map(|waiting| (waiting.item, waiting.answer)).unzip();
+        // Who asked may have gone: nobody misses an answer that cannot be given.
+        match self.carry_out(&items) {
+            Ok(results) => {
+                (self.done)(&results);
+                for (answer, result) in answers.into_iter().zip(results) {
+                    let _ = answer.send(Ok(result));
                 }
-                let _ = answer.send(single.and_then(first));
             }
+            Err(error) if error.is_unavailable() => {
+                for answer in answers {
+                    let _ = answer.send(Err(DbError::Unavailable(error.to_string())));
+                }
+            }
+            Err(error) => {
+                warn!(%error, "a group does not hold; it is carried out one by one");
+                for (answer, item) in answers.into_iter().zip(items.chunks(1)) {
+                    let single = self.carry_out(item);
+                    if let Ok(results) = &single {
+                        (self.done)(results);
+                    }
+                    let _ = answer.send(single.and_then(first));
+                }
+            }
+        }
+    }
+
+    fn carry_out(&self, items: &[T]) -> DbResult<Vec<R>> {
+        let work = |conn: &mut DbConnection| (self.apply)(conn, items);
+        match self.access {
+            Access::Reading => self.db.read_blocking(work),
+            Access::Writing => self.db.write_blocking(work),
         }
     }
 }
 
-async fn carry_out<T, R, F>(
-    db: &Database,
-    access: Access,
-    apply: &Arc<F>,
-    items: &Arc<Vec<T>>,
-    range: std::ops::Range<usize>,
-) -> DbResult<Vec<R>>
-where
-    T: Send + Sync + 'static,
-    R: Send + 'static,
-    F: Fn(&mut DbConnection, &[T]) -> DbResult<Vec<R>> + Send + Sync + 'static,
-{
-    let (apply, items) = (Arc::clone(apply), Arc::clone(items));
-    let work =
-        move |conn: &mut DbConnection| apply(conn, items.get(range.clone()).unwrap_or_default());
-    match access {
-        Access::Reading => db.read(work).await,
-        Access::Writing => db.write(work).await,
+/// Has the line served on where a group panics.
+struct Serving<'a, T: Send + 'static, R: Send + 'static>(&'a Arc<Groups<T, R>>);
+
+impl<T: Send + 'static, R: Send + 'static> Drop for Serving<'_, T, R> {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.0.is_awaited() {
+            Groups::serve_elsewhere(Arc::clone(self.0));
+        }
     }
 }
 

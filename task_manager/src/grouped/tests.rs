@@ -1,0 +1,170 @@
+//! What is asked for at the same time, on both databases.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::backend::{Backend, TestDatabase};
+
+/// Runs each test where the database is waited for in place (MySQL), and where it is not.
+macro_rules! threaded_backend_tests {
+    ($($name:ident),* $(,)?) => {
+        mod alone {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::fixture(super::Backend::Alone).await).await;
+            })*
+        }
+        mod fleet {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::fixture(super::Backend::Fleet).await).await;
+            })*
+        }
+    };
+}
+
+threaded_backend_tests![
+    what_comes_meanwhile_shares_the_next_group,
+    a_group_is_carried_out_though_who_asked_has_gone,
+    one_that_does_not_hold_spoils_no_other,
+    a_panic_ends_its_own_group_only,
+];
+
+/// An item that does not hold, and one that panics.
+const BAD: u32 = 13;
+const PANICS: u32 = 17;
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Groups that stop in the middle until they are let go on.
+struct Fixture {
+    grouped: Grouped<u32, u32>,
+    begun: mpsc::Receiver<Vec<u32>>,
+    go_on: mpsc::Sender<()>,
+    committed: Arc<Mutex<Vec<u32>>>,
+    _test: TestDatabase,
+    _folder: tempfile::TempDir,
+}
+
+async fn fixture(backend: Backend) -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let test = TestDatabase::create(backend, &folder);
+    let db = Database::connect(&test.url).await.unwrap();
+    let (tell, begun) = mpsc::channel();
+    let (go_on, told) = mpsc::channel::<()>();
+    let told = Mutex::new(told);
+    let apply = move |_: &mut DbConnection, items: &[u32]| {
+        tell.send(items.to_vec()).unwrap();
+        told.lock().unwrap().recv_timeout(DEADLINE).unwrap();
+        assert!(!items.contains(&PANICS), "this one panics");
+        match items.contains(&BAD) {
+            true => Err(DbError::corrupt("a bad one")),
+            false => Ok(items.iter().map(|item| item * 10).collect()),
+        }
+    };
+    let committed = Arc::<Mutex<Vec<u32>>>::default();
+    let results = Arc::clone(&committed);
+    let grouped =
+        Grouped::writing(db, apply, move |group| results.lock().unwrap().extend_from_slice(group));
+    Fixture { grouped, begun, go_on, committed, _test: test, _folder: folder }
+}
+
+impl Fixture {
+    fn submit(&self, item: u32) -> JoinHandle<DbResult<u32>> {
+        let grouped = self.grouped.clone();
+        tokio::spawn(async move { grouped.submit(item).await })
+    }
+
+    fn next_group(&self) -> Vec<u32> {
+        let mut group =
+            tokio::task::block_in_place(|| self.begun.recv_timeout(DEADLINE)).expect("a group");
+        group.sort_unstable();
+        group
+    }
+
+    async fn until_waiting(&self, count: usize) {
+        let waiting = async {
+            while self.grouped.0.line().waiting.len() < count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, waiting).await.expect("they line up");
+    }
+}
+
+async fn answer(submitted: JoinHandle<DbResult<u32>>) -> DbResult<u32> {
+    tokio::time::timeout(DEADLINE, submitted).await.expect("an answer").unwrap()
+}
+
+async fn what_comes_meanwhile_shares_the_next_group(fixture: Fixture) {
+    let first = fixture.submit(1);
+    assert_eq!(fixture.next_group(), [1], "it goes at once, alone");
+    let others: Vec<_> = (2..7).map(|item| fixture.submit(item)).collect();
+    fixture.until_waiting(5).await;
+    fixture.go_on.send(()).unwrap();
+    assert_eq!(fixture.next_group(), [2, 3, 4, 5, 6]);
+    assert_eq!(answer(first).await.unwrap(), 10, "the first is answered during the second group");
+    fixture.go_on.send(()).unwrap();
+    for (item, other) in (2..7).zip(others) {
+        assert_eq!(answer(other).await.unwrap(), item * 10);
+    }
+    let again = fixture.submit(7);
+    assert_eq!(fixture.next_group(), [7], "the line is served again");
+    fixture.go_on.send(()).unwrap();
+    assert_eq!(answer(again).await.unwrap(), 70);
+}
+
+async fn a_group_is_carried_out_though_who_asked_has_gone(fixture: Fixture) {
+    let first = fixture.submit(1);
+    assert_eq!(fixture.next_group(), [1]);
+    let (second, third) = (fixture.submit(2), fixture.submit(3));
+    fixture.until_waiting(2).await;
+    first.abort();
+    second.abort();
+    fixture.go_on.send(()).unwrap();
+    assert_eq!(fixture.next_group(), [2, 3]);
+    fixture.go_on.send(()).unwrap();
+    assert_eq!(answer(third).await.unwrap(), 30);
+    let mut committed = fixture.committed.lock().unwrap().clone();
+    committed.sort_unstable();
+    assert_eq!(committed, [10, 20, 30]);
+}
+
+async fn one_that_does_not_hold_spoils_no_other(fixture: Fixture) {
+    let first = fixture.submit(1);
+    assert_eq!(fixture.next_group(), [1]);
+    let (good, bad) = (fixture.submit(2), fixture.submit(BAD));
+    fixture.until_waiting(2).await;
+    // The first, the two together, and each of them.
+    for _ in 0..4 {
+        fixture.go_on.send(()).unwrap();
+    }
+    answer(first).await.unwrap();
+    assert_eq!(answer(good).await.unwrap(), 20);
+    assert!(matches!(answer(bad).await, Err(DbError::Corrupt(_))));
+    assert_eq!(*fixture.committed.lock().unwrap(), [10, 20]);
+}
+
+async fn a_panic_ends_its_own_group_only(fixture: Fixture) {
+    let panics = fixture.submit(PANICS);
+    assert_eq!(fixture.next_group(), [PANICS]);
+    let waiting = fixture.submit(1);
+    fixture.until_waiting(1).await;
+    fixture.go_on.send(()).unwrap();
+    let told = panics.await;
+    assert!(!matches!(told, Ok(Ok(_))), "{told:?}");
+    assert_eq!(fixture.next_group(), [1]);
+    fixture.go_on.send(()).unwrap();
+    assert_eq!(answer(waiting).await.unwrap(), 10);
+    let panics = fixture.submit(PANICS);
+    assert_eq!(fixture.next_group(), [PANICS]);
+    fixture.go_on.send(()).unwrap();
+    let told = panics.await;
+    assert!(!matches!(told, Ok(Ok(_))), "{told:?}");
+    let next = fixture.submit(2);
+    assert_eq!(fixture.next_group(), [2]);
+    fixture.go_on.send(()).unwrap();
+    assert_eq!(answer(next).await.unwrap(), 20);
+}
