@@ -178,8 +178,8 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let shutdown = CancellationToken::new();
         let tracker = TaskTracker::new();
-        let background = Background::default();
         let changes = Changes::until(shutdown.clone());
+        let background = Background::telling(changes.clone());
         let service_token = config.service_token.clone().unwrap_or_else(secrets::random);
         let jwt_key = config.jwt_key.clone().unwrap_or_else(secrets::random);
         let tokens = Tokens::new(jwt_key, config.jwt_previous_key.clone(), config.token_lifetime);
@@ -206,11 +206,17 @@ impl Server {
             },
             loads: Loads::new(db.clone()),
             keys: keys.clone(),
-            messages: Messages::start(db.clone(), keys.clone(), background.relay().clone()),
+            messages: Messages::start(
+                db.clone(),
+                keys.clone(),
+                background.relay().clone(),
+                changes.clone(),
+            ),
             user_events: UserEvents {
                 db: db.clone(),
                 keys: keys.clone(),
                 relay: background.relay().clone(),
+                changes,
             },
             schedules: Schedules {
                 db: db.clone(),
@@ -234,7 +240,6 @@ impl Server {
             db,
             storage,
             publisher: queue.publisher(),
-            changes,
             keys,
             throttle,
             retention: config.retention,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::queue::Publisher;
 use common::storage::Storage;
+use common::task::{TaskId, UserId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,14 +37,26 @@ pub struct Background {
     relay: RelaySignal,
     rollbacks: Arc<Notify>,
     deletions: Arc<Notify>,
+    changes: Changes,
 }
 
 impl Background {
+    /// Has changes told through `changes`.
+    pub fn telling(changes: Changes) -> Self {
+        Self { changes, ..Self::default() }
+    }
+
     /// There may be something to publish, roll back or remove.
     pub fn wake(&self) {
         self.relay.wake();
         self.rollbacks.notify_one();
         self.deletions.notify_one();
+    }
+
+    /// A user's request changed a task of his: there may be something to do, and to tell.
+    pub fn changed(&self, owner: UserId, task: TaskId) {
+        self.wake();
+        self.changes.tell([(owner, task)]);
     }
 
     /// Wakes the relay alone.
@@ -58,7 +71,6 @@ pub struct Parts {
     pub db: Database,
     pub storage: Storage,
     pub publisher: Publisher,
-    pub changes: Changes,
     pub keys: Keys,
     pub throttle: Throttle,
     pub retention: Retention,
@@ -75,11 +87,11 @@ pub fn start(
     tracker: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
-    let Parts { db, storage, publisher, changes, keys, throttle, .. } = parts;
+    let Parts { db, storage, publisher, keys, throttle, .. } = parts;
     let Parts { retention, run_schedules, sweep_interval, .. } = parts;
     let relay = background.relay.clone();
     tracker.spawn(relay::run(db.clone(), publisher.clone(), relay.clone(), shutdown.clone()));
-    tracker.spawn(changes.run(db.clone()));
+    tracker.spawn(background.changes.clone().run(db.clone()));
 
     let every = |what, interval, wake| Every { what, interval, wake, shutdown: shutdown.clone() };
     let never = Arc::<Notify>::default;

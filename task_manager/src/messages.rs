@@ -37,6 +37,7 @@ use crate::idempotency::{Answering, Keys, Repeatable};
 use crate::outbox::Dispatch;
 use crate::outbox::relay::RelaySignal;
 use crate::tasks::Task;
+use crate::tasks::events::Changes;
 use crate::tasks::submissions::{self, NewTask};
 
 /// Takes messages. Clones share everything.
@@ -58,6 +59,7 @@ struct Submission {
 /// What became of it.
 #[derive(Debug)]
 struct Queued {
+    user: UserId,
     accepted: AcceptedMessage,
     dispatch: Dispatch,
 }
@@ -98,9 +100,10 @@ pub struct TrackedMessage {
 
 impl Messages {
     /// Takes messages from now on.
-    pub fn start(db: Database, keys: Keys, relay: RelaySignal) -> Self {
+    pub fn start(db: Database, keys: Keys, relay: RelaySignal, changes: Changes) -> Self {
         let committed = move |group: &[Queued]| {
             relay.hand_over(group.iter().map(|queued| queued.dispatch));
+            changes.tell(group.iter().map(|queued| (queued.user, queued.accepted.task.task_id)));
         };
         Self { submissions: Grouped::writing(db, accept, committed), keys }
     }
@@ -167,9 +170,14 @@ fn accept(conn: &mut DbConnection, group: &[Submission]) -> DbResult<Vec<Queued>
         .into_iter()
         .zip(counts)
         .map(|(task, request_count)| AcceptedMessage { task, request_count });
-    let queued: Vec<_> = accepted
-        .zip(dispatches)
-        .map(|(accepted, dispatch)| Queued { accepted, dispatch })
+    let queued: Vec<_> = group
+        .iter()
+        .zip(accepted.zip(dispatches))
+        .map(|(submission, (accepted, dispatch))| Queued {
+            user: submission.user,
+            accepted,
+            dispatch,
+        })
         .collect();
     for (Submission { answering, .. }, Queued { accepted, .. }) in group.iter().zip(&queued) {
         answering.store(conn, accepted)?;

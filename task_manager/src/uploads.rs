@@ -194,7 +194,7 @@ impl Uploads {
             })
             .await?
             .ok_or(ApiError::UploadStopped(id))?;
-        self.background.wake();
+        self.background.changed(owner, accepted.task.task_id);
         if accepted.resumed {
             self.delete_object(id).await;
         }

@@ -18,6 +18,8 @@ pub use reports::lost_fence;
 pub use seen::Seen;
 pub use store::WorkerView;
 
+use reports::Applied;
+
 use std::collections::HashSet;
 
 use common::problem::Problem;
@@ -30,11 +32,17 @@ use tracing::{Instrument, debug, warn};
 
 use crate::db::{self, Database, DbConnection, DbError, DbResult, Id};
 use crate::outbox::relay::{self, RelaySignal};
+use crate::tasks::events::Changes;
 
 /// Answers a worker's claims.
-pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimResponse> {
-    let claims =
+pub async fn claim(
+    db: &Database,
+    changes: &Changes,
+    request: ClaimRequest,
+) -> DbResult<ClaimResponse> {
+    let (claims, claimed) =
         db.write(move |conn| claims::claim(conn, request.worker, &request.deliveries)).await?;
+    changes.tell(claimed);
     for claim in &claims {
         match claim {
             Claim::Attempt(attempt) => {
@@ -52,13 +60,14 @@ pub async fn report(
     storage: &Storage,
     relay: &RelaySignal,
     seen: &Seen,
+    changes: &Changes,
     request: ReportRequest,
 ) -> DbResult<ReportResponse> {
     let ReportRequest { worker, reports } = request;
     let sign = seen.due(&worker);
     let batch = reports.clone();
     let is_due = sign.is_some();
-    let outcomes = db
+    let applied = db
         .write(move |conn| {
             if is_due {
                 store::seen(conn, &worker)?;
@@ -66,16 +75,17 @@ pub async fn report(
             apply(conn, &batch)
         })
         .await;
-    if let (Ok(_), Some(sign)) = (&outcomes, sign) {
+    if let (Ok(_), Some(sign)) = (&applied, sign) {
         seen.note(sign);
     }
-    let outcomes = match outcomes {
+    let Applied { outcomes, changed } = match applied {
         Err(error) if !error.is_unavailable() && !reports.is_empty() => {
             warn!(%error, "a batch of reports does not hold; it is applied one by one");
             apply_one_by_one(db, &reports).await?
         }
-        outcomes => outcomes?,
+        applied => applied?,
     };
+    changes.tell(changed);
     if reports.iter().any(|report| is_due_soon(&report.event)) {
         relay.wake();
     }
@@ -92,8 +102,8 @@ fn is_due_soon(event: &Event) -> bool {
     }
 }
 
-fn apply(conn: &mut DbConnection, batch: &[Report]) -> DbResult<Vec<Outcome>> {
-    let mut outcomes = Vec::with_capacity(batch.len());
+fn apply(conn: &mut DbConnection, batch: &[Report]) -> DbResult<Applied> {
+    let mut applied = Applied::default();
     let mut rest = batch;
     while !rest.is_empty() {
         // A second report of a task finds what the first one did.
@@ -103,26 +113,29 @@ fn apply(conn: &mut DbConnection, batch: &[Report]) -> DbResult<Vec<Outcome>> {
             db::lock_tasks(conn, &sorted(rest.iter().map(|report| report.task_id)))?;
         }
         let (reports, others) = rest.split_at(once);
-        outcomes.extend(reports::apply(conn, reports)?);
+        reports::apply(conn, reports, &mut applied)?;
         rest = others;
     }
-    Ok(outcomes)
+    Ok(applied)
 }
 
-async fn apply_one_by_one(db: &Database, reports: &[Report]) -> DbResult<Vec<Outcome>> {
-    let mut outcomes = Vec::with_capacity(reports.len());
+async fn apply_one_by_one(db: &Database, reports: &[Report]) -> DbResult<Applied> {
+    let mut all = Applied::default();
     for report in reports {
         let single = [report.clone()];
         match db.write(move |conn| apply(conn, &single)).await {
-            Ok(applied) => outcomes.extend(applied),
+            Ok(Applied { outcomes, changed }) => {
+                all.outcomes.extend(outcomes);
+                all.changed.extend(changed);
+            }
             Err(error) if error.is_unavailable() => return Err(error),
             Err(error) => {
                 warn!(task_id = %report.task_id, attempt = report.attempt, %error, "report rejected");
-                outcomes.push(Outcome::Rejected { problem: Box::new(rejection(&error)) });
+                all.outcomes.push(Outcome::Rejected { problem: Box::new(rejection(&error)) });
             }
         }
     }
-    Ok(outcomes)
+    Ok(all)
 }
 
 fn rejection(error: &DbError) -> Problem {

@@ -5,23 +5,27 @@
 //! - Its id is the database's time of the change; after a reconnect everything that has changed
 //!   since then is sent.
 //!
-//! One poller per process reads the changed tasks of those who listen.
+//! One poller per process reads the changed tasks of those who listen: at once where a request to this
+//! process changed them ([`Changes::tell`]), within half a second where something else did.
 
 pub mod routes;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use common::task::{TaskId, TaskView, UserId};
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, broadcast};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
+use uuid::Uuid;
 
-use super::{store, view, views};
-use crate::db::{self, Database, DbResult};
+use super::{Task, store, view, views};
+use crate::db::{self, Database, DbConnection, DbResult};
+use crate::http::cursor::Cursor;
 
 /// How often the database is asked for changes.
 const POLL: Duration = Duration::from_millis(500);
@@ -31,7 +35,11 @@ const OVERLAP: Duration = Duration::from_secs(5);
 /// How many changes of a user one look takes; the rest follows in the next one.
 const BATCH: i64 = 1_000;
 /// How many changes a slow listener may lag behind before it is sent the present state instead.
-const BUFFER: usize = 1_024;
+const BUFFER: usize = 2_048;
+
+/// How many tasks are looked at at once between two polls. Where more change, the next poll takes them
+/// together, each as it is by then.
+const AT_ONCE: usize = 200;
 
 /// A task that changed.
 #[derive(Debug, Clone)]
@@ -40,11 +48,24 @@ struct Change {
     task: TaskView,
 }
 
+/// A task, by its owner and its id.
+pub type OwnedTask = (UserId, TaskId);
+
 /// Tells those who listen what changed. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
-    listeners: Arc<Mutex<HashMap<UserId, broadcast::Sender<Arc<Change>>>>>,
+    audience: Arc<Mutex<Audience>>,
+    told: Arc<Notify>,
     closed: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Audience {
+    listeners: HashMap<UserId, broadcast::Sender<Arc<Change>>>,
+    /// Tasks of theirs that are to be looked at at once.
+    told: HashMap<UserId, Vec<TaskId>>,
+    /// How many were told since the last poll.
+    told_since_poll: usize,
 }
 
 impl Changes {
@@ -54,77 +75,161 @@ impl Changes {
         Self { closed, ..Self::default() }
     }
 
-    fn listen(&self, user: UserId) -> broadcast::Receiver<Arc<Change>> {
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.entry(user).or_insert_with(|| broadcast::channel(BUFFER).0).subscribe()
+    /// Has tasks shown to those who listen as they are now, after the commit that changed them.
+    pub fn tell(&self, changed: impl IntoIterator<Item = OwnedTask>) {
+        let mut audience = self.audience();
+        for (owner, id) in changed {
+            let is_heard = audience.listeners.contains_key(&owner);
+            if is_heard && audience.told_since_poll < AT_ONCE {
+                audience.told_since_poll += 1;
+                audience.told.entry(owner).or_default().push(id);
+                self.told.notify_one();
+            }
+        }
     }
 
-    fn listened(&self) -> HashMap<UserId, broadcast::Sender<Arc<Change>>> {
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.retain(|_, sender| sender.receiver_count() > 0);
-        listeners.clone()
+    fn listen(&self, user: UserId) -> broadcast::Receiver<Arc<Change>> {
+        let mut audience = self.audience();
+        audience.listeners.entry(user).or_insert_with(|| broadcast::channel(BUFFER).0).subscribe()
+    }
+
+    fn audience(&self) -> MutexGuard<'_, Audience> {
+        self.audience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Polls until closed.
     pub async fn run(self, db: Database) {
-        let mut known: HashMap<UserId, Seen> = HashMap::new();
+        let mut known: HashMap<UserId, Arc<Seen>> = HashMap::new();
+        let mut next_poll = Instant::now() + POLL;
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
+            let looks = tokio::select! {
+                () = sleep_until(next_poll) => {
+                    let users = self.listened();
+                    known.retain(|user, _| users.contains(user));
+                    users.into_iter().map(|user| (user, Look::Poll)).collect()
+                }
+                () = self.told.notified() => self.told(),
                 () = self.closed.cancelled() => return,
-            }
-            let listened = self.listened();
-            known.retain(|user, _| listened.contains_key(user));
-            for (user, sender) in listened {
-                let seen = known.remove(&user).unwrap_or_default();
-                match poll(&db, user, seen).await {
-                    Ok((changes, seen)) => {
-                        known.insert(user, seen);
-                        for change in changes {
-                            // Nobody may be listening any more; then nobody misses it.
-                            let _ = sender.send(Arc::new(change));
-                        }
+            };
+            for (user, look) in looks {
+                let seen = known.entry(user).or_default();
+                match look_at(&db, user, look, Arc::clone(seen)).await {
+                    Ok(news) => {
+                        Arc::make_mut(seen).note(&news);
+                        self.send(user, news.changes);
                     }
                     Err(error) => error!(%error, "changed tasks could not be read"),
                 }
             }
+            if next_poll <= Instant::now() {
+                next_poll = Instant::now() + POLL;
+            }
         }
     }
+
+    /// Who listens, before a poll.
+    fn listened(&self) -> HashSet<UserId> {
+        let mut audience = self.audience();
+        audience.listeners.retain(|_, sender| sender.receiver_count() > 0);
+        audience.told_since_poll = 0;
+        audience.listeners.keys().copied().collect()
+    }
+
+    fn told(&self) -> Vec<(UserId, Look)> {
+        let told = std::mem::take(&mut self.audience().told);
+        told.into_iter().map(|(user, ids)| (user, Look::Told(ids))).collect()
+    }
+
+    fn send(&self, user: UserId, changes: Vec<Change>) {
+        if let Some(sender) = self.audience().listeners.get(&user) {
+            for change in changes {
+                // Nobody may be listening any more; then nobody misses it.
+                let _ = sender.send(Arc::new(change));
+            }
+        }
+    }
+}
+
+/// What to look at.
+#[derive(Debug, Clone)]
+enum Look {
+    /// All that changed.
+    Poll,
+    /// Tasks that changed just now.
+    Told(Vec<TaskId>),
 }
 
 /// What a user's listeners have been told.
 #[derive(Debug, Clone, Default)]
 struct Seen {
-    since: Option<NaiveDateTime>,
+    /// Where the next poll begins.
+    since: Option<Cursor>,
+    /// When what was told had changed.
     recent: HashMap<TaskId, NaiveDateTime>,
 }
 
-async fn poll(db: &Database, user: UserId, seen: Seen) -> DbResult<(Vec<Change>, Seen)> {
-    db.read(move |conn| {
-        let mut seen = seen.clone();
-        let since = match seen.since {
-            Some(since) => since,
-            None => db::now(conn)? - OVERLAP,
-        };
-        let mut changes = Vec::new();
-        let changed = store::changed_since(conn, user, since, BATCH)?;
-        let latest = changed.last().map(|task| task.changed_at);
-        let is_full = i64::try_from(changed.len()) == Ok(BATCH);
-        for task in changed {
-            let changed_at = task.changed_at;
-            if seen.recent.insert(task.id, changed_at) != Some(changed_at) {
-                changes.push(Change { changed_at, task: view(conn, task)? });
-            }
+/// What a look found.
+#[derive(Debug)]
+struct News {
+    changes: Vec<Change>,
+    /// After a poll.
+    polled: Option<Polled>,
+}
+
+#[derive(Debug)]
+struct Polled {
+    /// Where the next poll begins.
+    next: Cursor,
+    /// No later poll finds what changed before.
+    found_from: NaiveDateTime,
+}
+
+impl Seen {
+    fn note(&mut self, news: &News) {
+        self.recent
+            .extend(news.changes.iter().map(|change| (change.task.task_id, change.changed_at)));
+        if let Some(Polled { next, found_from }) = &news.polled {
+            self.recent.retain(|_, changed_at| *changed_at >= *found_from);
+            self.since = Some(*next);
         }
-        let next = match latest {
-            Some(latest) if is_full => latest,
-            _ => since.max(db::now(conn)? - OVERLAP),
-        };
-        seen.recent.retain(|_, changed_at| *changed_at >= next);
-        seen.since = Some(next);
-        Ok((changes, seen))
+    }
+
+    /// What of `tasks` was not told yet.
+    fn changes_of(&self, conn: &mut DbConnection, tasks: Vec<Task>) -> DbResult<Vec<Change>> {
+        let unseen = |task: &Task| self.recent.get(&task.id) != Some(&task.changed_at);
+        let tasks = tasks.into_iter().filter(unseen);
+        tasks
+            .map(|task| Ok(Change { changed_at: task.changed_at, task: view(conn, task)? }))
+            .collect()
+    }
+}
+
+async fn look_at(db: &Database, user: UserId, look: Look, seen: Arc<Seen>) -> DbResult<News> {
+    db.read(move |conn| match &look {
+        Look::Poll => poll(conn, user, &seen),
+        Look::Told(ids) => {
+            let tasks = store::find_several(conn, user, ids)?;
+            Ok(News { changes: seen.changes_of(conn, tasks)?, polled: None })
+        }
     })
     .await
+}
+
+fn poll(conn: &mut DbConnection, user: UserId, seen: &Seen) -> DbResult<News> {
+    let overlap = from(db::now(conn)? - OVERLAP);
+    let since = seen.since.unwrap_or(overlap);
+    let changed = store::changed_since(conn, user, since, BATCH)?;
+    let is_full = i64::try_from(changed.len()) == Ok(BATCH);
+    let last = changed.last().filter(|_| is_full);
+    let next = last.map_or(overlap, |task| Cursor { time: task.changed_at, id: task.id.0 });
+    let found_from = next.time.min(overlap.time);
+    let changes = seen.changes_of(conn, changed)?;
+    Ok(News { changes, polled: Some(Polled { next, found_from }) })
+}
+
+/// All that changed at `time` or later: no task's id is smaller than this one.
+fn from(time: NaiveDateTime) -> Cursor {
+    Cursor { time, id: Uuid::nil() }
 }
 
 async fn current(db: &Database, user: UserId, id: TaskId) -> DbResult<Option<Change>> {
@@ -138,7 +243,7 @@ async fn current(db: &Database, user: UserId, id: TaskId) -> DbResult<Option<Cha
 
 async fn changed_since(db: &Database, user: UserId, since: NaiveDateTime) -> DbResult<Vec<Change>> {
     db.read(move |conn| {
-        let tasks = store::changed_since(conn, user, since, i64::MAX)?;
+        let tasks = store::changed_since(conn, user, from(since), i64::MAX)?;
         let times: Vec<_> = tasks.iter().map(|task| task.changed_at).collect();
         let views = views(conn, tasks)?;
         Ok(times

@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use super::Task;
 use crate::db::schema::tasks;
-use crate::db::{DbConnection, DbError, DbResult, Id, count_of, execute_cached, locked, one_of};
+use crate::db::{
+    DbConnection, DbError, DbResult, Id, count_of, execute_cached, locked, on_either, one_of,
+};
 use crate::http::cursor::{Cursor, behind};
 
 #[derive(Queryable, Selectable)]
@@ -196,6 +198,19 @@ pub fn find_and_lock(conn: &mut DbConnection, ids: &[Id]) -> DbResult<HashMap<Ta
     Ok(tasks.map(|task| (task.id, task)).collect())
 }
 
+/// Those of the tasks that `owner` owns; not one that was deleted.
+pub fn find_several(conn: &mut DbConnection, owner: UserId, ids: &[TaskId]) -> DbResult<Vec<Task>> {
+    let ids: Vec<Id> = ids.iter().map(|id| Id(id.0)).collect();
+    let rows = on_either!(conn, |conn| tasks::table
+        .filter(one_of(tasks::id, &ids))
+        .filter(tasks::owner.eq(Id(owner.0)))
+        // Not `= false`: databases would take the index of the deleted ones.
+        .filter(tasks::deleted.ne(true))
+        .select(TaskRow::as_select())
+        .load(conn))?;
+    read_rows(rows)
+}
+
 /// The task if `owner` owns it; not one that was deleted.
 pub fn find_owned(conn: &mut DbConnection, owner: UserId, id: TaskId) -> DbResult<Option<Task>> {
     Ok(find(conn, id)?.filter(|task| task.owner == owner))
@@ -285,16 +300,19 @@ fn read_rows(rows: Vec<TaskRow>) -> DbResult<Vec<Task>> {
     rows.into_iter().map(Task::try_from).collect()
 }
 
-/// The tasks of `owner` that changed at `since` or later, oldest change first.
+/// The tasks of `owner` that changed later than the one of `since`, or at the same time and have a
+/// greater id; oldest change first.
 pub fn changed_since(
     conn: &mut DbConnection,
     owner: UserId,
-    since: NaiveDateTime,
+    since: Cursor,
     limit: i64,
 ) -> DbResult<Vec<Task>> {
     let rows = tasks::table
         .filter(tasks::owner.eq(Id(owner.0)))
-        .filter(tasks::changed_at.ge(since))
+        // Says nothing that the next condition does not, but tells a database where to begin.
+        .filter(tasks::changed_at.ge(since.time))
+        .filter(tasks::changed_at.gt(since.time).or(tasks::id.gt(Id(since.id))))
         .filter(tasks::deleted.eq(false))
         .order((tasks::changed_at, tasks::id))
         .limit(limit)

@@ -17,11 +17,21 @@ use crate::messages::{self, NewMessage};
 use crate::outbox::{self, Dispatch};
 use crate::tasks::Task;
 use crate::tasks::attempts::{self, AttemptOutcome, EndedAttempt};
+use crate::tasks::events::OwnedTask;
 use crate::tasks::store::{self as tasks, Enqueue};
 use crate::{data_uploads, file_statistics, user_events};
 
 /// No processor may ask for a longer delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What became of reports.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// One for each, in order.
+    pub outcomes: Vec<Outcome>,
+    /// The tasks that people see changed.
+    pub changed: Vec<OwnedTask>,
+}
 
 /// What reports change, collected so that each table is changed by one statement for all of them.
 #[derive(Debug, Default)]
@@ -31,6 +41,8 @@ struct Changes {
     completed: Vec<CompletedTask>,
     messages: Vec<NewMessage>,
     dispatches: Vec<Dispatch>,
+    /// The tasks that people see changed.
+    seen: Vec<OwnedTask>,
 }
 
 impl Changes {
@@ -43,9 +55,12 @@ impl Changes {
     }
 }
 
-/// Applies reports of different tasks, in the caller's transaction; answers one outcome for each,
-/// in order.
-pub(super) fn apply(conn: &mut DbConnection, reports: &[Report]) -> DbResult<Vec<Outcome>> {
+/// Applies reports of different tasks, in the caller's transaction, and adds what became of them.
+pub(super) fn apply(
+    conn: &mut DbConnection,
+    reports: &[Report],
+    applied: &mut Applied,
+) -> DbResult<()> {
     let ids = super::sorted(reports.iter().map(|report| report.task_id));
     let tasks = tasks::find_and_lock(conn, &ids)?;
     let now = db::now(conn)?;
@@ -57,9 +72,9 @@ pub(super) fn apply(conn: &mut DbConnection, reports: &[Report]) -> DbResult<Vec
         }
         Some(task) => with_fence(conn, task, &report.event, &mut changes, now),
     });
-    let outcomes = outcomes.collect::<DbResult<_>>()?;
-    changes.write(conn, now)?;
-    Ok(outcomes)
+    applied.outcomes.extend(outcomes.collect::<DbResult<Vec<_>>>()?);
+    applied.changed.append(&mut changes.seen);
+    changes.write(conn, now)
 }
 
 /// Applies the report of an attempt that holds the fence.
@@ -77,8 +92,12 @@ fn with_fence(
         Event::Heartbeat { progress } => {
             match progress.as_ref().filter(|progress| task.progress.as_ref() != Some(*progress)) {
                 Some(progress) => tasks::heartbeat(conn, task, progress, now, now + LEASE)?,
-                None => changes.renewed.push(Id(task.id.0)),
+                None => {
+                    changes.renewed.push(Id(task.id.0));
+                    return Ok(Outcome::Continue);
+                }
             }
+            changes.seen.push((task.owner, task.id));
             return Ok(Outcome::Continue);
         }
         Event::Completed { result, output } => {
@@ -110,6 +129,7 @@ fn with_fence(
             changes.dispatches.extend(dispatch);
         }
     }
+    changes.seen.push((task.owner, task.id));
     Ok(Outcome::Accepted)
 }
 

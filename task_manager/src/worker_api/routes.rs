@@ -13,14 +13,16 @@ use crate::error::ApiError;
 use crate::http::access::{Administrator, Worker};
 use crate::http::body::JsonBody;
 use crate::outbox::relay::RelaySignal;
+use crate::tasks::events::Changes;
 
 /// `POST /internal/v1/claims`
 pub async fn claim(
     State(db): State<Database>,
+    State(changes): State<Changes>,
     _worker: Worker,
     JsonBody(request): JsonBody<ClaimRequest>,
 ) -> Result<Json<ClaimResponse>, ApiError> {
-    Ok(Json(super::claim(&db, request).await?))
+    Ok(Json(super::claim(&db, &changes, request).await?))
 }
 
 /// `POST /internal/v1/reports`
@@ -29,10 +31,11 @@ pub async fn report(
     State(storage): State<Storage>,
     State(relay): State<RelaySignal>,
     State(seen): State<Seen>,
+    State(changes): State<Changes>,
     _worker: Worker,
     JsonBody(request): JsonBody<ReportRequest>,
 ) -> Result<Json<ReportResponse>, ApiError> {
-    Ok(Json(super::report(&db, &storage, &relay, &seen, request).await?))
+    Ok(Json(super::report(&db, &storage, &relay, &seen, &changes, request).await?))
 }
 
 /// The workers, the last seen first.

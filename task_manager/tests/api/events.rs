@@ -1,34 +1,47 @@
 //! Server-sent events.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::Bytes;
 use common::report::Event;
 use common::task::{Progress, TaskState, TaskView};
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use reqwest::{Method, RequestBuilder, StatusCode};
+use tokio::time::timeout;
 
 use super::app::{DEADLINE, TestApp, failed};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
     a_task_is_shown_at_once_and_at_every_change,
+    what_a_request_changes_is_told_at_once,
+    however_many_change_each_is_told,
     after_a_reconnect_everything_missed_is_sent,
     a_stream_ends_when_its_token_expires,
     a_stream_of_no_task_is_404_and_open_ones_do_not_hold_up_the_end,
 ];
 
-/// Reads events until one fits; answers its id and its task.
-async fn read_until(
-    request: RequestBuilder,
-    fits: impl Fn(&TaskView) -> bool,
-) -> (String, TaskView) {
-    let response = request.send().await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.headers()["content-type"], "text/event-stream");
-    let mut stream = response.bytes_stream();
-    let mut text = String::new();
-    let reading = async {
+/// An open stream of events.
+struct Events {
+    stream: BoxStream<'static, reqwest::Result<Bytes>>,
+    text: String,
+}
+
+impl Events {
+    async fn open(request: RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { stream: response.bytes_stream().boxed(), text: String::new() }
+    }
+
+    /// The next event's id and its task.
+    async fn next(&mut self) -> (String, TaskView) {
         loop {
-            while let Some(end) = text.find("\n\n") {
-                let event: String = text.drain(..end + 2).collect();
+            while let Some(end) = self.text.find("\n\n") {
+                let event: String = self.text.drain(..end + 2).collect();
                 let field = |name: &str| {
                     event
                         .lines()
@@ -37,16 +50,33 @@ async fn read_until(
                 };
                 let Some(data) = field("data:") else { continue };
                 assert_eq!(field("event:").as_deref(), Some("task"));
-                let task: TaskView = serde_json::from_str(&data).unwrap();
+                return (field("id:").unwrap(), serde_json::from_str(&data).unwrap());
+            }
+            let bytes = self.stream.next().await.expect("the stream ended").unwrap();
+            self.text.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+
+    /// The next one that fits.
+    async fn until(&mut self, fits: impl Fn(&TaskView) -> bool) -> (String, TaskView) {
+        let reading = async {
+            loop {
+                let (id, task) = self.next().await;
                 if fits(&task) {
-                    return (field("id:").unwrap(), task);
+                    return (id, task);
                 }
             }
-            let bytes = stream.next().await.expect("the stream ended").unwrap();
-            text.push_str(std::str::from_utf8(&bytes).unwrap());
-        }
-    };
-    tokio::time::timeout(DEADLINE, reading).await.expect("no such event in time")
+        };
+        timeout(DEADLINE, reading).await.expect("no such event in time")
+    }
+}
+
+/// Reads events until one fits; answers its id and its task.
+async fn read_until(
+    request: RequestBuilder,
+    fits: impl Fn(&TaskView) -> bool,
+) -> (String, TaskView) {
+    Events::open(request).await.until(fits).await
 }
 
 async fn a_task_is_shown_at_once_and_at_every_change(backend: Backend) {
@@ -67,6 +97,47 @@ async fn a_task_is_shown_at_once_and_at_every_change(backend: Backend) {
     let ended = read_until(app.request(Method::GET, &path), |task| task.state.is_ended());
     let (ended, _) = tokio::join!(ended, app.report(&attempt, failed()));
     assert_eq!(ended.1.state, TaskState::Failed);
+}
+
+async fn what_a_request_changes_is_told_at_once(backend: Backend) {
+    /// As often as the task changes. Polls are half a second apart, so that they would take twice as long
+    /// as the time that is given.
+    const TIMES: u64 = 20;
+    const TIME: Duration = Duration::from_secs(5);
+
+    let mut app = TestApp::start(backend).await;
+    let mut events = Events::open(app.request(Method::GET, "/v1/tasks/events")).await;
+    let changing = async {
+        let attempt = app.processing_task().await;
+        let is_it = |task: &TaskView| task.task_id == attempt.task_id;
+        events.until(|task| is_it(task) && task.state == TaskState::Processing).await;
+        for done in 1..=TIMES {
+            let progress =
+                Progress { done, total: None, unit: "bytes".to_owned(), per_second: None };
+            app.report(&attempt, Event::Heartbeat { progress: Some(progress.clone()) }).await;
+            let (_, task) = events.until(is_it).await;
+            assert_eq!(task.progress, Some(progress), "it is told once, as it is now");
+        }
+        let killed = app.post(&format!("/v1/tasks/{}/kill", attempt.task_id)).await;
+        assert_eq!(killed.status(), StatusCode::OK);
+        assert_eq!(events.until(is_it).await.1.state, TaskState::Killed);
+    };
+    timeout(TIME, changing).await.expect("they do not wait for a poll");
+}
+
+async fn however_many_change_each_is_told(backend: Backend) {
+    const COUNT: usize = 1_500;
+    let app = TestApp::start(backend).await;
+    let mut events = Events::open(app.request(Method::GET, "/v1/tasks/events")).await;
+    let accepted = app.post(&format!("/v1/user_events/generate/{COUNT}")).await;
+    assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+    let telling = async {
+        let mut told = HashSet::new();
+        while told.len() < COUNT {
+            told.insert(events.next().await.1.task_id);
+        }
+    };
+    timeout(DEADLINE, telling).await.expect("all are told in time");
 }
 
 async fn after_a_reconnect_everything_missed_is_sent(backend: Backend) {
