@@ -18,14 +18,15 @@ use chrono::NaiveDateTime;
 use common::task::{TaskId, TaskView, UserId};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, broadcast};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use uuid::Uuid;
 
-use super::{Task, store, view, views};
+use super::{store, view, views};
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::http::cursor::Cursor;
+use crate::http::query::Period;
 
 /// How often the database is asked for changes.
 const POLL: Duration = Duration::from_millis(500);
@@ -100,10 +101,11 @@ impl Changes {
     /// Polls until closed.
     pub async fn run(self, db: Database) {
         let mut known: HashMap<UserId, Arc<Seen>> = HashMap::new();
-        let mut next_poll = Instant::now() + POLL;
+        let mut polls = tokio::time::interval(POLL);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let looks = tokio::select! {
-                () = sleep_until(next_poll) => {
+                _ = polls.tick() => {
                     let users = self.listened();
                     known.retain(|user, _| users.contains(user));
                     users.into_iter().map(|user| (user, Look::Poll)).collect()
@@ -120,9 +122,6 @@ impl Changes {
                     }
                     Err(error) => error!(%error, "changed tasks could not be read"),
                 }
-            }
-            if next_poll <= Instant::now() {
-                next_poll = Instant::now() + POLL;
             }
         }
     }
@@ -194,13 +193,8 @@ impl Seen {
         }
     }
 
-    /// What of `tasks` was not told yet.
-    fn changes_of(&self, conn: &mut DbConnection, tasks: Vec<Task>) -> DbResult<Vec<Change>> {
-        let unseen = |task: &Task| self.recent.get(&task.id) != Some(&task.changed_at);
-        let tasks = tasks.into_iter().filter(unseen);
-        tasks
-            .map(|task| Ok(Change { changed_at: task.changed_at, task: view(conn, task)? }))
-            .collect()
+    fn has(&self, id: TaskId, changed_at: NaiveDateTime) -> bool {
+        self.recent.get(&id) == Some(&changed_at)
     }
 }
 
@@ -208,8 +202,9 @@ async fn look_at(db: &Database, user: UserId, look: Look, seen: Arc<Seen>) -> Db
     db.read(move |conn| match &look {
         Look::Poll => poll(conn, user, &seen),
         Look::Told(ids) => {
-            let tasks = store::find_several(conn, user, ids)?;
-            Ok(News { changes: seen.changes_of(conn, tasks)?, polled: None })
+            let mut changes = find(conn, user, ids)?;
+            changes.retain(|change| !seen.has(change.task.task_id, change.changed_at));
+            Ok(News { changes, polled: None })
         }
     })
     .await
@@ -221,10 +216,19 @@ fn poll(conn: &mut DbConnection, user: UserId, seen: &Seen) -> DbResult<News> {
     let changed = store::changed_since(conn, user, since, BATCH)?;
     let is_full = i64::try_from(changed.len()) == Ok(BATCH);
     let last = changed.last().filter(|_| is_full);
-    let next = last.map_or(overlap, |task| Cursor { time: task.changed_at, id: task.id.0 });
+    let next = last.map_or(overlap, |(id, changed_at)| Cursor { time: *changed_at, id: id.0 });
     let found_from = next.time.min(overlap.time);
-    let changes = seen.changes_of(conn, changed)?;
+    let news = changed.into_iter().filter(|(id, changed_at)| !seen.has(*id, *changed_at));
+    let news: Vec<TaskId> = news.map(|(id, _)| id).collect();
+    let changes = if news.is_empty() { Vec::new() } else { find(conn, user, &news)? };
     Ok(News { changes, polled: Some(Polled { next, found_from }) })
+}
+
+fn find(conn: &mut DbConnection, user: UserId, ids: &[TaskId]) -> DbResult<Vec<Change>> {
+    let tasks = store::find_several(conn, user, ids)?;
+    let times: Vec<_> = tasks.iter().map(|task| task.changed_at).collect();
+    let changes = times.into_iter().zip(views(conn, tasks)?);
+    Ok(changes.map(|(changed_at, task)| Change { changed_at, task }).collect())
 }
 
 /// All that changed at `time` or later: no task's id is smaller than this one.
@@ -241,16 +245,20 @@ async fn current(db: &Database, user: UserId, id: TaskId) -> DbResult<Option<Cha
     .await
 }
 
-async fn changed_since(db: &Database, user: UserId, since: NaiveDateTime) -> DbResult<Vec<Change>> {
+/// What changed since `time`, and some changes from before: what is told at once overtakes what is found
+/// by a poll, so that somebody who has seen an event may have missed earlier ones.
+async fn changed_since(db: &Database, user: UserId, time: NaiveDateTime) -> DbResult<Vec<Change>> {
     db.read(move |conn| {
-        let tasks = store::changed_since(conn, user, from(since), i64::MAX)?;
-        let times: Vec<_> = tasks.iter().map(|task| task.changed_at).collect();
-        let views = views(conn, tasks)?;
-        Ok(times
-            .into_iter()
-            .zip(views)
-            .map(|(changed_at, task)| Change { changed_at, task })
-            .collect())
+        let mut changes = Vec::new();
+        let (earliest, _) = Period::bounds();
+        let mut since = from((time.max(earliest) - OVERLAP).max(earliest));
+        loop {
+            let changed = store::changed_since(conn, user, since, BATCH)?;
+            let Some((id, changed_at)) = changed.last() else { return Ok(changes) };
+            since = Cursor { time: *changed_at, id: id.0 };
+            let ids: Vec<_> = changed.into_iter().map(|(id, _)| id).collect();
+            changes.extend(find(conn, user, &ids)?);
+        }
     })
     .await
 }

@@ -198,7 +198,7 @@ pub fn find_and_lock(conn: &mut DbConnection, ids: &[Id]) -> DbResult<HashMap<Ta
     Ok(tasks.map(|task| (task.id, task)).collect())
 }
 
-/// Those of the tasks that `owner` owns; not one that was deleted.
+/// Those of the tasks that `owner` owns, oldest change first; not one that was deleted.
 pub fn find_several(conn: &mut DbConnection, owner: UserId, ids: &[TaskId]) -> DbResult<Vec<Task>> {
     let ids: Vec<Id> = ids.iter().map(|id| Id(id.0)).collect();
     let rows = on_either!(conn, |conn| tasks::table
@@ -206,6 +206,7 @@ pub fn find_several(conn: &mut DbConnection, owner: UserId, ids: &[TaskId]) -> D
         .filter(tasks::owner.eq(Id(owner.0)))
         // Not `= false`: databases would take the index of the deleted ones.
         .filter(tasks::deleted.ne(true))
+        .order((tasks::changed_at, tasks::id))
         .select(TaskRow::as_select())
         .load(conn))?;
     read_rows(rows)
@@ -300,25 +301,24 @@ fn read_rows(rows: Vec<TaskRow>) -> DbResult<Vec<Task>> {
     rows.into_iter().map(Task::try_from).collect()
 }
 
-/// The tasks of `owner` that changed later than the one of `since`, or at the same time and have a
-/// greater id; oldest change first.
+/// Which tasks of `owner` changed later than the one of `since`, or at the same time and have a greater
+/// id; oldest change first, with those that were deleted.
 pub fn changed_since(
     conn: &mut DbConnection,
     owner: UserId,
     since: Cursor,
     limit: i64,
-) -> DbResult<Vec<Task>> {
-    let rows = tasks::table
+) -> DbResult<Vec<(TaskId, NaiveDateTime)>> {
+    let changed: Vec<(Id, NaiveDateTime)> = tasks::table
         .filter(tasks::owner.eq(Id(owner.0)))
         // Says nothing that the next condition does not, but tells a database where to begin.
         .filter(tasks::changed_at.ge(since.time))
         .filter(tasks::changed_at.gt(since.time).or(tasks::id.gt(Id(since.id))))
-        .filter(tasks::deleted.eq(false))
         .order((tasks::changed_at, tasks::id))
         .limit(limit)
-        .select(TaskRow::as_select())
+        .select((tasks::id, tasks::changed_at))
         .load(conn)?;
-    read_rows(rows)
+    Ok(changed.into_iter().map(|(id, changed_at)| (TaskId(id.0), changed_at)).collect())
 }
 
 /// The first `limit` queued tasks of a kind, in order.

@@ -151,6 +151,10 @@ async fn after_a_reconnect_everything_missed_is_sent(backend: Backend) {
     let request = all(&app).header("last-event-id", seen.0);
     let (_, task) = read_until(request, |task| task.task_id == missed).await;
     assert_eq!(task.state, TaskState::Killed);
+
+    let request = all(&app).header("last-event-id", "0000-01-01T00:00:00Z");
+    let (_, task) = read_until(request, |task| task.task_id == first.task_id).await;
+    assert_eq!(task.state, TaskState::Failed, "everything has changed since then");
 }
 
 async fn a_stream_of_no_task_is_404_and_open_ones_do_not_hold_up_the_end(backend: Backend) {
