@@ -65,15 +65,21 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     let health = tokio::spawn(health::serve(listener, needs));
 
     let draining = CancellationToken::new();
-    let working = worker::run(config.worker, api, &queue, storage, mailer, draining.clone());
-    tokio::pin!(working);
+    // A task of its own: the threads of the runtime hand it to each other more cheaply than to this one.
+    let stop = draining.clone();
+    let mut working = tokio::spawn(async move {
+        worker::run(config.worker, api, &queue, storage, mailer, stop).await;
+    });
     tokio::select! {
-        () = &mut working => anyhow::bail!("the worker ended unexpectedly"),
+        _ = &mut working => anyhow::bail!("the worker ended unexpectedly"),
         name = signals.next() => info!("{name}: running tasks are ended or given back"),
     }
     draining.cancel();
     tokio::select! {
-        () = working => info!("ended"),
+        ended = working => {
+            ended.context("the worker ended unexpectedly")?;
+            info!("ended");
+        }
         name = signals.next() => {
             warn!("{name} again: ending at once; running tasks go on when their leases end");
         }
