@@ -47,6 +47,11 @@ impl Account {
         Connection::open(&self.address).await
     }
 
+    /// Where the server listens, `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// What the user is called.
     pub fn name(&self) -> &str {
         &self.name
@@ -55,6 +60,12 @@ impl Account {
     /// The bytes of a request to read.
     pub fn get(&self, path: &str) -> Vec<u8> {
         http::get(path, &self.headers)
+    }
+
+    /// The bytes of a request for what has no end. To a client of HTTP/1.0 it comes as it is, not in
+    /// chunks.
+    pub fn stream(&self, path: &str) -> Vec<u8> {
+        format!("GET {path} HTTP/1.0\r\n{}\r\n", self.headers).into_bytes()
     }
 
     /// The bytes of a request with JSON.

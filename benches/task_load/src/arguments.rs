@@ -22,9 +22,8 @@ pub enum Command {
     Throughput(Load),
     /// How long a task takes at a steady rate, from when it was to be sent to its result
     ///
-    /// The result is what `GET /v1/tasks/{id}` shows, which is asked every millisecond: server-sent
-    /// events come up to half a second later. Messages that are drawn again wait four seconds on
-    /// purpose and are left out.
+    /// The result is what the server-sent event of the task shows. Messages that are drawn again wait four
+    /// seconds on purpose and are left out.
     Latency(Pace),
     /// How long it takes to list tasks and to show one
     Reads(Reads),

@@ -1,44 +1,63 @@
 //! How long a message takes at a steady rate, from when it was to be sent to its result.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::account::Account;
 use crate::arguments::Pace;
+use crate::events::{Events, Task};
 use crate::http::Connection;
 use crate::quantiles::Quantiles;
 use crate::submission;
 
-/// Between two looks at a task.
-const INTERVAL: Duration = Duration::from_millis(1);
 /// A task that takes longer is an error.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-#[derive(Deserialize)]
-struct Task {
+/// A message that was accepted.
+struct Accepted {
     task_id: String,
-    state: String,
-    attempt: u32,
+    due: Instant,
+    took: Duration,
 }
 
-/// How long a task took.
-struct Taken {
-    to_accepted: Duration,
-    /// `None` where it is drawn again.
-    to_result: Option<Duration>,
+/// What is known of the messages.
+#[derive(Default)]
+struct Log {
+    accepted: Vec<Accepted>,
+    /// When a task ended its first attempt, and whether with a result: others are drawn again.
+    ended: HashMap<String, (Instant, bool)>,
 }
 
-/// Sends messages at the pace, whether or not those before are finished, and follows each.
+impl Log {
+    fn note(&mut self, task: Task) -> anyhow::Result<()> {
+        let has_result = match (task.state.as_str(), task.attempt) {
+            ("processed", 1) => true,
+            ("processed", _) | ("queued", 1..) | ("processing", 2..) => false,
+            ("queued" | "processing", _) => return Ok(()),
+            (state, _) => bail!("task {} is {state}", task.task_id),
+        };
+        self.ended.entry(task.task_id).or_insert((Instant::now(), has_result));
+        Ok(())
+    }
+
+    fn is_whole(&self, count: u64) -> bool {
+        let has_ended = |one: &Accepted| self.ended.contains_key(&one.task_id);
+        self.accepted.len() as u64 == count && self.accepted.iter().all(has_ended)
+    }
+}
+
+/// Sends messages at the pace, whether or not those before are finished, and follows all of them.
 pub async fn measure(account: &Account, pace: Pace) -> anyhow::Result<Value> {
+    let mut events = Events::open(account).await?;
     let idle = RefCell::new(Vec::new());
-    let mut running = FuturesUnordered::new();
-    let mut taken = Vec::new();
+    let mut sending = FuturesUnordered::new();
+    let mut log = Log::default();
     let start = Instant::now();
     let count = u64::from(pace.rate) * u64::from(pace.seconds);
     for number in 0..count {
@@ -48,57 +67,59 @@ pub async fn measure(account: &Account, pace: Pace) -> anyhow::Result<Value> {
         loop {
             tokio::select! {
                 () = &mut due => break,
-                Some(one) = running.next() => taken.push(one?),
+                Some(accepted) = sending.next() => log.accepted.push(accepted?),
+                task = events.next() => log.note(task?)?,
             }
         }
-        running.push(follow(account, &idle, number, at));
+        sending.push(send(account, &idle, number, at));
     }
-    while let Some(one) = running.next().await {
-        taken.push(one?);
+    let deadline = Instant::now() + DEADLINE;
+    while !log.is_whole(count) {
+        let step = async {
+            tokio::select! {
+                Some(accepted) = sending.next() => log.accepted.push(accepted?),
+                task = events.next() => log.note(task?)?,
+            }
+            anyhow::Ok(())
+        };
+        let in_time = timeout_at(deadline, step).await;
+        ensure!(in_time.is_ok(), "tasks do not end");
+        in_time??;
     }
-    let results: Vec<_> = taken.iter().filter_map(|one| one.to_result).collect();
+    let result = |one: &Accepted| {
+        let (ended, has_result) = log.ended.get(&one.task_id)?;
+        has_result.then(|| ended.saturating_duration_since(one.due))
+    };
+    let results: Vec<_> = log.accepted.iter().filter_map(result).collect();
+    let to_accepted = log.accepted.iter().map(|one| one.took).collect();
     Ok(json!({
         "mode": "latency",
         "user": account.name(),
         "rate": pace.rate,
-        "accepted": taken.len(),
-        "drawn_again": taken.len() - results.len(),
-        "to_accepted": Quantiles::of(taken.iter().map(|one| one.to_accepted).collect()).to_json(),
+        "accepted": log.accepted.len(),
+        "drawn_again": log.accepted.len() - results.len(),
+        "to_accepted": Quantiles::of(to_accepted).to_json(),
         "to_result": Quantiles::of(results).to_json(),
     }))
 }
 
-/// Sends a message that is due now, and looks at its task until it has ended or is drawn again.
-async fn follow(
+/// Sends a message that is due now.
+async fn send(
     account: &Account,
     idle: &RefCell<Vec<Connection>>,
     number: u64,
     due: Instant,
-) -> anyhow::Result<Taken> {
+) -> anyhow::Result<Accepted> {
     let kept = idle.borrow_mut().pop();
     let mut connection = match kept {
         Some(connection) => connection,
         None => account.connect().await?,
     };
     let answer = connection.send(&submission::message(account, number)).await?.expect(202)?;
-    let to_accepted = due.elapsed();
+    let took = due.elapsed();
     let task: Task = serde_json::from_slice(answer.body)?;
-    let look = account.get(&format!("/v1/tasks/{}", task.task_id));
-    let to_result = loop {
-        let answer = connection.send(&look).await?.expect(200)?;
-        let took = due.elapsed();
-        let task: Task = serde_json::from_slice(answer.body).context("this is no task")?;
-        match (task.state.as_str(), task.attempt) {
-            ("processed", 1) => break Some(took),
-            ("processed", _) | ("queued", 1..) => break None,
-            ("queued" | "processing", _) => {}
-            (state, _) => bail!("task {} is {state}", task.task_id),
-        }
-        ensure!(took < DEADLINE, "task {} does not end", task.task_id);
-        pause(INTERVAL).await;
-    };
     idle.borrow_mut().push(connection);
-    Ok(Taken { to_accepted, to_result })
+    Ok(Accepted { task_id: task.task_id, due, took })
 }
 
 /// Waits, by a thread's clock: that of tokio counts whole milliseconds, and would add one or two to each

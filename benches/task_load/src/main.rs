@@ -9,6 +9,7 @@
 
 mod account;
 mod arguments;
+mod events;
 mod finish;
 mod http;
 mod latency;
