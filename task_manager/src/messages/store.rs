@@ -96,14 +96,15 @@ impl<'a> NewRow<'a> {
     }
 }
 
-/// Inserts messages with one statement. SQLite's full-text index begins a new part with each statement
-/// that has a trigger, and merges them later.
+/// Inserts messages with one statement, which is prepared once for one of them. SQLite's full-text index
+/// begins a new part with each statement that has a trigger, and merges them later.
 pub fn insert(conn: &mut DbConnection, new: &[NewMessage]) -> DbResult<()> {
-    if new.is_empty() {
-        return Ok(());
-    }
     let rows = new.iter().map(NewRow::of).collect::<DbResult<Vec<_>>>()?;
-    insert_all!(conn, messages::table, || &rows, || FromJson::of(FROM_JSON, &rows))?;
+    match &rows[..] {
+        [] => return Ok(()),
+        [row] => execute_cached!(conn, diesel::insert_into(messages::table).values(row))?,
+        rows => insert_all!(conn, messages::table, || rows, || FromJson::of(FROM_JSON, rows))?,
+    };
     Ok(())
 }
 
