@@ -196,7 +196,7 @@ impl Server {
             publisher: queue.publisher(),
             relay: background.relay().clone(),
             seen: Seen::default(),
-            changes: changes.clone(),
+            changes,
             uploads: Uploads {
                 db: db.clone(),
                 storage: storage.clone(),
@@ -206,17 +206,11 @@ impl Server {
             },
             loads: Loads::new(db.clone()),
             keys: keys.clone(),
-            messages: Messages::start(
-                db.clone(),
-                keys.clone(),
-                background.relay().clone(),
-                changes.clone(),
-            ),
+            messages: Messages::start(db.clone(), keys.clone(), background.relay().clone()),
             user_events: UserEvents {
                 db: db.clone(),
                 keys: keys.clone(),
                 relay: background.relay().clone(),
-                changes,
             },
             schedules: Schedules {
                 db: db.clone(),

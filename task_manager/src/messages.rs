@@ -37,7 +37,6 @@ use crate::idempotency::{Answering, Keys, Repeatable};
 use crate::outbox::Dispatch;
 use crate::outbox::relay::RelaySignal;
 use crate::tasks::Task;
-use crate::tasks::events::Changes;
 use crate::tasks::submissions::{self, NewTask};
 
 /// Takes messages. Clones share everything.
@@ -59,7 +58,6 @@ struct Submission {
 /// What became of it.
 #[derive(Debug)]
 struct Queued {
-    user: UserId,
     accepted: AcceptedMessage,
     dispatch: Dispatch,
 }
@@ -100,10 +98,9 @@ pub struct TrackedMessage {
 
 impl Messages {
     /// Takes messages from now on.
-    pub fn start(db: Database, keys: Keys, relay: RelaySignal, changes: Changes) -> Self {
+    pub fn start(db: Database, keys: Keys, relay: RelaySignal) -> Self {
         let committed = move |group: &[Queued]| {
             relay.hand_over(group.iter().map(|queued| queued.dispatch));
-            changes.tell(group.iter().map(|queued| (queued.user, queued.accepted.task.task_id)));
         };
         Self { submissions: Grouped::writing(db, accept, committed), keys }
     }
@@ -170,14 +167,9 @@ fn accept(conn: &mut DbConnection, group: &[Submission]) -> DbResult<Vec<Queued>
         .into_iter()
         .zip(counts)
         .map(|(task, request_count)| AcceptedMessage { task, request_count });
-    let queued: Vec<_> = group
-        .iter()
-        .zip(accepted.zip(dispatches))
-        .map(|(submission, (accepted, dispatch))| Queued {
-            user: submission.user,
-            accepted,
-            dispatch,
-        })
+    let queued: Vec<_> = accepted
+        .zip(dispatches)
+        .map(|(accepted, dispatch)| Queued { accepted, dispatch })
         .collect();
     for (Submission { answering, .. }, Queued { accepted, .. }) in group.iter().zip(&queued) {
         answering.store(conn, accepted)?;

@@ -30,7 +30,6 @@ use crate::error::ApiError;
 use crate::idempotency::{Answering, Keys, Repeatable};
 use crate::outbox::relay::RelaySignal;
 use crate::tasks::Task;
-use crate::tasks::events::Changes;
 use crate::tasks::submissions::{self, NewTask};
 
 /// How many events a request may bring, or ask to be generated.
@@ -44,7 +43,6 @@ pub struct UserEvents {
     pub db: Database,
     pub keys: Keys,
     pub relay: RelaySignal,
-    pub changes: Changes,
 }
 
 /// Events that were accepted.
@@ -96,7 +94,6 @@ impl UserEvents {
             });
             let dispatches;
             (accepted, dispatches) = queued.await?;
-            self.changes.tell(dispatches.iter().map(|one| (owner, one.message.task_id)));
             self.relay.hand_over(dispatches);
         }
         Ok(accepted)

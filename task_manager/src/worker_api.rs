@@ -35,14 +35,9 @@ use crate::outbox::relay::{self, RelaySignal};
 use crate::tasks::events::Changes;
 
 /// Answers a worker's claims.
-pub async fn claim(
-    db: &Database,
-    changes: &Changes,
-    request: ClaimRequest,
-) -> DbResult<ClaimResponse> {
-    let (claims, claimed) =
+pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimResponse> {
+    let claims =
         db.write(move |conn| claims::claim(conn, request.worker, &request.deliveries)).await?;
-    changes.tell(claimed);
     for claim in &claims {
         match claim {
             Claim::Attempt(attempt) => {

@@ -5,8 +5,8 @@
 //! - Its id is the database's time of the change; after a reconnect everything that has changed
 //!   since then is sent.
 //!
-//! One poller per process reads the changed tasks of those who listen: at once where a request to this
-//! process changed them ([`Changes::tell`]), within half a second where something else did.
+//! One poller per process reads the changed tasks of those who listen: at once where a worker's report or
+//! a user's interrupt to this process changed them ([`Changes::tell`]), within half a second otherwise.
 
 pub mod routes;
 

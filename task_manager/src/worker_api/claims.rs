@@ -6,16 +6,15 @@ use common::report::{Attempt, Claim, ClaimedDelivery, LEASE, WorkerId};
 use common::task::TaskState;
 
 use crate::db::{self, DbConnection, DbResult, Id};
-use crate::tasks::events::OwnedTask;
 use crate::tasks::{Task, store};
 
-/// Claims deliveries, in the caller's transaction; answers one claim for each, in order, and the tasks
-/// that were free. However many there are, it takes the same few statements.
+/// Claims deliveries, in the caller's transaction; answers one claim for each, in order. However
+/// many there are, it takes the same few statements.
 pub(super) fn claim(
     conn: &mut DbConnection,
     worker: WorkerId,
     deliveries: &[ClaimedDelivery],
-) -> DbResult<(Vec<Claim>, Vec<OwnedTask>)> {
+) -> DbResult<Vec<Claim>> {
     let ids: Vec<Id> = super::sorted(deliveries.iter().map(|delivery| delivery.task_id));
     let mut tasks = store::find_and_lock(conn, &ids)?;
     let now = db::now(conn)?;
@@ -28,10 +27,9 @@ pub(super) fn claim(
         })
         .collect();
     store::claim(conn, &mut free, worker, now, now + LEASE)?;
-    let claimed = free.iter().map(|task| (task.owner, task.id)).collect();
     let answer =
         |delivery: &ClaimedDelivery| answer(worker, *delivery, tasks.get(&delivery.task_id));
-    Ok((deliveries.iter().map(answer).collect(), claimed))
+    Ok(deliveries.iter().map(answer).collect())
 }
 
 /// What to say to a delivery whose task was claimed where it could be. A task that the worker has

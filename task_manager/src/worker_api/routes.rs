@@ -18,11 +18,10 @@ use crate::tasks::events::Changes;
 /// `POST /internal/v1/claims`
 pub async fn claim(
     State(db): State<Database>,
-    State(changes): State<Changes>,
     _worker: Worker,
     JsonBody(request): JsonBody<ClaimRequest>,
 ) -> Result<Json<ClaimResponse>, ApiError> {
-    Ok(Json(super::claim(&db, &changes, request).await?))
+    Ok(Json(super::claim(&db, request).await?))
 }
 
 /// `POST /internal/v1/reports`

@@ -16,7 +16,7 @@ use super::backend::{Backend, backend_tests};
 
 backend_tests![
     a_task_is_shown_at_once_and_at_every_change,
-    what_a_request_changes_is_told_at_once,
+    what_reports_and_interrupts_change_is_told_at_once,
     however_many_change_each_is_told,
     after_a_reconnect_everything_missed_is_sent,
     a_stream_ends_when_its_token_expires,
@@ -99,7 +99,7 @@ async fn a_task_is_shown_at_once_and_at_every_change(backend: Backend) {
     assert_eq!(ended.1.state, TaskState::Failed);
 }
 
-async fn what_a_request_changes_is_told_at_once(backend: Backend) {
+async fn what_reports_and_interrupts_change_is_told_at_once(backend: Backend) {
     /// As often as the task changes. Polls are half a second apart, so that they would take twice as long
     /// as the time that is given.
     const TIMES: u64 = 20;
