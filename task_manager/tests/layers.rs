@@ -17,7 +17,7 @@ const SEAMS: [(&str, &[&str]); 7] = [
             "data_processor/src/health.rs",
         ],
     ),
-    ("diesel::", &["task_manager/src/db.rs", "task_manager/src/db/", "store.rs"]),
+    ("diesel::", &["task_manager/src/db.rs", "task_manager/src/db/", "store.rs", "/store/"]),
     ("lapin::", &["common/src/queue/amqp.rs", "common/src/queue/amqp/"]),
     ("lettre::", &["data_processor/src/mail.rs", "data_processor/src/mail/"]),
     ("object_store::", &["common/src/storage.rs"]),

@@ -1,0 +1,268 @@
+//! What becomes of a task: each change by compare-and-swap, in the caller's transaction.
+
+use chrono::NaiveDateTime;
+use common::problem::Problem;
+use common::report::{InputFile, WorkerId};
+use common::task::spec::TaskSpec;
+use common::task::{Progress, TaskId, TaskState, UserId};
+use diesel::prelude::*;
+use serde_json::Value;
+
+use super::{names, signed, to_json};
+use crate::db::schema::tasks;
+use crate::db::{DbConnection, DbError, DbResult, Id, execute_cached, one_of};
+use crate::tasks::Task;
+
+/// Inserts a task whose file begins to arrive.
+pub fn insert_initializing(
+    conn: &mut DbConnection,
+    id: TaskId,
+    owner: UserId,
+    spec: &TaskSpec,
+    file_name: &str,
+    now: NaiveDateTime,
+    leased_until: NaiveDateTime,
+) -> DbResult<()> {
+    diesel::insert_into(tasks::table)
+        .values((
+            tasks::id.eq(Id(id.0)),
+            tasks::owner.eq(Id(owner.0)),
+            tasks::kind.eq(spec.kind().as_str()),
+            tasks::state.eq(TaskState::Initializing.as_str()),
+            tasks::spec.eq(to_json(spec)?),
+            tasks::file_name.eq(file_name),
+            tasks::created_at.eq(now),
+            tasks::changed_at.eq(now),
+            tasks::leased_until.eq(leased_until),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Renews the lease of a request that receives a file; false where the task is no longer
+/// `initializing`.
+pub fn renew_upload(conn: &mut DbConnection, id: TaskId, until: NaiveDateTime) -> DbResult<bool> {
+    let renewed = diesel::update(tasks::table.find(Id(id.0)))
+        .filter(tasks::state.eq(TaskState::Initializing.as_str()))
+        .set(tasks::leased_until.eq(until))
+        .execute(conn)?;
+    Ok(renewed == 1)
+}
+
+/// Notes what was received.
+pub fn set_input(
+    conn: &mut DbConnection,
+    id: TaskId,
+    input: &InputFile,
+    identity: &str,
+) -> DbResult<()> {
+    diesel::update(tasks::table.find(Id(id.0)))
+        .set((
+            tasks::size.eq(i64::try_from(input.size).map_err(DbError::corrupt)?),
+            tasks::sha256.eq(&input.sha256),
+            tasks::identity.eq(identity),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Removes a task that never was: its upload was cut, or another task goes on instead.
+pub fn remove_initializing(conn: &mut DbConnection, id: TaskId) -> DbResult<bool> {
+    let removed = diesel::delete(tasks::table.find(Id(id.0)))
+        .filter(tasks::state.eq(TaskState::Initializing.as_str()))
+        .execute(conn)?;
+    Ok(removed == 1)
+}
+
+/// What changes with a task that is put in the queue.
+#[derive(Debug, Clone, Default)]
+pub struct Enqueue {
+    pub failures: u32,
+    pub alone: bool,
+    pub checkpoint: Option<Value>,
+    pub progress: Option<Progress>,
+}
+
+/// Puts the task in the queue by compare-and-swap: `queued`, with a new dispatch number that is due
+/// at `due_at`. False where its state does not allow it. The outbox row is the caller's.
+pub fn enqueue(
+    conn: &mut DbConnection,
+    task: &Task,
+    change: &Enqueue,
+    now: NaiveDateTime,
+    due_at: NaiveDateTime,
+) -> DbResult<bool> {
+    if !task.state.can_become(TaskState::Queued) {
+        return Ok(false);
+    }
+    let updated = execute_cached!(
+        conn,
+        diesel::update(tasks::table.find(Id(task.id.0)))
+            .filter(tasks::state.eq(task.state.as_str()))
+            .filter(tasks::attempt.eq(signed(task.attempt)))
+            .set((
+                tasks::state.eq(TaskState::Queued.as_str()),
+                tasks::dispatch.eq(signed(task.dispatch + 1)),
+                tasks::failures.eq(signed(change.failures)),
+                tasks::alone.eq(change.alone),
+                tasks::checkpoint.eq(change.checkpoint.as_ref().map(to_json).transpose()?),
+                tasks::progress.eq(change.progress.as_ref().map(to_json).transpose()?),
+                tasks::error.eq(None::<String>),
+                tasks::worker.eq(None::<Id>),
+                tasks::leased_until.eq(None::<NaiveDateTime>),
+                tasks::attempt_started_at.eq(None::<NaiveDateTime>),
+                tasks::finished_at.eq(None::<NaiveDateTime>),
+                tasks::dispatched_at.eq(due_at),
+                tasks::queued_at.eq(now),
+                tasks::changed_at.eq(now),
+            ))
+    )?;
+    Ok(updated == 1)
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn coalesce(
+        time: diesel::sql_types::Nullable<diesel::sql_types::Timestamp>,
+        other: diesel::sql_types::Nullable<diesel::sql_types::Timestamp>,
+    ) -> diesel::sql_types::Nullable<diesel::sql_types::Timestamp>;
+}
+
+/// Gives tasks to a worker that the caller has locked and found `queued`, and puts what changes into
+/// `tasks` too.
+pub fn claim(
+    conn: &mut DbConnection,
+    tasks: &mut [&mut Task],
+    worker: WorkerId,
+    now: NaiveDateTime,
+    leased_until: NaiveDateTime,
+) -> DbResult<()> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Id> = tasks.iter().map(|task| Id(task.id.0)).collect();
+    // Found by their ids alone: if their state were asked for too, SQLite would look through all that
+    // are queued.
+    let claimed = execute_cached!(
+        conn,
+        diesel::update(tasks::table.filter(one_of(tasks::id, &ids))).set((
+            tasks::state.eq(TaskState::Processing.as_str()),
+            tasks::attempt.eq(tasks::attempt + 1),
+            tasks::worker.eq(Id(worker.0)),
+            tasks::leased_until.eq(leased_until),
+            tasks::started_at.eq(coalesce(tasks::started_at, now)),
+            tasks::attempt_started_at.eq(now),
+            tasks::changed_at.eq(now),
+        ))
+    )?;
+    if claimed != tasks.len() {
+        return Err(DbError::corrupt("tasks that are locked were changed by others"));
+    }
+    for task in tasks {
+        task.state = TaskState::Processing;
+        task.attempt += 1;
+        task.worker = Some(worker);
+        task.started_at = task.started_at.or(Some(now));
+        task.attempt_started_at = Some(now);
+        task.changed_at = now;
+    }
+    Ok(())
+}
+
+/// Renews the lease of an attempt that holds the fence, and notes how far it is.
+pub fn heartbeat(
+    conn: &mut DbConnection,
+    task: &Task,
+    progress: &Progress,
+    now: NaiveDateTime,
+    leased_until: NaiveDateTime,
+) -> DbResult<()> {
+    execute_cached!(
+        conn,
+        diesel::update(tasks::table.find(Id(task.id.0))).set((
+            tasks::leased_until.eq(leased_until),
+            tasks::progress.eq(to_json(progress)?),
+            tasks::changed_at.eq(now),
+        ))
+    )?;
+    Ok(())
+}
+
+/// Moves the task to a state in which nobody works on it, by compare-and-swap. False where its
+/// state does not allow it.
+pub fn end(
+    conn: &mut DbConnection,
+    task: &Task,
+    next: TaskState,
+    now: NaiveDateTime,
+) -> DbResult<bool> {
+    if !task.state.can_become(next) {
+        return Ok(false);
+    }
+    let finished_at = (next != TaskState::Stopping).then_some(now);
+    let updated = diesel::update(tasks::table.find(Id(task.id.0)))
+        .filter(tasks::state.eq(task.state.as_str()))
+        .filter(tasks::attempt.eq(signed(task.attempt)))
+        .set((
+            tasks::state.eq(next.as_str()),
+            tasks::leased_until.eq(None::<NaiveDateTime>),
+            tasks::finished_at.eq(finished_at),
+            tasks::changed_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(updated == 1)
+}
+
+/// Notes why a task failed, and how often.
+pub fn set_error(
+    conn: &mut DbConnection,
+    task: &Task,
+    error: &Problem,
+    failures: u32,
+) -> DbResult<()> {
+    diesel::update(tasks::table.find(Id(task.id.0)))
+        .set((tasks::error.eq(to_json(error)?), tasks::failures.eq(signed(failures))))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Notes how far a task is.
+pub fn set_progress(conn: &mut DbConnection, id: TaskId, progress: &Progress) -> DbResult<()> {
+    diesel::update(tasks::table.find(Id(id.0)))
+        .set(tasks::progress.eq(to_json(progress)?))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Forgets where a task was, since what it wrote is rolled back.
+pub fn clear_progress(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
+    diesel::update(tasks::table.find(Id(id.0)))
+        .set((
+            tasks::checkpoint.eq(None::<String>),
+            tasks::progress.eq(None::<String>),
+            tasks::error.eq(None::<String>),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Hides an ended task from everybody; a sweep removes it. False where it has not ended.
+pub fn mark_deleted(conn: &mut DbConnection, id: TaskId, now: NaiveDateTime) -> DbResult<bool> {
+    let ended = TaskState::ALL.into_iter().filter(|state| state.is_ended());
+    let marked = diesel::update(tasks::table.find(Id(id.0)))
+        .filter(tasks::deleted.eq(false))
+        .filter(tasks::state.eq_any(names(ended)))
+        .set((tasks::deleted.eq(true), tasks::changed_at.eq(now)))
+        .execute(conn)?;
+    Ok(marked == 1)
+}
+
+/// Ends all leases: at the start of the only process there is, nobody else holds one.
+pub fn expire_all_leases(conn: &mut DbConnection, expired: NaiveDateTime) -> DbResult<usize> {
+    let leased = [TaskState::Processing, TaskState::Initializing];
+    let updated = diesel::update(tasks::table)
+        .filter(tasks::state.eq_any(names(leased.into_iter())))
+        .set(tasks::leased_until.eq(expired))
+        .execute(conn)?;
+    Ok(updated)
+}

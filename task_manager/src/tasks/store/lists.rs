@@ -1,0 +1,169 @@
+//! Lists of tasks, and places in the queue.
+
+use chrono::NaiveDateTime;
+use common::task::{TaskId, TaskKind, TaskState, UserId};
+use diesel::prelude::*;
+
+use super::{TaskRow, names, read_rows};
+use crate::db::schema::tasks;
+use crate::db::{DbConnection, DbError, DbResult, Id, count_of};
+use crate::http::cursor::{Cursor, behind};
+use crate::tasks::Task;
+
+/// What a list is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub state: Vec<TaskState>,
+    pub kind: Option<TaskKind>,
+    /// Part of the file's name, of any case in ASCII, or the start of the id.
+    pub text: Option<String>,
+    /// Created at or after.
+    pub from: Option<NaiveDateTime>,
+    /// Created before.
+    pub to: Option<NaiveDateTime>,
+    /// Older than the last task of the page before.
+    pub before: Option<Cursor>,
+}
+
+/// At most `limit` tasks of `owner`, newest first.
+pub fn list(
+    conn: &mut DbConnection,
+    owner: UserId,
+    filter: &Filter,
+    limit: i64,
+) -> DbResult<Vec<Task>> {
+    let mut query = tasks::table
+        .filter(tasks::owner.eq(Id(owner.0)))
+        .filter(tasks::deleted.eq(false))
+        // By a column that no other index sorts by, or a database would take that index and pass by
+        // the tasks of everybody else.
+        .order((tasks::created_at.desc(), tasks::id.desc()))
+        .limit(limit)
+        .select(TaskRow::as_select())
+        .into_boxed();
+    if !filter.state.is_empty() {
+        query = query.filter(tasks::state.eq_any(names(filter.state.iter().copied())));
+    }
+    if let Some(kind) = filter.kind {
+        query = query.filter(tasks::kind.eq(kind.as_str()));
+    }
+    if let Some(text) = &filter.text {
+        let pattern = format!("%{}%", escape_like(&text.to_lowercase()));
+        let lowered = lower(tasks::file_name);
+        match text.parse::<TaskId>() {
+            Ok(id) => query = query.filter(tasks::id.eq(Id(id.0))),
+            Err(_) => query = query.filter(lowered.like(pattern).escape('!')),
+        }
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(tasks::created_at.ge(from));
+    }
+    if let Some(to) = filter.to {
+        query = query.filter(tasks::created_at.lt(to));
+    }
+    if let Some(before) = filter.before {
+        query = query.filter(behind!(before, tasks::created_at, tasks::id));
+    }
+    read_rows(query.load(conn)?)
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn lower(
+        text: diesel::sql_types::Nullable<diesel::sql_types::Text>,
+    ) -> diesel::sql_types::Nullable<diesel::sql_types::Text>;
+}
+
+/// `%` and `_` stand for themselves in what a user looks for.
+fn escape_like(text: &str) -> String {
+    text.chars().fold(String::new(), |mut escaped, c| {
+        if matches!(c, '%' | '_' | '!') {
+            escaped.push('!');
+        }
+        escaped.push(c);
+        escaped
+    })
+}
+
+/// Which tasks of `owner` changed later than the one of `since`, or at the same time and have a greater
+/// id; oldest change first, with those that were deleted.
+pub fn changed_since(
+    conn: &mut DbConnection,
+    owner: UserId,
+    since: Cursor,
+    limit: i64,
+) -> DbResult<Vec<(TaskId, NaiveDateTime)>> {
+    let changed: Vec<(Id, NaiveDateTime)> = tasks::table
+        .filter(tasks::owner.eq(Id(owner.0)))
+        // Says nothing that the next condition does not, but tells a database where to begin.
+        .filter(tasks::changed_at.ge(since.time))
+        .filter(tasks::changed_at.gt(since.time).or(tasks::id.gt(Id(since.id))))
+        .order((tasks::changed_at, tasks::id))
+        .limit(limit)
+        .select((tasks::id, tasks::changed_at))
+        .load(conn)?;
+    Ok(changed.into_iter().map(|(id, changed_at)| (TaskId(id.0), changed_at)).collect())
+}
+
+/// The first `limit` queued tasks of a kind, in order.
+pub fn first_in_queue(
+    conn: &mut DbConnection,
+    kind: TaskKind,
+    limit: u64,
+) -> DbResult<Vec<TaskId>> {
+    let ids: Vec<Id> = tasks::table
+        .filter(tasks::kind.eq(kind.as_str()))
+        .filter(tasks::state.eq(TaskState::Queued.as_str()))
+        .order((tasks::queued_at, tasks::id))
+        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+        .select(tasks::id)
+        .load(conn)?;
+    Ok(ids.into_iter().map(|id| TaskId(id.0)).collect())
+}
+
+/// The place of a queued task in its queue, from 1; none beyond `limit`.
+pub fn queue_position(conn: &mut DbConnection, task: &Task, limit: u64) -> DbResult<Option<u64>> {
+    let queued_at = task.queued_at.unwrap_or(task.created_at);
+    let ahead = tasks::table
+        .filter(tasks::kind.eq(task.kind().as_str()))
+        .filter(tasks::state.eq(TaskState::Queued.as_str()))
+        .filter(
+            tasks::queued_at
+                .lt(queued_at)
+                .or(tasks::queued_at.eq(queued_at).and(tasks::id.lt(Id(task.id.0)))),
+        )
+        // Any of them do: an order would be made before they are counted.
+        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+        .select(tasks::id);
+    let ahead: i64 = count_of(ahead).get_result(conn)?;
+    let position = u64::try_from(ahead).map_err(DbError::corrupt)? + 1;
+    Ok((position <= limit).then_some(position))
+}
+
+/// At most `limit` tasks in `state`, oldest first.
+pub fn in_state(conn: &mut DbConnection, state: TaskState, limit: i64) -> DbResult<Vec<Task>> {
+    let rows = tasks::table
+        .filter(tasks::state.eq(state.as_str()))
+        .order(tasks::id)
+        .limit(limit)
+        .select(TaskRow::as_select())
+        .load(conn)?;
+    read_rows(rows)
+}
+
+/// At most `limit` tasks in `state` whose lease ended before `now`.
+pub fn with_expired_lease(
+    conn: &mut DbConnection,
+    state: TaskState,
+    now: NaiveDateTime,
+    limit: i64,
+) -> DbResult<Vec<Task>> {
+    let rows = tasks::table
+        .filter(tasks::state.eq(state.as_str()))
+        .filter(tasks::leased_until.lt(now))
+        .order(tasks::id)
+        .limit(limit)
+        .select(TaskRow::as_select())
+        .load(conn)?;
+    read_rows(rows)
+}
