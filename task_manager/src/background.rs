@@ -53,7 +53,7 @@ impl Background {
         self.deletions.notify_one();
     }
 
-    /// A user's request changed a task of his: there may be something to do, and to tell.
+    /// A request of `owner` changed a task: there may be something to do, and to tell.
     pub fn changed(&self, owner: UserId, task: TaskId) {
         self.wake();
         self.changes.tell([(owner, task)]);

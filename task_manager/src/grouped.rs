@@ -120,9 +120,9 @@ impl<T: Send + 'static, R: Send + 'static> Groups<T, R> {
         !std::mem::replace(&mut line.is_served, true)
     }
 
-    /// Serves the line until nobody waits. Who asks first carries out the first group, which is his own,
-    /// without another thread in between where the database is waited for in place. Those that have come
-    /// meanwhile do not keep him from his answer.
+    /// Serves the line until nobody waits. Who asks first carries out the first group on the spot, without
+    /// another thread in between, where the database is waited for in place; those who have come meanwhile
+    /// are served by another one, so that they hold up no answer.
     fn serve(groups: &Arc<Self>) {
         if !groups.db.is_waited_for_in_place()
             || tokio::task::block_in_place(|| Self::serve_next(groups))

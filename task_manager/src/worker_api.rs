@@ -18,8 +18,6 @@ pub use reports::lost_fence;
 pub use seen::Seen;
 pub use store::WorkerView;
 
-use reports::Applied;
-
 use std::collections::HashSet;
 
 use common::problem::Problem;
@@ -30,6 +28,7 @@ use common::storage::Storage;
 use common::task::TaskId;
 use tracing::{Instrument, debug, warn};
 
+use self::reports::Applied;
 use crate::db::{self, Database, DbConnection, DbError, DbResult, Id};
 use crate::outbox::relay::{self, RelaySignal};
 use crate::tasks::events::Changes;
