@@ -47,11 +47,6 @@ impl Account {
         Connection::open(&self.address).await
     }
 
-    /// Where the server listens, `host:port`.
-    pub fn address(&self) -> &str {
-        &self.address
-    }
-
     /// What the user is called.
     pub fn name(&self) -> &str {
         &self.name
@@ -62,10 +57,9 @@ impl Account {
         http::get(path, &self.headers)
     }
 
-    /// The bytes of a request for what has no end. To a client of HTTP/1.0 it comes as it is, not in
-    /// chunks.
-    pub fn stream(&self, path: &str) -> Vec<u8> {
-        format!("GET {path} HTTP/1.0\r\n{}\r\n", self.headers).into_bytes()
+    /// The bytes of a request for what has no end.
+    pub fn get_stream(&self, path: &str) -> Vec<u8> {
+        http::get_stream(path, &self.headers)
     }
 
     /// The bytes of a request with JSON.

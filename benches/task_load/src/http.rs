@@ -1,7 +1,7 @@
 //! HTTP/1.1 over one connection that stays open, for as little work as possible.
 //!
-//! It knows what the task manager sends: status line, headers, a body with `Content-Length`. Whatever
-//! else comes is an error.
+//! It knows what the task manager sends: status line, headers, a body with `Content-Length` or one without
+//! end. Whatever else comes is an error.
 
 use std::time::Duration;
 
@@ -41,6 +41,11 @@ pub fn get(path: &str, headers: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\n{headers}\r\n").into_bytes()
 }
 
+/// The bytes of a request for what has no end. To a client of HTTP/1.0 it comes as it is, not in chunks.
+pub fn get_stream(path: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.0\r\n{headers}\r\n").into_bytes()
+}
+
 /// The bytes of a request with JSON. `headers` end in a line break each.
 pub fn post(path: &str, headers: &str, json: &str) -> Vec<u8> {
     let length = json.len();
@@ -67,19 +72,40 @@ impl Connection {
         Ok(Answer { status, body: &self.buffer[head..] })
     }
 
-    /// The status, and where the body begins in the buffer.
-    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<(u16, usize)> {
+    /// Sends a request whose answer has no end; [`Self::line`] reads it.
+    pub async fn listen(&mut self, request: &[u8]) -> anyhow::Result<()> {
+        let head = timeout(SILENCE, self.begin(request)).await;
+        let head = head.context("the server does not answer")??;
+        let (status, text) = self.head(head)?;
+        ensure!(status == 200, "the server answered {text}");
+        self.buffer.drain(..head);
+        Ok(())
+    }
+
+    /// The next line, with its end. What was read of one stays when this is dropped.
+    pub async fn line(&mut self) -> anyhow::Result<Vec<u8>> {
+        let end = self.through(b"\n").await?;
+        Ok(self.buffer.drain(..end).collect())
+    }
+
+    /// Sends a request; answers where the head of the answer ends in the buffer.
+    async fn begin(&mut self, request: &[u8]) -> anyhow::Result<usize> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
-        let head = loop {
-            self.read_more().await?;
-            if let Some(place) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-                break place + 4;
-            }
-        };
-        let text = std::str::from_utf8(&self.buffer[..head])?;
+        self.through(b"\r\n\r\n").await
+    }
+
+    /// The status, and the text of the head that ends there.
+    fn head(&self, end: usize) -> anyhow::Result<(u16, &str)> {
+        let text = std::str::from_utf8(&self.buffer[..end])?;
         let status = text.get(9..12).and_then(|status| status.parse().ok());
-        let status = status.with_context(|| format!("this is no answer: {text}"))?;
+        Ok((status.with_context(|| format!("this is no answer: {text}"))?, text))
+    }
+
+    /// The status, and where the body begins in the buffer.
+    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<(u16, usize)> {
+        let head = self.begin(request).await?;
+        let (status, text) = self.head(head)?;
         let length = match status {
             204 => 0,
             _ => content_length(text).with_context(|| format!("no length is told: {text}"))?,
@@ -88,6 +114,17 @@ impl Connection {
             self.read_more().await?;
         }
         Ok((status, head))
+    }
+
+    /// Where the first `end` ends in the buffer, which it reads until there is one.
+    async fn through(&mut self, end: &[u8]) -> anyhow::Result<usize> {
+        loop {
+            let found = self.buffer.windows(end.len()).position(|bytes| bytes == end);
+            match found {
+                Some(place) => return Ok(place + end.len()),
+                None => self.read_more().await?,
+            }
+        }
     }
 
     async fn read_more(&mut self) -> anyhow::Result<()> {
@@ -140,6 +177,19 @@ mod tests {
         assert_eq!((answer.status, answer.body), (202, b"hello".as_slice()));
         let answer = connection.send(&post("/", "", "{}")).await.unwrap();
         assert_eq!((answer.status, answer.body), (204, b"".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_read_by_lines() {
+        let endless: &[_] = &["HTTP/1.0 200 OK\r\n\r\nfirst\nsec", "ond\n\nthi"];
+        let mut connection = server([endless, &[]]).await;
+        connection.listen(&get_stream("/", "")).await.unwrap();
+        for line in ["first\n", "second\n", "\n"] {
+            assert_eq!(connection.line().await.unwrap(), line.as_bytes());
+        }
+        let refused: &[_] = &["HTTP/1.0 401 Unauthorized\r\n\r\n"];
+        let error = server([refused, &[]]).await.listen(&get_stream("/", "")).await.unwrap_err();
+        assert!(error.to_string().contains("401 Unauthorized"), "{error}");
     }
 
     #[tokio::test]

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use anyhow::{Context, bail};
+use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
@@ -35,6 +35,19 @@ struct Log {
 }
 
 impl Log {
+    /// Notes what comes next: that a message was accepted, or that a task changed.
+    async fn note_next(
+        &mut self,
+        sending: &mut (impl Stream<Item = anyhow::Result<Accepted>> + Unpin),
+        events: &mut Events,
+    ) -> anyhow::Result<()> {
+        tokio::select! {
+            Some(accepted) = sending.next() => self.accepted.push(accepted?),
+            task = events.next() => self.note(task?)?,
+        }
+        Ok(())
+    }
+
     fn note(&mut self, task: Task) -> anyhow::Result<()> {
         let has_result = match (task.state.as_str(), task.attempt) {
             ("processed", 1) => true,
@@ -67,24 +80,15 @@ pub async fn measure(account: &Account, pace: Pace) -> anyhow::Result<Value> {
         loop {
             tokio::select! {
                 () = &mut due => break,
-                Some(accepted) = sending.next() => log.accepted.push(accepted?),
-                task = events.next() => log.note(task?)?,
+                noted = log.note_next(&mut sending, &mut events) => noted?,
             }
         }
         sending.push(send(account, &idle, number, at));
     }
     let deadline = Instant::now() + DEADLINE;
     while !log.is_whole(count) {
-        let step = async {
-            tokio::select! {
-                Some(accepted) = sending.next() => log.accepted.push(accepted?),
-                task = events.next() => log.note(task?)?,
-            }
-            anyhow::Ok(())
-        };
-        let in_time = timeout_at(deadline, step).await;
-        ensure!(in_time.is_ok(), "tasks do not end");
-        in_time??;
+        let noted = timeout_at(deadline, log.note_next(&mut sending, &mut events)).await;
+        noted.context("tasks do not end")??;
     }
     let result = |one: &Accepted| {
         let (ended, has_result) = log.ended.get(&one.task_id)?;
