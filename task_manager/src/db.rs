@@ -13,6 +13,8 @@ mod client_library;
 mod dialect;
 mod id;
 pub mod json_time;
+#[cfg(test)]
+pub mod own;
 pub mod schema;
 #[cfg(test)]
 mod tests;

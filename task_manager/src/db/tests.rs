@@ -8,6 +8,7 @@ use diesel::connection::InstrumentationEvent;
 use diesel::prelude::*;
 use uuid::Uuid;
 
+use super::own::OwnDatabase;
 use super::schema::{task_attempts, tasks, workers};
 use super::{Database, DbConnection, DbError, DbResult, Id, execute_cached, on_either};
 use crate::backend::{Backend, TestDatabase, backend_tests};
@@ -30,9 +31,7 @@ struct Fixture {
 }
 
 async fn fixture(backend: Backend) -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let test = TestDatabase::create(backend, &folder);
-    let db = Database::connect(&test.url).await.unwrap();
+    let OwnDatabase { db, test, folder } = OwnDatabase::empty(backend).await;
     assert!(!db.migrate().await.unwrap().is_empty(), "the tables are made");
     assert!(db.migrate().await.unwrap().is_empty(), "nothing is left to migrate");
     Fixture { db, test, _folder: folder }

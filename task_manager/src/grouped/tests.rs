@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::backend::{Backend, TestDatabase};
+use crate::backend::Backend;
+use crate::db::own::OwnDatabase;
 
 /// Runs each test where the database is waited for in place (MySQL), and where it is not.
 macro_rules! threaded_backend_tests {
@@ -44,14 +45,11 @@ struct Fixture {
     begun: mpsc::Receiver<Vec<u32>>,
     go_on: mpsc::Sender<()>,
     committed: Arc<Mutex<Vec<u32>>>,
-    _test: TestDatabase,
-    _folder: tempfile::TempDir,
+    _own: OwnDatabase,
 }
 
 async fn fixture(backend: Backend) -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let test = TestDatabase::create(backend, &folder);
-    let db = Database::connect(&test.url).await.unwrap();
+    let own = OwnDatabase::empty(backend).await;
     let (tell, begun) = mpsc::channel();
     let (go_on, told) = mpsc::channel::<()>();
     let told = Mutex::new(told);
@@ -66,9 +64,10 @@ async fn fixture(backend: Backend) -> Fixture {
     };
     let committed = Arc::<Mutex<Vec<u32>>>::default();
     let results = Arc::clone(&committed);
-    let grouped =
-        Grouped::writing(db, apply, move |group| results.lock().unwrap().extend_from_slice(group));
-    Fixture { grouped, begun, go_on, committed, _test: test, _folder: folder }
+    let grouped = Grouped::writing(own.db.clone(), apply, move |group| {
+        results.lock().unwrap().extend_from_slice(group)
+    });
+    Fixture { grouped, begun, go_on, committed, _own: own }
 }
 
 impl Fixture {

@@ -9,27 +9,13 @@ use uuid::Uuid;
 use super::search::Search;
 use super::store::{self, Filter, Place};
 use super::{NewMessage, Submission, accept};
-use crate::backend::{Backend, TestDatabase, backend_tests};
-use crate::db::Database;
+use crate::backend::{Backend, backend_tests};
+use crate::db::own::OwnDatabase;
 
 backend_tests![both_engines_find_what_a_query_means, groups_of_several_users_count_each];
 
 const USER: UserId = UserId(Uuid::from_u128(1));
 const STRANGER: UserId = UserId(Uuid::from_u128(2));
-
-struct Fixture {
-    db: Database,
-    _test: TestDatabase,
-    _folder: tempfile::TempDir,
-}
-
-async fn fixture(backend: Backend) -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let test = TestDatabase::create(backend, &folder);
-    let db = Database::connect(&test.url).await.unwrap();
-    db.migrate().await.unwrap();
-    Fixture { db, _test: test, _folder: folder }
-}
 
 /// Words that are short, long, stop words, operators, alike at the start, or of other scripts.
 fn vocabulary() -> Vec<String> {
@@ -60,7 +46,7 @@ fn query(random: &mut StdRng, words: &[String]) -> String {
 }
 
 async fn both_engines_find_what_a_query_means(backend: Backend) {
-    let fixture = fixture(backend).await;
+    let own = OwnDatabase::migrated(backend).await;
     let words = vocabulary();
     let mut random = StdRng::seed_from_u64(7);
     let new = |user, message| NewMessage {
@@ -74,7 +60,7 @@ async fn both_engines_find_what_a_query_means(backend: Backend) {
     let texts: Vec<String> = (0..400).map(|_| sentence(&mut random, &words, 8).join(" ")).collect();
     let mut messages: Vec<NewMessage> = texts.iter().cloned().map(|text| new(USER, text)).collect();
     messages.extend(texts.iter().cloned().map(|text| new(STRANGER, text)));
-    fixture.db.write(move |conn| store::insert(conn, &messages)).await.unwrap();
+    own.db.write(move |conn| store::insert(conn, &messages)).await.unwrap();
 
     let mut hits = 0;
     for round in 0..400 {
@@ -83,7 +69,7 @@ async fn both_engines_find_what_a_query_means(backend: Backend) {
         let mut expected: Vec<_> = texts.iter().filter(|text| search.matches(text)).collect();
         expected.sort();
         let place = if round % 2 == 0 { Place::Newest(None) } else { Place::Best(0) };
-        let found = fixture
+        let found = own
             .db
             .read(move |conn| store::search(conn, USER, &search, &Filter::default(), place, 1_000));
         let found = found.await.unwrap();
@@ -97,7 +83,7 @@ async fn both_engines_find_what_a_query_means(backend: Backend) {
 }
 
 async fn groups_of_several_users_count_each(backend: Backend) {
-    let fixture = fixture(backend).await;
+    let own = OwnDatabase::migrated(backend).await;
     let submission = |user| Submission {
         user,
         message: "hi".to_owned(),
@@ -106,13 +92,13 @@ async fn groups_of_several_users_count_each(backend: Backend) {
     };
     let group = [USER, STRANGER, USER, USER, STRANGER].map(submission);
     let again = group.clone();
-    let queued = fixture.db.write(move |conn| accept(conn, &group)).await.unwrap();
+    let queued = own.db.write(move |conn| accept(conn, &group)).await.unwrap();
     let counts = |queued: &[super::Queued]| -> Vec<u64> {
         queued.iter().map(|queued| queued.accepted.request_count).collect()
     };
     assert_eq!(counts(&queued), [1, 1, 2, 3, 2]);
     let places: Vec<_> = queued.iter().map(|one| one.accepted.task.queue_position).collect();
     assert_eq!(places, [Some(1), Some(2), Some(3), Some(4), Some(5)]);
-    let queued = fixture.db.write(move |conn| accept(conn, &again)).await.unwrap();
+    let queued = own.db.write(move |conn| accept(conn, &again)).await.unwrap();
     assert_eq!(counts(&queued), [4, 3, 5, 6, 4]);
 }

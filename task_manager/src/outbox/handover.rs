@@ -98,9 +98,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::backend::{Backend, TestDatabase, backend_tests, queue};
+    use crate::backend::{Backend, backend_tests, queue};
+    use crate::db;
+    use crate::db::own::OwnDatabase;
     use crate::db::schema::outbox;
-    use crate::db::{self, Database};
     use crate::outbox::redispatch;
     use crate::outbox::relay::{self, POLL, RelaySignal};
     use crate::tasks::submissions::{NewTask, dispatches, submit_held};
@@ -114,35 +115,30 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(15);
 
     struct Fixture {
-        db: Database,
+        own: OwnDatabase,
         queue: Queue,
         consumer: Consumer,
         signal: RelaySignal,
         shutdown: CancellationToken,
-        _test: TestDatabase,
-        _folder: tempfile::TempDir,
     }
 
     impl Fixture {
         async fn new(backend: Backend) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let test = TestDatabase::create(backend, &folder);
-            let db = Database::connect(&test.url).await.unwrap();
-            db.migrate().await.unwrap();
+            let own = OwnDatabase::migrated(backend).await;
             let queue = queue(backend);
             let consumer = queue.consumer(&[KIND], 10);
             let (signal, shutdown) = (RelaySignal::default(), CancellationToken::new());
-            Self { db, queue, consumer, signal, shutdown, _test: test, _folder: folder }
+            Self { own, queue, consumer, signal, shutdown }
         }
 
         fn start_relay(&self) -> JoinHandle<()> {
             let (signal, shutdown) = (self.signal.clone(), self.shutdown.clone());
-            tokio::spawn(relay::run(self.db.clone(), self.queue.publisher(), signal, shutdown))
+            tokio::spawn(relay::run(self.own.db.clone(), self.queue.publisher(), signal, shutdown))
         }
 
         /// Commits a task that is held; what is to be handed over.
         async fn accept(&self) -> Vec<Dispatch> {
-            let accepted = self.db.write(|conn| {
+            let accepted = self.own.db.write(|conn| {
                 let now = db::now(conn)?;
                 let owner = UserId(Uuid::nil());
                 let spec = TaskSpec::MessageValidation(MessageValidationSpec {
@@ -168,7 +164,7 @@ mod tests {
         }
 
         async fn rows(&self) -> i64 {
-            let count = self.db.read(|conn| Ok(outbox::table.count().get_result(conn)?));
+            let count = self.own.db.read(|conn| Ok(outbox::table.count().get_result(conn)?));
             count.await.unwrap()
         }
 
@@ -206,7 +202,7 @@ mod tests {
         let message = fixture.accept().await[0].message;
         let relay = fixture.start_relay();
         assert!(fixture.is_silent().await, "others leave it alone");
-        let long_ago = fixture.db.write(|conn| {
+        let long_ago = fixture.own.db.write(|conn| {
             let past = db::now(conn)? - Duration::from_secs(1);
             diesel::update(outbox::table).set(outbox::locked_until.eq(past)).execute(conn)?;
             Ok(())
@@ -222,7 +218,7 @@ mod tests {
     async fn the_only_process_publishes_at_its_start_what_the_one_before_held() {
         let mut fixture = Fixture::new(Backend::Alone).await;
         let message = fixture.accept().await[0].message;
-        redispatch::fill(&fixture.db).await.unwrap();
+        redispatch::fill(&fixture.own.db).await.unwrap();
         let started = Instant::now();
         let relay = fixture.start_relay();
         assert_eq!(fixture.next().await, message);

@@ -78,7 +78,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::backend::{Backend, TestDatabase, backend_tests, queue};
+    use crate::backend::{Backend, backend_tests, queue};
+    use crate::db::own::OwnDatabase;
     use crate::tasks::store as tasks;
 
     backend_tests![
@@ -89,26 +90,21 @@ mod tests {
     const KIND: TaskKind = TaskKind::CsvAggregation;
 
     struct Fixture {
-        db: Database,
+        own: OwnDatabase,
         publisher: Publisher,
-        _test: TestDatabase,
-        _folder: tempfile::TempDir,
     }
 
     impl Fixture {
         async fn new(backend: Backend) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let test = TestDatabase::create(backend, &folder);
-            let db = Database::connect(&test.url).await.unwrap();
-            db.migrate().await.unwrap();
+            let own = OwnDatabase::migrated(backend).await;
             let publisher = queue(backend).publisher();
-            Self { db, publisher, _test: test, _folder: folder }
+            Self { own, publisher }
         }
 
         /// A queued task whose message was put in the queue `age` ago.
         async fn dispatched(&self, age: Duration) -> TaskId {
             let id = TaskId::new();
-            let insert = self.db.write(move |conn| {
+            let insert = self.own.db.write(move |conn| {
                 let now = db::now(conn)?;
                 let spec = TaskSpec::CsvAggregation(CsvAggregationSpec::default());
                 let owner = UserId(Uuid::nil());
@@ -123,7 +119,7 @@ mod tests {
         }
 
         async fn claim(&self, id: TaskId) {
-            let claim = self.db.write(move |conn| {
+            let claim = self.own.db.write(move |conn| {
                 let now = db::now(conn)?;
                 let mut task = tasks::find(conn, id)?.expect("it is there");
                 tasks::claim(conn, &mut [&mut task], WorkerId(Uuid::nil()), now, now + LEASE)
@@ -138,8 +134,8 @@ mod tests {
         }
 
         async fn dispatch_after_pass(&self, id: TaskId) -> u32 {
-            pass(&self.db, &self.publisher, &RelaySignal::default()).await.unwrap();
-            let task = self.db.read(move |conn| tasks::find(conn, id)).await.unwrap();
+            pass(&self.own.db, &self.publisher, &RelaySignal::default()).await.unwrap();
+            let task = self.own.db.read(move |conn| tasks::find(conn, id)).await.unwrap();
             task.unwrap().dispatch
         }
     }

@@ -66,17 +66,16 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
-    use crate::backend::{Backend, TestDatabase, backend_tests};
+    use crate::backend::{Backend, backend_tests};
+    use crate::db::own::OwnDatabase;
     use crate::db::schema::schedules;
     use crate::tasks::store::first_in_queue;
 
     backend_tests![of_many_that_see_it_due_one_serves_it];
 
     async fn of_many_that_see_it_due_one_serves_it(backend: Backend) {
-        let folder = tempfile::tempdir().unwrap();
-        let test = TestDatabase::create(backend, &folder);
-        let db = Database::connect(&test.url).await.unwrap();
-        db.migrate().await.unwrap();
+        let own = OwnDatabase::migrated(backend).await;
+        let db = &own.db;
         for round in 1..=3 {
             let due = db.write(|conn| {
                 let now = db::now(conn)?;
@@ -86,7 +85,7 @@ mod tests {
             });
             let due = due.await.unwrap().pop().unwrap();
             // All have read that it is due before any of them serves it.
-            let served = join_all((0..16).map(|_| serve(&db, due.clone()))).await;
+            let served = join_all((0..16).map(|_| serve(db, due.clone()))).await;
             let served = served.into_iter().filter(|served| *served.as_ref().unwrap()).count();
             assert_eq!(served, 1);
             let tasks = db.read(|conn| first_in_queue(conn, TaskKind::ReportEmail, 10)).await;
