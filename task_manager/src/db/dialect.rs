@@ -234,8 +234,8 @@ macro_rules! insert_all {
 pub(crate) use insert_all;
 
 /// Inserts a slice of records into a table by statements that are prepared once for any number of
-/// them: on SQLite one after another, since diesel prepares the insert of one record once, on MySQL several
-/// by `$statement`, which reads them from a JSON text.
+/// them: one by an insert, which diesel prepares once; several on SQLite so one after another, on MySQL
+/// all by `$statement`, which reads them from a JSON text.
 macro_rules! insert_records {
     ($conn:expr, $table:expr, $records:expr, $statement:expr) => {
         match $conn {
@@ -247,10 +247,7 @@ macro_rules! insert_records {
                 Ok(inserted)
             }
             $crate::db::DbConnection::Mysql(conn) => match &$records[..] {
-                [record] => {
-                    let insert = diesel::insert_into($table).values(record);
-                    $crate::db::cached(insert).execute_on(conn, diesel::mysql::Mysql)
-                }
+                [record] => diesel::insert_into($table).values(record).execute(conn),
                 records => $crate::db::FromJson::of($statement, records)?.execute(conn),
             },
         }
