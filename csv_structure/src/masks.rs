@@ -37,8 +37,7 @@ impl Masks {
     #[inline]
     pub(crate) fn by_avx2(block: &[u8; BLOCK]) -> Self {
         use std::arch::x86_64::{
-            __m256i, _mm_clmulepi64_si128, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm256_cmpeq_epi8,
-            _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
+            __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
         };
 
         let load = |half: &[u8; BLOCK / 2]| {
@@ -58,10 +57,20 @@ impl Masks {
             bits(low) | bits(high) << 32
         };
         let quote = find(b'"');
-        // Multiplied without carries by all ones, each bit becomes the parity of those up to it.
-        let product =
-            _mm_clmulepi64_si128::<0>(_mm_cvtsi64_si128(quote as i64), _mm_cvtsi64_si128(-1));
-        let odd_quotes = _mm_cvtsi128_si64(product) as u64;
+        let odd_quotes = odd(quote);
+        Self { comma: find(b','), newline: find(b'\n'), cr: find(b'\r'), quote, odd_quotes }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,pclmulqdq")]
+    #[inline]
+    pub(crate) fn by_avx512(block: &[u8; BLOCK]) -> Self {
+        use std::arch::x86_64::{_mm512_cmpeq_epi8_mask, _mm512_set1_epi8};
+
+        let bytes = load(block);
+        let find = |byte: u8| _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(byte as i8));
+        let quote = find(b'"');
+        let odd_quotes = odd(quote);
         Self { comma: find(b','), newline: find(b'\n'), cr: find(b'\r'), quote, odd_quotes }
     }
 
@@ -71,6 +80,30 @@ impl Masks {
     pub(crate) fn quoted(self, inside: u64) -> u64 {
         self.odd_quotes ^ inside
     }
+}
+
+/// A block as one vector.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+pub(crate) fn load(block: &[u8; BLOCK]) -> std::arch::x86_64::__m512i {
+    #[expect(unsafe_code, reason = "eight bytes at a time are not made one load")]
+    // SAFETY: a block is as long as what is read, which need not be aligned.
+    unsafe {
+        std::arch::x86_64::_mm512_loadu_si512(block.as_ptr().cast())
+    }
+}
+
+/// For each bit whether the number of bits up to it is odd, its own included.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "pclmulqdq")]
+#[inline]
+fn odd(bits: u64) -> u64 {
+    use std::arch::x86_64::{_mm_clmulepi64_si128, _mm_cvtsi64_si128, _mm_cvtsi128_si64};
+
+    // Multiplied without carries by all ones, each bit becomes the parity of those up to it.
+    let product = _mm_clmulepi64_si128::<0>(_mm_cvtsi64_si128(bits as i64), _mm_cvtsi64_si128(-1));
+    _mm_cvtsi128_si64(product) as u64
 }
 
 /// Which bytes of the word are 0, one bit for each.
@@ -88,6 +121,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ends::{Ends, Room};
+    use crate::processor::{Processor, Work};
 
     fn naive(block: &[u8; BLOCK]) -> Masks {
         let find = |wanted| {
@@ -102,13 +137,26 @@ mod tests {
         Masks { comma: find(b','), newline: find(b'\n'), cr: find(b'\r'), quote, odd_quotes }
     }
 
+    struct Look<'a>(&'a [u8; BLOCK]);
+
+    impl Work for Look<'_> {
+        type Output = Masks;
+
+        #[inline(always)]
+        fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks, _: impl Fn(Ends, Room<'_>)) -> Masks {
+            masks(self.0)
+        }
+    }
+
     proptest! {
         #[test]
         fn every_way_gives_the_same(bytes in proptest::collection::vec(
             proptest::sample::select(b",\n\r\"\"\"a\xFF\x80-\0\x01+\x0B".to_vec()), BLOCK..=BLOCK,
         )) {
             let block = bytes.first_chunk().unwrap();
-            prop_assert_eq!(Masks::by_words(block), naive(block));
+            for processor in Processor::available() {
+                prop_assert_eq!(processor.run(Look(block)), naive(block), "{:?}", processor);
+            }
         }
     }
 }

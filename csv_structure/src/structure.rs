@@ -6,7 +6,9 @@
 //!
 //! `\n` ends a record, and so does `\r` unless a `\n` follows it, which then does.
 
+use crate::ends::{Bound, Ends, Room};
 use crate::masks::{BLOCK, Masks};
+use crate::processor::{Processor, Work};
 
 /// The bytes of a chunk, of which the first `length` count. Behind them are [`BLOCK`] more or
 /// above, so that blocks can be read across its end.
@@ -65,29 +67,6 @@ impl Padded {
     }
 }
 
-/// A place between two fields: a field ends there, and the next one starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bound(u32);
-
-impl Bound {
-    /// The place before the first field of a chunk.
-    const START: Self = Self(0);
-
-    /// Where the byte is that ends the field before; means nothing before the first one.
-    #[inline(always)]
-    #[must_use]
-    pub fn end(self) -> usize {
-        self.0.wrapping_sub(1) as usize
-    }
-
-    /// Where the next field starts.
-    #[inline(always)]
-    #[must_use]
-    pub fn start(self) -> usize {
-        self.0 as usize
-    }
-}
-
 /// The bounds of the fields and records of a chunk. Their memory is kept from chunk to chunk.
 #[derive(Debug)]
 pub struct Bounds {
@@ -133,124 +112,120 @@ impl Bounds {
 }
 
 /// What [`survey`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Survey {
     /// Whether the parity of the quotes tells what is quoted.
     pub regular: bool,
     /// Whether there is a quote.
     pub quotes: bool,
-    /// How long the records that have ended are.
+    /// Whether there is a `\r`.
+    pub crs: bool,
+    /// Whether all bytes are ASCII.
+    pub ascii: bool,
+    /// How many `\n` there are.
+    pub newlines: u64,
+    /// How long the records that have ended are; means nothing where the chunk is not regular.
     pub complete: usize,
-    /// Whether the chunk ends inside quotes.
+    /// Whether the chunk ends inside quotes; means nothing where it is not regular.
     pub ends_quoted: bool,
 }
 
-/// Looks over a chunk. Only `regular` and `quotes` mean something where it is not regular.
+/// Looks over a chunk.
 #[must_use]
 pub fn survey(chunk: &Padded) -> Survey {
-    let bytes = chunk.bytes();
-    match memchr::memchr(b'"', bytes) {
-        Some(first) => dispatch(Quotes { chunk, start: first / BLOCK * BLOCK }),
+    survey_by(Processor::best(), chunk)
+}
+
+fn survey_by(processor: Processor, chunk: &Padded) -> Survey {
+    let survey = processor.run(Glance { chunk });
+    let quotes = survey.quotes.then(|| processor.run(Quotes { chunk }));
+    match quotes {
         None => {
+            let bytes = chunk.bytes();
             let end = memchr::memrchr(b'\n', bytes).or_else(|| memchr::memrchr(b'\r', bytes));
-            let complete = end.map_or(0, |end| end + 1);
-            Survey { regular: true, quotes: false, complete, ends_quoted: false }
+            Survey { regular: true, complete: end.map_or(0, |end| end + 1), ..survey }
+        }
+        Some(Parity::Irregular) => survey,
+        Some(Parity::Regular { complete, ends_quoted }) => {
+            Survey { regular: true, complete, ends_quoted, ..survey }
         }
     }
 }
 
-/// Finds the bounds of all fields. `quotes` tells whether there are any quotes. The chunk must be
+/// Finds the bounds of all fields of a chunk, of which `survey` is what [`survey()`] found. The chunk must be
 /// shorter than 2 GiB.
-pub fn bounds(chunk: &Padded, quotes: bool, bounds: &mut Bounds) {
+pub fn bounds(chunk: &Padded, survey: &Survey, bounds: &mut Bounds) {
+    bounds_by(Processor::best(), chunk, survey, bounds);
+}
+
+fn bounds_by(processor: Processor, chunk: &Padded, survey: &Survey, bounds: &mut Bounds) {
     // One for each byte at most; whole blocks are written at once.
     let most = 1 + chunk.bytes().len().next_multiple_of(BLOCK) + BLOCK;
     if bounds.fields.len() < most {
         bounds.fields.resize(most, Bound::START);
         bounds.records.resize(most, 0);
     }
-    bounds.crs = memchr::memchr(b'\r', chunk.bytes()).is_some();
+    bounds.crs = survey.crs;
     bounds.quoted.clear();
     let (fields, records) = (&mut bounds.fields[1..], &mut *bounds.records);
     let quoted = &mut bounds.quoted;
-    (bounds.count, bounds.record_count) = match (quotes, bounds.crs) {
-        (false, false) => dispatch(Search::<false, false> { chunk, fields, records, quoted }),
-        (false, true) => dispatch(Search::<false, true> { chunk, fields, records, quoted }),
-        (true, false) => dispatch(Search::<true, false> { chunk, fields, records, quoted }),
-        (true, true) => dispatch(Search::<true, true> { chunk, fields, records, quoted }),
+    (bounds.count, bounds.record_count) = match (survey.quotes, survey.crs) {
+        (false, false) => processor.run(Search::<false, false> { chunk, fields, records, quoted }),
+        (false, true) => processor.run(Search::<false, true> { chunk, fields, records, quoted }),
+        (true, false) => processor.run(Search::<true, false> { chunk, fields, records, quoted }),
+        (true, true) => processor.run(Search::<true, true> { chunk, fields, records, quoted }),
     };
 }
 
-/// Work over blocks, whose masks are made in the best way that the processor has. `run` must be
-/// inlined, so that all of it is compiled for that processor.
-trait Work {
-    type Output;
-
-    fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks) -> Self::Output;
-}
-
-#[cfg(target_arch = "x86_64")]
-fn dispatch<W: Work>(work: W) -> W::Output {
-    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq,popcnt")]
-    fn avx2<W: Work>(work: W) -> W::Output {
-        work.run(|block| Masks::by_avx2(block))
-    }
-
-    let runs = is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("lzcnt")
-        && is_x86_feature_detected!("pclmulqdq")
-        && is_x86_feature_detected!("popcnt");
-    if !runs {
-        return work.run(Masks::by_words);
-    }
-    #[expect(unsafe_code, reason = "the processor was asked whether it can run this")]
-    // SAFETY: all features that the function is compiled for were found.
-    unsafe {
-        avx2(work)
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn dispatch<W: Work>(work: W) -> W::Output {
-    work.run(Masks::by_words)
-}
-
-/// Runs `work`, compiled for the best that the processor has, so that loops over numbers are done for
-/// several at a time. What it calls must be inlined.
-#[inline]
-pub fn vectorised<T>(work: impl FnOnce() -> T) -> T {
-    dispatch(Other(work))
-}
-
-/// Work without blocks.
-struct Other<F>(F);
-
-impl<T, F: FnOnce() -> T> Work for Other<F> {
-    type Output = T;
-
-    #[inline(always)]
-    fn run(self, _: impl Fn(&[u8; BLOCK]) -> Masks) -> T {
-        (self.0)()
-    }
-}
-
-/// Looks over a chunk with quotes, none of them before `start`.
-struct Quotes<'a> {
+/// Looks which bytes there are at all in a chunk.
+struct Glance<'a> {
     chunk: &'a Padded,
-    start: usize,
 }
 
-impl Work for Quotes<'_> {
+impl Work for Glance<'_> {
     type Output = Survey;
 
     #[inline(always)]
-    fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks) -> Survey {
-        let Self { chunk, start } = self;
+    fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks, _: impl Fn(Ends, Room<'_>)) -> Survey {
+        let (mut quotes, mut crs, mut newlines) = (0, 0, 0);
+        let mut all = [0; BLOCK];
+        for (_, block) in blocks(self.chunk) {
+            let masks = masks(block);
+            quotes |= masks.quote;
+            crs |= masks.cr;
+            newlines += u64::from(masks.newline.count_ones());
+            all.iter_mut().zip(block).for_each(|(all, byte)| *all |= byte);
+        }
+        let (quotes, crs, ascii) = (quotes != 0, crs != 0, all.is_ascii());
+        Survey { quotes, crs, ascii, newlines, ..Survey::default() }
+    }
+}
+
+/// Whether the parity of quotes tells what is quoted.
+enum Parity {
+    Irregular,
+    /// What this means is said at [`Survey`].
+    Regular {
+        complete: usize,
+        ends_quoted: bool,
+    },
+}
+
+/// Looks over the quotes of a chunk.
+struct Quotes<'a> {
+    chunk: &'a Padded,
+}
+
+impl Work for Quotes<'_> {
+    type Output = Parity;
+
+    #[inline(always)]
+    fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks, _: impl Fn(Ends, Room<'_>)) -> Parity {
+        let Self { chunk } = self;
         let bytes = chunk.bytes();
         // All ones inside quotes.
         let mut inside = 0;
-        for (at, block) in blocks(chunk, start) {
+        for (at, block) in blocks(chunk) {
             let masks = masks(block);
             // Most blocks have none.
             if masks.quote == 0 {
@@ -263,14 +238,14 @@ impl Work for Quotes<'_> {
             let before = at.checked_sub(1).map_or(b'\n', |at| bytes[at]);
             let first_may_open = u64::from(matches!(before, b',' | b'\n' | b'\r' | b'"'));
             if opening & !(may_precede << 1 | first_may_open) != 0 {
-                return Survey { regular: false, quotes: true, complete: 0, ends_quoted: false };
+                return Parity::Irregular;
             }
             inside = ((inner as i64) >> 63) as u64;
         }
         // The last end of a record that is not quoted is one of the last bytes. Backwards too, each
         // quote tells whether what is before it is quoted.
         let mut inside_before = inside;
-        let last = blocks(chunk, start).rev().find_map(|(at, block)| {
+        let last = blocks(chunk).rev().find_map(|(at, block)| {
             let masks = masks(block);
             if masks.quote.count_ones() % 2 == 1 {
                 inside_before = !inside_before;
@@ -278,9 +253,7 @@ impl Work for Quotes<'_> {
             let ends = (masks.newline | masks.cr) & !masks.quoted(inside_before);
             (ends != 0).then(|| at + BLOCK - ends.leading_zeros() as usize)
         });
-        let earlier = || memchr::memrchr2(b'\n', b'\r', &bytes[..start]).map(|end| end + 1);
-        let complete = last.or_else(earlier).unwrap_or(0);
-        Survey { regular: true, quotes: true, complete, ends_quoted: inside != 0 }
+        Parity::Regular { complete: last.unwrap_or(0), ends_quoted: inside != 0 }
     }
 }
 
@@ -296,13 +269,17 @@ impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
     type Output = (usize, usize);
 
     #[inline(always)]
-    fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks) -> (usize, usize) {
+    fn run(
+        self,
+        masks: impl Fn(&[u8; BLOCK]) -> Masks,
+        write: impl Fn(Ends, Room<'_>),
+    ) -> (usize, usize) {
         let Self { chunk, fields, records, quoted } = self;
         let (mut count, mut record_count) = (0, 0);
         let mut inside = 0;
         // Whether a field starts with the block.
         let mut starts_first = 1;
-        for (at, block) in blocks(chunk, 0) {
+        for (at, block) in blocks(chunk) {
             let masks = masks(block);
             let mut lines = masks.newline;
             if CRS {
@@ -323,43 +300,27 @@ impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
                     opening &= opening - 1;
                 }
             }
-            let (Some(room), Some(record_room)) = (
+            let (Some(bounds), Some(record_bounds)) = (
                 fields[count..].first_chunk_mut::<BLOCK>(),
                 records[record_count..].first_chunk_mut::<BLOCK>(),
             ) else {
                 break;
             };
-            // Always whole pieces: a loop to the last one would be guessed wrong with every block.
-            let found = lines.count_ones() as usize;
-            let (pieces, _) = record_room.as_chunks_mut::<4>();
-            for piece in pieces.iter_mut().take(found.div_ceil(4)) {
-                for slot in piece {
-                    let below = lines ^ lines.wrapping_sub(1);
-                    *slot = count as u32 + (bits & below).count_ones();
-                    lines &= lines.wrapping_sub(1);
-                }
-            }
-            record_count += found;
-            let found = bits.count_ones() as usize;
-            let (pieces, _) = room.as_chunks_mut::<8>();
-            for piece in pieces.iter_mut().take(found.div_ceil(8)) {
-                for slot in piece {
-                    *slot = Bound(at as u32 + 1 + bits.trailing_zeros());
-                    bits &= bits.wrapping_sub(1);
-                }
-            }
-            count += found;
+            let first = count as u32 + 1;
+            let ends = Ends { fields: bits, records: lines, at: at as u32, first };
+            write(ends, Room { bounds, records: record_bounds });
+            count += bits.count_ones() as usize;
+            record_count += lines.count_ones() as usize;
         }
         (count, record_count)
     }
 }
 
-/// The blocks from `start` on, with where they are; the last one reaches into the padding.
-fn blocks(chunk: &Padded, start: usize) -> impl DoubleEndedIterator<Item = (usize, &[u8; BLOCK])> {
-    let all = &chunk.padded()[start..];
-    let count = (chunk.bytes().len() - start).div_ceil(BLOCK);
-    let (blocks, _) = all.as_chunks::<BLOCK>();
-    blocks.iter().take(count).enumerate().map(move |(index, block)| (start + index * BLOCK, block))
+/// The blocks of a chunk, with where they are; the last one reaches into the padding.
+fn blocks(chunk: &Padded) -> impl DoubleEndedIterator<Item = (usize, &[u8; BLOCK])> {
+    let (blocks, _) = chunk.padded().as_chunks::<BLOCK>();
+    let count = chunk.bytes().len().div_ceil(BLOCK);
+    blocks.iter().take(count).enumerate().map(|(index, block)| (index * BLOCK, block))
 }
 
 #[cfg(test)]
@@ -377,17 +338,17 @@ mod tests {
             match byte {
                 b'"' if !inside && !matches!(before, b',' | b'\n' | b'\r' | b'"') => return None,
                 b'"' => inside = !inside,
-                b',' if !inside => found.push(Bound(at as u32 + 1)),
+                b',' if !inside => found.push(Bound::behind(at as u32)),
                 b'\n' if !inside => {
                     complete = at + 1;
                     records.push(found.len() as u32);
-                    found.push(Bound(at as u32 + 1));
+                    found.push(Bound::behind(at as u32));
                 }
                 b'\r' if !inside => {
                     complete = at + 1;
                     if bytes.get(at + 1) != Some(&b'\n') {
                         records.push(found.len() as u32);
-                        found.push(Bound(at as u32 + 1));
+                        found.push(Bound::behind(at as u32));
                     }
                 }
                 _ => {}
@@ -409,38 +370,39 @@ mod tests {
         #[test]
         fn everything_is_found(parts in proptest::collection::vec(
             proptest::sample::select(vec![
-                "a", ",", "\n", "\r\n", "\r", ",\"b\",", "\n\"\"\"\"\n", "long long long long", "\"",
+                "a", ",", "\n", "\r\n", "\r", ",\"b\",", "\n\"\"\"\"\n", "long long long long", "\"", "é",
             ]),
             0..60,
         )) {
             let text = parts.concat();
             let chunk = padded(text.as_bytes());
-            let found = survey(&chunk);
-            prop_assert_eq!(found.quotes, text.contains('"'));
             let expected = naive(text.as_bytes());
-            prop_assert_eq!(found.regular, expected.is_some());
-            let words = Quotes { chunk: &chunk, start: 0 }.run(Masks::by_words);
-            prop_assert_eq!(words.regular, found.regular);
-            if let Some((fields, records, complete, inside)) = expected {
+            for processor in Processor::available() {
+                let found = survey_by(processor, &chunk);
+                prop_assert_eq!(found.quotes, text.contains('"'));
+                prop_assert_eq!(found.crs, text.contains('\r'));
+                prop_assert_eq!(found.ascii, text.is_ascii());
+                prop_assert_eq!(found.newlines, text.matches('\n').count() as u64);
+                prop_assert_eq!(found.regular, expected.is_some());
+                let Some((fields, records, complete, inside)) = &expected else { continue };
                 // Without quotes the last `\n` is enough.
                 if found.quotes || !text.contains('\r') {
-                    prop_assert_eq!(found.complete, complete);
+                    prop_assert_eq!(found.complete, *complete);
                 }
-                prop_assert_eq!(words.complete, complete);
-                prop_assert_eq!(found.ends_quoted, inside);
+                prop_assert_eq!(found.ends_quoted, *inside);
                 // What an earlier chunk left must not be seen.
                 let mut all = Bounds { count: 300, record_count: 300, ..Bounds::default() };
                 all.quoted.push(7);
-                all.fields.resize(301, Bound(7));
+                all.fields.resize(301, Bound::behind(6));
                 all.records.resize(301, 7);
-                bounds(&chunk, found.quotes, &mut all);
+                bounds_by(processor, &chunk, &found, &mut all);
                 prop_assert_eq!(all.crs, text.contains('\r'));
-                prop_assert_eq!(all.fields(), &*fields);
-                prop_assert_eq!(all.records(), &*records);
+                prop_assert_eq!(all.fields(), &**fields);
+                prop_assert_eq!(all.records(), &**records);
                 let is_quoted = |(_, bound): &(u32, &Bound)| {
                     text.as_bytes().get(bound.start()) == Some(&b'"')
                 };
-                let quoted = (0..).zip(&fields).filter(is_quoted).map(|(field, _)| field);
+                let quoted = (0..).zip(fields).filter(is_quoted).map(|(field, _)| field);
                 prop_assert_eq!(all.quoted(), quoted.collect::<Vec<u32>>());
             }
         }

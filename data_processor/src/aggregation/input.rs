@@ -10,7 +10,7 @@ use std::io::Read;
 
 use common::csv_input;
 use csv::ByteRecord;
-use csv_structure::{Padded, survey};
+use csv_structure::{Padded, Survey, survey};
 
 use super::{AggregationError, MAX_FIELDS, MAX_RECORD, record};
 
@@ -22,10 +22,8 @@ pub(super) struct Chunk {
     pub(super) number: u64,
     /// The line on which it starts, from 1.
     pub(super) line: u64,
-    /// Whether the parity of the quotes tells what is quoted; see [`csv_structure`].
-    pub(super) regular: bool,
-    /// Whether there is a quote.
-    pub(super) quotes: bool,
+    /// What is in it. One that is too long for that counts as not regular.
+    pub(super) survey: Survey,
 }
 
 /// The input, read from its start to its end.
@@ -95,7 +93,7 @@ impl<R: Read> Input<R> {
                 return Ok(false);
             }
             let complete = self.complete(chunk)?;
-            let (bytes, rest) = chunk.data.bytes().split_at(complete);
+            let rest = &chunk.data.bytes()[complete..];
             self.carry.clear();
             self.carry.extend_from_slice(rest);
             if complete == 0 {
@@ -104,9 +102,9 @@ impl<R: Read> Input<R> {
             chunk.number = self.next_number;
             self.next_number += 1;
             chunk.line = self.line;
-            self.line += record::lines(bytes);
+            self.line += chunk.survey.newlines - record::lines(&self.carry);
             chunk.data.cut(complete);
-            if self.ended && chunk.regular && !chunk.data.bytes().ends_with(b"\n") {
+            if self.ended && chunk.survey.regular && !chunk.data.bytes().ends_with(b"\n") {
                 // The last record ends like the others.
                 chunk.data.room(complete + 1)[complete] = b'\n';
                 chunk.data.cut(complete + 1);
@@ -115,20 +113,20 @@ impl<R: Read> Input<R> {
         }
     }
 
-    /// How long the records of `chunk` are that have ended, and whether they are regular.
+    /// Surveys `chunk`, and returns how long its records are that have ended.
     fn complete(&self, chunk: &mut Chunk) -> Result<usize, AggregationError> {
         let length = chunk.data.bytes().len();
         // A chunk that could hold a record or a number of fields that is too large is looked at
         // record by record.
         if length as u64 <= MAX_FIELDS {
             let survey = survey(&chunk.data);
-            (chunk.regular, chunk.quotes) = (survey.regular, survey.quotes);
+            chunk.survey = survey;
             if survey.regular && !(self.ended && survey.ends_quoted) {
                 return Ok(if self.ended { length } else { survey.complete });
             }
         }
-        chunk.regular = false;
         let mut bytes = chunk.data.bytes();
+        chunk.survey = Survey { newlines: record::lines(bytes), ..Survey::default() };
         let mut line = self.line;
         while let Some(found) = record::first(bytes, None) {
             line += record::lines(&bytes[..found.start]);

@@ -138,8 +138,8 @@ impl<'a, R: Read> Worker<'a, R> {
                 self.keep_whole();
             }
             // Behind a bad row nothing is added any more.
-            if chunk.regular && !self.shared.failing.load(Ordering::Relaxed) {
-                csv_structure::bounds(&chunk.data, chunk.quotes, &mut bounds);
+            if chunk.survey.regular && !self.shared.failing.load(Ordering::Relaxed) {
+                csv_structure::bounds(&chunk.data, &chunk.survey, &mut bounds);
                 self.regular(&mut chunk, &bounds);
             } else {
                 self.records(chunk.data.bytes(), 0);
@@ -185,11 +185,11 @@ impl<'a, R: Read> Worker<'a, R> {
 
     /// The rows of a chunk in which the bounds of the fields are known.
     fn regular(&mut self, chunk: &mut Chunk, bounds: &Bounds) {
-        let data = &mut chunk.data;
+        let Chunk { data, survey, .. } = chunk;
         let columns = self.shared.header.len();
         let plain_bytes = self.way.batch.joins() && is_plain(data.bytes());
         // Half a character in one field and half in the next are no text as a whole either.
-        let text = simdutf8::basic::from_utf8(data.bytes()).is_ok();
+        let text = survey.ascii || simdutf8::basic::from_utf8(data.bytes()).is_ok();
         let (mut first, mut records) = (0, bounds.records());
         while let Some(end) = records.first() {
             let start = |row: usize| bounds.fields()[first + row * columns].start();
