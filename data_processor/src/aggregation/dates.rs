@@ -4,7 +4,7 @@
 //! one for all threads. A known day costs a few instructions and one look into a table of the thread;
 //! only a new one is checked.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -19,7 +19,7 @@ const CODES: u32 = 10_000 << 9;
 #[derive(Debug, Default)]
 pub(super) struct Days {
     /// The number of each by its code ([`text`]).
-    numbers: Mutex<BTreeMap<u32, u32>>,
+    numbers: Mutex<HashMap<u32, u32>>,
     count: AtomicUsize,
 }
 
@@ -42,11 +42,13 @@ impl Days {
     /// Their order.
     pub(super) fn order(&self) -> InnerOrder {
         let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ranks = vec![0; numbers.len()];
-        for (rank, day) in (0..).zip(numbers.values()) {
+        let mut days: Vec<(u32, u32)> = numbers.iter().map(|(code, day)| (*code, *day)).collect();
+        days.sort_unstable();
+        let mut ranks = vec![0; days.len()];
+        for (rank, (_, day)) in (0..).zip(&days) {
             ranks[*day as usize] = rank;
         }
-        let (codes, inners) = numbers.iter().map(|(code, day)| (*code, *day)).unzip();
+        let (codes, inners) = days.into_iter().unzip();
         InnerOrder { codes, inners, ranks }
     }
 
