@@ -102,25 +102,24 @@ impl Groups {
                 .extend(rows.iter().map(|row| keys.near_number(row.text(data), row.hash) as u32));
             return;
         }
-        let touched = rows.iter().fold(0, |touched, row| touched ^ keys.touch_slot(row.hash));
+        rows.iter().for_each(|row| keys.prefetch_slot(row.hash));
         known.clear();
         known.extend(rows.iter().map(|row| keys.known(row.hash)));
-        let touched =
-            known.iter().fold(touched as u8, |touched, known| touched ^ keys.touch(*known));
-        std::hint::black_box(touched);
+        known.iter().for_each(|known| keys.prefetch(*known));
         let all = rows.iter().zip(known);
         numbers.extend(
             all.map(|(row, known)| keys.number_of(row.text(data), row.hash, *known) as u32),
         );
     }
 
-    /// Looks at what [`Groups::read`] will need of a key, so that it finds it in the processor's cache:
-    /// keys that are neighbours in their order are scattered in memory, and the processor can wait
-    /// for many places at the same time.
+    /// Has what [`Groups::read`] will need of a key brought into the processor's cache: keys that are
+    /// neighbours in their order are scattered in memory, and the processor can wait for many places at
+    /// the same time.
     #[inline]
-    pub(super) fn touch(&self, key: u32) -> u8 {
+    pub(super) fn prefetch(&self, key: u32) {
         let key = key as usize;
-        self.keys.touch_key(key) ^ self.cells.touch(key)
+        self.keys.prefetch_key(key);
+        self.cells.prefetch(key);
     }
 
     /// Writes the key of this number and what belongs to it to `group`. `scratch` is overwritten.

@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use csv_structure::prefetch;
+
 use super::text::{PADDING, Span, Text, padded};
 
 /// The slots of an empty table.
@@ -145,11 +147,10 @@ impl Keys {
         numbers.find(|number| self.text(*number).same(text))
     }
 
-    /// Looks at the slot that is the first for a key of this hash, so that it is in the processor's
-    /// cache when it is read.
+    /// Has the slot that is the first for a key of this hash brought into the processor's cache.
     #[inline]
-    pub(super) fn touch_slot(&self, hash: u64) -> u64 {
-        self.slots[(hash >> self.shift) as usize & (self.slots.len() - 1)]
+    pub(super) fn prefetch_slot(&self, hash: u64) {
+        prefetch(&self.slots, (hash >> self.shift) as usize);
     }
 
     /// The first key that most likely has this hash.
@@ -170,17 +171,17 @@ impl Keys {
         }
     }
 
-    /// Looks at the bytes of the key, so that they are in the processor's cache when they are read.
+    /// Has the bytes of the key brought into the processor's cache.
     #[inline]
-    pub(super) fn touch(&self, known: Known) -> u8 {
-        let byte = |at: usize| self.bytes.get(at).copied().unwrap_or_default();
-        byte(known.span.start()) ^ byte(known.span.end())
+    pub(super) fn prefetch(&self, known: Known) {
+        prefetch(&self.bytes, known.span.start());
+        prefetch(&self.bytes, known.span.end());
     }
 
-    /// Like [`Keys::touch`] for the key of this number.
+    /// Like [`Keys::prefetch`] for the key of this number.
     #[inline]
-    pub(super) fn touch_key(&self, number: usize) -> u8 {
-        self.touch(Known { number: 0, span: self.span(number) })
+    pub(super) fn prefetch_key(&self, number: usize) {
+        self.prefetch(Known { number: 0, span: self.span(number) });
     }
 
     /// Like [`Keys::number`], for a key of which the hash is known, and most likely the key itself.
@@ -192,14 +193,17 @@ impl Keys {
     }
 
     /// Like [`Keys::number`], for a key of which the hash is known and most likely in the first slot of
-    /// a near table.
+    /// a near table, or in the next one.
     #[inline(always)]
     pub(super) fn near_number(&mut self, key: Text<'_>, hash: u64) -> usize {
-        if let Some(near) = self.near.get((hash >> self.shift) as usize)
-            && near.number > 0
-            && key.short() == Some((near.bytes, near.length))
-        {
-            return near.number as usize - 1;
+        let first = (hash >> self.shift) as usize;
+        if let Some(near) = self.near.get(first..first + 2) {
+            let short = key.short();
+            for near in near {
+                if near.number > 0 && short == Some((near.bytes, near.length)) {
+                    return near.number as usize - 1;
+                }
+            }
         }
         self.number_by_hash(key, hash)
     }

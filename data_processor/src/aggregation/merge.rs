@@ -13,8 +13,8 @@ use super::key::push_column;
 use super::sort::{Checkpoint, Item, sort, word_at};
 use super::values::ValueOrder;
 
-/// As many groups of those in memory are looked at before they are read.
-const TOUCHED: usize = 64;
+/// As many groups of those in memory are fetched before they are read.
+const FETCHED: usize = 64;
 
 /// Groups in order.
 pub(super) trait Source: Send {
@@ -75,10 +75,9 @@ impl<'a> Memory<'a> {
 impl Source for Memory<'_> {
     fn next(&mut self, group: &mut Group) -> io::Result<bool> {
         let Some(item) = self.items.get(self.at) else { return Ok(false) };
-        if self.at.is_multiple_of(TOUCHED) {
-            let next = self.items[self.at..].iter().take(TOUCHED);
-            let touch = |item: &Item| self.sources[item.source as usize].touch(item.number);
-            std::hint::black_box(next.fold(0, |touched, item| touched ^ touch(item)));
+        if self.at.is_multiple_of(FETCHED) {
+            let next = self.items[self.at..].iter().take(FETCHED);
+            next.for_each(|item| self.sources[item.source as usize].prefetch(item.number));
         }
         let sources = self.sources;
         let source = |item: &Item| sources[item.source as usize];

@@ -78,10 +78,10 @@ impl Sums {
         }
     }
 
-    /// See [`Cells::touch`].
+    /// See [`Cells::prefetch`].
     #[inline]
-    pub(super) fn touch(&self, key: usize) -> u8 {
-        with_cells!(self, |cells| cells.touch(key))
+    pub(super) fn prefetch(&self, key: usize) {
+        with_cells!(self, |cells| cells.prefetch(key))
     }
 
     /// See [`Cells::read`].

@@ -1,12 +1,15 @@
 //! Adding many rows: where their cells most likely are is found for all of them first, so that the
 //! processor waits for the memory of many at the same time.
 
+use csv_structure::prefetch;
+
 use super::super::groups::Entry;
 use super::super::words::Word;
 use super::{Cells, SEARCHED, TooLarge, first_index};
 
-/// So many bytes stay in the processor's cache, or close to it.
-const NEAR: usize = 2 << 20;
+/// So many bytes stay in the cache of one processor beside all else. What all processors share is some
+/// tens of times as far away, however large it is.
+const NEAR: usize = 512 << 10;
 
 /// A cell is looked for in so many places of a table behind its first one before its place is searched
 /// for. Behind each table there is always room for as many cells, which is never used.
@@ -46,8 +49,9 @@ impl<W: Word> Cells<W> {
         likely
             .extend(rows.iter().zip(keys).map(|(row, key)| self.likely(*key as usize, row.inner)));
         if self.words.len() * size_of::<W>() > NEAR {
-            let touched = likely.iter().fold(0, |touched, at| touched ^ self.touch_at(at.at()));
-            std::hint::black_box(touched);
+            for at in &likely {
+                prefetch(&self.words, at.at());
+            }
         }
         let all = rows.iter().zip(keys).zip(&likely).zip(values.chunks_exact(self.sums));
         // Their cells are no more where they were.
@@ -93,21 +97,14 @@ impl<W: Word> Cells<W> {
         }
     }
 
-    /// Looks at the start of the key's cells, so that they are in the processor's cache when they are
-    /// read.
+    /// Has the start of the key's cells brought into the processor's cache.
     #[inline]
-    pub(in super::super) fn touch(&self, key: usize) -> u8 {
+    pub(in super::super) fn prefetch(&self, key: usize) {
         let at = match self.has_inner {
             true => self.places.get(key).map_or(0, |place| place.at as usize),
             false => key * self.sums,
         };
-        self.touch_at(at)
-    }
-
-    /// Looks at a word, so that it is in the processor's cache when it is read.
-    #[inline(always)]
-    fn touch_at(&self, at: usize) -> u8 {
-        self.words.get(at).map_or(0, |word| word.wide() as u8)
+        prefetch(&self.words, at);
     }
 
     /// Adds `values` to the cell if it is where it most likely is and they fit; else nothing is done. The
