@@ -99,7 +99,7 @@ impl Relay {
 
     /// Ends the connection of the first client that sends `request` behind `behind`: it never
     /// learns whether that was done.
-    pub fn leave_in_doubt(&self, behind: &str, request: &str, fate: Fate) {
+    pub fn leave_in_doubt(&self, behind: &str, request: &[u8], fate: Fate) {
         let doubt = Doubt { behind: behind.into(), request: request.into(), fate };
         self.plan.send_modify(|plan| plan.doubt = Some(doubt));
     }
