@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use common::queue::Publisher;
 use common::storage::Storage;
-use common::task::{TaskId, UserId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,7 +20,7 @@ use crate::outbox::relay::{self, RelaySignal};
 use crate::retention::{self, Retention, RetentionError as Failure};
 use crate::schedules;
 use crate::sessions;
-use crate::tasks::events::Changes;
+use crate::tasks::events::{Changes, OwnedTask};
 use crate::users::throttle::Throttle;
 
 /// How often leases and rollbacks are looked at.
@@ -53,10 +52,10 @@ impl Background {
         self.deletions.notify_one();
     }
 
-    /// A request of `owner` changed a task: there may be something to do, and to tell.
-    pub fn changed(&self, owner: UserId, task: TaskId) {
+    /// A request of its owner changed a task: there may be something to do, and to show.
+    pub async fn changed(&self, db: &Database, task: OwnedTask) {
         self.wake();
-        self.changes.tell([(owner, task)]);
+        self.changes.tell(db, task).await;
     }
 
     /// Wakes the relay alone.

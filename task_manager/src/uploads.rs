@@ -194,10 +194,10 @@ impl Uploads {
             })
             .await?
             .ok_or(ApiError::UploadStopped(id))?;
-        self.background.changed(owner, accepted.task.task_id);
         if accepted.resumed {
             self.delete_object(id).await;
         }
+        self.background.changed(&self.db, (owner, accepted.task.task_id)).await;
         info!(size, resumed = accepted.resumed, "accepted as {}", accepted.task.task_id);
         Ok(accepted)
     }

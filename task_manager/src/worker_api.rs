@@ -31,7 +31,7 @@ use tracing::{Instrument, debug, warn};
 use self::reports::Applied;
 use crate::db::{self, Database, DbConnection, DbError, DbResult, Id};
 use crate::outbox::relay::{self, RelaySignal};
-use crate::tasks::events::Changes;
+use crate::tasks::events::{Changes, News};
 
 /// Answers a worker's claims.
 pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimResponse> {
@@ -59,27 +59,30 @@ pub async fn report(
 ) -> DbResult<ReportResponse> {
     let ReportRequest { worker, reports } = request;
     let sign = seen.due(&worker);
-    let batch = reports.clone();
+    let (batch, shown) = (reports.clone(), changes.clone());
     let is_due = sign.is_some();
     let applied = db
         .write(move |conn| {
             if is_due {
                 store::seen(conn, &worker)?;
             }
-            apply(conn, &batch)
+            apply(conn, &batch, &shown)
         })
         .await;
     if let (Ok(_), Some(sign)) = (&applied, sign) {
         seen.note(sign);
     }
-    let Applied { outcomes, changed } = match applied {
+    let outcomes = match applied {
         Err(error) if !error.is_unavailable() && !reports.is_empty() => {
             warn!(%error, "a batch of reports does not hold; it is applied one by one");
-            apply_one_by_one(db, &reports).await?
+            apply_one_by_one(db, &reports, changes).await?
         }
-        applied => applied?,
+        applied => {
+            let (outcomes, news) = applied?;
+            changes.show(news);
+            outcomes
+        }
     };
-    changes.tell(changed);
     if reports.iter().any(|report| is_due_soon(&report.event)) {
         relay.wake();
     }
@@ -96,7 +99,12 @@ fn is_due_soon(event: &Event) -> bool {
     }
 }
 
-fn apply(conn: &mut DbConnection, batch: &[Report]) -> DbResult<Applied> {
+/// Applies reports, and reads what is to be shown of their tasks.
+fn apply(
+    conn: &mut DbConnection,
+    batch: &[Report],
+    changes: &Changes,
+) -> DbResult<(Vec<Outcome>, News)> {
     let mut applied = Applied::default();
     let mut rest = batch;
     while !rest.is_empty() {
@@ -110,22 +118,27 @@ fn apply(conn: &mut DbConnection, batch: &[Report]) -> DbResult<Applied> {
         reports::apply(conn, reports, &mut applied)?;
         rest = others;
     }
-    Ok(applied)
+    let news = changes.read(conn, &applied.changed)?;
+    Ok((applied.outcomes, news))
 }
 
-async fn apply_one_by_one(db: &Database, reports: &[Report]) -> DbResult<Applied> {
-    let mut all = Applied::default();
+async fn apply_one_by_one(
+    db: &Database,
+    reports: &[Report],
+    changes: &Changes,
+) -> DbResult<Vec<Outcome>> {
+    let mut all = Vec::with_capacity(reports.len());
     for report in reports {
-        let single = [report.clone()];
-        match db.write(move |conn| apply(conn, &single)).await {
-            Ok(Applied { outcomes, changed }) => {
-                all.outcomes.extend(outcomes);
-                all.changed.extend(changed);
+        let (single, shown) = ([report.clone()], changes.clone());
+        match db.write(move |conn| apply(conn, &single, &shown)).await {
+            Ok((outcomes, news)) => {
+                all.extend(outcomes);
+                changes.show(news);
             }
             Err(error) if error.is_unavailable() => return Err(error),
             Err(error) => {
                 warn!(task_id = %report.task_id, attempt = report.attempt, %error, "report rejected");
-                all.outcomes.push(Outcome::Rejected { problem: Box::new(rejection(&error)) });
+                all.push(Outcome::Rejected { problem: Box::new(rejection(&error)) });
             }
         }
     }

@@ -5,24 +5,25 @@
 //! - Its id is the database's time of the change; after a reconnect everything that has changed
 //!   since then is sent.
 //!
-//! One poller per process reads the changed tasks of those who listen: at once where a worker's report or
-//! a user's interrupt to this process changed them ([`Changes::tell`]), within half a second otherwise.
+//! One poller per process reads the changed tasks of those who listen every half a second. What a worker's
+//! report or a user's interrupt to this process changed is shown at once.
 
+mod audience;
 pub mod routes;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use common::task::{TaskId, TaskView, UserId};
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Notify, broadcast};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use uuid::Uuid;
 
+use self::audience::{Audience, Seen};
 use super::{store, view, views};
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::http::cursor::Cursor;
@@ -35,13 +36,6 @@ const POLL: Duration = Duration::from_millis(500);
 const OVERLAP: Duration = Duration::from_secs(5);
 /// How many changes of a user one look takes; the rest follows in the next one.
 const BATCH: i64 = 1_000;
-/// How many changes a slow listener may lag behind before it is sent the present state instead.
-const BUFFER: usize = 2_048;
-
-/// How many tasks are looked at at once between two polls. Where more change, the next poll takes them
-/// together, each as it is by then.
-const AT_ONCE: usize = 200;
-
 /// A task that changed.
 #[derive(Debug, Clone)]
 struct Change {
@@ -52,21 +46,15 @@ struct Change {
 /// A task, by its owner and its id.
 pub type OwnedTask = (UserId, TaskId);
 
-/// Tells those who listen what changed. Clones share it.
+/// Tasks as a transaction leaves them, to be shown after its commit.
+#[derive(Debug, Default)]
+pub struct News(Vec<(UserId, Vec<Change>)>);
+
+/// Shows those who listen what changed. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
     audience: Arc<Mutex<Audience>>,
-    told: Arc<Notify>,
     closed: CancellationToken,
-}
-
-#[derive(Debug, Default)]
-struct Audience {
-    listeners: HashMap<UserId, broadcast::Sender<Arc<Change>>>,
-    /// Tasks of theirs that are to be looked at at once.
-    told: HashMap<UserId, Vec<TaskId>>,
-    /// How many were told since the last poll.
-    told_since_poll: usize,
 }
 
 impl Changes {
@@ -76,22 +64,33 @@ impl Changes {
         Self { closed, ..Self::default() }
     }
 
-    /// Has tasks shown to those who listen as they are now, after the commit that changed them.
-    pub fn tell(&self, changed: impl IntoIterator<Item = OwnedTask>) {
+    /// Reads what is to be shown of tasks that the caller's transaction changed.
+    pub fn read(&self, conn: &mut DbConnection, changed: &[OwnedTask]) -> DbResult<News> {
+        let wanted = self.audience().wanted(changed).into_iter();
+        let read = wanted.map(|(user, ids)| Ok((user, find(conn, user, &ids)?)));
+        Ok(News(read.collect::<DbResult<_>>()?))
+    }
+
+    /// Shows what was read, after the commit.
+    pub fn show(&self, News(news): News) {
+        if news.is_empty() {
+            return;
+        }
         let mut audience = self.audience();
-        for (owner, id) in changed {
-            let is_heard = audience.listeners.contains_key(&owner);
-            if is_heard && audience.told_since_poll < AT_ONCE {
-                audience.told_since_poll += 1;
-                audience.told.entry(owner).or_default().push(id);
-                self.told.notify_one();
-            }
+        news.into_iter().for_each(|(user, changes)| audience.show(user, changes));
+    }
+
+    /// Shows a task as it is now, after the commit that changed it.
+    pub async fn tell(&self, db: &Database, changed: OwnedTask) {
+        let changes = self.clone();
+        match db.read(move |conn| changes.read(conn, &[changed])).await {
+            Ok(news) => self.show(news),
+            Err(error) => error!(%error, "a changed task could not be read"),
         }
     }
 
     fn listen(&self, user: UserId) -> broadcast::Receiver<Arc<Change>> {
-        let mut audience = self.audience();
-        audience.listeners.entry(user).or_insert_with(|| broadcast::channel(BUFFER).0).subscribe()
+        self.audience().listen(user)
     }
 
     fn audience(&self) -> MutexGuard<'_, Audience> {
@@ -100,118 +99,41 @@ impl Changes {
 
     /// Polls until closed.
     pub async fn run(self, db: Database) {
-        let mut known: HashMap<UserId, Arc<Seen>> = HashMap::new();
         let mut polls = tokio::time::interval(POLL);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let looks = tokio::select! {
-                _ = polls.tick() => {
-                    let users = self.listened();
-                    known.retain(|user, _| users.contains(user));
-                    users.into_iter().map(|user| (user, Look::Poll)).collect()
-                }
-                () = self.told.notified() => self.told(),
+            tokio::select! {
+                _ = polls.tick() => {}
                 () = self.closed.cancelled() => return,
-            };
-            for (user, look) in looks {
-                let seen = known.entry(user).or_default();
-                match look_at(&db, user, look, Arc::clone(seen)).await {
-                    Ok(news) => {
-                        Arc::make_mut(seen).note(&news);
-                        self.send(user, news.changes);
+            }
+            let listened = self.audience().polled();
+            for (user, seen) in listened {
+                match db.read(move |conn| poll(conn, user, &seen)).await {
+                    Ok((changes, polled)) => {
+                        let mut audience = self.audience();
+                        audience.show(user, changes);
+                        audience.note(user, polled);
                     }
                     Err(error) => error!(%error, "changed tasks could not be read"),
                 }
             }
         }
     }
-
-    /// Who listens, before a poll.
-    fn listened(&self) -> HashSet<UserId> {
-        let mut audience = self.audience();
-        audience.listeners.retain(|_, sender| sender.receiver_count() > 0);
-        audience.told_since_poll = 0;
-        audience.listeners.keys().copied().collect()
-    }
-
-    fn told(&self) -> Vec<(UserId, Look)> {
-        let told = std::mem::take(&mut self.audience().told);
-        told.into_iter().map(|(user, ids)| (user, Look::Told(ids))).collect()
-    }
-
-    fn send(&self, user: UserId, changes: Vec<Change>) {
-        if let Some(sender) = self.audience().listeners.get(&user) {
-            for change in changes {
-                // Nobody may be listening any more; then nobody misses it.
-                let _ = sender.send(Arc::new(change));
-            }
-        }
-    }
 }
 
-/// What to look at.
-#[derive(Debug, Clone)]
-enum Look {
-    /// All that changed.
-    Poll,
-    /// Tasks that changed just now.
-    Told(Vec<TaskId>),
-}
-
-/// What a user's listeners have been told.
-#[derive(Debug, Clone, Default)]
-struct Seen {
-    /// Where the next poll begins.
-    since: Option<Cursor>,
-    /// When what was told had changed.
-    recent: HashMap<TaskId, NaiveDateTime>,
-}
-
-/// What a look found.
-#[derive(Debug)]
-struct News {
-    changes: Vec<Change>,
-    /// After a poll.
-    polled: Option<Polled>,
-}
-
+/// What a poll found beside changes.
 #[derive(Debug)]
 struct Polled {
+    now: NaiveDateTime,
     /// Where the next poll begins.
     next: Cursor,
     /// No later poll finds what changed before.
     found_from: NaiveDateTime,
 }
 
-impl Seen {
-    fn note(&mut self, news: &News) {
-        self.recent
-            .extend(news.changes.iter().map(|change| (change.task.task_id, change.changed_at)));
-        if let Some(Polled { next, found_from }) = &news.polled {
-            self.recent.retain(|_, changed_at| *changed_at >= *found_from);
-            self.since = Some(*next);
-        }
-    }
-
-    fn has(&self, id: TaskId, changed_at: NaiveDateTime) -> bool {
-        self.recent.get(&id) == Some(&changed_at)
-    }
-}
-
-async fn look_at(db: &Database, user: UserId, look: Look, seen: Arc<Seen>) -> DbResult<News> {
-    db.read(move |conn| match &look {
-        Look::Poll => poll(conn, user, &seen),
-        Look::Told(ids) => {
-            let mut changes = find(conn, user, ids)?;
-            changes.retain(|change| !seen.has(change.task.task_id, change.changed_at));
-            Ok(News { changes, polled: None })
-        }
-    })
-    .await
-}
-
-fn poll(conn: &mut DbConnection, user: UserId, seen: &Seen) -> DbResult<News> {
-    let overlap = from(db::now(conn)? - OVERLAP);
+fn poll(conn: &mut DbConnection, user: UserId, seen: &Seen) -> DbResult<(Vec<Change>, Polled)> {
+    let now = db::now(conn)?;
+    let overlap = from(now - OVERLAP);
     let since = seen.since.unwrap_or(overlap);
     let changed = store::changed_since(conn, user, since, BATCH)?;
     let is_full = i64::try_from(changed.len()) == Ok(BATCH);
@@ -221,7 +143,7 @@ fn poll(conn: &mut DbConnection, user: UserId, seen: &Seen) -> DbResult<News> {
     let news = changed.into_iter().filter(|(id, changed_at)| !seen.has(*id, *changed_at));
     let news: Vec<TaskId> = news.map(|(id, _)| id).collect();
     let changes = if news.is_empty() { Vec::new() } else { find(conn, user, &news)? };
-    Ok(News { changes, polled: Some(Polled { next, found_from }) })
+    Ok((changes, Polled { now, next, found_from }))
 }
 
 fn find(conn: &mut DbConnection, user: UserId, ids: &[TaskId]) -> DbResult<Vec<Change>> {

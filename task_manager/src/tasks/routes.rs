@@ -186,7 +186,7 @@ async fn interrupt(
     let interrupted = interrupts::interrupt(db, user.id, id, interrupt).await?;
     let state = interrupted.task.state;
     tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, ?interrupt, %state, "interrupted");
-    background.changed(user.id, id);
+    background.changed(db, (user.id, id)).await;
     Ok(interrupted)
 }
 

@@ -1,7 +1,7 @@
 //! Lists and places in the queue.
 
 use common::task::TaskState;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::app::{SONGS, TestApp};
 use super::backend::{Backend, backend_tests};
@@ -11,7 +11,7 @@ backend_tests![
     a_list_is_paged_newest_first,
     a_list_is_filtered,
     places_in_the_queue_are_counted_and_rise,
-    a_place_beyond_a_thousand_is_not_counted,
+    a_place_is_counted_up_to_a_thousand,
     the_two_addresses_of_a_task_show_the_same,
 ];
 
@@ -67,25 +67,31 @@ async fn places_in_the_queue_are_counted_and_rise(backend: Backend) {
     assert_eq!(listed[0].queue_position, Some(1));
 }
 
-async fn a_place_beyond_a_thousand_is_not_counted(backend: Backend) {
+async fn a_place_is_counted_up_to_a_thousand(backend: Backend) {
     let app = TestApp::start(backend).await;
     let task = app.upload(SONGS).await.task;
-    // A thousand tasks that came before.
+    // Tasks that came before.
     let random_id = match backend {
         Backend::Alone => "randomblob(16)",
         Backend::Fleet => "UNHEX(REPLACE(UUID(), '-', ''))",
     };
-    app.sql(&format!(
-        "INSERT INTO tasks (id, owner, kind, state, spec, created_at, changed_at, queued_at) \
-         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
-         SELECT {random_id}, owner, kind, state, spec, created_at, changed_at, \
-         '2020-01-01 00:00:00' FROM n, tasks",
-    ));
-    let task: Value = app.get(&task.links.this).await.json().await.unwrap();
-    assert_eq!(
-        (&task["queue_position"], &task["queue_position_over"]),
-        (&Value::Null, &1_000.into())
-    );
+    let mut ahead = 0;
+    for (count, place, over) in [
+        (63, json!(64), Value::Null),
+        (64, json!(65), Value::Null),
+        (999, json!(1_000), Value::Null),
+        (1_000, Value::Null, json!(1_000)),
+    ] {
+        app.sql(&format!(
+            "INSERT INTO tasks (id, owner, kind, state, spec, created_at, changed_at, queued_at) \
+             WITH RECURSIVE n(i) AS (SELECT {ahead} + 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+             SELECT {random_id}, owner, kind, state, spec, created_at, changed_at, \
+             '2020-01-01 00:00:00' FROM n, tasks WHERE queued_at > '2020-01-02'",
+        ));
+        ahead = count;
+        let task: Value = app.get(&task.links.this).await.json().await.unwrap();
+        assert_eq!((&task["queue_position"], &task["queue_position_over"]), (&place, &over));
+    }
 }
 
 async fn the_two_addresses_of_a_task_show_the_same(backend: Backend) {

@@ -121,22 +121,32 @@ pub fn first_in_queue(
     Ok(ids.into_iter().map(|id| TaskId(id.0)).collect())
 }
 
+/// So many tasks ahead of another one are read to be counted. MySQL makes a table of those that it counts up to
+/// a limit, which takes it three times as long as to tell a few.
+const FEW: i64 = 64;
+
 /// The place of a queued task in its queue, from 1; none beyond `limit`.
 pub fn queue_position(conn: &mut DbConnection, task: &Task, limit: u64) -> DbResult<Option<u64>> {
     let queued_at = task.queued_at.unwrap_or(task.created_at);
-    let ahead = tasks::table
-        .filter(tasks::kind.eq(task.kind().as_str()))
-        .filter(tasks::state.eq(TaskState::Queued.as_str()))
-        .filter(
-            tasks::queued_at
-                .lt(queued_at)
-                .or(tasks::queued_at.eq(queued_at).and(tasks::id.lt(Id(task.id.0)))),
-        )
-        // Any of them do: an order would be made before they are counted.
-        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .select(tasks::id);
-    let ahead: i64 = count_of(ahead).get_result(conn)?;
-    let position = u64::try_from(ahead).map_err(DbError::corrupt)? + 1;
+    // Any of them do: an order would be made before they are counted.
+    let ahead = |limit: i64| {
+        tasks::table
+            .filter(tasks::kind.eq(task.kind().as_str()))
+            .filter(tasks::state.eq(TaskState::Queued.as_str()))
+            .filter(
+                tasks::queued_at
+                    .lt(queued_at)
+                    .or(tasks::queued_at.eq(queued_at).and(tasks::id.lt(Id(task.id.0)))),
+            )
+            .limit(limit)
+            .select(tasks::id)
+    };
+    let few: Vec<Id> = ahead(FEW).load(conn)?;
+    let mut ahead_of_it = few.len() as i64;
+    if ahead_of_it == FEW {
+        ahead_of_it = count_of(ahead(i64::try_from(limit).unwrap_or(i64::MAX))).get_result(conn)?;
+    }
+    let position = u64::try_from(ahead_of_it).map_err(DbError::corrupt)? + 1;
     Ok((position <= limit).then_some(position))
 }
 
