@@ -14,7 +14,7 @@ use crate::http::cursor::Cursor;
 const BUFFER: usize = 2_048;
 /// How many tasks are read to be shown at once between two polls. Where more change, the next poll takes
 /// them together, each as it is by then.
-const AT_ONCE: usize = 200;
+const AT_ONCE: usize = 100;
 
 /// Who listens.
 #[derive(Debug, Default)]
