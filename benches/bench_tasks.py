@@ -123,7 +123,7 @@ def show_throughput(arguments, runs):
 def show_latency(arguments, runs):
     say()
     say(f"Latency: {arguments.rate} messages a second for {arguments.seconds} s, from when each was to be")
-    say("sent to the server-sent event of its result; without those that are drawn again.")
+    say("sent until its result is seen (ours by a server-sent event); without those that are drawn again.")
     rows = []
     for name, run in runs.items():
         medians = [Median(run, "to_result", at) for at in ("p50_ms", "p99_ms", "max_ms")]

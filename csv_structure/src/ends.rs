@@ -39,12 +39,12 @@ pub(crate) struct Ends {
     pub(crate) records: u64,
     /// Where the block starts in the chunk.
     pub(crate) at: u32,
-    /// Which of the fields is the first one that ends in the block.
+    /// The number of the first bound of the block.
     pub(crate) first: u32,
 }
 
-/// Room for the bounds behind the fields of a block, and for which of the fields end its records.
-/// What is not needed of it may be overwritten too.
+/// Room for the bounds of a block, and for the numbers of those that end records. What is not needed of it
+/// may be overwritten too.
 #[derive(Debug)]
 pub(crate) struct Room<'a> {
     pub(crate) bounds: &'a mut [Bound; BLOCK],
