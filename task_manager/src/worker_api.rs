@@ -59,16 +59,17 @@ pub async fn report(
 ) -> DbResult<ReportResponse> {
     let ReportRequest { worker, reports } = request;
     let sign = seen.due(&worker);
-    let (batch, shown) = (reports.clone(), changes.clone());
     let is_due = sign.is_some();
-    let applied = db
-        .write(move |conn| {
+    let applying = {
+        let (reports, changes) = (reports.clone(), changes.clone());
+        db.write(move |conn| {
             if is_due {
                 store::seen(conn, &worker)?;
             }
-            apply(conn, &batch, &shown)
+            apply(conn, &reports, &changes)
         })
-        .await;
+    };
+    let applied = applying.await;
     if let (Ok(_), Some(sign)) = (&applied, sign) {
         seen.note(sign);
     }
@@ -129,8 +130,11 @@ async fn apply_one_by_one(
 ) -> DbResult<Vec<Outcome>> {
     let mut all = Vec::with_capacity(reports.len());
     for report in reports {
-        let (single, shown) = ([report.clone()], changes.clone());
-        match db.write(move |conn| apply(conn, &single, &shown)).await {
+        let applying = {
+            let (single, changes) = ([report.clone()], changes.clone());
+            db.write(move |conn| apply(conn, &single, &changes))
+        };
+        match applying.await {
             Ok((outcomes, news)) => {
                 all.extend(outcomes);
                 changes.show(news);

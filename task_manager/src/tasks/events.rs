@@ -36,6 +36,7 @@ const POLL: Duration = Duration::from_millis(500);
 const OVERLAP: Duration = Duration::from_secs(5);
 /// How many changes of a user one look takes; the rest follows in the next one.
 const BATCH: i64 = 1_000;
+
 /// A task that changed.
 #[derive(Debug, Clone)]
 struct Change {
@@ -167,7 +168,7 @@ async fn current(db: &Database, user: UserId, id: TaskId) -> DbResult<Option<Cha
     .await
 }
 
-/// What changed since `time`, and some changes from before: what is told at once overtakes what is found
+/// What changed since `time`, and some changes from before: what is shown at once overtakes what is found
 /// by a poll, so that somebody who has seen an event may have missed earlier ones.
 async fn changed_since(db: &Database, user: UserId, time: NaiveDateTime) -> DbResult<Vec<Change>> {
     db.read(move |conn| {
