@@ -1,8 +1,13 @@
 //! Code that is compiled several times, for what different processors have, and run in the best way that
 //! the one at hand can.
 
+use std::sync::LazyLock;
+
 use crate::ends::{Ends, Room};
 use crate::masks::{BLOCK, Masks};
+
+/// Asked for once: it is needed for every few rows.
+static BEST: LazyLock<Processor> = LazyLock::new(Processor::detect);
 
 /// Work on blocks.
 pub(crate) trait Work {
@@ -35,6 +40,10 @@ impl Processor {
     /// The one at hand.
     #[inline]
     pub(crate) fn best() -> Self {
+        *BEST
+    }
+
+    fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 = is_x86_feature_detected!("avx2")

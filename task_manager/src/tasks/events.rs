@@ -107,7 +107,7 @@ impl Changes {
                 _ = polls.tick() => {}
                 () = self.closed.cancelled() => return,
             }
-            let listened = self.audience().polled();
+            let listened = self.audience().begin_poll();
             for (user, seen) in listened {
                 match db.read(move |conn| poll(conn, user, &seen)).await {
                     Ok((changes, polled)) => {
@@ -128,8 +128,6 @@ struct Polled {
     now: NaiveDateTime,
     /// Where the next poll begins.
     next: Cursor,
-    /// No later poll finds what changed before.
-    found_from: NaiveDateTime,
 }
 
 fn poll(conn: &mut DbConnection, user: UserId, seen: &Seen) -> DbResult<(Vec<Change>, Polled)> {
@@ -140,11 +138,10 @@ fn poll(conn: &mut DbConnection, user: UserId, seen: &Seen) -> DbResult<(Vec<Cha
     let is_full = i64::try_from(changed.len()) == Ok(BATCH);
     let last = changed.last().filter(|_| is_full);
     let next = last.map_or(overlap, |(id, changed_at)| Cursor { time: *changed_at, id: id.0 });
-    let found_from = next.time.min(overlap.time);
     let news = changed.into_iter().filter(|(id, changed_at)| !seen.has(*id, *changed_at));
     let news: Vec<TaskId> = news.map(|(id, _)| id).collect();
     let changes = if news.is_empty() { Vec::new() } else { find(conn, user, &news)? };
-    Ok((changes, Polled { now, next, found_from }))
+    Ok((changes, Polled { now, next }))
 }
 
 fn find(conn: &mut DbConnection, user: UserId, ids: &[TaskId]) -> DbResult<Vec<Change>> {

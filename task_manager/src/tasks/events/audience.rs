@@ -59,7 +59,7 @@ impl Audience {
     }
 
     /// Who listens, and what they have been shown, before a poll.
-    pub(super) fn polled(&mut self) -> Vec<(UserId, Arc<Seen>)> {
+    pub(super) fn begin_poll(&mut self) -> Vec<(UserId, Arc<Seen>)> {
         self.listeners.retain(|_, listeners| listeners.sender.receiver_count() > 0);
         self.read_since_poll = 0;
         let seen = |(user, listeners): (&UserId, &Listeners)| (*user, Arc::clone(&listeners.seen));
@@ -84,8 +84,9 @@ impl Audience {
         let Some(Listeners { seen, .. }) = self.listeners.get_mut(&user) else { return };
         let seen = Arc::make_mut(seen);
         seen.since = Some(polled.next);
-        // What changed in the future, by a clock that was set back since, would hide what comes.
-        let found = polled.found_from..=polled.now + OVERLAP;
+        // No later poll finds what changed before. What changed in the future, by a clock that was set
+        // back since, would hide what comes.
+        let found = polled.next.time.min(polled.now - OVERLAP)..=polled.now + OVERLAP;
         seen.recent.retain(|_, changed_at| found.contains(changed_at));
     }
 }
@@ -145,7 +146,7 @@ mod tests {
         let mut receiver = audience.listen(user);
         audience.show(user, vec![change(id, time(4_000))]);
         let next = Cursor { time: time(95), id: Uuid::nil() };
-        audience.note(user, Polled { now: time(100), next, found_from: next.time });
+        audience.note(user, Polled { now: time(100), next });
         audience.show(user, vec![change(id, time(101))]);
         assert_eq!(shown(&mut receiver), [4_000, 101].map(time));
     }
@@ -159,10 +160,10 @@ mod tests {
         assert!(audience.wanted(&[(other, TaskId::new())]).is_empty());
         assert_eq!(audience.wanted(&changed)[&listening].len(), AT_ONCE);
         assert!(audience.wanted(&changed).is_empty());
-        assert_eq!(audience.polled().len(), 1);
+        assert_eq!(audience.begin_poll().len(), 1);
         assert_eq!(audience.wanted(&changed[..2])[&listening].len(), 2);
         drop(receiver);
-        assert!(audience.polled().is_empty());
+        assert!(audience.begin_poll().is_empty());
         assert!(audience.wanted(&changed).is_empty());
     }
 }

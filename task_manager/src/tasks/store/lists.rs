@@ -141,12 +141,12 @@ pub fn queue_position(conn: &mut DbConnection, task: &Task, limit: u64) -> DbRes
             .limit(limit)
             .select(tasks::id)
     };
-    let few: Vec<Id> = ahead(FEW).load(conn)?;
-    let mut ahead_of_it = few.len() as i64;
-    if ahead_of_it == FEW {
-        ahead_of_it = count_of(ahead(i64::try_from(limit).unwrap_or(i64::MAX))).get_result(conn)?;
-    }
-    let position = u64::try_from(ahead_of_it).map_err(DbError::corrupt)? + 1;
+    let few = ahead(FEW).load::<Id>(conn)?.len() as i64;
+    let count: i64 = match few {
+        FEW => count_of(ahead(i64::try_from(limit).unwrap_or(i64::MAX))).get_result(conn)?,
+        few => few,
+    };
+    let position = u64::try_from(count).map_err(DbError::corrupt)? + 1;
     Ok((position <= limit).then_some(position))
 }
 
