@@ -330,7 +330,7 @@ impl<W: Word> Cells<W> {
         key: usize,
         order: &InnerOrder,
         group: &mut Group,
-        scratch: &mut Vec<(u32, u32)>,
+        scratch: &mut Vec<u64>,
     ) {
         if !self.has_inner {
             return self.push(group, (key, 0), 0, key * self.sums);
@@ -346,14 +346,33 @@ impl<W: Word> Cells<W> {
             }
             return;
         }
-        scratch.clear();
-        let found = (0..place.room() as usize).filter_map(|index| self.cell(place, index));
-        scratch.extend(found.map(|(inner, at)| (order.ranks[inner as usize], at as u32)));
-        scratch.sort_unstable();
-        for (rank, at) in &*scratch {
-            let rank = *rank as usize;
-            self.push(group, (key, order.inners[rank]), order.codes[rank], *at as usize);
+        self.cells_of_table(place, scratch);
+        // Its rank takes the inner's place, so that whole words are sorted.
+        for cell in &mut *scratch {
+            let rank = order.ranks[(*cell >> 32) as usize];
+            *cell = u64::from(rank) << 32 | u64::from(*cell as u32);
         }
+        scratch.sort_unstable();
+        for cell in &*scratch {
+            let (rank, at) = ((*cell >> 32) as usize, *cell as u32 as usize);
+            self.push(group, (key, order.inners[rank]), order.codes[rank], at);
+        }
+    }
+
+    /// Finds the cells of a table: the upper half of each word is an inner, the lower one where its
+    /// sums are.
+    fn cells_of_table(&self, place: Place, found: &mut Vec<u64>) {
+        found.clear();
+        found.resize(place.room() as usize, 0);
+        let mut count = 0;
+        // No branches: as many places are empty as not.
+        for index in 0..place.room() as usize {
+            let at = place.at as usize + index * (1 + self.sums);
+            let inner = self.words[at];
+            found[count] = u64::from(inner.wide() as u32) << 32 | (at as u64 + 1);
+            count += usize::from(inner != W::ABSENT);
+        }
+        found.truncate(count);
     }
 
     /// Appends the cell whose sums are at `at`.

@@ -44,7 +44,7 @@ pub(super) struct Memory<'a> {
     at: usize,
     other: Group,
     merging: Group,
-    scratch: Vec<(u32, u32)>,
+    scratch: Vec<u64>,
 }
 
 impl<'a> Memory<'a> {

@@ -90,7 +90,7 @@ impl Sums {
         key: usize,
         order: &InnerOrder,
         group: &mut Group,
-        scratch: &mut Vec<(u32, u32)>,
+        scratch: &mut Vec<u64>,
     ) {
         with_cells!(self, |cells| cells.read(key, order, group, scratch));
     }
