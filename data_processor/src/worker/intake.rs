@@ -17,6 +17,14 @@ use super::attempts::AttemptKey;
 /// How long a claimed delivery is held, and how long the worker may be busy before it pauses.
 const HOLD: Duration = Duration::from_secs(1);
 
+/// How long the deliveries of ended attempts wait for others to be acked with. Few would win nothing by
+/// coming earlier, and the broker writes an ack to its disk: where it shares a machine with the task
+/// manager, that would slow down the report of the same task.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// They do not wait where they are this part of all that the queue hands out: it would be missed.
+const MISSED: usize = 8;
+
 /// Whether the worker can start what it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Readiness {
@@ -32,9 +40,14 @@ pub(super) enum Readiness {
 #[derive(Debug)]
 pub(super) struct Intake {
     consumer: Consumer,
+    /// How many deliveries the queue hands out.
+    prefetch: usize,
     /// Claimed and not yet acked, oldest first: each counts against the prefetch, so that the
     /// queue does not send more than there are slots.
     held: Vec<Held>,
+    /// Those of attempts that have ended, and when they are acked.
+    ended: Vec<Delivery>,
+    acks_at: Option<Instant>,
     busy_since: Option<Instant>,
     paused: bool,
 }
@@ -47,8 +60,10 @@ struct Held {
 }
 
 impl Intake {
-    pub(super) fn new(consumer: Consumer) -> Self {
-        Self { consumer, held: Vec::new(), busy_since: None, paused: false }
+    /// That of a consumer to which the queue hands out `prefetch` deliveries at most.
+    pub(super) fn new(consumer: Consumer, prefetch: usize) -> Self {
+        let (held, ended) = (Vec::new(), Vec::new());
+        Self { consumer, prefetch, held, ended, acks_at: None, busy_since: None, paused: false }
     }
 
     /// Waits for a delivery. Cancel-safe.
@@ -72,15 +87,24 @@ impl Intake {
         self.held.push(Held { key, delivery, until: Instant::now() + HOLD });
     }
 
-    /// Acks the deliveries of attempts that have ended, where they are still held.
+    /// The deliveries of attempts that have ended are acked soon, where they are still held.
     pub(super) async fn ended(&mut self, keys: &[AttemptKey]) {
         let ended: HashSet<&AttemptKey> = keys.iter().collect();
-        ack(self.held.extract_if(.., |held| ended.contains(&held.key))).await;
+        let held = self.held.extract_if(.., |held| ended.contains(&held.key));
+        self.ended.extend(held.map(|held| held.delivery));
+        if self.ended.len() * MISSED >= self.prefetch {
+            self.ack_ended().await;
+        } else if !self.ended.is_empty() {
+            self.acks_at.get_or_insert(Instant::now() + GATHER);
+        }
     }
 
     /// Does what is due now.
     pub(super) async fn settle(&mut self, readiness: Readiness) {
         let now = Instant::now();
+        if self.acks_at.is_some_and(|at| at <= now) {
+            self.ack_ended().await;
+        }
         match readiness {
             Readiness::Ready => {
                 self.busy_since = None;
@@ -107,10 +131,11 @@ impl Intake {
             return None;
         }
         // While the worker is busy, what is held waits for the pause.
-        match self.busy_since {
+        let held = match self.busy_since {
             Some(since) => Some(since + HOLD),
             None => self.held.first().map(|held| held.until),
-        }
+        };
+        held.into_iter().chain(self.acks_at).min()
     }
 
     /// Takes nothing more; acks what is held only then, since an ack asks for the next delivery.
@@ -120,6 +145,12 @@ impl Intake {
             self.paused = true;
         }
         ack(self.held.drain(..)).await;
+        self.ack_ended().await;
+    }
+
+    async fn ack_ended(&mut self) {
+        self.acks_at = None;
+        ack_all(std::mem::take(&mut self.ended)).await;
     }
 }
 
@@ -148,7 +179,11 @@ mod tests {
 
     /// An intake that holds one delivery and has room for another.
     async fn holding_one(queue: &Queue) -> Intake {
-        let mut intake = Intake::new(queue.consumer(&[KIND], 2));
+        holding_one_of(queue, 2).await
+    }
+
+    async fn holding_one_of(queue: &Queue, prefetch: usize) -> Intake {
+        let mut intake = Intake::new(queue.consumer(&[KIND], prefetch), prefetch);
         let delivery = intake.next().await;
         let task_id = delivery.message().task_id;
         intake.hold(AttemptKey { task_id, attempt: 1 }, delivery);
@@ -180,11 +215,37 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_of_its_attempt_acks_it_at_once() {
+    async fn the_end_of_its_attempt_acks_what_the_queue_would_miss_at_once() {
         let queue = queue_with(1).await;
-        let mut intake = holding_one(&queue).await;
+        let mut intake = holding_one_of(&queue, MISSED).await;
         let key = intake.held[0].key;
         intake.ended(&[key]).await;
+        assert_eq!(left(&queue, intake).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_its_attempt_acks_one_of_many_soon() {
+        for readiness in [Readiness::Ready, Readiness::Busy] {
+            let queue = queue_with(1).await;
+            let mut intake = holding_one_of(&queue, MISSED + 1).await;
+            let key = intake.held[0].key;
+            intake.ended(&[key]).await;
+            intake.settle(readiness).await;
+            assert_eq!(intake.settles_at(), Some(Instant::now() + GATHER));
+            assert_eq!(intake.ended.len(), 1, "too early");
+            advance(GATHER).await;
+            intake.settle(readiness).await;
+            assert_eq!(left(&queue, intake).await, 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_worker_acks_what_has_ended_at_once() {
+        let queue = queue_with(1).await;
+        let mut intake = holding_one_of(&queue, MISSED + 1).await;
+        let key = intake.held[0].key;
+        intake.ended(&[key]).await;
+        intake.settle(Readiness::Closed).await;
         assert_eq!(left(&queue, intake).await, 0);
     }
 
