@@ -100,9 +100,9 @@ enum Applied {
 
 /// Loads a batch where it is its turn, in the caller's transaction.
 fn apply(conn: &mut DbConnection, id: TaskId, batch: &RowBatch) -> DbResult<Applied> {
-    db::lock_tasks(conn, &[db::Id(id.0)])?;
     let answer = |outcome, checkpoint| Ok(Applied::Answer(RowsAnswer { outcome, checkpoint }));
-    let Some(task) = tasks::find(conn, id)? else {
+    let mut locked = tasks::find_and_lock(conn, &[db::Id(id.0)])?;
+    let Some(task) = locked.remove(&id) else {
         return answer(Outcome::LeaseLost, None);
     };
     let TaskSpec::DataUpload(spec) = &task.spec else { return Ok(Applied::OtherKind) };

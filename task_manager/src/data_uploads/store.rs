@@ -1,35 +1,22 @@
 //! SQL on `file_data` and `rejected_rows`. No function opens a transaction.
 
+mod parameters;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use common::report::{LoadCheckpoint, RejectedRow};
 use common::task::{Progress, TaskId};
 use diesel::dsl::max;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Binary, Text, Timestamp};
+use diesel::sql_types::{Binary, Text};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use self::parameters::Parameters;
 use crate::db::schema::{file_data, rejected_rows, tasks};
-use crate::db::{self, DbConnection, DbError, DbResult, Id};
+use crate::db::{self, DbConnection, DbError, DbResult, Id, execute_cached};
 
-/// MySQL's way to take the rows of a batch, as they are on the wire. Something is added to each number.
-macro_rules! loaded_from_json {
-    ($number:literal) => {
-        concat!(
-            "INSERT INTO file_data (task_id, `row`, name, email, created_at, updated_at) ",
-            "SELECT ?, ? + loaded.number, loaded.name, loaded.email, ?, ? ",
-            "FROM JSON_TABLE(?, '$[*]' COLUMNS (number ",
-            $number,
-            ", name VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$[1]', ",
-            "email VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$[2]')) AS loaded"
-        )
-    };
-}
-const LOADED_FROM_JSON: &str = loaded_from_json!("BIGINT PATH '$[0]'");
-/// For rows without a gap: their numbers are counted, which costs less than to read them.
-const CONSECUTIVE_FROM_JSON: &str = loaded_from_json!("FOR ORDINALITY");
-/// The same for rejected rows, without that.
+/// MySQL's way to take the rejected rows of a batch.
 const REJECTED_FROM_JSON: &str = "\
     INSERT INTO rejected_rows (task_id, `row`, line, column_name, value, reason) \
     SELECT ?, rejected.number, rejected.line, rejected.field, rejected.value, rejected.reason \
@@ -91,7 +78,7 @@ fn number(row: i64) -> DbResult<u64> {
     u64::try_from(row).map_err(DbError::corrupt)
 }
 
-/// Inserts the rows of a batch, with one statement for each table.
+/// Inserts the rows of a batch.
 pub fn insert(
     conn: &mut DbConnection,
     id: TaskId,
@@ -100,19 +87,10 @@ pub fn insert(
     now: NaiveDateTime,
 ) -> DbResult<()> {
     let task_id = Id(id.0);
-    if let [(first, ..), ..] = rows {
+    if !rows.is_empty() {
         let records = || file_rows(task_id, rows, now);
-        let is_consecutive = (*first..).zip(rows).all(|(number, (row, ..))| number == *row);
-        let from_json = || -> DbResult<_> {
-            let (statement, added) = match is_consecutive {
-                true => (CONSECUTIVE_FROM_JSON, signed(*first) - 1),
-                false => (LOADED_FROM_JSON, 0),
-            };
-            let query = sql_query(statement).bind::<Binary, _>(task_id).bind::<BigInt, _>(added);
-            let query = query.bind::<Timestamp, _>(now).bind::<Timestamp, _>(now);
-            Ok(query.bind::<Text, _>(to_json(rows)?))
-        };
-        db::insert_all!(conn, file_data::table, records, from_json)?;
+        let parameters = || DbResult::Ok(Parameters { task_id, rows });
+        db::insert_all!(conn, file_data::table, records, parameters)?;
     }
     if !rejected.is_empty() {
         let records = || rejected_records(task_id, rejected);
@@ -164,9 +142,9 @@ pub fn set_checkpoint(
     leased_until: NaiveDateTime,
 ) -> DbResult<()> {
     let checkpoint = to_json(checkpoint)?;
-    diesel::update(tasks::table.find(Id(id.0)))
-        .set((tasks::checkpoint.eq(checkpoint), tasks::leased_until.eq(leased_until)))
-        .execute(conn)?;
+    let update = diesel::update(tasks::table.find(Id(id.0)))
+        .set((tasks::checkpoint.eq(checkpoint), tasks::leased_until.eq(leased_until)));
+    execute_cached!(conn, update)?;
     Ok(())
 }
 

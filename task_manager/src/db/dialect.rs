@@ -227,15 +227,16 @@ pub fn update_all<T: Serialize>(
     }
 }
 
-/// Inserts the records of a table: all with one statement on SQLite; on MySQL from a JSON text,
-/// since a statement with thousands of parameters takes it five times as long.
+/// Inserts the records of a table: all with one statement on SQLite; on MySQL by what `$on_mysql` answers,
+/// for example from a JSON text, since a statement with a parameter for each value would be prepared anew each
+/// time, which takes it several times as long.
 macro_rules! insert_all {
-    ($conn:expr, $table:expr, $records:expr, $from_json:expr) => {
+    ($conn:expr, $table:expr, $records:expr, $on_mysql:expr) => {
         match $conn {
             $crate::db::DbConnection::Sqlite(conn) => {
                 diesel::insert_into($table).values($records()).execute(conn)
             }
-            $crate::db::DbConnection::Mysql(conn) => $from_json()?.execute(conn),
+            $crate::db::DbConnection::Mysql(conn) => $on_mysql()?.execute(conn),
         }
     };
 }

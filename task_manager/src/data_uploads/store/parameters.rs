@@ -1,0 +1,91 @@
+//! MySQL's way to take rows: by parameters of statements for few numbers of rows, each of which is prepared
+//! once. It takes them in two thirds of the time in which it reads a JSON text.
+
+use common::report::MAX_BATCH_ROWS;
+use diesel::mysql::{Mysql, MysqlConnection};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Binary, Text, Unsigned};
+
+use crate::db::{Id, cached};
+
+/// A row of a file: its number, the name and the e-mail address.
+type Row = (u64, String, String);
+
+/// How many rows a statement takes. To prepare one takes longer than to execute it, and the server keeps each
+/// for each connection; so there are few, and most batches need one of them.
+const LENGTHS: [usize; 4] = [MAX_BATCH_ROWS, MAX_BATCH_ROWS / 10, MAX_BATCH_ROWS / 100, 1];
+
+/// Rows of a task.
+pub(super) struct Parameters<'a> {
+    pub(super) task_id: Id,
+    pub(super) rows: &'a [Row],
+}
+
+impl Parameters<'_> {
+    /// Inserts them, and tells how many they are.
+    pub(super) fn execute(&self, conn: &mut MysqlConnection) -> QueryResult<usize> {
+        // What is the same in all rows is no parameter of each: those cost either side as much as the rows.
+        let task = sql_query("SET @task_id = ?").bind::<Binary, _>(self.task_id);
+        cached(task).execute_on(conn, Mysql)?;
+        pieces(self.rows).try_fold(0, |inserted, rows| Ok(inserted + Insert(rows).execute(conn)?))
+    }
+}
+
+/// Rows in pieces of the lengths of statements, the longest first.
+fn pieces(mut rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    std::iter::from_fn(move || {
+        let length = LENGTHS.into_iter().find(|length| *length <= rows.len())?;
+        let (piece, rest) = rows.split_at(length);
+        rows = rest;
+        Some(piece)
+    })
+}
+
+/// One statement, for rows of the task `@task_id`.
+struct Insert<'a>(&'a [Row]);
+
+impl QueryFragment<Mysql> for Insert<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("INSERT INTO file_data (task_id, `row`, name, email, created_at, updated_at)");
+        for (place, (row, name, email)) in self.0.iter().enumerate() {
+            out.push_sql(if place == 0 { " VALUES (@task_id, " } else { ", (@task_id, " });
+            out.push_bind_param::<Unsigned<BigInt>, _>(row)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Text, _>(name)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Text, _>(email)?;
+            out.push_sql(", UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))");
+        }
+        Ok(())
+    }
+}
+
+impl QueryId for Insert<'_> {
+    type QueryId = ();
+    // Its text tells it from others.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl RunQueryDsl<MysqlConnection> for Insert<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_cut_into_pieces_of_few_lengths() {
+        let row = |number| (number, String::new(), String::new());
+        let rows: Vec<Row> = (0..2 * MAX_BATCH_ROWS as u64).map(row).collect();
+        let longest = MAX_BATCH_ROWS;
+        for (count, expected) in
+            [(0, 0), (1, 1), (longest - 1, 9 + 9 + 19), (longest, 1), (longest + 1, 2)]
+        {
+            let pieces: Vec<_> = pieces(&rows[..count]).collect();
+            assert_eq!(pieces.len(), expected, "{count} rows");
+            assert!(pieces.iter().all(|piece| LENGTHS.contains(&piece.len())));
+            assert_eq!(pieces.concat(), rows[..count]);
+        }
+    }
+}
