@@ -34,23 +34,23 @@ async fn rows_are_loaded_and_read_back_in_the_order_of_the_file(backend: Backend
     let TaskSpec::DataUpload(spec) = &attempt.spec else { panic!("{:?}", attempt.spec) };
     assert_eq!((spec.on_bad_row, attempt.checkpoint.clone()), (OnBadRow::Skip, None));
 
-    load(&app, &attempt, 0, FULL + 10).await;
+    load(&app, &attempt, 0, FULL + 231).await;
     let task = app.task(id).await;
     assert_eq!(task.state, TaskState::Processing);
-    assert_eq!(task.result.unwrap()["rows_loaded"], FULL + 10, "so far");
+    assert_eq!(task.result.unwrap()["rows_loaded"], FULL + 231, "so far");
     assert_eq!(app.report(&attempt, completed()).await, Outcome::Accepted);
 
     let task = app.task(id).await;
     assert_eq!((task.state, &task.links.download), (TaskState::Processed, &None));
     assert_eq!(
         task.result.unwrap(),
-        json!({"rows_loaded": FULL + 10, "rows_rejected": 0, "resumed_from_row": null})
+        json!({"rows_loaded": FULL + 231, "rows_rejected": 0, "resumed_from_row": null})
     );
     assert_eq!(task.links.rejected, None);
-    assert_eq!(row_numbers(&app, id).await, (1..=FULL + 10).collect::<Vec<_>>());
+    assert_eq!(row_numbers(&app, id).await, (1..=FULL + 231).collect::<Vec<_>>());
     let path = format!("/v1/data_uploads/{id}/rows");
     let rows = items(&app, &path, 999).await;
-    assert_eq!(rows.len() as u64, FULL + 10);
+    assert_eq!(rows.len() as u64, FULL + 231);
     assert_eq!(
         (&rows[4]["name"], &rows[4]["email"]),
         (&json!("Ada 5"), &json!("ada.5@example.org"))
