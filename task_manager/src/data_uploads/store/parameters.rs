@@ -13,8 +13,8 @@ use crate::db::{Id, cached};
 /// A row of a file: its number, the name and the e-mail address.
 type Row = (u64, String, String);
 
-/// How many rows a statement takes. To prepare one takes longer than to execute it, and the server keeps each
-/// for each connection; so there are few, and most batches need one of them.
+/// How many rows a statement takes. To prepare one takes as long as to execute it, and the server keeps each for
+/// each connection; so there are few, and most batches need one of them.
 const LENGTHS: [usize; 4] = [MAX_BATCH_ROWS, MAX_BATCH_ROWS / 10, MAX_BATCH_ROWS / 100, 1];
 
 /// Rows of a task.
@@ -26,7 +26,7 @@ pub(super) struct Parameters<'a> {
 impl Parameters<'_> {
     /// Inserts them, and tells how many they are.
     pub(super) fn execute(&self, conn: &mut MysqlConnection) -> QueryResult<usize> {
-        // What is the same in all rows is no parameter of each: those cost either side as much as the rows.
+        // No parameter of each row: either side takes as long for one that is always the same.
         let task = sql_query("SET @task_id = ?").bind::<Binary, _>(self.task_id);
         cached(task).execute_on(conn, Mysql)?;
         pieces(self.rows).try_fold(0, |inserted, rows| Ok(inserted + Insert(rows).execute(conn)?))
