@@ -101,8 +101,7 @@ enum Applied {
 /// Loads a batch where it is its turn, in the caller's transaction.
 fn apply(conn: &mut DbConnection, id: TaskId, batch: &RowBatch) -> DbResult<Applied> {
     let answer = |outcome, checkpoint| Ok(Applied::Answer(RowsAnswer { outcome, checkpoint }));
-    let mut locked = tasks::find_and_lock(conn, &[db::Id(id.0)])?;
-    let Some(task) = locked.remove(&id) else {
+    let Some(task) = tasks::find_and_lock(conn, &[db::Id(id.0)])?.remove(&id) else {
         return answer(Outcome::LeaseLost, None);
     };
     let TaskSpec::DataUpload(spec) = &task.spec else { return Ok(Applied::OtherKind) };

@@ -30,6 +30,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::debug;
 
+pub(crate) use batch::known_by_text;
 pub use batch::{FromJson, cached, count_of, one_of};
 pub use dialect::{FoundBy, find_messages, is_in_process, lock_tasks, now, ping, update_all};
 pub(crate) use dialect::{

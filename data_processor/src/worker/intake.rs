@@ -9,7 +9,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use common::queue::{Consumer, Delivery, ack_all};
+use common::queue::{Consumer, Delivery, Queue, ack_all};
+use common::task::TaskKind;
 use tokio::time::Instant;
 
 use super::attempts::AttemptKey;
@@ -60,8 +61,9 @@ struct Held {
 }
 
 impl Intake {
-    /// That of a consumer to which the queue hands out `prefetch` deliveries at most.
-    pub(super) fn new(consumer: Consumer, prefetch: usize) -> Self {
+    /// Takes tasks of these kinds; the queue hands out `prefetch` deliveries at most.
+    pub(super) fn new(queue: &Queue, kinds: &[TaskKind], prefetch: usize) -> Self {
+        let consumer = queue.consumer(kinds, prefetch);
         let (held, ended) = (Vec::new(), Vec::new());
         Self { consumer, prefetch, held, ended, acks_at: None, busy_since: None, paused: false }
     }
@@ -161,8 +163,8 @@ async fn ack(held: impl Iterator<Item = Held>) {
 
 #[cfg(test)]
 mod tests {
-    use common::queue::{MemoryQueue, Message, Queue};
-    use common::task::{TaskId, TaskKind};
+    use common::queue::{MemoryQueue, Message};
+    use common::task::TaskId;
     use tokio::time::{advance, timeout};
 
     use super::*;
@@ -183,7 +185,7 @@ mod tests {
     }
 
     async fn holding_one_of(queue: &Queue, prefetch: usize) -> Intake {
-        let mut intake = Intake::new(queue.consumer(&[KIND], prefetch), prefetch);
+        let mut intake = Intake::new(queue, &[KIND], prefetch);
         let delivery = intake.next().await;
         let task_id = delivery.message().task_id;
         intake.hold(AttemptKey { task_id, attempt: 1 }, delivery);

@@ -48,7 +48,7 @@ impl Lane {
             Size::Small => config.small_slots.get(),
             Size::Large => config.slots.get(),
         });
-        let intake = Intake::new(queue.consumer(&kinds_of(size), slots), slots);
+        let intake = Intake::new(queue, &kinds_of(size), slots);
         Self { size, slots, intake, running: 0, claiming: None }
     }
 

@@ -18,8 +18,9 @@ const STEP: u64 = 2_000;
 /// Removes some rows of a task that is `stopping`; true where there are none left. In the
 /// caller's transaction.
 pub fn step(conn: &mut DbConnection, id: TaskId) -> DbResult<bool> {
-    db::lock_tasks(conn, &[db::Id(id.0)])?;
-    let Some(task) = tasks::find(conn, id)? else { return Ok(true) };
+    let Some(task) = tasks::find_and_lock(conn, &[db::Id(id.0)])?.remove(&id) else {
+        return Ok(true);
+    };
     if task.state != TaskState::Stopping {
         return Ok(true);
     }

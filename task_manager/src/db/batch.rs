@@ -8,7 +8,7 @@ use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is
 use diesel::mysql::{Mysql, MysqlConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{
-    AstPass, CollectedQuery, MoveableBindCollector, Query, QueryBuilder, QueryFragment, QueryId,
+    AstPass, CollectedQuery, MoveableBindCollector, Query, QueryBuilder, QueryFragment,
 };
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, Binary, Bool, HasSqlType, Text, TypeMetadata};
@@ -18,13 +18,14 @@ use super::{DbError, DbResult, Id};
 
 /// Has statements prepared by their texts: their types alone do not tell one from another.
 macro_rules! known_by_text {
-    ($($statement:ident $(<$part:ident>)?),* $(,)?) => {
-        $(impl $(<$part>)? QueryId for $statement $(<$part>)? {
+    ($($statement:ident $(<$part:tt>)?),* $(,)?) => {
+        $(impl $(<$part>)? diesel::query_builder::QueryId for $statement $(<$part>)? {
             type QueryId = ();
             const HAS_STATIC_QUERY_ID: bool = false;
         })*
     };
 }
+pub(crate) use known_by_text;
 
 known_by_text!(OneOf<C>, FromJson, Cached<Q>, CountOf<Q>);
 

@@ -4,11 +4,11 @@
 use common::report::MAX_BATCH_ROWS;
 use diesel::mysql::{Mysql, MysqlConnection};
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Text, Unsigned};
 
-use crate::db::{Id, cached};
+use crate::db::{Id, cached, known_by_text};
 
 /// A row of a file: its number, the name and the e-mail address.
 type Row = (u64, String, String);
@@ -62,11 +62,7 @@ impl QueryFragment<Mysql> for Insert<'_> {
     }
 }
 
-impl QueryId for Insert<'_> {
-    type QueryId = ();
-    // Its text tells it from others.
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
+known_by_text!(Insert<'a>);
 
 impl RunQueryDsl<MysqlConnection> for Insert<'_> {}
 
