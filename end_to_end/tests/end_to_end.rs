@@ -19,6 +19,7 @@ mod end_to_end {
     mod fleet_faults;
     mod interrupts;
     mod logins;
+    mod long_task;
     mod main_job;
     mod messages;
     mod people;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::task::TaskState;
 
-use super::interrupts::start_long_task;
+use super::long_task::start_long_task;
 use super::standalone::Standalone;
 
 #[tokio::test]

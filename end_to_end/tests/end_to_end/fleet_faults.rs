@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use common::queue::Message;
-use common::task::{TaskId, TaskKind, TaskState};
+use common::task::{TaskKind, TaskState};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use reqwest::StatusCode;
@@ -13,16 +13,8 @@ use super::fleet::load::Load;
 use super::fleet::relay::{Fate, Relay};
 use super::fleet::services::Services;
 use super::fleet::{Fleet, LONGER_THAN_A_LEASE};
+use super::long_task::start_long_task;
 use super::plays::Plays;
-
-/// A file that keeps a worker busy for several seconds.
-fn large() -> Plays {
-    Plays::random(&mut StdRng::seed_from_u64(3), 20_000, 60)
-}
-
-async fn accept(fleet: &Fleet, plays: &Plays) -> TaskId {
-    fleet.api.accept("", plays.body()).await
-}
 
 #[expect(clippy::print_stdout, reason = "figures for whoever runs the tests")]
 fn tell(fault: &str, took: Duration) {
@@ -37,8 +29,7 @@ async fn managers_and_workers_share_the_work() {
     fleet.add_worker(2).await;
     let since = Instant::now();
     let uploading = Load::start(&fleet.api, 300);
-    let plays = large();
-    let id = accept(&fleet, &plays).await;
+    let (id, plays) = start_long_task(&fleet.api).await;
     let mut load = uploading.done().await;
     load.add(id, plays);
     tell("no fault, 301 tasks", load.is_done(&fleet, since).await);
@@ -52,8 +43,7 @@ async fn a_worker_is_killed_in_mid_task() {
     let mut fleet = Fleet::start(Services::shared()).await;
     fleet.add_worker(2).await;
     fleet.add_worker(2).await;
-    let plays = large();
-    let id = accept(&fleet, &plays).await;
+    let (id, plays) = start_long_task(&fleet.api).await;
     let killed = fleet.worker_of(id).await;
     let uploading = Load::start(&fleet.api, 200);
     uploading.left(150).await;
@@ -105,8 +95,7 @@ async fn a_worker_that_is_cut_off_is_replaced_and_its_late_report_refused() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let relay = Relay::start(vec![fleet.front.address]).await;
     let cut_off = fleet.add_worker_by(1, relay.address).await;
-    let plays = large();
-    let id = accept(&fleet, &plays).await;
+    let (id, plays) = start_long_task(&fleet.api).await;
     assert_eq!(fleet.worker_of(id).await, cut_off);
     relay.cut();
     let other = fleet.add_worker(2).await;
@@ -144,8 +133,7 @@ async fn a_worker_that_is_cut_off_is_replaced_and_its_late_report_refused() {
 async fn a_worker_that_is_stopped_for_longer_than_its_lease_does_no_harm() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let stopped = fleet.add_worker(1).await;
-    let plays = large();
-    let id = accept(&fleet, &plays).await;
+    let (id, plays) = start_long_task(&fleet.api).await;
     assert_eq!(fleet.worker_of(id).await, stopped);
     fleet.worker(stopped).signal("STOP");
     fleet.add_worker(2).await;
@@ -167,8 +155,7 @@ async fn a_worker_that_is_stopped_for_longer_than_its_lease_does_no_harm() {
 async fn a_worker_that_is_asked_to_end_gives_its_task_back() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let first = fleet.add_worker(1).await;
-    let plays = large();
-    let id = accept(&fleet, &plays).await;
+    let (id, plays) = start_long_task(&fleet.api).await;
     assert_eq!(fleet.worker_of(id).await, first);
     fleet.add_worker(2).await;
     let uploading = Load::start(&fleet.api, 200);
@@ -216,7 +203,7 @@ async fn a_busy_worker_with_one_slot_keeps_nothing_waiting() {
     fleet.add_worker(1).await;
     fleet.add_worker(1).await;
     let plays = Plays::random(&mut StdRng::seed_from_u64(3), 20_000, 1_000);
-    let id = accept(&fleet, &plays).await;
+    let id = fleet.api.accept("", plays.body()).await;
     fleet.worker_of(id).await;
     let small = Load::start(&fleet.api, 50).done().await;
     eventually("all others are processed", async || {

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use common::task::{TaskId, TaskState, TaskView};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use reqwest::{Method, Response, StatusCode};
 
 use super::api::{Api, eventually, eventually_within, refused};
-use super::plays::{Plays, SAMPLE, SAMPLE_SUMS};
+use super::long_task::start_long_task;
+use super::plays::{SAMPLE, SAMPLE_SUMS};
 use super::standalone::Standalone;
 
 /// A stop or a kill reaches the worker with the answer to its next report, one a second; the rest
@@ -16,29 +15,6 @@ use super::standalone::Standalone;
 const SOON: Duration = Duration::from_secs(3);
 /// With one slot, a worker that is still at a task takes no other one.
 const ONE_SLOT: [(&str, &str); 1] = [("DATA_PROCESSOR_WORKER_SLOTS", "1")];
-
-/// Uploads a file that keeps a worker busy for a good while; answers when one is at it.
-pub async fn start_long_task(api: &Api) -> (TaskId, Plays) {
-    let mut random = StdRng::seed_from_u64(7);
-    let mut times = 200;
-    loop {
-        let plays = Plays::random(&mut random, 20_000, times);
-        let id = api.accept("", plays.body()).await;
-        let task = eventually("a worker is at it", async || {
-            Some(api.task(id).await).filter(|task| {
-                task.state == TaskState::Processing && task.progress.is_some()
-                    || task.state.is_ended()
-            })
-        })
-        .await;
-        if task.state == TaskState::Processing {
-            return (id, plays);
-        }
-        assert_eq!(task.state, TaskState::Processed, "{:?}", task.error);
-        // A machine that is faster than thought gets more to do.
-        times *= 4;
-    }
-}
 
 async fn task_of(response: Response) -> (StatusCode, TaskView) {
     (response.status(), response.json().await.unwrap())
