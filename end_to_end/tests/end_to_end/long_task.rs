@@ -8,10 +8,10 @@ use super::api::{Api, eventually};
 use super::plays::Plays;
 
 /// How often the rows of the first file are repeated: some seconds of work.
-const TIMES: u32 = 400;
+const TIMES: u32 = 1_000;
 
 /// Uploads a file that keeps a worker busy for several seconds; answers when one is at it and has most
-/// of it still before it.
+/// of it still before it. There may be other tasks that are processed: those that were too short.
 pub async fn start_long_task(api: &Api) -> (TaskId, Plays) {
     let mut random = StdRng::seed_from_u64(7);
     let mut times = TIMES;
