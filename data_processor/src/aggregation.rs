@@ -40,6 +40,7 @@ mod keys;
 mod merge;
 mod number;
 mod options;
+mod radix;
 mod ranges;
 mod record;
 mod rejects;

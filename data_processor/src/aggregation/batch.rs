@@ -187,6 +187,9 @@ impl Batch {
                 }
             }
         }
+        if self.sum.len() == 1 {
+            return self.values.copy_from_slice(numbers);
+        }
         let values = self.values.iter_mut().skip(index).step_by(self.sum.len());
         values.zip(numbers).for_each(|(value, number)| *value = *number);
     }

@@ -17,6 +17,7 @@ use self::likely::{BEHIND, Likely};
 use self::place::Place;
 use super::group::Group;
 use super::inner::InnerOrder;
+use super::radix::sort_by_upper_half;
 use super::words::Word;
 
 /// A table up to this size is searched from its start on, a larger one by hash.
@@ -330,7 +331,7 @@ impl<W: Word> Cells<W> {
         key: usize,
         order: &InnerOrder,
         group: &mut Group,
-        scratch: &mut Vec<u64>,
+        scratch: &mut [Vec<u64>; 2],
     ) {
         if !self.has_inner {
             return self.push(group, (key, 0), 0, key * self.sums);
@@ -346,14 +347,15 @@ impl<W: Word> Cells<W> {
             }
             return;
         }
-        self.cells_of_table(place, scratch);
-        // Its rank takes the inner's place, so that whole words are sorted.
-        for cell in &mut *scratch {
+        let [cells, other] = scratch;
+        self.cells_of_table(place, cells);
+        // Its rank takes the inner's place.
+        for cell in &mut *cells {
             let rank = order.ranks[(*cell >> 32) as usize];
             *cell = u64::from(rank) << 32 | u64::from(*cell as u32);
         }
-        scratch.sort_unstable();
-        for cell in &*scratch {
+        sort_by_upper_half(cells, other, order.ranks.len() as u32);
+        for cell in &*cells {
             let (rank, at) = ((*cell >> 32) as usize, *cell as u32 as usize);
             self.push(group, (key, order.inners[rank]), order.codes[rank], at);
         }

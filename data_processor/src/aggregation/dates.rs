@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::date::is_date;
 use super::inner::InnerOrder;
+use super::radix::sort_by_upper_half;
 use super::text::Heads;
 
 /// The years 0000 to 9999, 16 months each, 32 days each.
@@ -42,13 +43,14 @@ impl Days {
     /// Their order.
     pub(super) fn order(&self) -> InnerOrder {
         let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut days: Vec<(u32, u32)> = numbers.iter().map(|(code, day)| (*code, *day)).collect();
-        days.sort_unstable();
+        let days = numbers.iter().map(|(code, day)| u64::from(*code) << 32 | u64::from(*day));
+        let mut days: Vec<_> = days.collect();
+        sort_by_upper_half(&mut days, &mut Vec::new(), CODES);
         let mut ranks = vec![0; days.len()];
-        for (rank, (_, day)) in (0..).zip(&days) {
-            ranks[*day as usize] = rank;
+        for (rank, day) in (0..).zip(&days) {
+            ranks[*day as u32 as usize] = rank;
         }
-        let (codes, inners) = days.into_iter().unzip();
+        let (codes, inners) = days.into_iter().map(|day| ((day >> 32) as u32, day as u32)).unzip();
         InnerOrder { codes, inners, ranks }
     }
 

@@ -128,7 +128,7 @@ impl Groups {
         key: usize,
         inners: &InnerOrder,
         group: &mut Group,
-        scratch: &mut Vec<u64>,
+        scratch: &mut [Vec<u64>; 2],
     ) {
         group.clear();
         group.key.extend_from_slice(self.keys.key(key));

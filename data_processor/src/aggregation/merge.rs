@@ -44,7 +44,7 @@ pub(super) struct Memory<'a> {
     at: usize,
     other: Group,
     merging: Group,
-    scratch: Vec<u64>,
+    scratch: [Vec<u64>; 2],
 }
 
 impl<'a> Memory<'a> {

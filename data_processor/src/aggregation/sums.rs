@@ -90,7 +90,7 @@ impl Sums {
         key: usize,
         order: &InnerOrder,
         group: &mut Group,
-        scratch: &mut Vec<u64>,
+        scratch: &mut [Vec<u64>; 2],
     ) {
         with_cells!(self, |cells| cells.read(key, order, group, scratch));
     }
@@ -129,7 +129,7 @@ mod tests {
         let numbers: Vec<_> = (0..INNERS).collect();
         let order = InnerOrder { codes: numbers.clone(), inners: numbers.clone(), ranks: numbers };
         let mut group = Group::default();
-        sums.read(key, &order, &mut group, &mut Vec::new());
+        sums.read(key, &order, &mut group, &mut Default::default());
         let width = group.sums.len() / group.inners.len().max(1);
         group.inners.into_iter().zip(group.sums.chunks(width).map(<[_]>::to_vec)).collect()
     }
