@@ -5,8 +5,8 @@ const DIGITS: usize = 256;
 /// So few words are sorted by comparing them: each digit costs as much as a good number of them.
 const FEW: usize = 64;
 
-/// Sorts words by their upper halves, all of which are below `limit`; those with the same one stay as they
-/// are or not. `other` is overwritten.
+/// Sorts words by their upper halves, all of which are below `limit`; those with the same one are in no
+/// particular order. `other` is overwritten.
 ///
 /// One pass for each digit, the last one first, without the branches of a comparison: in days at random they
 /// would be guessed wrong half of the time.
