@@ -131,11 +131,10 @@ impl<W: Word> Cells<W> {
                 Place::default()
             }
         };
-        let at = match self.find(place, inner) {
-            Some(at) => at,
-            None => return self.insert(key, inner, inners, values),
-        };
-        self.add_at(at, (key, inner), values).map(|()| false)
+        match self.find(place, inner) {
+            Ok(at) => self.add_at(at, (key, inner), values).map(|()| false),
+            Err(free) => self.insert(free, (key, inner), inners, values),
+        }
     }
 
     /// Adds `values` to the cell whose sums are at `at`.
@@ -164,62 +163,64 @@ impl<W: Word> Cells<W> {
         Ok(())
     }
 
-    /// Where the sums of the inner's cell are.
+    /// Where the sums of the inner's cell are, or else where those of a new one would be, if there is a
+    /// place for it.
     #[inline]
-    fn find(&self, place: Place, inner: u32) -> Option<usize> {
+    fn find(&self, place: Place, inner: u32) -> Result<usize, Option<usize>> {
         let start = place.at as usize;
         if place.is_row() {
             if inner >= place.room() {
-                return None;
+                return Err(None);
             }
             let at = start + inner as usize * self.sums;
-            return (self.words[at] != W::ABSENT).then_some(at);
+            return if self.words[at] == W::ABSENT { Err(Some(at)) } else { Ok(at) };
         }
         let size = 1 + self.sums;
         let (room, mut index) = (place.room() as usize, first_index(inner, place.room()));
         while index < room {
             let at = start + index * size;
             if self.words[at] == W::number(inner) {
-                return Some(at + 1);
+                return Ok(at + 1);
             }
             if self.words[at] == W::ABSENT {
-                return None;
+                return Err(Some(at + 1));
             }
             index += 1;
             if room > SEARCHED {
                 index &= room - 1;
             }
         }
-        None
+        Err(None)
     }
 
-    /// Makes a cell, and returns whether the key moved.
+    /// Makes a cell, and returns whether the key moved. `free` is where its sums go if there is room.
     #[inline(never)]
     fn insert(
         &mut self,
-        key: usize,
-        inner: u32,
+        free: Option<usize>,
+        (key, inner): (usize, u32),
         inners: usize,
         values: &[i64],
     ) -> Result<bool, TooLarge> {
         Self::check(values)?;
         let place = self.places[key];
-        let fits = match place.is_row() {
-            true => inner < place.room(),
-            false if place.room() as usize <= SEARCHED => place.len() < place.room(),
-            // A table with empty places is found through quickly.
-            false => place.len() * 2 < place.room(),
+        // A table with empty places is found through quickly.
+        let is_crowded =
+            !place.is_row() && place.room() as usize > SEARCHED && place.len() * 2 >= place.room();
+        let (at, moved) = match free {
+            Some(at) if !is_crowded => (at, false),
+            _ => {
+                self.move_to_larger(key, inners);
+                (self.free_cell(key, inner), true)
+            }
         };
-        if !fits {
-            self.move_to_larger(key, inners);
-        }
-        let at = self.free_cell(key, inner);
-        self.insert_at(at, (key, inner), values)?;
-        Ok(!fits)
+        self.count(key, inner, at);
+        self.fill(at, (key, inner), values);
+        Ok(moved)
     }
 
-    /// Where the sums of a new cell go, for which there is room. It is counted.
-    fn free_cell(&mut self, key: usize, inner: u32) -> usize {
+    /// Where the sums of a new cell go, for which there is room.
+    fn free_cell(&self, key: usize, inner: u32) -> usize {
         let place = self.places[key];
         let start = place.at as usize;
         if place.is_row() {
@@ -230,10 +231,16 @@ impl<W: Word> Cells<W> {
         while self.words[start + index * size] != W::ABSENT {
             index = (index + 1) & (place.room() as usize - 1);
         }
-        let at = start + index * size;
-        self.words[at] = W::number(inner);
-        self.places[key].add_cell();
-        at + 1
+        start + index * size + 1
+    }
+
+    /// Counts a new cell, whose sums are at `at`: a table tells its inner before them.
+    #[inline]
+    fn count(&mut self, key: usize, inner: u32, at: usize) {
+        if !self.places[key].is_row() {
+            self.words[at - 1] = W::number(inner);
+            self.places[key].add_cell();
+        }
     }
 
     /// Whether words can hold these.
@@ -244,13 +251,15 @@ impl<W: Word> Cells<W> {
 
     /// Fills a new cell.
     #[inline(never)]
-    fn insert_at(
-        &mut self,
-        at: usize,
-        (key, inner): (usize, u32),
-        values: &[i64],
-    ) -> Result<(), TooLarge> {
+    fn insert_at(&mut self, at: usize, of: (usize, u32), values: &[i64]) -> Result<(), TooLarge> {
         Self::check(values)?;
+        self.fill(at, of, values);
+        Ok(())
+    }
+
+    /// Fills a new cell with values that were checked.
+    #[inline]
+    fn fill(&mut self, at: usize, (key, inner): (usize, u32), values: &[i64]) {
         for (index, (sum, value)) in self.words[at..].iter_mut().zip(values).enumerate() {
             *sum = W::of(*value).unwrap_or_else(|| {
                 let entry = self.large.entry((key as u32, inner, index as u32)).or_default();
@@ -258,7 +267,6 @@ impl<W: Word> Cells<W> {
                 W::number(0)
             });
         }
-        Ok(())
     }
 
     /// Gives the key room for more cells.
@@ -279,6 +287,7 @@ impl<W: Word> Cells<W> {
         for index in 0..old.room() as usize {
             if let Some((inner, from)) = self.cell(old, index) {
                 let to = self.free_cell(key, inner);
+                self.count(key, inner, to);
                 self.words.copy_within(from..from + self.sums, to);
             }
         }
