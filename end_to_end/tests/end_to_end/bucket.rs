@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::api::Api;
+
 /// Every file in the bucket of the data folder `data`, by its path there, sorted.
 pub fn files(data: &Path) -> Vec<String> {
     let root = data.join("local_storage");
@@ -19,4 +21,16 @@ pub fn files(data: &Path) -> Vec<String> {
     }
     files.sort();
     files
+}
+
+/// What the bucket is to hold once all tasks are processed: their inputs and accepted outputs, sorted.
+pub async fn wanted(api: &Api) -> Vec<String> {
+    let mut wanted = Vec::new();
+    for task in api.tasks().await {
+        let id = task.task_id;
+        wanted.push(format!("raw_data/{id}"));
+        wanted.push(format!("processed_data/{id}/{}.csv", task.attempt));
+    }
+    wanted.sort();
+    wanted
 }

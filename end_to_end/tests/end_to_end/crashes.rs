@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::api::{Api, eventually};
+use super::bucket;
 use super::plays::Plays;
 use super::standalone::Standalone;
 
@@ -52,16 +53,13 @@ async fn nothing_accepted_is_lost_however_often_the_server_is_killed() {
     }
 
     // Some were accepted although the answer never arrived: they are tasks like all others.
-    let mut files = Vec::new();
     let mut was_hit = false;
     for task in server.api.tasks().await {
         let id = task.task_id;
         processed(&server.api, id).await;
-        let attempt = server.api.task(id).await.attempt;
-        was_hit |= attempt > 1;
-        files.push(format!("raw_data/{id}"));
-        files.push(format!("processed_data/{id}/{attempt}.csv"));
+        was_hit |= server.api.task(id).await.attempt > 1;
     }
+    let files = bucket::wanted(&server.api).await;
     assert!(files.len() >= 2 * accepted.len());
     assert!(was_hit, "no crash hit a running task: the files are too small for this machine");
     server.wait_for_files(files).await;

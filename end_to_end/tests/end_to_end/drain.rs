@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::task::TaskState;
 
-use super::api::eventually;
+use super::bucket;
 use super::long_task::start_long_task;
 use super::standalone::Standalone;
 
@@ -21,13 +21,7 @@ async fn a_task_goes_on_after_an_orderly_end_without_a_failure() {
     assert_eq!(server.api.result(id).await, plays.sums());
     let task = server.api.task(id).await;
     assert_eq!((task.attempt, task.failures), (2, 0));
-    let wanted = [format!("processed_data/{id}/2.csv"), format!("raw_data/{id}")];
-    eventually("the first attempt has left nothing", async || {
-        let mut files = server.files();
-        files.retain(|file| file.contains(&id.to_string()));
-        (files == wanted).then_some(())
-    })
-    .await;
+    server.wait_for_files(bucket::wanted(&server.api).await).await;
 }
 
 #[tokio::test]

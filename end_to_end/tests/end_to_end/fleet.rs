@@ -214,14 +214,7 @@ impl Fleet {
     /// Unfinished files of killed processes (`name#N`) stay for a day and count for nothing.
     pub async fn has_only_wanted_files(&self) {
         eventually("the bucket holds only what is wanted", async || {
-            let mut wanted = Vec::new();
-            for task in self.api.tasks().await {
-                let id = task.task_id;
-                wanted.push(format!("raw_data/{id}"));
-                wanted.push(format!("processed_data/{id}/{}.csv", task.attempt));
-            }
-            wanted.sort();
-            (self.files() == wanted).then_some(())
+            (self.files() == bucket::wanted(&self.api).await).then_some(())
         })
         .await;
     }
