@@ -27,9 +27,10 @@ use common::task::{Progress, TaskId, TaskKind, TaskState};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use crate::db::{self, Database, DbConnection, DbError, DbResult};
+use crate::db::{Database, DbConnection, DbError, DbResult, Id};
 use crate::error::ApiError;
-use crate::tasks::{Task, store as tasks};
+use crate::tasks::Task;
+use crate::tasks::store::{self as tasks, Locked};
 use crate::worker_api;
 use turns::Turns;
 
@@ -101,7 +102,8 @@ enum Applied {
 /// Loads a batch where it is its turn, in the caller's transaction.
 fn apply(conn: &mut DbConnection, id: TaskId, batch: &RowBatch) -> DbResult<Applied> {
     let answer = |outcome, checkpoint| Ok(Applied::Answer(RowsAnswer { outcome, checkpoint }));
-    let Some(task) = tasks::find_and_lock(conn, &[db::Id(id.0)])?.remove(&id) else {
+    let Locked { mut tasks, now } = tasks::find_and_lock(conn, &[Id(id.0)])?;
+    let Some(task) = tasks.remove(&id) else {
         return answer(Outcome::LeaseLost, None);
     };
     let TaskSpec::DataUpload(spec) = &task.spec else { return Ok(Applied::OtherKind) };
@@ -113,7 +115,6 @@ fn apply(conn: &mut DbConnection, id: TaskId, batch: &RowBatch) -> DbResult<Appl
         let reason = "are none that a task with on_bad_row=fail may have";
         return Ok(Applied::DoesNotFit(ErrorLocation::field("rejected", reason)));
     }
-    let now = db::now(conn)?;
     if stored == batch.from {
         store::insert(conn, id, &batch.rows, &batch.rejected, now)?;
         store::set_checkpoint(conn, id, &batch.checkpoint, now + LEASE)?;

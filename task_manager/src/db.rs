@@ -10,6 +10,7 @@
 
 mod batch;
 mod client_library;
+mod clock;
 mod dialect;
 mod id;
 pub mod json_time;
@@ -32,7 +33,8 @@ use tracing::debug;
 
 pub(crate) use batch::known_by_text;
 pub use batch::{FromJson, cached, count_of, one_of};
-pub use dialect::{FoundBy, find_messages, is_in_process, lock_tasks, now, ping, update_all};
+pub use clock::{clock, now};
+pub use dialect::{FoundBy, find_messages, is_in_process, lock_tasks, ping, update_all};
 pub(crate) use dialect::{
     execute_cached, insert_all, insert_records, locked, locked_and_skipped, on_either,
 };

@@ -30,7 +30,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::db::{self, Database, DbConnection, DbError, DbResult};
+use crate::db::{Database, DbConnection, DbError, DbResult};
 use crate::error::ApiError;
 use crate::grouped::Grouped;
 use crate::idempotency::{Answering, Keys, Repeatable};
@@ -141,10 +141,13 @@ fn accept(conn: &mut DbConnection, group: &[Submission]) -> DbResult<Vec<Queued>
     for submission in group {
         *arrived.entry(submission.user.0).or_default() += 1;
     }
-    let mut counters = BTreeMap::new();
+    let (mut counters, mut now) = (BTreeMap::new(), None);
     for (user, count) in arrived {
-        counters.insert(user, store::raise_counter(conn, UserId(user), count)? - count);
+        let (raised, raised_at) = store::raise_counter(conn, UserId(user), count)?;
+        counters.insert(user, raised - count);
+        now = now.max(Some(raised_at));
     }
+    let Some(now) = now else { return Ok(Vec::new()) };
     let mut counts = Vec::with_capacity(group.len());
     let mut tasks = Vec::with_capacity(group.len());
     for Submission { user, message, draw, .. } in group {
@@ -159,7 +162,6 @@ fn accept(conn: &mut DbConnection, group: &[Submission]) -> DbResult<Vec<Queued>
         });
         tasks.push(NewTask { owner: *user, spec });
     }
-    let now = db::now(conn)?;
     let tasks = submissions::submit_held(conn, tasks, now)?;
     let dispatches = submissions::dispatches(&tasks);
     let tasks = submissions::views(conn, tasks)?;

@@ -9,8 +9,8 @@
 use common::task::{TaskId, TaskState};
 
 use super::{checkpoint, removed_rows, store};
-use crate::db::{self, Database, DbConnection, DbResult};
-use crate::tasks::store as tasks;
+use crate::db::{Database, DbConnection, DbResult, Id};
+use crate::tasks::store::{self as tasks, Locked};
 
 /// How many rows a step removes at most. Others wait for a step on SQLite.
 const STEP: u64 = 2_000;
@@ -18,7 +18,8 @@ const STEP: u64 = 2_000;
 /// Removes some rows of a task that is `stopping`; true where there are none left. In the
 /// caller's transaction.
 pub fn step(conn: &mut DbConnection, id: TaskId) -> DbResult<bool> {
-    let Some(task) = tasks::find_and_lock(conn, &[db::Id(id.0)])?.remove(&id) else {
+    let Locked { mut tasks, now } = tasks::find_and_lock(conn, &[Id(id.0)])?;
+    let Some(task) = tasks.remove(&id) else {
         return Ok(true);
     };
     if task.state != TaskState::Stopping {
@@ -35,7 +36,6 @@ pub fn step(conn: &mut DbConnection, id: TaskId) -> DbResult<bool> {
     store::remove(conn, id, below, left.row)?;
     left.row = below;
     let progress = removed_rows(total.saturating_sub(below), total);
-    let now = db::now(conn)?;
     store::set_rolled_back(conn, id, &left, &progress, now)?;
     Ok(below == 0)
 }

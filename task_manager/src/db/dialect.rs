@@ -98,17 +98,6 @@ pub(super) fn migrate(conn: &mut DbConnection) -> Result<Vec<String>, DbError> {
     }
 }
 
-/// The database's clock, UTC. SQLite has none of its own to compare with: there is one process.
-pub fn now(conn: &mut DbConnection) -> QueryResult<NaiveDateTime> {
-    match conn {
-        DbConnection::Sqlite(_) => Ok(common::clock::now().naive_utc()),
-        DbConnection::Mysql(conn) => {
-            let now = diesel::dsl::sql::<Timestamp>("UTC_TIMESTAMP(6)");
-            cached(diesel::select(now)).get_result(conn)
-        }
-    }
-}
-
 /// Whether the database answers.
 pub fn ping(conn: &mut DbConnection) -> QueryResult<()> {
     conn.batch_execute("SELECT 1")

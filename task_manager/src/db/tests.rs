@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, NaiveDateTime};
 use diesel::connection::InstrumentationEvent;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::own::OwnDatabase;
 use super::schema::{task_attempts, tasks, workers};
-use super::{Database, DbConnection, DbError, DbResult, Id, execute_cached, on_either};
+use super::{
+    Database, DbConnection, DbError, DbResult, Id, clock, execute_cached, locked, on_either,
+};
 use crate::backend::{Backend, TestDatabase, backend_tests};
 
 backend_tests![
@@ -19,6 +24,7 @@ backend_tests![
     text_is_compared_byte_by_byte,
     a_failed_transaction_changes_nothing,
     the_clock_is_utc_and_goes_on,
+    a_row_that_is_waited_for_is_timed_when_it_is_locked,
     a_change_is_prepared_once,
     writers_that_meet_all_get_through,
     a_connection_that_was_cut_is_replaced,
@@ -173,6 +179,54 @@ async fn the_clock_is_utc_and_goes_on(backend: Backend) {
     assert!((here - first).num_seconds().abs() < 5, "{first} is not the time in UTC, {here}");
 }
 
+async fn a_row_that_is_waited_for_is_timed_when_it_is_locked(backend: Backend) {
+    let Fixture { db, test, _folder } = fixture(backend).await;
+    db.write(|conn| insert_task(conn, Uuid::nil(), "a", 1)).await.unwrap();
+    let is_held = Arc::new(Notify::new());
+    let holder = {
+        let (db, is_held) = (db.clone(), Arc::clone(&is_held));
+        tokio::spawn(async move {
+            db.write(move |conn| {
+                lock_and_time(conn)?;
+                is_held.notify_one();
+                until_another_locks(conn, &test);
+                Ok(super::now(conn)?)
+            })
+            .await
+        })
+    };
+    is_held.notified().await;
+    let locked = db.write(lock_and_time).await.unwrap();
+    let freed = holder.await.unwrap().unwrap();
+    assert!(locked > freed, "{locked}: it was locked by another until {freed} at least");
+    let here = common::clock::now().naive_utc();
+    assert!((here - locked).num_seconds().abs() < 5, "{locked} is not the time in UTC, {here}");
+}
+
+/// Locks the only task; answers when that was.
+fn lock_and_time(conn: &mut DbConnection) -> DbResult<NaiveDateTime> {
+    let row = locked!(conn, tasks::table.select((tasks::id, clock())), (Id, NaiveDateTime))?;
+    Ok(row[0].1)
+}
+
+/// Waits until another connection asks for a lock. On SQLite it cannot: a transaction begins with the
+/// lock.
+fn until_another_locks(conn: &mut DbConnection, test: &TestDatabase) {
+    let Some(name) = &test.name else { return };
+    let locking = format!(
+        "(SELECT COUNT(*) FROM information_schema.processlist \
+          WHERE id <> CONNECTION_ID() AND db = '{name}' AND info LIKE '%FOR UPDATE')"
+    );
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let locking = diesel::select(diesel::dsl::sql::<BigInt>(&locking)).get_result::<i64>(conn);
+        if locking.unwrap() > 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "nobody asks for the lock");
+    }
+}
+
 async fn a_change_is_prepared_once(backend: Backend) {
     let Fixture { db, test: _test, _folder } = fixture(backend).await;
     let changed = db.write(|conn| {
@@ -244,7 +298,7 @@ fn cut_connections(test: &TestDatabase) {
         "SELECT id FROM information_schema.processlist \
          WHERE id <> CONNECTION_ID() AND db = '{name}'"
     );
-    let others = diesel::dsl::sql::<diesel::sql_types::BigInt>(&others).load::<i64>(&mut conn);
+    let others = diesel::dsl::sql::<BigInt>(&others).load::<i64>(&mut conn);
     for id in others.unwrap() {
         // It may have ended by itself.
         let _ = diesel::sql_query(format!("KILL {id}")).execute(&mut conn);

@@ -14,14 +14,18 @@ use super::search::Search;
 use super::{NewMessage, TrackedMessage, snippet, terms};
 use crate::db::schema::{messages, request_counters};
 use crate::db::{
-    DbConnection, DbError, DbResult, FoundBy, FromJson, Id, execute_cached, find_messages,
-    insert_all, json_time,
+    DbConnection, DbError, DbResult, FoundBy, FromJson, Id, clock, execute_cached, find_messages,
+    insert_all, json_time, on_either,
 };
 use crate::http::cursor::{Cursor, behind};
 use crate::http::query::Period;
 
-/// Raises a user's counter by `by`; answers the new count.
-pub fn raise_counter(conn: &mut DbConnection, user: UserId, by: u64) -> DbResult<u64> {
+/// Raises a user's counter by `by`; answers the new count, and the database's time behind it.
+pub fn raise_counter(
+    conn: &mut DbConnection,
+    user: UserId,
+    by: u64,
+) -> DbResult<(u64, NaiveDateTime)> {
     let id = Id(user.0);
     let by = signed(by)?;
     let raise = |conn: &mut DbConnection| {
@@ -45,9 +49,9 @@ pub fn raise_counter(conn: &mut DbConnection, user: UserId, by: u64) -> DbResult
             }
         }
     }
-    let count: i64 =
-        request_counters::table.find(id).select(request_counters::count).first(conn)?;
-    u64::try_from(count).map_err(DbError::corrupt)
+    let raised = request_counters::table.find(id).select((request_counters::count, clock()));
+    let (count, now): (i64, NaiveDateTime) = on_either!(conn, |conn| raised.first(conn))?;
+    Ok((u64::try_from(count).map_err(DbError::corrupt)?, now))
 }
 
 fn signed(value: u64) -> DbResult<i64> {

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::Task;
 use crate::db::schema::tasks;
-use crate::db::{DbConnection, DbError, DbResult, Id, locked, on_either, one_of};
+use crate::db::{self, DbConnection, DbError, DbResult, Id, locked, on_either, one_of};
 
 pub use changes::{
     Enqueue, claim, clear_progress, end, enqueue, expire_all_leases, heartbeat,
@@ -122,7 +122,7 @@ fn names(states: impl Iterator<Item = TaskState>) -> Vec<&'static str> {
     states.map(TaskState::as_str).collect()
 }
 
-fn read_rows(rows: Vec<TaskRow>) -> DbResult<Vec<Task>> {
+fn read_rows(rows: impl IntoIterator<Item = TaskRow>) -> DbResult<Vec<Task>> {
     rows.into_iter().map(Task::try_from).collect()
 }
 
@@ -138,21 +138,34 @@ pub fn find(conn: &mut DbConnection, id: TaskId) -> DbResult<Option<Task>> {
         .transpose()
 }
 
-/// Those of the tasks that are there, by their ids; not one that was deleted. Locks them in the order
-/// of their ids until the transaction ends, so that two batches cannot wait for each other in a ring.
-pub fn find_and_lock(conn: &mut DbConnection, ids: &[Id]) -> DbResult<HashMap<TaskId, Task>> {
-    let rows = locked!(
+/// Tasks that are locked until the transaction ends.
+#[derive(Debug)]
+pub struct Locked {
+    /// By their ids.
+    pub tasks: HashMap<TaskId, Task>,
+    /// The database's time when the last of them had been locked.
+    pub now: NaiveDateTime,
+}
+
+/// Those of the tasks that are there; not one that was deleted. Locks them in the order
+/// of their ids, so that two batches cannot wait for each other in a ring.
+pub fn find_and_lock(conn: &mut DbConnection, ids: &[Id]) -> DbResult<Locked> {
+    let rows: Vec<(TaskRow, NaiveDateTime)> = locked!(
         conn,
         tasks::table
             .filter(one_of(tasks::id, ids))
             // Not `= false`: databases would take the index of the deleted ones.
             .filter(tasks::deleted.ne(true))
             .order(tasks::id)
-            .select(TaskRow::as_select()),
-        TaskRow
+            .select((TaskRow::as_select(), db::clock())),
+        (TaskRow, NaiveDateTime)
     )?;
-    let tasks = read_rows(rows)?.into_iter();
-    Ok(tasks.map(|task| (task.id, task)).collect())
+    let now = match rows.iter().map(|(_, locked_at)| *locked_at).max() {
+        Some(now) => now,
+        None => db::now(conn)?,
+    };
+    let tasks = read_rows(rows.into_iter().map(|(row, _)| row))?.into_iter();
+    Ok(Locked { tasks: tasks.map(|task| (task.id, task)).collect(), now })
 }
 
 /// Those of the tasks that `owner` owns, oldest change first; not one that was deleted.

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use common::report::{Attempt, Claim, ClaimedDelivery, LEASE, WorkerId};
 use common::task::TaskState;
 
-use crate::db::{self, DbConnection, DbResult, Id};
-use crate::tasks::{Task, store};
+use crate::db::{DbConnection, DbResult, Id};
+use crate::tasks::Task;
+use crate::tasks::store::{self, Locked};
 
 /// Claims deliveries, in the caller's transaction; answers one claim for each, in order. However
 /// many there are, it takes the same few statements.
@@ -16,8 +17,7 @@ pub(super) fn claim(
     deliveries: &[ClaimedDelivery],
 ) -> DbResult<Vec<Claim>> {
     let ids: Vec<Id> = super::sorted(deliveries.iter().map(|delivery| delivery.task_id));
-    let mut tasks = store::find_and_lock(conn, &ids)?;
-    let now = db::now(conn)?;
+    let Locked { mut tasks, now } = store::find_and_lock(conn, &ids)?;
     let asked: HashSet<ClaimedDelivery> = deliveries.iter().copied().collect();
     let mut free: Vec<&mut Task> = tasks
         .values_mut()

@@ -11,14 +11,14 @@ use common::task::{TaskKind, TaskState};
 use serde_json::Value;
 
 use self::store::CompletedTask;
-use crate::db::{self, DbConnection, DbResult, Id};
+use crate::db::{DbConnection, DbResult, Id};
 use crate::leases::{MAX_ATTEMPTS, backoff, retry_or_fail};
 use crate::messages::{self, NewMessage};
 use crate::outbox::{self, Dispatch};
 use crate::tasks::Task;
 use crate::tasks::attempts::{self, AttemptOutcome, EndedAttempt};
 use crate::tasks::events::OwnedTask;
-use crate::tasks::store::{self as tasks, Enqueue};
+use crate::tasks::store::{self as tasks, Enqueue, Locked};
 use crate::{data_uploads, file_statistics, user_events};
 
 /// No processor may ask for a longer delay.
@@ -62,8 +62,7 @@ pub(super) fn apply(
     applied: &mut Applied,
 ) -> DbResult<()> {
     let ids = super::sorted(reports.iter().map(|report| report.task_id));
-    let tasks = tasks::find_and_lock(conn, &ids)?;
-    let now = db::now(conn)?;
+    let Locked { tasks, now } = tasks::find_and_lock(conn, &ids)?;
     let mut changes = Changes::default();
     let outcomes = reports.iter().map(|report| match tasks.get(&report.task_id) {
         None => Ok(Outcome::LeaseLost),

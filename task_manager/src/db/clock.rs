@@ -1,0 +1,53 @@
+//! The database's clock, by which processes agree on times: UTC.
+
+use chrono::NaiveDateTime;
+use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is_aggregate};
+use diesel::mysql::Mysql;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::Timestamp;
+use diesel::sqlite::Sqlite;
+
+use super::{DbConnection, on_either};
+
+/// The database's time.
+pub fn now(conn: &mut DbConnection) -> QueryResult<NaiveDateTime> {
+    on_either!(conn, |conn| diesel::select(clock()).get_result(conn))
+}
+
+/// The database's time as a column of a query, which saves the round trip of [`now`]: that at which the row
+/// was read, and locked where the query locks it.
+pub fn clock() -> Clock {
+    Clock(common::clock::now().naive_utc())
+}
+
+/// See [`clock`]. SQLite has none of its own to compare with: there is one process, and its clock.
+#[derive(Debug, Clone, Copy, QueryId)]
+pub struct Clock(NaiveDateTime);
+
+impl Expression for Clock {
+    type SqlType = Timestamp;
+}
+
+impl<QS> AppearsOnTable<QS> for Clock {}
+
+impl<QS> SelectableExpression<QS> for Clock {}
+
+impl ValidGrouping<()> for Clock {
+    type IsAggregate = is_aggregate::Never;
+}
+
+impl QueryFragment<Mysql> for Clock {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        // In the session's time zone, which is UTC. `UTC_TIMESTAMP` is when the statement began: before it
+        // waited for a lock.
+        out.push_sql("SYSDATE(6)");
+        Ok(())
+    }
+}
+
+impl QueryFragment<Sqlite> for Clock {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_bind_param::<Timestamp, _>(&self.0)
+    }
+}
