@@ -34,7 +34,9 @@ enum Command {
     Config,
 }
 
-#[tokio::main]
+// One thread takes messages, asks and reports; what takes long has threads of its own. With more of them, small
+// tasks would wait for threads to wake each other.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let (config, effective) = ProcessConfig::load(arguments.config.as_deref())?;
@@ -65,7 +67,6 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     let health = tokio::spawn(health::serve(listener, needs));
 
     let draining = CancellationToken::new();
-    // A task of its own: the threads of the runtime hand it to each other more cheaply than to this one.
     let stop = draining.clone();
     let mut working = tokio::spawn(async move {
         worker::run(config.worker, api, &queue, storage, mailer, stop).await;
