@@ -10,9 +10,11 @@
 //! # Not here
 //! Reading the outbox, and noting in it what became of messages (`relay`).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use common::queue::Publisher;
+use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -26,22 +28,42 @@ const MOST: usize = 100_000;
 /// When so many are to be noted, the relay is not waited for.
 const NOTED: usize = 500;
 
+/// Messages on their way to the queue.
+type Publishing = Pin<Box<dyn Future<Output = Published> + Send>>;
+
 /// Between who commits, who publishes, and the relay.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Handover {
-    waiting: Mutex<Vec<Dispatch>>,
-    arrived: Notify,
+    /// There is one when the relay has started.
+    publisher: OnceLock<Publisher>,
+    line: Mutex<Line>,
+    begun: Notify,
     published: Mutex<Published>,
 }
 
+#[derive(Default)]
+struct Line {
+    waiting: Vec<Dispatch>,
+    /// Whether somebody publishes, and takes what waits after that.
+    is_served: bool,
+    /// What was begun by who committed it; the relay carries it on.
+    begun: Option<Publishing>,
+}
+
+impl std::fmt::Debug for Handover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handover").finish_non_exhaustive()
+    }
+}
+
 impl Handover {
-    /// Takes what was committed.
-    pub(super) fn add(&self, dispatches: impl IntoIterator<Item = Dispatch>) {
-        let mut waiting = lock(&self.waiting);
-        let free = MOST.saturating_sub(waiting.len());
-        waiting.extend(dispatches.into_iter().take(free));
-        drop(waiting);
-        self.arrived.notify_one();
+    /// Takes what was committed. Calls `wake` when the relay is to note what was published.
+    pub(super) fn add(&self, dispatches: impl IntoIterator<Item = Dispatch>, wake: impl Fn()) {
+        let mut line = lock(&self.line);
+        let free = MOST.saturating_sub(line.waiting.len());
+        line.waiting.extend(dispatches.into_iter().take(free));
+        drop(line);
+        self.begin(wake);
     }
 
     /// What was published and is still to be noted.
@@ -56,26 +78,62 @@ impl Handover {
         wake: impl Fn(),
         shutdown: &CancellationToken,
     ) {
+        let publisher = self.publisher.get_or_init(|| publisher.clone());
+        self.begin(&wake);
         loop {
-            let next = {
-                let mut waiting = lock(&self.waiting);
-                let count = waiting.len().min(BATCH);
-                waiting.drain(..count).collect::<Vec<_>>()
-            };
-            if next.is_empty() {
+            let begun = lock(&self.line).begun.take();
+            let Some(begun) = begun else {
                 tokio::select! {
-                    () = self.arrived.notified() => continue,
+                    () = self.begun.notified() => continue,
                     () = shutdown.cancelled() => return,
                 }
+            };
+            self.note(begun.await, &wake);
+            while let Some(publishing) = self.next(publisher) {
+                self.note(publishing.await, &wake);
             }
-            let latest = publish(publisher, next).await;
-            let mut published = lock(&self.published);
-            published.append(latest);
-            let is_much = published.len() >= NOTED;
-            drop(published);
-            if is_much {
-                wake();
+        }
+    }
+
+    /// Publishes what waits, unless that is done already. It is begun here and now: with the first look at it
+    /// messages are on their way, which otherwise waited until another thread has woken up.
+    fn begin(&self, wake: impl Fn()) {
+        let Some(publisher) = self.publisher.get() else { return };
+        if std::mem::replace(&mut lock(&self.line).is_served, true) {
+            return;
+        }
+        while let Some(mut publishing) = self.next(publisher) {
+            match (&mut publishing).now_or_never() {
+                Some(published) => self.note(published, &wake),
+                None => {
+                    lock(&self.line).begun = Some(publishing);
+                    self.begun.notify_one();
+                    return;
+                }
             }
+        }
+    }
+
+    /// What is to be published next by who serves the line; where there is nothing, it is no longer served.
+    fn next(&self, publisher: &Publisher) -> Option<Publishing> {
+        let mut line = lock(&self.line);
+        let count = line.waiting.len().min(BATCH);
+        line.is_served = count > 0;
+        if !line.is_served {
+            return None;
+        }
+        let next = line.waiting.drain(..count).collect();
+        let publisher = publisher.clone();
+        Some(Box::pin(async move { publish(&publisher, next).await }))
+    }
+
+    fn note(&self, latest: Published, wake: impl Fn()) {
+        let mut published = lock(&self.published);
+        published.append(latest);
+        let is_much = published.len() >= NOTED;
+        drop(published);
+        if is_much {
+            wake();
         }
     }
 }
@@ -87,6 +145,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::time::Duration;
 
     use common::queue::{Consumer, Message, Queue};
@@ -102,17 +161,19 @@ mod tests {
     use crate::db;
     use crate::db::own::OwnDatabase;
     use crate::db::schema::outbox;
-    use crate::outbox::redispatch;
     use crate::outbox::relay::{self, POLL, RelaySignal};
+    use crate::outbox::{HELD, redispatch};
     use crate::tasks::submissions::{NewTask, dispatches, submit_held};
 
     backend_tests![
         what_is_handed_over_is_published_and_then_noted,
+        what_many_hand_over_at_once_is_published,
         what_a_dead_process_held_is_published_when_it_is_held_no_more,
     ];
 
     const KIND: TaskKind = TaskKind::MessageValidation;
-    const DEADLINE: Duration = Duration::from_secs(15);
+    /// Less than [`HELD`]: what comes later was left to the outbox.
+    const DEADLINE: Duration = Duration::from_secs(8);
 
     struct Fixture {
         own: OwnDatabase,
@@ -138,7 +199,11 @@ mod tests {
 
         /// Commits a task that is held; what is to be handed over.
         async fn accept(&self) -> Vec<Dispatch> {
-            let accepted = self.own.db.write(|conn| {
+            self.accept_several(1).await
+        }
+
+        async fn accept_several(&self, count: usize) -> Vec<Dispatch> {
+            let accepted = self.own.db.write(move |conn| {
                 let now = db::now(conn)?;
                 let owner = UserId(Uuid::nil());
                 let spec = TaskSpec::MessageValidation(MessageValidationSpec {
@@ -147,7 +212,8 @@ mod tests {
                     number: 1,
                     request_count: 1,
                 });
-                Ok(dispatches(&submit_held(conn, vec![NewTask { owner, spec }], now)?))
+                let tasks = vec![NewTask { owner, spec }; count];
+                Ok(dispatches(&submit_held(conn, tasks, now)?))
             });
             accepted.await.unwrap()
         }
@@ -196,6 +262,36 @@ mod tests {
         assert_eq!(fixture.rows().await, 0);
     }
 
+    async fn what_many_hand_over_at_once_is_published(backend: Backend) {
+        let mut fixture = Fixture::new(backend).await;
+        let mut awaited = HashSet::new();
+        let mut relay = None;
+        for _ in 0..3 {
+            let dispatches = fixture.accept_several(400).await;
+            awaited.extend(dispatches.iter().map(|due| due.message));
+            let handed_over = dispatches.chunks(100).map(|part| {
+                let (part, signal) = (part.to_vec(), fixture.signal.clone());
+                tokio::task::spawn_blocking(move || {
+                    part.into_iter().for_each(|due| signal.hand_over([due]));
+                })
+            });
+            for one in handed_over.collect::<Vec<_>>() {
+                one.await.unwrap();
+            }
+            // The first ones come before there is a relay.
+            relay.get_or_insert_with(|| fixture.start_relay());
+        }
+        let published = async {
+            while !awaited.is_empty() {
+                awaited.remove(&fixture.next().await);
+            }
+        };
+        timeout(DEADLINE, published).await.expect("none is left to the outbox");
+        fixture.is_noted().await;
+        fixture.shutdown.cancel();
+        relay.unwrap().await.unwrap();
+    }
+
     async fn what_a_dead_process_held_is_published_when_it_is_held_no_more(backend: Backend) {
         let mut fixture = Fixture::new(backend).await;
         // It died between the commit and the message: nothing was handed over.
@@ -222,7 +318,7 @@ mod tests {
         let started = Instant::now();
         let relay = fixture.start_relay();
         assert_eq!(fixture.next().await, message);
-        assert!(started.elapsed() < crate::outbox::HELD / 2, "it was waited for");
+        assert!(started.elapsed() < HELD / 2, "it was waited for");
         fixture.shutdown.cancel();
         relay.await.unwrap();
     }

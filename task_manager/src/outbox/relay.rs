@@ -45,7 +45,7 @@ impl RelaySignal {
 
     /// Publishes what the caller has just committed as held (`append_held`).
     pub fn hand_over(&self, dispatches: impl IntoIterator<Item = Dispatch>) {
-        self.0.handover.add(dispatches);
+        self.0.handover.add(dispatches, || self.wake());
     }
 }
 
