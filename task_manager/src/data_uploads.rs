@@ -27,10 +27,9 @@ use common::task::{Progress, TaskId, TaskKind, TaskState};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use crate::db::{Database, DbConnection, DbError, DbResult, Id};
+use crate::db::{Database, DbConnection, DbError, DbResult};
 use crate::error::ApiError;
-use crate::tasks::Task;
-use crate::tasks::store::{self as tasks, Locked};
+use crate::tasks::{Task, store as tasks};
 use crate::worker_api;
 use turns::Turns;
 
@@ -102,8 +101,7 @@ enum Applied {
 /// Loads a batch where it is its turn, in the caller's transaction.
 fn apply(conn: &mut DbConnection, id: TaskId, batch: &RowBatch) -> DbResult<Applied> {
     let answer = |outcome, checkpoint| Ok(Applied::Answer(RowsAnswer { outcome, checkpoint }));
-    let Locked { mut tasks, now } = tasks::find_and_lock(conn, &[Id(id.0)])?;
-    let Some(task) = tasks.remove(&id) else {
+    let Some((task, now)) = tasks::find_and_lock_one(conn, id)? else {
         return answer(Outcome::LeaseLost, None);
     };
     let TaskSpec::DataUpload(spec) = &task.spec else { return Ok(Applied::OtherKind) };

@@ -298,9 +298,7 @@ fn accept(
     input: &InputFile,
     identity: &str,
 ) -> DbResult<Option<AcceptedTask>> {
-    db::lock_tasks(conn, &[db::Id(id.0)])?;
-    let now = db::now(conn)?;
-    let Some(task) = store::find(conn, id)? else { return Ok(None) };
+    let Some((task, now)) = store::find_and_lock_one(conn, id)? else { return Ok(None) };
     if task.state != TaskState::Initializing {
         return Ok(None);
     }

@@ -9,8 +9,8 @@
 use common::task::{TaskId, TaskState};
 
 use super::{checkpoint, removed_rows, store};
-use crate::db::{Database, DbConnection, DbResult, Id};
-use crate::tasks::store::{self as tasks, Locked};
+use crate::db::{Database, DbConnection, DbResult};
+use crate::tasks::store as tasks;
 
 /// How many rows a step removes at most. Others wait for a step on SQLite.
 const STEP: u64 = 2_000;
@@ -18,8 +18,7 @@ const STEP: u64 = 2_000;
 /// Removes some rows of a task that is `stopping`; true where there are none left. In the
 /// caller's transaction.
 pub fn step(conn: &mut DbConnection, id: TaskId) -> DbResult<bool> {
-    let Locked { mut tasks, now } = tasks::find_and_lock(conn, &[Id(id.0)])?;
-    let Some(task) = tasks.remove(&id) else {
+    let Some((task, now)) = tasks::find_and_lock_one(conn, id)? else {
         return Ok(true);
     };
     if task.state != TaskState::Stopping {

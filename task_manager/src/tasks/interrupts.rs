@@ -73,12 +73,11 @@ pub async fn interrupt(
 ) -> Result<Interrupted, ApiError> {
     let attempted = db
         .write(move |conn| {
-            db::lock_tasks(conn, &[db::Id(id.0)])?;
-            let Some(task) = store::find_owned(conn, owner, id)? else {
+            let found = store::find_and_lock_one(conn, id)?;
+            let Some((task, now)) = found.filter(|(task, _)| task.owner == owner) else {
                 return Ok(Attempted::NotFound);
             };
             if !interrupt.holds_in(task.state) {
-                let now = db::now(conn)?;
                 let is_done = match interrupt {
                     Interrupt::Stop => end(conn, &task, TaskState::Stopping, now)?,
                     Interrupt::Kill => end(conn, &task, TaskState::Killed, now)?,

@@ -168,6 +168,15 @@ pub fn find_and_lock(conn: &mut DbConnection, ids: &[Id]) -> DbResult<Locked> {
     Ok(Locked { tasks: tasks.map(|task| (task.id, task)).collect(), now })
 }
 
+/// The same of one task, with the database's time when it was locked.
+pub fn find_and_lock_one(
+    conn: &mut DbConnection,
+    id: TaskId,
+) -> DbResult<Option<(Task, NaiveDateTime)>> {
+    let Locked { mut tasks, now } = find_and_lock(conn, &[Id(id.0)])?;
+    Ok(tasks.remove(&id).map(|task| (task, now)))
+}
+
 /// Those of the tasks that `owner` owns, oldest change first; not one that was deleted.
 pub fn find_several(conn: &mut DbConnection, owner: UserId, ids: &[TaskId]) -> DbResult<Vec<Task>> {
     let ids: Vec<Id> = ids.iter().map(|id| Id(id.0)).collect();
