@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod csv_input;
 pub mod file_statistics;
+pub mod health;
 pub mod message;
 pub mod password;
 pub mod problem;

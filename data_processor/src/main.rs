@@ -30,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Works; the default.
     Work,
+    /// Asks the worker that runs with these settings whether it is ready; fails unless it is.
+    Health,
     /// Prints the settings in force, secrets masked, and where each comes from.
     Config,
 }
@@ -42,6 +44,11 @@ async fn main() -> anyhow::Result<()> {
     let (config, effective) = ProcessConfig::load(arguments.config.as_deref())?;
     match arguments.command {
         None | Some(Command::Work) => work(config).await?,
+        #[expect(clippy::print_stdout, reason = "it is what the command is for")]
+        Some(Command::Health) => {
+            let answer = common::health::check(config.listen).await.map_err(anyhow::Error::msg)?;
+            println!("{answer}");
+        }
         #[expect(clippy::print_stdout, reason = "it is what the command is for")]
         Some(Command::Config) => print!("{effective}"),
     }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use common::queue::{AmqpQueue, Queue};
 use common::storage::Storage;
-use common::{password, signals, telemetry};
+use common::{health, password, signals, telemetry};
 use task_manager::Server;
 use task_manager::config::Config;
 
@@ -32,6 +32,8 @@ enum Command {
     /// Administrators.
     #[command(subcommand)]
     Admin(Admin),
+    /// Asks the server that runs with these settings whether it is ready; fails unless it is.
+    Health,
     /// Prints the settings in force, secrets masked, and where each comes from.
     Config,
     /// Prints the OpenAPI document of the API.
@@ -70,6 +72,10 @@ async fn main() -> anyhow::Result<()> {
             let password = password::new_password(password_file.as_deref())?;
             let name = task_manager::create_administrator(&config, &username, password).await?;
             println!("{name} is an administrator");
+        }
+        #[expect(clippy::print_stdout, reason = "it is what the command is for")]
+        Command::Health => {
+            println!("{}", health::check(config.listen).await.map_err(anyhow::Error::msg)?);
         }
         #[expect(clippy::print_stdout, reason = "it is what the command is for")]
         Command::Config => print!("{effective}"),
