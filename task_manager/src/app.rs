@@ -20,7 +20,7 @@ use crate::background::{self, Background};
 use crate::config::Config;
 use crate::config::secrets;
 use crate::data_uploads::Loads;
-use crate::db::{self, Database};
+use crate::db::{self, Database, DbResult};
 use crate::http::access::{Gate, ServiceToken};
 use crate::http::address::TrustForwardedFor;
 use crate::idempotency::Keys;
@@ -43,6 +43,8 @@ use crate::worker_api::Seen;
 
 /// How long open requests may take to end once the server ends.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long to wait before the database is tried again, after each try has waited for a connection.
+const DATABASE_RETRY: Duration = Duration::from_secs(1);
 
 /// Makes the state of the API of its parts, each of which a handler can ask for.
 macro_rules! state {
@@ -132,12 +134,23 @@ pub async fn create_administrator(
 
 impl Server {
     /// Starts one of any number of task managers on their common database, queue and storage.
+    /// A database that is not available yet is waited for: after a restart of the machine it may
+    /// be the last to start.
     ///
     /// # Errors
-    /// The address is taken, the database or the storage does not work.
+    /// The address is taken, or the database or the storage does not work.
     pub async fn start(config: &Config, queue: &Queue, storage: Storage) -> anyhow::Result<Self> {
         config.check_start(false)?;
-        let (listener, db) = open(config).await?;
+        let listener = listen(config).await?;
+        let db = loop {
+            match open_database(config).await {
+                Err(error) if error.is_unavailable() => {
+                    warn!(%error, "cannot use the database, will retry");
+                    tokio::time::sleep(DATABASE_RETRY).await;
+                }
+                opened => break opened.context("the database cannot be opened")?,
+            }
+        };
         Self::serve(config, queue, storage, db, listener)
     }
 
@@ -157,7 +170,8 @@ impl Server {
             "a server that runs alone keeps its tasks in SQLite; `database_url` names another database"
         );
         config.check_start(true)?;
-        let (listener, db) = open(config).await?;
+        let listener = listen(config).await?;
+        let db = open_database(config).await.context("the database cannot be opened")?;
         storage.remove_unfinished(Duration::ZERO).await?;
         db.write(|conn| {
             let now = db::now(conn)?;
@@ -280,17 +294,18 @@ impl Server {
     }
 }
 
-/// Takes the address, and opens the database with its tables up to date.
-async fn open(config: &Config) -> anyhow::Result<(TcpListener, Database)> {
-    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(config.listen).await.with_context(|| {
         format!("the address {} cannot be used; choose another one (`listen`)", config.listen)
-    })?;
-    let db = Database::connect(config.database_url.expose_secret())
-        .await
-        .context("the database cannot be opened")?;
+    })
+}
+
+/// Opens the database and brings its tables up to date.
+async fn open_database(config: &Config) -> DbResult<Database> {
+    let db = Database::connect(config.database_url.expose_secret()).await?;
     let migrations = db.migrate().await?;
     if !migrations.is_empty() {
         info!(?migrations, "brought the tables of the database up to date");
     }
-    Ok((listener, db))
+    Ok(db)
 }

@@ -94,7 +94,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let queue = Queue::Amqp(AmqpQueue::new(queue_url, &config.queue_prefix)?);
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
-    let server = Server::start(&config, &queue, storage).await?;
+    let server = tokio::select! {
+        started = Server::start(&config, &queue, storage) => started?,
+        name = signals.next() => {
+            tracing::info!("{name}: ended before the start was complete");
+            return Ok(());
+        }
+    };
     tracing::info!("tasks are in {}", config.database_address());
     tracing::info!("files are in {}", config.storage.display());
     common::queue::log_connection(&queue).await;

@@ -2,9 +2,10 @@
 
 use chrono::NaiveDateTime;
 use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Text, Timestamp};
+use diesel::sql_types::{BigInt, Binary, Nullable, Text, Timestamp};
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use serde::Serialize;
@@ -15,7 +16,7 @@ const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqli
 const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
 
 /// Several task managers may start at once on one MySQL: one of them migrates, the others wait
-/// this many seconds at the most.
+/// for at most this many seconds.
 const MIGRATION_WAIT: u32 = 600;
 
 /// What a SQLite connection is set to: readers beside one writer, every commit durable.
@@ -84,10 +85,15 @@ pub(super) fn migrate(conn: &mut DbConnection) -> Result<Vec<String>, DbError> {
         }
         DbConnection::Mysql(conn) => {
             client_library::check(conn)?;
-            diesel::sql_query(format!(
-                "SELECT GET_LOCK('task_manager_migrations', {MIGRATION_WAIT})"
-            ))
-            .execute(conn)?;
+            let locked: Option<i64> = diesel::select(sql::<Nullable<BigInt>>(&format!(
+                "GET_LOCK('task_manager_migrations', {MIGRATION_WAIT})"
+            )))
+            .get_result(conn)?;
+            if locked != Some(1) {
+                return Err(DbError::Unavailable(format!(
+                    "another task manager has been migrating it for {MIGRATION_WAIT} s"
+                )));
+            }
             let ran = conn
                 .run_pending_migrations(MYSQL_MIGRATIONS)
                 .map(|ran| ran.iter().map(ToString::to_string).collect())

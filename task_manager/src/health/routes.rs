@@ -1,5 +1,7 @@
 //! `/healthz` and `/readyz`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,7 +11,10 @@ use common::storage::Storage;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::{self, Database};
+use crate::db::{self, Database, DbError};
+
+/// Shorter than a request waits for a connection: health checks want an answer.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The process lives.
 #[derive(Debug, Serialize, ToSchema)]
@@ -53,7 +58,11 @@ pub async fn readyz(
     State(publisher): State<Publisher>,
     State(storage): State<Storage>,
 ) -> Response {
-    let database = db.read(|conn| Ok(db::ping(conn)?)).await;
+    let database = tokio::time::timeout(DATABASE_TIMEOUT, db.read(|conn| Ok(db::ping(conn)?)))
+        .await
+        .unwrap_or_else(|_| {
+            Err(DbError::Unavailable(format!("no answer within {DATABASE_TIMEOUT:?}")))
+        });
     let queue = publisher.check().await;
     let storage = storage.check().await;
     let ready = database.is_ok();
