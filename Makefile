@@ -3,6 +3,7 @@
 CARGO ?= cargo
 TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 TOOLS := $(TARGET_DIR)/tools
+COMPOSE := scripts/compose.sh
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
@@ -23,21 +24,43 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 # One goal at a time: benchmarks must not run beside each other, and cargo uses all processors anyway.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run test fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
+.PHONY: help up down logs ps demo env offline-images run test test-compose test-cluster test-newest fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
 	services services-stop services-wipe lint fmt deny advisories deps service-deps fleet-programs \
-	bench-deps bench-machine
+	bench-deps bench-machine engine
 
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET\n" } \
+	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET" } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+##@ The whole platform in containers
+
+up: env ## Build the images and start everything, with WORKERS=1 worker, on http://127.0.0.1:5000
+	$(COMPOSE) up --detach --build --scale data_processor=$(or $(WORKERS),1)
+
+down: ## End everything; the data stays (scripts/compose.sh down --volumes deletes it)
+	$(COMPOSE) down
+
+logs: ## Follow the logs
+	$(COMPOSE) logs --follow --tail 100
+
+ps: ## Show what runs and how it is
+	$(COMPOSE) ps
+
+demo: env ## Upload a generated file and show the result
+	scripts/demo.sh
+
+env: ## Make .env with random secrets, unless it exists
+	@scripts/make-env.sh .env
+
+# With the secrets, so that `docker compose up` has all that it needs.
+offline-images: env ## Build stand-ins for the base images from Debian's packages, where no image can be pulled
+	scripts/offline-images.sh
+
+##@ The programs on this machine
 
 run: deps ## Run the whole platform in one process, on http://127.0.0.1:5000
 	$(CARGO) run --release -p taskctl -- $(ARGS)
-
-# What runs already is used and left alone; what the tests start is stopped with them.
-test: deps service-deps ## Run all tests, with private MariaDB and RabbitMQ
-	$(CARGO) build --workspace
-	scripts/services.sh run $(CARGO) test --workspace
 
 fleet: fleet-programs ## Run a task manager and two workers on MariaDB and RabbitMQ, until Ctrl-C
 	scripts/services.sh run scripts/fleet.sh all $(TARGET_DIR)/release
@@ -57,6 +80,30 @@ services-stop: ## Stop them; their data stays
 
 services-wipe: ## Stop them and delete their data, that of the fleet too
 	scripts/services.sh wipe
+
+##@ Tests
+
+# What runs already is used and left alone; what the tests start is stopped with them.
+test: deps service-deps ## Run all tests, with private MariaDB and RabbitMQ
+	$(CARGO) build --workspace
+	scripts/services.sh run $(CARGO) test --workspace
+
+test-compose: deps engine env ## Try compose.yaml with faults, scaling and upgrades, in ten minutes
+	$(COMPOSE) build task_manager data_processor taskctl
+	$(CARGO) test -p end_to_end compose_runs -- --ignored --nocapture
+
+test-cluster: deps engine env ## Try three task managers and a cluster of RabbitMQ, with faults
+	$(COMPOSE) build task_manager data_processor
+	$(CARGO) test -p end_to_end a_cluster_survives -- --ignored --nocapture
+
+test-newest: export SERVICES_BACKEND = docker
+test-newest: export SERVICES_DIR = $(abspath $(TARGET_DIR))/services-newest
+test-newest: deps engine ## Run the tests of services on containers of MySQL and RabbitMQ 4
+	$(CARGO) build --workspace
+	scripts/services.sh run sh -c '$(CARGO) test -p common -p task_manager && \
+		$(CARGO) test -p end_to_end -- fleet_faults service_faults'
+
+##@ Benchmarks
 
 bench: bench-machine bench-csv bench-statistics bench-upload bench-load bench-tasks ## Run all benchmarks, for hours
 
@@ -87,6 +134,8 @@ bench-tasks: fleet-programs bench-deps ## Time small tasks through the fleet and
 	scripts/services.sh run $(BENCH_PYTHON) benches/bench_tasks.py \
 		--programs $(TARGET_DIR)/release --parts $(BENCH_TASKS) $(BENCH)
 
+##@ Code
+
 lint: deps ## Check formatting and lints; warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -113,6 +162,9 @@ bench-deps:
 bench-machine: service-deps bench-deps
 	$(BENCH_PIP) $(CSV_PEERS) $(TASK_PEERS)
 	@$(BENCH_PYTHON) benches/machine.py $(TARGET_DIR)
+
+engine:
+	@docker info >/dev/null 2>&1 || { echo "NOT TESTED: no Docker engine answers; see docker info" >&2; exit 1; }
 
 fleet-programs: deps service-deps
 	$(CARGO) build --release -p task_manager -p data_processor
