@@ -5,6 +5,7 @@
 #
 #   SERVICES_DIR        where the set keeps everything (target/services)
 #   SERVICES_PORT_BASE  the first of its four ports (free ones are picked, and kept until `wipe`)
+#   SERVICES_BACKEND    `docker`: containers of MySQL and of the newest RabbitMQ (services-docker.sh)
 #   CARGO_TARGET_DIR    stands for target
 #
 # Not here: installing the programs (install-services.sh).
@@ -395,10 +396,13 @@ stop() {
     wait "$database"
 }
 
+delete_data() { rm -rf "${dir:?}"/{database,database.new,broker}; }
+
 # Deletes what the set made and nothing else that might lie in the folder.
 wipe() {
     stop
-    rm -rf "${dir:?}"/{database,database.new,broker,fleet,home,tmp}
+    delete_data
+    rm -rf "${dir:?}"/{fleet,home,tmp}
     rm -f "$dir"/{database,broker,epmd}.{log,pid} "$dir"/broker.{conf,config,env,plugins} \
         "$dir"/{database.sql,port_base,users,started_by_run,lock}
     rmdir "$dir" 2>/dev/null || true
@@ -488,6 +492,11 @@ leave() {
         stop
     fi
 }
+
+if [[ ${SERVICES_BACKEND:-} == docker ]]; then
+    # shellcheck source=scripts/services-docker.sh
+    source "$repository/scripts/services-docker.sh"
+fi
 
 umask 077
 command=${1:-}

@@ -1,0 +1,206 @@
+#!/usr/bin/env bash
+# Builds stand-ins for the images that compose.yaml and docker/ name, from Debian's packages, for
+# machines that reach a Debian mirror but no registry of images. They carry the tags of the real ones
+# and a label; an image without that label was pulled and stays. What is up to date is not built again.
+#
+#   DEBIAN_MIRROR   where packages come from (what apt is set up with)
+#
+# Not here: what the images do at their start (docker/stand-ins).
+set -euo pipefail
+
+usage() {
+    cat <<'USAGE'
+Usage: scripts/offline-images.sh [NAME…]     build: debian rust mysql rabbitmq caddy (all by default)
+       scripts/offline-images.sh --remove    remove every stand-in
+       scripts/offline-images.sh --tag NAME  print the image of that name with its tag
+USAGE
+}
+
+readonly LABEL=task-platform.stand-in
+# The runtime of docker/Dockerfile, and the newest MySQL and RabbitMQ.
+readonly STABLE=trixie
+readonly NEWEST=sid
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly repository
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+    say "offline-images: $*"
+    exit 1
+}
+
+# --- What is wanted ------------------------------------------------------------------------------
+
+# The image of that name with the tag that the project's files ask for.
+tag_of() {
+    local tag
+    tag=$(grep -hoE "\b$1:[A-Za-z0-9._-]+" "$repository"/{compose.yaml,docker/Dockerfile} \
+        "$repository"/docker/compose.*.yaml | head -n 1)
+    [[ -n $tag ]] || fail "no file names an image of $1"
+    echo "$tag"
+}
+
+suite_of() {
+    case $1 in
+        debian | rust) echo "$STABLE" ;;
+        *) echo "$NEWEST" ;;
+    esac
+}
+
+# The images have no sources of packages: what docker/Dockerfile installs must be in them.
+packages_of() {
+    case $1 in
+        debian) echo libmariadb3 ca-certificates ;;
+        rust) echo gcc libc6-dev make pkg-config libmariadb-dev ca-certificates ;;
+        mysql) echo mysql-server-core mysql-client-core ;;
+        rabbitmq) echo rabbitmq-server ;;
+        caddy) echo caddy ca-certificates ;;
+        *) return 1 ;;
+    esac
+}
+
+label_of() { docker image inspect --format "{{index .Config.Labels \"$2\"}}" "$1" 2>/dev/null || true; }
+
+was_pulled() {
+    docker image inspect "$1" >/dev/null 2>&1 && [[ -z $(label_of "$1" "$LABEL") ]]
+}
+
+# --- Packages --------------------------------------------------------------------------------------
+
+mirror() {
+    local found
+    # shellcheck disable=SC2016 # apt puts its own values in.
+    found=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' \
+        'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)}
+    [[ -n $found ]] || fail "apt is set up with no mirror of Debian; set DEBIAN_MIRROR"
+    echo "$found"
+}
+
+install_mmdebstrap() {
+    ! command -v mmdebstrap >/dev/null || return 0
+    [[ $EUID -eq 0 ]] || fail "install mmdebstrap first: apt-get install mmdebstrap"
+    say "Installing mmdebstrap"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -o DPkg::Lock::Timeout=300 update -qq >&2
+    apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends mmdebstrap >&2
+}
+
+# A system of Debian with the packages of a stand-in; a snapshot of a mirror may be older than it
+# says that it is valid.
+make_system() {
+    # shellcheck disable=SC2016 # mmdebstrap gives the folder as $1.
+    mmdebstrap --quiet --variant=minbase --format=tar \
+        --include="$(packages_of "$1" | tr ' ' ,)" \
+        --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Check-Valid-Until "false"' \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --customize-hook='rm -f "$1"/etc/apt/sources.list' \
+        "$(suite_of "$1")" - "$(mirror)"
+}
+
+# The image below the stand-in, which says of what it was made.
+make_packages() {
+    local image=task-platform/stand-in-packages:$1 wanted complete
+    wanted="$(suite_of "$1") $(packages_of "$1")"
+    if [[ $(label_of "$image" "$LABEL") != "$wanted" ]]; then
+        install_mmdebstrap
+        say "Installing $(packages_of "$1") of Debian $(suite_of "$1") into an image"
+        # Without a name until it is known to be complete.
+        complete=$(make_system "$1" | docker import --change "LABEL $LABEL=\"$wanted\"" -)
+        docker tag "$complete" "$image"
+    fi
+    echo "$image"
+}
+
+# --- Rust ------------------------------------------------------------------------------------------
+
+# The machine's own toolchain and the crates of Cargo.lock, laid out as the stand-in has them.
+rust_context() {
+    local sysroot registry=${CARGO_HOME:-$HOME/.cargo}/registry folder=$1 name version crate index
+    sysroot=$(rustc --print sysroot)
+    cargo fetch --quiet --locked --manifest-path "$repository/Cargo.toml"
+    cp "$repository/docker/stand-ins/rust/Dockerfile" "$folder/"
+    mkdir -p "$folder/toolchain"
+    cp -a "$sysroot/bin" "$sysroot/lib" "$folder/toolchain/"
+    index=$(cd "$registry/index" && find . -maxdepth 1 -name 'index.crates.io-*' -printf '%f\n' | head -n 1)
+    mkdir -p "$folder/cargo/registry/cache/$index" "$folder/cargo/registry/index"
+    cp -a "$registry/index/$index" "$folder/cargo/registry/index/"
+    while read -r name version; do
+        crate=$registry/cache/$index/$name-$version.crate
+        [[ ! -e $crate ]] || cp "$crate" "$folder/cargo/registry/cache/$index/"
+    done < <(awk -F'"' '/^name = /{ name = $2 } /^version = /{ print name, $2 }' "$repository/Cargo.lock")
+    printf '[net]\noffline = true\n' >"$folder/cargo/config.toml"
+}
+
+# --- Images ----------------------------------------------------------------------------------------
+
+# What a stand-in is made of: it is built again when that has changed.
+contents_of() {
+    local parts
+    parts=$(
+        suite_of "$1"
+        packages_of "$1"
+        cd "$repository/docker/stand-ins/$1"
+        find . -type f -exec sha256sum {} + | sort
+        if [[ $1 == rust ]]; then
+            rustc --version --verbose
+            cat "$repository/Cargo.lock"
+        fi
+    )
+    sha256sum <<<"$parts" | cut -d' ' -f1
+}
+
+make_stand_in() {
+    local name=$1 tag contents packages context
+    packages_of "$name" >/dev/null || fail "there is no stand-in for $name"
+    tag=$(tag_of "$name")
+    contents=$(contents_of "$name")
+    if was_pulled "$tag"; then
+        say "$tag was pulled and stays"
+        return
+    fi
+    if [[ $(label_of "$tag" "$LABEL") == "$contents" ]]; then
+        say "$tag is up to date"
+        return
+    fi
+    packages=$(make_packages "$name")
+    context=$repository/docker/stand-ins/$name
+    if [[ $name == rust ]]; then
+        context=$scratch
+        rust_context "$context"
+    fi
+    say "Building $tag"
+    if ! docker build --build-arg PACKAGES="$packages" --label "$LABEL=$contents" --tag "$tag" \
+        "$context" >"$scratch.log" 2>&1; then
+        cat "$scratch.log" >&2
+        fail "$tag could not be built"
+    fi
+}
+
+remove_all() {
+    local images
+    images=$(docker image ls --filter "label=$LABEL" --format '{{.Repository}}:{{.Tag}}')
+    # shellcheck disable=SC2086
+    [[ -z $images ]] || docker image rm $images >/dev/null
+}
+
+if [[ ${1:-} == --tag ]]; then
+    tag_of "$2"
+    exit
+fi
+command -v docker >/dev/null || fail "docker is missing"
+docker info >/dev/null 2>&1 || fail "no Docker engine answers"
+case ${1:-} in
+    -h | --help) usage ;;
+    --remove) remove_all ;;
+    *)
+        scratch=$(mktemp -d)
+        trap 'rm -rf "$scratch" "$scratch.log"' EXIT
+        [[ $# -gt 0 ]] || set -- debian rust mysql rabbitmq caddy
+        for name in "$@"; do
+            make_stand_in "$name"
+        done
+        ;;
+esac

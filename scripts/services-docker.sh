@@ -1,0 +1,102 @@
+# The set of services.sh as containers of MySQL and RabbitMQ, of the images that compose.yaml names:
+# read by services.sh where SERVICES_BACKEND is `docker`, and replaces its functions that know
+# processes and programs. Data is in two volumes, which stay until `wipe`.
+# shellcheck shell=bash disable=SC2034,SC2153,SC2154
+
+# No other folder's set has the same.
+CONTAINERS=services-$(printf '%s' "$dir" | cksum | cut -d' ' -f1)
+readonly CONTAINERS
+
+container() { echo "$CONTAINERS-$1"; }
+
+image_of() {
+    local tag
+    tag=$("$repository/scripts/offline-images.sh" --tag "$1")
+    docker image inspect "$tag" >/dev/null 2>&1 || docker pull --quiet "$tag" >/dev/null ||
+        fail "the image $tag cannot be pulled; build a stand-in: make offline-images"
+    echo "$tag"
+}
+
+pid_of() {
+    local running
+    running=$(docker inspect --format '{{if .State.Running}}{{.State.Pid}}{{end}}' "$(container "$1")" 2>/dev/null) ||
+        return 0
+    echo "$running"
+}
+
+# launch NAME PORT INNER_PORT OPTION…: a new container on the old volume, whose port may be another one.
+launch() {
+    local name=$1 port=$2 inner_port=$3
+    shift 3
+    docker rm --force "$(container "$name")" >/dev/null 2>&1 || true
+    docker run --detach --name "$(container "$name")" --hostname "$name" \
+        --publish "127.0.0.1:$port:$inner_port" "$@" >/dev/null
+}
+
+await() {
+    local name=$1 deadline=$((SECONDS + START_DEADLINE))
+    shift
+    until "$@"; do
+        if [[ -z $(pid_of "$name") ]] || ((SECONDS >= deadline)); then
+            docker logs --tail 30 "$(container "$name")" >&2
+            fail "the $name ended, or does not answer within $START_DEADLINE s"
+        fi
+        sleep 0.2
+    done
+}
+
+end() { docker stop --time "$STOP_DEADLINE" "$(container "$1")" >/dev/null 2>&1 || true; }
+
+kill_process() { docker kill "$(container "$1")" >/dev/null 2>&1 || true; }
+
+stop_broker() { end broker; }
+
+# client PROGRAM ARGS…: whichever program it is, it is MySQL's.
+client() {
+    shift
+    docker exec --interactive --env MYSQL_PWD="$NAME" "$(container database)" \
+        mysql --protocol=tcp --host=127.0.0.1 --user="$NAME" "$@"
+}
+
+database_answers() { client mysql --execute 'SELECT 1' >/dev/null 2>&1; }
+
+# The tests make databases of their own.
+grant_everything() {
+    docker exec --env MYSQL_PWD="$NAME" "$(container database)" mysql --user=root \
+        --execute "GRANT ALL ON *.* TO '$NAME'@'%' WITH GRANT OPTION"
+}
+
+start_database() {
+    [[ -z $(pid_of database) ]] || return 0
+    local port image
+    port=$(database_port "$(port_base)")
+    image=$(image_of mysql)
+    require_free "$port"
+    launch database "$port" 3306 --volume "$(container database):/var/lib/mysql" \
+        --env MYSQL_ROOT_PASSWORD="$NAME" --env MYSQL_DATABASE="$NAME" \
+        --env MYSQL_USER="$NAME" --env MYSQL_PASSWORD="$NAME" \
+        "$image" --max-connections=300 --innodb-buffer-pool-size=128M --performance-schema=OFF --skip-log-bin
+    await database database_answers
+    grant_everything
+}
+
+start_broker() {
+    [[ -z $(pid_of broker) ]] || return 0
+    local port image
+    port=$(amqp_port "$(port_base)")
+    image=$(image_of rabbitmq)
+    require_free "$port"
+    launch broker "$port" 5672 --volume "$(container broker):/var/lib/rabbitmq" \
+        --env RABBITMQ_DEFAULT_USER="$NAME" --env RABBITMQ_DEFAULT_PASS="$NAME" "$image"
+    await broker broker_answers
+}
+
+rabbitmqctl_of_set() { docker exec "$(container broker)" rabbitmqctl "$@"; }
+
+delete_data() {
+    local name
+    for name in database broker; do
+        docker rm --force --volumes "$(container "$name")" >/dev/null 2>&1 || true
+        docker volume rm --force "$(container "$name")" >/dev/null 2>&1 || true
+    done
+}
