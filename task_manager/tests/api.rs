@@ -34,6 +34,7 @@ mod api {
     mod retention;
     mod schedules;
     mod several;
+    mod stored;
     mod tasks;
     mod tokens;
     mod uploads;

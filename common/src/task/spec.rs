@@ -1,4 +1,18 @@
 //! What a task is asked to do: one variant per kind, with its parameters.
+//!
+//! # Stored JSON
+//! Specs are stored with their tasks, as are progress, checkpoints, results, errors, outputs and answers
+//! (`Progress`, `LoadCheckpoint`, `Problem`, `Output`, `TaskView`). Earlier versions wrote what this one
+//! reads, and in a fleet that is upgraded the version before reads what this one writes. So:
+//!
+//! - A field or a variant is never renamed or removed, and its type never changes.
+//! - A new field has `#[serde(default)]`, and `skip_serializing_if` for that default: a spec is part of
+//!   what makes two uploads the same, so a new field must not change the JSON of those that do not use it.
+//! - Unknown fields are ignored: no `deny_unknown_fields`.
+//! - A new value of an enumeration is read by one release and written by the next one at the earliest. A
+//!   kind of task is the exception: versions that do not know it leave its tasks alone.
+//!
+//! `common/tests/stored_json.rs` reads what each version wrote.
 
 mod csv_aggregation;
 mod data_upload;

@@ -11,6 +11,7 @@ use crate::problem::ErrorLocation;
 
 /// The parameters of a `csv_aggregation`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 pub struct CsvAggregationSpec {
     /// The columns whose values make a group, in the order of the output.
     pub group_by: Vec<String>,

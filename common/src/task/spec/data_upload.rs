@@ -10,6 +10,7 @@ use crate::problem::ErrorLocation;
 
 /// The parameters of a `data_upload`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 pub struct DataUploadSpec {
     /// What to do with a row that does not hold; `fail` checks the whole file before the first
     /// row is loaded.
