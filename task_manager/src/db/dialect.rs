@@ -19,6 +19,10 @@ const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql
 /// for at most this many seconds.
 const MIGRATION_WAIT: u32 = 600;
 
+/// The lock of migrations. Locks are a server's, and it may have databases of several fleets; a name has up to
+/// 64 characters, as that of a database may have.
+const MIGRATION_LOCK: &str = "CONCAT('task_manager_migrations_', LEFT(SHA2(DATABASE(), 256), 32))";
+
 /// What a SQLite connection is set to: readers beside one writer, every commit durable.
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
                                PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
@@ -85,23 +89,33 @@ pub(super) fn migrate(conn: &mut DbConnection) -> Result<Vec<String>, DbError> {
         }
         DbConnection::Mysql(conn) => {
             client_library::check(conn)?;
-            let locked: Option<i64> = diesel::select(sql::<Nullable<BigInt>>(&format!(
-                "GET_LOCK('task_manager_migrations', {MIGRATION_WAIT})"
-            )))
-            .get_result(conn)?;
-            if locked != Some(1) {
-                return Err(DbError::Unavailable(format!(
-                    "another task manager has been migrating it for {MIGRATION_WAIT} s"
-                )));
-            }
+            lock_migrations(conn, MIGRATION_WAIT)?;
             let ran = conn
                 .run_pending_migrations(MYSQL_MIGRATIONS)
                 .map(|ran| ran.iter().map(ToString::to_string).collect())
                 .map_err(failed);
-            diesel::sql_query("SELECT RELEASE_LOCK('task_manager_migrations')").execute(conn)?;
+            diesel::sql_query(format!("SELECT RELEASE_LOCK({MIGRATION_LOCK})")).execute(conn)?;
             ran
         }
     }
+}
+
+/// Takes the lock of the database's migrations, which ends with the connection at the latest.
+///
+/// # Errors
+/// Another task manager has had it for `wait` seconds.
+pub(super) fn lock_migrations(conn: &mut MysqlConnection, wait: u32) -> DbResult<()> {
+    let taken: Option<i64> = diesel::select(sql::<Nullable<BigInt>>(&format!(
+        "GET_LOCK({MIGRATION_LOCK}, {wait})"
+    )))
+    .get_result(conn)?;
+    if taken == Some(1) {
+        return Ok(());
+    }
+    Err(DbError::Unavailable(format!(
+        "another task manager has been migrating it for {wait} s; where it hangs, end it (SHOW PROCESSLIST \
+         shows its connection)"
+    )))
 }
 
 /// Whether the database answers.

@@ -1,9 +1,31 @@
 //! A database of a test's own.
 
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use tempfile::TempDir;
 
-use super::Database;
+use super::{Database, DbConnection};
 use crate::backend::{Backend, TestDatabase};
+
+/// Waits until another connection asks for a lock. On SQLite it cannot: a transaction begins with the
+/// lock.
+pub fn until_another_locks(conn: &mut DbConnection, test: &TestDatabase) {
+    let Some(name) = &test.name else { return };
+    let locking = format!(
+        "(SELECT COUNT(*) FROM information_schema.processlist \
+          WHERE id <> CONNECTION_ID() AND db = '{name}' AND info LIKE '%FOR UPDATE')"
+    );
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let locking = diesel::select(diesel::dsl::sql::<BigInt>(&locking)).get_result::<i64>(conn);
+        if locking.unwrap() > 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "nobody asks for the lock");
+    }
+}
 
 /// Goes with the test.
 pub struct OwnDatabase {

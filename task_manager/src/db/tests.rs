@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveDateTime};
 use diesel::connection::InstrumentationEvent;
@@ -11,7 +11,8 @@ use diesel::sql_types::BigInt;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::own::OwnDatabase;
+use super::dialect;
+use super::own::{OwnDatabase, until_another_locks};
 use super::schema::{task_attempts, tasks, workers};
 use super::{
     Database, DbConnection, DbError, DbResult, Id, clock, execute_cached, locked, on_either,
@@ -209,22 +210,19 @@ fn lock_and_time(conn: &mut DbConnection) -> DbResult<NaiveDateTime> {
     Ok(row[0].1)
 }
 
-/// Waits until another connection asks for a lock. On SQLite it cannot: a transaction begins with the
-/// lock.
-fn until_another_locks(conn: &mut DbConnection, test: &TestDatabase) {
-    let Some(name) = &test.name else { return };
-    let locking = format!(
-        "(SELECT COUNT(*) FROM information_schema.processlist \
-          WHERE id <> CONNECTION_ID() AND db = '{name}' AND info LIKE '%FOR UPDATE')"
-    );
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let locking = diesel::select(diesel::dsl::sql::<BigInt>(&locking)).get_result::<i64>(conn);
-        if locking.unwrap() > 0 {
-            return;
-        }
-        assert!(Instant::now() < deadline, "nobody asks for the lock");
-    }
+#[tokio::test]
+async fn migrations_wait_for_those_of_their_own_database_alone() {
+    let own = OwnDatabase::empty(Backend::Fleet).await;
+    let other = OwnDatabase::empty(Backend::Fleet).await;
+    let connect = || diesel::MysqlConnection::establish(&own.test.url).unwrap();
+    let mut holder = connect();
+    dialect::lock_migrations(&mut holder, 0).unwrap();
+    let migrated = tokio::time::timeout(Duration::from_secs(60), other.db.migrate()).await;
+    assert!(!migrated.expect("it waits for another database").unwrap().is_empty());
+    let refused = dialect::lock_migrations(&mut connect(), 1);
+    assert!(matches!(refused, Err(DbError::Unavailable(_))), "{refused:?}");
+    drop(holder);
+    assert!(!own.db.migrate().await.unwrap().is_empty());
 }
 
 async fn a_change_is_prepared_once(backend: Backend) {
