@@ -126,6 +126,18 @@ impl Publisher {
         }
     }
 
+    /// How many consumers take messages of `kind`.
+    ///
+    /// # Errors
+    /// The queue is not available.
+    pub async fn consumers(&self, kind: TaskKind) -> Result<u64, QueueError> {
+        match &self.inner {
+            // Those of this process, which all work or all have ended: a message reaches them all.
+            PublisherKind::Memory(_) => Ok(1),
+            PublisherKind::Amqp(publisher) => publisher.consumers(kind).await,
+        }
+    }
+
     /// Whether the queue takes messages now, for `/readyz`.
     ///
     /// # Errors

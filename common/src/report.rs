@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::problem::Problem;
 use crate::task::spec::TaskSpec;
-use crate::task::{Progress, TaskId, TaskKind};
+use crate::task::{KindName, Progress, TaskId};
 
 /// How long an attempt stays a worker's without a heartbeat.
 pub const LEASE: std::time::Duration = std::time::Duration::from_secs(30);
@@ -106,8 +106,8 @@ pub struct WorkerInfo {
     pub name: String,
     /// The version of the program.
     pub version: String,
-    /// The kinds of task that it takes.
-    pub kinds: Vec<TaskKind>,
+    /// The kinds of task that it takes, also those that the task manager does not know.
+    pub kinds: Vec<KindName>,
     /// How many tasks it runs at once.
     pub slots: u32,
     /// Whether it takes no more tasks because it is about to end.

@@ -17,11 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use futures_util::future::ready;
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt, once, try_unfold};
 use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt};
+use tokio::fs::ReadDir;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio_util::io::{ReaderStream, StreamReader, SyncIoBridge};
@@ -90,6 +92,14 @@ impl OutputPart {
 }
 
 impl ObjectKey {
+    /// The task that the file belongs to.
+    #[must_use]
+    pub fn task_id(self) -> TaskId {
+        match self {
+            Self::Input(task_id) | Self::Output { task_id, .. } => task_id,
+        }
+    }
+
     fn path(self) -> Path {
         Path::from(self.to_string())
     }
@@ -217,7 +227,7 @@ impl Storage {
     /// The storage does not work.
     pub async fn delete_outputs(&self, task_id: TaskId) -> Result<(), StorageError> {
         let folder = Path::from(format!("{OUTPUTS}/{task_id}"));
-        let keys: Vec<ObjectKey> = self.list(folder).try_collect().await?;
+        let keys: Vec<ObjectKey> = self.list(folder, Duration::ZERO).try_collect().await?;
         for key in keys {
             self.delete(key).await?;
         }
@@ -225,21 +235,59 @@ impl Storage {
         Ok(())
     }
 
-    /// All inputs.
-    pub fn list_inputs(&self) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
-        self.list(Path::from(INPUTS))
+    /// The inputs that were written more than `age` ago.
+    pub fn list_inputs(
+        &self,
+        age: Duration,
+    ) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
+        self.list(Path::from(INPUTS), age)
     }
 
-    /// The outputs of all attempts.
-    pub fn list_outputs(&self) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
-        self.list(Path::from(OUTPUTS))
+    /// The outputs of all attempts that were written more than `age` ago. After the error of a folder that
+    /// cannot be read come the files of the others.
+    pub fn list_outputs(
+        &self,
+        age: Duration,
+    ) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
+        let storage = self.clone();
+        let folders = try_unfold(None, move |entries: Option<ReadDir>| {
+            let folder = storage.folder.join(OUTPUTS);
+            async move {
+                let mut entries = match entries {
+                    Some(entries) => entries,
+                    None => match tokio::fs::read_dir(folder).await {
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                        entries => entries?,
+                    },
+                };
+                let entry = entries.next_entry().await?;
+                Ok::<_, StorageError>(entry.map(|entry| (entry.file_name(), Some(entries))))
+            }
+        });
+        let storage = self.clone();
+        folders
+            .map(move |folder| match folder {
+                Ok(name) => storage.list(Path::from_iter([OUTPUTS, &name.to_string_lossy()]), age),
+                Err(error) => once(ready(Err(error))).boxed(),
+            })
+            .flatten()
+            .boxed()
     }
 
-    fn list(&self, folder: Path) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
+    fn list(
+        &self,
+        folder: Path,
+        age: Duration,
+    ) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
+        let is_old = move |object: &ObjectMeta| {
+            let written = SystemTime::from(object.last_modified);
+            SystemTime::now().duration_since(written).unwrap_or_default() >= age
+        };
         self.store
             .list(Some(&folder))
-            .filter_map(|object| async {
+            .filter_map(move |object| async move {
                 match object {
+                    Ok(object) if !is_old(&object) => None,
                     Ok(object) => ObjectKey::parse(object.location.as_ref()).map(Ok),
                     Err(object_store::Error::NotFound { .. }) => None,
                     Err(error) => Some(Err(error.into())),

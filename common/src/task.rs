@@ -1,5 +1,6 @@
 //! Tasks: their ids, kinds, states and how they look on the wire.
 
+mod kind_name;
 pub mod spec;
 
 use std::fmt;
@@ -11,6 +12,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::problem::Problem;
+
+pub use kind_name::KindName;
 
 /// Identifies a task: a UUIDv7, so ids sort by creation.
 #[derive(
@@ -272,8 +275,10 @@ pub struct Progress {
 pub struct TaskView {
     /// The task's id.
     pub task_id: TaskId,
-    /// What it does.
-    pub kind: TaskKind,
+    /// What it does: the name of its kind. While the server is upgraded it may be one that only the
+    /// other version knows.
+    #[schema(value_type = String, example = "csv_aggregation")]
+    pub kind: KindName,
     /// Where it stands.
     pub state: TaskState,
     /// How often a worker has taken it.

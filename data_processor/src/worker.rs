@@ -28,8 +28,8 @@ use common::client::ApiClient;
 use common::queue::{Delivery, Queue, ack_all};
 use common::report::{Attempt, Claim, Event, WorkerId, WorkerInfo};
 use common::storage::Storage;
-use common::task::TaskKind;
 use common::task::spec::TaskSpec;
+use common::task::{KindName, TaskKind};
 use futures_util::future::{FutureExt, OptionFuture};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -87,7 +87,7 @@ async fn run_with(
             id,
             name: config.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            kinds: TaskKind::ALL.to_vec(),
+            kinds: TaskKind::ALL.map(KindName::from).to_vec(),
             slots: slots.get().into(),
             draining: false,
         },

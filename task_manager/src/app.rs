@@ -24,8 +24,9 @@ use crate::db::{self, Database, DbResult};
 use crate::http::access::{Gate, ServiceToken};
 use crate::http::address::TrustForwardedFor;
 use crate::idempotency::Keys;
+use crate::locks;
 use crate::messages::Messages;
-use crate::outbox::redispatch;
+use crate::outbox::redispatch::{self, Swallowed};
 use crate::outbox::relay::RelaySignal;
 use crate::router;
 use crate::schedules::Schedules;
@@ -86,6 +87,7 @@ state! {
     users: Users,
     password_length: PasswordLength,
     trust_forwarded_for: TrustForwardedFor,
+    swallowed: Swallowed,
 }
 
 /// A server that listens.
@@ -179,6 +181,7 @@ impl Server {
         })
         .await?;
         Keys { db: db.clone() }.free_all().await?;
+        locks::free_all(&db).await?;
         redispatch::fill(&db).await?;
         Self::serve(config, queue, storage, db, listener)
     }
@@ -199,6 +202,7 @@ impl Server {
         let tokens = Tokens::new(jwt_key, config.jwt_previous_key.clone(), config.token_lifetime);
         let keys = Keys { db: db.clone() };
         let throttle = Throttle::new(config.rates);
+        let swallowed = Swallowed::default();
         let gate = Gate {
             roles: Roles::start(db.clone()),
             tokens: tokens.clone(),
@@ -243,6 +247,7 @@ impl Server {
             password_length: config.password_length,
             trust_forwarded_for: TrustForwardedFor(config.trust_forwarded_for),
             background: background.clone(),
+            swallowed: swallowed.clone(),
         }));
         let parts = background::Parts {
             db,
@@ -250,6 +255,7 @@ impl Server {
             publisher: queue.publisher(),
             keys,
             throttle,
+            swallowed,
             retention: config.retention,
             run_schedules: config.run_schedules,
             sweep_interval: config.sweep_interval,

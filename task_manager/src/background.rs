@@ -15,9 +15,11 @@ use tracing::{debug, info, warn};
 use crate::db::{self, Database, DbResult};
 use crate::idempotency::Keys;
 use crate::leases;
-use crate::outbox::redispatch;
+use crate::locks::Lock;
+use crate::outbox::redispatch::{self, Swallowed};
 use crate::outbox::relay::{self, RelaySignal};
-use crate::retention::{self, Retention, RetentionError as Failure};
+use crate::passes::PassError;
+use crate::retention::{self, Retention};
 use crate::schedules;
 use crate::sessions;
 use crate::tasks::events::{Changes, OwnedTask};
@@ -25,6 +27,8 @@ use crate::users::throttle::Throttle;
 
 /// How often leases and rollbacks are looked at.
 const FAST: Duration = Duration::from_secs(1);
+/// How often what is past its time is looked for; not more seldom than the sweep.
+const MINUTELY: Duration = Duration::from_secs(60);
 /// How often lost messages are looked for.
 const REDISPATCH: Duration = Duration::from_secs(15);
 /// A worker that was silent for longer is forgotten.
@@ -72,6 +76,7 @@ pub struct Parts {
     pub publisher: Publisher,
     pub keys: Keys,
     pub throttle: Throttle,
+    pub swallowed: Swallowed,
     pub retention: Retention,
     /// Whether this task manager serves schedules.
     pub run_schedules: bool,
@@ -86,8 +91,9 @@ pub fn start(
     tracker: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
-    let Parts { db, storage, publisher, keys, throttle, .. } = parts;
+    let Parts { db, storage, publisher, keys, throttle, swallowed, .. } = parts;
     let Parts { retention, run_schedules, sweep_interval, .. } = parts;
+    let minutely = MINUTELY.min(sweep_interval);
     let relay = background.relay.clone();
     tracker.spawn(relay::run(db.clone(), publisher.clone(), relay.clone(), shutdown.clone()));
     tracker.spawn(background.changes.clone().run(db.clone()));
@@ -98,21 +104,22 @@ pub fn start(
     let (pass_db, pass_storage, pass_relay) = (db.clone(), storage.clone(), relay.clone());
     tracker.spawn(every("expired leases", FAST, never()).run(move || {
         let (db, storage, relay) = (pass_db.clone(), pass_storage.clone(), pass_relay.clone());
-        async move { leases::pass(&db, &storage, &relay).await.map_err(Failure::from) }
+        async move { leases::pass(&db, &storage, &relay).await }
     }));
 
     if run_schedules {
         let (pass_db, pass_relay) = (db.clone(), relay.clone());
         tracker.spawn(every("schedules", FAST, never()).run(move || {
             let (db, relay) = (pass_db.clone(), pass_relay.clone());
-            async move { schedules::runs::pass(&db, &relay).await.map_err(Failure::from) }
+            async move { Ok(schedules::runs::pass(&db, &relay).await?) }
         }));
     }
 
     let pass_db = db.clone();
     tracker.spawn(every("lost messages", REDISPATCH, never()).run(move || {
         let (db, publisher, relay) = (pass_db.clone(), publisher.clone(), relay.clone());
-        async move { redispatch::pass(&db, &publisher, &relay).await.map_err(Failure::from) }
+        let swallowed = swallowed.clone();
+        async move { redispatch::pass(&db, &publisher, &relay, &swallowed).await }
     }));
 
     let (pass_db, pass_storage) = (db.clone(), storage.clone());
@@ -129,16 +136,33 @@ pub fn start(
         async move { retention::remove_deleted(&db, &storage).await }
     }));
 
-    tracker.spawn(every("retention and the sweep", sweep_interval, never()).run(move || {
-        let (db, storage, keys) = (db.clone(), storage.clone(), keys.clone());
+    let (pass_db, pass_storage) = (db.clone(), storage.clone());
+    tracker.spawn(every("expired files and tasks", minutely, never()).run(move || {
+        let (db, storage) = (pass_db.clone(), pass_storage.clone());
+        async move { retention::expire(&db, &storage, retention).await }
+    }));
+
+    let (pass_db, lock) = (db.clone(), Lock::new(db.clone(), "sweep"));
+    tracker.spawn(every("files of no task", sweep_interval, never()).run(move || {
+        let (db, storage, lock) = (pass_db.clone(), storage.clone(), lock.clone());
+        async move { retention::sweep(&db, &storage, &lock, sweep_interval).await }
+    }));
+
+    tracker.spawn(every("old Idempotency-Keys", minutely, never()).run(move || {
+        let keys = keys.clone();
+        async move { Ok(keys.sweep().await?) }
+    }));
+
+    let pass_db = db.clone();
+    tracker.spawn(every("ended sessions", minutely, never()).run(move || {
         throttle.forget_old();
-        async move {
-            retention::expire(&db, &storage, retention).await?;
-            retention::sweep(&db, &storage).await?;
-            keys.sweep().await?;
-            sessions::sweep(&db).await?;
-            forget_workers(&db).await.map_err(Failure::from)
-        }
+        let db = pass_db.clone();
+        async move { Ok(sessions::sweep(&db).await?) }
+    }));
+
+    tracker.spawn(every("workers long gone", minutely, never()).run(move || {
+        let db = db.clone();
+        async move { Ok(forget_workers(&db).await?) }
     }));
 }
 
@@ -159,29 +183,29 @@ struct Every {
 }
 
 impl Every {
-    /// Calls `pass` at once, then at every interval and whenever it is woken. Says once when it
+    /// Calls `pass` at once, then at every interval and whenever it is woken. Says once why it
     /// does not succeed, and once when it does again.
     async fn run<F, Fut>(self, pass: F)
     where
         F: Fn() -> Fut,
-        Fut: Future<Output = Result<(), Failure>>,
+        Fut: Future<Output = Result<(), PassError>>,
     {
         let Self { what, interval, wake, shutdown } = self;
-        let mut has_failed = false;
+        let mut failing: Option<String> = None;
         loop {
             // A long pass is cut: what it did is committed, and the rest is found again.
             let result = tokio::select! {
                 result = pass() => result,
                 () = shutdown.cancelled() => return,
             };
-            let fails = result.is_err();
-            match result {
-                Ok(()) if has_failed => info!("{what} are looked at again"),
-                Ok(()) => {}
-                Err(error) if has_failed => debug!(%error, "{what} cannot be looked at"),
-                Err(error) => warn!(%error, "{what} cannot be looked at now; trying on"),
+            let error = result.err().map(|error| error.to_string());
+            match &error {
+                None if failing.is_some() => info!("{what} are looked at again"),
+                None => {}
+                error if *error == failing => debug!(?error, "{what} cannot be looked at"),
+                Some(error) => warn!(error, "{what} cannot be looked at now; trying on"),
             }
-            has_failed = fails;
+            failing = error;
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
                 () = wake.notified() => {}

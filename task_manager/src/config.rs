@@ -130,7 +130,7 @@ pub struct Config {
     pub upload_limit: u64,
     /// How long things are kept.
     pub retention: Retention,
-    /// How often files that no task knows are looked for.
+    /// How often files that no task knows are looked for, by one task manager for all.
     pub sweep_interval: Duration,
     /// Whether this task manager serves schedules; one that does is enough.
     pub run_schedules: bool,
@@ -273,7 +273,7 @@ impl Config {
                 files: settings.duration("keep_files", 7 * day),
                 tasks: settings.duration("keep_tasks", 90 * day),
             },
-            sweep_interval: settings.duration("sweep_interval", Duration::from_secs(60)),
+            sweep_interval: settings.duration("sweep_interval", Duration::from_secs(3600)),
             run_schedules: settings.value("run_schedules", true),
             log_format: settings.value("log_format", LogFormat::Text),
             log: settings.value("log", DEFAULT_LOG.to_owned()),

@@ -14,6 +14,7 @@ mod clock;
 mod dialect;
 mod id;
 pub mod json_time;
+mod known_kind;
 #[cfg(test)]
 pub mod own;
 pub mod schema;
@@ -39,6 +40,7 @@ pub(crate) use dialect::{
     execute_cached, insert_all, insert_records, locked, locked_and_skipped, on_either,
 };
 pub use id::Id;
+pub use known_kind::known_kind;
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
@@ -75,6 +77,9 @@ pub enum DbError {
     /// A row holds what this version does not understand.
     #[error("the database holds what this version does not understand: {0}")]
     Corrupt(String),
+    /// The row of the task that was asked for holds what this version does not understand.
+    #[error("{0}")]
+    UnreadableTask(String),
     /// The library that talks to MySQL misreads rows.
     #[error(
         "the MySQL client library of this system misreads rows, as some releases of MariaDB's \
@@ -128,7 +133,9 @@ impl DbError {
         self.is_lost_race() || self.is_lost_connection()
     }
 
-    fn is_lost_connection(&self) -> bool {
+    /// Whether the database cannot be reached now.
+    #[must_use]
+    pub fn is_lost_connection(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
             Self::Query(DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)) => true,

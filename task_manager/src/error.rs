@@ -13,6 +13,7 @@ use common::task::{TaskId, TaskState};
 use tracing::error;
 
 use crate::db::DbError;
+use crate::tasks::unreadable;
 
 /// Why a request got no success.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub enum ApiError {
     RequestUnderWay,
     /// The `Idempotency-Key` was used for another content.
     KeyUsedOtherwise,
+    /// The request with this `Idempotency-Key` was carried out, but its answer cannot be read by this version.
+    UnreadableAnswer,
     /// There is no such task.
     TaskNotFound,
     /// There is no such user, or none that the caller may ask for.
@@ -53,6 +56,8 @@ pub enum ApiError {
     NotAcceptable { offered: String },
     /// The task's state does not allow it.
     InvalidState { id: TaskId, state: TaskState, wish: &'static str },
+    /// The task's row cannot be read by this version: why, and what to do.
+    UnreadableTask(String),
     /// The result is not there yet.
     NotReady { state: TaskState },
     /// There will be no result.
@@ -188,6 +193,14 @@ impl ApiError {
                  key for a new request."
                     .to_owned(),
             ),
+            Self::UnreadableAnswer => (
+                409,
+                "unreadable_answer",
+                "The first answer cannot be read",
+                "The request with this Idempotency-Key was carried out, but another version of the server \
+                 stored its answer. Look for what it made instead of sending it again."
+                    .to_owned(),
+            ),
             Self::TaskNotFound => {
                 (404, "task_not_found", "No such task", "There is no task with this id.".to_owned())
             }
@@ -213,6 +226,9 @@ impl ApiError {
                 "The task's state does not allow it",
                 format!("The task {id} is {state}; {wish}."),
             ),
+            Self::UnreadableTask(detail) => {
+                (409, unreadable::CODE, "The task cannot be read", detail.clone())
+            }
             Self::NotReady { state } => (
                 409,
                 "not_ready",
@@ -371,8 +387,10 @@ pub fn problem_response(problem: Problem) -> Response {
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
-        if matches!(error, DbError::LockLost) {
-            return Self::RequestUnderWay;
+        match error {
+            DbError::LockLost => return Self::RequestUnderWay,
+            DbError::UnreadableTask(detail) => return Self::UnreadableTask(detail),
+            _ => {}
         }
         error!(%error, "the database failed");
         if error.is_unavailable() { Self::DatabaseUnavailable } else { Self::Internal }

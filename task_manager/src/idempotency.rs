@@ -136,12 +136,16 @@ impl Stored {
     /// The answer again.
     ///
     /// # Errors
-    /// The request asks for something else than the first one with its key.
+    /// The request asks for something else than the first one with its key, or this version cannot read
+    /// what another one answered.
     pub fn replay<T: DeserializeOwned>(&self, fingerprint: &str) -> Result<T, ApiError> {
         if self.fingerprint != fingerprint {
             return Err(ApiError::KeyUsedOtherwise);
         }
-        Ok(serde_json::from_str(&self.answer).map_err(DbError::corrupt)?)
+        serde_json::from_str(&self.answer).map_err(|error| {
+            warn!(%error, "the stored answer of a request cannot be read");
+            ApiError::UnreadableAnswer
+        })
     }
 }
 

@@ -18,9 +18,11 @@ use tracing::warn;
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::outbox::relay::RelaySignal;
 use crate::outbox::{self, Dispatch};
+use crate::passes::{Failures, PassError};
+use crate::retention;
 use crate::tasks::Task;
 use crate::tasks::attempts::{self, AttemptOutcome, EndedAttempt};
-use crate::tasks::store::{self, Enqueue};
+use crate::tasks::store::{self, Enqueue, Locked};
 
 /// At this many failures a task is `failed`.
 pub const MAX_ATTEMPTS: u32 = 5;
@@ -67,34 +69,68 @@ pub fn retry_or_fail(
 }
 
 /// One pass over all expired leases.
-pub async fn pass(db: &Database, storage: &Storage, relay: &RelaySignal) -> DbResult<()> {
-    while take_back_attempts(db).await? > 0 {
-        relay.wake();
-    }
+pub async fn pass(db: &Database, storage: &Storage, relay: &RelaySignal) -> Result<(), PassError> {
+    let mut failures = Failures::default();
+    take_back_attempts(db, storage, relay, &mut failures).await?;
+    remove_cut_uploads(db, storage, &mut failures).await?;
+    failures.into_result()
+}
+
+/// The tasks in `state` whose lease has ended, from behind `after`.
+async fn expired(db: &Database, state: TaskState, after: Option<TaskId>) -> DbResult<Vec<TaskId>> {
+    db.read(move |conn| {
+        let now = db::now(conn)?;
+        store::with_expired_lease(conn, state, now, after, BATCH)
+    })
+    .await
+}
+
+async fn take_back_attempts(
+    db: &Database,
+    storage: &Storage,
+    relay: &RelaySignal,
+    failures: &mut Failures,
+) -> Result<(), PassError> {
+    let mut after = None;
     loop {
-        let cut = remove_cut_uploads(db).await?;
-        if cut.is_empty() {
-            return Ok(());
+        let ids = expired(db, TaskState::Processing, after).await?;
+        let Some(last) = ids.last() else { return Ok(()) };
+        after = Some(*last);
+        let mut lost = Vec::new();
+        match take_back(db, &ids).await {
+            Ok(taken) => lost.extend(taken),
+            // One of them is at fault, or the moment.
+            Err(_) => {
+                for id in ids {
+                    match take_back(db, &[id]).await {
+                        Ok(taken) => lost.extend(taken),
+                        Err(error) => failures.note(id, error)?,
+                    }
+                }
+            }
         }
-        for id in cut {
-            if let Err(error) = storage.delete(ObjectKey::Input(id)).await {
-                warn!(task_id = %id, %error, "the file of a cut upload is left to the sweep");
+        relay.wake();
+        for (id, attempt) in lost {
+            if let Err(error) = retention::remove_unwanted(db, storage, id, attempt).await {
+                warn!(task_id = %id, attempt, %error, "the files of a lost attempt are left to the sweep");
             }
         }
     }
 }
 
-async fn take_back_attempts(db: &Database) -> DbResult<usize> {
-    db.write(|conn| {
+/// Takes tasks away from their workers, in one transaction, unless their leases were renewed or another
+/// task manager was faster. Answers the attempts that were lost.
+async fn take_back(db: &Database, ids: &[TaskId]) -> DbResult<Vec<(TaskId, u32)>> {
+    let ids: Vec<db::Id> = ids.iter().map(|id| db::Id(id.0)).collect();
+    db.write(move |conn| {
         let now = db::now(conn)?;
-        let found = store::with_expired_lease(conn, TaskState::Processing, now, BATCH)?;
-        let ids: Vec<_> = found.iter().map(|task| db::Id(task.id.0)).collect();
-        // Read again under the locks: another task manager may have been faster.
-        db::lock_tasks(conn, &ids)?;
-        let expired = store::with_expired_lease(conn, TaskState::Processing, now, BATCH)?;
+        let Locked { tasks, .. } =
+            store::find_and_lock_expired(conn, TaskState::Processing, &ids, now)?;
+        let mut tasks: Vec<_> = tasks.into_values().collect();
+        tasks.sort_unstable_by_key(|task| task.id);
         let mut ended = Vec::new();
         let mut dispatches = Vec::new();
-        for task in expired.iter().filter(|task| ids.contains(&db::Id(task.id.0))) {
+        for task in &tasks {
             let reason = "its worker went silent";
             warn!(task_id = %task.id, attempt = task.attempt, "the lease is lost: {reason}");
             ended.push(EndedAttempt::of(task, AttemptOutcome::LeaseLost, Some(reason), now));
@@ -110,7 +146,7 @@ async fn take_back_attempts(db: &Database) -> DbResult<usize> {
         }
         attempts::add(conn, &ended)?;
         outbox::append(conn, &dispatches)?;
-        Ok(expired.len())
+        Ok(tasks.iter().map(|task| (task.id, task.attempt)).collect())
     })
     .await
 }
@@ -123,24 +159,45 @@ fn lost_worker(failures: u32) -> Problem {
     Problem::new(500, "worker_lost", "The workers were lost", detail)
 }
 
-async fn remove_cut_uploads(db: &Database) -> DbResult<Vec<TaskId>> {
-    db.write(|conn| {
-        let now = db::now(conn)?;
-        let expired = store::with_expired_lease(conn, TaskState::Initializing, now, BATCH)?;
-        let mut removed = Vec::new();
-        for task in expired {
-            if store::remove_initializing(conn, task.id)? {
-                removed.push(task.id);
+async fn remove_cut_uploads(
+    db: &Database,
+    storage: &Storage,
+    failures: &mut Failures,
+) -> Result<(), PassError> {
+    let mut after = None;
+    loop {
+        let ids = expired(db, TaskState::Initializing, after).await?;
+        let Some(last) = ids.last() else { return Ok(()) };
+        after = Some(*last);
+        for id in ids {
+            let removed = db.write(move |conn| {
+                let now = db::now(conn)?;
+                store::remove_cut(conn, id, now)
+            });
+            match removed.await {
+                Ok(true) => {
+                    if let Err(error) = storage.delete(ObjectKey::Input(id)).await {
+                        warn!(task_id = %id, %error, "the file of a cut upload is left to the sweep");
+                    }
+                }
+                Ok(false) => {}
+                Err(error) => failures.note(id, error)?,
             }
         }
-        Ok(removed)
-    })
-    .await
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use common::task::UserId;
+    use common::task::spec::TaskSpec;
+    use uuid::Uuid;
+
     use super::*;
+    use crate::backend::{Backend, backend_tests};
+    use crate::db::own::OwnDatabase;
+
+    backend_tests![an_upload_that_was_renewed_after_all_is_not_removed];
 
     #[test]
     fn retries_wait_longer_each_time_but_never_for_ever() {
@@ -150,5 +207,30 @@ mod tests {
             assert!(delay >= average.min(LONGEST_BACKOFF) / 2, "{failures}: {delay:?}");
             assert!(delay <= LONGEST_BACKOFF * 3 / 2, "{failures}: {delay:?}");
         }
+    }
+
+    async fn an_upload_that_was_renewed_after_all_is_not_removed(backend: Backend) {
+        let own = OwnDatabase::migrated(backend).await;
+        let removed = own.db.write(|conn| {
+            let (id, owner, now) = (TaskId::new(), UserId(Uuid::nil()), db::now(conn)?);
+            let past = now - UPLOAD_LEASE;
+            store::insert_initializing(
+                conn,
+                id,
+                owner,
+                &TaskSpec::FileStatistics,
+                "a",
+                past,
+                past,
+            )?;
+            let state = TaskState::Initializing;
+            assert_eq!(store::with_expired_lease(conn, state, now, None, BATCH)?, [id]);
+            // It was found, and is renewed before it is removed.
+            store::renew_upload(conn, id, now + UPLOAD_LEASE)?;
+            let renewed = store::remove_cut(conn, id, now)?;
+            store::renew_upload(conn, id, past)?;
+            Ok((renewed, store::remove_cut(conn, id, now)?))
+        });
+        assert_eq!(removed.await.unwrap(), (false, true));
     }
 }

@@ -31,7 +31,7 @@ use crate::error::ApiError;
 use crate::idempotency::{Answering, Keys, Repeatable};
 use crate::outbox::relay::RelaySignal;
 use crate::tasks::submissions::{self, NewTask};
-use crate::tasks::{Task, view};
+use crate::tasks::{Task, view, views};
 use crate::user_events::store::Filter;
 use crate::{tasks, user_events};
 
@@ -159,7 +159,7 @@ impl Schedules {
 
 fn schedule_view(conn: &mut DbConnection, schedule: Schedule) -> DbResult<ScheduleView> {
     let last_task = match schedule.last_task_id {
-        Some(id) => tasks::store::find(conn, id)?,
+        Some(id) => tasks::store::find_any(conn, id)?,
         None => None,
     };
     Ok(ScheduleView {
@@ -170,7 +170,7 @@ fn schedule_view(conn: &mut DbConnection, schedule: Schedule) -> DbResult<Schedu
         recipients: schedule.recipients,
         next_due: schedule.next_due.map(|time| time.and_utc()),
         last_run_at: schedule.last_run_at.map(|time| time.and_utc()),
-        last_task: last_task.map(|task| view(conn, task)).transpose()?,
+        last_task: views(conn, last_task.into_iter().collect())?.pop(),
     })
 }
 

@@ -12,6 +12,7 @@ pub mod interrupts;
 pub mod routes;
 pub mod store;
 pub mod submissions;
+pub mod unreadable;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -24,8 +25,9 @@ use common::task::{Progress, TaskId, TaskKind, TaskLinks, TaskState, TaskView, U
 use common::{clock, file_statistics, user_event};
 use serde_json::Value;
 
+use self::unreadable::ReadTask;
 use crate::data_uploads;
-use crate::db::{DbConnection, DbResult};
+use crate::db::{DbConnection, DbError, DbResult};
 
 /// Beyond this place the position in the queue is not counted.
 pub const MAX_QUEUE_POSITION: u64 = 1_000;
@@ -81,7 +83,7 @@ impl Task {
         let result_so_far = data_uploads::result_so_far(&self);
         TaskView {
             task_id: self.id,
-            kind: self.kind(),
+            kind: self.kind().into(),
             state: self.state,
             attempt: self.attempt,
             failures: self.failures,
@@ -143,11 +145,19 @@ fn utc(time: Option<NaiveDateTime>) -> Option<DateTime<Utc>> {
     time.map(|time| time.and_utc())
 }
 
-/// The views of `tasks`, with their places in the queues.
-pub fn views(conn: &mut DbConnection, tasks: Vec<Task>) -> DbResult<Vec<TaskView>> {
+/// The views of `tasks`, with their places in the queues. Those of which not even the state is known have
+/// none.
+pub fn views(conn: &mut DbConnection, tasks: Vec<ReadTask>) -> DbResult<Vec<TaskView>> {
     let mut places: HashMap<TaskKind, HashMap<TaskId, u64>> = HashMap::new();
     let mut views = Vec::with_capacity(tasks.len());
     for task in tasks {
+        let task = match task {
+            Ok(task) => task,
+            Err(unreadable) => {
+                views.extend(unreadable.view());
+                continue;
+            }
+        };
         let place = match task.state {
             TaskState::Queued => {
                 let places = match places.entry(task.kind()) {
@@ -173,4 +183,18 @@ pub fn view(conn: &mut DbConnection, task: Task) -> DbResult<TaskView> {
         _ => None,
     };
     Ok(task.view(place))
+}
+
+/// The view of one task, readable or not.
+///
+/// # Errors
+/// [`DbError::UnreadableTask`], where not even its state is known.
+pub fn view_any(conn: &mut DbConnection, task: ReadTask) -> DbResult<TaskView> {
+    match task {
+        Ok(task) => view(conn, task),
+        Err(unreadable) => {
+            let detail = unreadable.detail();
+            unreadable.view().ok_or(DbError::UnreadableTask(detail))
+        }
+    }
 }

@@ -31,6 +31,7 @@ use tracing::{Instrument, debug, warn};
 use self::reports::Applied;
 use crate::db::{self, Database, DbConnection, DbError, DbResult, Id};
 use crate::outbox::relay::{self, RelaySignal};
+use crate::retention;
 use crate::tasks::events::{Changes, News};
 
 /// Answers a worker's claims.
@@ -87,7 +88,7 @@ pub async fn report(
     if reports.iter().any(|report| is_due_soon(&report.event)) {
         relay.wake();
     }
-    delete_unaccepted(storage, &reports, &outcomes);
+    delete_unaccepted(db, storage, &reports, &outcomes);
     Ok(ReportResponse { outcomes })
 }
 
@@ -154,15 +155,19 @@ fn rejection(error: &DbError) -> Problem {
     Problem::new(422, "report_rejected", "The report does not hold", detail)
 }
 
-/// What an attempt wrote that was not accepted goes at once; where that fails, the sweep does it.
-fn delete_unaccepted(storage: &Storage, reports: &[Report], outcomes: &[Outcome]) {
+/// What an attempt wrote that was not accepted goes at once; where that fails, the sweep does it. Whether it
+/// was accepted says the database: a report that is repeated late is told that its lease is lost.
+fn delete_unaccepted(db: &Database, storage: &Storage, reports: &[Report], outcomes: &[Outcome]) {
     for (report, outcome) in reports.iter().zip(outcomes) {
         let lost = matches!(outcome, Outcome::Stop | Outcome::Kill | Outcome::LeaseLost);
         if report.event.is_final() && lost {
-            let (storage, task_id, attempt) = (storage.clone(), report.task_id, report.attempt);
+            let (db, storage) = (db.clone(), storage.clone());
+            let (task_id, attempt) = (report.task_id, report.attempt);
             let span = tracing::info_span!("delete_unaccepted", %task_id, attempt);
             let delete = async move {
-                if let Err(error) = storage.delete_attempt(task_id, attempt).await {
+                if let Err(error) =
+                    retention::remove_unwanted(&db, &storage, task_id, attempt).await
+                {
                     warn!(%error, "the attempt's files are left to the sweep");
                 }
             };

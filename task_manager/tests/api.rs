@@ -37,6 +37,7 @@ mod api {
     mod stored;
     mod tasks;
     mod tokens;
+    mod unreadable;
     mod uploads;
     mod user_events;
     mod users;

@@ -19,13 +19,16 @@ fn names(database: &str) -> Vec<String> {
 
 /// The columns by table: name, kind of type, and whether it may be null.
 fn columns(database: &str) -> BTreeMap<String, Vec<(String, &'static str, bool)>> {
-    let mut tables = BTreeMap::new();
+    let mut tables: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for name in names(database) {
         let sql = std::fs::read_to_string(folder(database).join(name).join("up.sql")).unwrap();
         let mut columns: Option<(String, Vec<_>)> = None;
         for line in sql.lines().map(str::trim) {
             if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
                 columns = Some((rest.trim_end_matches(" (").to_owned(), Vec::new()));
+            } else if let Some(rest) = line.strip_prefix("ALTER TABLE ") {
+                let (table, added) = rest.split_once(" ADD COLUMN ").unwrap();
+                tables.get_mut(table).unwrap().extend(column(added.trim_end_matches(';')));
             } else if line.starts_with(')') {
                 tables.extend(columns.take());
             } else if let Some((_, columns)) = &mut columns {

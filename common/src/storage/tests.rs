@@ -93,7 +93,7 @@ async fn the_folder_is_made_again_when_somebody_deletes_it() {
     std::fs::remove_dir_all(&folder).unwrap();
     storage.check().await.unwrap();
     assert!(folder.join(OUTPUTS).is_dir());
-    assert_eq!(storage.list_outputs().count().await, 0);
+    assert_eq!(storage.list_outputs(Duration::ZERO).count().await, 0);
 }
 
 #[tokio::test]
@@ -105,15 +105,56 @@ async fn outputs_are_listed_and_deleted_by_attempt_and_by_task() {
     for key in [output(first, 1), output(first, 2), rejected, output(second, 1)] {
         write(&storage, key, b"x").await;
     }
-    assert_eq!(storage.list_outputs().count().await, 4);
+    assert_eq!(storage.list_outputs(Duration::ZERO).count().await, 4);
     storage.delete_attempt(first, 2).await.unwrap();
-    let left: Vec<_> = storage.list_outputs().try_collect().await.unwrap();
+    let left: Vec<_> = storage.list_outputs(Duration::ZERO).try_collect().await.unwrap();
     assert_eq!(left.len(), 2);
     assert!(left.contains(&output(first, 1)) && left.contains(&output(second, 1)));
     storage.delete_outputs(first).await.unwrap();
     storage.delete_outputs(first).await.unwrap();
-    assert_eq!(storage.list_outputs().count().await, 1);
+    assert_eq!(storage.list_outputs(Duration::ZERO).count().await, 1);
     assert!(!folder.path().join(OUTPUTS).join(first.to_string()).exists());
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_listed_hides_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let outputs = folder.path().join(OUTPUTS);
+    let tasks: Vec<TaskId> = (0..20).map(|_| TaskId::new()).collect();
+    for (number, task) in tasks.iter().enumerate() {
+        write(&storage, output(*task, 1), b"x").await;
+        if number % 5 == 0 {
+            // It leads back to itself, which is an error for everybody who walks through it.
+            let endless = outputs.join(format!("endless-{number}"));
+            std::os::unix::fs::symlink(&outputs, endless).unwrap();
+        }
+    }
+    let listed: Vec<_> = storage.list_outputs(Duration::ZERO).collect().await;
+    assert!(listed.iter().any(Result::is_err));
+    let mut found: Vec<_> = listed.into_iter().flatten().map(ObjectKey::task_id).collect();
+    found.sort();
+    found.dedup();
+    assert_eq!(found, tasks);
+}
+
+#[tokio::test]
+async fn young_files_are_left_out_of_lists() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let (young, old) = (TaskId::new(), TaskId::new());
+    let hour = Duration::from_secs(3600);
+    for task in [young, old] {
+        write(&storage, ObjectKey::Input(task), b"x").await;
+        write(&storage, output(task, 1), b"x").await;
+    }
+    for key in [ObjectKey::Input(old), output(old, 1)] {
+        let file = File::options().write(true).open(folder.path().join(key.to_string())).unwrap();
+        file.set_modified(SystemTime::now() - hour).unwrap();
+    }
+    let listed = storage.list_inputs(hour).chain(storage.list_outputs(hour));
+    let listed: Vec<_> = listed.try_collect().await.unwrap();
+    assert_eq!(listed, [ObjectKey::Input(old), output(old, 1)]);
 }
 
 #[test]

@@ -13,8 +13,8 @@ use std::time::Duration;
 use common::problem::Problem;
 use common::report::{Event, Outcome, Output};
 use common::storage::OutputPart;
-use common::task::TaskKind;
 use common::task::spec::{CsvAggregationSpec, OnBadRow};
+use common::task::{KindName, TaskKind};
 use futures_util::FutureExt;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
@@ -295,7 +295,7 @@ async fn a_worker_tells_of_itself_before_it_has_anything_to_do() {
     eventually("an announcement", || !harness.api.script().workers.is_empty()).await;
     let worker = harness.api.script().workers[0].clone();
     assert_eq!((worker.name.as_str(), worker.slots, worker.draining), ("test", 3, false));
-    assert_eq!(worker.kinds, TaskKind::ALL);
+    assert_eq!(worker.kinds, TaskKind::ALL.map(KindName::from));
     harness.end().await;
 }
 

@@ -255,7 +255,9 @@ pub fn rejected(
     found
         .into_iter()
         .map(|(row, line, column, value, reason)| {
-            Ok(RejectedRow { row: number(row)?, line: number(line)?, column, value, reason })
+            // The line is for people: a broken one hides no row.
+            let line = u64::try_from(line).unwrap_or_default();
+            Ok(RejectedRow { row: number(row)?, line, column, value, reason })
         })
         .collect()
 }

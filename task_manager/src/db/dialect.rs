@@ -105,10 +105,9 @@ pub(super) fn migrate(conn: &mut DbConnection) -> Result<Vec<String>, DbError> {
 /// # Errors
 /// Another task manager has had it for `wait` seconds.
 pub(super) fn lock_migrations(conn: &mut MysqlConnection, wait: u32) -> DbResult<()> {
-    let taken: Option<i64> = diesel::select(sql::<Nullable<BigInt>>(&format!(
-        "GET_LOCK({MIGRATION_LOCK}, {wait})"
-    )))
-    .get_result(conn)?;
+    let taken: Option<i64> =
+        diesel::select(sql::<Nullable<BigInt>>(&format!("GET_LOCK({MIGRATION_LOCK}, {wait})")))
+            .get_result(conn)?;
     if taken == Some(1) {
         return Ok(());
     }

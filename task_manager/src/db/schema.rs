@@ -11,6 +11,7 @@ diesel::table! {
         attempt -> Integer,
         dispatch -> Integer,
         failures -> Integer,
+        redispatches -> Integer,
         alone -> Bool,
         worker -> Nullable<Binary>,
         leased_until -> Nullable<Timestamp>,
@@ -182,6 +183,14 @@ diesel::table! {
         next_due -> Nullable<Timestamp>,
         last_run_at -> Nullable<Timestamp>,
         last_task_id -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    locks (name) {
+        name -> Text,
+        holder -> Binary,
+        locked_until -> Timestamp,
     }
 }
 

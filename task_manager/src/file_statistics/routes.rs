@@ -104,14 +104,8 @@ pub async fn list_file_statistics(
             if !store::has_any(conn, user.id)? {
                 return Ok(None);
             }
-            // One more than the page tells whether there is another page.
-            let limit = i64::try_from(page.size + 1).unwrap_or(i64::MAX);
-            let mut items = store::list(conn, user.id, page.period, page.after, limit)?;
-            let has_more = items.len() as u64 > page.size;
-            if has_more {
-                items.pop();
-            }
-            let next_page_token = items.last().filter(|_| has_more).map(token);
+            let (items, next) = store::list(conn, user.id, page.period, page.after, page.size)?;
+            let next_page_token = next.map(|next| next.to_string());
             Ok(Some(FileStatisticsList { items, next_page_token }))
         })
         .await?;
@@ -136,10 +130,6 @@ impl Page {
         query.finish("from, to, page_size and page_token")?;
         Ok(Self { period, after, size })
     }
-}
-
-fn token(last: &FileStatisticsRow) -> String {
-    Cursor { time: last.created_at.naive_utc(), id: last.task_id.0 }.to_string()
 }
 
 /// Reports on the caller's files: totals, by content type, by day, and the largest ones.

@@ -7,12 +7,14 @@ use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use serde_json::Value;
+use tracing::warn;
 
 use super::report::{Group, Totals};
 use crate::db::schema::file_statistics;
 use crate::db::{DbConnection, DbError, DbResult, Id};
 use crate::http::cursor::{Cursor, behind};
 use crate::http::query::Period;
+use crate::log_once;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = file_statistics)]
@@ -67,8 +69,18 @@ fn encoding_name(encoding: Encoding) -> DbResult<String> {
     serde_json::from_value(name).map_err(DbError::corrupt)
 }
 
-fn rows(found: Vec<Row>) -> DbResult<Vec<FileStatisticsRow>> {
-    found.into_iter().map(FileStatisticsRow::try_from).collect()
+/// Those of the rows that can be read; the others hold up nobody.
+fn rows(found: Vec<Row>) -> Vec<FileStatisticsRow> {
+    let read = |row: Row| {
+        let id = row.task_id.0;
+        let log = |error: &DbError| {
+            if log_once::is_first(format!("file statistics {id}")) {
+                warn!(task_id = %id, %error, "a row of file_statistics cannot be read");
+            }
+        };
+        FileStatisticsRow::try_from(row).inspect_err(log).ok()
+    };
+    found.into_iter().filter_map(read).collect()
 }
 
 /// Inserts the row of a task that `owner` owns.
@@ -125,14 +137,17 @@ fn of(owner: UserId, period: Period) -> Condition {
     condition
 }
 
-/// At most `limit` rows of `owner` of that time, newest first, from behind `after`.
+/// At most `size` rows of `owner` of that time, newest first, from behind `after`; and behind what the next
+/// ones come, where there are more.
 pub fn list(
     conn: &mut DbConnection,
     owner: UserId,
     period: Period,
     after: Option<Cursor>,
-    limit: i64,
-) -> DbResult<Vec<FileStatisticsRow>> {
+    size: u64,
+) -> DbResult<(Vec<FileStatisticsRow>, Option<Cursor>)> {
+    // One more than the page tells whether there is another page.
+    let limit = i64::try_from(size.saturating_add(1)).unwrap_or(i64::MAX);
     let mut query = file_statistics::table
         .filter(of(owner, period))
         .order((file_statistics::created_at.desc(), file_statistics::task_id.desc()))
@@ -143,7 +158,14 @@ pub fn list(
         let (time, id) = (file_statistics::created_at, file_statistics::task_id);
         query = query.filter(behind!(after, time, id));
     }
-    rows(query.load(conn)?)
+    let mut found: Vec<Row> = query.load(conn)?;
+    let has_more = found.len() as u64 > size;
+    if has_more {
+        found.pop();
+    }
+    let last = found.last().filter(|_| has_more);
+    let next = last.map(|row| Cursor { time: row.created_at, id: row.task_id.0 });
+    Ok((rows(found), next))
 }
 
 /// The `limit` largest files of `owner` of that time.
@@ -159,7 +181,7 @@ pub fn largest(
         .limit(limit)
         .select(Row::as_select())
         .load(conn)?;
-    rows(found)
+    Ok(rows(found))
 }
 
 /// A sum as a 64-bit number; MySQL's are decimal numbers otherwise.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::{self, Database, DbError};
+use crate::outbox::redispatch::{SWALLOWED, Swallowed};
 
 /// Shorter than a request waits for a connection: health checks want an answer.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,7 +39,8 @@ pub struct Readiness {
     ready: bool,
     /// `ok`, or what is wrong.
     database: String,
-    /// `ok`, or what is wrong; uploads are accepted all the same.
+    /// `ok`, or what is wrong; uploads are accepted all the same. Also how many tasks no worker claims though
+    /// their messages are taken from the queue.
     queue: String,
     /// `ok`, or what is wrong.
     storage: String,
@@ -57,6 +59,7 @@ pub async fn readyz(
     State(db): State<Database>,
     State(publisher): State<Publisher>,
     State(storage): State<Storage>,
+    State(swallowed): State<Swallowed>,
 ) -> Response {
     let database = tokio::time::timeout(DATABASE_TIMEOUT, db.read(|conn| Ok(db::ping(conn)?)))
         .await
@@ -70,7 +73,12 @@ pub async fn readyz(
     let readiness = Readiness {
         ready,
         database: state(database),
-        queue: state(queue),
+        queue: match (state(queue), swallowed.count()) {
+            (ok, 0) => ok,
+            (state, count) => format!(
+                "{state}; {count} tasks were dispatched {SWALLOWED} times and more without a claim, the log names them"
+            ),
+        },
         storage: state(storage),
     };
     (status, Json(readiness)).into_response()

@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{Date, Text};
 use serde::Serialize;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::search::Search;
@@ -19,6 +20,7 @@ use crate::db::{
 };
 use crate::http::cursor::{Cursor, behind};
 use crate::http::query::Period;
+use crate::log_once;
 
 /// Raises a user's counter by `by`; answers the new count, and the database's time behind it.
 pub fn raise_counter(
@@ -176,6 +178,8 @@ pub fn list(
 ) -> DbResult<Vec<TrackedMessage>> {
     let mut query = messages::table
         .filter(messages::user_id.eq(Id(user.0)))
+        // Those of another version would make a page look like the last one.
+        .filter(messages::category.eq_any(Category::ALL.map(Category::as_str)))
         .order((messages::created_at.desc(), messages::id.desc()))
         .limit(signed(limit)?)
         .select(Row::as_select())
@@ -192,7 +196,21 @@ pub fn list(
     if let Some(before) = before {
         query = query.filter(behind!(before, messages::created_at, messages::id));
     }
-    query.load(conn)?.into_iter().map(TrackedMessage::try_from).collect()
+    Ok(read(query.load(conn)?))
+}
+
+/// Those of the rows that can be read; the others hold up nobody.
+fn read(rows: Vec<Row>) -> Vec<TrackedMessage> {
+    let read = |row: Row| {
+        let id = row.id.0;
+        let log = |error: &DbError| {
+            if log_once::is_first(format!("message {id}")) {
+                warn!(message_id = %id, %error, "a message cannot be read");
+            }
+        };
+        TrackedMessage::try_from(row).inspect_err(log).ok()
+    };
+    rows.into_iter().filter_map(read).collect()
 }
 
 /// At most `limit` messages of `user` that a search finds, with snippets.
@@ -230,13 +248,11 @@ pub fn search(
         .select(Row::as_select())
         .load(conn)?;
     rows.sort_by_key(|row| sequences.iter().position(|sequence| *sequence == row.sequence));
-    rows.into_iter()
-        .map(|row| {
-            let mut message = TrackedMessage::try_from(row)?;
-            message.snippet = Some(snippet::snippet(&message.message, search));
-            Ok(message)
-        })
-        .collect()
+    let mut found = read(rows);
+    for message in &mut found {
+        message.snippet = Some(snippet::snippet(&message.message, search));
+    }
+    Ok(found)
 }
 
 /// How many messages of a category `user` has of a day.
@@ -256,6 +272,7 @@ pub fn counts(conn: &mut DbConnection, user: UserId, period: Period) -> DbResult
         .filter(messages::user_id.eq(Id(user.0)))
         .filter(messages::created_at.ge(period.from.unwrap_or(earliest)))
         .filter(messages::created_at.lt(period.to.unwrap_or(latest)))
+        .filter(messages::category.eq_any(Category::ALL.map(Category::as_str)))
         .group_by((category(), date()))
         .select((category(), date(), diesel::dsl::count_star()))
         .load(conn)?;

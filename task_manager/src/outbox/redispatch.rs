@@ -1,49 +1,135 @@
 //! Queued tasks whose message got lost are put in the queue again. The queue is only a wake-up:
 //! one message too many is refused by its dispatch number.
+//!
+//! # Invariants
+//! - A message is only missed once a later one of its kind was claimed, or the queue is empty: until then
+//!   it may just wait its turn.
+//! - A task that is dispatched again and again without a claim is reported, and its message goes to every
+//!   consumer of the queue: some of them take messages and do nothing with them.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::queue::Publisher;
 use common::task::{TaskId, TaskKind};
-use tracing::info;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
 
 use super::relay::RelaySignal;
-use super::store;
+use super::store::{self, Again};
 use crate::db::{self, Database, DbResult};
+use crate::passes::{Failures, PassError};
 
 /// A message that was put in the queue less than this ago is not missed yet.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many tasks are dispatched again in one pass, so that a long queue is not doubled.
 const BATCH: i64 = 1_000;
+/// A task that was dispatched again this often is not just unlucky.
+pub const SWALLOWED: u32 = 3;
+/// How long a task counts as swallowed after it was dispatched again: by then it is dispatched once more, or
+/// was claimed.
+const REMEMBERED: Duration = Duration::from_secs(120);
+/// At most so many copies of messages are published in one pass.
+const COPIES: usize = 1_000;
 
-/// One pass: dispatches again what must have been lost. A message is only missed once a later one
-/// of its kind was claimed, or the queue is empty: until then it may just wait its turn.
-pub async fn pass(db: &Database, publisher: &Publisher, relay: &RelaySignal) -> DbResult<()> {
+/// The tasks whose messages are swallowed, as far as this process dispatches them. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Swallowed(Arc<Mutex<HashMap<TaskId, Instant>>>);
+
+impl Swallowed {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        let mut tasks = self.tasks();
+        tasks.retain(|_, noted| noted.elapsed() < REMEMBERED);
+        tasks.len()
+    }
+
+    fn note(&self, id: TaskId) {
+        self.tasks().insert(id, Instant::now());
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Instant>> {
+        // A panic while it was locked leaves a valid map.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One pass: dispatches again what must have been lost.
+pub async fn pass(
+    db: &Database,
+    publisher: &Publisher,
+    relay: &RelaySignal,
+    swallowed: &Swallowed,
+) -> Result<(), PassError> {
+    let mut failures = Failures::default();
     for kind in TaskKind::ALL {
         let is_empty = matches!(publisher.depth(kind).await, Ok(0));
-        let count = db
-            .write(move |conn| {
-                let now = db::now(conn)?;
-                let mut before = now - PATIENCE;
-                if !is_empty {
-                    match store::latest_claimed(conn, kind)? {
-                        Some(latest) => before = before.min(latest - store::LATE),
-                        None => return Ok(0),
-                    }
-                }
-                let lost = store::waiting_since(conn, kind, before, BATCH)?;
-                for waiting in &lost {
-                    store::dispatch_again(conn, kind, *waiting, now)?;
-                }
-                Ok(lost.len())
-            })
-            .await?;
-        if count > 0 {
-            info!(%kind, count, "dispatched again tasks whose messages got lost");
-            relay.wake();
+        match dispatch_again(db, kind, is_empty).await {
+            Ok(again) if again.is_empty() => {}
+            Ok(again) => {
+                info!(%kind, count = again.len(), "dispatched again tasks whose messages got lost");
+                relay.wake();
+                insist(publisher, kind, &again, swallowed).await;
+            }
+            Err(error) => failures.note(kind, error)?,
         }
     }
-    Ok(())
+    failures.into_result()
+}
+
+async fn dispatch_again(db: &Database, kind: TaskKind, is_empty: bool) -> DbResult<Vec<Again>> {
+    db.write(move |conn| {
+        let now = db::now(conn)?;
+        let mut before = now - PATIENCE;
+        if !is_empty {
+            match store::latest_claimed(conn, kind)? {
+                Some(latest) => before = before.min(latest - store::LATE),
+                None => return Ok(Vec::new()),
+            }
+        }
+        let mut again = Vec::new();
+        for waiting in store::waiting_since(conn, kind, before, BATCH)? {
+            again.extend(store::dispatch_again(conn, waiting, now)?);
+        }
+        Ok(again)
+    })
+    .await
+}
+
+/// Reports the tasks whose messages are swallowed, and publishes as many copies of each message as the queue
+/// has consumers. The queue hands messages out to one after another, so that one that works gets a copy.
+async fn insist(publisher: &Publisher, kind: TaskKind, again: &[Again], swallowed: &Swallowed) {
+    let is_swallowed = |again: &&Again| again.redispatches >= SWALLOWED;
+    let tasks: Vec<_> = again.iter().filter(is_swallowed).collect();
+    if tasks.is_empty() {
+        return;
+    }
+    let consumers = match publisher.consumers(kind).await {
+        Ok(consumers) => usize::try_from(consumers).unwrap_or(COPIES).clamp(1, COPIES),
+        // The relay publishes one when the queue is back.
+        Err(error) => {
+            debug!(%error, "the consumers of a queue are not known");
+            1
+        }
+    };
+    for Again { dispatch, redispatches } in &tasks {
+        let task_id = dispatch.message.task_id;
+        swallowed.note(task_id);
+        warn!(
+            %task_id, %kind, redispatches, consumers,
+            "the task was dispatched {redispatches} times without a claim: consumers of its queue take messages \
+             and do nothing. Restart the workers that GET /v1/workers does not show as online, and close \
+             connections to the broker that belong to no worker"
+        );
+    }
+    let copies = tasks
+        .iter()
+        .take(COPIES / consumers)
+        .flat_map(|again| std::iter::repeat_n((kind, again.dispatch.message), consumers));
+    let copies: Vec<_> = copies.collect();
+    let lost = publisher.publish(&copies).await.into_iter().filter(Result::is_err).count();
+    debug!(%kind, copies = copies.len(), lost, "sent messages to every consumer");
 }
 
 /// Fills a queue that is empty because its process, the only one there is, has just started.
@@ -56,10 +142,10 @@ pub async fn fill(db: &Database) -> DbResult<()> {
             .write(move |conn| {
                 let now = db::now(conn)?;
                 let waiting = store::without_row(conn, after, BATCH)?;
-                for (kind, waiting) in &waiting {
-                    store::dispatch_again(conn, *kind, *waiting, now)?;
+                for waiting in &waiting {
+                    store::dispatch_again(conn, *waiting, now)?;
                 }
-                Ok(waiting.last().map(|(_, waiting)| waiting.id))
+                Ok(waiting.last().map(|waiting| waiting.id))
             })
             .await?;
         match last {
@@ -71,34 +157,43 @@ pub async fn fill(db: &Database) -> DbResult<()> {
 
 #[cfg(test)]
 mod tests {
-    use common::queue::Message;
+    use common::queue::{Message, Queue};
     use common::report::{LEASE, WorkerId};
     use common::task::UserId;
     use common::task::spec::{CsvAggregationSpec, TaskSpec};
+    use diesel::prelude::*;
+    use tokio_util::sync::CancellationToken;
     use uuid::Uuid;
 
     use super::*;
     use crate::backend::{Backend, backend_tests, queue};
     use crate::db::own::OwnDatabase;
+    use crate::db::schema;
+    use crate::outbox::{self, relay};
     use crate::tasks::store as tasks;
 
     backend_tests![
         a_message_is_missed_when_the_queue_is_empty,
         a_message_that_waits_its_turn_is_not_missed,
+        a_message_is_missed_when_one_that_was_sent_again_later_is_processed,
+        a_task_that_is_dispatched_again_and_again_is_noted_until_it_is_queued_anew,
     ];
 
     const KIND: TaskKind = TaskKind::CsvAggregation;
 
     struct Fixture {
         own: OwnDatabase,
+        queue: Queue,
         publisher: Publisher,
+        swallowed: Swallowed,
     }
 
     impl Fixture {
         async fn new(backend: Backend) -> Self {
             let own = OwnDatabase::migrated(backend).await;
-            let publisher = queue(backend).publisher();
-            Self { own, publisher }
+            let queue = queue(backend);
+            let publisher = queue.publisher();
+            Self { own, queue, publisher, swallowed: Swallowed::default() }
         }
 
         /// A queued task whose message was put in the queue `age` ago.
@@ -118,6 +213,34 @@ mod tests {
             id
         }
 
+        /// As when the relay has published the message of a task that was dispatched again, and `age` has gone by.
+        async fn published(&self, id: TaskId, age: Duration) {
+            let published = self.own.db.write(move |conn| {
+                let before = db::now(conn)? - age;
+                outbox::remove(conn, id)?;
+                let task = schema::tasks::table.find(db::Id(id.0));
+                diesel::update(task).set(schema::tasks::dispatched_at.eq(before)).execute(conn)?;
+                Ok(())
+            });
+            published.await.unwrap();
+        }
+
+        async fn redispatches(&self, id: TaskId) -> i32 {
+            let column = self.own.db.read(move |conn| {
+                let task = schema::tasks::table.find(db::Id(id.0));
+                Ok(task.select(schema::tasks::redispatches).first(conn)?)
+            });
+            column.await.unwrap()
+        }
+
+        async fn is_in_outbox(&self, id: TaskId) -> bool {
+            let found = self.own.db.read(move |conn| {
+                let row = schema::outbox::table.find(db::Id(id.0)).select(schema::outbox::kind);
+                Ok(row.first::<String>(conn).optional()?)
+            });
+            found.await.unwrap().is_some()
+        }
+
         async fn claim(&self, id: TaskId) {
             let claim = self.own.db.write(move |conn| {
                 let now = db::now(conn)?;
@@ -134,7 +257,8 @@ mod tests {
         }
 
         async fn dispatch_after_pass(&self, id: TaskId) -> u32 {
-            pass(&self.own.db, &self.publisher, &RelaySignal::default()).await.unwrap();
+            let relay = RelaySignal::default();
+            pass(&self.own.db, &self.publisher, &relay, &self.swallowed).await.unwrap();
             let task = self.own.db.read(move |conn| tasks::find(conn, id)).await.unwrap();
             task.unwrap().dispatch
         }
@@ -162,5 +286,96 @@ mod tests {
         let later = fixture.dispatched(Duration::ZERO).await;
         fixture.claim(later).await;
         assert_eq!(fixture.dispatch_after_pass(waiting).await, 2, "a later one was claimed");
+    }
+    async fn a_message_is_missed_when_one_that_was_sent_again_later_is_processed(backend: Backend) {
+        let fixture = Fixture::new(backend).await;
+        // Two that have waited for long, and were sent again: so nothing that was queued later is claimed.
+        let swallowed = fixture.dispatched(3 * OLD).await;
+        let claimed = fixture.dispatched(4 * OLD).await;
+        fixture.published(swallowed, 2 * OLD).await;
+        fixture.published(claimed, OLD).await;
+        fixture.fill_queue().await;
+        assert_eq!(fixture.dispatch_after_pass(swallowed).await, 1);
+        fixture.claim(claimed).await;
+        assert_eq!(fixture.dispatch_after_pass(swallowed).await, 2);
+    }
+
+    async fn a_task_that_is_dispatched_again_and_again_is_noted_until_it_is_queued_anew(
+        backend: Backend,
+    ) {
+        let fixture = Fixture::new(backend).await;
+        let id = fixture.dispatched(OLD).await;
+        for again in 1..=SWALLOWED {
+            assert_eq!(fixture.swallowed.count(), 0, "{again}");
+            assert_eq!(fixture.dispatch_after_pass(id).await, 1 + again);
+            fixture.published(id, OLD).await;
+        }
+        assert_eq!(fixture.swallowed.count(), 1);
+        assert_eq!(fixture.redispatches(id).await, 3);
+        fixture.claim(id).await;
+        let requeued = fixture.own.db.write(move |conn| {
+            let now = db::now(conn)?;
+            let task = tasks::find(conn, id)?.expect("it is there");
+            tasks::enqueue(conn, &task, &tasks::Enqueue::default(), now, now)
+        });
+        assert!(requeued.await.unwrap());
+        assert_eq!(fixture.redispatches(id).await, 0);
+    }
+
+    /// Workers that hang keep what they are handed.
+    #[tokio::test]
+    async fn a_swallowed_message_reaches_a_consumer_that_works() {
+        let fixture = Fixture::new(Backend::Fleet).await;
+        let shutdown = CancellationToken::new();
+        let (db, signal) = (fixture.own.db.clone(), RelaySignal::default());
+        let relay =
+            tokio::spawn(relay::run(db, fixture.publisher.clone(), signal, shutdown.clone()));
+        // The queue is there once something was published.
+        fixture.fill_queue().await;
+        let hang = |mut consumer: common::queue::Consumer| {
+            tokio::spawn(async move {
+                let mut kept = Vec::new();
+                loop {
+                    kept.push(consumer.next().await);
+                }
+            })
+        };
+        let workers: Vec<_> = (0..16).map(|_| hang(fixture.queue.consumer(&[KIND], 100))).collect();
+        let mut working = fixture.queue.consumer(&[KIND], 100);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let polled = async |working: &mut common::queue::Consumer| {
+            tokio::time::timeout(Duration::from_millis(100), working.next()).await.ok()
+        };
+        while fixture.publisher.consumers(KIND).await.unwrap() < 17 {
+            // The message that fills the queue may come here.
+            let _ = polled(&mut working).await;
+            assert!(Instant::now() < deadline, "not all consumers are there");
+        }
+        let id = fixture.dispatched(OLD).await;
+        let mut times = 0;
+        let delivery = loop {
+            assert!(
+                times < SWALLOWED,
+                "it was dispatched {times} times, and reached nobody who works"
+            );
+            times += 1;
+            assert_eq!(fixture.dispatch_after_pass(id).await, 1 + times);
+            let mut received = None;
+            while received.is_none() && fixture.is_in_outbox(id).await {
+                assert!(Instant::now() < deadline, "it is never published");
+                received = polled(&mut working).await;
+            }
+            if times == SWALLOWED && received.is_none() {
+                received = tokio::time::timeout(Duration::from_secs(10), working.next()).await.ok();
+            }
+            if let Some(received) = received {
+                break received;
+            }
+            fixture.published(id, OLD).await;
+        };
+        assert_eq!(delivery.message().task_id, id);
+        workers.into_iter().for_each(|worker| worker.abort());
+        shutdown.cancel();
+        relay.await.unwrap();
     }
 }

@@ -9,14 +9,15 @@ use common::task::{TaskId, TaskKind, TaskState};
 use diesel::dsl::{exists, max, not};
 use diesel::prelude::*;
 use serde::Serialize;
+use tracing::warn;
 
 use super::{Dispatch, HELD};
 use crate::db::schema::{outbox, tasks};
 use crate::db::{
-    DbConnection, DbError, DbResult, Id, execute_cached, insert_records, json_time,
+    DbConnection, DbResult, Id, execute_cached, insert_records, json_time, known_kind,
     locked_and_skipped, one_of,
 };
-use crate::tasks::store::signed;
+use crate::tasks::store::{self, signed};
 
 /// A task is noted as dispatched when it is due, and again where the queue had it more than this
 /// later: so most tasks are left alone when the queue has taken their message.
@@ -98,7 +99,8 @@ pub fn remove(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
 }
 
 /// Takes at most `limit` rows that are due at `from` or later, and `now` at the latest, for this relay
-/// until `locked_until`; earliest first.
+/// until `locked_until`; earliest first. Those of kinds that this version does not know are left to another
+/// one.
 pub fn lease_due(
     conn: &mut DbConnection,
     from: NaiveDateTime,
@@ -110,6 +112,7 @@ pub fn lease_due(
         conn,
         outbox::table
             .filter(outbox::due_at.between(from, now))
+            .filter(known_kind(outbox::kind))
             .filter(outbox::locked_until.is_null().or(outbox::locked_until.lt(now)))
             .order((outbox::due_at, outbox::task_id))
             .limit(limit)
@@ -125,12 +128,21 @@ pub fn lease_due(
         diesel::update(outbox::table.filter(one_of(outbox::task_id, &ids)))
             .set(outbox::locked_until.eq(locked_until))
     )?;
-    let dispatch = |(id, kind, dispatch, due_at): (Id, String, i32, NaiveDateTime)| {
-        let dispatch = u32::try_from(dispatch).map_err(DbError::corrupt)?;
-        let kind = kind.parse().map_err(DbError::corrupt)?;
-        Ok(Dispatch { kind, message: Message { task_id: TaskId(id.0), dispatch }, due_at })
-    };
-    rows.into_iter().map(dispatch).collect()
+    let mut due = Vec::with_capacity(rows.len());
+    for (id, kind, dispatch, due_at) in rows {
+        match (kind.parse(), u32::try_from(dispatch)) {
+            (Ok(kind), Ok(dispatch)) => {
+                let message = Message { task_id: TaskId(id.0), dispatch };
+                due.push(Dispatch { kind, message, due_at });
+            }
+            _ => {
+                // The task says what is to become of it: without a row it is dispatched again.
+                warn!(task_id = %id.0, kind, dispatch, "a row of the outbox is broken and removed");
+                diesel::delete(outbox::table.find(id)).execute(conn)?;
+            }
+        }
+    }
+    Ok(due)
 }
 
 /// The queue has these messages.
@@ -199,7 +211,11 @@ pub fn free_all(conn: &mut DbConnection) -> DbResult<()> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
     pub id: TaskId,
-    pub dispatch: u32,
+    pub kind: TaskKind,
+    /// As stored.
+    dispatch: i32,
+    /// How often it has been dispatched again since it was put in the queue, with the next time.
+    redispatches: i32,
 }
 
 /// At most `limit` queued tasks of `kind` without an outbox row, dispatched before `before`.
@@ -210,29 +226,39 @@ pub fn waiting_since(
     limit: i64,
 ) -> DbResult<Vec<Waiting>> {
     let in_outbox = outbox::table.filter(outbox::task_id.eq(tasks::id)).select(outbox::task_id);
-    let rows: Vec<(Id, i32)> = tasks::table
+    let rows: Vec<(Id, i32, i32)> = tasks::table
         .filter(tasks::kind.eq(kind.as_str()))
         .filter(tasks::state.eq(TaskState::Queued.as_str()))
         // No task is dispatched before it is queued: this finds them by the index of the queue.
         .filter(tasks::queued_at.lt(before))
         .filter(tasks::dispatched_at.lt(before))
+        .filter(tasks::deleted.ne(true))
         .filter(not(exists(in_outbox)))
         .order(tasks::queued_at)
         .limit(limit)
-        .select((tasks::id, tasks::dispatch))
+        .select((tasks::id, tasks::dispatch, tasks::redispatches))
         .load(conn)?;
-    waiting(rows)
+    let waiting = |(id, dispatch, redispatches): (Id, i32, i32)| Waiting {
+        id: TaskId(id.0),
+        kind,
+        dispatch,
+        redispatches: redispatches.saturating_add(1),
+    };
+    Ok(rows.into_iter().map(waiting).collect())
 }
 
-/// At most `limit` queued tasks without an outbox row, after the task `after` in order of ids.
+/// At most `limit` queued tasks without an outbox row, of kinds that this version knows, after the task `after`
+/// in order of ids.
 pub fn without_row(
     conn: &mut DbConnection,
     after: Option<TaskId>,
     limit: i64,
-) -> DbResult<Vec<(TaskKind, Waiting)>> {
+) -> DbResult<Vec<Waiting>> {
     let in_outbox = outbox::table.filter(outbox::task_id.eq(tasks::id)).select(outbox::task_id);
     let mut query = tasks::table
         .filter(tasks::state.eq(TaskState::Queued.as_str()))
+        .filter(known_kind(tasks::kind))
+        .filter(tasks::deleted.ne(true))
         .filter(not(exists(in_outbox)))
         .order(tasks::id)
         .limit(limit)
@@ -242,27 +268,22 @@ pub fn without_row(
         query = query.filter(tasks::id.gt(Id(after.0)));
     }
     let rows: Vec<(Id, i32, String)> = query.load(conn)?;
-    rows.into_iter()
-        .map(|(id, dispatch, kind)| {
-            let dispatch = u32::try_from(dispatch).map_err(DbError::corrupt)?;
-            Ok((kind.parse().map_err(DbError::corrupt)?, Waiting { id: TaskId(id.0), dispatch }))
-        })
-        .collect()
-}
-
-fn waiting(rows: Vec<(Id, i32)>) -> DbResult<Vec<Waiting>> {
-    rows.into_iter()
-        .map(|(id, dispatch)| {
-            let dispatch = u32::try_from(dispatch).map_err(DbError::corrupt)?;
-            Ok(Waiting { id: TaskId(id.0), dispatch })
-        })
-        .collect()
+    let waiting = |(id, dispatch, kind): (Id, i32, String)| {
+        let kind = kind.parse().ok()?;
+        Some(Waiting { id: TaskId(id.0), kind, dispatch, redispatches: 0 })
+    };
+    Ok(rows.into_iter().filter_map(waiting).collect())
 }
 
 /// When the latest message of `kind` that a worker claimed was put in the queue: at this time or
 /// later, give or take [`LATE`].
 pub fn latest_claimed(conn: &mut DbConnection, kind: TaskKind) -> DbResult<Option<NaiveDateTime>> {
-    let mut latest = None;
+    // The few that are processed now tell of messages that were put in the queue again, too.
+    let mut latest: Option<NaiveDateTime> = tasks::table
+        .filter(tasks::kind.eq(kind.as_str()))
+        .filter(tasks::state.eq(TaskState::Processing.as_str()))
+        .select(max(tasks::dispatched_at))
+        .first(conn)?;
     // One look at the end of the index for each state that a claimed task can be in.
     for state in [TaskState::Processing, TaskState::Processed, TaskState::Failed] {
         let found: Option<NaiveDateTime> = tasks::table
@@ -275,22 +296,42 @@ pub fn latest_claimed(conn: &mut DbConnection, kind: TaskKind) -> DbResult<Optio
     Ok(latest)
 }
 
-/// Has a queued task dispatched once more, by compare-and-swap on its dispatch number.
+/// A task that was dispatched again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    pub dispatch: Dispatch,
+    /// How often since it was put in the queue.
+    pub redispatches: u32,
+}
+
+/// Has a queued task dispatched once more, by compare-and-swap on its dispatch number; none where it was
+/// claimed meanwhile.
 pub fn dispatch_again(
     conn: &mut DbConnection,
-    kind: TaskKind,
     waiting: Waiting,
     now: NaiveDateTime,
-) -> DbResult<()> {
-    let dispatch = waiting.dispatch + 1;
+) -> DbResult<Option<Again>> {
+    let Ok(stored) = u32::try_from(waiting.dispatch) else {
+        // A broken row: it ends here.
+        store::find_and_lock(conn, &[Id(waiting.id.0)])?;
+        return Ok(None);
+    };
+    let dispatch = stored + 1;
     let raised = diesel::update(tasks::table.find(Id(waiting.id.0)))
         .filter(tasks::state.eq(TaskState::Queued.as_str()))
-        .filter(tasks::dispatch.eq(signed(waiting.dispatch)))
-        .set((tasks::dispatch.eq(signed(dispatch)), tasks::dispatched_at.eq(now)))
+        .filter(tasks::dispatch.eq(waiting.dispatch))
+        .set((
+            tasks::dispatch.eq(signed(dispatch)),
+            tasks::dispatched_at.eq(now),
+            tasks::redispatches.eq(waiting.redispatches),
+        ))
         .execute(conn)?;
-    if raised == 1 {
-        let message = Message { task_id: waiting.id, dispatch };
-        append(conn, &[Dispatch { kind, message, due_at: now }])?;
+    if raised == 0 {
+        return Ok(None);
     }
-    Ok(())
+    let message = Message { task_id: waiting.id, dispatch };
+    let dispatch = Dispatch { kind: waiting.kind, message, due_at: now };
+    append(conn, &[dispatch])?;
+    let redispatches = u32::try_from(waiting.redispatches).unwrap_or_default();
+    Ok(Some(Again { dispatch, redispatches }))
 }

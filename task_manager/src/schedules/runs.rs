@@ -6,6 +6,7 @@ use super::timing::Timing;
 use super::{Schedule, report_of_all, store, submit};
 use crate::db::{self, Database, DbError, DbResult};
 use crate::http::access::LOCAL_USER;
+use crate::log_once;
 use crate::outbox::relay::RelaySignal;
 
 /// Runs every schedule that is due, and works out when those are that are new.
@@ -23,7 +24,11 @@ pub async fn pass(db: &Database, relay: &RelaySignal) -> DbResult<()> {
             Ok(true) => relay.wake(),
             Ok(false) => {}
             Err(error) if error.is_unavailable() => return Err(error),
-            Err(error) => warn!(schedule = name, %error, "a schedule cannot be run"),
+            Err(error) => {
+                if log_once::is_first(format!("schedule {name}: {error}")) {
+                    warn!(schedule = name, %error, "a schedule cannot be run");
+                }
+            }
         }
     }
     Ok(())

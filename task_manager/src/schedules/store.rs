@@ -4,11 +4,13 @@ use chrono::NaiveDateTime;
 use common::task::TaskId;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use tracing::warn;
 
 use super::Schedule;
 use super::document::CheckedSchedule;
 use crate::db::schema::schedules;
 use crate::db::{DbConnection, DbError, DbResult, Id};
+use crate::log_once;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = schedules)]
@@ -40,16 +42,29 @@ impl TryFrom<Row> for Schedule {
     }
 }
 
-/// All schedules, by name.
-pub(super) fn list(conn: &mut DbConnection) -> DbResult<Vec<Schedule>> {
-    let rows = schedules::table.order(schedules::name).select(Row::as_select()).load(conn)?;
-    rows.into_iter().map(Schedule::try_from).collect()
+/// Those of the rows that can be read; the others hold up nobody.
+fn read(rows: Vec<Row>) -> Vec<Schedule> {
+    let read = |row: Row| {
+        let name = row.name.clone();
+        let log = |error: &DbError| {
+            if log_once::is_first(format!("schedule {name}: {error}")) {
+                warn!(schedule = name, %error, "a schedule cannot be read; make it again (PUT)");
+            }
+        };
+        Schedule::try_from(row).inspect_err(log).ok()
+    };
+    rows.into_iter().filter_map(read).collect()
 }
 
-/// The schedule of this name.
+/// All schedules, by name.
+pub(super) fn list(conn: &mut DbConnection) -> DbResult<Vec<Schedule>> {
+    Ok(read(schedules::table.order(schedules::name).select(Row::as_select()).load(conn)?))
+}
+
+/// The schedule of this name, where it can be read.
 pub(super) fn find(conn: &mut DbConnection, name: &str) -> DbResult<Option<Schedule>> {
-    let row = schedules::table.find(name).select(Row::as_select()).first(conn).optional()?;
-    row.map(Schedule::try_from).transpose()
+    let rows = schedules::table.find(name).select(Row::as_select()).load(conn)?;
+    Ok(read(rows).pop())
 }
 
 /// The enabled schedules that are due, or of which it is not known when they are.
@@ -60,7 +75,7 @@ pub(super) fn due(conn: &mut DbConnection, now: NaiveDateTime) -> DbResult<Vec<S
         .order(schedules::name)
         .select(Row::as_select())
         .load(conn)?;
-    rows.into_iter().map(Schedule::try_from).collect()
+    Ok(read(rows))
 }
 
 /// Makes or replaces a schedule.

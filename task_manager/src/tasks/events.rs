@@ -24,7 +24,8 @@ use tracing::error;
 use uuid::Uuid;
 
 use self::audience::{Audience, Seen};
-use super::{store, view, views};
+use super::unreadable::ReadTask;
+use super::{store, view_any, views};
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::http::cursor::Cursor;
 use crate::http::query::Period;
@@ -145,8 +146,12 @@ fn poll(conn: &mut DbConnection, user: UserId, seen: &Seen) -> DbResult<(Vec<Cha
 }
 
 fn find(conn: &mut DbConnection, user: UserId, ids: &[TaskId]) -> DbResult<Vec<Change>> {
-    let tasks = store::find_several(conn, user, ids)?;
-    let times: Vec<_> = tasks.iter().map(|task| task.changed_at).collect();
+    let mut tasks = store::find_several(conn, user, ids)?;
+    // One in a state that this version does not know has no view.
+    tasks.retain(|task| task.as_ref().map_or_else(|task| task.state.is_some(), |_| true));
+    let changed_at =
+        |task: &ReadTask| task.as_ref().map_or_else(|task| task.changed_at, |task| task.changed_at);
+    let times: Vec<_> = tasks.iter().map(changed_at).collect();
     let changes = times.into_iter().zip(views(conn, tasks)?);
     Ok(changes.map(|(changed_at, task)| Change { changed_at, task }).collect())
 }
@@ -158,9 +163,9 @@ fn from(time: NaiveDateTime) -> Cursor {
 
 async fn current(db: &Database, user: UserId, id: TaskId) -> DbResult<Option<Change>> {
     db.read(move |conn| {
-        let Some(task) = store::find_owned(conn, user, id)? else { return Ok(None) };
-        let changed_at = task.changed_at;
-        Ok(Some(Change { changed_at, task: view(conn, task)? }))
+        let Some(task) = store::find_any_owned(conn, user, id)? else { return Ok(None) };
+        let changed_at = task.as_ref().map_or_else(|task| task.changed_at, |task| task.changed_at);
+        Ok(Some(Change { changed_at, task: view_any(conn, task)? }))
     })
     .await
 }

@@ -10,10 +10,10 @@ use common::queue::Message;
 use common::task::{TaskId, TaskState, TaskView, UserId};
 
 use super::attempts::{self, AttemptOutcome, EndedAttempt};
-use super::store::{self, Enqueue};
+use super::store::{self, Enqueue, Locked};
 use super::{Task, view};
 use crate::data_uploads;
-use crate::db::{self, Database, DbConnection, DbResult};
+use crate::db::{Database, DbConnection, DbResult, Id};
 use crate::error::ApiError;
 use crate::outbox::{self, Dispatch};
 use crate::{file_statistics, messages, user_events};
@@ -62,6 +62,7 @@ enum Attempted {
     NotFound,
     WrongState(TaskState),
     FilesGone,
+    Unreadable(String),
 }
 
 /// Interrupts a task of `owner`; answers it as it is then.
@@ -73,8 +74,12 @@ pub async fn interrupt(
 ) -> Result<Interrupted, ApiError> {
     let attempted = db
         .write(move |conn| {
-            let found = store::find_and_lock_one(conn, id)?;
-            let Some((task, now)) = found.filter(|(task, _)| task.owner == owner) else {
+            let Locked { mut tasks, mut unreadable, now } =
+                store::find_and_lock(conn, &[Id(id.0)])?;
+            if let Some(task) = unreadable.pop().filter(|task| task.owner == owner) {
+                return Ok(Attempted::Unreadable(task.detail()));
+            }
+            let Some(task) = tasks.remove(&id).filter(|task| task.owner == owner) else {
                 return Ok(Attempted::NotFound);
             };
             if !interrupt.holds_in(task.state) {
@@ -103,6 +108,7 @@ pub async fn interrupt(
         Attempted::Done(interrupted) => Ok(*interrupted),
         Attempted::NotFound => Err(ApiError::TaskNotFound),
         Attempted::FilesGone => Err(ApiError::Expired),
+        Attempted::Unreadable(detail) => Err(ApiError::UnreadableTask(detail)),
         Attempted::WrongState(state) => {
             Err(ApiError::InvalidState { id, state, wish: interrupt.wish() })
         }
@@ -154,30 +160,99 @@ pub fn resume(conn: &mut DbConnection, task: &Task, now: NaiveDateTime) -> DbRes
     Ok(true)
 }
 
-/// Deletes an ended task of `owner`: it is hidden at once, and swept with all that it made.
+enum Deleted {
+    Done,
+    NotFound,
+    WrongState(TaskState),
+    /// It cannot be read, and something works on it.
+    Unreadable(String),
+}
+
+/// Deletes an ended task of `owner`: it is hidden at once, and swept with all that it made. One that
+/// cannot be read is deleted unless something works on it.
 pub async fn delete(db: &Database, owner: UserId, id: TaskId) -> Result<(), ApiError> {
-    let state = db
-        .write(move |conn| {
-            let Some(task) = store::find_owned(conn, owner, id)? else {
-                return Ok(None);
-            };
-            let now = db::now(conn)?;
-            let marked = store::mark_deleted(conn, id, now)?;
-            if marked {
-                file_statistics::store::remove(conn, id)?;
-                messages::store::remove(conn, id)?;
-                user_events::store::remove(conn, id)?;
-            }
-            Ok(Some((marked, task.state)))
-        })
-        .await?;
-    match state {
-        None => Err(ApiError::TaskNotFound),
-        Some((true, _)) => Ok(()),
-        Some((false, state)) => Err(ApiError::InvalidState {
+    match db.write(move |conn| mark_deleted(conn, owner, id)).await? {
+        Deleted::Done => Ok(()),
+        Deleted::NotFound => Err(ApiError::TaskNotFound),
+        Deleted::Unreadable(detail) => Err(ApiError::UnreadableTask(detail)),
+        Deleted::WrongState(state) => Err(ApiError::InvalidState {
             id,
             state,
             wish: "only a task that is processed, failed, stopped or killed can be deleted",
         }),
+    }
+}
+
+fn mark_deleted(conn: &mut DbConnection, owner: UserId, id: TaskId) -> DbResult<Deleted> {
+    let Locked { mut tasks, mut unreadable, now } = store::find_and_lock(conn, &[Id(id.0)])?;
+    if let Some(task) = unreadable.pop().filter(|task| task.owner == owner) {
+        if !store::mark_unreadable_deleted(conn, id, now)? {
+            return Ok(Deleted::Unreadable(task.detail()));
+        }
+    } else {
+        let Some(task) = tasks.remove(&id).filter(|task| task.owner == owner) else {
+            return Ok(Deleted::NotFound);
+        };
+        if !store::mark_deleted(conn, id, now)? {
+            return Ok(Deleted::WrongState(task.state));
+        }
+    }
+    file_statistics::store::remove(conn, id)?;
+    messages::store::remove(conn, id)?;
+    user_events::store::remove(conn, id)?;
+    Ok(Deleted::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use common::task::spec::TaskSpec;
+    use diesel::prelude::*;
+    use tokio::sync::Notify;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::backend::Backend;
+    use crate::db;
+    use crate::db::own::{OwnDatabase, until_another_locks};
+    use crate::db::schema::tasks;
+
+    const OWNER: UserId = UserId(Uuid::nil());
+
+    /// A worker claims the task, and commits while the deletion waits for its lock.
+    #[tokio::test]
+    async fn a_refused_deletion_names_the_state_in_which_it_found_the_task() {
+        let OwnDatabase { db, test, folder: _folder } = OwnDatabase::migrated(Backend::Fleet).await;
+        let id = TaskId::new();
+        let insert = db.write(move |conn| {
+            let now = db::now(conn)?;
+            let spec = TaskSpec::FileStatistics;
+            store::insert_initializing(conn, id, OWNER, &spec, "a.txt", now, now)
+        });
+        insert.await.unwrap();
+        let (is_changed, test) = (Arc::new(Notify::new()), Arc::new(test));
+        let holder = {
+            let (db, test) = (db.clone(), Arc::clone(&test));
+            let is_changed = Arc::clone(&is_changed);
+            tokio::spawn(async move {
+                db.write(move |conn| {
+                    let state = tasks::state.eq(TaskState::Processing.as_str());
+                    diesel::update(tasks::table).set(state).execute(conn)?;
+                    is_changed.notify_one();
+                    until_another_locks(conn, &test);
+                    Ok(())
+                })
+                .await
+            })
+        };
+        is_changed.notified().await;
+        let refused = delete(&db, OWNER, id).await;
+        holder.await.unwrap().unwrap();
+        let state = match refused {
+            Err(ApiError::InvalidState { state, .. }) => state,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(state, TaskState::Processing);
     }
 }

@@ -8,10 +8,11 @@ use common::problem::{ErrorLocation, Problem};
 use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
 
 use super::interrupts::{self, Interrupt, Interrupted};
-use super::{Task, store, view, views};
+use super::unreadable::{ReadTask, broken, read_settled};
+use super::{store, view_any, views};
 use crate::audit;
 use crate::background::Background;
-use crate::db::Database;
+use crate::db::{Database, DbConnection};
 use crate::error::ApiError;
 use crate::http::access::CurrentUser;
 use crate::http::body::{Parameters, TaskPath};
@@ -25,6 +26,7 @@ use crate::http::query::{Period, Query};
     responses(
         (status = 200, description = "The task", body = TaskView),
         (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task is in a state that only another version of the server knows (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn show_task(
@@ -32,12 +34,12 @@ pub async fn show_task(
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Json<TaskView>, ApiError> {
-    let found = db
-        .read(move |conn| match store::find_owned(conn, user.id, id)? {
-            Some(task) => view(conn, task).map(Some),
-            None => Ok(None),
-        })
-        .await?;
+    let read = move |conn: &mut DbConnection| {
+        let found = store::find_any_owned(conn, user.id, id)?;
+        let broken = broken(found.as_slice());
+        Ok((found.map(|task| view_any(conn, task)).transpose()?, broken))
+    };
+    let found = read_settled(&db, read).await?;
     found.map(Json).ok_or(ApiError::TaskNotFound)
 }
 
@@ -48,6 +50,7 @@ pub async fn show_task(
     responses(
         (status = 200, description = "The task", body = TaskView),
         (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task is in a state that only another version of the server knows (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn show_task_status(
@@ -81,24 +84,27 @@ pub async fn list_tasks(
     parameters: Parameters,
 ) -> Result<Json<TaskList>, ApiError> {
     let (filter, page_size) = read_filter(parameters).map_err(ApiError::InvalidParameters)?;
-    let list = db
-        .read(move |conn| {
-            // One more than the page tells whether there is another page.
-            let limit = i64::try_from(page_size + 1).unwrap_or(i64::MAX);
-            let mut tasks = store::list(conn, user.id, &filter, limit)?;
-            let has_more = tasks.len() as u64 > page_size;
-            if has_more {
-                tasks.pop();
-            }
-            let next_page_token = tasks.last().filter(|_| has_more).map(token);
-            Ok(TaskList { items: views(conn, tasks)?, next_page_token })
-        })
-        .await?;
-    Ok(Json(list))
+    let read = move |conn: &mut DbConnection| {
+        // One more than the page tells whether there is another page.
+        let limit = i64::try_from(page_size + 1).unwrap_or(i64::MAX);
+        let mut tasks = store::list(conn, user.id, &filter, limit)?;
+        let has_more = tasks.len() as u64 > page_size;
+        if has_more {
+            tasks.pop();
+        }
+        let next_page_token = tasks.last().filter(|_| has_more).map(token);
+        let broken = broken(&tasks);
+        Ok((TaskList { items: views(conn, tasks)?, next_page_token }, broken))
+    };
+    Ok(Json(read_settled(&db, read).await?))
 }
 
-fn token(last: &Task) -> String {
-    Cursor { time: last.created_at, id: last.id.0 }.to_string()
+fn token(last: &ReadTask) -> String {
+    let (time, id) = match last {
+        Ok(task) => (task.created_at, task.id),
+        Err(task) => (task.created_at, task.id),
+    };
+    Cursor { time, id: id.0 }.to_string()
 }
 
 fn read_filter(parameters: Parameters) -> Result<(store::Filter, u64), Vec<ErrorLocation>> {

@@ -8,6 +8,7 @@ use common::task::TaskState;
 use crate::db::{DbConnection, DbResult, Id};
 use crate::tasks::Task;
 use crate::tasks::store::{self, Locked};
+use crate::tasks::unreadable::Unreadable;
 
 /// Claims deliveries, in the caller's transaction; answers one claim for each, in order. However
 /// many there are, it takes the same few statements.
@@ -17,7 +18,7 @@ pub(super) fn claim(
     deliveries: &[ClaimedDelivery],
 ) -> DbResult<Vec<Claim>> {
     let ids: Vec<Id> = super::sorted(deliveries.iter().map(|delivery| delivery.task_id));
-    let Locked { mut tasks, now } = store::find_and_lock(conn, &ids)?;
+    let Locked { mut tasks, unreadable, now } = store::find_and_lock(conn, &ids)?;
     let asked: HashSet<ClaimedDelivery> = deliveries.iter().copied().collect();
     let mut free: Vec<&mut Task> = tasks
         .values_mut()
@@ -27,9 +28,14 @@ pub(super) fn claim(
         })
         .collect();
     store::claim(conn, &mut free, worker, now, now + LEASE)?;
-    let answer =
-        |delivery: &ClaimedDelivery| answer(worker, *delivery, tasks.get(&delivery.task_id));
-    Ok(deliveries.iter().map(answer).collect())
+    let claim = |delivery: &ClaimedDelivery| {
+        let is_it = |task: &&Unreadable| task.id == delivery.task_id;
+        match unreadable.iter().find(is_it) {
+            Some(task) => Claim::Refused { task_id: task.id, refused: task.detail() },
+            None => answer(worker, *delivery, tasks.get(&delivery.task_id)),
+        }
+    };
+    Ok(deliveries.iter().map(claim).collect())
 }
 
 /// What to say to a delivery whose task was claimed where it could be. A task that the worker has

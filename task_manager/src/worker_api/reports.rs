@@ -19,6 +19,7 @@ use crate::tasks::Task;
 use crate::tasks::attempts::{self, AttemptOutcome, EndedAttempt};
 use crate::tasks::events::OwnedTask;
 use crate::tasks::store::{self as tasks, Enqueue, Locked};
+use crate::tasks::unreadable::Unreadable;
 use crate::{data_uploads, file_statistics, user_events};
 
 /// No processor may ask for a longer delay.
@@ -62,10 +63,10 @@ pub(super) fn apply(
     applied: &mut Applied,
 ) -> DbResult<()> {
     let ids = super::sorted(reports.iter().map(|report| report.task_id));
-    let Locked { tasks, now } = tasks::find_and_lock(conn, &ids)?;
+    let Locked { tasks, unreadable, now } = tasks::find_and_lock(conn, &ids)?;
     let mut changes = Changes::default();
     let outcomes = reports.iter().map(|report| match tasks.get(&report.task_id) {
-        None => Ok(Outcome::LeaseLost),
+        None => Ok(without_task(&unreadable, report)),
         Some(task) if task.state != TaskState::Processing || task.attempt != report.attempt => {
             without_fence(conn, task, report)
         }
@@ -186,6 +187,16 @@ fn failed_too_often(reason: &str) -> Problem {
 fn next_checkpoint(task: &Task, reported: Option<&Value>) -> Option<Value> {
     let reported = reported.filter(|_| task.kind() != TaskKind::DataUpload);
     reported.or(task.checkpoint.as_ref()).cloned()
+}
+
+/// What to tell a worker of a task that is gone, or of which nothing can be recorded since it cannot be read.
+fn without_task(unreadable: &[Unreadable], report: &Report) -> Outcome {
+    match unreadable.iter().find(|task| task.id == report.task_id) {
+        Some(task) if report.event.is_final() => {
+            Outcome::Rejected { problem: Box::new(task.problem()) }
+        }
+        _ => Outcome::LeaseLost,
+    }
 }
 
 /// What to tell a worker whose attempt is not the running one.

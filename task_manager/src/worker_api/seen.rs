@@ -46,7 +46,7 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use common::task::TaskKind;
+    use common::task::{KindName, TaskKind};
     use uuid::Uuid;
 
     use super::*;
@@ -58,7 +58,7 @@ mod tests {
             id: WorkerId(Uuid::now_v7()),
             name: "a".to_owned(),
             version: "1".to_owned(),
-            kinds: TaskKind::ALL.to_vec(),
+            kinds: TaskKind::ALL.map(KindName::from).to_vec(),
             slots: 1,
             draining: false,
         };

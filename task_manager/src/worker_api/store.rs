@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use common::report::WorkerInfo;
-use common::task::{TaskKind, TaskState};
+use common::task::{KindName, TaskState};
 use diesel::prelude::*;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -28,7 +28,8 @@ pub struct WorkerView {
     /// The version of its program.
     pub version: String,
     /// The kinds of task that it takes.
-    pub kinds: Vec<TaskKind>,
+    #[schema(value_type = Vec<String>, example = json!(["csv_aggregation"]))]
+    pub kinds: Vec<KindName>,
     /// How many tasks it runs at once, small ones not counted.
     pub slots: u32,
     /// How many it runs now, small ones too.
@@ -99,8 +100,9 @@ fn view(conn: &mut DbConnection, row: WorkerRow, now: NaiveDateTime) -> DbResult
         id: row.id.0,
         name: row.name,
         version: row.version,
-        kinds: serde_json::from_str(&row.kinds).map_err(DbError::corrupt)?,
-        slots: u32::try_from(row.slots).map_err(DbError::corrupt)?,
+        // A worker whose row is broken is shown all the same.
+        kinds: serde_json::from_str(&row.kinds).unwrap_or_default(),
+        slots: u32::try_from(row.slots).unwrap_or_default(),
         running: u64::try_from(running).map_err(DbError::corrupt)?,
         draining: row.draining,
         online: row.seen_at >= now - ONLINE,

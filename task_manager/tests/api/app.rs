@@ -9,7 +9,7 @@ use common::report::{
     ReportRequest, ReportResponse, WorkerId, WorkerInfo,
 };
 use common::storage::{ObjectKey, OutputPart, Storage};
-use common::task::{AcceptedTask, TaskId, TaskKind, TaskList, TaskState, TaskView};
+use common::task::{AcceptedTask, KindName, TaskId, TaskKind, TaskList, TaskState, TaskView};
 use diesel::prelude::*;
 use diesel::{MysqlConnection, SqliteConnection, sql_query};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -254,7 +254,7 @@ impl TestApp {
             id: self.worker,
             name: "test".to_owned(),
             version: "1.0".to_owned(),
-            kinds: TaskKind::ALL.to_vec(),
+            kinds: TaskKind::ALL.map(KindName::from).to_vec(),
             slots: 2,
             draining: false,
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use common::report::Outcome;
 use common::task::{TaskId, TaskState};
 use reqwest::StatusCode;
 
@@ -12,6 +13,8 @@ backend_tests![
     files_go_after_their_time_and_the_task_later,
     an_expired_task_is_not_resumed,
     files_that_no_task_knows_are_swept_and_no_others,
+    what_cannot_be_removed_holds_up_nothing_else,
+    a_late_repeat_of_a_report_deletes_no_result,
 ];
 
 /// Looks for what is to go every second.
@@ -70,4 +73,110 @@ async fn files_that_no_task_knows_are_swept_and_no_others(backend: Backend) {
     ];
     expected.sort();
     app.wait_for_files(&expected).await;
+}
+
+async fn what_cannot_be_removed_holds_up_nothing_else(backend: Backend) {
+    let mut app = quick(backend).await;
+    let bucket = app.folder.path().join("local_storage");
+    // A folder in the place of a file cannot be deleted, and one that leads back to itself not be listed.
+    let undeletable = |id: TaskId| {
+        std::fs::remove_file(bucket.join(format!("raw_data/{id}"))).unwrap();
+        std::fs::create_dir_all(bucket.join(format!("raw_data/{id}/in_the_way"))).unwrap();
+    };
+    let endless = |id: TaskId| {
+        let folder = bucket.join(format!("processed_data/{id}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::os::unix::fs::symlink(&folder, folder.join("endless")).unwrap();
+    };
+    let [deleted, expired, stopped] = [
+        app.task_in(TaskState::Processed).await,
+        app.task_in(TaskState::Processed).await,
+        app.task_in(TaskState::Killed).await,
+    ];
+    undeletable(deleted);
+    undeletable(expired);
+    endless(stopped);
+    let delete = async |app: &TestApp, id: TaskId| {
+        let request = app.request(reqwest::Method::DELETE, &format!("/v1/tasks/{id}"));
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    };
+    delete(&app, deleted).await;
+    app.interrupt(stopped, "stop").await;
+    let week_ago = app.time(chrono::TimeDelta::days(-8));
+    let hex = |id: TaskId| id.0.simple().to_string();
+    let expire = |app: &TestApp, id: TaskId| {
+        app.sql(&format!("UPDATE tasks SET finished_at = {week_ago} WHERE id = X'{}'", hex(id)));
+    };
+    expire(&app, expired);
+    let is_marked = |app: &TestApp, id: TaskId| {
+        let id = hex(id);
+        app.sql(&format!("UPDATE tasks SET alone = FALSE WHERE id = X'{id}' AND files_removed"))
+            == 1
+    };
+    eventually("it is expired", || async { is_marked(&app, expired).then_some(()) }).await;
+
+    // Those behind them are served by every pass, again and again.
+    for _ in 0..2 {
+        let later = app.task_in(TaskState::Processed).await;
+        delete(&app, later).await;
+        eventually("the deleted task is removed", || async {
+            let id = hex(later);
+            (app.sql(&format!("UPDATE tasks SET alone = FALSE WHERE id = X'{id}'")) == 0)
+                .then_some(())
+        })
+        .await;
+        let later = app.processing_task().await;
+        app.write_result(&later, "to be rolled back").await;
+        app.interrupt(later.task_id, "stop").await;
+        app.wait_for_state(later.task_id, TaskState::Stopped).await;
+        let later = app.task_in(TaskState::Processed).await;
+        expire(&app, later);
+        eventually("its files are gone", || async {
+            (!app.files().iter().any(|file| file.contains(&later.to_string()))).then_some(())
+        })
+        .await;
+        let stray = TaskId::new();
+        std::fs::create_dir(bucket.join(format!("processed_data/{stray}"))).unwrap();
+        std::fs::write(bucket.join(format!("processed_data/{stray}/1.csv")), "stray").unwrap();
+        eventually("strays are swept", || async {
+            (!bucket.join(format!("processed_data/{stray}/1.csv")).exists()).then_some(())
+        })
+        .await;
+        let past = app.time(chrono::TimeDelta::days(-2));
+        app.sql(&format!(
+            "INSERT INTO idempotency_keys (id, holder, locked_until, created_at) VALUES ('old', \
+             X'00000000000040008000000000000001', {past}, {past})"
+        ));
+        eventually("old keys are swept", || async {
+            (app.sql("UPDATE idempotency_keys SET answer = NULL WHERE id = 'old'") == 0)
+                .then_some(())
+        })
+        .await;
+    }
+    assert_eq!(app.state(stopped).await, TaskState::Stopping);
+    // Once nothing is in the way any more, they are done.
+    std::fs::remove_file(bucket.join(format!("processed_data/{stopped}/endless"))).unwrap();
+    app.wait_for_state(stopped, TaskState::Stopped).await;
+}
+
+async fn a_late_repeat_of_a_report_deletes_no_result(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    let attempt = app.processing_task().await;
+    let lost = app.processing_task().await;
+    app.complete(&attempt, "sums").await;
+    app.write_result(&lost, "of a lost attempt").await;
+    // Retention has removed the history by which a repeat is known.
+    app.sql("DELETE FROM task_attempts");
+    app.sql("UPDATE tasks SET attempt = 2 WHERE state = 'processing'");
+    assert_eq!(app.report(&attempt, super::app::completed(4)).await, Outcome::LeaseLost);
+    assert_eq!(app.report(&lost, super::app::completed(4)).await, Outcome::LeaseLost);
+    let (id, lost) = (attempt.task_id, lost.task_id);
+    app.wait_for_files(&[
+        format!("processed_data/{id}/1.csv"),
+        format!("raw_data/{}", id.min(lost)),
+        format!("raw_data/{}", id.max(lost)),
+    ])
+    .await;
+    let path = format!("/v1/data_processor/download/{id}");
+    assert_eq!(app.get(&path).await.text().await.unwrap(), "sums");
 }

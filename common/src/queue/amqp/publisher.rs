@@ -78,11 +78,20 @@ impl AmqpPublisher {
     }
 
     pub(in crate::queue) async fn depth(&self, kind: TaskKind) -> Result<u64, QueueError> {
+        Ok(self.queue(kind).await?.map_or(0, |queue| queue.message_count().into()))
+    }
+
+    pub(in crate::queue) async fn consumers(&self, kind: TaskKind) -> Result<u64, QueueError> {
+        Ok(self.queue(kind).await?.map_or(0, |queue| queue.consumer_count().into()))
+    }
+
+    /// The queue of a kind as it is now; none where it is not declared.
+    async fn queue(&self, kind: TaskKind) -> Result<Option<lapin::Queue>, QueueError> {
         let deadline = Instant::now() + PATIENCE;
         let uplink = self.uplink(deadline).await?;
-        match timeout_at(deadline, uplink.depth(&self.place.queue_name(kind))).await {
-            Ok(Ok(depth)) => Ok(depth),
-            Ok(Err(error)) if is_not_found(&error) => Ok(0),
+        match timeout_at(deadline, uplink.queue(&self.place.queue_name(kind))).await {
+            Ok(Ok(queue)) => Ok(Some(queue)),
+            Ok(Err(error)) if is_not_found(&error) => Ok(None),
             Ok(Err(error)) => Err(QueueError(in_words(&error))),
             Err(_) => Err(QueueError(no_answer())),
         }
@@ -337,12 +346,11 @@ impl Uplink {
         Ok(())
     }
 
-    async fn depth(&self, queue: &str) -> lapin::Result<u64> {
+    async fn queue(&self, queue: &str) -> lapin::Result<lapin::Queue> {
         // The channel ends where the queue is not there.
         let channel = self.link.channel().await?;
         let passive = QueueDeclareOptions::durable().passive();
-        let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
-        Ok(queue.message_count().into())
+        channel.queue_declare(queue.into(), passive, FieldTable::default()).await
     }
 
     fn explain(&self, fault: Fault) -> QueueError {

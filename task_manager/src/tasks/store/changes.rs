@@ -9,9 +9,10 @@ use diesel::prelude::*;
 use serde_json::Value;
 
 use super::{names, signed, to_json};
-use crate::db::schema::tasks;
+use crate::db::schema::{outbox, tasks};
 use crate::db::{DbConnection, DbError, DbResult, Id, execute_cached, one_of};
 use crate::tasks::Task;
+use crate::tasks::unreadable::Unreadable;
 
 /// Inserts a task whose file begins to arrive.
 pub fn insert_initializing(
@@ -74,6 +75,16 @@ pub fn remove_initializing(conn: &mut DbConnection, id: TaskId) -> DbResult<bool
     Ok(removed == 1)
 }
 
+/// Removes a task whose upload was cut: its lease ended before `now`. False where it was renewed, or the
+/// task goes on.
+pub fn remove_cut(conn: &mut DbConnection, id: TaskId, now: NaiveDateTime) -> DbResult<bool> {
+    let removed = diesel::delete(tasks::table.find(Id(id.0)))
+        .filter(tasks::state.eq(TaskState::Initializing.as_str()))
+        .filter(tasks::leased_until.lt(now))
+        .execute(conn)?;
+    Ok(removed == 1)
+}
+
 /// What changes with a task that is put in the queue.
 #[derive(Debug, Clone, Default)]
 pub struct Enqueue {
@@ -104,6 +115,7 @@ pub fn enqueue(
                 tasks::state.eq(TaskState::Queued.as_str()),
                 tasks::dispatch.eq(signed(task.dispatch + 1)),
                 tasks::failures.eq(signed(change.failures)),
+                tasks::redispatches.eq(0),
                 tasks::alone.eq(change.alone),
                 tasks::checkpoint.eq(change.checkpoint.as_ref().map(to_json).transpose()?),
                 tasks::progress.eq(change.progress.as_ref().map(to_json).transpose()?),
@@ -226,6 +238,31 @@ pub fn set_error(
     Ok(())
 }
 
+/// Ends a broken task that the caller has locked, and notes so in `task`. One of another version stays.
+pub fn fail_unreadable(
+    conn: &mut DbConnection,
+    task: &mut Unreadable,
+    now: NaiveDateTime,
+) -> DbResult<()> {
+    let Some(state) = task.fails_from() else { return Ok(()) };
+    let failed = diesel::update(tasks::table.find(Id(task.id.0)))
+        .filter(tasks::state.eq(state.as_str()))
+        .filter(tasks::attempt.eq(task.attempt))
+        .set((
+            tasks::state.eq(TaskState::Failed.as_str()),
+            tasks::error.eq(to_json(&task.problem())?),
+            tasks::leased_until.eq(None::<NaiveDateTime>),
+            tasks::finished_at.eq(now),
+            tasks::changed_at.eq(now),
+        ))
+        .execute(conn)?;
+    if failed == 1 {
+        diesel::delete(outbox::table.find(Id(task.id.0))).execute(conn)?;
+        task.state = Some(TaskState::Failed);
+    }
+    Ok(())
+}
+
 /// Notes how far a task is.
 pub fn set_progress(conn: &mut DbConnection, id: TaskId, progress: &Progress) -> DbResult<()> {
     diesel::update(tasks::table.find(Id(id.0)))
@@ -254,6 +291,23 @@ pub fn mark_deleted(conn: &mut DbConnection, id: TaskId, now: NaiveDateTime) -> 
         .filter(tasks::state.eq_any(names(ended)))
         .set((tasks::deleted.eq(true), tasks::changed_at.eq(now)))
         .execute(conn)?;
+    Ok(marked == 1)
+}
+
+/// Hides a task that cannot be read. False while something works on it: then there is a lease.
+pub fn mark_unreadable_deleted(
+    conn: &mut DbConnection,
+    id: TaskId,
+    now: NaiveDateTime,
+) -> DbResult<bool> {
+    let marked = diesel::update(tasks::table.find(Id(id.0)))
+        .filter(tasks::deleted.eq(false))
+        .filter(tasks::leased_until.is_null().or(tasks::leased_until.lt(now)))
+        .set((tasks::deleted.eq(true), tasks::changed_at.eq(now)))
+        .execute(conn)?;
+    if marked == 1 {
+        diesel::delete(outbox::table.find(Id(id.0))).execute(conn)?;
+    }
     Ok(marked == 1)
 }
 

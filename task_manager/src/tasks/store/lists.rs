@@ -4,11 +4,13 @@ use chrono::NaiveDateTime;
 use common::task::{TaskId, TaskKind, TaskState, UserId};
 use diesel::prelude::*;
 
-use super::{TaskRow, names, read_rows};
+use super::names;
+use super::rows::{TaskRow, read_rows};
 use crate::db::schema::tasks;
-use crate::db::{DbConnection, DbError, DbResult, Id, count_of};
+use crate::db::{DbConnection, DbError, DbResult, Id, count_of, known_kind};
 use crate::http::cursor::{Cursor, behind};
 use crate::tasks::Task;
+use crate::tasks::unreadable::ReadTask;
 
 /// What a list is narrowed to.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +33,7 @@ pub fn list(
     owner: UserId,
     filter: &Filter,
     limit: i64,
-) -> DbResult<Vec<Task>> {
+) -> DbResult<Vec<ReadTask>> {
     let mut query = tasks::table
         .filter(tasks::owner.eq(Id(owner.0)))
         .filter(tasks::deleted.eq(false))
@@ -64,7 +66,7 @@ pub fn list(
     if let Some(before) = filter.before {
         query = query.filter(behind!(before, tasks::created_at, tasks::id));
     }
-    read_rows(query.load(conn)?)
+    Ok(read_rows(query.load(conn)?))
 }
 
 #[diesel::declare_sql_function]
@@ -111,14 +113,14 @@ pub fn first_in_queue(
     kind: TaskKind,
     limit: u64,
 ) -> DbResult<Vec<TaskId>> {
-    let ids: Vec<Id> = tasks::table
+    let found = tasks::table
         .filter(tasks::kind.eq(kind.as_str()))
         .filter(tasks::state.eq(TaskState::Queued.as_str()))
         .order((tasks::queued_at, tasks::id))
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
         .select(tasks::id)
         .load(conn)?;
-    Ok(ids.into_iter().map(|id| TaskId(id.0)).collect())
+    Ok(ids(found))
 }
 
 /// So many tasks ahead of another one are read to be counted. MySQL makes a table of those that it counts up to
@@ -150,30 +152,49 @@ pub fn queue_position(conn: &mut DbConnection, task: &Task, limit: u64) -> DbRes
     Ok((position <= limit).then_some(position))
 }
 
-/// At most `limit` tasks in `state`, oldest first.
-pub fn in_state(conn: &mut DbConnection, state: TaskState, limit: i64) -> DbResult<Vec<Task>> {
-    let rows = tasks::table
+/// At most `limit` tasks in `state` of kinds that this version knows, oldest first, from behind `after`.
+pub fn in_state(
+    conn: &mut DbConnection,
+    state: TaskState,
+    after: Option<TaskId>,
+    limit: i64,
+) -> DbResult<Vec<TaskId>> {
+    let mut query = tasks::table
         .filter(tasks::state.eq(state.as_str()))
+        .filter(known_kind(tasks::kind))
         .order(tasks::id)
         .limit(limit)
-        .select(TaskRow::as_select())
-        .load(conn)?;
-    read_rows(rows)
+        .select(tasks::id)
+        .into_boxed();
+    if let Some(after) = after {
+        query = query.filter(tasks::id.gt(Id(after.0)));
+    }
+    Ok(ids(query.load(conn)?))
 }
 
-/// At most `limit` tasks in `state` whose lease ended before `now`.
+/// At most `limit` tasks in `state` of kinds that this version knows whose lease ended before `now`, oldest
+/// first, from behind `after`.
 pub fn with_expired_lease(
     conn: &mut DbConnection,
     state: TaskState,
     now: NaiveDateTime,
+    after: Option<TaskId>,
     limit: i64,
-) -> DbResult<Vec<Task>> {
-    let rows = tasks::table
+) -> DbResult<Vec<TaskId>> {
+    let mut query = tasks::table
         .filter(tasks::state.eq(state.as_str()))
         .filter(tasks::leased_until.lt(now))
+        .filter(known_kind(tasks::kind))
         .order(tasks::id)
         .limit(limit)
-        .select(TaskRow::as_select())
-        .load(conn)?;
-    read_rows(rows)
+        .select(tasks::id)
+        .into_boxed();
+    if let Some(after) = after {
+        query = query.filter(tasks::id.gt(Id(after.0)));
+    }
+    Ok(ids(query.load(conn)?))
+}
+
+fn ids(found: Vec<Id>) -> Vec<TaskId> {
+    found.into_iter().map(|id| TaskId(id.0)).collect()
 }

@@ -1,0 +1,2 @@
+-- How often a queued task was dispatched again because no worker had claimed it.
+ALTER TABLE tasks ADD COLUMN redispatches INT NOT NULL DEFAULT 0;

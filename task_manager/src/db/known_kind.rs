@@ -1,0 +1,49 @@
+//! Leaving out the tasks of other versions.
+
+use common::task::TaskKind;
+use diesel::backend::Backend;
+use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is_aggregate};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::sql_types::{Bool, Text};
+
+use super::known_by_text;
+
+known_by_text!(KnownKind<C>);
+
+/// Whether the column names a kind of task that this version has.
+pub fn known_kind<C: Expression<SqlType = Text>>(column: C) -> KnownKind<C> {
+    KnownKind(column)
+}
+
+/// See [`known_kind`]. The names are part of the text, so that a connection prepares it once.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownKind<C>(C);
+
+impl<C> Expression for KnownKind<C> {
+    type SqlType = Bool;
+}
+
+impl<C: AppearsOnTable<QS>, QS> AppearsOnTable<QS> for KnownKind<C> {}
+
+impl<C, QS> SelectableExpression<QS> for KnownKind<C> where Self: AppearsOnTable<QS> {}
+
+impl<C> ValidGrouping<()> for KnownKind<C> {
+    type IsAggregate = is_aggregate::No;
+}
+
+impl<C: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for KnownKind<C> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        // The function keeps SQLite from the index of the queue: it takes the one with the most columns
+        // that are equal to something, and would read all tasks instead of the few that are due.
+        out.push_sql("COALESCE(");
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(", '')");
+        for (place, kind) in TaskKind::ALL.into_iter().enumerate() {
+            out.push_sql(if place == 0 { " IN ('" } else { "', '" });
+            out.push_sql(kind.as_str());
+        }
+        out.push_sql("')");
+        Ok(())
+    }
+}

@@ -1,0 +1,32 @@
+//! What is found again and again is logged once by a process.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+/// So many findings are remembered; then some are logged again.
+const MOST: usize = 10_000;
+
+static LOGGED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+
+/// Whether this process asks for the first time about `finding`, which then is to be logged.
+pub fn is_first(finding: String) -> bool {
+    // A panic while it was locked leaves a valid set.
+    let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
+    let logged = logged.get_or_insert_default();
+    if logged.len() >= MOST {
+        logged.clear();
+    }
+    logged.insert(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_first_once() {
+        assert!(is_first("a test's finding".to_owned()));
+        assert!(!is_first("a test's finding".to_owned()));
+        assert!(is_first("another one".to_owned()));
+    }
+}

@@ -1,0 +1,152 @@
+//! Rows of `tasks` that this version cannot read.
+//!
+//! # Invariants
+//! - Such a row affects nothing but itself: rows are read one by one.
+//! - A task whose kind or state this version does not know belongs to another version. It is left
+//!   alone: not published, claimed, expired or removed.
+//! - Any other unreadable row is broken. Its task ends as `failed` as soon as it is locked
+//!   (`store::find_and_lock`), whoever does so.
+//! - Each one is logged once by a process.
+
+use chrono::NaiveDateTime;
+use common::clock;
+use common::problem::Problem;
+use common::task::{KindName, TaskId, TaskLinks, TaskState, TaskView, UserId};
+use tracing::warn;
+
+use super::{Task, store, utc};
+use crate::db::{Database, DbConnection, DbResult, Id};
+use crate::log_once;
+
+/// The code of the problem of a task that cannot be read.
+pub const CODE: &str = "unreadable_task";
+
+/// A task as it was read from its row.
+pub type ReadTask = Result<Task, Box<Unreadable>>;
+
+/// Those of the tasks that are broken and have not ended.
+pub fn broken(tasks: &[ReadTask]) -> Vec<Id> {
+    let unreadable = tasks.iter().filter_map(|task| task.as_ref().err());
+    unreadable.filter(|task| task.fails_from().is_some()).map(|task| Id(task.id.0)).collect()
+}
+
+/// What `read` answers once the broken tasks that it saw have ended: without this, one would stay as it is
+/// until a worker claims it.
+pub async fn read_settled<T, F>(db: &Database, read: F) -> DbResult<T>
+where
+    T: Send + 'static,
+    F: Fn(&mut DbConnection) -> DbResult<(T, Vec<Id>)> + Clone + Send + 'static,
+{
+    let (seen, broken) = db.read(read.clone()).await?;
+    if broken.is_empty() {
+        return Ok(seen);
+    }
+    db.write(move |conn| store::find_and_lock(conn, &broken).map(drop)).await?;
+    let (seen, _) = db.read(read).await?;
+    Ok(seen)
+}
+
+/// The part of a task that can be read of any row.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    pub id: TaskId,
+    pub owner: UserId,
+    pub kind: KindName,
+    /// None for a state that this version does not know.
+    pub state: Option<TaskState>,
+    /// As stored.
+    pub attempt: i32,
+    /// As stored.
+    pub failures: i32,
+    pub file_name: Option<String>,
+    pub size: Option<i64>,
+    pub created_at: NaiveDateTime,
+    pub changed_at: NaiveDateTime,
+    pub queued_at: Option<NaiveDateTime>,
+    pub started_at: Option<NaiveDateTime>,
+    pub finished_at: Option<NaiveDateTime>,
+    /// What cannot be read.
+    pub reason: String,
+}
+
+impl Unreadable {
+    /// Whether another version may understand it.
+    pub fn is_foreign(&self) -> bool {
+        self.kind.known().is_none() || self.state.is_none()
+    }
+
+    /// The state that a broken task leaves when it ends as `failed`; none for one that has ended, and
+    /// for one of another version.
+    pub fn fails_from(&self) -> Option<TaskState> {
+        self.state.filter(|state| !self.is_foreign() && !state.is_ended())
+    }
+
+    /// What is wrong and what to do, in words for its owner.
+    pub fn detail(&self) -> String {
+        let reason = &self.reason;
+        let version = env!("CARGO_PKG_VERSION");
+        if self.is_foreign() {
+            format!(
+                "{reason}, which version {version} of the task manager does not know. The task is left \
+                 to a version that does; it can be deleted while nothing works on it."
+            )
+        } else {
+            format!(
+                "Version {version} of the task manager cannot read the task: {reason}. If a later \
+                 version stored it, update the task manager and resume the task; otherwise delete the \
+                 task and send the request again."
+            )
+        }
+    }
+
+    /// Why the task fails.
+    pub fn problem(&self) -> Problem {
+        Problem::new(500, CODE, "The task cannot be read", self.detail())
+            .with_instance(format!("/v1/tasks/{}", self.id))
+    }
+
+    /// Logs it, once for each task.
+    pub fn log(&self) {
+        let Self { id, kind, .. } = self;
+        if log_once::is_first(format!("task {id}")) {
+            let detail = self.detail();
+            warn!(task_id = %id, %kind, "a task cannot be read: {detail}");
+        }
+    }
+
+    /// What the client sees: none where not even the state can be told.
+    pub fn view(self) -> Option<TaskView> {
+        let state = self.state?;
+        let error = (!self.is_foreign()).then(|| self.problem());
+        Some(TaskView {
+            task_id: self.id,
+            kind: self.kind,
+            state,
+            attempt: u32::try_from(self.attempt).unwrap_or_default(),
+            failures: u32::try_from(self.failures).unwrap_or_default(),
+            max_attempts: crate::leases::MAX_ATTEMPTS,
+            progress: None,
+            queue_position: None,
+            queue_position_over: None,
+            file_name: self.file_name,
+            size: self.size.and_then(|size| u64::try_from(size).ok()),
+            created_at: self.created_at.and_utc(),
+            queued_at: utc(self.queued_at),
+            started_at: utc(self.started_at),
+            finished_at: utc(self.finished_at),
+            error,
+            result: None,
+            timestamp: clock::now(),
+            links: TaskLinks {
+                this: format!("/v1/tasks/{}", self.id),
+                download: None,
+                rejected: None,
+                report: None,
+                events: Some(format!("/v1/tasks/{}/events", self.id)),
+                stop: None,
+                kill: None,
+                resume: None,
+            },
+        })
+    }
+}
