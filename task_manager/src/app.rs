@@ -22,6 +22,8 @@ use crate::config::secrets;
 use crate::data_uploads::Loads;
 use crate::db::{self, Database, DbResult};
 use crate::http::access::{Gate, ServiceToken};
+use crate::http::body::BodyTimeout;
+use crate::http::server;
 use crate::http::address::TrustForwardedFor;
 use crate::idempotency::Keys;
 use crate::messages::Messages;
@@ -85,6 +87,7 @@ state! {
     tokens: Tokens,
     users: Users,
     password_length: PasswordLength,
+    body_timeout: BodyTimeout,
     trust_forwarded_for: TrustForwardedFor,
 }
 
@@ -241,6 +244,7 @@ impl Server {
                 throttle: throttle.clone(),
             },
             password_length: config.password_length,
+            body_timeout: BodyTimeout(config.body_timeout),
             trust_forwarded_for: TrustForwardedFor(config.trust_forwarded_for),
             background: background.clone(),
         }));

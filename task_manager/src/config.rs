@@ -131,6 +131,10 @@ pub struct Config {
     /// How long things are kept.
     pub retention: Retention,
     /// How often files that no task knows are looked for.
+    /// How many connections there may be, and when one ends that does nothing.
+    pub connections: ConnectionLimits,
+    /// How long a client may send nothing of a body that is no file.
+    pub body_timeout: Duration,
     pub sweep_interval: Duration,
     /// Whether this task manager serves schedules; one that does is enough.
     pub run_schedules: bool,
@@ -273,6 +277,8 @@ impl Config {
                 files: settings.duration("keep_files", 7 * day),
                 tasks: settings.duration("keep_tasks", 90 * day),
             },
+            connections: connections(settings),
+            body_timeout: settings.duration("body_timeout", Duration::from_secs(30)),
             sweep_interval: settings.duration("sweep_interval", Duration::from_secs(60)),
             run_schedules: settings.value("run_schedules", true),
             log_format: settings.value("log_format", LogFormat::Text),
@@ -308,6 +314,20 @@ impl Config {
         }
     }
 }
+        let ConnectionLimits { timeouts, max_connections } = self.connections;
+        if !(1..=MOST_CONNECTIONS).contains(&max_connections) {
+            settings.problem(format!("`max_connections` must be from 1 to {MOST_CONNECTIONS}"));
+        }
+        for (name, timeout) in [
+            ("header_timeout", timeouts.header),
+            ("keep_alive_timeout", timeouts.keep_alive),
+            ("send_timeout", timeouts.send),
+            ("body_timeout", self.body_timeout),
+        ] {
+            if !(SHORTEST_TIMEOUT..=LONGEST).contains(&timeout) {
+                settings.problem(format!("`{name}` must be 1ms at least and 100 years at most"));
+            }
+        }
 
 #[cfg(test)]
 mod tests {

@@ -87,6 +87,10 @@ pub enum ApiError {
     DatabaseUnavailable,
     /// A fault of ours; the detail is in the log.
     Internal,
+    /// The server, or its database, has more to do than it can.
+    Overloaded,
+    /// The client sent nothing of its body for too long.
+    RequestTimeout,
 }
 
 /// How long a client is told to wait before it asks again.
@@ -319,6 +323,20 @@ impl ApiError {
         };
         Problem::new(status, code, title, detail)
     }
+            Self::Overloaded => (
+                503,
+                "overloaded",
+                "The server is overloaded",
+                "The server has more requests than it can serve; nothing was changed. Try again."
+                    .to_owned(),
+            ),
+            Self::RequestTimeout => (
+                408,
+                "request_timeout",
+                "The body did not arrive in time",
+                "Nothing of the body arrived for too long; nothing was changed. Send it again."
+                    .to_owned(),
+            ),
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {

@@ -10,4 +10,5 @@ pub mod idempotency;
 pub mod middleware;
 pub mod negotiation;
 pub mod query;
+pub mod json;
 pub mod same_machine;

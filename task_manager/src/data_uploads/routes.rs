@@ -1,7 +1,7 @@
 //! `/v1/data_uploads`, and the rows that workers send.
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -16,8 +16,9 @@ use super::store::{self, LoadedRow};
 use super::{Loads, rejected};
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::http::access::{CurrentUser, Worker};
-use crate::http::body::{Parameters, TaskPath};
+use crate::http::access::CurrentUser;
+use crate::http::body::{Content, Parameters, TaskPath};
+use crate::http::json;
 use crate::http::negotiation::preferred;
 use crate::http::query::Query;
 use crate::tasks::{Task, store as tasks};
@@ -228,9 +229,9 @@ pub async fn receive_rows(
     State(loads): State<Loads>,
     _worker: Worker,
     TaskPath(id): TaskPath,
-    body: Bytes,
+    Content(content): Content,
 ) -> Result<Json<RowsAnswer>, ApiError> {
-    let batch: RowBatch = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::BadRequest(format!("The batch cannot be read: {error}.")))?;
+    let batch: RowBatch = json::from_slice(&content)
+        .map_err(|reason| ApiError::BadRequest(format!("The batch cannot be read: {reason}.")))?;
     Ok(Json(loads.receive(id, batch).await?))
 }

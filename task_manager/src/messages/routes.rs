@@ -6,7 +6,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::response::Response;
-use bytes::Bytes;
 use chrono::NaiveDate;
 use common::message::Category;
 use common::problem::{ErrorLocation, Problem};
@@ -21,7 +20,7 @@ use crate::db::Database;
 use crate::error::ApiError;
 use crate::http::accepted::accepted;
 use crate::http::access::CurrentUser;
-use crate::http::body::{self, Parameters};
+use crate::http::body::{Content, Parameters, read_json};
 use crate::http::cursor::Cursor;
 use crate::http::detached::to_the_end;
 use crate::http::idempotency;
@@ -60,9 +59,9 @@ pub async fn submit_message(
     State(messages): State<Messages>,
     user: CurrentUser,
     parts: Parts,
-    content: Bytes,
+    Content(content): Content,
 ) -> Result<Response, ApiError> {
-    let MessageRequest { message } = body::read_json(&parts.headers, &content)?;
+    let MessageRequest { message } = read_json(&parts.headers, &content)?;
     let key = idempotency::key(&parts, &user.id.0.to_string())?;
     let repeatable = key.map(|key| (key, hex::encode(Sha256::digest(&content))));
     let submitting = async move { messages.submit(user.id, message, repeatable).await };

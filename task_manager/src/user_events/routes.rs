@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use bytes::Bytes;
 use common::problem::Problem;
 use common::task::UserId;
 use common::user_event::{UserEvent, UserEventsReport};
@@ -18,7 +17,7 @@ use crate::db::Database;
 use crate::error::ApiError;
 use crate::http::accepted::accepted;
 use crate::http::access::CurrentUser;
-use crate::http::body::{Parameters, read_json};
+use crate::http::body::{Content, Parameters, read_json};
 use crate::http::detached::to_the_end;
 use crate::http::idempotency;
 use crate::http::query::{Period, Query};
@@ -59,7 +58,7 @@ pub async fn submit_user_events(
     State(events): State<UserEvents>,
     user: CurrentUser,
     parts: Parts,
-    content: Bytes,
+    Content(content): Content,
 ) -> Result<Response, ApiError> {
     let checked = read(&parts, &content)?;
     let asked = fingerprint(&[&String::from_utf8_lossy(&content)]);
