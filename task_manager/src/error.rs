@@ -346,7 +346,8 @@ impl ApiError {
             Self::NotReady { .. }
             | Self::RequestUnderWay
             | Self::StorageUnavailable
-            | Self::DatabaseUnavailable => {
+            | Self::DatabaseUnavailable
+            | Self::Overloaded => {
                 Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs())))
             }
             Self::TooManyAttempts { wait } => {
@@ -401,6 +402,10 @@ impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::NotFound(_) => Self::Expired,
+        if matches!(error, DbError::Overloaded) {
+            debug!("a request found no connection to the database in time");
+            return Self::Overloaded;
+        }
             error => {
                 error!(%error, "the storage failed");
                 Self::StorageUnavailable

@@ -1,9 +1,11 @@
-//! What every route shares: who calls, bodies and queries, ids and problem documents.
+//! What every route shares: connections, who calls, bodies and queries, ids and problem documents.
 
 pub mod accepted;
 pub mod access;
 pub mod address;
 pub mod body;
+pub mod conditional;
+pub mod connection;
 pub mod cursor;
 pub mod detached;
 pub mod idempotency;
@@ -12,3 +14,4 @@ pub mod negotiation;
 pub mod query;
 pub mod json;
 pub mod same_machine;
+pub mod server;

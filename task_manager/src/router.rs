@@ -129,7 +129,9 @@ pub fn router(state: AppState, gate: Gate) -> Router {
         true => all,
         false => all.layer(from_fn(same_machine::same_machine)),
     };
-    all.layer(CatchPanicLayer::new())
+    all.layer(from_fn(server::refuse_beyond_limit))
+        .layer(from_fn(host::one_host))
+        .layer(CatchPanicLayer::new())
         .layer(from_fn(middleware::problems))
         .layer(from_fn(middleware::request_id))
         .with_state(state)
