@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use common::problem::{ErrorLocation, Problem};
 use common::storage::StorageError;
 use common::task::{TaskId, TaskState};
-use tracing::error;
+use tracing::{debug, error};
 
 use crate::db::DbError;
 
@@ -59,6 +59,8 @@ pub enum ApiError {
     NoResult { state: TaskState, reason: &'static str },
     /// The files have been removed.
     Expired,
+    /// The client's copy, by its tag, is not the file that there is.
+    PreconditionFailed,
     /// The range lies outside of the file of this size.
     RangeNotSatisfiable { size: u64 },
     /// The file is larger than the limit, in bytes.
@@ -85,12 +87,12 @@ pub enum ApiError {
     StorageUnavailable,
     /// The database does not work now.
     DatabaseUnavailable,
-    /// A fault of ours; the detail is in the log.
-    Internal,
     /// The server, or its database, has more to do than it can.
     Overloaded,
     /// The client sent nothing of its body for too long.
     RequestTimeout,
+    /// A fault of ours; the detail is in the log.
+    Internal,
 }
 
 /// How long a client is told to wait before it asks again.
@@ -232,6 +234,13 @@ impl ApiError {
                 "The files are gone",
                 "The files of this task have been removed. Upload the file again.".to_owned(),
             ),
+            Self::PreconditionFailed => (
+                412,
+                "precondition_failed",
+                "The file is another one",
+                "The file has none of the tags of If-Match; its ETag is the one of a GET without it."
+                    .to_owned(),
+            ),
             Self::RangeNotSatisfiable { size } => (
                 416,
                 "range_not_satisfiable",
@@ -314,15 +323,6 @@ impl ApiError {
                 "The database does not work now",
                 "The database does not work now; nothing was changed. Try again.".to_owned(),
             ),
-            Self::Internal => (
-                500,
-                "internal",
-                "The server made a mistake",
-                "The log has the details under this request's id (`x-request-id`).".to_owned(),
-            ),
-        };
-        Problem::new(status, code, title, detail)
-    }
             Self::Overloaded => (
                 503,
                 "overloaded",
@@ -337,6 +337,15 @@ impl ApiError {
                 "Nothing of the body arrived for too long; nothing was changed. Send it again."
                     .to_owned(),
             ),
+            Self::Internal => (
+                500,
+                "internal",
+                "The server made a mistake",
+                "The log has the details under this request's id (`x-request-id`).".to_owned(),
+            ),
+        };
+        Problem::new(status, code, title, detail)
+    }
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
@@ -393,6 +402,10 @@ impl From<DbError> for ApiError {
         if matches!(error, DbError::LockLost) {
             return Self::RequestUnderWay;
         }
+        if matches!(error, DbError::Overloaded) {
+            debug!("a request found no connection to the database in time");
+            return Self::Overloaded;
+        }
         error!(%error, "the database failed");
         if error.is_unavailable() { Self::DatabaseUnavailable } else { Self::Internal }
     }
@@ -402,10 +415,6 @@ impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::NotFound(_) => Self::Expired,
-        if matches!(error, DbError::Overloaded) {
-            debug!("a request found no connection to the database in time");
-            return Self::Overloaded;
-        }
             error => {
                 error!(%error, "the storage failed");
                 Self::StorageUnavailable
