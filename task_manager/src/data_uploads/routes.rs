@@ -227,7 +227,6 @@ impl Page {
 /// `POST /internal/v1/tasks/{id}/rows`
 pub async fn receive_rows(
     State(loads): State<Loads>,
-    _worker: Worker,
     TaskPath(id): TaskPath,
     Content(content): Content,
 ) -> Result<Json<RowsAnswer>, ApiError> {
