@@ -8,6 +8,7 @@ pub mod conditional;
 pub mod connection;
 pub mod cursor;
 pub mod detached;
+pub mod host;
 pub mod idempotency;
 pub mod middleware;
 pub mod negotiation;
