@@ -29,6 +29,7 @@ use crate::tasks::events::routes as events;
 use crate::tasks::routes as tasks;
 use crate::uploads::routes as uploads;
 use crate::user_events::routes as user_events;
+use crate::users::credentials::PasswordLength;
 use crate::users::routes as users;
 use crate::worker_api::routes as worker_api;
 
@@ -116,15 +117,19 @@ async fn not_found() -> StatusCode {
 
 /// The OpenAPI document of a server that requires a login, with the default limits.
 pub fn document() -> Document {
-    let mut document = openapi::with_login(of_users().split_for_parts().1);
+    document_of(true, PasswordLength::default())
+}
+
+fn document_of(login_required: bool, password_length: PasswordLength) -> Document {
+    let mut document = openapi::with_login(of_users().split_for_parts().1, login_required);
     document.merge(open().split_for_parts().1);
-    document
+    openapi::rules::complete(openapi::rules::limit_passwords(document, password_length))
 }
 
 /// The whole API.
 pub fn router(state: AppState, gate: Gate) -> Router {
-    let document = document();
     let login_required = gate.login_required;
+    let document = document_of(login_required, PasswordLength::from_ref(&state));
     let gate = from_fn_with_state(gate, authenticate);
     let (of_users, _) = of_users().route_layer(gate).split_for_parts();
     let (open, _) = open().split_for_parts();

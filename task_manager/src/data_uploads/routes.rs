@@ -30,10 +30,11 @@ const CSV: &str = "text/csv";
 
 /// The form of a file whose rows are to be loaded.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub struct DataUploadForm {
     /// `skip` (the default) or `fail`.
-    #[schema(example = "skip")]
+    #[schema(example = "skip", nullable = false)]
     on_bad_row: Option<OnBadRow>,
     /// The CSV file with the columns `name` and `email`, after all other fields.
     #[schema(value_type = String, format = Binary, example = "name,email\nAda Lovelace,ada@example.org\n")]

@@ -71,7 +71,7 @@ pub async fn show_schedule(
 /// goes back, a fixed time is due once. What was missed while no server ran is made up for once.
 #[utoipa::path(
     put, path = "/v1/schedules/{name}", tag = "schedules",
-    params(("name" = String, Path, description = "Its name: 1 to 64 lower-case letters, digits, `_` and `-`", example = "user_events_report")),
+    params(("name" = String, Path, description = "Its name: 1 to 64 lower-case letters, digits, `_` and `-`", pattern = "^[a-z0-9_-]{1,64}$", example = "user_events_report")),
     request_body = ScheduleDocument,
     responses(
         (status = 200, description = "The schedule was replaced", body = ScheduleView),

@@ -110,7 +110,7 @@ async fn submit(
 #[utoipa::path(
     post, path = "/v1/user_events/generate/{n}", tag = "user_events",
     params(
-        ("n" = u64, Path, description = "How many: 1 to 10,000", example = 100),
+        ("n" = u64, Path, description = "How many: 1 to 10,000", minimum = 1, maximum = 10000, example = 100),
         ("seed" = Option<u64>, Query, description = "Which ones; others each time where absent"),
         ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours"),
     ),
@@ -142,6 +142,26 @@ pub async fn generate_user_events(
     submit(events, user, &parts, generated, asked).await
 }
 
+/// Whose events: a user's id, or `all`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the parameter in the OpenAPI document")]
+pub enum WhoseEvents {
+    /// A user's.
+    User(Uuid),
+    /// Those of all users.
+    All(AllEvents),
+}
+
+/// Those of all users.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes the parameter in the OpenAPI document")]
+pub enum AllEvents {
+    /// The word.
+    All,
+}
+
 /// Whose events a report is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
@@ -155,7 +175,7 @@ enum Whose {
 #[utoipa::path(
     get, path = "/v1/reports/user_events", tag = "user_events",
     params(
-        ("user_id" = Option<String>, Query, description = "Whose events: a user's id, or `all`; yours where absent"),
+        ("user_id" = Option<WhoseEvents>, Query, description = "Whose events: a user's id, or `all`; yours where absent"),
         ("state" = Option<String>, Query, description = "Only those of this state, written as in the events"),
         ("country" = Option<String>, Query, description = "Only those of this country, written as in the events"),
         ("from" = Option<String>, Query, description = "Happened at or after this time (RFC 3339) or day (UTC)"),
