@@ -19,12 +19,14 @@ BENCH_FOLDER := $(TARGET_DIR)/bench
 BENCH_PYTHON := $(BENCH_FOLDER)/venv/bin/python
 BENCH_PIP := $(BENCH_PYTHON) -m pip install --quiet
 CSV_PEERS := duckdb==2.0.0 polars==2.1.0 chdb==4.4.0
+SCHEMATHESIS := schemathesis==4.32.5
+SCHEMATHESIS_FOLDER := $(TARGET_DIR)/schemathesis
 TASK_PEERS := -r benches/celery_peer/requirements.txt
 
 # One goal at a time: benchmarks must not run beside each other, and cargo uses all processors anyway.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up down logs ps demo env offline-images run test test-compose test-cluster test-newest fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
+.PHONY: help up down logs ps demo env offline-images run test test-api test-compose test-cluster test-newest fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
 	services services-stop services-wipe lint fmt deny advisories deps service-deps fleet-programs \
 	bench-deps bench-machine engine
 
@@ -87,6 +89,12 @@ services-wipe: ## Stop them and delete their data, that of the fleet too
 test: deps service-deps ## Run all tests, with private MariaDB and RabbitMQ
 	$(CARGO) build --workspace
 	scripts/services.sh run $(CARGO) test --workspace
+
+test-api: deps bench-deps ## Try the API against its OpenAPI document, for some minutes (needs PyPI)
+	$(CARGO) build -p taskctl
+	@python3 -m venv $(SCHEMATHESIS_FOLDER)
+	$(SCHEMATHESIS_FOLDER)/bin/pip install --quiet $(SCHEMATHESIS)
+	scripts/test-api.sh $(TARGET_DIR)/debug/taskctl $(SCHEMATHESIS_FOLDER)/bin/schemathesis
 
 test-compose: deps engine env ## Try compose.yaml with faults, scaling and upgrades, in ten minutes
 	$(COMPOSE) build task_manager data_processor taskctl

@@ -12,6 +12,10 @@ use crate::problem::Problem;
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a connection is kept for another request: less than the server keeps it, so that none ends
+/// while a request is on its way.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Why a call gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -72,6 +76,7 @@ impl ApiClient {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_keepalive(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(|error| unusable(chain(&error)))?;
         Ok(Self { http, server, token })

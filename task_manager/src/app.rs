@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::extract::FromRef;
-use axum::serve::ListenerExt;
 use common::problem::ErrorLocation;
 use common::queue::{Publisher, Queue};
 use common::storage::Storage;
@@ -14,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::background::{self, Background};
 use crate::config::Config;
@@ -23,6 +22,8 @@ use crate::data_uploads::Loads;
 use crate::db::{self, Database, DbResult};
 use crate::http::access::{Gate, ServiceToken};
 use crate::http::address::TrustForwardedFor;
+use crate::http::body::BodyTimeout;
+use crate::http::server;
 use crate::idempotency::Keys;
 use crate::locks;
 use crate::messages::Messages;
@@ -88,6 +89,7 @@ state! {
     password_length: PasswordLength,
     trust_forwarded_for: TrustForwardedFor,
     swallowed: Swallowed,
+    body_timeout: BodyTimeout,
 }
 
 /// A server that listens.
@@ -98,7 +100,7 @@ pub struct Server {
     /// What workers must show.
     pub service_token: SecretString,
     shutdown: CancellationToken,
-    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    serving: tokio::task::JoinHandle<()>,
     tracker: TaskTracker,
 }
 
@@ -246,6 +248,7 @@ impl Server {
             },
             password_length: config.password_length,
             trust_forwarded_for: TrustForwardedFor(config.trust_forwarded_for),
+            body_timeout: BodyTimeout(config.body_timeout),
             background: background.clone(),
             swallowed: swallowed.clone(),
         }));
@@ -263,30 +266,21 @@ impl Server {
         background::start(parts, &background, &tracker, &shutdown);
 
         let address = listener.local_addr()?;
-        let ended = shutdown.clone();
-        let router =
-            router::router(state, gate).into_make_service_with_connect_info::<SocketAddr>();
-        // An answer goes out at once, not when the one before was acknowledged.
-        let listener = listener.tap_io(|connection| {
-            if let Err(error) = connection.set_nodelay(true) {
-                debug!(%error, "a connection waits for full packets");
-            }
-        });
-        let server = axum::serve(listener, router)
-            .with_graceful_shutdown(async move { ended.cancelled().await });
-        let serving = tokio::spawn(server.into_future());
+        let router = router::router(state, gate);
+        let limits = config.connections;
+        let serving = tokio::spawn(server::serve(listener, router, limits, shutdown.clone()));
         Ok(Self { address, service_token, shutdown, serving, tracker })
     }
 
     /// Takes no more requests, lets the open ones end for a bounded while, then the rest.
     ///
     /// # Errors
-    /// The listener failed.
+    /// Serving has panicked.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         let aborting = self.serving.abort_handle();
         match tokio::time::timeout(GRACE, self.serving).await {
-            Ok(served) => served??,
+            Ok(served) => served?,
             Err(_) => {
                 warn!("requests were still open after {GRACE:?} and are cut");
                 aborting.abort();

@@ -13,6 +13,8 @@ use common::telemetry::LogFormat;
 use secrecy::SecretString;
 
 use crate::db;
+pub use crate::http::connection::Timeouts;
+pub use crate::http::server::ConnectionLimits;
 pub use crate::retention::Retention;
 pub use crate::users::credentials::PasswordLength;
 pub use crate::users::throttle::Rates;
@@ -27,6 +29,9 @@ pub const DEFAULT_LISTEN: SocketAddr =
 const DEFAULT_LOG: &str = "info,r2d2=off,lapin=off";
 /// No time span may be longer: times further back than the calendar have no meaning.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// More connections than a process can have files open.
+const MOST_CONNECTIONS: usize = 1_000_000;
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 const SHORTEST_TOKEN: Duration = Duration::from_secs(1);
 /// The longest password that can be allowed, in characters.
 const MOST_PASSWORD: usize = 1_000;
@@ -126,6 +131,10 @@ pub struct Config {
     pub rates: Rates,
     /// Whether a proxy in front names the client's address in `X-Forwarded-For`.
     pub trust_forwarded_for: bool,
+    /// How many connections there may be, and when one ends that does nothing.
+    pub connections: ConnectionLimits,
+    /// How long a client may send nothing of a body that is no file.
+    pub body_timeout: Duration,
     /// The largest file that is taken, in bytes.
     pub upload_limit: u64,
     /// How long things are kept.
@@ -268,6 +277,8 @@ impl Config {
                 by_address: settings.value("tries_by_address", Rates::default().by_address),
             },
             trust_forwarded_for: settings.value("trust_forwarded_for", false),
+            connections: connections(settings),
+            body_timeout: settings.duration("body_timeout", Duration::from_secs(30)),
             upload_limit: settings.bytes("upload_limit", 32 << 30),
             retention: Retention {
                 files: settings.duration("keep_files", 7 * day),
@@ -303,9 +314,35 @@ impl Config {
         if self.retention.tasks > LONGEST || self.sweep_interval > LONGEST {
             settings.problem("a time span is longer than 100 years");
         }
+        let ConnectionLimits { timeouts, max_connections } = self.connections;
+        if !(1..=MOST_CONNECTIONS).contains(&max_connections) {
+            settings.problem(format!("`max_connections` must be from 1 to {MOST_CONNECTIONS}"));
+        }
+        for (name, timeout) in [
+            ("header_timeout", timeouts.header),
+            ("keep_alive_timeout", timeouts.keep_alive),
+            ("send_timeout", timeouts.send),
+            ("body_timeout", self.body_timeout),
+        ] {
+            if !(SHORTEST_TIMEOUT..=LONGEST).contains(&timeout) {
+                settings.problem(format!("`{name}` must be 1ms at least and 100 years at most"));
+            }
+        }
         if self.sweep_interval < Duration::from_secs(1) {
             settings.problem("`sweep_interval` must be 1s at least");
         }
+    }
+}
+
+fn connections(settings: &mut Settings) -> ConnectionLimits {
+    let ConnectionLimits { timeouts, max_connections } = ConnectionLimits::default();
+    ConnectionLimits {
+        timeouts: Timeouts {
+            header: settings.duration("header_timeout", timeouts.header),
+            keep_alive: settings.duration("keep_alive_timeout", timeouts.keep_alive),
+            send: settings.duration("send_timeout", timeouts.send),
+        },
+        max_connections: settings.value("max_connections", max_connections),
     }
 }
 

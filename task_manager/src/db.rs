@@ -3,6 +3,8 @@
 //! # Invariants
 //! - Closures given to [`Database::write`] hold only SQL: they may run more than once.
 //! - On SQLite one connection writes, fed first come, first served.
+//! - No more threads wait for the database than it has connections here: everything else waits
+//!   without one, and for a bounded while.
 //! - Times that decide between processes are the database's ([`now`]).
 //!
 //! # Not here
@@ -53,8 +55,11 @@ pub enum DbConnection {
 
 /// How many connections read at once, and on MySQL write at once too.
 const CONNECTIONS: u32 = 8;
-/// How long a request waits for a connection.
+/// How long a request waits for a connection to be made.
 const CONNECTION_WAIT: Duration = Duration::from_secs(10);
+/// How long a request waits for its turn to read, and to write: without a thread.
+const READ_WAIT: Duration = Duration::from_secs(2);
+const WRITE_WAIT: Duration = Duration::from_secs(30);
 /// How often a transaction that lost against another one is tried.
 const MAX_TRIES: u32 = 10;
 
@@ -71,6 +76,9 @@ pub enum DbError {
     /// It cannot be reached now.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// All connections were in use for too long; nothing was asked of it.
+    #[error("the database has more to do than it can")]
+    Overloaded,
     /// The tables could not be brought up to date.
     #[error("the database could not be migrated: {0}")]
     Migration(String),
@@ -130,7 +138,7 @@ impl DbError {
     /// Whether the moment is at fault and not what was asked.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        self.is_lost_race() || self.is_lost_connection()
+        matches!(self, Self::Overloaded) || self.is_lost_race() || self.is_lost_connection()
     }
 
     /// Whether the database cannot be reached now.
@@ -159,7 +167,9 @@ struct Pools {
     readers: Pool<Manager>,
     writers: Pool<Manager>,
     losses: Arc<AtomicU64>,
-    /// Fair, unlike the pool: who asks first writes first.
+    /// As many as connections, so that nothing waits for a connection on a thread. Fair, unlike the
+    /// pools: first come, first served.
+    read_permits: Arc<Semaphore>,
     write_permits: Arc<Semaphore>,
     /// Whether statements are answered by another process.
     is_remote: bool,
@@ -245,8 +255,10 @@ impl Database {
             let is_remote = !dialect::is_in_process(&url);
             let writers = pool(if is_remote { CONNECTIONS } else { 1 }, Use::Writing)?;
             let readers = pool(CONNECTIONS, Use::Reading)?;
-            let write_permits = Arc::new(Semaphore::new(writers.max_size() as usize));
-            Ok(Self(Arc::new(Pools { readers, writers, losses, write_permits, is_remote })))
+            let permits = |pool: &Pool<Manager>| Arc::new(Semaphore::new(pool.max_size() as usize));
+            let (read_permits, write_permits) = (permits(&readers), permits(&writers));
+            let pools = Pools { readers, writers, losses, read_permits, write_permits, is_remote };
+            Ok(Self(Arc::new(pools)))
         });
         opened.await.map_err(|error| DbError::Unavailable(error.to_string()))?
     }
@@ -264,21 +276,31 @@ impl Database {
     /// Runs `work`, which only reads; again where its connection broke.
     ///
     /// # Errors
-    /// What `work` answers, or the database is not available.
+    /// What `work` answers, or the database is not available or overloaded.
     pub async fn read<T, F>(&self, work: F) -> DbResult<T>
     where
         T: Send + 'static,
         F: Fn(&mut DbConnection) -> DbResult<T> + Send + 'static,
     {
+        let permit = permit(&self.0.read_permits, READ_WAIT).await?;
         let db = self.clone();
-        self.blocking(move || db.read_blocking(work)).await
+        self.blocking(move || db.read_with(permit, work)).await
     }
 
     /// The same, on a thread that may wait.
     ///
     /// # Errors
-    /// What `work` answers, or the database is not available.
+    /// What `work` answers, or the database is not available or overloaded.
     pub fn read_blocking<T>(&self, work: impl Fn(&mut DbConnection) -> DbResult<T>) -> DbResult<T> {
+        let permit = permit_blocking(&self.0.read_permits, READ_WAIT)?;
+        self.read_with(permit, work)
+    }
+
+    fn read_with<T>(
+        &self,
+        _permit: OwnedSemaphorePermit,
+        work: impl Fn(&mut DbConnection) -> DbResult<T>,
+    ) -> DbResult<T> {
         self.retrying(&self.0.readers, |kept| work(&mut kept.conn))
     }
 
@@ -286,13 +308,13 @@ impl Database {
     /// connection broke before the commit. What it answers holds when this returns: the commit is on the disk.
     ///
     /// # Errors
-    /// What `work` answers, or the database is not available.
+    /// What `work` answers, or the database is not available or overloaded.
     pub async fn write<T, F>(&self, work: F) -> DbResult<T>
     where
         T: Send + 'static,
         F: Fn(&mut DbConnection) -> DbResult<T> + Send + 'static,
     {
-        let permit = self.write_permit().await?;
+        let permit = permit(&self.0.write_permits, WRITE_WAIT).await?;
         let db = self.clone();
         self.blocking(move || db.write_with(permit, work)).await
     }
@@ -305,13 +327,8 @@ impl Database {
         &self,
         work: impl Fn(&mut DbConnection) -> DbResult<T>,
     ) -> DbResult<T> {
-        let permit = Handle::current().block_on(self.write_permit())?;
+        let permit = permit_blocking(&self.0.write_permits, WRITE_WAIT)?;
         self.write_with(permit, work)
-    }
-
-    async fn write_permit(&self) -> DbResult<OwnedSemaphorePermit> {
-        let permit = Arc::clone(&self.0.write_permits).acquire_owned().await;
-        permit.map_err(|error| DbError::Unavailable(error.to_string()))
     }
 
     fn write_with<T>(
@@ -367,6 +384,25 @@ impl Database {
                 Err(error) => Err(DbError::Unavailable(error.to_string())),
             },
         }
+    }
+}
+
+/// A permit, within `wait`.
+async fn permit(permits: &Arc<Semaphore>, wait: Duration) -> DbResult<OwnedSemaphorePermit> {
+    if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
+        return Ok(permit);
+    }
+    match tokio::time::timeout(wait, Arc::clone(permits).acquire_owned()).await {
+        Ok(permit) => permit.map_err(|error| DbError::Unavailable(error.to_string())),
+        Err(_) => Err(DbError::Overloaded),
+    }
+}
+
+/// The same, on a thread that may wait.
+fn permit_blocking(permits: &Arc<Semaphore>, wait: Duration) -> DbResult<OwnedSemaphorePermit> {
+    match Arc::clone(permits).try_acquire_owned() {
+        Ok(permit) => Ok(permit),
+        Err(_) => Handle::current().block_on(permit(permits, wait)),
     }
 }
 

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use common::problem::{ErrorLocation, Problem};
 use common::storage::StorageError;
 use common::task::{TaskId, TaskState};
-use tracing::error;
+use tracing::{debug, error};
 
 use crate::db::DbError;
 use crate::tasks::unreadable;
@@ -64,6 +64,8 @@ pub enum ApiError {
     NoResult { state: TaskState, reason: &'static str },
     /// The files have been removed.
     Expired,
+    /// The client's copy, by its tag, is not the file that there is.
+    PreconditionFailed,
     /// The range lies outside of the file of this size.
     RangeNotSatisfiable { size: u64 },
     /// The file is larger than the limit, in bytes.
@@ -90,6 +92,10 @@ pub enum ApiError {
     StorageUnavailable,
     /// The database does not work now.
     DatabaseUnavailable,
+    /// The server, or its database, has more to do than it can.
+    Overloaded,
+    /// The client sent nothing of its body for too long.
+    RequestTimeout,
     /// A fault of ours; the detail is in the log.
     Internal,
 }
@@ -244,6 +250,13 @@ impl ApiError {
                 "The files are gone",
                 "The files of this task have been removed. Upload the file again.".to_owned(),
             ),
+            Self::PreconditionFailed => (
+                412,
+                "precondition_failed",
+                "The file is another one",
+                "The file has none of the tags of If-Match; its ETag is the one of a GET without it."
+                    .to_owned(),
+            ),
             Self::RangeNotSatisfiable { size } => (
                 416,
                 "range_not_satisfiable",
@@ -326,6 +339,20 @@ impl ApiError {
                 "The database does not work now",
                 "The database does not work now; nothing was changed. Try again.".to_owned(),
             ),
+            Self::Overloaded => (
+                503,
+                "overloaded",
+                "The server is overloaded",
+                "The server has more requests than it can serve; nothing was changed. Try again."
+                    .to_owned(),
+            ),
+            Self::RequestTimeout => (
+                408,
+                "request_timeout",
+                "The body did not arrive in time",
+                "Nothing of the body arrived for too long; nothing was changed. Send it again."
+                    .to_owned(),
+            ),
             Self::Internal => (
                 500,
                 "internal",
@@ -344,7 +371,8 @@ impl ApiError {
             Self::NotReady { .. }
             | Self::RequestUnderWay
             | Self::StorageUnavailable
-            | Self::DatabaseUnavailable => {
+            | Self::DatabaseUnavailable
+            | Self::Overloaded => {
                 Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs())))
             }
             Self::TooManyAttempts { wait } => {
@@ -391,6 +419,10 @@ impl From<DbError> for ApiError {
             DbError::LockLost => return Self::RequestUnderWay,
             DbError::UnreadableTask(detail) => return Self::UnreadableTask(detail),
             _ => {}
+        }
+        if matches!(error, DbError::Overloaded) {
+            debug!("a request found no connection to the database in time");
+            return Self::Overloaded;
         }
         error!(%error, "the database failed");
         if error.is_unavailable() { Self::DatabaseUnavailable } else { Self::Internal }

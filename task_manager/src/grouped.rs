@@ -7,19 +7,24 @@
 //! - An item is answered after the commit that it is part of.
 //! - One that does not hold spoils no other: a group that fails is run again one by one.
 //! - A group that is begun is carried out to its end, whoever of those who asked has gone.
+//! - Nobody waits long for a group that only reads.
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::db::{Database, DbConnection, DbError, DbResult};
 
 /// How many items share a transaction at the most.
 const GROUP: usize = 200;
+/// How long an answer of a group that reads is waited for.
+const READ_LIMIT: Duration = Duration::from_secs(4);
 
 /// How the database is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +109,14 @@ where
             Groups::serve(&self.0);
         }
         let ended = |_| DbError::Unavailable("the group ended unexpectedly".to_owned());
-        answered.await.map_err(ended)?
+        match self.0.access {
+            Access::Writing => answered.await.map_err(ended)?,
+            // Nothing comes of what is read for nobody, so a database that hangs holds up no request.
+            Access::Reading => match timeout(READ_LIMIT, answered).await {
+                Ok(answer) => answer.map_err(ended)?,
+                Err(_) => Err(DbError::Overloaded),
+            },
+        }
     }
 }
 
@@ -167,7 +179,10 @@ impl<T: Send + 'static, R: Send + 'static> Groups<T, R> {
             }
             Err(error) if error.is_unavailable() => {
                 for answer in answers {
-                    let _ = answer.send(Err(DbError::Unavailable(error.to_string())));
+                    let _ = answer.send(Err(match &error {
+                        DbError::Overloaded => DbError::Overloaded,
+                        error => DbError::Unavailable(error.to_string()),
+                    }));
                 }
             }
             Err(error) => {

@@ -1,10 +1,12 @@
 //! The OpenAPI document, made from the code; a test keeps a copy of it.
 
+pub mod rules;
+
 use common::problem::Problem;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi as Built, Ref, Response, ResponseBuilder};
+use utoipa::openapi::{Content, ContentBuilder, OpenApi as Built, Ref, Response, ResponseBuilder};
 
 /// What the document says beside the paths.
 #[derive(OpenApi)]
@@ -40,12 +42,16 @@ pub struct Document;
 /// The name of the security scheme.
 const BEARER: &str = "bearer";
 
-/// Says of every operation of `document` that it needs a token, and how it answers without one.
-pub fn with_login(mut document: Built) -> Built {
+/// Says of every operation of `document` that it needs a token, or takes one where none is `required`,
+/// and how it answers without one.
+pub fn with_login(mut document: Built, required: bool) -> Built {
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
             let requirement = SecurityRequirement::new(BEARER, [] as [&str; 0]);
-            operation.security = Some(vec![requirement]);
+            operation.security = Some(match required {
+                true => vec![requirement],
+                false => vec![SecurityRequirement::default(), requirement],
+            });
             let responses = &mut operation.responses.responses;
             responses.insert("401".to_owned(), unauthorized().into());
         }
@@ -68,23 +74,26 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 fn unauthorized() -> Response {
-    let problem = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("Problem")))
-        .example(Some(serde_json::json!({
-            "type": "/problems/token_missing",
-            "title": "A login is needed",
-            "status": 401,
-            "detail": "Send `Authorization: Bearer TOKEN`, with the token of POST /v1/sessions. \
-                       POST /v1/users signs you up.",
-            "instance": "/v1/tasks",
-            "code": "token_missing",
-            "timestamp": "2026-01-31T12:00:00Z",
-            "errors": [],
-            "error_count": 0
-        })))
-        .build();
+    let problem = problem(Some(serde_json::json!({
+        "type": "/problems/token_missing",
+        "title": "A login is needed",
+        "status": 401,
+        "detail": "Send `Authorization: Bearer TOKEN`, with the token of POST /v1/sessions. \
+                   POST /v1/users signs you up.",
+        "instance": "/v1/tasks",
+        "code": "token_missing",
+        "timestamp": "2026-01-31T12:00:00Z",
+        "errors": [],
+        "error_count": 0
+    })));
     ResponseBuilder::new()
         .description("There is no token where one is needed, or it does not hold")
         .content("application/problem+json", problem)
         .build()
+}
+
+/// A problem document.
+fn problem(example: Option<serde_json::Value>) -> Content {
+    let schema = Ref::from_schema_name("Problem");
+    ContentBuilder::new().schema(Some(schema)).example(example).build()
 }

@@ -1,6 +1,6 @@
 //! Every route of the API.
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
@@ -17,8 +17,8 @@ use crate::data_uploads::routes as data_uploads;
 use crate::file_statistics::routes as file_statistics;
 use crate::health::routes as health;
 use crate::home::routes as home;
-use crate::http::access::{Gate, authenticate};
-use crate::http::{middleware, same_machine};
+use crate::http::access::{Gate, ServiceToken, authenticate, authenticate_worker};
+use crate::http::{host, middleware, same_machine, server};
 use crate::messages::bulk::routes as bulk;
 use crate::messages::routes as messages;
 use crate::openapi;
@@ -29,6 +29,7 @@ use crate::tasks::events::routes as events;
 use crate::tasks::routes as tasks;
 use crate::uploads::routes as uploads;
 use crate::user_events::routes as user_events;
+use crate::users::credentials::PasswordLength;
 use crate::users::routes as users;
 use crate::worker_api::routes as worker_api;
 
@@ -99,37 +100,55 @@ fn open() -> OpenApiRouter<AppState> {
         .merge(credentials)
 }
 
-/// The OpenAPI document.
+/// The routes for workers, under `/internal`.
+fn internal() -> Router<AppState> {
+    Router::new()
+        .route("/v1/claims", post(worker_api::claim))
+        .route("/v1/reports", post(worker_api::report))
+        .route("/v1/tasks/{id}/rows", post(data_uploads::receive_rows))
+        .layer(DefaultBodyLimit::max(INTERNAL_BODY_LIMIT))
+        // Of its own, so that the guard of these routes is in front of it too.
+        .fallback(not_found)
+}
+
+async fn not_found() -> StatusCode {
+    StatusCode::NOT_FOUND
+}
+
+/// The OpenAPI document of a server that requires a login, with the default limits.
 pub fn document() -> Document {
-    let mut document = openapi::with_login(of_users().split_for_parts().1);
+    document_of(true, PasswordLength::default())
+}
+
+fn document_of(login_required: bool, password_length: PasswordLength) -> Document {
+    let mut document = openapi::with_login(of_users().split_for_parts().1, login_required);
     document.merge(open().split_for_parts().1);
-    document
+    openapi::rules::complete(openapi::rules::limit_passwords(document, password_length))
 }
 
 /// The whole API.
 pub fn router(state: AppState, gate: Gate) -> Router {
-    let document = document();
     let login_required = gate.login_required;
+    let document = document_of(login_required, PasswordLength::from_ref(&state));
     let gate = from_fn_with_state(gate, authenticate);
     let (of_users, _) = of_users().route_layer(gate).split_for_parts();
     let (open, _) = open().split_for_parts();
-    let internal = Router::new()
-        .route("/internal/v1/claims", post(worker_api::claim))
-        .route("/internal/v1/reports", post(worker_api::report))
-        .route("/internal/v1/tasks/{id}/rows", post(data_uploads::receive_rows))
-        .layer(DefaultBodyLimit::max(INTERNAL_BODY_LIMIT));
+    let service_token = ServiceToken::from_ref(&state);
+    let internal = internal().layer(from_fn_with_state(service_token, authenticate_worker));
     let all = of_users
         .merge(open)
-        .merge(internal)
+        .nest("/internal", internal)
         .route("/", get(home::home))
         .route("/openapi.json", get(move || async { Json(document) }))
         .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
-        .fallback(|| async { StatusCode::NOT_FOUND });
+        .fallback(not_found);
     let all = match login_required {
         true => all,
         false => all.layer(from_fn(same_machine::same_machine)),
     };
-    all.layer(CatchPanicLayer::new())
+    all.layer(from_fn(server::refuse_beyond_limit))
+        .layer(from_fn(host::one_host))
+        .layer(CatchPanicLayer::new())
         .layer(from_fn(middleware::problems))
         .layer(from_fn(middleware::request_id))
         .with_state(state)

@@ -13,6 +13,7 @@ mod api {
     mod app;
     mod backend;
     mod bad_requests;
+    mod connections;
     mod data_upload_batches;
     mod data_upload_resumes;
     mod data_upload_rollbacks;

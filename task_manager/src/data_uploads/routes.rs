@@ -1,7 +1,7 @@
 //! `/v1/data_uploads`, and the rows that workers send.
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -16,8 +16,9 @@ use super::store::{self, LoadedRow};
 use super::{Loads, rejected};
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::http::access::{CurrentUser, Worker};
-use crate::http::body::{Parameters, TaskPath};
+use crate::http::access::CurrentUser;
+use crate::http::body::{Content, Parameters, TaskPath};
+use crate::http::json;
 use crate::http::negotiation::preferred;
 use crate::http::query::Query;
 use crate::tasks::{Task, store as tasks};
@@ -29,10 +30,11 @@ const CSV: &str = "text/csv";
 
 /// The form of a file whose rows are to be loaded.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub struct DataUploadForm {
     /// `skip` (the default) or `fail`.
-    #[schema(example = "skip")]
+    #[schema(example = "skip", nullable = false)]
     on_bad_row: Option<OnBadRow>,
     /// The CSV file with the columns `name` and `email`, after all other fields.
     #[schema(value_type = String, format = Binary, example = "name,email\nAda Lovelace,ada@example.org\n")]
@@ -226,11 +228,10 @@ impl Page {
 /// `POST /internal/v1/tasks/{id}/rows`
 pub async fn receive_rows(
     State(loads): State<Loads>,
-    _worker: Worker,
     TaskPath(id): TaskPath,
-    body: Bytes,
+    Content(content): Content,
 ) -> Result<Json<RowsAnswer>, ApiError> {
-    let batch: RowBatch = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::BadRequest(format!("The batch cannot be read: {error}.")))?;
+    let batch: RowBatch = json::from_slice(&content)
+        .map_err(|reason| ApiError::BadRequest(format!("The batch cannot be read: {reason}.")))?;
     Ok(Json(loads.receive(id, batch).await?))
 }

@@ -32,9 +32,11 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode =
 /// as much, so that a page that is written often is copied once.
 const SQLITE_WRITER_SETTINGS: &str = "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4096";
 
-/// What a MySQL session is set to: times in UTC, nothing cut or guessed silently.
+/// What a MySQL session is set to: times in UTC, nothing cut or guessed silently, errors in English:
+/// some are recognised by their text, for which diesel hides the number.
 const MYSQL_SETTINGS: &str = "SET SESSION time_zone = '+00:00', \
-                              sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE'";
+                              sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE', \
+                              lc_messages = 'en_US'";
 /// Among a million tasks, the page of a list would be read by two indexes at once and then sorted,
 /// which takes seconds; one index has the order that is asked for.
 const MYSQL_OPTIMIZER: &str = "SET SESSION optimizer_switch = 'index_merge_intersection=off'";

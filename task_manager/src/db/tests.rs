@@ -1,8 +1,8 @@
 //! What the linked client libraries and the two databases must do for everything else to hold.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, NaiveDateTime};
 use diesel::connection::InstrumentationEvent;
@@ -11,11 +11,11 @@ use diesel::sql_types::BigInt;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::dialect;
 use super::own::{OwnDatabase, until_another_locks};
 use super::schema::{task_attempts, tasks, workers};
 use super::{
-    Database, DbConnection, DbError, DbResult, Id, clock, execute_cached, locked, on_either,
+    CONNECTIONS, Database, DbConnection, DbError, DbResult, Id, READ_WAIT, clock, dialect,
+    execute_cached, locked, on_either,
 };
 use crate::backend::{Backend, TestDatabase, backend_tests};
 
@@ -29,6 +29,7 @@ backend_tests![
     a_change_is_prepared_once,
     writers_that_meet_all_get_through,
     a_connection_that_was_cut_is_replaced,
+    readers_of_a_slow_database_are_refused_in_time,
 ];
 
 struct Fixture {
@@ -300,5 +301,66 @@ fn cut_connections(test: &TestDatabase) {
     for id in others.unwrap() {
         // It may have ended by itself.
         let _ = diesel::sql_query(format!("KILL {id}")).execute(&mut conn);
+    }
+}
+
+async fn readers_of_a_slow_database_are_refused_in_time(backend: Backend) {
+    let Fixture { db, test: _test, _folder } = fixture(backend).await;
+    let slow = Arc::new(Barrier::new(CONNECTIONS as usize + 1));
+    let readers: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let (db, slow) = (db.clone(), Arc::clone(&slow));
+            tokio::spawn(async move { db.read(move |_| Ok(slow.wait().is_leader())).await })
+        })
+        .collect();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while db.0.read_permits.available_permits() > 0 {
+        assert!(Instant::now() < deadline, "they never begin to read");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let begin = Instant::now();
+    let others = (0..1_000).map(|_| db.read(|conn| Ok(super::ping(conn)?)));
+    for other in futures_util::future::join_all(others).await {
+        assert!(matches!(other, Err(DbError::Overloaded)), "{other:?}");
+    }
+    let time = begin.elapsed();
+    assert!((READ_WAIT..READ_WAIT * 2).contains(&time), "{time:?}");
+    let begin = Instant::now();
+    tokio::task::spawn_blocking(|| {}).await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(1), "there are threads for others");
+    db.write(|conn| Ok(super::ping(conn)?)).await.unwrap();
+
+    tokio::task::spawn_blocking(move || slow.wait()).await.unwrap();
+    for reader in readers {
+        reader.await.unwrap().unwrap();
+    }
+    db.read(|conn| Ok(super::ping(conn)?)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_wait_is_recognised_whatever_the_servers_language() {
+    let Fixture { db, test, _folder } = fixture(Backend::Fleet).await;
+    db.write(|conn| insert_task(conn, Uuid::nil(), "a", 0)).await.unwrap();
+    let connect = || dialect::connect(&test.url).unwrap();
+    let execute = |conn: &mut DbConnection, statement: &str| {
+        on_either!(conn, |conn| diesel::sql_query(statement).execute(conn))
+    };
+    let mut holder = connect();
+    execute(&mut holder, "BEGIN").unwrap();
+    execute(&mut holder, "UPDATE tasks SET attempt = 1").unwrap();
+    let mut conn = connect();
+    execute(&mut conn, "SET SESSION innodb_lock_wait_timeout = 1").unwrap();
+    for language in ["de_DE", "fr_FR", "ja_JP"] {
+        // What a new connection is like where the server is set to it.
+        execute(&mut conn, &format!("SET SESSION lc_messages = '{language}'")).unwrap();
+        let lost = |conn: &mut DbConnection| {
+            DbError::from(execute(conn, "UPDATE tasks SET attempt = 2").unwrap_err())
+        };
+        let foreign = lost(&mut conn);
+        assert!(!foreign.is_lost_race(), "the server speaks {language}: {foreign}");
+        dialect::prepare(&mut conn, true).unwrap();
+        let lost = lost(&mut conn);
+        assert!(lost.is_lost_race() && lost.is_worth_a_retry(), "{lost}");
+        execute(&mut conn, "ROLLBACK").unwrap();
     }
 }

@@ -28,6 +28,7 @@ const CSV: &str = "text/csv";
 
 /// The form of a file.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub struct FileForm {
     /// The file; any file will do, also an empty one.

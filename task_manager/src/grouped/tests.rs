@@ -32,6 +32,7 @@ threaded_backend_tests![
     a_group_is_carried_out_though_who_asked_has_gone,
     one_that_does_not_hold_spoils_no_other,
     a_panic_ends_its_own_group_only,
+    nobody_waits_long_for_a_database_that_hangs,
 ];
 
 /// An item that does not hold, and one that panics.
@@ -166,4 +167,27 @@ async fn a_panic_ends_its_own_group_only(fixture: Fixture) {
     assert_eq!(fixture.next_group(), [2]);
     fixture.go_on.send(()).unwrap();
     assert_eq!(answer(next).await.unwrap(), 20);
+}
+
+async fn nobody_waits_long_for_a_database_that_hangs(fixture: Fixture) {
+    let (hang, hung) = mpsc::channel::<()>();
+    let hung = Mutex::new(hung);
+    let reading = Grouped::reading(fixture._own.db.clone(), move |_, items: &[u32]| {
+        let _ = hung.lock().unwrap().recv_timeout(DEADLINE);
+        Ok(items.to_vec())
+    });
+    let submit = |item| {
+        let reading = reading.clone();
+        tokio::spawn(async move { reading.submit(item).await })
+    };
+    let _first = submit(1);
+    let others: Vec<_> = (2..100).map(submit).collect();
+    let begin = std::time::Instant::now();
+    for other in others {
+        let answer = tokio::time::timeout(READ_LIMIT * 2, other).await.expect("an answer").unwrap();
+        assert!(matches!(answer, Err(DbError::Overloaded)), "{answer:?}");
+    }
+    assert!(begin.elapsed() < READ_LIMIT * 2);
+    drop(hang);
+    assert_eq!(answer(submit(100)).await.unwrap(), 100, "it goes on when the database does");
 }

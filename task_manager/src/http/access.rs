@@ -5,9 +5,10 @@
 //! - A route behind [`authenticate`] is reached by a known user only; a handler that asks for
 //!   [`CurrentUser`] and is not behind it refuses everybody.
 //! - A token that does not hold is refused, also where none is needed.
-//! - The service token is no user's, and no user's token is a worker's.
+//! - Nothing under `/internal` is reached without the service token. It is no user's, and no user's
+//!   token is a worker's.
 
-use axum::extract::{FromRef, FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
@@ -140,25 +141,16 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 #[derive(Debug, Clone)]
 pub struct ServiceToken(pub SecretString);
 
-/// The request is a worker's.
-#[derive(Debug, Clone, Copy)]
-pub struct Worker;
-
-impl<S> FromRequestParts<S> for Worker
-where
-    S: Send + Sync,
-    ServiceToken: FromRef<S>,
-{
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let expected = ServiceToken::from_ref(state);
-        match bearer(&parts.headers) {
-            Ok(Some(token)) if is_same(token, expected.0.expose_secret()) => Ok(Self),
-            _ => {
-                Err(ApiError::InvalidToken("This request needs the service token of the workers."))
-            }
-        }
+/// Lets a request through to its handler when a worker sent it.
+pub async fn authenticate_worker(
+    State(ServiceToken(expected)): State<ServiceToken>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match bearer(request.headers()) {
+        Ok(Some(token)) if is_same(token, expected.expose_secret()) => next.run(request).await,
+        _ => ApiError::InvalidToken("This request needs the service token of the workers.")
+            .into_response(),
     }
 }
 

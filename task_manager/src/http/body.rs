@@ -1,29 +1,95 @@
-//! JSON bodies and query strings, with errors that name the place.
+//! Bodies that are read as a whole, JSON, and query strings, with errors that name the place.
 
-use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use std::time::Duration;
+
+use axum::RequestExt;
+use axum::body::Body;
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Query, Request};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use bytes::{Bytes, BytesMut};
 use common::problem::ErrorLocation;
 use common::task::TaskId;
+use http_body_util::{BodyExt, LengthLimitError};
+use hyper::body::Frame;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use crate::error::ApiError;
+use crate::http::json;
 use crate::http::middleware::log_task;
+
+/// How long a client may send nothing of a body that is read as a whole.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyTimeout(pub Duration);
+
+/// A body of any type, as a whole, up to the limit of its route.
+pub struct Content(pub Bytes);
+
+impl<S> FromRequest<S> for Content
+where
+    S: Send + Sync,
+    BodyTimeout: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let BodyTimeout(silence) = BodyTimeout::from_ref(state);
+        read_whole(request.with_limited_body().into_body(), silence).await.map(Self)
+    }
+}
+
+async fn read_whole(mut body: Body, silence: Duration) -> Result<Bytes, ApiError> {
+    // Most bodies come in one piece, which is not copied.
+    let Some(first) = next_bytes(&mut body, silence).await? else { return Ok(Bytes::new()) };
+    let Some(second) = next_bytes(&mut body, silence).await? else { return Ok(first) };
+    let mut whole = BytesMut::from(first);
+    whole.extend_from_slice(&second);
+    while let Some(bytes) = next_bytes(&mut body, silence).await? {
+        whole.extend_from_slice(&bytes);
+    }
+    Ok(whole.freeze())
+}
+
+async fn next_bytes(body: &mut Body, silence: Duration) -> Result<Option<Bytes>, ApiError> {
+    loop {
+        let frame = timeout(silence, body.frame()).await.map_err(|_| ApiError::RequestTimeout)?;
+        match frame.transpose().map_err(|error| unreadable(&error))?.map(Frame::into_data) {
+            None => return Ok(None),
+            Some(Ok(bytes)) => return Ok(Some(bytes)),
+            // Trailers.
+            Some(Err(_)) => {}
+        }
+    }
+}
+
+fn unreadable(error: &axum::Error) -> ApiError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return ApiError::BodyTooLarge;
+        }
+        cause = error.source();
+    }
+    ApiError::BadRequest("The body ends early or cannot be read.".to_owned())
+}
 
 /// A JSON body.
 pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+impl<T, S> FromRequest<S> for JsonBody<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+    BodyTimeout: FromRef<S>,
+{
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        match Json::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(error) => Err(json_error(&error, String::new())),
-        }
+        check_json_type(request.headers())?;
+        let Content(content) = Content::from_request(request, state).await?;
+        from_json(&content).map(Self)
     }
 }
 
@@ -32,25 +98,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 /// # Errors
 /// It is no JSON, has another shape, or its type says something else.
 pub fn read_json<T: DeserializeOwned>(headers: &HeaderMap, content: &[u8]) -> Result<T, ApiError> {
+    check_json_type(headers)?;
+    from_json(content)
+}
+
+fn check_json_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let given = headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(not_json(given.to_owned()));
-    }
-    match Json::from_bytes(content) {
-        Ok(Json(body)) => Ok(body),
-        Err(error) => Err(json_error(&error, given.to_owned())),
+    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let subtype = essence.strip_prefix("application/").unwrap_or_default();
+    match subtype == "json" || subtype.ends_with("+json") {
+        true => Ok(()),
+        false => Err(not_json(given.to_owned())),
     }
 }
 
-fn json_error(error: &JsonRejection, given: String) -> ApiError {
-    match error {
-        JsonRejection::MissingJsonContentType(_) => not_json(given),
-        JsonRejection::BytesRejection(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::BodyTooLarge
-        }
-        error => ApiError::BadRequest(error.body_text()),
-    }
+fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, ApiError> {
+    json::from_slice(content).map_err(|reason| {
+        ApiError::BadRequest(format!("The body is not the JSON that this request takes: {reason}."))
+    })
 }
 
 fn not_json(given: String) -> ApiError {

@@ -30,10 +30,14 @@ impl Query {
         self.parse(name, &text, parse)
     }
 
-    /// Every value of the parameter `name` that holds.
+    /// Every value of the parameter `name` that holds, without empty ones.
     pub fn read_all<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let texts = self.parameters.take_all(name);
-        texts.iter().filter_map(|text| self.parse(name, text, &parse)).collect()
+        texts
+            .iter()
+            .filter(|text| !text.is_empty())
+            .filter_map(|text| self.parse(name, text, &parse))
+            .collect()
     }
 
     fn parse<T>(
@@ -58,9 +62,13 @@ impl Query {
 
     /// How many items a page has.
     pub fn page_size(&mut self) -> u64 {
-        let size = self.read("page_size", |text| match text.parse() {
-            Ok(0) | Err(_) => Err(format!("`{text}` is not a number from 1 on")),
-            Ok(size) => Ok(size),
+        let size = self.read("page_size", |text| {
+            // What is too large to be read is lowered as any other number is.
+            let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+            match is_number.then(|| text.parse().unwrap_or(u64::MAX)) {
+                None | Some(0) => Err(format!("`{text}` is not a number from 1 on")),
+                Some(size) => Ok(size),
+            }
         });
         size.unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE)
     }
@@ -126,7 +134,9 @@ mod tests {
 
     #[test]
     fn a_page_is_never_larger_than_the_limit() {
-        assert_eq!(query(&[("page_size", "1000000")]).page_size(), 10_000);
+        for large in ["1000000", "99999999999999999999999"] {
+            assert_eq!(query(&[("page_size", large)]).page_size(), 10_000);
+        }
         assert_eq!(query(&[]).page_size(), 50);
     }
 

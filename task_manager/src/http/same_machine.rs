@@ -10,11 +10,11 @@
 //! Servers that require a login: a browser adds no token by itself.
 
 use axum::extract::Request;
-use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::host::Host;
 use crate::error::ApiError;
 
 /// Refuses what other machines' names or pages are behind.
@@ -27,23 +27,19 @@ pub async fn same_machine(request: Request, next: Next) -> Response {
 
 fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let host = text(header::HOST.as_str()).or(uri.authority().map(Authority::as_str));
-    let host: Option<Authority> = host.and_then(|host| host.parse().ok());
-    let host = host.filter(|host| is_this_machine(host.host())).ok_or(ApiError::ForeignHost)?;
-    if let Some(origin) = text(header::ORIGIN.as_str()) {
-        let is_own = origin.strip_prefix("http://") == Some(host.as_str());
-        return if is_own { Ok(()) } else { Err(ApiError::ForeignOrigin) };
+    let host = text(header::HOST.as_str()).or(uri.authority().map(|authority| authority.as_str()));
+    let host = host.and_then(Host::parse).filter(Host::is_this_machine);
+    let host = host.ok_or(ApiError::ForeignHost)?;
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    if let Some(origin) = origins.next() {
+        let origin = origin.to_str().unwrap_or_default();
+        let origin = Host::of_origin(origin).filter(|_| origins.next().is_none());
+        return if origin == Some(host) { Ok(()) } else { Err(ApiError::ForeignOrigin) };
     }
     // What a page of another site does without saying so; it may link here, though.
     let is_foreign = matches!(text("sec-fetch-site"), Some("cross-site" | "same-site"));
     let is_harmless = matches!(*method, Method::GET | Method::HEAD);
     if is_foreign && !is_harmless { Err(ApiError::ForeignOrigin) } else { Ok(()) }
-}
-
-fn is_this_machine(name: &str) -> bool {
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -69,7 +65,18 @@ mod tests {
         for host in ["localhost:5000", "LOCALHOST", "127.0.0.1:5000", "127.8.8.8", "[::1]:5000"] {
             assert_eq!(code("GET", &[("host", host)]), "ok", "{host}");
         }
-        for host in ["evil.example:5000", "localhost.evil.example", "10.0.0.1", "", "a b"] {
+        for host in [
+            "evil.example:5000",
+            "localhost.evil.example",
+            "localhost:5000.evil.example",
+            "localhost:5000@evil.example",
+            "x@localhost",
+            "localhost.",
+            "10.0.0.1",
+            "",
+            "a b",
+            ":5000",
+        ] {
             assert_eq!(code("GET", &[("host", host)]), "host", "{host}");
         }
         assert_eq!(code("GET", &[]), "host");
@@ -80,10 +87,18 @@ mod tests {
         let host = ("host", "127.0.0.1:5000");
         for (method, name, value, expected) in [
             ("POST", "origin", "http://127.0.0.1:5000", "ok"),
+            ("POST", "origin", "HTTP://127.0.0.1:5000", "ok"),
             ("POST", "origin", "http://127.0.0.1:5001", "origin"),
+            ("POST", "origin", "http://127.0.0.1", "origin"),
+            ("POST", "origin", "http://127.0.0.1:5000.evil.example", "origin"),
+            ("POST", "origin", "http://127.0.0.1:5000/", "origin"),
+            ("POST", "origin", "http://x@127.0.0.1:5000", "origin"),
+            ("POST", "origin", "http://localhost:5000", "origin"),
+            ("POST", "origin", "https://127.0.0.1:5000", "origin"),
             ("POST", "origin", "https://evil.example", "origin"),
             ("GET", "origin", "https://evil.example", "origin"),
             ("POST", "origin", "null", "origin"),
+            ("POST", "origin", "", "origin"),
             ("POST", "sec-fetch-site", "cross-site", "origin"),
             ("DELETE", "sec-fetch-site", "same-site", "origin"),
             ("POST", "sec-fetch-site", "same-origin", "ok"),
@@ -91,5 +106,9 @@ mod tests {
         ] {
             assert_eq!(code(method, &[host, (name, value)]), expected, "{method} {name} {value}");
         }
+        let own = ("origin", "http://127.0.0.1:5000");
+        assert_eq!(code("POST", &[host, own, own]), "origin", "more than one");
+        let (host, origin) = (("host", "LocalHost"), ("origin", "http://localhost:80"));
+        assert_eq!(code("POST", &[host, origin]), "ok", "the port that goes without saying");
     }
 }

@@ -6,7 +6,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::response::Response;
-use bytes::Bytes;
 use chrono::NaiveDate;
 use common::message::Category;
 use common::problem::{ErrorLocation, Problem};
@@ -21,7 +20,7 @@ use crate::db::Database;
 use crate::error::ApiError;
 use crate::http::accepted::accepted;
 use crate::http::access::CurrentUser;
-use crate::http::body::{self, Parameters};
+use crate::http::body::{Content, Parameters, read_json};
 use crate::http::cursor::Cursor;
 use crate::http::detached::to_the_end;
 use crate::http::idempotency;
@@ -33,7 +32,12 @@ use crate::http::query::{Period, Query};
 #[schema(as = MessageRequest)]
 pub struct MessageRequest {
     /// Up to 16 KiB of UTF-8, not only blanks. It is kept as it is sent.
-    #[schema(example = "The parcel has arrived.", max_length = 16384)]
+    #[schema(
+        example = "The parcel has arrived.",
+        min_length = 1,
+        max_length = 16384,
+        pattern = r"\S"
+    )]
     message: String,
 }
 
@@ -60,9 +64,9 @@ pub async fn submit_message(
     State(messages): State<Messages>,
     user: CurrentUser,
     parts: Parts,
-    content: Bytes,
+    Content(content): Content,
 ) -> Result<Response, ApiError> {
-    let MessageRequest { message } = body::read_json(&parts.headers, &content)?;
+    let MessageRequest { message } = read_json(&parts.headers, &content)?;
     let key = idempotency::key(&parts, &user.id.0.to_string())?;
     let repeatable = key.map(|key| (key, hex::encode(Sha256::digest(&content))));
     let submitting = async move { messages.submit(user.id, message, repeatable).await };
@@ -89,11 +93,11 @@ pub struct MessageList {
 #[utoipa::path(
     get, path = "/v1/messages", tag = "messages",
     params(
-        ("text" = Option<String>, Query, description = "What the messages are to hold, up to 1,000 characters", example = "\"red apple\" pie*"),
+        ("text" = Option<String>, Query, description = "What the messages are to hold, up to 1,000 characters", max_length = 1000, example = "\"red apple\" pie*"),
         ("category" = Option<Category>, Query, description = "Only messages of this category"),
         ("from" = Option<String>, Query, description = "Accepted at or after this time (RFC 3339) or day (UTC)"),
         ("to" = Option<String>, Query, description = "Accepted before this time (RFC 3339) or day (UTC)"),
-        ("order" = Option<String>, Query, description = "`newest` first (the default), or the `best` match of `text` first"),
+        ("order" = Option<String>, Query, description = "`newest` first (the default), or the `best` match of `text` first", pattern = "^(newest|best)$"),
         ("page_size" = Option<u64>, Query, description = "Messages a page: 50 where absent, lowered to 10,000"),
         ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
     ),
@@ -209,7 +213,7 @@ pub struct MessageCounts {
 #[utoipa::path(
     get, path = "/v1/messages/counts", tag = "messages",
     params(
-        ("by" = Option<String>, Query, description = "`category`, `date`, or both with a comma between them: the default", example = "category,date"),
+        ("by" = Option<String>, Query, description = "`category`, `date`, or both with a comma between them: the default", pattern = "^ *(category|date) *(, *(category|date) *)*$", example = "category,date"),
         ("from" = Option<String>, Query, description = "Accepted at or after this time (RFC 3339) or day (UTC)"),
         ("to" = Option<String>, Query, description = "Accepted before this time (RFC 3339) or day (UTC)"),
     ),

@@ -22,7 +22,7 @@ const MOST_RECIPIENTS: usize = 100;
 #[schema(as = ScheduleRequest)]
 pub struct ScheduleDocument {
     /// Minute, hour, day of the month, month and day of the week, or a nickname such as `@daily`.
-    #[schema(example = "0 8 * * MON-FRI", max_length = 255)]
+    #[schema(example = "0 8 * * MON-FRI", min_length = 1, max_length = 255)]
     cron: String,
     /// Whose clock that is, by its IANA name; `UTC` where absent.
     #[schema(example = "Europe/Berlin")]
@@ -32,7 +32,7 @@ pub struct ScheduleDocument {
     #[serde(default = "enabled")]
     enabled: bool,
     /// Who gets the report, up to 100 addresses; whom the workers are set to send to where absent.
-    #[schema(example = json!(["reports@example.org"]))]
+    #[schema(example = json!(["reports@example.org"]), max_items = 100)]
     #[serde(default)]
     recipients: Vec<String>,
 }

@@ -18,6 +18,7 @@ use crate::error::ApiError;
 use crate::http::accepted::accepted;
 use crate::http::access::{Administrator, CurrentUser};
 use crate::http::body::JsonBody;
+use crate::http::detached::to_the_end;
 use crate::http::idempotency;
 use crate::idempotency::fingerprint;
 
@@ -70,7 +71,7 @@ pub async fn show_schedule(
 /// goes back, a fixed time is due once. What was missed while no server ran is made up for once.
 #[utoipa::path(
     put, path = "/v1/schedules/{name}", tag = "schedules",
-    params(("name" = String, Path, description = "Its name: 1 to 64 lower-case letters, digits, `_` and `-`", example = "user_events_report")),
+    params(("name" = String, Path, description = "Its name: 1 to 64 lower-case letters, digits, `_` and `-`", pattern = "^[a-z0-9_-]{1,64}$", example = "user_events_report")),
     request_body = ScheduleDocument,
     responses(
         (status = 200, description = "The schedule was replaced", body = ScheduleView),
@@ -89,8 +90,12 @@ pub async fn put_schedule(
     JsonBody(document): JsonBody<ScheduleDocument>,
 ) -> Result<(StatusCode, Json<ScheduleView>), ApiError> {
     let checked = document.check(name).map_err(ApiError::InvalidParameters)?;
-    let (schedule, is_new) = schedules.put(checked).await?;
-    info!(target: audit::TARGET, user_id = %user.id.0, schedule = schedule.name, "schedule changed");
+    let putting = async move {
+        let (schedule, is_new) = schedules.put(checked).await?;
+        info!(target: audit::TARGET, user_id = %user.id.0, schedule = schedule.name, "schedule changed");
+        Ok((schedule, is_new))
+    };
+    let (schedule, is_new) = to_the_end("changing a schedule", putting).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(schedule)))
 }
@@ -111,9 +116,12 @@ pub async fn delete_schedule(
     _: Administrator,
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    schedules.delete(name.clone()).await?;
-    info!(target: audit::TARGET, user_id = %user.id.0, schedule = name, "schedule deleted");
-    Ok(StatusCode::NO_CONTENT)
+    let deleting = async move {
+        schedules.delete(name.clone()).await?;
+        info!(target: audit::TARGET, user_id = %user.id.0, schedule = name, "schedule deleted");
+        Ok(StatusCode::NO_CONTENT)
+    };
+    to_the_end("deleting a schedule", deleting).await
 }
 
 /// Runs a schedule now, also one that is not enabled.
@@ -142,8 +150,12 @@ pub async fn run_schedule(
 ) -> Result<Response, ApiError> {
     let key = idempotency::key(&parts, &user.id.0.to_string())?;
     let repeatable = key.map(|key| (key, fingerprint(&[&name])));
-    let task = schedules.run(user.id, name.clone(), repeatable).await?;
-    info!(target: audit::TARGET, user_id = %user.id.0, schedule = name, task_id = %task.task_id, "schedule run");
+    let running = async move {
+        let task = schedules.run(user.id, name.clone(), repeatable).await?;
+        info!(target: audit::TARGET, user_id = %user.id.0, schedule = name, task_id = %task.task_id, "schedule run");
+        Ok(task)
+    };
+    let task = to_the_end("running a schedule", running).await?;
     let location = task.links.this.clone();
     Ok(accepted(Some(&location), task))
 }

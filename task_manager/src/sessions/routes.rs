@@ -12,6 +12,7 @@ use crate::error::ApiError;
 use crate::http::access::CurrentUser;
 use crate::http::address::ClientAddress;
 use crate::http::body::JsonBody;
+use crate::http::detached::to_the_end;
 use crate::users::Users;
 use crate::users::routes::Credentials;
 
@@ -50,6 +51,7 @@ pub async fn log_out(
     user: CurrentUser,
 ) -> Result<StatusCode, ApiError> {
     let session = user.session.ok_or(ApiError::NoSession)?;
-    super::log_out(&db, user.id, session).await?;
+    let revoking = async move { super::log_out(&db, user.id, session).await };
+    to_the_end("a logout", revoking).await?;
     Ok(StatusCode::NO_CONTENT)
 }

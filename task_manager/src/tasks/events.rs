@@ -3,7 +3,9 @@
 //! # Invariants
 //! - An event is the task as it is now, never a delta: missing one loses nothing.
 //! - Its id is the database's time of the change; after a reconnect everything that has changed
-//!   since then is sent.
+//!   since then is sent, page by page: no stream has more than a page of it in memory, or a
+//!   transaction open between two pages.
+//! - The stream of a single task ends with the event that shows the task's end.
 //!
 //! One poller per process reads the changed tasks of those who listen every half a second. What a worker's
 //! report or a user's interrupt to this process changed is shown at once.
@@ -37,6 +39,8 @@ const POLL: Duration = Duration::from_millis(500);
 const OVERLAP: Duration = Duration::from_secs(5);
 /// How many changes of a user one look takes; the rest follows in the next one.
 const BATCH: i64 = 1_000;
+/// How many changes that were missed are in memory at a time, for each stream.
+const PAGE: i64 = 200;
 
 /// A task that changed.
 #[derive(Debug, Clone)]
@@ -170,53 +174,99 @@ async fn current(db: &Database, user: UserId, id: TaskId) -> DbResult<Option<Cha
     .await
 }
 
-/// What changed since `time`, and some changes from before: what is shown at once overtakes what is found
-/// by a poll, so that somebody who has seen an event may have missed earlier ones.
-async fn changed_since(db: &Database, user: UserId, time: NaiveDateTime) -> DbResult<Vec<Change>> {
+/// Where everything begins that somebody may have missed who has seen an event of `time`: changes that
+/// are shown immediately overtake those found by a poll.
+fn missed_since(time: NaiveDateTime) -> Cursor {
+    let (earliest, _) = Period::bounds();
+    from((time.max(earliest) - OVERLAP).max(earliest))
+}
+
+/// A page of what changed since `since`, and where the next page begins, if there is one.
+async fn missed(
+    db: &Database,
+    user: UserId,
+    since: Cursor,
+) -> DbResult<(Vec<Change>, Option<Cursor>)> {
     db.read(move |conn| {
-        let mut changes = Vec::new();
-        let (earliest, _) = Period::bounds();
-        let mut since = from((time.max(earliest) - OVERLAP).max(earliest));
-        loop {
-            let changed = store::changed_since(conn, user, since, BATCH)?;
-            let Some((id, changed_at)) = changed.last() else { return Ok(changes) };
-            since = Cursor { time: *changed_at, id: id.0 };
-            let ids: Vec<_> = changed.into_iter().map(|(id, _)| id).collect();
-            changes.extend(find(conn, user, &ids)?);
-        }
+        let changed = store::changed_since(conn, user, since, PAGE)?;
+        let is_full = i64::try_from(changed.len()) == Ok(PAGE);
+        let last = changed.last().filter(|_| is_full);
+        let next = last.map(|(id, changed_at)| Cursor { time: *changed_at, id: id.0 });
+        let ids: Vec<_> = changed.into_iter().map(|(id, _)| id).collect();
+        let changes = if ids.is_empty() { Vec::new() } else { find(conn, user, &ids)? };
+        Ok((changes, next))
     })
     .await
 }
 
+/// The changes that one stream sends.
 struct Listener {
     db: Database,
     user: UserId,
+    /// The task that is watched; all of the user's where none.
     only: Option<TaskId>,
     receiver: broadcast::Receiver<Arc<Change>>,
     closed: CancellationToken,
+    /// Where the next page of missed changes begins; none when nothing is missing.
+    missing: Option<Cursor>,
+    /// The latest change that was sent.
+    sent: Option<NaiveDateTime>,
+    /// Whether the event has been sent behind which there is none.
+    is_over: bool,
 }
 
 impl Listener {
-    /// The next changes to tell; none when the server ends.
+    /// The next changes to send; none when the server ends or the watched task has ended.
     async fn next(&mut self) -> Option<Vec<Change>> {
-        loop {
-            let received = tokio::select! {
-                received = self.receiver.recv() => received,
-                () = self.closed.cancelled() => return None,
-            };
-            match received {
-                Ok(change) if self.only.is_none_or(|id| id == change.task.task_id) => {
-                    return Some(vec![Change::clone(&change)]);
-                }
-                Ok(_) => {}
-                Err(RecvError::Closed) => return None,
-                // Too slow for the buffer: the task as it is now says it all; who follows all
-                // tasks reconnects and is sent what it missed.
-                Err(RecvError::Lagged(_)) => {
-                    let id = self.only?;
-                    let current = current(&self.db, self.user, id).await;
-                    return current.ok().flatten().map(|change| vec![change]);
-                }
+        while !self.is_over {
+            let changes = self.find_next().await?;
+            let changes: Vec<_> =
+                changes.into_iter().filter(|change| self.is_news(change)).collect();
+            if let Some(latest) = changes.iter().map(|change| change.changed_at).max() {
+                self.note_sent(latest, changes.iter().any(|change| change.task.state.is_ended()));
+                return Some(changes);
+            }
+        }
+        None
+    }
+
+    fn note_sent(&mut self, latest: NaiveDateTime, any_ended: bool) {
+        self.sent = self.sent.max(Some(latest));
+        self.is_over = self.only.is_some() && any_ended;
+    }
+
+    /// Of the watched task, what was read earlier than what was sent is none; a clock that was set back
+    /// hides nothing.
+    fn is_news(&self, change: &Change) -> bool {
+        let is_old = |sent| (sent - OVERLAP..=sent).contains(&change.changed_at);
+        match self.only {
+            Some(id) => id == change.task.task_id && !self.sent.is_some_and(is_old),
+            None => true,
+        }
+    }
+
+    async fn find_next(&mut self) -> Option<Vec<Change>> {
+        if let Some(since) = self.missing {
+            // On an error the client reconnects, and says what it has seen.
+            let (changes, next) = missed(&self.db, self.user, since).await.ok()?;
+            self.missing = next;
+            return Some(changes);
+        }
+        let received = tokio::select! {
+            received = self.receiver.recv() => received,
+            () = self.closed.cancelled() => return None,
+        };
+        match (received, self.only) {
+            (Ok(change), _) => Some(vec![Change::clone(&change)]),
+            (Err(RecvError::Closed), _) => None,
+            // Too slow for the buffer: the task as it is now says it all.
+            (Err(RecvError::Lagged(_)), Some(id)) => {
+                let current = current(&self.db, self.user, id).await;
+                current.ok().flatten().map(|change| vec![change])
+            }
+            (Err(RecvError::Lagged(_)), None) => {
+                self.missing = Some(missed_since(self.sent?));
+                Some(Vec::new())
             }
         }
     }

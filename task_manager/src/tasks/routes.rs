@@ -17,6 +17,7 @@ use crate::error::ApiError;
 use crate::http::access::CurrentUser;
 use crate::http::body::{Parameters, TaskPath};
 use crate::http::cursor::Cursor;
+use crate::http::detached::to_the_end;
 use crate::http::query::{Period, Query};
 
 /// Shows a task.
@@ -137,7 +138,7 @@ pub async fn stop_task(
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Response, ApiError> {
-    ended(&db, &background, user, id, Interrupt::Stop).await
+    ended(db, background, user, id, Interrupt::Stop).await
 }
 
 /// Kills a task: it ends, and what it made durable is kept.
@@ -156,7 +157,7 @@ pub async fn kill_task(
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Response, ApiError> {
-    ended(&db, &background, user, id, Interrupt::Kill).await
+    ended(db, background, user, id, Interrupt::Kill).await
 }
 
 /// Resumes a killed or failed task: it is queued again and goes on from its checkpoint, or from
@@ -177,28 +178,31 @@ pub async fn resume_task(
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Json<AcceptedTask>, ApiError> {
-    let interrupted = interrupt(&db, &background, user, id, Interrupt::Resume).await?;
+    let interrupted = interrupt(db, background, user, id, Interrupt::Resume).await?;
     let Interrupted { task, resumes_from_row } = interrupted;
     Ok(Json(AcceptedTask { task, resumed: true, resumed_from_row: resumes_from_row }))
 }
 
 async fn interrupt(
-    db: &Database,
-    background: &Background,
+    db: Database,
+    background: Background,
     user: CurrentUser,
     id: TaskId,
     interrupt: Interrupt,
 ) -> Result<Interrupted, ApiError> {
-    let interrupted = interrupts::interrupt(db, user.id, id, interrupt).await?;
-    let state = interrupted.task.state;
-    tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, ?interrupt, %state, "interrupted");
-    background.changed(db, (user.id, id)).await;
-    Ok(interrupted)
+    let interrupting = async move {
+        let interrupted = interrupts::interrupt(&db, user.id, id, interrupt).await?;
+        let state = interrupted.task.state;
+        tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, ?interrupt, %state, "interrupted");
+        background.changed(&db, (user.id, id)).await;
+        Ok(interrupted)
+    };
+    to_the_end("an interrupt", interrupting).await
 }
 
 async fn ended(
-    db: &Database,
-    background: &Background,
+    db: Database,
+    background: Background,
     user: CurrentUser,
     id: TaskId,
     verb: Interrupt,
@@ -227,10 +231,13 @@ pub async fn delete_task(
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<StatusCode, ApiError> {
-    interrupts::delete(&db, user.id, id).await?;
-    tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, "deleted");
-    background.wake();
-    Ok(StatusCode::NO_CONTENT)
+    let deleting = async move {
+        interrupts::delete(&db, user.id, id).await?;
+        tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, "deleted");
+        background.wake();
+        Ok(StatusCode::NO_CONTENT)
+    };
+    to_the_end("a deletion", deleting).await
 }
 
 #[cfg(test)]

@@ -19,17 +19,23 @@ use crate::http::idempotency;
 
 /// The form of an upload.
 #[derive(utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub struct UploadForm {
     /// A column of the groups; repeats. `Song` and `Date` where absent.
+    #[schema(nullable = false)]
     group_by: Option<Vec<String>>,
     /// A column to sum; repeats. `Number of Plays` where absent.
+    #[schema(nullable = false)]
     sum: Option<Vec<String>>,
     /// Another name for the last sum in the header of the output.
+    #[schema(nullable = false, min_length = 1)]
     total_header: Option<String>,
     /// `fail` (the default) or `skip`.
+    #[schema(nullable = false)]
     on_bad_row: Option<common::task::spec::OnBadRow>,
     /// Memory for the groups, such as `256MiB`, where less than the worker allows.
+    #[schema(nullable = false, min_length = 1)]
     memory_limit: Option<String>,
     /// The CSV file, after all other fields.
     #[schema(value_type = String, format = Binary)]
@@ -49,7 +55,7 @@ pub struct UploadForm {
         ("group_by" = Option<Vec<String>>, Query, description = "A column of the groups; repeats"),
         ("sum" = Option<Vec<String>>, Query, description = "A column to sum; repeats"),
         ("total_header" = Option<String>, Query, description = "Another name for the last sum"),
-        ("on_bad_row" = Option<String>, Query, description = "`fail` or `skip`"),
+        ("on_bad_row" = Option<common::task::spec::OnBadRow>, Query, description = "`fail` or `skip`"),
         ("memory_limit" = Option<String>, Query, description = "Memory for the groups, such as `256MiB`"),
     ),
     request_body(content = UploadForm, content_type = "multipart/form-data"),

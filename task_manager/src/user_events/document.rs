@@ -21,7 +21,7 @@ const LONGEST: usize = 100;
 pub struct UserEventDocument {
     /// Tells it from your other events: a text of 1 to 100 characters, or a whole number. Blanks
     /// around it do not count.
-    #[schema(value_type = String, example = "7a61b3c6-4f4e-4b8e-9d5c-0c1f8f6f2d11")]
+    #[schema(value_type = UserEventText, example = "7a61b3c6-4f4e-4b8e-9d5c-0c1f8f6f2d11")]
     id: Text,
     /// Where it happened.
     address: AddressDocument,
@@ -37,22 +37,40 @@ pub struct UserEventDocument {
 #[schema(as = UserEventAddress)]
 pub struct AddressDocument {
     /// The city.
-    #[schema(value_type = String, example = "Portland")]
+    #[schema(value_type = UserEventText, example = "Portland")]
     city: Text,
     /// The state, province or region.
-    #[schema(value_type = String, example = "Oregon")]
+    #[schema(value_type = UserEventText, example = "Oregon")]
     state: Text,
     /// The country.
-    #[schema(value_type = String, example = "United States")]
+    #[schema(value_type = UserEventText, example = "United States")]
     country: Text,
     /// The post code; a whole number will do.
-    #[schema(value_type = String, example = "97201")]
+    #[schema(value_type = UserEventText, example = "97201")]
     post_code: Text,
 }
 
 /// A text; numbers are taken as they are written.
 #[derive(Debug)]
 struct Text(String);
+
+/// What a text may be: neither blank nor with control characters, up to 100 characters without the
+/// blanks around it.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the texts in the OpenAPI document")]
+pub enum UserEventText {
+    /// A text.
+    Text(UserEventString),
+    /// A whole number, which is taken as it is written.
+    Number(i128),
+}
+
+/// A text of 1 to 100 characters, without control characters. Blanks around it do not count.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^\s*[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]{0,98}[^\s\x00-\x1f\x7f-\x9f])?\s*$")]
+#[expect(dead_code, reason = "describes the texts in the OpenAPI document")]
+pub struct UserEventString(String);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use bytes::Bytes;
 use common::problem::Problem;
 use common::task::UserId;
 use common::user_event::{UserEvent, UserEventsReport};
@@ -18,7 +17,7 @@ use crate::db::Database;
 use crate::error::ApiError;
 use crate::http::accepted::accepted;
 use crate::http::access::CurrentUser;
-use crate::http::body::{Parameters, read_json};
+use crate::http::body::{Content, Parameters, read_json};
 use crate::http::detached::to_the_end;
 use crate::http::idempotency;
 use crate::http::query::{Period, Query};
@@ -59,7 +58,7 @@ pub async fn submit_user_events(
     State(events): State<UserEvents>,
     user: CurrentUser,
     parts: Parts,
-    content: Bytes,
+    Content(content): Content,
 ) -> Result<Response, ApiError> {
     let checked = read(&parts, &content)?;
     let asked = fingerprint(&[&String::from_utf8_lossy(&content)]);
@@ -111,7 +110,7 @@ async fn submit(
 #[utoipa::path(
     post, path = "/v1/user_events/generate/{n}", tag = "user_events",
     params(
-        ("n" = u64, Path, description = "How many: 1 to 10,000", example = 100),
+        ("n" = u64, Path, description = "How many: 1 to 10,000", minimum = 1, maximum = 10000, example = 100),
         ("seed" = Option<u64>, Query, description = "Which ones; others each time where absent"),
         ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours"),
     ),
@@ -143,6 +142,26 @@ pub async fn generate_user_events(
     submit(events, user, &parts, generated, asked).await
 }
 
+/// Whose events: a user's id, or `all`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the parameter in the OpenAPI document")]
+pub enum WhoseEvents {
+    /// A user's.
+    User(Uuid),
+    /// Those of all users.
+    All(AllEvents),
+}
+
+/// Those of all users.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes the parameter in the OpenAPI document")]
+pub enum AllEvents {
+    /// The word.
+    All,
+}
+
 /// Whose events a report is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
@@ -156,7 +175,7 @@ enum Whose {
 #[utoipa::path(
     get, path = "/v1/reports/user_events", tag = "user_events",
     params(
-        ("user_id" = Option<String>, Query, description = "Whose events: a user's id, or `all`; yours where absent"),
+        ("user_id" = Option<WhoseEvents>, Query, description = "Whose events: a user's id, or `all`; yours where absent"),
         ("state" = Option<String>, Query, description = "Only those of this state, written as in the events"),
         ("country" = Option<String>, Query, description = "Only those of this country, written as in the events"),
         ("from" = Option<String>, Query, description = "Happened at or after this time (RFC 3339) or day (UTC)"),

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use bytes::Bytes;
 use common::problem::Problem;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -14,15 +13,16 @@ use super::credentials::{NewUser, PasswordLength};
 use super::{UserView, Users};
 use crate::error::ApiError;
 use crate::http::address::ClientAddress;
+use crate::http::body::{Content, read_json};
 use crate::http::detached::to_the_end;
-use crate::http::{body, idempotency};
+use crate::http::idempotency;
 use crate::sessions::tokens::Tokens;
 
 /// A name and a password.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct Credentials {
     /// 5 to 15 letters and digits, unique regardless of case.
-    #[schema(example = "alice42")]
+    #[schema(example = "alice42", min_length = 5, max_length = 15, pattern = "^[A-Za-z0-9]+$")]
     pub username: String,
     /// 6 to 12 characters unless the server is set otherwise.
     #[schema(value_type = String, format = Password, example = "Pa55word!")]
@@ -48,9 +48,9 @@ pub async fn sign_up(
     State(length): State<PasswordLength>,
     ClientAddress(address): ClientAddress,
     parts: Parts,
-    content: Bytes,
+    Content(content): Content,
 ) -> Result<(StatusCode, Json<UserView>), ApiError> {
-    let Credentials { username, password } = body::read_json(&parts.headers, &content)?;
+    let Credentials { username, password } = read_json(&parts.headers, &content)?;
     let user = NewUser::parse(&username, password, length).map_err(ApiError::InvalidParameters)?;
     // Nobody is logged in yet, so the key belongs to the name. The body holds a password: its
     // hash is one that needs the server's secret.

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{Seen, WorkerView, store};
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::http::access::{Administrator, Worker};
+use crate::http::access::Administrator;
 use crate::http::body::JsonBody;
 use crate::outbox::relay::RelaySignal;
 use crate::tasks::events::Changes;
@@ -18,7 +18,6 @@ use crate::tasks::events::Changes;
 /// `POST /internal/v1/claims`
 pub async fn claim(
     State(db): State<Database>,
-    _worker: Worker,
     JsonBody(request): JsonBody<ClaimRequest>,
 ) -> Result<Json<ClaimResponse>, ApiError> {
     Ok(Json(super::claim(&db, request).await?))
@@ -31,7 +30,6 @@ pub async fn report(
     State(relay): State<RelaySignal>,
     State(seen): State<Seen>,
     State(changes): State<Changes>,
-    _worker: Worker,
     JsonBody(request): JsonBody<ReportRequest>,
 ) -> Result<Json<ReportResponse>, ApiError> {
     Ok(Json(super::report(&db, &storage, &relay, &seen, &changes, request).await?))

@@ -110,6 +110,9 @@ async fn without_a_login_foreign_names_and_pages_are_refused() {
     let app = TestApp::start(Backend::Alone).await;
     let cases = [
         ("host", "evil.example", "foreign_host"),
+        ("host", "localhost:5000.evil.example", "foreign_host"),
+        ("host", "x@localhost", "foreign_host"),
+        ("host", "[localhost]", "foreign_host"),
         ("origin", "https://evil.example", "foreign_origin"),
         ("origin", "null", "foreign_origin"),
         ("sec-fetch-site", "cross-site", "foreign_origin"),

@@ -338,6 +338,11 @@ impl TestApp {
         }
     }
 
+    /// A connection to the fleet's database, behind the server's back.
+    pub fn database_connection(&self) -> MysqlConnection {
+        MysqlConnection::establish(self.config.database_url.expose_secret()).unwrap()
+    }
+
     /// `time` from now, as a literal for [`sql`](Self::sql).
     pub fn time(&self, from_now: chrono::TimeDelta) -> String {
         (common::clock::now() + from_now).format("'%Y-%m-%d %H:%M:%S%.6f'").to_string()

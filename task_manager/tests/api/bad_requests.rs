@@ -2,7 +2,9 @@
 
 use common::task::TaskId;
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use uuid::Uuid;
 
 use super::app::{SONGS, TestApp, problem};
 use super::backend::{Backend, backend_tests};
@@ -15,6 +17,9 @@ backend_tests![
     a_token_that_nobody_gave_is_refused,
     a_request_id_is_taken_over_where_it_is_plain,
     the_pages_for_people_are_there,
+    an_array_is_no_object,
+    a_request_that_names_two_hosts_is_refused,
+    nothing_internal_is_reached_without_the_service_token,
 ];
 
 async fn what_is_not_there_is_404(backend: Backend) {
@@ -113,4 +118,92 @@ async fn the_pages_for_people_are_there(backend: Backend) {
         ready,
         serde_json::json!({"ready": true, "database": "ok", "queue": "ok", "storage": "ok"})
     );
+}
+
+async fn an_array_is_no_object(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let address = json!(["Portland", "Oregon", "United States", "97201"]);
+    let time = "2019-05-07T19:54:13Z";
+    for (method, path, body) in [
+        (Method::POST, "/v1/users", json!(["frank1", "Pa55word!"])),
+        (Method::POST, "/v1/sessions", json!(["tester", "Pa55word!"])),
+        (Method::POST, "/v1/messages", json!(["hello"])),
+        (Method::POST, "/v1/user_events", json!([["1", address, time]])),
+        (Method::POST, "/v1/user_events", json!({"id": "1", "address": address, "datetime": time})),
+        (
+            Method::POST,
+            "/v1/user_events",
+            json!([{"id": "1", "address": address, "datetime": time}]),
+        ),
+        (Method::PUT, "/v1/schedules/a", json!(["@daily", "UTC", true, []])),
+        (Method::POST, "/internal/v1/claims", json!([Uuid::now_v7(), []])),
+    ] {
+        let request = match path.starts_with("/internal") {
+            true => app.anonymous(method, path).bearer_auth(app.service_token()),
+            false => app.request(method, path),
+        };
+        let (status, problem) = problem(request.json(&body).send().await.unwrap()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path} {body}: {problem}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("an array, expected an object"), "{path}: {detail}");
+    }
+    let bulk = app.request(Method::POST, "/v1/messages/bulk").json(&json!([["hello"]]));
+    let bulk: Value = bulk.send().await.unwrap().json().await.unwrap();
+    assert_eq!((&bulk["inserted"], &bulk["error_count"]), (&0.into(), &1.into()), "{bulk}");
+    let frank = json!({"username": "frank1", "password": "Pa55word!"});
+    let login = app.anonymous(Method::POST, "/v1/sessions").json(&frank).send().await.unwrap();
+    assert_eq!(login.status(), StatusCode::UNAUTHORIZED, "nobody was signed up");
+}
+
+async fn a_request_that_names_two_hosts_is_refused(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let status = async |head: &str| {
+        let mut stream = tokio::net::TcpStream::connect(app.address()).await.unwrap();
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text[9..12].to_owned()
+    };
+    for (head, expected) in [
+        ("GET /healthz HTTP/1.1\r\nHost: localhost\r\n", "200"),
+        ("GET /healthz HTTP/1.1\r\nhost: LOCALHOST:5000\r\n", "200"),
+        ("GET http://localhost/healthz HTTP/1.1\r\nHost: localhost:80\r\n", "200"),
+        ("GET /healthz HTTP/1.1\r\n", "400"),
+        ("GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n", "400"),
+        ("GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n", "400"),
+        ("GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n", "400"),
+        ("GET http://localhost/healthz HTTP/1.1\r\nHost: evil.example\r\n", "400"),
+    ] {
+        assert_eq!(status(head).await, expected, "{head}");
+    }
+}
+
+async fn nothing_internal_is_reached_without_the_service_token(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let user = app.log_in_as("alice").await;
+    let id = TaskId::new();
+    for path in [
+        "/internal/v1/claims".to_owned(),
+        "/internal/v1/reports".to_owned(),
+        format!("/internal/v1/tasks/{id}/rows"),
+        // Whatever may come one day.
+        "/internal/v1/anything/else".to_owned(),
+        "/internal/".to_owned(),
+        "/internal".to_owned(),
+    ] {
+        for method in [Method::GET, Method::POST, Method::DELETE] {
+            let requests = [
+                app.anonymous(method.clone(), &path),
+                app.request_as("wrong", method.clone(), &path),
+                app.request_as(&user, method.clone(), &path),
+            ];
+            for request in requests {
+                let (status, body) = problem(request.send().await.unwrap()).await;
+                assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path}: {body}");
+            }
+        }
+    }
+    let nothing = app.anonymous(Method::POST, "/internal/v1/anything/else");
+    let nothing = nothing.bearer_auth(app.service_token()).send().await.unwrap();
+    assert_eq!(problem(nothing).await.0, StatusCode::NOT_FOUND);
 }

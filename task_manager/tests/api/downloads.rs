@@ -11,6 +11,7 @@ use super::backend::{Backend, backend_tests};
 
 backend_tests![
     a_result_comes_whole_in_part_and_not_twice,
+    conditions_are_those_of_rfc_9110,
     what_has_no_result_says_so,
     rejected_rows_are_a_file_of_their_own,
     a_result_that_somebody_deleted_is_gone,
@@ -105,4 +106,46 @@ async fn a_result_that_somebody_deleted_is_gone(backend: Backend) {
     std::fs::remove_dir_all(app.folder.path().join("local_storage")).unwrap();
     let (status, body) = problem(app.get(&format!("/v1/data_processor/download/{id}")).await).await;
     assert_eq!((status, &body["code"]), (StatusCode::GONE, &json!("expired")));
+}
+
+async fn conditions_are_those_of_rfc_9110(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    let attempt = app.processing_task().await;
+    app.complete(&attempt, "0123456789").await;
+    let path = format!("/v1/data_processor/download/{}", attempt.task_id);
+    let etag = app.get(&path).await.headers()["etag"].to_str().unwrap().to_owned();
+    let weak = format!("W/{etag}");
+    let list = format!("\"x\", {weak}");
+    for (method, headers, status, body) in [
+        (Method::GET, vec![("if-none-match", weak.as_str())], 304, ""),
+        (Method::GET, vec![("if-none-match", &list)], 304, ""),
+        (Method::HEAD, vec![("if-none-match", "*")], 304, ""),
+        (Method::GET, vec![("if-none-match", "\"x\"")], 200, "0123456789"),
+        (Method::GET, vec![("if-match", etag.as_str())], 200, "0123456789"),
+        (Method::GET, vec![("if-match", "*")], 200, "0123456789"),
+        (Method::GET, vec![("if-match", &weak)], 412, ""),
+        (Method::HEAD, vec![("if-match", "\"x\"")], 412, ""),
+        (Method::GET, vec![("range", "BYTES=2-4"), ("if-range", &etag)], 206, "234"),
+        (Method::GET, vec![("range", "bytes=2-4"), ("if-range", &weak)], 200, "0123456789"),
+        (Method::HEAD, vec![("range", "bytes=2-4")], 200, ""),
+        (Method::HEAD, vec![("range", "bytes=99-")], 200, ""),
+    ] {
+        let mut request = app.request(method.clone(), &path);
+        for (name, value) in &headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{method} {headers:?}");
+        if status == 304 {
+            assert_eq!(response.headers()["etag"], etag.as_str());
+        }
+        if method == Method::HEAD && status == 200 {
+            assert_eq!(response.headers()["content-length"], "10");
+        }
+        if status == 412 && method == Method::GET {
+            assert_eq!(problem(response).await.1["code"], "precondition_failed");
+        } else {
+            assert_eq!(response.text().await.unwrap(), body, "{method} {headers:?}");
+        }
+    }
 }

@@ -19,7 +19,11 @@ backend_tests![
     what_reports_and_interrupts_change_is_told_at_once,
     however_many_change_each_is_told,
     after_a_reconnect_everything_missed_is_sent,
+    whoever_missed_everything_is_sent_everything,
     a_stream_ends_when_its_token_expires,
+    a_stream_ends_soon_after_its_token_was_revoked_anywhere,
+    the_stream_of_a_task_ends_with_the_task,
+    nothing_keeps_events_back,
     a_stream_of_no_task_is_404_and_open_ones_do_not_hold_up_the_end,
 ];
 
@@ -177,4 +181,96 @@ async fn a_stream_ends_when_its_token_expires(backend: Backend) {
     let stream = app.request_as(&token, Method::GET, "/v1/tasks/events").send().await.unwrap();
     assert_eq!(stream.status(), StatusCode::OK);
     tokio::time::timeout(DEADLINE, stream.bytes()).await.expect("it ends").unwrap();
+}
+
+async fn whoever_missed_everything_is_sent_everything(backend: Backend) {
+    const COUNT: usize = 5_000;
+    let app = TestApp::start(backend).await;
+    let accepted = app.post(&format!("/v1/user_events/generate/{COUNT}")).await;
+    assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+    let request = app.request(Method::GET, "/v1/tasks/events");
+    let mut events = Events::open(request.header("last-event-id", "1970-01-01T00:00:00Z")).await;
+    let telling = async {
+        let (mut told, mut latest) = (HashSet::new(), String::new());
+        while told.len() < COUNT {
+            let (id, task) = events.next().await;
+            assert!(id >= latest, "oldest first, so that {id} says what is still missing");
+            told.insert(task.task_id);
+            latest = id;
+        }
+    };
+    timeout(DEADLINE * 2, telling).await.expect("all are told in time");
+}
+
+/// Whether the stream ends within the time in which it must; what comes before is read.
+async fn assert_ends(stream: reqwest::Response, why: &str) {
+    assert_eq!(stream.status(), StatusCode::OK, "{why}");
+    let ended = timeout(Duration::from_secs(5), stream.bytes()).await;
+    ended.unwrap_or_else(|_| panic!("the stream goes on: {why}")).unwrap();
+}
+
+async fn a_stream_ends_soon_after_its_token_was_revoked_anywhere(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    let [alice, bobby] = [app.log_in_as("alice").await, app.log_in_as("bobby").await];
+    let open = async |app: &TestApp, token: &str| {
+        app.request_as(token, Method::GET, "/v1/tasks/events").send().await.unwrap()
+    };
+    let (revoked, good) = (open(&app, &alice).await, open(&app, &bobby).await);
+    let first = app.switch_to_another().await;
+    let log_out = app.request_as(&alice, Method::DELETE, "/v1/sessions/current");
+    assert_eq!(log_out.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert_ends(revoked, "its token was revoked at another task manager").await;
+    let going_on = timeout(Duration::from_secs(3), good.bytes()).await;
+    assert!(going_on.is_err(), "nobody revoked this token");
+
+    let gone = open(&app, &bobby).await;
+    app.sql("DELETE FROM users WHERE username = 'bobby'");
+    assert_ends(gone, "its user is gone").await;
+    first.stop().await.unwrap();
+}
+
+async fn the_stream_of_a_task_ends_with_the_task(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    let attempt = app.processing_task().await;
+    let path = format!("/v1/tasks/{}/events", attempt.task_id);
+    let open = |last: &str| app.request(Method::GET, &path).header("last-event-id", last).send();
+    let live = open("").await.unwrap();
+    app.report(&attempt, failed()).await;
+    let read = |stream: reqwest::Response| async {
+        timeout(DEADLINE, stream.text()).await.expect("the stream goes on").unwrap()
+    };
+    let text = read(live).await;
+    let last = text.trim_end().rsplit("\n\n").next().unwrap();
+    assert!(last.contains("\"state\":\"failed\""), "{text}");
+
+    let text = read(open("").await.unwrap()).await;
+    assert_eq!(text.matches("event: task").count(), 1, "{text}");
+    let id = text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    let seen = open(&id).await.unwrap();
+    assert_eq!(
+        seen.status(),
+        StatusCode::NO_CONTENT,
+        "there is no more, which ends an EventSource"
+    );
+    assert_eq!(seen.headers()["cache-control"], "no-store");
+    let earlier = open("2020-01-01T00:00:00Z").await.unwrap();
+    assert!(read(earlier).await.contains("\"state\":\"failed\""));
+
+    let resumed = app.post(&format!("/v1/tasks/{}/resume", attempt.task_id)).await;
+    assert_eq!(resumed.status(), StatusCode::OK);
+    let again = open(&id).await.unwrap();
+    assert_eq!(again.status(), StatusCode::OK);
+    app.post(&format!("/v1/tasks/{}/kill", attempt.task_id)).await;
+    assert!(read(again).await.contains("\"state\":\"killed\""));
+}
+
+async fn nothing_keeps_events_back(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    let attempt = app.processing_task().await;
+    for path in ["/v1/tasks/events".to_owned(), format!("/v1/tasks/{}/events", attempt.task_id)] {
+        let stream = app.get(&path).await;
+        assert_eq!(stream.headers()["x-accel-buffering"], "no", "{path}");
+        assert_eq!(stream.headers()["cache-control"], "no-store", "{path}");
+        assert_eq!(stream.headers()["content-type"], "text/event-stream", "{path}");
+    }
 }

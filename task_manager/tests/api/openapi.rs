@@ -1,4 +1,11 @@
-//! The OpenAPI document is what clients are made from: a change of it is seen.
+//! The OpenAPI document is what clients are made from: a change of it is seen. Whether the server does
+//! what it says is tested by `make test-api`.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::app::TestApp;
+use super::backend::Backend;
 
 #[test]
 fn the_document_is_the_one_that_was_agreed() {
@@ -8,8 +15,21 @@ fn the_document_is_the_one_that_was_agreed() {
 }
 
 #[tokio::test]
-async fn the_server_shows_it() {
-    let app = super::app::TestApp::start(super::backend::Backend::Alone).await;
-    let shown: serde_json::Value = app.get("/openapi.json").await.json().await.unwrap();
-    assert_eq!(shown, serde_json::to_value(task_manager::openapi_document()).unwrap());
+async fn a_server_shows_the_document_that_is_true_of_it() {
+    let shown = async |app: &TestApp| -> Value {
+        app.anonymous(Method::GET, "/openapi.json").send().await.unwrap().json().await.unwrap()
+    };
+    let fleet = TestApp::start(Backend::Fleet).await;
+    let agreed = serde_json::to_value(task_manager::openapi_document()).unwrap();
+    assert_eq!(shown(&fleet).await, agreed);
+    let alone = TestApp::start_with(Backend::Alone, |config| {
+        config.password_length.least = 8;
+        config.password_length.most = 64;
+    })
+    .await;
+    let alone = shown(&alone).await;
+    let security = &alone["paths"]["/v1/tasks"]["get"]["security"];
+    assert_eq!(security, &json!([{}, {"bearer": []}]), "a token may be left out");
+    let password = &alone["components"]["schemas"]["Credentials"]["properties"]["password"];
+    assert_eq!((&password["minLength"], &password["maxLength"]), (&8.into(), &64.into()));
 }

@@ -1,10 +1,15 @@
 //! Several task managers on one database: what one accepts all of them know, and what all of them
 //! look after happens once.
 
+use std::time::{Duration, Instant};
+
 use common::report::Claim;
 use common::task::TaskState;
+use diesel::prelude::*;
+use diesel::sql_query;
+use reqwest::{Method, StatusCode};
 
-use super::app::{SONGS, TestApp, eventually};
+use super::app::{SONGS, TestApp, eventually, problem};
 use super::backend::Backend;
 
 #[tokio::test]
@@ -72,4 +77,42 @@ async fn a_task_is_claimed_by_one_of_many_workers() {
     let claims = futures_util::future::join_all((0..16).map(|_| app.claim_as_stranger(delivery)));
     let claimed = claims.await.iter().filter(|claim| matches!(claim, Claim::Attempt(_))).count();
     assert_eq!(claimed, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_database_is_told_and_the_process_stays_responsive() {
+    let app = TestApp::start(Backend::Fleet).await;
+    let mut locker = app.database_connection();
+    // Whoever reads a task waits.
+    sql_query("LOCK TABLES tasks WRITE").execute(&mut locker).unwrap();
+    let begin = Instant::now();
+    let readers = (0..100).map(|_| {
+        let request = app.request(Method::GET, "/v1/tasks");
+        tokio::spawn(async move { request.send().await.unwrap() })
+    });
+    let mut readers: Vec<_> = readers.collect();
+    let mut refused = 0;
+    while refused < 80 {
+        let (answer, _, others) = futures_util::future::select_all(readers).await;
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()["retry-after"], "1");
+        assert_eq!(problem(answer).await.1["code"], "overloaded");
+        (readers, refused) = (others, refused + 1);
+    }
+    assert!(begin.elapsed() < Duration::from_secs(9), "{:?}", begin.elapsed());
+    for path in ["/healthz", "/", "/openapi.json"] {
+        let begin = Instant::now();
+        let answer = app.anonymous(Method::GET, path).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        assert!(begin.elapsed() < Duration::from_secs(1), "{path}: {:?}", begin.elapsed());
+    }
+    sql_query("UNLOCK TABLES").execute(&mut locker).unwrap();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    eventually("tasks are listed again", || async {
+        (app.get("/v1/tasks").await.status() == StatusCode::OK).then_some(())
+    })
+    .await;
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::http::json;
 use crate::http::query::Period;
 use crate::messages::{NewMessage, check};
 
@@ -15,7 +16,12 @@ use crate::messages::{NewMessage, check};
 #[serde(deny_unknown_fields)]
 pub struct MessageDocument {
     /// Up to 16 KiB of UTF-8, not only blanks.
-    #[schema(example = "The parcel has arrived.", max_length = 16384)]
+    #[schema(
+        example = "The parcel has arrived.",
+        min_length = 1,
+        max_length = 16384,
+        pattern = r"\S"
+    )]
     message: String,
     /// How it was accepted; `Direct` where absent.
     category: Option<Category>,
@@ -28,10 +34,10 @@ pub struct MessageDocument {
     user_id: Option<Uuid>,
 }
 
-/// The document `json` as a message of `user`, or what is wrong with it.
-pub(super) fn read(json: &[u8], user: UserId, now: NaiveDateTime) -> Result<NewMessage, String> {
+/// The JSON text `content` as a message of `user`, or what is wrong with it.
+pub(super) fn read(content: &[u8], user: UserId, now: NaiveDateTime) -> Result<NewMessage, String> {
     let document: MessageDocument =
-        serde_json::from_slice(json).map_err(|error| format!("is no such document: {error}"))?;
+        json::from_slice(content).map_err(|reason| format!("is no such document: {reason}"))?;
     let MessageDocument { message, category, created_at, request_count, user_id } = document;
     check(&message).map_err(|reason| format!("message: {reason}"))?;
     if user_id.is_some_and(|id| id != user.0) {
@@ -90,6 +96,7 @@ mod tests {
         for (json, reason) in [
             ("", "is no such document: EOF"),
             ("7", "invalid type: integer"),
+            (r#"["a"]"#, "invalid type: an array, expected an object"),
             ("{}", "missing field `message`"),
             (r#"{"message": "  "}"#, "message: is empty"),
             (r#"{"message": null}"#, "invalid type: null"),

@@ -2,52 +2,74 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::Sse;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive};
-use chrono::{DateTime, SecondsFormat};
+use axum::response::{IntoResponse, Response, Sse};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat};
 use common::clock;
 use common::problem::Problem;
-use common::task::{TaskId, TaskView};
-use futures_util::{Stream, StreamExt};
+use common::task::TaskId;
+use futures_util::StreamExt;
+use tokio::sync::broadcast;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::{Change, Changes, Listener, changed_since, current};
+use super::{Change, Changes, Listener, current, missed, missed_since};
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::http::access::CurrentUser;
+use crate::http::access::{CurrentUser, Gate};
 use crate::http::body::TaskPath;
 
 /// When a client is to reconnect.
 const RECONNECT: Duration = Duration::from_secs(1);
 /// How often a comment shows that the connection lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often it is seen whether the token of a stream is still good.
+const SESSION_CHECK: Duration = Duration::from_secs(2);
+/// All are checked at the same times, so that they share the looks at the database.
+static CHECKED_SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// Neither a proxy (nginx reads the second one) nor a browser keeps events back.
+const NO_BUFFERS: [(&str, &str); 2] = [("cache-control", "no-store"), ("x-accel-buffering", "no")];
 
-/// A task as server-sent events: at once as it is, then at every change.
+/// A task as server-sent events: immediately as it is, then at every change.
+///
+/// The stream ends with the event of the task's end (`processed`, `failed`, `stopped` or `killed`).
+/// A client that reconnects with that event's id as `Last-Event-ID`, as browsers do by themselves, gets
+/// 204, which tells a browser to stop. Open the stream again after a resume.
 #[utoipa::path(
     get, path = "/v1/tasks/{id}/events", tag = "tasks",
-    params(("id" = TaskId, Path, description = "The task's id")),
+    params(
+        ("id" = TaskId, Path, description = "The task's id"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen"),
+    ),
     responses(
-        (status = 200, description = "Events `task`, each with the task as JSON; the id is the time of the change", body = TaskView, content_type = "text/event-stream"),
+        (status = 200, description = "Events `task`, each with the task as JSON; the id is the time of the change", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The task has ended, and the event of `Last-Event-ID` showed it: no event follows"),
         (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn task_events(
     State(db): State<Database>,
     State(changes): State<Changes>,
+    State(gate): State<Gate>,
     user: CurrentUser,
     TaskPath(id): TaskPath,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     // Listening starts before the first look, so that no change falls between the two.
     let receiver = changes.listen(user.id);
     let first = current(&db, user.id, id).await?.ok_or(ApiError::TaskNotFound)?;
-    Ok(stream(
-        Listener { db, user: user.id, only: Some(id), receiver, closed: changes.closed },
-        vec![first],
-        user,
-    ))
+    let is_ended = first.task.state.is_ended();
+    if is_ended && last_event(&headers).is_some_and(|seen| first.changed_at <= seen) {
+        return Ok((StatusCode::NO_CONTENT, NO_BUFFERS).into_response());
+    }
+    let mut listener = listener(db, &changes, user, receiver);
+    listener.only = Some(id);
+    listener.note_sent(first.changed_at, is_ended);
+    Ok(stream(listener, vec![first], session_end(gate, user)))
 }
 
 /// All tasks of the caller as server-sent events, at every change; with `Last-Event-ID`, all that
@@ -55,53 +77,83 @@ pub async fn task_events(
 #[utoipa::path(
     get, path = "/v1/tasks/events", tag = "tasks",
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen")),
-    responses((status = 200, description = "Events `task`, each with a task as JSON; the id is the time of the change", body = TaskView, content_type = "text/event-stream"))
+    responses((status = 200, description = "Events `task`, each with a task as JSON; the id is the time of the change", body = String, content_type = "text/event-stream"))
 )]
 pub async fn all_task_events(
     State(db): State<Database>,
     State(changes): State<Changes>,
+    State(gate): State<Gate>,
     user: CurrentUser,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+) -> Result<Response, ApiError> {
     let receiver = changes.listen(user.id);
-    let since = headers
-        .get("last-event-id")
-        .and_then(|id| id.to_str().ok())
-        .and_then(|id| DateTime::parse_from_rfc3339(id).ok());
-    let missed = match since {
-        Some(since) => changed_since(&db, user.id, since.naive_utc()).await?,
-        None => Vec::new(),
-    };
-    let listener = Listener { db, user: user.id, only: None, receiver, closed: changes.closed };
-    Ok(stream(listener, missed, user))
+    let mut listener = listener(db, &changes, user, receiver);
+    let mut first = Vec::new();
+    if let Some(seen) = last_event(&headers) {
+        // The first page here, so that a database that does not answer is told by the status.
+        (first, listener.missing) = missed(&listener.db, user.id, missed_since(seen)).await?;
+        listener.sent = first.iter().map(|change| change.changed_at).max().max(Some(seen));
+    }
+    Ok(stream(listener, first, session_end(gate, user)))
+}
+
+/// The time of the event that the client saw last.
+fn last_event(headers: &HeaderMap) -> Option<NaiveDateTime> {
+    let id = headers.get("last-event-id")?.to_str().ok()?;
+    DateTime::parse_from_rfc3339(id).ok().map(|time| time.naive_utc())
+}
+
+fn listener(
+    db: Database,
+    changes: &Changes,
+    user: CurrentUser,
+    receiver: broadcast::Receiver<Arc<Change>>,
+) -> Listener {
+    let closed = changes.closed.clone();
+    Listener {
+        db,
+        user: user.id,
+        only: None,
+        receiver,
+        closed,
+        missing: None,
+        sent: None,
+        is_over: false,
+    }
 }
 
 fn stream(
     listener: Listener,
     first: Vec<Change>,
-    user: CurrentUser,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    end: impl Future<Output = ()> + Send + 'static,
+) -> Response {
     let pending = VecDeque::from(first);
     let events =
         futures_util::stream::unfold((listener, pending), |(mut listener, mut pending)| async {
             while pending.is_empty() {
                 pending.extend(listener.next().await?);
             }
-            let event = pending.pop_front().map(|change| Ok(to_event(&change)))?;
+            let event = pending.pop_front().map(|change| Ok::<_, Infallible>(to_event(&change)))?;
             Some((event, (listener, pending)))
         });
-    Sse::new(events.take_until(end_of_session(user)))
-        .keep_alive(KeepAlive::new().interval(HEARTBEAT))
+    let heartbeats = KeepAlive::new().interval(HEARTBEAT);
+    (NO_BUFFERS, Sse::new(events.take_until(end)).keep_alive(heartbeats)).into_response()
 }
 
-/// When the token expires: the client reconnects, with a new one.
-async fn end_of_session(user: CurrentUser) {
-    match user.session {
-        Some(session) => {
-            let left = session.expires_at - clock::now();
-            tokio::time::sleep(left.to_std().unwrap_or_default()).await;
+/// When the token has expired or was revoked, or its user is gone: the client reconnects, with a new
+/// one.
+async fn session_end(gate: Gate, user: CurrentUser) {
+    let Some(session) = user.session else { return std::future::pending().await };
+    let mut checks = interval_at(*CHECKED_SINCE, SESSION_CHECK);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        checks.tick().await;
+        // Where the database does not answer, the token is good until it does.
+        let is_over =
+            session.expires_at <= clock::now() || matches!(gate.roles.of(session).await, Ok(None));
+        if is_over {
+            return;
         }
-        None => std::future::pending().await,
     }
 }
 

@@ -1,0 +1,215 @@
+//! Conditional and range requests (RFC 9110, sections 13 and 14) for what has a strong entity tag
+//! and no date of its last change.
+
+use std::ops::Range;
+
+use axum::http::{HeaderMap, HeaderName, Method, header};
+
+/// What of a representation is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// All of it.
+    Whole,
+    /// These bytes, one at least.
+    Part(Range<u64>),
+    /// Bytes that it does not have.
+    Outside,
+    /// Nothing: the client has it already.
+    Unchanged,
+    /// Nothing: it is not the one that the client means.
+    Otherwise,
+}
+
+/// What a GET or HEAD asks for of the representation of `size` bytes with the strong tag `etag`.
+pub fn asked(method: &Method, headers: &HeaderMap, etag: &str, size: u64) -> Asked {
+    // In the order of section 13.2.2. Dates are ignored where there is no date to compare with.
+    if listed(headers, header::IF_MATCH).is_some_and(|tags| !tags.has_strongly(etag)) {
+        return Asked::Otherwise;
+    }
+    if listed(headers, header::IF_NONE_MATCH).is_some_and(|tags| tags.has_weakly(etag)) {
+        return Asked::Unchanged;
+    }
+    match headers.get(header::RANGE).and_then(|value| value.to_str().ok()) {
+        Some(range) if *method == Method::GET && is_in_range(headers, etag) => {
+            range_of(range, size)
+        }
+        _ => Asked::Whole,
+    }
+}
+
+/// Whether the range is asked for of this representation.
+fn is_in_range(headers: &HeaderMap, etag: &str) -> bool {
+    let mut given = headers.get_all(header::IF_RANGE).iter();
+    match (given.next(), given.next()) {
+        (None, _) => true,
+        // One tag, compared strongly. A date stands for none.
+        (Some(value), None) => value.to_str().is_ok_and(|value| value.trim() == etag),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// A list of entity tags, or `*`.
+enum Tags {
+    Any,
+    /// Each with its quotes, and whether it is weak. What cannot be read ends the list.
+    Listed(Vec<(bool, String)>),
+}
+
+impl Tags {
+    fn has_strongly(&self, etag: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(tags) => tags.iter().any(|(is_weak, tag)| !is_weak && tag == etag),
+        }
+    }
+
+    fn has_weakly(&self, etag: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(tags) => tags.iter().any(|(_, tag)| tag == etag),
+        }
+    }
+}
+
+/// The tags of a header, of all its lines; none where there is no such header.
+fn listed(headers: &HeaderMap, name: HeaderName) -> Option<Tags> {
+    let mut tags = None;
+    for value in headers.get_all(name) {
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Some(Tags::Any);
+        }
+        tags.get_or_insert_with(Vec::new).extend(read_tags(text));
+    }
+    tags.map(Tags::Listed)
+}
+
+/// A tag may hold commas: it ends with its quote.
+fn read_tags(text: &str) -> Vec<(bool, String)> {
+    let mut tags = Vec::new();
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        let weak = rest.strip_prefix("W/");
+        let opaque = weak.unwrap_or(rest).strip_prefix('"').and_then(|text| text.split_once('"'));
+        let Some((opaque, behind)) = opaque else { return tags };
+        tags.push((weak.is_some(), format!("\"{opaque}\"")));
+        rest = behind;
+    }
+}
+
+/// Several ranges, other units and what cannot be read are answered with the whole, as the standard
+/// allows.
+fn range_of(value: &str, size: u64) -> Asked {
+    let Some((unit, spec)) = value.split_once('=') else { return Asked::Whole };
+    if !unit.trim().eq_ignore_ascii_case("bytes") {
+        return Asked::Whole;
+    }
+    let Some((first, last)) = spec.trim().split_once('-') else { return Asked::Whole };
+    let range = match (number(first), number(last)) {
+        (Some(first), None) if last.is_empty() => first..size,
+        (Some(first), Some(last)) if first <= last => first..size.min(last.saturating_add(1)),
+        (None, Some(length)) if first.is_empty() => size.saturating_sub(length)..size,
+        _ => return Asked::Whole,
+    };
+    if range.start < range.end { Asked::Part(range) } else { Asked::Outside }
+}
+
+/// Digits alone: no sign. A number beyond all sizes is the largest one.
+fn number(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    const ETAG: &str = "\"a,1\"";
+
+    fn ask(method: Method, headers: &[(&'static str, &'static str)]) -> Asked {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        asked(&method, &map, ETAG, 10)
+    }
+
+    #[test]
+    fn preconditions_are_compared_as_rfc_9110_says() {
+        let cases: [(&[(&'static str, &'static str)], Asked); 22] = [
+            (&[], Asked::Whole),
+            (&[("if-none-match", "\"a,1\"")], Asked::Unchanged),
+            (&[("if-none-match", "W/\"a,1\"")], Asked::Unchanged),
+            (&[("if-none-match", "\"b\", W/\"a,1\"")], Asked::Unchanged),
+            (&[("if-none-match", "\"b\""), ("if-none-match", "\"a,1\"")], Asked::Unchanged),
+            (&[("if-none-match", "*")], Asked::Unchanged),
+            (&[("if-none-match", "\"a\", \"1\"")], Asked::Whole),
+            (&[("if-none-match", "a,1")], Asked::Whole),
+            (&[("if-none-match", "w/\"a,1\"")], Asked::Whole),
+            (&[("if-none-match", "\"A,1\"")], Asked::Whole),
+            (&[("if-none-match", "\"*\"")], Asked::Whole),
+            (&[("if-match", "\"a,1\"")], Asked::Whole),
+            (&[("if-match", "\"b\" , \"a,1\"")], Asked::Whole),
+            (&[("if-match", "*")], Asked::Whole),
+            (&[("if-match", "W/\"a,1\"")], Asked::Otherwise),
+            (&[("if-match", "\"b\"")], Asked::Otherwise),
+            (&[("if-match", "")], Asked::Otherwise),
+            (&[("if-match", "\"b\""), ("if-none-match", "\"a,1\"")], Asked::Otherwise),
+            (&[("if-match", "\"a,1\""), ("if-none-match", "\"a,1\"")], Asked::Unchanged),
+            (&[("if-unmodified-since", "Sat, 01 Jan 2000 00:00:00 GMT")], Asked::Whole),
+            (&[("if-modified-since", "Sat, 01 Jan 2050 00:00:00 GMT")], Asked::Whole),
+            (&[("range", "bytes=0-1"), ("if-none-match", "\"a,1\"")], Asked::Unchanged),
+        ];
+        for (headers, expected) in cases {
+            assert_eq!(ask(Method::GET, headers), expected, "{headers:?}");
+            assert_eq!(ask(Method::HEAD, headers), expected, "HEAD {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_of_the_representation_that_is_meant() {
+        let range = ("range", "bytes=2-3");
+        for (if_range, expected) in [
+            ("\"a,1\"", Asked::Part(2..4)),
+            ("W/\"a,1\"", Asked::Whole),
+            ("\"b\"", Asked::Whole),
+            ("*", Asked::Whole),
+            ("\"a,1\", \"b\"", Asked::Whole),
+            ("Sat, 01 Jan 2050 00:00:00 GMT", Asked::Whole),
+        ] {
+            assert_eq!(ask(Method::GET, &[range, ("if-range", if_range)]), expected, "{if_range}");
+        }
+        assert_eq!(ask(Method::HEAD, &[range]), Asked::Whole, "a HEAD has no ranges");
+        assert_eq!(ask(Method::HEAD, &[("range", "bytes=99-")]), Asked::Whole);
+    }
+
+    #[test]
+    fn ranges_are_read_as_the_standard_says() {
+        let cases = [
+            ("bytes=0-4", Asked::Part(0..5)),
+            ("Bytes=0-4", Asked::Part(0..5)),
+            ("BYTES=5-", Asked::Part(5..10)),
+            ("bytes=-3", Asked::Part(7..10)),
+            ("bytes=-30", Asked::Part(0..10)),
+            ("bytes=8-99", Asked::Part(8..10)),
+            ("bytes=8-99999999999999999999999", Asked::Part(8..10)),
+            ("bytes=10-", Asked::Outside),
+            ("bytes=99999999999999999999999-", Asked::Outside),
+            ("bytes=-0", Asked::Outside),
+            ("bytes=4-2", Asked::Whole),
+            ("bytes=0-1,4-5", Asked::Whole),
+            ("bytes=+1-2", Asked::Whole),
+            ("bytes=-", Asked::Whole),
+            ("bytes", Asked::Whole),
+            ("lines=0-1", Asked::Whole),
+            ("bytes=x-", Asked::Whole),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(range_of(value, 10), expected, "{value}");
+        }
+        assert_eq!(range_of("bytes=0-", 0), Asked::Outside);
+    }
+}

@@ -1,0 +1,143 @@
+//! What holds for many operations alike: parameters that they share, and answers that any of them may
+//! get. Said once here, so that no route forgets it.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayItems, KnownFormat, SchemaFormat, Type};
+use utoipa::openapi::{
+    HeaderBuilder, ObjectBuilder, OpenApi as Built, Ref, RefOr, Response, ResponseBuilder, Schema,
+};
+
+use super::{operations, problem};
+use crate::users::credentials::PasswordLength;
+
+/// An answer: its status, its name among the components, and what it means.
+const ANSWERS: [(&str, &str, &str); 6] = [
+    ("400", "BadRequest", "The request cannot be read"),
+    (
+        "403",
+        "Forbidden",
+        "The caller may not do this; without a login, the request is that of another site",
+    ),
+    ("408", "RequestTimeout", "The client sent nothing of its body for too long"),
+    ("413", "TooLarge", "The body is too large"),
+    ("415", "UnsupportedMediaType", "The body's type or encoding is not supported"),
+    (
+        "503",
+        "Unavailable",
+        "The server is overloaded, or its database or storage is temporarily unavailable",
+    ),
+];
+/// Those that only a request with a body gets.
+const OF_BODIES: [&str; 3] = ["408", "413", "415"];
+
+/// Completes the parameters and the answers of every operation.
+pub fn complete(mut document: Built) -> Built {
+    for (path, item) in &mut document.paths.paths {
+        for operation in operations(item) {
+            complete_parameters(operation);
+            complete_answers(path, operation);
+        }
+    }
+    let answers = ANSWERS
+        .map(|(status, name, description)| (name.to_owned(), answer(status, description).into()));
+    document.components.get_or_insert_default().responses.extend(answers);
+    document
+}
+
+fn answer(status: &str, description: &str) -> Response {
+    let answer = ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", problem(None));
+    match status {
+        "503" => {
+            let seconds = ObjectBuilder::new().schema_type(Type::Integer);
+            let header = HeaderBuilder::new()
+                .schema(Some(seconds))
+                .description(Some("Seconds until it is worth asking"));
+            answer.header("Retry-After", header.build()).build()
+        }
+        _ => answer.build(),
+    }
+}
+
+fn complete_answers(path: &str, operation: &mut Operation) {
+    let has_body = operation.request_body.is_some();
+    for (status, name, _) in ANSWERS {
+        let is_possible = match status {
+            "503" => path.starts_with("/v1/"),
+            status => has_body || !OF_BODIES.contains(&status),
+        };
+        if is_possible {
+            let responses: &mut BTreeMap<_, _> = &mut operation.responses.responses;
+            responses.entry(status.to_owned()).or_insert(Ref::from_response_name(name).into());
+        }
+    }
+}
+
+fn complete_parameters(operation: &mut Operation) {
+    // The parameters of a file may not be empty.
+    let takes_empty = operation.request_body.is_none();
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let RefOr::T(parameter) = parameter else { continue };
+        let Some(schema) = shared(parameter).or(parameter.schema.take()) else { continue };
+        let is_query = parameter.parameter_in == ParameterIn::Query;
+        parameter.schema = Some(if is_query && takes_empty { or_empty(schema) } else { schema });
+    }
+}
+
+/// An empty parameter, as forms send it, is an absent one.
+fn or_empty(schema: RefOr<Schema>) -> RefOr<Schema> {
+    match schema {
+        RefOr::T(Schema::Array(mut list)) => {
+            if let ArrayItems::RefOrSchema(item) = list.items {
+                list.items = ArrayItems::RefOrSchema(Box::new(or_empty(*item)));
+            }
+            RefOr::T(Schema::Array(list))
+        }
+        schema => {
+            let empty = ObjectBuilder::new().schema_type(Type::String).max_length(Some(0));
+            AnyOfBuilder::new().item(schema).item(empty).into()
+        }
+    }
+}
+
+/// The schema of a parameter that several operations take.
+fn shared(parameter: &Parameter) -> Option<RefOr<Schema>> {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let number = || ObjectBuilder::new().schema_type(Type::Integer);
+    let formatted = |format| text().format(Some(SchemaFormat::KnownFormat(format)));
+    match (&parameter.parameter_in, parameter.name.as_str()) {
+        (ParameterIn::Header, "Idempotency-Key") => {
+            let text = text().min_length(Some(1)).max_length(Some(255));
+            Some(text.pattern(Some("^[!-~]+$")).into())
+        }
+        (ParameterIn::Header, _) => Some(text().into()),
+        (ParameterIn::Query, "page_size") => Some(number().minimum(Some(1_usize)).into()),
+        (ParameterIn::Query, "seed") => {
+            let most = usize::try_from(u64::MAX).unwrap_or(usize::MAX);
+            Some(number().minimum(Some(0_usize)).maximum(Some(most)).into())
+        }
+        (ParameterIn::Query, "from" | "to") => {
+            let time = formatted(KnownFormat::DateTime);
+            Some(AnyOfBuilder::new().item(time).item(formatted(KnownFormat::Date)).into())
+        }
+        _ => None,
+    }
+}
+
+/// Says how long a password may be.
+pub fn limit_passwords(
+    mut document: Built,
+    PasswordLength { least, most }: PasswordLength,
+) -> Built {
+    let schemas = document.components.as_mut().map(|components| &mut components.schemas);
+    let credentials = schemas.and_then(|schemas| schemas.get_mut("Credentials"));
+    if let Some(RefOr::T(Schema::Object(credentials))) = credentials
+        && let Some(RefOr::T(Schema::Object(password))) = credentials.properties.get_mut("password")
+    {
+        (password.min_length, password.max_length) = (Some(least), Some(most));
+    }
+    document
+}
