@@ -14,6 +14,7 @@ mod clock;
 mod dialect;
 mod id;
 pub mod json_time;
+mod moment;
 #[cfg(test)]
 pub mod own;
 pub mod schema;
@@ -39,6 +40,7 @@ pub(crate) use dialect::{
     execute_cached, insert_all, insert_records, locked, locked_and_skipped, on_either,
 };
 pub use id::Id;
+pub use moment::{Moment, moment, moment_or_null};
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]

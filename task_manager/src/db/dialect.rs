@@ -1,16 +1,17 @@
 //! The one place that asks which database it is.
 
-use chrono::NaiveDateTime;
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Nullable, Text, Timestamp};
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use serde::Serialize;
 
-use super::{DbConnection, DbError, DbResult, FromJson, Id, cached, client_library, one_of};
+use super::{
+    DbConnection, DbError, DbResult, FromJson, Id, Moment, cached, client_library, one_of,
+};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
@@ -268,10 +269,10 @@ pub struct FoundBy {
     pub user: Id,
     /// Any category where empty.
     pub category: &'static str,
-    pub from: NaiveDateTime,
-    pub to: NaiveDateTime,
+    pub from: Moment,
+    pub to: Moment,
     /// Older than this message.
-    pub before: (NaiveDateTime, Id),
+    pub before: (Moment, Id),
     /// The best by the engine's own measure first; else the newest.
     pub best_first: bool,
     pub offset: u64,
@@ -312,10 +313,10 @@ pub fn find_messages(conn: &mut DbConnection, by: &FoundBy) -> QueryResult<Vec<i
     .bind::<Binary, _>(by.user)
     .bind::<Text, _>(by.category)
     .bind::<Text, _>(by.category)
-    .bind::<Timestamp, _>(by.from)
-    .bind::<Timestamp, _>(by.to)
-    .bind::<Timestamp, _>(by.before.0)
-    .bind::<Timestamp, _>(by.before.0)
+    .bind::<Text, _>(by.from.as_str())
+    .bind::<Text, _>(by.to.as_str())
+    .bind::<Text, _>(by.before.0.as_str())
+    .bind::<Text, _>(by.before.0.as_str())
     .bind::<Binary, _>(by.before.1);
     let found: Vec<Sequence> = match conn {
         DbConnection::Sqlite(conn) => query.load(conn)?,

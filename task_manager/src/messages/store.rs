@@ -14,8 +14,8 @@ use super::search::Search;
 use super::{NewMessage, TrackedMessage, snippet, terms};
 use crate::db::schema::{messages, request_counters};
 use crate::db::{
-    DbConnection, DbError, DbResult, FoundBy, FromJson, Id, clock, execute_cached, find_messages,
-    insert_all, json_time, on_either,
+    DbConnection, DbError, DbResult, FoundBy, FromJson, Id, Moment, clock, execute_cached,
+    find_messages, insert_all, moment, on_either,
 };
 use crate::http::cursor::{Cursor, behind};
 use crate::http::query::Period;
@@ -82,8 +82,7 @@ struct NewRow<'a> {
     request_count: Option<i64>,
     category: &'static str,
     terms: String,
-    #[serde(serialize_with = "json_time::serialize")]
-    created_at: NaiveDateTime,
+    created_at: Moment,
 }
 
 impl<'a> NewRow<'a> {
@@ -95,7 +94,7 @@ impl<'a> NewRow<'a> {
             request_count: new.request_count.map(signed).transpose()?,
             category: new.category.as_str(),
             terms: terms::indexed(&new.message),
-            created_at: new.created_at,
+            created_at: moment(new.created_at),
         })
     }
 }
@@ -184,10 +183,10 @@ pub fn list(
         query = query.filter(messages::category.eq(category.as_str()));
     }
     if let Some(from) = filter.period.from {
-        query = query.filter(messages::created_at.ge(from));
+        query = query.filter(messages::created_at.ge(moment(from)));
     }
     if let Some(to) = filter.period.to {
-        query = query.filter(messages::created_at.lt(to));
+        query = query.filter(messages::created_at.lt(moment(to)));
     }
     if let Some(before) = before {
         query = query.filter(behind!(before, messages::created_at, messages::id));
@@ -217,9 +216,10 @@ pub fn search(
         parts,
         user: Id(user.0),
         category: filter.category.map_or("", Category::as_str),
-        from: filter.period.from.unwrap_or(earliest),
-        to: filter.period.to.unwrap_or(latest),
-        before: before.map_or((latest, Id(Uuid::max())), |last| (last.time, Id(last.id))),
+        from: moment(filter.period.from.unwrap_or(earliest)),
+        to: moment(filter.period.to.unwrap_or(latest)),
+        before: before
+            .map_or((moment(latest), Id(Uuid::max())), |last| (moment(last.time), Id(last.id))),
         best_first: matches!(place, Place::Best(_)),
         offset,
         limit,
@@ -254,8 +254,8 @@ pub fn counts(conn: &mut DbConnection, user: UserId, period: Period) -> DbResult
     let date = || sql::<Date>("DATE(created_at)");
     let rows: Vec<(String, NaiveDate, i64)> = messages::table
         .filter(messages::user_id.eq(Id(user.0)))
-        .filter(messages::created_at.ge(period.from.unwrap_or(earliest)))
-        .filter(messages::created_at.lt(period.to.unwrap_or(latest)))
+        .filter(messages::created_at.ge(moment(period.from.unwrap_or(earliest))))
+        .filter(messages::created_at.lt(moment(period.to.unwrap_or(latest))))
         .group_by((category(), date()))
         .select((category(), date(), diesel::dsl::count_star()))
         .load(conn)?;

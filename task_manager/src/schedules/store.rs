@@ -8,7 +8,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use super::Schedule;
 use super::document::CheckedSchedule;
 use crate::db::schema::schedules;
-use crate::db::{DbConnection, DbError, DbResult, Id};
+use crate::db::{DbConnection, DbError, DbResult, Id, moment_or_null};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = schedules)]
@@ -75,10 +75,10 @@ pub(super) fn put(
         schedules::time_zone.eq(&schedule.time_zone),
         schedules::enabled.eq(schedule.enabled),
         schedules::recipients.eq(&recipients),
-        schedules::next_due.eq(next_due),
+        schedules::next_due.eq(moment_or_null(next_due)),
     );
     let inserted = diesel::insert_into(schedules::table)
-        .values((schedules::name.eq(&schedule.name), values))
+        .values((schedules::name.eq(&schedule.name), values.clone()))
         .execute(conn);
     match inserted {
         Ok(_) => Ok(()),
@@ -103,10 +103,12 @@ pub(super) fn advance(
     next: Option<NaiveDateTime>,
 ) -> DbResult<bool> {
     let enabled = schedules::table.find(&schedule.name).filter(schedules::enabled.eq(true));
-    let next = schedules::next_due.eq(next);
+    let next = schedules::next_due.eq(moment_or_null(next));
     let moved = match schedule.next_due {
         Some(from) => {
-            diesel::update(enabled.filter(schedules::next_due.eq(from))).set(next).execute(conn)?
+            diesel::update(enabled.filter(schedules::next_due.eq(moment_or_null(Some(from)))))
+                .set(next)
+                .execute(conn)?
         }
         None => {
             diesel::update(enabled.filter(schedules::next_due.is_null())).set(next).execute(conn)?

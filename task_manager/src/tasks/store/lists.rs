@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::{TaskRow, names, read_rows};
 use crate::db::schema::tasks;
-use crate::db::{DbConnection, DbError, DbResult, Id, count_of};
+use crate::db::{DbConnection, DbError, DbResult, Id, count_of, moment};
 use crate::http::cursor::{Cursor, behind};
 use crate::tasks::Task;
 
@@ -56,10 +56,10 @@ pub fn list(
         }
     }
     if let Some(from) = filter.from {
-        query = query.filter(tasks::created_at.ge(from));
+        query = query.filter(tasks::created_at.ge(moment(from)));
     }
     if let Some(to) = filter.to {
-        query = query.filter(tasks::created_at.lt(to));
+        query = query.filter(tasks::created_at.lt(moment(to)));
     }
     if let Some(before) = filter.before {
         query = query.filter(behind!(before, tasks::created_at, tasks::id));
@@ -96,8 +96,8 @@ pub fn changed_since(
     let changed: Vec<(Id, NaiveDateTime)> = tasks::table
         .filter(tasks::owner.eq(Id(owner.0)))
         // Says nothing that the next condition does not, but tells a database where to begin.
-        .filter(tasks::changed_at.ge(since.time))
-        .filter(tasks::changed_at.gt(since.time).or(tasks::id.gt(Id(since.id))))
+        .filter(tasks::changed_at.ge(moment(since.time)))
+        .filter(tasks::changed_at.gt(moment(since.time)).or(tasks::id.gt(Id(since.id))))
         .order((tasks::changed_at, tasks::id))
         .limit(limit)
         .select((tasks::id, tasks::changed_at))
