@@ -1,4 +1,4 @@
-//! What goes on without a request: the relay, leases, schedules, rollbacks, retention.
+//! What goes on without a request: the relay, leases, schedules, rollbacks, retention, backfills.
 //!
 //! Every part polls, so that a crash needs no recovery path; a notification only makes it sooner.
 
@@ -12,15 +12,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::backfill;
 use crate::db::{self, Database, DbResult};
 use crate::idempotency::Keys;
 use crate::leases;
+use crate::messages::reindexing::Terms;
 use crate::outbox::redispatch;
 use crate::outbox::relay::{self, RelaySignal};
 use crate::retention::{self, Retention, RetentionError as Failure};
 use crate::schedules;
 use crate::sessions;
 use crate::tasks::events::{Changes, OwnedTask};
+use crate::tasks::file_names::FileNames;
 use crate::users::throttle::Throttle;
 
 /// How often leases and rollbacks are looked at.
@@ -91,6 +94,9 @@ pub fn start(
     let relay = background.relay.clone();
     tracker.spawn(relay::run(db.clone(), publisher.clone(), relay.clone(), shutdown.clone()));
     tracker.spawn(background.changes.clone().run(db.clone()));
+
+    tracker.spawn(backfill::run::<Terms>(db.clone(), shutdown.clone()));
+    tracker.spawn(backfill::run::<FileNames>(db.clone(), shutdown.clone()));
 
     let every = |what, interval, wake| Every { what, interval, wake, shutdown: shutdown.clone() };
     let never = Arc::<Notify>::default;

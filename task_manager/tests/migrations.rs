@@ -26,6 +26,10 @@ fn columns(database: &str) -> BTreeMap<String, Vec<(String, &'static str, bool)>
         for line in sql.lines().map(str::trim) {
             if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
                 columns = Some((rest.trim_end_matches(" (").to_owned(), Vec::new()));
+            } else if let Some(rest) = line.strip_prefix("ALTER TABLE ") {
+                let (table, added) = rest.split_once(" ADD COLUMN ").unwrap();
+                let table: &mut Vec<_> = tables.get_mut(table).unwrap();
+                table.extend(column(added.trim_end_matches(';')));
             } else if line.starts_with(')') {
                 tables.extend(columns.take());
             } else if let Some((_, columns)) = &mut columns {

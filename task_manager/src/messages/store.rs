@@ -1,5 +1,7 @@
 //! SQL on `messages` and `request_counters`. No function opens a transaction.
 
+use std::collections::HashMap;
+
 use chrono::{NaiveDate, NaiveDateTime};
 use common::message::Category;
 use common::task::{TaskId, UserId};
@@ -117,6 +119,28 @@ pub fn remove(conn: &mut DbConnection, task_id: TaskId) -> DbResult<()> {
     Ok(())
 }
 
+/// At most `limit` messages behind one by its number, in order: their numbers, texts and terms.
+pub fn with_terms_behind(
+    conn: &mut DbConnection,
+    sequence: i64,
+    limit: i64,
+) -> DbResult<Vec<(i64, String, String)>> {
+    let found = messages::table
+        .filter(messages::sequence.gt(sequence))
+        .order(messages::sequence)
+        .limit(limit)
+        .select((messages::sequence, messages::message, messages::terms))
+        .load(conn)?;
+    Ok(found)
+}
+
+/// Sets the terms of a message, where it is still there.
+pub fn set_terms(conn: &mut DbConnection, sequence: i64, terms: &str) -> DbResult<()> {
+    let message = messages::table.find(sequence);
+    diesel::update(message).set(messages::terms.eq(terms)).execute(conn)?;
+    Ok(())
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = messages)]
 struct Row {
@@ -203,8 +227,7 @@ pub fn search(
     place: Place,
     limit: u64,
 ) -> DbResult<Vec<TrackedMessage>> {
-    let parts = search.parts();
-    if parts.is_empty() {
+    if search.is_empty() {
         return Ok(Vec::new());
     }
     let (earliest, latest) = Period::bounds();
@@ -213,7 +236,8 @@ pub fn search(
         Place::Best(offset) => (None, offset),
     };
     let by = FoundBy {
-        parts,
+        terms: search.terms(),
+        phrases: search.phrases(),
         user: Id(user.0),
         category: filter.category.map_or("", Category::as_str),
         from: moment(filter.period.from.unwrap_or(earliest)),
@@ -229,7 +253,8 @@ pub fn search(
         .filter(messages::sequence.eq_any(&sequences))
         .select(Row::as_select())
         .load(conn)?;
-    rows.sort_by_key(|row| sequences.iter().position(|sequence| *sequence == row.sequence));
+    let places: HashMap<i64, usize> = sequences.into_iter().zip(0..).collect();
+    rows.sort_by_key(|row| places.get(&row.sequence).copied());
     rows.into_iter()
         .map(|row| {
             let mut message = TrackedMessage::try_from(row)?;

@@ -18,11 +18,12 @@ use crate::db::{self, DbConnection, DbError, DbResult, Id, locked, on_either, on
 
 pub use changes::{
     Enqueue, claim, clear_progress, end, enqueue, expire_all_leases, heartbeat,
-    insert_initializing, mark_deleted, remove_initializing, renew_upload, set_error, set_input,
-    set_progress,
+    insert_initializing, mark_deleted, remove_initializing, renew_upload, set_error,
+    set_file_name_key, set_input, set_progress,
 };
 pub use lists::{
     Filter, changed_since, first_in_queue, in_state, list, queue_position, with_expired_lease,
+    with_file_names_behind,
 };
 
 #[derive(Queryable, Selectable)]
