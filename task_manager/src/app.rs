@@ -252,6 +252,7 @@ impl Server {
             throttle,
             retention: config.retention,
             run_schedules: config.run_schedules,
+            login_required: config.needs_login(),
             sweep_interval: config.sweep_interval,
         };
         background::start(parts, &background, &tracker, &shutdown);

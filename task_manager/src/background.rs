@@ -20,7 +20,7 @@ use crate::messages::reindexing::Terms;
 use crate::outbox::redispatch;
 use crate::outbox::relay::{self, RelaySignal};
 use crate::retention::{self, Retention, RetentionError as Failure};
-use crate::schedules;
+use crate::schedules::runs::Runs;
 use crate::sessions;
 use crate::tasks::events::{Changes, OwnedTask};
 use crate::tasks::file_names::FileNames;
@@ -78,6 +78,8 @@ pub struct Parts {
     pub retention: Retention,
     /// Whether this task manager serves schedules.
     pub run_schedules: bool,
+    /// Whether only known users may call.
+    pub login_required: bool,
     /// How often files that no task knows are looked for.
     pub sweep_interval: Duration,
 }
@@ -90,7 +92,7 @@ pub fn start(
     shutdown: &CancellationToken,
 ) {
     let Parts { db, storage, publisher, keys, throttle, .. } = parts;
-    let Parts { retention, run_schedules, sweep_interval, .. } = parts;
+    let Parts { retention, run_schedules, login_required, sweep_interval, .. } = parts;
     let relay = background.relay.clone();
     tracker.spawn(relay::run(db.clone(), publisher.clone(), relay.clone(), shutdown.clone()));
     tracker.spawn(background.changes.clone().run(db.clone()));
@@ -108,10 +110,10 @@ pub fn start(
     }));
 
     if run_schedules {
-        let (pass_db, pass_relay) = (db.clone(), relay.clone());
+        let runs = Runs::new(db.clone(), relay.clone(), login_required);
         tracker.spawn(every("schedules", FAST, never()).run(move || {
-            let (db, relay) = (pass_db.clone(), pass_relay.clone());
-            async move { schedules::runs::pass(&db, &relay).await.map_err(Failure::from) }
+            let runs = runs.clone();
+            async move { runs.pass().await.map_err(Failure::from) }
         }));
     }
 

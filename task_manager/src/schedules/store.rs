@@ -1,7 +1,7 @@
 //! SQL on `schedules`. No function opens a transaction.
 
 use chrono::NaiveDateTime;
-use common::task::TaskId;
+use common::task::{TaskId, UserId};
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
@@ -21,35 +21,37 @@ struct Row {
     next_due: Option<NaiveDateTime>,
     last_run_at: Option<NaiveDateTime>,
     last_task_id: Option<Id>,
+    owner: Option<Id>,
 }
 
-impl TryFrom<Row> for Schedule {
-    type Error = DbError;
-
-    fn try_from(row: Row) -> DbResult<Self> {
-        Ok(Self {
+impl From<Row> for Schedule {
+    fn from(row: Row) -> Self {
+        let recipients = serde_json::from_str(&row.recipients)
+            .map_err(|error| format!("its recipients cannot be read: {error}"));
+        Self {
             name: row.name,
+            owner: row.owner.map(|id| UserId(id.0)),
             cron: row.cron,
             time_zone: row.time_zone,
             enabled: row.enabled,
-            recipients: serde_json::from_str(&row.recipients).map_err(DbError::corrupt)?,
+            recipients,
             next_due: row.next_due,
             last_run_at: row.last_run_at,
             last_task_id: row.last_task_id.map(|id| TaskId(id.0)),
-        })
+        }
     }
 }
 
 /// All schedules, by name.
 pub(super) fn list(conn: &mut DbConnection) -> DbResult<Vec<Schedule>> {
     let rows = schedules::table.order(schedules::name).select(Row::as_select()).load(conn)?;
-    rows.into_iter().map(Schedule::try_from).collect()
+    Ok(rows.into_iter().map(Schedule::from).collect())
 }
 
 /// The schedule of this name.
 pub(super) fn find(conn: &mut DbConnection, name: &str) -> DbResult<Option<Schedule>> {
     let row = schedules::table.find(name).select(Row::as_select()).first(conn).optional()?;
-    row.map(Schedule::try_from).transpose()
+    Ok(row.map(Schedule::from))
 }
 
 /// The enabled schedules that are due, or of which it is not known when they are.
@@ -60,13 +62,14 @@ pub(super) fn due(conn: &mut DbConnection, now: NaiveDateTime) -> DbResult<Vec<S
         .order(schedules::name)
         .select(Row::as_select())
         .load(conn)?;
-    rows.into_iter().map(Schedule::try_from).collect()
+    Ok(rows.into_iter().map(Schedule::from).collect())
 }
 
 /// Makes or replaces a schedule.
 pub(super) fn put(
     conn: &mut DbConnection,
     schedule: &CheckedSchedule,
+    owner: UserId,
     next_due: Option<NaiveDateTime>,
 ) -> DbResult<()> {
     let recipients = serde_json::to_string(&schedule.recipients).map_err(DbError::corrupt)?;
@@ -76,6 +79,7 @@ pub(super) fn put(
         schedules::enabled.eq(schedule.enabled),
         schedules::recipients.eq(&recipients),
         schedules::next_due.eq(moment_or_null(next_due)),
+        schedules::owner.eq(Id(owner.0)),
     );
     let inserted = diesel::insert_into(schedules::table)
         .values((schedules::name.eq(&schedule.name), values.clone()))
