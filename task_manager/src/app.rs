@@ -261,6 +261,7 @@ impl Server {
             swallowed,
             retention: config.retention,
             run_schedules: config.run_schedules,
+            login_required: config.needs_login(),
             sweep_interval: config.sweep_interval,
         };
         background::start(parts, &background, &tracker, &shutdown);

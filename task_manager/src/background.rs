@@ -1,4 +1,4 @@
-//! What goes on without a request: the relay, leases, schedules, rollbacks, retention.
+//! What goes on without a request: the relay, leases, schedules, rollbacks, retention, backfills.
 //!
 //! Every part polls, so that a crash needs no recovery path; a notification only makes it sooner.
 
@@ -12,17 +12,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::backfill;
 use crate::db::{self, Database, DbResult};
 use crate::idempotency::Keys;
 use crate::leases;
 use crate::locks::Lock;
+use crate::messages::reindexing::Terms;
 use crate::outbox::redispatch::{self, Swallowed};
 use crate::outbox::relay::{self, RelaySignal};
 use crate::passes::PassError;
 use crate::retention::{self, Retention};
-use crate::schedules;
+use crate::schedules::runs::Runs;
 use crate::sessions;
 use crate::tasks::events::{Changes, OwnedTask};
+use crate::tasks::file_names::FileNames;
 use crate::users::throttle::Throttle;
 
 /// How often leases and rollbacks are looked at.
@@ -80,6 +83,8 @@ pub struct Parts {
     pub retention: Retention,
     /// Whether this task manager serves schedules.
     pub run_schedules: bool,
+    /// Whether only known users may call.
+    pub login_required: bool,
     /// How often files that no task knows are looked for.
     pub sweep_interval: Duration,
 }
@@ -92,11 +97,14 @@ pub fn start(
     shutdown: &CancellationToken,
 ) {
     let Parts { db, storage, publisher, keys, throttle, swallowed, .. } = parts;
-    let Parts { retention, run_schedules, sweep_interval, .. } = parts;
+    let Parts { retention, run_schedules, login_required, sweep_interval, .. } = parts;
     let minutely = MINUTELY.min(sweep_interval);
     let relay = background.relay.clone();
     tracker.spawn(relay::run(db.clone(), publisher.clone(), relay.clone(), shutdown.clone()));
     tracker.spawn(background.changes.clone().run(db.clone()));
+
+    tracker.spawn(backfill::run::<Terms>(db.clone(), shutdown.clone()));
+    tracker.spawn(backfill::run::<FileNames>(db.clone(), shutdown.clone()));
 
     let every = |what, interval, wake| Every { what, interval, wake, shutdown: shutdown.clone() };
     let never = Arc::<Notify>::default;
@@ -108,10 +116,10 @@ pub fn start(
     }));
 
     if run_schedules {
-        let (pass_db, pass_relay) = (db.clone(), relay.clone());
+        let runs = Runs::new(db.clone(), relay.clone(), login_required);
         tracker.spawn(every("schedules", FAST, never()).run(move || {
-            let (db, relay) = (pass_db.clone(), pass_relay.clone());
-            async move { Ok(schedules::runs::pass(&db, &relay).await?) }
+            let runs = runs.clone();
+            async move { Ok(runs.pass().await?) }
         }));
     }
 

@@ -17,6 +17,7 @@ mod dialect;
 mod id;
 pub mod json_time;
 mod known_kind;
+mod moment;
 #[cfg(test)]
 pub mod own;
 pub mod schema;
@@ -43,6 +44,7 @@ pub(crate) use dialect::{
 };
 pub use id::Id;
 pub use known_kind::known_kind;
+pub use moment::{Moment, moment, moment_or_null};
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]

@@ -12,12 +12,14 @@ mod audit;
 #[cfg(test)]
 #[path = "../tests/api/backend.rs"]
 mod backend;
+mod backfill;
 mod background;
 pub mod config;
 mod data_uploads;
 mod db;
 mod error;
 mod file_statistics;
+mod folding;
 mod grouped;
 mod health;
 mod home;

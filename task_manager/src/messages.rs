@@ -10,6 +10,8 @@
 //! The validation (`data_processor`); what is loaded in bulk (`bulk`).
 
 pub mod bulk;
+mod normal;
+pub mod reindexing;
 pub mod routes;
 pub mod search;
 mod snippet;

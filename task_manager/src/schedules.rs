@@ -5,10 +5,14 @@
 //!   compare-and-swap makes the task, in the same transaction.
 //! - What was missed while nobody ran is made up for once, and not once for each time.
 //! - What is due is decided by the database's clock.
+//! - The tasks of a schedule belong to the user who made it; those of a schedule that nobody made
+//!   to the first administrator, or to the local user where no login is required.
+//! - A schedule that cannot be read or run is shown with what is wrong, and holds up no other.
 //!
 //! # Not here
 //! Sending the report (`data_processor`).
 
+mod cron;
 mod document;
 pub mod routes;
 pub mod runs;
@@ -19,13 +23,16 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use common::problem::ErrorLocation;
 use common::task::spec::{ReportEmailSpec, TaskSpec};
 use common::task::{TaskId, TaskView, UserId};
 use common::user_event::UserEventsReport;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use self::document::CheckedSchedule;
+use self::document::ScheduleDocument;
+use self::timing::Timing;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::error::ApiError;
 use crate::idempotency::{Answering, Keys, Repeatable};
@@ -42,14 +49,32 @@ const MOST_CITIES: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     pub name: String,
+    /// Who made it; none where it was there from the start.
+    pub owner: Option<UserId>,
     pub cron: String,
     pub time_zone: String,
     pub enabled: bool,
-    pub recipients: Vec<String>,
+    /// Or why they cannot be read.
+    pub recipients: Result<Vec<String>, String>,
     /// None where it is not enabled, or has to be worked out first.
     pub next_due: Option<NaiveDateTime>,
     pub last_run_at: Option<NaiveDateTime>,
     pub last_task_id: Option<TaskId>,
+}
+
+impl Schedule {
+    /// When it is due.
+    ///
+    /// # Errors
+    /// What is wrong with the schedule.
+    fn timing(&self) -> Result<Timing, String> {
+        let reason = |error: ErrorLocation| {
+            format!("{}: {}", error.field.as_deref().unwrap_or_default(), error.reason)
+        };
+        self.recipients.clone()?;
+        Timing::parse(&self.cron, &self.time_zone)
+            .map_err(|errors| errors.into_iter().map(reason).collect::<Vec<_>>().join("; "))
+    }
 }
 
 /// When a report is sent, and to whom, with its last run.
@@ -59,6 +84,9 @@ pub struct ScheduleView {
     /// Its name.
     #[schema(example = "user_events_report")]
     pub name: String,
+    /// Whose the tasks of its runs are: the user who made it; `null` where that is the first
+    /// administrator, or the local user where no login is required.
+    pub user_id: Option<Uuid>,
     /// Minute, hour, day of the month, month and day of the week.
     #[schema(example = "0 * * * *")]
     pub cron: String,
@@ -76,6 +104,8 @@ pub struct ScheduleView {
     pub last_run_at: Option<DateTime<Utc>>,
     /// The task of the last run, while there is one.
     pub last_task: Option<TaskView>,
+    /// Why it cannot be run, where something is wrong with it: put it anew.
+    pub problem: Option<String>,
 }
 
 /// Looks after schedules. Clones share everything.
@@ -105,9 +135,22 @@ impl Schedules {
         found.await?.ok_or(ApiError::ScheduleNotFound)
     }
 
-    /// Makes a schedule or replaces it; answers it, and whether it is a new one. Where its times
-    /// change, the next one is the first from now on; otherwise what is due stays due.
-    pub async fn put(&self, schedule: CheckedSchedule) -> Result<(ScheduleView, bool), ApiError> {
+    /// Makes a schedule of `user`'s, or replaces one, which stays its owner's; answers it, and
+    /// whether it is a new one. Where its times change, the next one is the first from now on;
+    /// otherwise what is due stays due.
+    pub async fn put(
+        &self,
+        user: UserId,
+        name: String,
+        document: ScheduleDocument,
+    ) -> Result<(ScheduleView, bool), ApiError> {
+        // Not on a thread that serves requests: it searches the calendar.
+        let checked = tokio::task::spawn_blocking(move || document.check(name)).await;
+        let checked = checked.map_err(|error| {
+            tracing::error!(%error, "a schedule could not be checked");
+            ApiError::Internal
+        })?;
+        let schedule = checked.map_err(ApiError::InvalidParameters)?;
         let put = self.db.write(move |conn| {
             let old = store::find(conn, &schedule.name)?;
             let next_due = match &old {
@@ -115,7 +158,8 @@ impl Schedules {
                 _ if schedule.enabled => schedule.timing.next_after(db::now(conn)?),
                 _ => None,
             };
-            store::put(conn, &schedule, next_due)?;
+            let owner = old.as_ref().and_then(|old| old.owner).unwrap_or(user);
+            store::put(conn, &schedule, owner, next_due)?;
             let stored = store::find(conn, &schedule.name)?;
             let stored = stored.ok_or_else(|| DbError::corrupt("the schedule is gone"))?;
             Ok((schedule_view(conn, stored)?, old.is_none()))
@@ -163,11 +207,13 @@ fn schedule_view(conn: &mut DbConnection, schedule: Schedule) -> DbResult<Schedu
         None => None,
     };
     Ok(ScheduleView {
+        problem: schedule.timing().err(),
         name: schedule.name,
+        user_id: schedule.owner.map(|owner| owner.0),
         cron: schedule.cron,
         time_zone: schedule.time_zone,
         enabled: schedule.enabled,
-        recipients: schedule.recipients,
+        recipients: schedule.recipients.unwrap_or_default(),
         next_due: schedule.next_due.map(|time| time.and_utc()),
         last_run_at: schedule.last_run_at.map(|time| time.and_utc()),
         last_task: views(conn, last_task.into_iter().collect())?.pop(),
@@ -201,7 +247,7 @@ fn submit(
     let (stats, cities_left_out) = largest(stats, MOST_CITIES);
     let spec = TaskSpec::ReportEmail(ReportEmailSpec {
         schedule: schedule.name.clone(),
-        recipients: schedule.recipients.clone(),
+        recipients: schedule.recipients.clone().map_err(DbError::corrupt)?,
         report: UserEventsReport { timestamp, stats },
         cities_left_out,
     });

@@ -8,6 +8,7 @@
 pub mod attempts;
 pub mod downloads;
 pub mod events;
+pub mod file_names;
 pub mod interrupts;
 pub mod routes;
 pub mod store;

@@ -30,7 +30,7 @@ use crate::error::ApiError;
 use crate::idempotency::{Answering, Keys, Repeatable};
 use credentials::{NewUser, Username};
 use passwords::Passwords;
-pub use store::roles_of;
+pub use store::{first_administrator, roles_of};
 use throttle::{Action, Throttle};
 
 /// What a user may do.

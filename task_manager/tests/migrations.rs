@@ -28,7 +28,8 @@ fn columns(database: &str) -> BTreeMap<String, Vec<(String, &'static str, bool)>
                 columns = Some((rest.trim_end_matches(" (").to_owned(), Vec::new()));
             } else if let Some(rest) = line.strip_prefix("ALTER TABLE ") {
                 let (table, added) = rest.split_once(" ADD COLUMN ").unwrap();
-                tables.get_mut(table).unwrap().extend(column(added.trim_end_matches(';')));
+                let table: &mut Vec<_> = tables.get_mut(table).unwrap();
+                table.extend(column(added.trim_end_matches(';')));
             } else if line.starts_with(')') {
                 tables.extend(columns.take());
             } else if let Some((_, columns)) = &mut columns {

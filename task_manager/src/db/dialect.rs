@@ -1,16 +1,22 @@
 //! The one place that asks which database it is.
 
-use chrono::NaiveDateTime;
+use std::collections::BTreeSet;
+
+use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Nullable, Text, Timestamp};
+use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Binary, HasSqlType, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use serde::Serialize;
 
-use super::{DbConnection, DbError, DbResult, FromJson, Id, cached, client_library, one_of};
+use super::{
+    DbConnection, DbError, DbResult, FromJson, Id, Moment, cached, client_library, one_of,
+};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
@@ -278,15 +284,17 @@ pub(crate) use insert_records;
 /// nothing.
 #[derive(Debug, Clone)]
 pub struct FoundBy {
-    /// Terms, prefixes and phrases of them, which must all be there (`messages::search`).
-    pub parts: Vec<String>,
+    /// Terms that must all be there, a prefix with a `*` behind it (`messages::search`).
+    pub terms: Vec<String>,
+    /// Terms that must be there one behind the other, two or more of each.
+    pub phrases: Vec<Vec<String>>,
     pub user: Id,
     /// Any category where empty.
     pub category: &'static str,
-    pub from: NaiveDateTime,
-    pub to: NaiveDateTime,
+    pub from: Moment,
+    pub to: Moment,
     /// Older than this message.
-    pub before: (NaiveDateTime, Id),
+    pub before: (Moment, Id),
     /// The best by the engine's own measure first; else the newest.
     pub best_first: bool,
     pub offset: u64,
@@ -299,45 +307,88 @@ struct Sequence {
     sequence: i64,
 }
 
-/// The sequence numbers of the messages that the full-text engine finds, in order.
+/// The sequence numbers of the messages that hold what is looked for, in order.
+///
+/// # Errors
+/// The database's.
 pub fn find_messages(conn: &mut DbConnection, by: &FoundBy) -> QueryResult<Vec<i64>> {
-    let (from, rank, expression) = match conn {
-        DbConnection::Sqlite(_) => (
-            "message_terms JOIN messages ON messages.sequence = message_terms.rowid \
-             WHERE message_terms MATCH ?",
-            "message_terms.rank",
-            by.parts.join(" "),
-        ),
-        DbConnection::Mysql(_) => (
-            "messages WHERE MATCH (messages.terms) AGAINST (? IN BOOLEAN MODE)",
-            "MATCH (messages.terms) AGAINST (? IN BOOLEAN MODE) DESC",
-            by.parts.iter().map(|part| format!("+{part}")).collect::<Vec<_>>().join(" "),
-        ),
-    };
-    let order = if by.best_first { format!("{rank}, ") } else { String::new() };
-    let query = diesel::sql_query(format!(
-        "SELECT messages.sequence AS sequence FROM {from} AND messages.user_id = ? \
-         AND (? = '' OR messages.category = ?) \
-         AND messages.created_at >= ? AND messages.created_at < ? \
-         AND (messages.created_at < ? OR (messages.created_at = ? AND messages.id < ?)) \
-         ORDER BY {order} messages.created_at DESC, messages.id DESC LIMIT {} OFFSET {}",
-        by.limit, by.offset,
-    ))
-    .bind::<Text, _>(&expression)
-    .bind::<Binary, _>(by.user)
-    .bind::<Text, _>(by.category)
-    .bind::<Text, _>(by.category)
-    .bind::<Timestamp, _>(by.from)
-    .bind::<Timestamp, _>(by.to)
-    .bind::<Timestamp, _>(by.before.0)
-    .bind::<Timestamp, _>(by.before.0)
-    .bind::<Binary, _>(by.before.1);
     let found: Vec<Sequence> = match conn {
-        DbConnection::Sqlite(conn) => query.load(conn)?,
-        DbConnection::Mysql(conn) if by.best_first => {
-            query.bind::<Text, _>(&expression).load(conn)?
+        DbConnection::Sqlite(conn) => {
+            let phrases = by.phrases.iter().map(|phrase| format!("\"{}\"", phrase.join(" ")));
+            let expression: Vec<_> = by.terms.iter().cloned().chain(phrases).collect();
+            let query = diesel::sql_query(
+                "SELECT messages.sequence AS sequence FROM message_terms \
+                 JOIN messages ON messages.sequence = message_terms.rowid \
+                 WHERE message_terms MATCH ?",
+            );
+            let query = query.into_boxed().bind::<Text, _>(expression.join(" "));
+            in_bounds(query, by).sql(page(by, "message_terms.rank")).load(conn)?
         }
-        DbConnection::Mysql(conn) => query.load(conn)?,
+        DbConnection::Mysql(conn) => {
+            // The index finds the words alone: after loads by several clients at once, MySQL 9.7
+            // misses phrases until the table is optimized. The phrases are looked for in the text.
+            let of_phrases = by.phrases.iter().flat_map(|phrase| phrase.iter().take(MOST_INDEXED));
+            let words: BTreeSet<_> = by.terms.iter().chain(of_phrases).collect();
+            let expression = words.into_iter().fold(String::new(), |mut all, word| {
+                all.push_str(" +");
+                all.push_str(word);
+                all
+            });
+            let query = diesel::sql_query(
+                "SELECT messages.sequence AS sequence FROM messages \
+                 WHERE MATCH (messages.terms) AGAINST (? IN BOOLEAN MODE)",
+            );
+            let mut query = in_bounds(query.into_boxed().bind::<Text, _>(expression.clone()), by);
+            for phrase in &by.phrases {
+                // One blank parts the terms of a message.
+                query = query
+                    .sql(" AND LOCATE(?, CONCAT(' ', messages.terms, ' ')) > 0")
+                    .bind::<Text, _>(format!(" {} ", phrase.join(" ")));
+            }
+            query = query.sql(page(by, "MATCH (messages.terms) AGAINST (? IN BOOLEAN MODE) DESC"));
+            if by.best_first {
+                query = query.bind::<Text, _>(expression);
+            }
+            query.load(conn)?
+        }
     };
     Ok(found.into_iter().map(|found| found.sequence).collect())
+}
+
+/// So many words of a phrase are looked for in MySQL's index; with the others it would find no less.
+const MOST_INDEXED: usize = 32;
+
+/// `query` with the conditions on everything but the terms.
+fn in_bounds<'a, DB>(
+    query: BoxedSqlQuery<'a, DB, SqlQuery>,
+    by: &'a FoundBy,
+) -> BoxedSqlQuery<'a, DB, SqlQuery>
+where
+    DB: Backend + HasSqlType<Binary> + HasSqlType<Text>,
+    Id: ToSql<Binary, DB>,
+    str: ToSql<Text, DB>,
+{
+    query
+        .sql(
+            " AND messages.user_id = ? AND (? = '' OR messages.category = ?) \
+             AND messages.created_at >= ? AND messages.created_at < ? \
+             AND (messages.created_at < ? OR (messages.created_at = ? AND messages.id < ?))",
+        )
+        .bind::<Binary, _>(by.user)
+        .bind::<Text, _>(by.category)
+        .bind::<Text, _>(by.category)
+        .bind::<Text, _>(by.from.as_str())
+        .bind::<Text, _>(by.to.as_str())
+        .bind::<Text, _>(by.before.0.as_str())
+        .bind::<Text, _>(by.before.0.as_str())
+        .bind::<Binary, _>(by.before.1)
+}
+
+/// The order of what is found, and the part of it that is answered.
+fn page(by: &FoundBy, rank: &str) -> String {
+    let best = if by.best_first { format!("{rank}, ") } else { String::new() };
+    let FoundBy { limit, offset, .. } = by;
+    format!(
+        " ORDER BY {best}messages.created_at DESC, messages.id DESC LIMIT {limit} OFFSET {offset}"
+    )
 }

@@ -18,6 +18,7 @@ diesel::table! {
         progress -> Nullable<Text>,
         checkpoint -> Nullable<Text>,
         file_name -> Nullable<Text>,
+        file_name_key -> Nullable<Text>,
         size -> Nullable<BigInt>,
         sha256 -> Nullable<Text>,
         output -> Nullable<Text>,
@@ -183,6 +184,15 @@ diesel::table! {
         next_due -> Nullable<Timestamp>,
         last_run_at -> Nullable<Timestamp>,
         last_task_id -> Nullable<Binary>,
+        owner -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    backfills (name) {
+        name -> Text,
+        version -> Integer,
+        done_to -> Text,
     }
 }
 

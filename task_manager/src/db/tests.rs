@@ -15,13 +15,14 @@ use super::own::{OwnDatabase, until_another_locks};
 use super::schema::{task_attempts, tasks, workers};
 use super::{
     CONNECTIONS, Database, DbConnection, DbError, DbResult, Id, READ_WAIT, clock, dialect,
-    execute_cached, locked, on_either,
+    execute_cached, locked, moment, moment_or_null, on_either,
 };
 use crate::backend::{Backend, TestDatabase, backend_tests};
 
 backend_tests![
     values_read_back_as_they_were_written,
     nulls_read_back_as_nulls,
+    times_of_every_year_are_kept_and_compared,
     text_is_compared_byte_by_byte,
     a_failed_transaction_changes_nothing,
     the_clock_is_utc_and_goes_on,
@@ -107,6 +108,59 @@ async fn values_read_back_as_they_were_written(backend: Backend) {
         assert!(row.5.as_deref() == Some(&long), "the long text differs");
         assert_eq!((row.6, row.7, row.8), (true, 0, time()));
         db.write(move |conn| Ok(diesel::delete(tasks::table).execute(conn)?)).await.unwrap();
+    }
+}
+
+async fn times_of_every_year_are_kept_and_compared(backend: Backend) {
+    let Fixture { db, test: _test, _folder } = fixture(backend).await;
+    let time = |text: &str| NaiveDateTime::parse_from_str(text, "%F %T%.f").unwrap();
+    let times = [
+        "1000-01-01 00:00:00",
+        "1969-12-31 23:59:59.999999",
+        "1970-01-01 00:00:00",
+        "2038-01-19 03:14:07.999999",
+        "2038-01-19 03:14:08",
+        "2040-02-29 12:00:00.000001",
+        "2106-02-07 06:28:16",
+        "9999-12-31 23:59:59.999999",
+    ];
+    let times = times.map(time);
+    db.write(move |conn| {
+        for (number, time) in (1..).zip(times) {
+            diesel::insert_into(tasks::table)
+                .values((
+                    tasks::id.eq(Id(Uuid::from_u128(number))),
+                    tasks::owner.eq(Id(Uuid::max())),
+                    tasks::kind.eq("csv_aggregation"),
+                    tasks::state.eq("queued"),
+                    tasks::spec.eq("{}"),
+                    tasks::created_at.eq(moment(time)),
+                    tasks::changed_at.eq(moment(time)),
+                    tasks::queued_at.eq(moment_or_null(Some(time))),
+                    tasks::started_at.eq(moment_or_null(None)),
+                ))
+                .execute(conn)?;
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+    for (place, bound) in times.into_iter().enumerate() {
+        type Row = (NaiveDateTime, Option<NaiveDateTime>);
+        let compared = db.read(move |conn| {
+            let rows = tasks::table.order(tasks::created_at);
+            let columns = (tasks::created_at, tasks::queued_at);
+            let before = rows.filter(tasks::created_at.lt(moment(bound))).select(columns);
+            let not_before =
+                rows.filter(tasks::queued_at.ge(moment_or_null(Some(bound)))).select(columns);
+            let at = rows.filter(tasks::created_at.eq(moment(bound))).select(columns);
+            let found: [Vec<Row>; 3] = [before.load(conn)?, not_before.load(conn)?, at.load(conn)?];
+            Ok(found)
+        });
+        let expected: Vec<Row> = times.map(|time| (time, Some(time))).to_vec();
+        let (before, not_before) = expected.split_at(place);
+        let at = vec![expected[place]];
+        assert_eq!(compared.await.unwrap(), [before.to_vec(), not_before.to_vec(), at], "{bound}");
     }
 }
 

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::report::{Group, Totals};
 use crate::db::schema::file_statistics;
-use crate::db::{DbConnection, DbError, DbResult, Id};
+use crate::db::{DbConnection, DbError, DbResult, Id, moment};
 use crate::http::cursor::{Cursor, behind};
 use crate::http::query::Period;
 use crate::log_once;
@@ -129,10 +129,10 @@ type Condition = Box<
 fn of(owner: UserId, period: Period) -> Condition {
     let mut condition: Condition = Box::new(file_statistics::owner.eq(Id(owner.0)));
     if let Some(from) = period.from {
-        condition = Box::new(condition.and(file_statistics::created_at.ge(from)));
+        condition = Box::new(condition.and(file_statistics::created_at.ge(moment(from))));
     }
     if let Some(to) = period.to {
-        condition = Box::new(condition.and(file_statistics::created_at.lt(to)));
+        condition = Box::new(condition.and(file_statistics::created_at.lt(moment(to))));
     }
     condition
 }

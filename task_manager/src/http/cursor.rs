@@ -24,7 +24,7 @@ impl Cursor {
         })
     }
 
-    /// None where it is no token, or one of a time that no database compares.
+    /// None where it is no token, or one of a time that no row has.
     pub fn parse(token: &str) -> Option<Self> {
         let (time, id) = token.split_once('.')?;
         let time = DateTime::from_timestamp_micros(time.parse().ok()?)?.naive_utc();
@@ -45,7 +45,9 @@ impl fmt::Display for Cursor {
 /// that the second does not, but a database finds by it where to begin in an index.
 macro_rules! behind {
     ($cursor:expr, $time:expr, $id:expr) => {
-        $time.le($cursor.time).and($time.lt($cursor.time).or($id.lt($crate::db::Id($cursor.id))))
+        $time
+            .le($crate::db::moment($cursor.time))
+            .and($time.lt($crate::db::moment($cursor.time)).or($id.lt($crate::db::Id($cursor.id))))
     };
 }
 pub(crate) use behind;
@@ -56,8 +58,11 @@ mod tests {
 
     #[test]
     fn a_token_tells_its_row() {
-        let token = "1763708400123456.01890a5d-ac96-774b-bcce-b302099a8057";
-        assert_eq!(Cursor::parse(token).unwrap().to_string(), token);
+        // Of 2025, 2040 and 9999.
+        for time in ["1763708400123456", "2214086400000000", "253402300799000000"] {
+            let token = format!("{time}.01890a5d-ac96-774b-bcce-b302099a8057");
+            assert_eq!(Cursor::parse(&token).unwrap().to_string(), token);
+        }
     }
 
     #[test]
@@ -67,6 +72,7 @@ mod tests {
             "x.y",
             "1763708400123456.",
             "-9223372036854775808.01890a5d-ac96-774b-bcce-b302099a8057",
+            "253402300800000000.01890a5d-ac96-774b-bcce-b302099a8057",
         ] {
             assert_eq!(Cursor::parse(wrong), None, "{wrong}");
         }

@@ -82,7 +82,7 @@ impl Query {
 }
 
 /// From a time on, until before another one. Without a bound where it lies outside of the times
-/// that MySQL compares, which are those of 1970 to 2038.
+/// that are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Period {
     pub from: Option<NaiveDateTime>,
@@ -90,10 +90,12 @@ pub struct Period {
 }
 
 impl Period {
-    /// The earliest and the latest time that MySQL compares.
+    /// The earliest time that is kept, and the one that all of them are before: the last one that
+    /// MySQL knows.
     pub fn bounds() -> (NaiveDateTime, NaiveDateTime) {
         let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
-        (day(1970, 1, 2).into(), day(2038, 1, 19).into())
+        let last = day(9999, 12, 31).and_hms_micro_opt(23, 59, 59, 999_999).unwrap_or_default();
+        (day(1970, 1, 2).into(), last)
     }
 
     /// The parameters `from` and `to`.
@@ -144,10 +146,12 @@ mod tests {
     fn a_period_has_no_bounds_that_a_database_cannot_compare() {
         let period = |from, to| Period::read(&mut query(&[("from", from), ("to", to)]));
         assert_eq!(period("", ""), Period::default());
-        assert_eq!(period("0001-01-01", "9999-12-31"), Period::default());
-        let never = period("9999-12-31", "0001-01-01");
+        assert_eq!(period("0001-01-01", "9999-12-31T23:59:59-01:00"), Period::default());
+        let never = period("9999-12-31T23:59:59-01:00", "0001-01-01");
         assert!(never.from > never.to && never.to.is_some());
         let day = |day: &str| Some(time(day).unwrap());
+        let (from, to) = ("2038-01-19", "9999-12-31");
+        assert_eq!(period(from, to), Period { from: day(from), to: day(to) });
         let (from, to) = ("2026-01-31", "2026-02-01");
         assert_eq!(period(from, to), Period { from: day(from), to: day(to) });
     }

@@ -4,19 +4,19 @@
 //!   (`foo-bar`, `x@y.com`) and the characters of a script without blanks.
 //! - `word*` is any word that starts so.
 //! - Every other mark parts words and means nothing. A query without a word finds nothing.
+//! - Compatibility forms of marks are marks: `＂` quotes, `＊` is a star.
 //!
-//! The engines get the same parts (`db::dialect`), made of terms only, so that nothing of what a
+//! Both databases get the same terms and phrases of them (`db::dialect`), so that nothing of what a
 //! client sends reaches them.
 
 use std::ops::Range;
+
+use unicode_normalization::UnicodeNormalization;
 
 use super::terms::{KEPT, Word, words};
 
 /// The longest query, in characters.
 pub const MAX_TEXT: usize = 1_000;
-/// The longest phrase that InnoDB takes is longer than this; a longer one is looked for in pieces
-/// that share a word.
-const LONGEST_PHRASE: usize = 64;
 
 /// A query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,8 @@ impl Search {
     /// Reads a query; every text is one.
     pub fn parse(text: &str) -> Self {
         let mut search = Self { parts: Vec::new() };
-        let mut rest = text;
+        let text: String = text.nfkc().collect();
+        let mut rest = text.as_str();
         while let Some(c) = rest.chars().next() {
             let after = &rest[c.len_utf8()..];
             let (piece, is_quoted, next) = match after.find(is_quote).filter(|_| is_quote(c)) {
@@ -65,12 +66,7 @@ impl Search {
             term.truncate(KEPT);
             self.push(Part::Prefix(term));
         }
-        let mut terms: Vec<String> = words.into_iter().map(|word| word.term).collect();
-        while terms.len() > LONGEST_PHRASE {
-            let tail = terms.split_off(LONGEST_PHRASE - 1);
-            terms.extend(tail.first().cloned());
-            self.push(Part::Phrase(std::mem::replace(&mut terms, tail)));
-        }
+        let terms: Vec<String> = words.into_iter().map(|word| word.term).collect();
         if !terms.is_empty() {
             self.push(Part::Phrase(terms));
         }
@@ -82,15 +78,27 @@ impl Search {
         }
     }
 
-    /// The parts as both engines take them: all of them must be there. None where nothing can be
-    /// found.
-    pub fn parts(&self) -> Vec<String> {
-        let part = |part: &Part| match part {
-            Part::Prefix(term) => format!("{term}*"),
-            Part::Phrase(terms) if terms.len() == 1 => terms.concat(),
-            Part::Phrase(terms) => format!("\"{}\"", terms.join(" ")),
+    /// Whether it has no word, and so finds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// The terms that must be there, a prefix with a `*` behind it; without those of phrases.
+    pub fn terms(&self) -> Vec<String> {
+        let term = |part: &Part| match part {
+            Part::Prefix(term) => Some(format!("{term}*")),
+            Part::Phrase(terms) => <[String; 1]>::try_from(terms.clone()).ok().map(|[term]| term),
         };
-        self.parts.iter().map(part).collect()
+        self.parts.iter().filter_map(term).collect()
+    }
+
+    /// The phrases that must be there: two terms or more, one behind the other.
+    pub fn phrases(&self) -> Vec<Vec<String>> {
+        let phrase = |part: &Part| match part {
+            Part::Phrase(terms) if terms.len() > 1 => Some(terms.clone()),
+            _ => None,
+        };
+        self.parts.iter().filter_map(phrase).collect()
     }
 
     /// Where the words of the query are in a text, in order.
@@ -142,14 +150,21 @@ mod tests {
     use super::*;
 
     fn parts(text: &str) -> Vec<String> {
-        Search::parse(text).parts()
+        let search = Search::parse(text);
+        let phrases =
+            search.phrases().into_iter().map(|phrase| format!("\"{}\"", phrase.join(" ")));
+        let mut parts = search.terms();
+        parts.extend(phrases);
+        parts
     }
 
     #[test]
     fn queries_are_words_phrases_and_prefixes() {
         for (text, expected) in [
             ("red Apple", vec!["qzred", "qzapple"]),
-            ("\"red apple\" pie", vec!["\"qzred qzapple\"", "qzpie"]),
+            ("\"red apple\" pie", vec!["qzpie", "\"qzred qzapple\""]),
+            ("＂red apple＂ pie＊", vec!["qzpie*", "\"qzred qzapple\""]),
+            ("H₂O H₂* ﬁn*", vec!["qzh2o", "qzh2*", "qzfin*"]),
             ("“red apple”", vec!["\"qzred qzapple\""]),
             ("app*", vec!["qzapp*"]),
             ("red-app*", vec!["qzapp*", "qzred"]),
@@ -170,14 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn a_phrase_that_is_too_long_is_looked_for_in_pieces() {
+    fn a_phrase_of_any_length_is_one() {
         let text: Vec<_> = (0..200).map(|n| format!("w{n}")).collect();
-        let parts = parts(&format!("\"{}\"", text.join(" ")));
-        assert_eq!(parts.len(), 4);
-        assert!(parts.iter().all(|part| part.split(' ').count() <= LONGEST_PHRASE));
-        assert!(parts[1].starts_with("\"qzw63 "), "{}", parts[1]);
-        assert!(parts[3].ends_with(" qzw199\""));
+        let search = Search::parse(&format!("\"{}\"", text.join(" ")));
+        assert_eq!(search.phrases().len(), 1);
         assert!(Search::parse(&text.join("-")).matches(&text.join(" ")));
+        let apart = format!("{} x {}", text[..100].join(" "), text[99..].join(" "));
+        assert!(!search.matches(&apart));
     }
 
     proptest! {
@@ -196,7 +210,7 @@ mod tests {
         #[test]
         fn a_text_finds_itself(text in "\\PC{0,100}") {
             let search = Search::parse(&text);
-            prop_assert_eq!(search.matches(&text), !search.parts().is_empty());
+            prop_assert_eq!(search.matches(&text), !search.is_empty());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! SQL on `messages` and `request_counters`. No function opens a transaction.
 
+use std::collections::HashMap;
+
 use chrono::{NaiveDate, NaiveDateTime};
 use common::message::Category;
 use common::task::{TaskId, UserId};
@@ -15,8 +17,8 @@ use super::search::Search;
 use super::{NewMessage, TrackedMessage, snippet, terms};
 use crate::db::schema::{messages, request_counters};
 use crate::db::{
-    DbConnection, DbError, DbResult, FoundBy, FromJson, Id, clock, execute_cached, find_messages,
-    insert_all, json_time, on_either,
+    DbConnection, DbError, DbResult, FoundBy, FromJson, Id, Moment, clock, execute_cached,
+    find_messages, insert_all, moment, on_either,
 };
 use crate::http::cursor::{Cursor, behind};
 use crate::http::query::Period;
@@ -84,8 +86,7 @@ struct NewRow<'a> {
     request_count: Option<i64>,
     category: &'static str,
     terms: String,
-    #[serde(serialize_with = "json_time::serialize")]
-    created_at: NaiveDateTime,
+    created_at: Moment,
 }
 
 impl<'a> NewRow<'a> {
@@ -97,7 +98,7 @@ impl<'a> NewRow<'a> {
             request_count: new.request_count.map(signed).transpose()?,
             category: new.category.as_str(),
             terms: terms::indexed(&new.message),
-            created_at: new.created_at,
+            created_at: moment(new.created_at),
         })
     }
 }
@@ -117,6 +118,28 @@ pub fn insert(conn: &mut DbConnection, new: &[NewMessage]) -> DbResult<()> {
 /// Removes the message of a task, where it has one.
 pub fn remove(conn: &mut DbConnection, task_id: TaskId) -> DbResult<()> {
     diesel::delete(messages::table.filter(messages::id.eq(Id(task_id.0)))).execute(conn)?;
+    Ok(())
+}
+
+/// At most `limit` messages behind one by its number, in order: their numbers, texts and terms.
+pub fn with_terms_behind(
+    conn: &mut DbConnection,
+    sequence: i64,
+    limit: i64,
+) -> DbResult<Vec<(i64, String, String)>> {
+    let found = messages::table
+        .filter(messages::sequence.gt(sequence))
+        .order(messages::sequence)
+        .limit(limit)
+        .select((messages::sequence, messages::message, messages::terms))
+        .load(conn)?;
+    Ok(found)
+}
+
+/// Sets the terms of a message, where it is still there.
+pub fn set_terms(conn: &mut DbConnection, sequence: i64, terms: &str) -> DbResult<()> {
+    let message = messages::table.find(sequence);
+    diesel::update(message).set(messages::terms.eq(terms)).execute(conn)?;
     Ok(())
 }
 
@@ -188,10 +211,10 @@ pub fn list(
         query = query.filter(messages::category.eq(category.as_str()));
     }
     if let Some(from) = filter.period.from {
-        query = query.filter(messages::created_at.ge(from));
+        query = query.filter(messages::created_at.ge(moment(from)));
     }
     if let Some(to) = filter.period.to {
-        query = query.filter(messages::created_at.lt(to));
+        query = query.filter(messages::created_at.lt(moment(to)));
     }
     if let Some(before) = before {
         query = query.filter(behind!(before, messages::created_at, messages::id));
@@ -222,8 +245,7 @@ pub fn search(
     place: Place,
     limit: u64,
 ) -> DbResult<Vec<TrackedMessage>> {
-    let parts = search.parts();
-    if parts.is_empty() {
+    if search.is_empty() {
         return Ok(Vec::new());
     }
     let (earliest, latest) = Period::bounds();
@@ -232,12 +254,14 @@ pub fn search(
         Place::Best(offset) => (None, offset),
     };
     let by = FoundBy {
-        parts,
+        terms: search.terms(),
+        phrases: search.phrases(),
         user: Id(user.0),
         category: filter.category.map_or("", Category::as_str),
-        from: filter.period.from.unwrap_or(earliest),
-        to: filter.period.to.unwrap_or(latest),
-        before: before.map_or((latest, Id(Uuid::max())), |last| (last.time, Id(last.id))),
+        from: moment(filter.period.from.unwrap_or(earliest)),
+        to: moment(filter.period.to.unwrap_or(latest)),
+        before: before
+            .map_or((moment(latest), Id(Uuid::max())), |last| (moment(last.time), Id(last.id))),
         best_first: matches!(place, Place::Best(_)),
         offset,
         limit,
@@ -247,7 +271,8 @@ pub fn search(
         .filter(messages::sequence.eq_any(&sequences))
         .select(Row::as_select())
         .load(conn)?;
-    rows.sort_by_key(|row| sequences.iter().position(|sequence| *sequence == row.sequence));
+    let places: HashMap<i64, usize> = sequences.into_iter().zip(0..).collect();
+    rows.sort_by_key(|row| places.get(&row.sequence).copied());
     let mut found = read(rows);
     for message in &mut found {
         message.snippet = Some(snippet::snippet(&message.message, search));
@@ -270,8 +295,8 @@ pub fn counts(conn: &mut DbConnection, user: UserId, period: Period) -> DbResult
     let date = || sql::<Date>("DATE(created_at)");
     let rows: Vec<(String, NaiveDate, i64)> = messages::table
         .filter(messages::user_id.eq(Id(user.0)))
-        .filter(messages::created_at.ge(period.from.unwrap_or(earliest)))
-        .filter(messages::created_at.lt(period.to.unwrap_or(latest)))
+        .filter(messages::created_at.ge(moment(period.from.unwrap_or(earliest))))
+        .filter(messages::created_at.lt(moment(period.to.unwrap_or(latest))))
         .filter(messages::category.eq_any(Category::ALL.map(Category::as_str)))
         .group_by((category(), date()))
         .select((category(), date(), diesel::dsl::count_star()))

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! - A word is a run of letters, digits and marks within one of Unicode's words (UAX 29), or an
-//!   emoji. Compatibility forms (NFKC) and cases are alike; accents are not.
+//!   emoji, of the text in the form NFKC. Characters that are not seen part no words.
+//! - Words that fold alike are alike (`folding`): cases are, accents are not.
 //! - A term is ASCII behind a fixed prefix, made of what both engines hold to be parts of a word:
 //!   no term is too short, too long or a stop word, and no part of it is an operator.
 //! - A text that starts a word gives a term that starts the word's term, as far as terms reach.
@@ -13,10 +14,15 @@
 use std::ops::Range;
 
 use sha2::{Digest, Sha256};
-use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::normal::Normal;
+use crate::folding::{fold, is_ignorable};
+
+/// Raised with every change of what the terms of a text are: those that are stored are worked out
+/// anew (`reindexing`).
+pub const VERSION: i32 = 2;
 /// What every term starts with: words of one letter get long enough for InnoDB, and stop words
 /// are none any more.
 const PREFIX: &str = "qz";
@@ -36,20 +42,21 @@ pub struct Word {
 
 /// The words of `text`, in order.
 pub fn words(text: &str) -> Vec<Word> {
+    let normal = Normal::of(text);
     let mut words = Vec::new();
-    for (start, segment) in text.split_word_bound_indices() {
+    let mut push = |part: Range<usize>, word: &str| {
+        if !word.is_empty() {
+            words.push(Word { range: normal.original(part), term: term(word) });
+        }
+    };
+    for (start, segment) in normal.as_str().split_word_bound_indices() {
         if segment.chars().any(is_emoji) {
             let emoji: String = segment.chars().filter(|c| !is_variation(*c)).collect();
-            words.push(Word { range: start..start + segment.len(), term: term(&emoji) });
+            push(start..start + segment.len(), &emoji);
             continue;
         }
         for run in runs(segment) {
-            let range = start + run.start..start + run.end;
-            let folded = fold(&segment[run]);
-            // A compatibility form may stand for several words, such as ½.
-            for run in runs(&folded) {
-                words.push(Word { range: range.clone(), term: term(&folded[run]) });
-            }
+            push(start + run.start..start + run.end, &fold(&segment[run]));
         }
     }
     words
@@ -61,20 +68,20 @@ pub fn indexed(text: &str) -> String {
     terms.join(" ")
 }
 
-/// Runs of what words are made of.
+/// Runs of what words are made of, and of what is not seen between.
 fn runs(text: &str) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     let mut has_letter = false;
     for (at, c) in text.char_indices() {
         let end = at + c.len_utf8();
         let is_letter = c.is_alphanumeric();
-        if !is_letter && !is_combining_mark(c) {
+        if !is_letter && !is_combining_mark(c) && (c.is_ascii() || !is_ignorable(c)) {
             continue;
         }
         match runs.last_mut() {
             Some(run) if run.end == at => run.end = end,
             last => {
-                // A mark on its own is no word.
+                // A mark or what is not seen is no word on its own.
                 if last.is_some() && !has_letter {
                     runs.pop();
                 }
@@ -88,20 +95,6 @@ fn runs(text: &str) -> Vec<Range<usize>> {
         runs.pop();
     }
     runs
-}
-
-/// By way of the upper case, which unites letters with several lower ones: `ß` and `ss`, `ς` and
-/// `σ`.
-fn fold(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
-    let folded = text
-        .nfkc()
-        .filter(|c| !is_variation(*c))
-        .flat_map(char::to_uppercase)
-        .flat_map(char::to_lowercase);
-    folded.nfkc().collect()
 }
 
 /// Chooses between ways to draw the character before it.
@@ -175,6 +168,17 @@ mod tests {
         same("caf\u{e9}", "cafe\u{301}");
         same("ﬁne", "FINE");
         same("❤\u{FE0F}", "❤");
+        same("H₂O", "h2o");
+        same("10⁶ x² ㎏", "106 X2 kg");
+        same("STRAẞE", "straße");
+        same("İstanbul ISPARTA", "ıstanbul ısparta");
+        same("Donau\u{ad}dampf", "Donaudampf");
+        same("می\u{200c}خواهم", "میخواهم");
+        same("ﻣﺮﺣﺒﺎ ﻻ", "مرحبا لا");
+        same("\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}", "한글");
+        same("Vie\u{323}\u{302}t", "VIỆT");
+        same("ｶﾞｲﾄﾞ", "ガイド");
+        same("कि\u{93c}ताब", "कि\u{93c}\u{200d}ताब");
         assert_ne!(indexed("cafe"), indexed("café"), "accents tell words apart");
     }
 
@@ -192,6 +196,9 @@ mod tests {
             ("½", 2),
             ("... -- \"'*()<>@~+;", 0),
             ("\u{301}\u{302}", 0),
+            ("\u{ad} \u{3164} \u{200d}", 0),
+            ("10\u{202f}000", 2),
+            ("บ้าน\u{200b}ใหญ่", 6),
             ("", 0),
         ] {
             assert_eq!(count(text), expected, "{text}: {:?}", words(text));
@@ -200,9 +207,10 @@ mod tests {
 
     #[test]
     fn a_word_knows_its_place() {
-        let text = "see Über.com";
+        let text = "see Über.com… U\u{308}ber H₂O ½ e\u{ad}\u{301}";
         let found: Vec<_> = words(text).into_iter().map(|word| &text[word.range]).collect();
-        assert_eq!(found, ["see", "Über", "com"]);
+        let expected = ["see", "Über", "com", "U\u{308}ber", "H₂O", "½", "½", "e\u{ad}\u{301}"];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use super::timing::Timing;
 
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 64;
-/// The longest cron expression, in characters.
-const LONGEST_CRON: usize = 255;
+/// The longest cron expression and the longest name of a time zone, in bytes.
+const LONGEST: usize = 255;
 /// How many people get a report at the most.
 const MOST_RECIPIENTS: usize = 100;
 
@@ -65,10 +65,11 @@ impl CheckedSchedule {
 }
 
 impl ScheduleDocument {
-    /// The schedule `name`.
+    /// The schedule `name`. Looks for the first time that it is due, which takes the processor for
+    /// up to some milliseconds.
     ///
     /// # Errors
-    /// Everything that does not hold.
+    /// Everything that is wrong with it.
     pub fn check(self, name: String) -> Result<CheckedSchedule, Vec<ErrorLocation>> {
         let Self { cron, time_zone, enabled, recipients } = self;
         let (cron, time_zone) = (cron.trim().to_owned(), time_zone.trim().to_owned());
@@ -80,9 +81,11 @@ impl ScheduleDocument {
             );
             errors.push(ErrorLocation::field("name", reason));
         }
-        if cron.len() > LONGEST_CRON {
-            let reason = format!("is longer than {LONGEST_CRON} characters");
-            errors.push(ErrorLocation::field("cron", reason));
+        for (field, text) in [("cron", &cron), ("time_zone", &time_zone)] {
+            if text.len() > LONGEST {
+                let reason = format!("is longer than {LONGEST} characters");
+                errors.push(ErrorLocation::field(field, reason));
+            }
         }
         let options = Options::default().without_display_text().without_domain_literal();
         let recipients: Vec<String> =
@@ -97,9 +100,12 @@ impl ScheduleDocument {
                 errors.push(ErrorLocation::field(format!("recipients[{index}]"), reason));
             }
         }
+        if errors.iter().any(|error| matches!(error.field.as_deref(), Some("cron" | "time_zone"))) {
+            return Err(errors);
+        }
         match Timing::parse(&cron, &time_zone) {
             Ok(timing) if timing.next_after(clock::now().naive_utc()).is_none() => {
-                let reason = format!("`{cron}` is never due");
+                let reason = format!("`{cron}` is never due: no month has such a day");
                 errors.push(ErrorLocation::field("cron", reason));
             }
             Ok(timing) if errors.is_empty() => {

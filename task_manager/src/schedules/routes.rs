@@ -67,8 +67,9 @@ pub async fn show_schedule(
 /// Makes a schedule, or replaces it.
 ///
 /// At its times the report of the user events by city, of all users, is sent by e-mail. Where the
-/// clock goes forward, what was due in the hour that is left out is due right behind it; where it
+/// clock goes forward, what was due in the time that is left out is due right behind it; where it
 /// goes back, a fixed time is due once. What was missed while no server ran is made up for once.
+/// The tasks of its runs belong to the user who makes it, and stay so when it is replaced.
 #[utoipa::path(
     put, path = "/v1/schedules/{name}", tag = "schedules",
     params(("name" = String, Path, description = "Its name: 1 to 64 lower-case letters, digits, `_` and `-`", pattern = "^[a-z0-9_-]{1,64}$", example = "user_events_report")),
@@ -89,9 +90,8 @@ pub async fn put_schedule(
     Path(name): Path<String>,
     JsonBody(document): JsonBody<ScheduleDocument>,
 ) -> Result<(StatusCode, Json<ScheduleView>), ApiError> {
-    let checked = document.check(name).map_err(ApiError::InvalidParameters)?;
     let putting = async move {
-        let (schedule, is_new) = schedules.put(checked).await?;
+        let (schedule, is_new) = schedules.put(user.id, name, document).await?;
         info!(target: audit::TARGET, user_id = %user.id.0, schedule = schedule.name, "schedule changed");
         Ok((schedule, is_new))
     };

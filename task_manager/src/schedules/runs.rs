@@ -1,66 +1,115 @@
 //! Serving what is due.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use common::task::UserId;
 use tracing::{info, warn};
 
-use super::timing::Timing;
 use super::{Schedule, report_of_all, store, submit};
-use crate::db::{self, Database, DbError, DbResult};
+use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::http::access::LOCAL_USER;
-use crate::log_once;
 use crate::outbox::relay::RelaySignal;
+use crate::users;
 
-/// Runs every schedule that is due, and works out when those are that are new.
-///
-/// # Errors
-/// The database is not available. A schedule that cannot be run holds up no other.
-pub async fn pass(db: &Database, relay: &RelaySignal) -> DbResult<()> {
-    let due = db.read(|conn| {
-        let now = db::now(conn)?;
-        store::due(conn, now)
-    });
-    for schedule in due.await? {
-        let name = schedule.name.clone();
-        match serve(db, schedule).await {
-            Ok(true) => relay.wake(),
-            Ok(false) => {}
-            Err(error) if error.is_unavailable() => return Err(error),
-            Err(error) => {
-                if log_once::is_first(format!("schedule {name}: {error}")) {
-                    warn!(schedule = name, %error, "a schedule cannot be run");
+/// Serves schedules. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    db: Database,
+    relay: RelaySignal,
+    login_required: bool,
+    /// What is wrong with schedules, by name: each is looked at every second, and logged once.
+    problems: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+impl Runs {
+    /// Serves the schedules of `db`. Where no login is required, those that nobody made are the
+    /// local user's.
+    pub fn new(db: Database, relay: RelaySignal, login_required: bool) -> Self {
+        Self { db, relay, login_required, problems: Arc::default() }
+    }
+
+    /// Runs every schedule that is due, and works out when those are that are new.
+    ///
+    /// # Errors
+    /// The database is not available. A schedule that cannot be run holds up no other.
+    pub async fn pass(&self) -> DbResult<()> {
+        let due = self.db.read(|conn| {
+            let now = db::now(conn)?;
+            store::due(conn, now)
+        });
+        for schedule in due.await? {
+            let name = schedule.name.clone();
+            match self.serve(schedule).await {
+                Ok(has_run) => {
+                    if has_run {
+                        self.relay.wake();
+                    }
+                    self.forget(&name);
+                }
+                Err(error) if error.is_unavailable() => return Err(error),
+                Err(error) => {
+                    if self.is_news(&name, &error) {
+                        warn!(schedule = name, %error, "a schedule cannot be run");
+                    }
                 }
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Whether something else was wrong with the schedule the last time, or nothing.
+    fn is_news(&self, name: &str, error: &DbError) -> bool {
+        let error = error.to_string();
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = problems.insert(name.to_owned(), error.clone());
+        before != Some(error)
+    }
+
+    fn forget(&self, name: &str) {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// Moves a schedule on, and runs it; not where another task manager was faster. Answers
+    /// whether there is a new task.
+    async fn serve(&self, schedule: Schedule) -> DbResult<bool> {
+        let due = schedule.next_due;
+        let timing = schedule.timing().map_err(DbError::corrupt)?;
+        // Before the transaction, which is to be short.
+        let report = match due {
+            Some(_) => Some(self.db.read(report_of_all).await?),
+            None => None,
+        };
+        let name = schedule.name.clone();
+        let login_required = self.login_required;
+        let served = self.db.write(move |conn| {
+            let now = db::now(conn)?;
+            if !store::advance(conn, &schedule, timing.next_after(now))? {
+                return Ok(None);
+            }
+            // A new schedule was not due yet: now it is known when it is.
+            let Some(report) = &report else { return Ok(None) };
+            let owner = match schedule.owner {
+                Some(owner) => owner,
+                None => owner_of_all_else(conn, login_required)?,
+            };
+            submit(conn, owner, &schedule, report.clone(), now).map(|task| Some(task.id))
+        });
+        let task_id = served.await?;
+        if let (Some(task_id), Some(due)) = (task_id, due) {
+            info!(schedule = name, %task_id, due = %due.and_utc(), "a schedule was due and is run");
+        }
+        Ok(task_id.is_some())
+    }
 }
 
-/// Moves a schedule on, and runs it; not where another task manager was faster. Answers
-/// whether there is a new task.
-async fn serve(db: &Database, schedule: Schedule) -> DbResult<bool> {
-    let due = schedule.next_due;
-    let timing = Timing::parse(&schedule.cron, &schedule.time_zone)
-        .map_err(|errors| DbError::corrupt(format!("{errors:?}")))?;
-    // Before the transaction, which is to be short.
-    let report = match due {
-        Some(_) => Some(db.read(report_of_all).await?),
-        None => None,
+/// Whose the tasks are that nobody asked for: somebody's who can see, stop and delete them.
+fn owner_of_all_else(conn: &mut DbConnection, login_required: bool) -> DbResult<UserId> {
+    let first = match login_required {
+        true => users::first_administrator(conn)?,
+        false => None,
     };
-    let name = schedule.name.clone();
-    let served = db.write(move |conn| {
-        let now = db::now(conn)?;
-        if !store::advance(conn, &schedule, timing.next_after(now))? {
-            return Ok(None);
-        }
-        // A new schedule was not due yet: now it is known when it is.
-        let Some(report) = &report else { return Ok(None) };
-        // Nobody asked for it, so it belongs to the platform's own user.
-        submit(conn, LOCAL_USER, &schedule, report.clone(), now).map(|task| Some(task.id))
-    });
-    let task_id = served.await?;
-    if let (Some(task_id), Some(due)) = (task_id, due) {
-        info!(schedule = name, %task_id, due = %due.and_utc(), "a schedule was due and is run");
-    }
-    Ok(task_id.is_some())
+    Ok(first.unwrap_or(LOCAL_USER))
 }
 
 #[cfg(test)]
@@ -81,6 +130,7 @@ mod tests {
     async fn of_many_that_see_it_due_one_serves_it(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let db = &own.db;
+        let runs = Runs::new(db.clone(), RelaySignal::default(), false);
         for round in 1..=3 {
             let due = db.write(|conn| {
                 let now = db::now(conn)?;
@@ -90,11 +140,23 @@ mod tests {
             });
             let due = due.await.unwrap().pop().unwrap();
             // All have read that it is due before any of them serves it.
-            let served = join_all((0..16).map(|_| serve(db, due.clone()))).await;
+            let served = join_all((0..16).map(|_| runs.serve(due.clone()))).await;
             let served = served.into_iter().filter(|served| *served.as_ref().unwrap()).count();
             assert_eq!(served, 1);
             let tasks = db.read(|conn| first_in_queue(conn, TaskKind::ReportEmail, 10)).await;
             assert_eq!(tasks.unwrap().len(), round);
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_schedule_is_news_once() {
+        let own = OwnDatabase::migrated(Backend::Alone).await;
+        let runs = Runs::new(own.db.clone(), RelaySignal::default(), false);
+        let error = |text| DbError::corrupt(text);
+        assert!(runs.is_news("a", &error("x")) && runs.is_news("b", &error("x")));
+        assert!(!runs.is_news("a", &error("x")));
+        assert!(runs.is_news("a", &error("y")));
+        runs.forget("a");
+        assert!(runs.is_news("a", &error("y")) && !runs.is_news("b", &error("x")));
     }
 }

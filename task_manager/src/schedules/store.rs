@@ -1,16 +1,14 @@
 //! SQL on `schedules`. No function opens a transaction.
 
 use chrono::NaiveDateTime;
-use common::task::TaskId;
+use common::task::{TaskId, UserId};
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use tracing::warn;
 
 use super::Schedule;
 use super::document::CheckedSchedule;
 use crate::db::schema::schedules;
-use crate::db::{DbConnection, DbError, DbResult, Id};
-use crate::log_once;
+use crate::db::{DbConnection, DbError, DbResult, Id, moment_or_null};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = schedules)]
@@ -23,48 +21,37 @@ struct Row {
     next_due: Option<NaiveDateTime>,
     last_run_at: Option<NaiveDateTime>,
     last_task_id: Option<Id>,
+    owner: Option<Id>,
 }
 
-impl TryFrom<Row> for Schedule {
-    type Error = DbError;
-
-    fn try_from(row: Row) -> DbResult<Self> {
-        Ok(Self {
+impl From<Row> for Schedule {
+    fn from(row: Row) -> Self {
+        let recipients = serde_json::from_str(&row.recipients)
+            .map_err(|error| format!("its recipients cannot be read: {error}"));
+        Self {
             name: row.name,
+            owner: row.owner.map(|id| UserId(id.0)),
             cron: row.cron,
             time_zone: row.time_zone,
             enabled: row.enabled,
-            recipients: serde_json::from_str(&row.recipients).map_err(DbError::corrupt)?,
+            recipients,
             next_due: row.next_due,
             last_run_at: row.last_run_at,
             last_task_id: row.last_task_id.map(|id| TaskId(id.0)),
-        })
+        }
     }
-}
-
-/// Those of the rows that can be read; the others hold up nobody.
-fn read(rows: Vec<Row>) -> Vec<Schedule> {
-    let read = |row: Row| {
-        let name = row.name.clone();
-        let log = |error: &DbError| {
-            if log_once::is_first(format!("schedule {name}: {error}")) {
-                warn!(schedule = name, %error, "a schedule cannot be read; make it again (PUT)");
-            }
-        };
-        Schedule::try_from(row).inspect_err(log).ok()
-    };
-    rows.into_iter().filter_map(read).collect()
 }
 
 /// All schedules, by name.
 pub(super) fn list(conn: &mut DbConnection) -> DbResult<Vec<Schedule>> {
-    Ok(read(schedules::table.order(schedules::name).select(Row::as_select()).load(conn)?))
+    let rows = schedules::table.order(schedules::name).select(Row::as_select()).load(conn)?;
+    Ok(rows.into_iter().map(Schedule::from).collect())
 }
 
-/// The schedule of this name, where it can be read.
+/// The schedule of this name.
 pub(super) fn find(conn: &mut DbConnection, name: &str) -> DbResult<Option<Schedule>> {
-    let rows = schedules::table.find(name).select(Row::as_select()).load(conn)?;
-    Ok(read(rows).pop())
+    let row = schedules::table.find(name).select(Row::as_select()).first(conn).optional()?;
+    Ok(row.map(Schedule::from))
 }
 
 /// The enabled schedules that are due, or of which it is not known when they are.
@@ -75,13 +62,14 @@ pub(super) fn due(conn: &mut DbConnection, now: NaiveDateTime) -> DbResult<Vec<S
         .order(schedules::name)
         .select(Row::as_select())
         .load(conn)?;
-    Ok(read(rows))
+    Ok(rows.into_iter().map(Schedule::from).collect())
 }
 
 /// Makes or replaces a schedule.
 pub(super) fn put(
     conn: &mut DbConnection,
     schedule: &CheckedSchedule,
+    owner: UserId,
     next_due: Option<NaiveDateTime>,
 ) -> DbResult<()> {
     let recipients = serde_json::to_string(&schedule.recipients).map_err(DbError::corrupt)?;
@@ -90,10 +78,11 @@ pub(super) fn put(
         schedules::time_zone.eq(&schedule.time_zone),
         schedules::enabled.eq(schedule.enabled),
         schedules::recipients.eq(&recipients),
-        schedules::next_due.eq(next_due),
+        schedules::next_due.eq(moment_or_null(next_due)),
+        schedules::owner.eq(Id(owner.0)),
     );
     let inserted = diesel::insert_into(schedules::table)
-        .values((schedules::name.eq(&schedule.name), values))
+        .values((schedules::name.eq(&schedule.name), values.clone()))
         .execute(conn);
     match inserted {
         Ok(_) => Ok(()),
@@ -118,10 +107,12 @@ pub(super) fn advance(
     next: Option<NaiveDateTime>,
 ) -> DbResult<bool> {
     let enabled = schedules::table.find(&schedule.name).filter(schedules::enabled.eq(true));
-    let next = schedules::next_due.eq(next);
+    let next = schedules::next_due.eq(moment_or_null(next));
     let moved = match schedule.next_due {
         Some(from) => {
-            diesel::update(enabled.filter(schedules::next_due.eq(from))).set(next).execute(conn)?
+            diesel::update(enabled.filter(schedules::next_due.eq(moment_or_null(Some(from)))))
+                .set(next)
+                .execute(conn)?
         }
         None => {
             diesel::update(enabled.filter(schedules::next_due.is_null())).set(next).execute(conn)?

@@ -68,7 +68,7 @@ pub async fn show_task_status(
     params(
         ("state" = Option<Vec<TaskState>>, Query, description = "Only tasks in this state; repeats"),
         ("kind" = Option<common::task::TaskKind>, Query, description = "Only tasks of this kind"),
-        ("text" = Option<String>, Query, description = "Only tasks whose file name holds this text, or with this id"),
+        ("text" = Option<String>, Query, description = "Only tasks whose file name holds this text, in any case and spelling of its letters, or with this id"),
         ("from" = Option<String>, Query, description = "Created at or after this time (RFC 3339) or day (UTC)"),
         ("to" = Option<String>, Query, description = "Created before this time (RFC 3339) or day (UTC)"),
         ("page_size" = Option<u64>, Query, description = "Tasks a page: 50 where absent, lowered to 10,000"),

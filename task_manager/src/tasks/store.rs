@@ -20,10 +20,11 @@ use crate::db::{self, DbConnection, DbError, DbResult, Id, locked, on_either, on
 pub use changes::{
     Enqueue, claim, clear_progress, end, enqueue, expire_all_leases, fail_unreadable, heartbeat,
     insert_initializing, mark_deleted, mark_unreadable_deleted, remove_cut, remove_initializing,
-    renew_upload, set_error, set_input, set_progress,
+    renew_upload, set_error, set_file_name_key, set_input, set_progress,
 };
 pub use lists::{
     Filter, changed_since, first_in_queue, in_state, list, queue_position, with_expired_lease,
+    with_file_names_behind,
 };
 
 /// Counters are kept as signed numbers; none of them comes near the limit.

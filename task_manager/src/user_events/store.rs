@@ -11,7 +11,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::Bool;
 
 use crate::db::schema::user_events;
-use crate::db::{DbConnection, DbError, DbResult, Id};
+use crate::db::{DbConnection, DbError, DbResult, Id, moment};
 use crate::http::query::Period;
 
 /// Inserts the event of a task that `owner` owns; false where the owner has one with this id.
@@ -31,7 +31,7 @@ pub(super) fn insert(
             user_events::state.eq(&event.address.state),
             user_events::country.eq(&event.address.country),
             user_events::post_code.eq(&event.address.post_code),
-            user_events::occurred_at.eq(event.datetime.naive_utc()),
+            user_events::occurred_at.eq(moment(event.datetime.naive_utc())),
             user_events::created_at.eq(now),
         ))
         .execute(conn);
@@ -77,10 +77,10 @@ impl Filter {
             condition = Box::new(condition.and(user_events::country.eq(country.clone())));
         }
         if let Some(from) = self.period.from {
-            condition = Box::new(condition.and(user_events::occurred_at.ge(from)));
+            condition = Box::new(condition.and(user_events::occurred_at.ge(moment(from))));
         }
         if let Some(to) = self.period.to {
-            condition = Box::new(condition.and(user_events::occurred_at.lt(to)));
+            condition = Box::new(condition.and(user_events::occurred_at.lt(moment(to))));
         }
         condition
     }

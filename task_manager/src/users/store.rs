@@ -52,6 +52,17 @@ pub(super) fn find(conn: &mut DbConnection, name: &Username) -> DbResult<Option<
     Ok(found.map(|(id, hash)| (UserId(id.0), hash)))
 }
 
+/// The administrator who was there first; none where there is none yet.
+pub fn first_administrator(conn: &mut DbConnection) -> DbResult<Option<UserId>> {
+    let first: Option<Id> = users::table
+        .filter(users::role.eq(Role::Admin.as_str()))
+        .order((users::created_at, users::id))
+        .select(users::id)
+        .first(conn)
+        .optional()?;
+    Ok(first.map(|id| UserId(id.0)))
+}
+
 /// What the users of tokens may do; none where there is no such user or the token was revoked.
 pub fn roles_of(conn: &mut DbConnection, tokens: &[(UserId, Uuid)]) -> DbResult<Vec<Option<Role>>> {
     let distinct = |ids: &mut dyn Iterator<Item = Uuid>| -> Vec<Id> {

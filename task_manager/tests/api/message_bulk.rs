@@ -15,6 +15,7 @@ backend_tests![
     bodies_that_are_no_documents_change_nothing,
     a_body_that_breaks_off_late_keeps_what_came_before,
     the_caller_owns_what_is_loaded,
+    messages_of_far_years_are_listed_found_and_counted,
 ];
 
 async fn post(app: &TestApp, content_type: &str, body: impl Into<Body>) -> Response {
@@ -139,4 +140,47 @@ async fn the_caller_owns_what_is_loaded(backend: Backend) {
     }
     let counts = json_of(&app, "/v1/messages/counts?by=category").await;
     assert_eq!(counts["counts"][0]["count"], 1);
+}
+
+async fn messages_of_far_years_are_listed_found_and_counted(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let times = [
+        "1970-01-02T00:00:00Z",
+        "2038-01-19T03:14:07Z",
+        "2038-01-19T03:14:08Z",
+        "2040-02-29T12:00:00.000001Z",
+        "9999-12-31T23:59:59Z",
+    ];
+    let document = |time: &&str| json!({"message": format!("far {time}"), "created_at": time});
+    let documents: Vec<Value> = times.iter().map(document).collect();
+    assert_eq!(load(&app, &documents.into()).await["inserted"], times.len());
+    for text in ["", "text=far&"] {
+        let listed = async |query: &str| -> Vec<String> {
+            let mut found = Vec::new();
+            let mut token = String::new();
+            loop {
+                let path = format!("/v1/messages?{text}{query}page_size=2&page_token={token}");
+                let page = json_of(&app, &path).await;
+                let time = |item: &Value| item["created_at"].as_str().unwrap().to_owned();
+                found.extend(page["items"].as_array().unwrap().iter().map(time));
+                match page["next_page_token"].as_str() {
+                    Some(next) => token = next.to_owned(),
+                    None => break found,
+                }
+            }
+        };
+        let newest_first: Vec<_> = times.iter().rev().map(ToString::to_string).collect();
+        assert_eq!(listed("").await, newest_first);
+        assert_eq!(listed("from=2038-01-19T03:14:08Z&").await, newest_first[..3]);
+        assert_eq!(listed("to=2040-02-29T12:00:00.000001Z&").await, newest_first[2..]);
+        assert_eq!(listed("from=2038-01-20&to=2041-01-01&").await, newest_first[1..2]);
+        assert_eq!(listed("from=9999-12-31&").await, newest_first[..1]);
+        assert_eq!(listed("from=9999-12-31T23:59:59.5Z&").await, [""; 0]);
+    }
+    let counts = json_of(&app, "/v1/messages/counts?by=date&from=2038-01-01&to=9999-12-31").await;
+    let expected = json!([
+        {"category": null, "date": "2038-01-19", "count": 2},
+        {"category": null, "date": "2040-02-29", "count": 1},
+    ]);
+    assert_eq!(counts["counts"], expected);
 }

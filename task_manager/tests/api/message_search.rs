@@ -1,5 +1,8 @@
 //! Full-text search: what a query means, the same on both databases.
 
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -7,7 +10,11 @@ use super::app::TestApp;
 use super::backend::{Backend, backend_tests};
 use super::messages::load;
 
-backend_tests![queries_mean_the_same_on_both, any_text_is_a_query];
+backend_tests![
+    queries_mean_the_same_on_both,
+    phrases_are_found_after_many_loads_at_once,
+    any_text_is_a_query,
+];
 
 async fn search(app: &TestApp, text: &str) -> (StatusCode, Value) {
     let request = app.request(Method::GET, "/v1/messages").query(&[("text", text)]);
@@ -38,6 +45,18 @@ async fn queries_mean_the_same_on_both(backend: Backend) {
         "red apple, green pear",                              // 16
         "apple red; pear green",                              // 17
         "STRASSE und Straße",                                 // 18
+        "STRAẞE",                                             // 19
+        "H₂O boils, x² grows, ﬁne ５㎏",                      // 20
+        "İSTANBUL ısparta ĪĮ",                                // 21
+        "Donau\u{ad}dampf",                                   // 22
+        "ﻣﺮﺣﺒﺎ ﻻ",                                            // 23
+        "\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}",   // 24
+        "Việt Nam, Vie\u{323}\u{302}t",                       // 25
+        "नमस्ते क\u{93c}लम",                                    // 26
+        "ทำงาน",                                              // 27
+        "Ὀδυσσεύς ᾠδή",                                       // 28
+        "ｶﾞｲﾄﾞ",                                                // 29
+        "ᏣᎳᎩ",                                                // 30
     ];
     let documents: Vec<Value> =
         messages.iter().map(|message| json!({"message": message})).collect();
@@ -71,7 +90,9 @@ async fn queries_mean_the_same_on_both(backend: Backend) {
         ("東京", vec![7], "a part of a sentence without blanks"),
         ("京東", vec![], "its order counts"),
         ("首都", vec![7], "in the middle"),
-        ("مرحبا", vec![8], "Arabic"),
+        ("مرحبا", vec![8, 23], "Arabic, in its presentation forms too"),
+        ("ﻣﺮﺣﺒﺎ", vec![8, 23], "the other way round"),
+        ("لا", vec![23], "a ligature of Arabic"),
         ("بالع*", vec![8], "an Arabic prefix"),
         ("🎉", vec![9], "an emoji"),
         ("👩\u{200d}🚀 done", vec![9], "an emoji of several, and a word"),
@@ -100,7 +121,35 @@ async fn queries_mean_the_same_on_both(backend: Backend) {
         (&long, vec![], "not quite the word"),
         ("don't", vec![14], "an apostrophe"),
         ("été", vec![14], "behind an apostrophe"),
-        ("straße", vec![18], "sharp s and ss are alike"),
+        ("straße", vec![18, 19], "sharp s and ss are alike"),
+        ("STRAẞE", vec![18, 19], "so is its capital"),
+        ("strasse", vec![18, 19], "and ss"),
+        ("\"und STRAẞE\"", vec![18], "in a phrase too"),
+        ("stras*", vec![18, 19], "and in a prefix"),
+        ("H2O", vec![20], "compatibility forms are alike before words are cut"),
+        ("h₂o", vec![20], "both ways"),
+        ("h2*", vec![20], "and in a prefix"),
+        ("x2 FINE 5kg", vec![20], "superscripts, ligatures, full width and squares"),
+        ("istanbul", vec![21], "dotted capital I"),
+        ("ISTANBUL", vec![21], "plain capital I"),
+        ("ıstanbul", vec![21], "dotless i"),
+        ("i\u{307}stanbul", vec![21], "an i with a dot of its own"),
+        ("isparta", vec![21], "dotless i is found by i"),
+        ("ISPARTA", vec![21], "and by its capital"),
+        ("İSPARTA", vec![21], "and by the other one"),
+        ("donaudampf", vec![22], "a soft hyphen is not seen"),
+        ("한글", vec![24], "composed Hangul"),
+        ("\u{1112}\u{1161}\u{11ab}*", vec![24], "decomposed Hangul"),
+        ("VIỆT", vec![25], "Vietnamese"),
+        ("\"nam viê\u{323}t\"", vec![25], "composed in part"),
+        ("नमस्ते", vec![26], "Hindi"),
+        ("\u{915}\u{93c}लम", vec![26], "a nukta"),
+        ("\u{958}लम", vec![26], "a nukta, composed"),
+        ("ทํางาน", vec![27], "Thai, decomposed"),
+        ("ὈΔΥΣΣΕΎΣ", vec![28], "Greek with breathings"),
+        ("ᾨΔΉ", vec![28], "an iota below and beside"),
+        ("ガイド", vec![29], "half and full width"),
+        ("ꮳꮃꭹ", vec![30], "Cherokee"),
     ];
     for (text, expected, what) in cases {
         for order in ["newest", "best"] {
@@ -117,9 +166,73 @@ async fn queries_mean_the_same_on_both(backend: Backend) {
     }
     let (_, found) = search(&app, "\"PARCEL 7\" arr*").await;
     assert_eq!(found["items"][0]["snippet"], "The **parcel** **7** has **arrived**");
+    for (text, snippet) in [
+        ("h2o fine", "**H₂O** boils, x² grows, **ﬁne** ５㎏"),
+        ("5kg", "H₂O boils, x² grows, ﬁne **５㎏**"),
+        ("istanbul", "**İSTANBUL** ısparta ĪĮ"),
+        ("donaudampf", "**Donau\u{ad}dampf**"),
+        ("\"nam việt\"", "Việt **Nam**, **Vie\u{323}\u{302}t**"),
+    ] {
+        let (_, found) = search(&app, text).await;
+        assert_eq!(found["items"][0]["snippet"], snippet, "{text}");
+    }
     let (_, found) = search(&app, "東京").await;
     assert_eq!(found["items"][0]["snippet"], "**東京**都は日本の首都です");
     assert_eq!(app.list("").await.items.len(), 0, "nothing else happened");
+}
+
+/// The messages that are found, page by page.
+async fn search_all(app: &TestApp, text: &str, order: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut token = String::new();
+    loop {
+        let query =
+            [("text", text), ("order", order), ("page_size", "10000"), ("page_token", &token)];
+        let response = app.request(Method::GET, "/v1/messages").query(&query).send().await;
+        let page: Value = response.unwrap().json().await.unwrap();
+        for item in page["items"].as_array().unwrap() {
+            let is_new = found.insert(item["message"].as_str().unwrap().to_owned());
+            assert!(is_new, "{text}, {order} first: found twice: {item}");
+        }
+        match page["next_page_token"].as_str() {
+            Some(next) => token = next.to_owned(),
+            None => return found,
+        }
+    }
+}
+
+async fn phrases_are_found_after_many_loads_at_once(backend: Backend) {
+    const CLIENTS: usize = 8;
+    const EACH: usize = 3_000;
+    let app = TestApp::start(backend).await;
+    let text = |number: usize| match number % 8 {
+        0 => format!("{number} beta alpha"),
+        1 => format!("{number} alphabeta alpha-beta2 beta"),
+        2 => format!("{number} alpha gamma beta, beta; alpha"),
+        3 => format!("Alpha, BETA {number}"),
+        _ => format!("{number} alpha beta gamma delta"),
+    };
+    let load_part = async |client: usize| {
+        let numbers = (0..EACH).map(|number| number * CLIENTS + client);
+        let documents: Vec<_> = numbers.map(|number| json!({"message": text(number)})).collect();
+        assert_eq!(load(&app, &documents.into()).await["inserted"], EACH);
+    };
+    join_all((0..CLIENTS).map(load_part)).await;
+    let holding = |expected: &dyn Fn(usize) -> bool| -> BTreeSet<String> {
+        (0..CLIENTS * EACH).filter(|number| expected(number % 8)).map(text).collect()
+    };
+    let cases: [(&str, &str, &dyn Fn(usize) -> bool); 4] = [
+        ("\"alpha beta\"", "newest", &|kind| kind >= 3),
+        ("\"beta alpha\"", "best", &|kind| kind == 0 || kind == 2),
+        ("alpha-beta2", "newest", &|kind| kind == 1),
+        ("\"alpha delta\"", "newest", &|_| false),
+    ];
+    for (query, order, expected) in cases {
+        let found = search_all(&app, query, order).await;
+        let expected = holding(expected);
+        assert_eq!(found.len(), expected.len(), "{query}");
+        assert!(found == expected, "{query}");
+    }
 }
 
 async fn any_text_is_a_query(backend: Backend) {
@@ -151,7 +264,17 @@ async fn any_text_is_a_query(backend: Backend) {
             assert!(blank || best.unwrap().status() == StatusCode::OK, "{text:?}");
         }
     }
-    for text in ["a ".repeat(500), "東".repeat(1_000), "a-b ".repeat(250), "a*b* ".repeat(200)] {
+    let han = |from: u32, count: u32| (from..from + count).filter_map(char::from_u32);
+    for text in [
+        "a ".repeat(500),
+        "東".repeat(1_000),
+        han(0x4e00, 1_000).collect(),
+        han(0x4e00, 500).map(|c| format!("{c} ")).collect(),
+        han(0x4e00, 250).map(|c| format!("{c}-a ")).collect(),
+        "\u{fdfa}".repeat(1_000),
+        "a-b ".repeat(250),
+        "a*b* ".repeat(200),
+    ] {
         assert_eq!(search(&app, text.trim()).await.0, StatusCode::OK, "{text}");
     }
     let (status, body) = search(&app, &"x".repeat(1_001)).await;

@@ -17,10 +17,12 @@ backend_tests![
     a_due_schedule_sends_the_report_of_all_users,
     what_was_missed_in_an_outage_is_made_up_for_once,
     what_is_not_due_or_not_enabled_is_not_run,
-    a_schedule_that_cannot_be_run_holds_up_no_other,
+    a_schedule_that_cannot_be_run_is_shown_and_holds_up_no_other,
+    tasks_of_a_schedule_belong_to_the_user_who_made_it,
     a_run_by_hand_is_the_callers_and_moves_no_due_time,
     a_schedule_is_made_changed_and_removed,
     schedules_that_do_not_hold_are_refused,
+    expressions_of_any_kind_are_refused_in_no_time,
     schedules_are_for_administrators,
 ];
 
@@ -159,13 +161,68 @@ async fn what_is_not_due_or_not_enabled_is_not_run(backend: Backend) {
     assert!(app.is_queue_silent().await);
 }
 
-async fn a_schedule_that_cannot_be_run_holds_up_no_other(backend: Backend) {
+async fn a_schedule_that_cannot_be_run_is_shown_and_holds_up_no_other(backend: Backend) {
     let mut app = start(backend).await;
     let past = app.time(-TimeDelta::hours(1));
-    put(&app, "/v1/schedules/broken", &rare()).await;
-    app.sql(&format!("UPDATE schedules SET cron = 'x', next_due = {past} WHERE name = 'broken'"));
-    make_due(&app, TimeDelta::seconds(1));
-    assert_eq!(spec(&app.next_attempt().await).schedule, "test");
+    for (name, change, field) in [
+        ("broken-cron", "cron = 'x'", "cron: `x` is no cron expression"),
+        ("broken-zone", "time_zone = 'Atlantis'", "time_zone: `Atlantis` is no time zone"),
+        ("broken-list", "recipients = 'x'", "its recipients cannot be read"),
+    ] {
+        let path = format!("/v1/schedules/{name}");
+        assert_eq!(put(&app, &path, &rare()).await.1["problem"], Value::Null);
+        app.sql(&format!("UPDATE schedules SET {change}, next_due = {past} WHERE name = '{name}'"));
+        make_due(&app, TimeDelta::seconds(1));
+        assert_eq!(spec(&app.next_attempt().await).schedule, "test");
+        let shown = json_of(&app, &path).await;
+        assert!(shown["problem"].as_str().unwrap().starts_with(field), "{shown}");
+        let list = json_of(&app, LIST).await;
+        assert!(list["items"].as_array().unwrap().contains(&shown), "{list}");
+        if name != "broken-list" {
+            continue;
+        }
+        // Put anew, it is as good as any.
+        let mended = put(&app, &path, &rare()).await.1;
+        assert_eq!(
+            (&mended["problem"], &mended["recipients"][0]),
+            (&Value::Null, &json!("one@example.org"))
+        );
+    }
+    assert!(app.is_queue_silent().await);
+}
+
+async fn tasks_of_a_schedule_belong_to_the_user_who_made_it(backend: Backend) {
+    let mut app = start(backend).await;
+    let alice = app.log_in_as("alice").await;
+    app.sql("UPDATE users SET role = 'admin' WHERE username = 'alice'");
+    let path = "/v1/schedules/hers";
+    let made = app.request_as(&alice, Method::PUT, path).json(&rare()).send().await.unwrap();
+    let made: Value = made.json().await.unwrap();
+    // Somebody else changes it: it stays hers.
+    let changed = put(&app, path, &json!({"cron": "0 0 2 1 *"})).await.1;
+    assert!(made["user_id"].is_string() && changed["user_id"] == made["user_id"], "{changed}");
+    let mine = json_of(&app, PATH).await["user_id"].clone();
+    assert!(mine.is_string() && mine != made["user_id"], "{mine}");
+
+    let past = app.time(-TimeDelta::hours(1));
+    for (owner, hers) in [("owner", true), ("owner", false), ("NULL", false)] {
+        let name = if hers { "hers" } else { "test" };
+        app.sql(&format!(
+            "UPDATE schedules SET next_due = {past}, owner = {owner} WHERE name = '{name}'"
+        ));
+        let attempt = app.next_attempt().await;
+        assert_eq!(spec(&attempt).schedule, name);
+        let task = format!("/v1/tasks/{}", attempt.task_id);
+        let seen_by_alice = app.request_as(&alice, Method::GET, &task).send().await.unwrap();
+        let seen_by_me = app.get(&task).await;
+        let found = [seen_by_alice.status(), seen_by_me.status()];
+        let (owned, foreign) = (StatusCode::OK, StatusCode::NOT_FOUND);
+        let expected = if hers { [owned, foreign] } else { [foreign, owned] };
+        assert_eq!(found, expected, "{name} of {owner}");
+    }
+    // What nobody made is the first administrator's, or the local user's.
+    assert_eq!(json_of(&app, PATH).await["user_id"], Value::Null);
+    assert_eq!(put(&app, PATH, &rare()).await.1["user_id"], mine, "until somebody puts it");
 }
 
 async fn a_run_by_hand_is_the_callers_and_moves_no_due_time(backend: Backend) {
@@ -274,6 +331,51 @@ async fn schedules_that_do_not_hold_are_refused(backend: Backend) {
         assert_eq!((status.as_u16(), &body["code"]), (400, &json!("bad_request")), "{schedule}");
     }
     assert_eq!(json_of(&app, LIST).await, before);
+}
+
+async fn expressions_of_any_kind_are_refused_in_no_time(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let long = "1,".repeat(5_000);
+    let long_list = format!("{long}1 * * * *");
+    for cron in [
+        ", * * * *",
+        "* , * * *",
+        "* * , * *",
+        "* * * , *",
+        "* * * * ,",
+        ", , , , ,",
+        "1,,2 * * * *",
+        "*/0 * * * *",
+        "*/99999999999999999999 * * * *",
+        "99999999999999999999 * * * *",
+        "1-0 * * * *",
+        "0 0 30 2 *",
+        "0 0 31 2,4,6,9,11 *",
+        "* * 29 2 +MON#1",
+        "0 0 31W 2 *",
+        "\u{1f389} * * * *",
+        "* * * *",
+        "@",
+        "@reboot",
+        &long,
+        &long_list,
+    ] {
+        let begun = std::time::Instant::now();
+        let (status, body) = put(&app, PATH, &json!({"cron": cron})).await;
+        let took = begun.elapsed();
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{cron}: {body}");
+        assert_eq!(
+            (&body["errors"][0]["field"], &body["error_count"]),
+            (&json!("cron"), &json!(1))
+        );
+        assert!(body.to_string().len() < 1_000, "{body}");
+        // It took five seconds; a busy machine is not at fault.
+        assert!(took < std::time::Duration::from_secs(2), "{cron}: {took:?}");
+    }
+    let zone = "Europe/".repeat(1_500);
+    let (status, body) = put(&app, PATH, &json!({"cron": "@daily", "time_zone": zone})).await;
+    assert_eq!((status.as_u16(), &body["errors"][0]["field"]), (422, &json!("time_zone")));
+    assert!(body.to_string().len() < 1_000, "{body}");
 }
 
 async fn schedules_are_for_administrators(backend: Backend) {

@@ -1,15 +1,17 @@
 //! Lists and places in the queue.
 
 use common::task::TaskState;
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::app::{SONGS, TestApp};
+use super::app::{SONGS, TestApp, eventually};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
     the_tasks_of_others_are_not_there,
     a_list_is_paged_newest_first,
     a_list_is_filtered,
+    a_file_is_found_by_its_name_however_it_is_written,
     places_in_the_queue_are_counted_and_rise,
     a_place_is_counted_up_to_a_thousand,
     the_two_addresses_of_a_task_show_the_same,
@@ -54,6 +56,57 @@ async fn a_list_is_filtered(backend: Backend) {
     assert_eq!(ids(&format!("?text={done}")).await, [done]);
     assert!(ids("?to=2020-01-01").await.is_empty());
     assert_eq!(ids("?from=2020-01-01T00:00:00Z").await.len(), 2);
+}
+
+async fn a_file_is_found_by_its_name_however_it_is_written(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    let names = ["Österreich.csv", "Straße 100%_!.csv", "o\u{308}l.csv", "İzmir ﬁnal.csv"];
+    for name in names {
+        let request = app.request(Method::POST, "/v1/data_processor/upload");
+        let response = request.query(&[("file_name", name)]).body(SONGS).send().await.unwrap();
+        assert_eq!(response.status(), 202, "{name}");
+    }
+    let found = async |app: &TestApp, text: &str| -> Vec<String> {
+        let response = app.request(Method::GET, "/v1/tasks").query(&[("text", text)]).send().await;
+        let list: Value = response.unwrap().json().await.unwrap();
+        let name = |item: &Value| item["file_name"].as_str().unwrap().to_owned();
+        let mut found: Vec<_> = list["items"].as_array().unwrap().iter().map(name).collect();
+        found.sort();
+        found
+    };
+    let cases: [(&str, &[usize]); 18] = [
+        ("Österreich.csv", &[0]),
+        ("O\u{308}sterreich.csv", &[0]),
+        ("ÖSTERREICH", &[0]),
+        ("österr", &[0]),
+        ("osterreich", &[]),
+        ("ö", &[0, 2]),
+        ("STRASSE", &[1]),
+        ("straẞe 100%_!", &[1]),
+        ("0%", &[1]),
+        ("_", &[1]),
+        ("%", &[1]),
+        ("s%e", &[]),
+        ("s_raße", &[]),
+        ("Öl.CSV", &[2]),
+        ("izmir FINAL", &[3]),
+        ("IZMIR", &[3]),
+        ("ızmir", &[3]),
+        (".csv", &[0, 1, 2, 3]),
+    ];
+    for (text, expected) in cases {
+        let mut expected: Vec<_> = expected.iter().map(|number| names[*number]).collect();
+        expected.sort_unstable();
+        assert_eq!(found(&app, text).await, expected, "{text}");
+    }
+    // As an older version left them: found by ASCII alone until the keys were worked out.
+    app.sql("UPDATE tasks SET file_name_key = NULL");
+    app.sql("UPDATE backfills SET done_to = ''");
+    assert_eq!(found(&app, "STERREICH.csv").await, [names[0]]);
+    app.restart().await;
+    let again = async || Some(found(&app, "ÖSTERREICH").await).filter(|found| !found.is_empty());
+    assert_eq!(eventually("the keys are worked out", again).await, [names[0]]);
+    assert_eq!(found(&app, "strasse").await, [names[1]]);
 }
 
 async fn places_in_the_queue_are_counted_and_rise(backend: Backend) {

@@ -26,6 +26,7 @@ backend_tests![
     a_deleted_task_takes_its_event_along,
     a_task_that_was_interrupted_or_failed_records_nothing,
     a_result_that_is_no_event_is_rejected,
+    events_of_far_years_are_recorded_and_reported,
 ];
 
 const PATH: &str = "/v1/user_events";
@@ -347,4 +348,22 @@ async fn a_result_that_is_no_event_is_rejected(backend: Backend) {
     let event = Event::Completed { result: json!({"id": 7}), output: None };
     assert!(matches!(app.report(&attempt, event).await, Outcome::Rejected { .. }));
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processing);
+}
+
+async fn events_of_far_years_are_recorded_and_reported(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    let events = json!([
+        event("1", "Austin", "2038-01-19 03:14:07"),
+        event("2", "Berlin", "2038-01-19T03:14:08Z"),
+        event("3", "Dallas", "2040-02-29 12:00:00.000001"),
+        event("4", "Portland", "9999-12-31 23:59:59"),
+    ]);
+    submit(&app, &events).await;
+    work(&mut app, 4).await;
+    assert_eq!(
+        stats(&app, "?from=2038-01-19T03:14:08Z&to=2040-03-01").await,
+        json!({"Berlin": 1, "Dallas": 1})
+    );
+    assert_eq!(stats(&app, "?from=9999-12-31").await, json!({"Portland": 1}));
+    assert_eq!(stats(&app, "?to=9999-12-31").await.as_object().unwrap().len(), 3);
 }

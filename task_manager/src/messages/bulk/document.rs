@@ -25,7 +25,7 @@ pub struct MessageDocument {
     message: String,
     /// How it was accepted; `Direct` where absent.
     category: Option<Category>,
-    /// When it was accepted: a time of 1970 to 2038; now where absent.
+    /// When it was accepted: a time of 1970 to 9999; now where absent.
     created_at: Option<DateTime<Utc>>,
     /// The how-manieth message of the user it was.
     #[schema(example = 1)]
@@ -88,6 +88,8 @@ mod tests {
         let message = reading(&full).unwrap();
         assert_eq!(message.created_at.to_string(), "2026-01-31 12:00:00.123456");
         assert_eq!((message.category, message.request_count), (Category::Failed, Some(3)));
+        let far = reading(r#"{"message": "hi", "created_at": "9999-12-31T23:59:59Z"}"#).unwrap();
+        assert_eq!(far.created_at.to_string(), "9999-12-31 23:59:59");
     }
 
     #[test]

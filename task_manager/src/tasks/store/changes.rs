@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{names, signed, to_json};
 use crate::db::schema::{outbox, tasks};
 use crate::db::{DbConnection, DbError, DbResult, Id, execute_cached, one_of};
+use crate::folding::fold;
 use crate::tasks::Task;
 use crate::tasks::unreadable::Unreadable;
 
@@ -32,11 +33,19 @@ pub fn insert_initializing(
             tasks::state.eq(TaskState::Initializing.as_str()),
             tasks::spec.eq(to_json(spec)?),
             tasks::file_name.eq(file_name),
+            tasks::file_name_key.eq(fold(file_name)),
             tasks::created_at.eq(now),
             tasks::changed_at.eq(now),
             tasks::leased_until.eq(leased_until),
         ))
         .execute(conn)?;
+    Ok(())
+}
+
+/// Sets the name of a task's file as it is looked for, where the task is still there.
+pub fn set_file_name_key(conn: &mut DbConnection, id: TaskId, key: &str) -> DbResult<()> {
+    let task = tasks::table.find(Id(id.0));
+    diesel::update(task).set(tasks::file_name_key.eq(key)).execute(conn)?;
     Ok(())
 }
 

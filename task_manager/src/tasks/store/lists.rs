@@ -3,11 +3,13 @@
 use chrono::NaiveDateTime;
 use common::task::{TaskId, TaskKind, TaskState, UserId};
 use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Text};
 
 use super::names;
 use super::rows::{TaskRow, read_rows};
 use crate::db::schema::tasks;
-use crate::db::{DbConnection, DbError, DbResult, Id, count_of, known_kind};
+use crate::db::{DbConnection, DbError, DbResult, Id, count_of, known_kind, moment};
+use crate::folding::fold;
 use crate::http::cursor::{Cursor, behind};
 use crate::tasks::Task;
 use crate::tasks::unreadable::ReadTask;
@@ -17,7 +19,7 @@ use crate::tasks::unreadable::ReadTask;
 pub struct Filter {
     pub state: Vec<TaskState>,
     pub kind: Option<TaskKind>,
-    /// Part of the file's name, of any case in ASCII, or the start of the id.
+    /// Part of the file's name, however it is written (`folding`), or the id.
     pub text: Option<String>,
     /// Created at or after.
     pub from: Option<NaiveDateTime>,
@@ -50,18 +52,18 @@ pub fn list(
         query = query.filter(tasks::kind.eq(kind.as_str()));
     }
     if let Some(text) = &filter.text {
-        let pattern = format!("%{}%", escape_like(&text.to_lowercase()));
-        let lowered = lower(tasks::file_name);
+        // A task of an older version may not have its key yet (`file_names`).
+        let name = coalesce(tasks::file_name_key, lower(tasks::file_name));
         match text.parse::<TaskId>() {
             Ok(id) => query = query.filter(tasks::id.eq(Id(id.0))),
-            Err(_) => query = query.filter(lowered.like(pattern).escape('!')),
+            Err(_) => query = query.filter(instr(name, fold(text)).gt(0)),
         }
     }
     if let Some(from) = filter.from {
-        query = query.filter(tasks::created_at.ge(from));
+        query = query.filter(tasks::created_at.ge(moment(from)));
     }
     if let Some(to) = filter.to {
-        query = query.filter(tasks::created_at.lt(to));
+        query = query.filter(tasks::created_at.lt(moment(to)));
     }
     if let Some(before) = filter.before {
         query = query.filter(behind!(before, tasks::created_at, tasks::id));
@@ -71,20 +73,26 @@ pub fn list(
 
 #[diesel::declare_sql_function]
 extern "SQL" {
-    fn lower(
-        text: diesel::sql_types::Nullable<diesel::sql_types::Text>,
-    ) -> diesel::sql_types::Nullable<diesel::sql_types::Text>;
+    fn lower(text: Nullable<Text>) -> Nullable<Text>;
+    fn coalesce(text: Nullable<Text>, other: Nullable<Text>) -> Nullable<Text>;
+    /// Where a text holds another one, from 1; 0 where it does not. Nothing in it is a wildcard.
+    fn instr(text: Nullable<Text>, part: Text) -> Nullable<diesel::sql_types::BigInt>;
 }
 
-/// `%` and `_` stand for themselves in what a user looks for.
-fn escape_like(text: &str) -> String {
-    text.chars().fold(String::new(), |mut escaped, c| {
-        if matches!(c, '%' | '_' | '!') {
-            escaped.push('!');
-        }
-        escaped.push(c);
-        escaped
-    })
+/// At most `limit` tasks behind one by its id, in order: the names of their files, and these as they
+/// are looked for.
+pub fn with_file_names_behind(
+    conn: &mut DbConnection,
+    id: TaskId,
+    limit: i64,
+) -> DbResult<Vec<(TaskId, Option<String>, Option<String>)>> {
+    let found: Vec<(Id, Option<String>, Option<String>)> = tasks::table
+        .filter(tasks::id.gt(Id(id.0)))
+        .order(tasks::id)
+        .limit(limit)
+        .select((tasks::id, tasks::file_name, tasks::file_name_key))
+        .load(conn)?;
+    Ok(found.into_iter().map(|(id, name, key)| (TaskId(id.0), name, key)).collect())
 }
 
 /// Which tasks of `owner` changed later than the one of `since`, or at the same time and have a greater
@@ -98,8 +106,8 @@ pub fn changed_since(
     let changed: Vec<(Id, NaiveDateTime)> = tasks::table
         .filter(tasks::owner.eq(Id(owner.0)))
         // Says nothing that the next condition does not, but tells a database where to begin.
-        .filter(tasks::changed_at.ge(since.time))
-        .filter(tasks::changed_at.gt(since.time).or(tasks::id.gt(Id(since.id))))
+        .filter(tasks::changed_at.ge(moment(since.time)))
+        .filter(tasks::changed_at.gt(moment(since.time)).or(tasks::id.gt(Id(since.id))))
         .order((tasks::changed_at, tasks::id))
         .limit(limit)
         .select((tasks::id, tasks::changed_at))

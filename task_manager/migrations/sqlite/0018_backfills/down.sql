@@ -1,0 +1,2 @@
+DROP TRIGGER messages_reindexed;
+DROP TABLE backfills;

@@ -1,0 +1,66 @@
+//! SQL on `backfills`. No function opens a transaction.
+
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+use crate::db::schema::backfills;
+use crate::db::{DbConnection, DbResult};
+
+/// Sets the mark of a column back by `before`, or to the beginning where an older version has set it or
+/// none has; false where a newer one has.
+pub(super) fn begin(
+    conn: &mut DbConnection,
+    name: &str,
+    version: i32,
+    before: impl Fn(&str) -> String,
+) -> DbResult<bool> {
+    let found: Option<(i32, String)> = backfills::table
+        .find(name)
+        .select((backfills::version, backfills::done_to))
+        .first(conn)
+        .optional()?;
+    let Some((found, mark)) = found else {
+        let row =
+            (backfills::name.eq(name), backfills::version.eq(version), backfills::done_to.eq(""));
+        return match diesel::insert_into(backfills::table).values(row).execute(conn) {
+            // Another task manager was faster.
+            Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(true),
+            inserted => Ok(inserted.map(|_| true)?),
+        };
+    };
+    if found > version {
+        return Ok(false);
+    }
+    let mark = if found == version { before(&mark) } else { String::new() };
+    diesel::update(backfills::table.find(name))
+        .set((backfills::version.eq(version), backfills::done_to.eq(mark)))
+        .execute(conn)?;
+    Ok(true)
+}
+
+/// How far this version is; none where a newer one has begun.
+pub(super) fn mark(conn: &mut DbConnection, name: &str, version: i32) -> DbResult<Option<String>> {
+    let mark = backfills::table
+        .find(name)
+        .filter(backfills::version.eq(version))
+        .select(backfills::done_to)
+        .first(conn)
+        .optional()?;
+    Ok(mark)
+}
+
+/// Moves the mark, by compare-and-swap: true for one of all that try.
+pub(super) fn advance(
+    conn: &mut DbConnection,
+    name: &str,
+    version: i32,
+    from: &str,
+    to: &str,
+) -> DbResult<bool> {
+    let moved = diesel::update(backfills::table.find(name))
+        .filter(backfills::version.eq(version))
+        .filter(backfills::done_to.eq(from))
+        .set(backfills::done_to.eq(to))
+        .execute(conn)?;
+    Ok(moved == 1)
+}

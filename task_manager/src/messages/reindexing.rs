@@ -1,0 +1,48 @@
+//! The terms of messages that an older version stored are worked out anew.
+//!
+//! Until that is done, such a message is found by those of its words whose terms have stayed as they
+//! were.
+
+use super::store;
+use super::terms::{self, VERSION as TERMS_VERSION};
+use crate::backfill::{Batch, Column};
+use crate::db::{DbConnection, DbResult};
+
+/// How many messages are read at once: up to 16 KiB each.
+const BATCH: i64 = 250;
+/// Messages are numbered before they are committed: so many before the mark are read again.
+const MARGIN: i64 = 10_000;
+
+/// The terms of messages.
+#[derive(Debug)]
+pub struct Terms;
+
+impl Column for Terms {
+    const NAME: &'static str = "message_terms";
+    const VERSION: i32 = TERMS_VERSION;
+    /// The number of a message, and its terms.
+    type Change = (i64, String);
+
+    fn read(conn: &mut DbConnection, mark: &str) -> DbResult<Batch<Self::Change>> {
+        let found = store::with_terms_behind(conn, number(mark), BATCH)?;
+        let last = found.last().map(|(sequence, ..)| sequence.to_string());
+        let changes = found.into_iter().filter_map(|(sequence, message, stored)| {
+            let terms = terms::indexed(&message);
+            (terms != stored).then_some((sequence, terms))
+        });
+        Ok(Batch { last, changes: changes.collect() })
+    }
+
+    fn write(conn: &mut DbConnection, changes: &[Self::Change]) -> DbResult<()> {
+        changes.iter().try_for_each(|(sequence, terms)| store::set_terms(conn, *sequence, terms))
+    }
+
+    fn before(mark: &str) -> String {
+        number(mark).saturating_sub(MARGIN).max(0).to_string()
+    }
+}
+
+/// Messages are numbered from 1.
+fn number(mark: &str) -> i64 {
+    mark.parse().unwrap_or(0)
+}

@@ -1,0 +1,50 @@
+//! The names of files as they are looked for, worked out for tasks that an older version made.
+
+use common::task::TaskId;
+use uuid::Uuid;
+
+use super::store;
+use crate::backfill::{Batch, Column};
+use crate::db::{DbConnection, DbResult};
+use crate::folding::fold;
+
+/// How many tasks are read at once.
+const BATCH: i64 = 1_000;
+/// Tasks are numbered before they are committed: those of so long before the mark, in
+/// milliseconds, are read again.
+const MARGIN: u128 = 3_600_000;
+/// Behind the milliseconds of a UUID of version 7.
+const BEHIND_TIME: u32 = 80;
+
+/// `file_name_key` of `tasks`.
+#[derive(Debug)]
+pub struct FileNames;
+
+impl Column for FileNames {
+    const NAME: &'static str = "tasks.file_name_key";
+    const VERSION: i32 = 1;
+    type Change = (TaskId, String);
+
+    fn read(conn: &mut DbConnection, mark: &str) -> DbResult<Batch<Self::Change>> {
+        let found = store::with_file_names_behind(conn, TaskId(id(mark)), BATCH)?;
+        let last = found.last().map(|(id, ..)| id.0.to_string());
+        let changes = found.into_iter().filter_map(|(id, name, stored)| {
+            let key = fold(&name?);
+            (stored.as_ref() != Some(&key)).then_some((id, key))
+        });
+        Ok(Batch { last, changes: changes.collect() })
+    }
+
+    fn write(conn: &mut DbConnection, changes: &[Self::Change]) -> DbResult<()> {
+        changes.iter().try_for_each(|(id, key)| store::set_file_name_key(conn, *id, key))
+    }
+
+    fn before(mark: &str) -> String {
+        let time = (id(mark).as_u128() >> BEHIND_TIME).saturating_sub(MARGIN);
+        Uuid::from_u128(time << BEHIND_TIME).to_string()
+    }
+}
+
+fn id(mark: &str) -> Uuid {
+    mark.parse().unwrap_or_default()
+}
