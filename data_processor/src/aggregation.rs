@@ -14,7 +14,8 @@
 //! - A sum is exact or an error, never wrapped.
 //! - Memory is bounded by [`Options::memory_limit`] for the groups and [`MAX_RECORD`] for a row and
 //!   each thread, whatever the input holds.
-//! - The result is written only after the whole input was read and found good.
+//! - The result is written only after the whole input was read and found good. A sum that is out of
+//!   range is found while it is written: what is written before the error is worthless.
 //! - An interrupt takes effect within some milliseconds of work, as long as the input and the
 //!   outputs do not block.
 //! - No temporary file stays, however the work ends.
@@ -127,7 +128,8 @@ pub trait Control: Send + Sync {
 /// Where the output goes. Both writers get small writes now and then, so they should be buffered
 /// ([`WRITE_SIZE`]); they are flushed at the end.
 pub trait Outputs {
-    /// The writer of the result. It is asked for once, when the whole input is found good.
+    /// The writer of the result. It is asked for once, when the whole input is found good. What is
+    /// written means nothing when the aggregation ends in an error.
     ///
     /// # Errors
     /// It cannot be opened.
@@ -167,9 +169,7 @@ pub fn aggregate(
     outputs: &mut dyn Outputs,
     control: &dyn Control,
 ) -> Result<Summary, AggregationError> {
-    let sizes =
-        Sizes { chunk: CHUNK, least_memory: LEAST_MEMORY, range: RANGE, few_values: FEW_VALUES };
-    aggregate_in_chunks(input, options, outputs, control, sizes)
+    aggregate_in_chunks(input, options, outputs, control, Sizes::REAL)
 }
 
 /// What tests make smaller.
@@ -179,6 +179,11 @@ struct Sizes {
     least_memory: u64,
     range: u64,
     few_values: usize,
+}
+
+impl Sizes {
+    const REAL: Self =
+        Self { chunk: CHUNK, least_memory: LEAST_MEMORY, range: RANGE, few_values: FEW_VALUES };
 }
 
 /// [`aggregate`] with chunks of any size, and any memory.
@@ -239,7 +244,6 @@ fn aggregate_text(
     let (reports, found) = read(&shared, threads, outputs)?;
 
     let rows_read = found.iter().map(|found| found.rows).sum();
-    let largest = found.iter().fold(0, |largest, found| largest | found.largest);
     let whole: Vec<_> = whole.into_shards().collect();
     let shards: Vec<_> = shards.into_shards().collect();
     let values = inner.values();
@@ -258,10 +262,6 @@ fn aggregate_text(
     }
     let ranges = &Ranges::new(&kinds, (sizes.range, threads), watch)?;
     let lines = Lines { ranges, layout, options, watch };
-    // Most often no sum can leave the range, however the rows are grouped.
-    if u128::from(largest) * u128::from(rows_read) > i64::MAX as u128 {
-        lines.check_overflow()?;
-    }
     let (groups, output_size) = lines.write(outputs)?;
     if reports.rejected_rows > 0 {
         outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;

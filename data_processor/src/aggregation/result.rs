@@ -56,40 +56,8 @@ pub(super) struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// Finds the first group whose sum does not fit the output's numbers.
-    pub(super) fn check_overflow(self) -> Result<(), AggregationError> {
-        (0..self.ranges.len()).try_for_each(|range| self.check_range(range))
-    }
-
-    fn check_range(self, range: usize) -> Result<(), AggregationError> {
-        let Self { options, watch, .. } = self;
-        let mut groups = self.ranges.groups(range, &|| watch.checkpoint())?;
-        let mut group = Group::default();
-        let mut places = Vec::new();
-        let mut unseen = 0;
-        while groups.next(&mut group).map_err(AggregationError::spill)? {
-            see(&mut unseen, group.inners.len(), watch)?;
-            if group.sums.iter().all(|sum| i64::try_from(*sum).is_ok()) {
-                continue;
-            }
-            self.layout.places(&group, &mut places);
-            for (_, place) in &places {
-                let inner = group.inners[*place as usize];
-                let sums = group.sums.chunks_exact(options.sum.len()).nth(*place as usize);
-                for (column, sum) in options.sum.iter().zip(sums.unwrap_or_default()) {
-                    if i64::try_from(*sum).is_err() {
-                        let group = self.shown(&group.key, inner);
-                        let column = shown::name(column);
-                        return Err(AggregationError::Overflow { group, column, sum: *sum });
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The columns of a group, for a message.
-    fn shown(self, key: &[u8], inner: u32) -> String {
+    /// The error of a group's sum that does not fit the output's numbers.
+    fn overflow(self, key: &[u8], inner: u32, column: &str, sum: i128) -> AggregationError {
         let mut values = Vec::new();
         self.layout.columns(key, self.options, |column| values.push(shown::value(column)));
         match self.layout {
@@ -97,7 +65,7 @@ impl Lines<'_> {
             Layout::Dated => values.push(shown::value(&dates::text(inner))),
             Layout::Valued(known) => values.push(shown::value(known.text(inner))),
         }
-        values.join(", ")
+        AggregationError::Overflow { group: values.join(", "), column: shown::name(column), sum }
     }
 }
 
@@ -114,6 +82,9 @@ fn see(unseen: &mut usize, groups: usize, watch: &Watch<'_>) -> Result<(), Aggre
 impl Lines<'_> {
     /// Writes the header and the groups in order, and returns how many there are and the size in
     /// bytes. Threads make the lines of one of the ranges each while this one writes them in order.
+    ///
+    /// Of several sums that are out of range, the first one in the order of the output is the error:
+    /// the ranges before it are made to their end.
     pub(super) fn write(self, outputs: &mut dyn Outputs) -> Result<(u64, u64), AggregationError> {
         let Self { ranges, options, watch, .. } = self;
         let output = outputs.result().map_err(AggregationError::Write)?;
@@ -133,11 +104,11 @@ impl Lines<'_> {
                         && at < ranges.len()
                     {
                         let part = self.make(at, buffer);
-                        let failed = part.is_err();
-                        if sender.send((at, part)).is_err() {
+                        let (failed, overflowed) = (part.is_err(), is_overflow(&part));
+                        if sender.send((at, part)).is_err() || overflowed {
                             return;
                         }
-                        // After the error is sent, so that it is told before what it leads to.
+                        // After the error is sent, so that it arrives before what it leads to.
                         if failed {
                             return watch.end();
                         }
@@ -153,10 +124,11 @@ impl Lines<'_> {
             for written in 0..ranges.len() {
                 let part: Part = loop {
                     if let Some(part) = waiting.remove(&written) {
-                        break part;
+                        break part?;
                     }
                     let (at, part) = parts.recv().map_err(|_| Interrupted)?;
-                    waiting.insert(at, part?);
+                    let part = if is_overflow(&part) { part } else { Ok(part?) };
+                    waiting.insert(at, part);
                 };
                 write_pieces(output, size, &part.lines).map_err(AggregationError::Write)?;
                 groups += part.groups;
@@ -200,6 +172,10 @@ struct Part {
     groups: u64,
 }
 
+fn is_overflow(part: &Result<Part, AggregationError>) -> bool {
+    matches!(part, Err(AggregationError::Overflow { .. }))
+}
+
 fn header(options: &Options) -> Vec<u8> {
     let mut line = Vec::new();
     for name in options.output_header() {
@@ -240,8 +216,12 @@ impl Lines<'_> {
                         lines.push(b',');
                     }
                 }
-                for sum in &group.sums[place * options.sum.len()..][..options.sum.len()] {
-                    push_number(&mut lines, *sum as i64);
+                let sums = &group.sums[place * options.sum.len()..];
+                for (column, sum) in options.sum.iter().zip(sums) {
+                    let Ok(number) = i64::try_from(*sum) else {
+                        return Err(self.overflow(&group.key, group.inners[place], column, *sum));
+                    };
+                    push_number(&mut lines, number);
                     lines.push(b',');
                 }
                 lines.pop();

@@ -62,8 +62,6 @@ pub(super) struct Found {
     /// Those of them that are kept whole.
     pub(super) whole: Option<Groups>,
     pub(super) rows: u64,
-    /// At least as large as any value, without its sign.
-    pub(super) largest: u64,
 }
 
 /// How rows are taken apart, and where they go.
@@ -90,8 +88,6 @@ pub(super) struct Worker<'a, R> {
     way: Way<'a>,
     /// What it found before it kept groups whole.
     before: Option<Groups>,
-    /// At least as large as any value so far, without its sign.
-    largest: u64,
     rows: u64,
     report: Report,
     /// Of the chunks before, not yet sent.
@@ -111,7 +107,6 @@ impl<'a, R: Read> Worker<'a, R> {
             check: RowCheck::new(header, options),
             way: Way::new(shared, shared.shards),
             before: None,
-            largest: 0,
             rows: 0,
             report: Report::default(),
             reports: Vec::new(),
@@ -158,19 +153,17 @@ impl<'a, R: Read> Worker<'a, R> {
         }
         self.send(reports)?;
         let Self { way, before, rows, .. } = self;
-        let largest = self.largest | way.batch.largest;
         let last = way.collector.into_own();
         let (groups, whole) = match before {
             Some(before) => (before, Some(last)),
             None => (last, None),
         };
-        Ok(Found { groups, whole, rows, largest })
+        Ok(Found { groups, whole, rows })
     }
 
     /// From now on groups are kept whole.
     fn keep_whole(&mut self) {
         let way = std::mem::replace(&mut self.way, Way::new(self.shared, self.shared.whole));
-        self.largest |= way.batch.largest;
         self.before = Some(way.collector.into_own());
     }
 
@@ -229,9 +222,6 @@ impl<'a, R: Read> Worker<'a, R> {
             match self.check.check(&row, &mut self.values) {
                 Ok(()) => {
                     let Way { batch, known, collector } = &mut self.way;
-                    for value in &self.values {
-                        self.largest |= value.unsigned_abs();
-                    }
                     if !self.shared.failing.load(Ordering::Relaxed) {
                         batch.key_of(&record, &mut self.key);
                         let inner = known.number_of(batch.inner_of(&record));
