@@ -2,18 +2,20 @@
 //!
 //! Threads take chunks of whole records from the input (`input`; `unpack` where it is compressed),
 //! take the rows apart where they lie (`batch`: `fields`, `text`, `number`, `dates`, `values`), or
-//! byte by byte where something is unusual (`record`, `row`), and collect them (`collector`) in groups
-//! of their own as long as these are few, then in groups that all threads share (`shards`). Groups
-//! (`groups`: `keys`, `cells`) keep their last column apart (`inner`), and go to temporary files where
-//! they take too much memory (`runs`). At the end all keys are cut into ranges (`ranges`), and of each
-//! the groups are sorted (`sort`), merged (`merge`) and written (`result`).
+//! byte by byte where something is unusual (`record`, `row`), and collect them (`collector`) in
+//! groups of their own as long as these are few, then in groups that all threads share (`shards`).
+//! Groups (`groups`: `keys`, `cells`) keep their last column apart (`inner`), and go to temporary
+//! files where they take too much memory (`runs`: `marks`). At the end (`totals`) many runs become
+//! few (`compaction`), all keys are cut into ranges (`ranges`), and of each the groups are sorted
+//! (`sort`), merged (`merge`) and written (`result`).
 //!
 //! # Invariants
 //! - The answer depends on the rows alone: not on their order, on how the input arrives, on the
 //!   number of threads or on the memory.
 //! - A sum is exact or an error, never wrapped.
-//! - Memory is bounded by [`Options::memory_limit`] for the groups and [`MAX_RECORD`] for a row and
-//!   each thread, whatever the input holds.
+//! - Memory is bounded, whatever the input holds: by [`Options::memory_limit`] for the groups and
+//!   what is known of those in files, about a quarter of that more while groups from files are
+//!   merged and written, and a few times [`MAX_RECORD`] for each thread.
 //! - The result is written only after the whole input was read and found good. A sum that is out of
 //!   range is found while it is written: what is written before the error is worthless.
 //! - An interrupt takes effect within some milliseconds of work, as long as the input and the
@@ -26,6 +28,7 @@
 mod batch;
 mod cells;
 mod collector;
+mod compaction;
 mod date;
 mod dates;
 mod error;
@@ -38,6 +41,7 @@ mod inner;
 mod input;
 mod key;
 mod keys;
+mod marks;
 mod merge;
 mod number;
 mod options;
@@ -55,6 +59,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod text;
+mod totals;
 mod unpack;
 mod values;
 mod watch;
@@ -79,10 +84,10 @@ use self::header::Header;
 use self::inner::Inner;
 use self::input::Input;
 use self::keys::Keys;
-use self::ranges::{Kind, Ranges};
-use self::result::{Layout, Lines};
+use self::marks::Marking;
 use self::row::Row;
 use self::shards::{Budget, Shards};
+use self::totals::Totals;
 use self::unpack::{Counted, unpacked};
 use self::values::FEW_VALUES;
 use self::watch::Watch;
@@ -106,6 +111,10 @@ const LEAST_MEMORY: u64 = 8 << 20;
 /// As much memory belongs to a range of keys at least: opening one costs little beside its work, and
 /// the lines that are made of it stay in the processor's cache until they are written.
 const RANGE: u64 = 256 << 10;
+/// It is known where a key stands in a file about every so many bytes, unless there is not enough
+/// memory for that. To know less means to read more than is asked for. A small limit leaves some
+/// memory for it.
+const MARKING: Marking = Marking { every: 16 << 10, memory: 4 << 10 };
 /// As many reports wait at most until the ones before them have come.
 const WAITING_REPORTS: usize = 64;
 
@@ -178,12 +187,19 @@ struct Sizes {
     chunk: usize,
     least_memory: u64,
     range: u64,
+    /// With the least memory for the marks of a shard.
+    marking: Marking,
     few_values: usize,
 }
 
 impl Sizes {
-    const REAL: Self =
-        Self { chunk: CHUNK, least_memory: LEAST_MEMORY, range: RANGE, few_values: FEW_VALUES };
+    const REAL: Self = Self {
+        chunk: CHUNK,
+        least_memory: LEAST_MEMORY,
+        range: RANGE,
+        marking: MARKING,
+        few_values: FEW_VALUES,
+    };
 }
 
 /// [`aggregate`] with chunks of any size, and any memory.
@@ -228,8 +244,9 @@ fn aggregate_text(
     let seed = Keys::seed();
     let inner = Inner::new(options, sizes.few_values, seed);
     let budget = Budget::new(memory);
-    let shards = Shards::new(options, &inner, &budget, seed);
-    let whole = Shards::new(options, &Inner::Nothing, &budget, seed).after(&shards);
+    let shards = Shards::new(options, &inner, &budget, (sizes.marking, seed));
+    let whole = Shards::new(options, &Inner::Nothing, &budget, (sizes.marking, seed));
+    let whole = whole.after(&shards);
     let shared = Shared {
         input: Mutex::new(input),
         header: &header,
@@ -244,25 +261,10 @@ fn aggregate_text(
     let (reports, found) = read(&shared, threads, outputs)?;
 
     let rows_read = found.iter().map(|found| found.rows).sum();
-    let whole: Vec<_> = whole.into_shards().collect();
-    let shards: Vec<_> = shards.into_shards().collect();
-    let values = inner.values();
-    let own = found.iter().map(|found| &found.groups);
-    let mut kinds = vec![Kind::new(own, &shards, inner.order())];
-    let mut layout = match (&inner, &values) {
-        (_, Some(values)) => Layout::Valued(values),
-        (Inner::Dates(_), None) => Layout::Dated,
-        (_, None) => Layout::Whole,
-    };
-    if found.iter().any(|found| found.whole.is_some()) {
-        kinds[0].whole = values.as_ref().map(|values| (values, options.group_by.len() - 1));
-        let own = found.iter().filter_map(|found| found.whole.as_ref());
-        kinds.push(Kind::new(own, &whole, Inner::Nothing.order()));
-        layout = Layout::Whole;
-    }
-    let ranges = &Ranges::new(&kinds, (sizes.range, threads), watch)?;
-    let lines = Lines { ranges, layout, options, watch };
-    let (groups, output_size) = lines.write(outputs)?;
+    let whole = whole.into_stored();
+    let all = Totals { found, shards: shards.into_stored(), whole, inner: &inner };
+    let (groups, output_size) =
+        all.write(options, (sizes.range, memory), outputs, watch)?;
     if reports.rejected_rows > 0 {
         outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;
     }
