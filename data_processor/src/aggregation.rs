@@ -4,10 +4,11 @@
 //! take the rows apart where they lie (`batch`: `fields`, `text`, `number`, `dates`, `values`), or
 //! byte by byte where something is unusual (`record`, `row`), and collect them (`collector`) in
 //! groups of their own as long as these are few, then in groups that all threads share (`shards`).
-//! Groups (`groups`: `keys`, `cells`) keep their last column apart (`inner`), and go to temporary
-//! files where they take too much memory (`runs`: `marks`). At the end (`totals`) many runs become
-//! few (`compaction`), all keys are cut into ranges (`ranges`), and of each the groups are sorted
-//! (`sort`), merged (`merge`) and written (`result`).
+//! What is wrong with rows is put into the order of the file (`reports`) and written meanwhile
+//! (`reading`). Groups (`groups`: `keys`, `cells`) keep their last column apart (`inner`), and go
+//! to temporary files where they take too much memory (`runs`: `marks`). At the end (`totals`) many
+//! runs become few (`compaction`), all keys are cut into ranges (`ranges`), and of each the groups
+//! are sorted (`sort`), merged (`merge`) and written (`result`).
 //!
 //! # Invariants
 //! - The answer depends on the rows alone: not on their order, on how the input arrives, on the
@@ -47,8 +48,10 @@ mod number;
 mod options;
 mod radix;
 mod ranges;
+mod reading;
 mod record;
 mod rejects;
+mod reports;
 mod result;
 mod row;
 mod runs;
@@ -66,11 +69,9 @@ mod watch;
 mod words;
 mod worker;
 
-use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Write};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use common::csv_input;
@@ -85,13 +86,15 @@ use self::inner::Inner;
 use self::input::Input;
 use self::keys::Keys;
 use self::marks::Marking;
+use self::reading::read;
+use self::reports::{Ahead, Reports};
 use self::row::Row;
 use self::shards::{Budget, Shards};
 use self::totals::Totals;
 use self::unpack::{Counted, unpacked};
 use self::values::FEW_VALUES;
 use self::watch::Watch;
-use self::worker::{Found, Report, Shared, Worker};
+use self::worker::Shared;
 
 /// The longest record in bytes, as it stands in the file. A longer one is most likely no CSV, or a
 /// quote that was never closed.
@@ -115,8 +118,9 @@ const RANGE: u64 = 256 << 10;
 /// memory for that. To know less means to read more than is asked for. A small limit leaves some
 /// memory for it.
 const MARKING: Marking = Marking { every: 16 << 10, memory: 4 << 10 };
-/// As many reports wait at most until the ones before them have come.
-const WAITING_REPORTS: usize = 64;
+/// How much of what is wrong with rows may wait for an earlier chunk: no more than is hardly ever
+/// reached, as a thread that waits does nothing else.
+const AHEAD: Ahead = Ahead { chunks: 1 << 10, bytes: 16 << 20 };
 
 /// The work was to end before it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -190,6 +194,7 @@ struct Sizes {
     /// With the least memory for the marks of a shard.
     marking: Marking,
     few_values: usize,
+    ahead: Ahead,
 }
 
 impl Sizes {
@@ -199,6 +204,7 @@ impl Sizes {
         range: RANGE,
         marking: MARKING,
         few_values: FEW_VALUES,
+        ahead: AHEAD,
     };
 }
 
@@ -257,93 +263,17 @@ fn aggregate_text(
         seed,
         own_memory,
         failing: AtomicBool::new(false),
+        reports: Reports::new(sizes.ahead),
     };
-    let (reports, found) = read(&shared, threads, outputs)?;
+    let (rows_rejected, found) = read(&shared, threads, outputs)?;
 
     let rows_read = found.iter().map(|found| found.rows).sum();
     let whole = whole.into_stored();
     let all = Totals { found, shards: shards.into_stored(), whole, inner: &inner };
     let (groups, output_size) =
         all.write(options, (sizes.range, memory), outputs, watch)?;
-    if reports.rejected_rows > 0 {
+    if rows_rejected > 0 {
         outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;
     }
-    Ok(Summary { rows_read, rows_rejected: reports.rejected_rows, groups, output_size })
-}
-
-/// Reads the whole input by so many threads, and writes the rejected rows.
-fn read<R: Read + Send>(
-    shared: &Shared<'_, R>,
-    threads: usize,
-    outputs: &mut dyn Outputs,
-) -> Result<(Report, Vec<Found>), AggregationError> {
-    let (reports, found) = thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(WAITING_REPORTS);
-        let threads: Vec<_> = (0..threads)
-            .map(|_| {
-                let sender = sender.clone();
-                scope.spawn(move || {
-                    Worker::new(shared).run(&sender).inspect_err(|_| shared.watch.end())
-                })
-            })
-            .collect();
-        drop(sender);
-        let reports = gather(receiver, outputs);
-        if reports.is_err() {
-            shared.watch.end();
-        }
-        let found: Vec<_> = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect();
-        (reports, found)
-    });
-    let reports = reports?;
-    let found = all_or_error(found)?;
-    if reports.bad.count > 0 {
-        return Err(AggregationError::BadRows(reports.bad));
-    }
-    Ok((reports, found))
-}
-
-/// Puts the reports of all threads together in the order of the file, and writes the rejected rows.
-fn gather(
-    receiver: Receiver<Vec<Report>>,
-    outputs: &mut dyn Outputs,
-) -> Result<Report, AggregationError> {
-    let mut all = Report::default();
-    let mut waiting = BTreeMap::new();
-    for report in receiver.into_iter().flatten() {
-        waiting.insert(report.chunk, report);
-        while let Some(report) = waiting.remove(&all.chunk) {
-            all.chunk += 1;
-            all.bad.append(report.bad);
-            if report.rejected_rows > 0 {
-                let output = outputs.rejected().map_err(AggregationError::Write)?;
-                let header = if all.rejected_rows == 0 { rejects::HEADER } else { &[] };
-                output.write_all(header).map_err(AggregationError::Write)?;
-                output.write_all(&report.rejected).map_err(AggregationError::Write)?;
-                all.rejected_rows += report.rejected_rows;
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// What all threads found, or the error that ended the work; the others were only interrupted.
-fn all_or_error(
-    found: Vec<Result<Found, AggregationError>>,
-) -> Result<Vec<Found>, AggregationError> {
-    let mut all = Vec::with_capacity(found.len());
-    let mut first_error = None;
-    for found in found {
-        match found {
-            Ok(found) => all.push(found),
-            Err(error) => match first_error {
-                None | Some(AggregationError::Interrupted(_)) => first_error = Some(error),
-                Some(_) => {}
-            },
-        }
-    }
-    first_error.map_or(Ok(all), Err)
+    Ok(Summary { rows_read, rows_rejected, groups, output_size })
 }

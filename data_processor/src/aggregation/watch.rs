@@ -1,7 +1,7 @@
 //! How far the work is, told from any thread, and the end of it when it is to end.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use super::{Control, Interrupted};
 
@@ -10,6 +10,17 @@ use super::{Control, Interrupted};
 pub(super) struct Watch<'a> {
     control: &'a dyn Control,
     state: Mutex<State>,
+}
+
+/// See [`Watch::end_on_panic`].
+pub(super) struct EndOnPanic<'a>(&'a Watch<'a>);
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.end();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -38,6 +49,12 @@ impl<'a> Watch<'a> {
     /// Looks for an interrupt.
     pub(super) fn checkpoint(&self) -> Result<(), Interrupted> {
         self.read(0)
+    }
+
+    /// Ends the work of all threads where it is dropped by a panic of this one: others may wait for
+    /// what it was to do.
+    pub(super) fn end_on_panic(&self) -> EndOnPanic<'_> {
+        EndOnPanic(self)
     }
 
     /// Ends the work of all threads.

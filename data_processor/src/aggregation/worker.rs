@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, PoisonError};
 
 use common::task::spec::OnBadRow;
@@ -11,17 +10,17 @@ use csv_structure::Bounds;
 
 use super::batch::{Batch, Rows};
 use super::collector::Collector;
-use super::error::BadRows;
 use super::fault::Fault;
 use super::groups::{BATCH, Groups};
 use super::header::Header;
 use super::inner::Known;
 use super::input::{Chunk, Input};
 use super::rejects;
+use super::reports::{Report, Reports, Sender};
 use super::row::{Row, RowCheck};
 use super::shards::Shards;
 use super::watch::Watch;
-use super::{AggregationError, Interrupted, Options, record};
+use super::{AggregationError, Options, record};
 
 /// What all threads of an aggregation share.
 pub(super) struct Shared<'a, R> {
@@ -39,21 +38,13 @@ pub(super) struct Shared<'a, R> {
     /// Whether a bad row was found that ends the aggregation: behind it the others are read only to
     /// find the bad ones among them.
     pub(super) failing: AtomicBool,
+    /// What threads find wrong.
+    pub(super) reports: Reports,
 }
 
 /// As many reports that tell nothing are sent together: each sending wakes who gathers them, and that
 /// takes the processor from a thread that works.
 const REPORTED_TOGETHER: usize = 32;
-
-/// What is wrong with the rows of a chunk.
-#[derive(Default)]
-pub(super) struct Report {
-    pub(super) chunk: u64,
-    pub(super) bad: BadRows,
-    /// The rejected rows as CSV, and how many they are.
-    pub(super) rejected: Vec<u8>,
-    pub(super) rejected_rows: u64,
-}
 
 /// What a thread found.
 pub(super) struct Found {
@@ -120,7 +111,7 @@ impl<'a, R: Read> Worker<'a, R> {
     /// Takes chunks until there are none left. Each is reported.
     pub(super) fn run(
         mut self,
-        reports: &SyncSender<Vec<Report>>,
+        reports: &Sender<'_>,
     ) -> Result<Found, AggregationError> {
         let mut chunk = Chunk::default();
         let mut bounds = Bounds::default();
@@ -148,10 +139,10 @@ impl<'a, R: Read> Worker<'a, R> {
             let urgent = self.report.bad.count > 0 || self.report.rejected_rows > 0;
             self.reports.push(std::mem::take(&mut self.report));
             if urgent || self.reports.len() == REPORTED_TOGETHER {
-                self.send(reports)?;
+                reports.send(std::mem::take(&mut self.reports))?;
             }
         }
-        self.send(reports)?;
+        reports.send(self.reports)?;
         let Self { way, before, rows, .. } = self;
         let last = way.collector.into_own();
         let (groups, whole) = match before {
@@ -165,11 +156,6 @@ impl<'a, R: Read> Worker<'a, R> {
     fn keep_whole(&mut self) {
         let way = std::mem::replace(&mut self.way, Way::new(self.shared, self.shared.whole));
         self.before = Some(way.collector.into_own());
-    }
-
-    fn send(&mut self, reports: &SyncSender<Vec<Report>>) -> Result<(), Interrupted> {
-        // Nobody listens any more when the work is to end.
-        reports.send(std::mem::take(&mut self.reports)).map_err(|_| Interrupted)
     }
 
     fn next(&self, chunk: &mut Chunk) -> Result<bool, AggregationError> {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::aggregation::marks::Marking;
+use crate::aggregation::reports::Ahead;
 use crate::aggregation::{Sizes, aggregate_in_chunks};
 
 /// Pieces of which a file is put together: whole rows, good and bad, and what breaks them.
@@ -108,6 +109,7 @@ struct How {
     range: u64,
     marking: Marking,
     few_values: usize,
+    ahead: Ahead,
 }
 
 fn how() -> impl Strategy<Value = How> {
@@ -117,14 +119,17 @@ fn how() -> impl Strategy<Value = How> {
     let marking = (proptest::sample::select(vec![1, 100, 16 << 10]), 0..3_000_usize);
     let marking = marking.prop_map(|(every, memory)| Marking { every, memory });
     let few_values = proptest::sample::select(vec![0, 2, 1000]);
-    (chunk, 1..5_usize, memory, range, marking, few_values).prop_map(
-        |(chunk, threads, memory, range, marking, few_values)| How {
+    let ahead = proptest::sample::select(vec![(1, 0), (3, 1_000), (1_000, 1 << 20)]);
+    let ahead = ahead.prop_map(|(chunks, bytes)| Ahead { chunks, bytes });
+    (chunk, 1..5_usize, memory, range, marking, few_values, ahead).prop_map(
+        |(chunk, threads, memory, range, marking, few_values, ahead)| How {
             chunk,
             threads,
             memory,
             range,
             marking,
             few_values,
+            ahead,
         },
     )
 }
@@ -143,6 +148,7 @@ fn fast(input: &[u8], options: &Options, how: &How) -> Result<Outcome, Aggregati
             range: how.range,
             marking: how.marking,
             few_values: how.few_values,
+            ahead: how.ahead,
         },
     )?;
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -231,6 +237,7 @@ proptest! {
             range: 10_000,
             marking: Marking { every: marking.0, memory: marking.1 },
             few_values,
+            ahead: Ahead { chunks: 2, bytes: 10_000 },
         };
         compare(&input, &options(&parameters), &how)?;
     }
@@ -257,6 +264,7 @@ fn what_is_kept_apart_at_first_and_whole_later_is_one_result() {
                         range,
                         marking,
                         few_values: 300,
+                        ahead: Sizes::REAL.ahead,
                     };
                     compare(&input, &options, &how).unwrap();
                 }
