@@ -89,7 +89,7 @@ use self::marks::Marking;
 use self::reading::read;
 use self::reports::{Ahead, Reports};
 use self::row::Row;
-use self::shards::{Budget, Shards};
+use self::shards::{GroupBudget, Shards};
 use self::totals::Totals;
 use self::unpack::{Counted, unpacked};
 use self::values::FEW_VALUES;
@@ -127,7 +127,7 @@ const AHEAD: Ahead = Ahead { chunks: 1 << 10, bytes: 16 << 20 };
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Hears how far the work is and may end it.
+/// Learns how far the work is, may end it, and says what it may use.
 pub trait Control: Send + Sync {
     /// `bytes_read` of the input are read so far. It is called for every 64 KiB at most that are
     /// read, and every few milliseconds while the groups are sorted and written; from any thread,
@@ -136,6 +136,19 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// [`Interrupted`] ends the work.
     fn progress(&self, bytes_read: u64) -> Result<(), Interrupted>;
+
+    /// How many threads may work now, of those of [`Options::threads`]; one does in any case. The
+    /// others wait. It is asked with every chunk and range.
+    fn threads(&self) -> usize {
+        usize::MAX
+    }
+
+    /// How much memory in bytes the groups may take now, where it is less than
+    /// [`Options::memory_limit`]. What threads keep for themselves, up to a quarter of what there
+    /// was when the work started, is not given back. It is asked with every chunk.
+    fn memory(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 /// Where the output goes. Both writers get small writes now and then, so they should be buffered
@@ -244,12 +257,11 @@ fn aggregate_text(
     let (fields, line, unterminated) = input.header()?;
     let header = Header::new(Row { fields: &fields, line, unterminated }, options)?;
     let threads = options.threads.max(1);
-    let memory = options.memory_limit.max(sizes.least_memory);
+    let budget = GroupBudget::new(options.memory_limit, sizes.least_memory, watch);
     // Those of all threads take a part of it at most.
-    let own_memory = OWN_MEMORY.min(memory / 4 / threads as u64);
+    let own_memory = OWN_MEMORY.min(budget.limit() / 4 / threads as u64);
     let seed = Keys::seed();
     let inner = Inner::new(options, sizes.few_values, seed);
-    let budget = Budget::new(memory);
     let shards = Shards::new(options, &inner, &budget, (sizes.marking, seed));
     let whole = Shards::new(options, &Inner::Nothing, &budget, (sizes.marking, seed));
     let whole = whole.after(&shards);
@@ -263,6 +275,7 @@ fn aggregate_text(
         seed,
         own_memory,
         failing: AtomicBool::new(false),
+        ended: AtomicBool::new(false),
         reports: Reports::new(sizes.ahead),
     };
     let (rows_rejected, found) = read(&shared, threads, outputs)?;
@@ -271,7 +284,7 @@ fn aggregate_text(
     let whole = whole.into_stored();
     let all = Totals { found, shards: shards.into_stored(), whole, inner: &inner };
     let (groups, output_size) =
-        all.write(options, (sizes.range, memory), outputs, watch)?;
+        all.write(options, (sizes.range, budget.limit()), outputs, watch)?;
     if rows_rejected > 0 {
         outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;
     }

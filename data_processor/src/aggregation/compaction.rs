@@ -57,7 +57,7 @@ fn merge(
     threads: usize,
     watch: &Watch<'_>,
 ) -> Result<Vec<Runs>, AggregationError> {
-    let threads = threads.clamp(1, parts.len().max(1));
+    let threads = threads.min(watch.threads()).clamp(1, parts.len().max(1));
     let parts = Mutex::new(parts);
     let take = || parts.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let work = || -> io::Result<Vec<Runs>> {

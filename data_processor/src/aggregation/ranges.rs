@@ -194,6 +194,7 @@ impl<'a> Starts<'a> {
         threads: usize,
         watch: &Watch<'_>,
     ) -> Result<Vec<Parts>, Interrupted> {
+        let threads = threads.min(watch.threads());
         let next = AtomicUsize::new(0);
         let take = || {
             let mut taken = Vec::new();

@@ -15,9 +15,9 @@ pub(super) fn read<R: Read + Send>(
 ) -> Result<(u64, Vec<Found>), AggregationError> {
     let (gathered, found) = thread::scope(|scope| {
         let senders: Vec<_> = (0..threads).map(|_| shared.reports.sender(shared.watch)).collect();
-        let threads = senders.into_iter().map(|sender| {
+        let threads = senders.into_iter().enumerate().map(|(number, sender)| {
             scope.spawn(move || {
-                Worker::new(shared).run(&sender).inspect_err(|_| shared.watch.end())
+                Worker::new(shared, number).run(&sender).inspect_err(|_| shared.watch.end())
             })
         });
         let threads: Vec<_> = threads.collect();

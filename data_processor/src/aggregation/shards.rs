@@ -23,9 +23,16 @@ const FOR_EACH_THREAD: usize = 8;
 /// The marks of all runs take such a part of the memory at most.
 const FOR_MARKS: u64 = 16;
 
+/// Those of all shards may take such a part of it in any case: what others take may be more than
+/// all when the limit becomes less, and shards that may have nothing would go to countless files.
+const FOR_SHARDS: u64 = 4;
+
 /// The memory of all groups, in bytes.
-pub(super) struct Budget {
-    limit: u64,
+pub(super) struct GroupBudget<'a> {
+    most: u64,
+    least: u64,
+    /// Says how much it is now.
+    watch: &'a Watch<'a>,
     /// What the groups of all shards take.
     groups: AtomicU64,
     /// What the groups that threads keep for themselves and the marks of runs take.
@@ -35,7 +42,7 @@ pub(super) struct Budget {
 /// The groups of all threads.
 pub(super) struct Shards<'a> {
     all: Vec<Mutex<Shard>>,
-    budget: &'a Budget,
+    budget: &'a GroupBudget<'a>,
     /// Others, to which no groups are added any more: they move to files before these do.
     older: Option<&'a Shards<'a>>,
     /// That of the keys' hashes, wherever they are.
@@ -79,12 +86,12 @@ impl<'a> Shards<'a> {
     pub(super) fn new(
         options: &Options,
         inner: &'a Inner,
-        budget: &'a Budget,
+        budget: &'a GroupBudget<'a>,
         (least_marking, seed): (Marking, u64),
     ) -> Self {
         let sums = options.sum.len();
         let count = (options.threads.max(1) * FOR_EACH_THREAD).next_power_of_two();
-        let memory = (budget.limit / FOR_MARKS) as usize / count;
+        let memory = (budget.limit() / FOR_MARKS) as usize / count;
         let memory = memory.max(least_marking.memory);
         let marking = Marking { memory, ..least_marking };
         let shard = || Shard {
@@ -256,15 +263,21 @@ impl<'a> Shards<'a> {
     }
 }
 
-impl Budget {
-    /// For so many bytes.
-    pub(super) fn new(limit: u64) -> Self {
-        Self { limit, groups: AtomicU64::new(0), others: AtomicU64::new(0) }
+impl<'a> GroupBudget<'a> {
+    /// For `most` bytes, or as many as `watch` says, but `least` in any case.
+    pub(super) fn new(most: u64, least: u64, watch: &'a Watch<'a>) -> Self {
+        Self { most, least, watch, groups: AtomicU64::new(0), others: AtomicU64::new(0) }
     }
 
-    /// How much the groups of all shards may take.
+    /// How much all groups may take now.
+    pub(super) fn limit(&self) -> u64 {
+        self.most.min(self.watch.memory()).max(self.least)
+    }
+
+    /// How much the groups of all shards may take now.
     fn room(&self) -> u64 {
-        self.limit.saturating_sub(self.others.load(Ordering::Relaxed))
+        let limit = self.limit();
+        limit.saturating_sub(self.others.load(Ordering::Relaxed)).max(limit / FOR_SHARDS)
     }
 }
 
@@ -303,14 +316,15 @@ mod tests {
     #[test]
     fn rows_that_come_one_by_one_go_to_files_too() {
         let options = Options::new(&CsvAggregationSpec::default(), 0);
-        let (inner, budget) = (Inner::Nothing, Budget::new(0));
+        let (inner, watch) = (Inner::Nothing, Watch::new(&Free));
+        let budget = GroupBudget::new(0, 0, &watch);
         let marking = Marking { every: 1, memory: 0 };
         let shards = Shards::new(&options, &inner, &budget, (marking, 1));
         let mut lists = shards.lists();
         for number in 0..100_u8 {
             shards.add(&mut lists, &[number], 0, &[1]);
         }
-        shards.add_all(&mut lists, &[], &Watch::new(&Free)).unwrap();
+        shards.add_all(&mut lists, &[], &watch).unwrap();
         let Stored { groups, runs } = shards.into_stored();
         assert!(groups.iter().all(|groups| groups.keys.len() == 0));
         assert!(runs.iter().any(|runs| runs.len() > 0));

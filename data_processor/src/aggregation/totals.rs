@@ -32,6 +32,7 @@ impl Totals<'_> {
         watch: &Watch<'_>,
     ) -> Result<(u64, u64), AggregationError> {
         let Self { found, shards, whole, inner } = self;
+        // Those that wait for their turn while lines are made take memory then too.
         let threads = options.threads.max(1);
         let largest = ranges::largest(size, memory, threads);
         let values = inner.values();

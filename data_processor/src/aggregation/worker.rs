@@ -38,6 +38,8 @@ pub(super) struct Shared<'a, R> {
     /// Whether a bad row was found that ends the aggregation: behind it the others are read only to
     /// find the bad ones among them.
     pub(super) failing: AtomicBool,
+    /// Whether all chunks are taken.
+    pub(super) ended: AtomicBool,
     /// What threads find wrong.
     pub(super) reports: Reports,
 }
@@ -75,6 +77,8 @@ impl<'a> Way<'a> {
 /// One thread's part.
 pub(super) struct Worker<'a, R> {
     shared: &'a Shared<'a, R>,
+    /// Which one of the threads it is, from 0.
+    number: usize,
     check: RowCheck<'a>,
     way: Way<'a>,
     /// What it found before it kept groups whole.
@@ -91,10 +95,12 @@ pub(super) struct Worker<'a, R> {
 }
 
 impl<'a, R: Read> Worker<'a, R> {
-    pub(super) fn new(shared: &'a Shared<'a, R>) -> Self {
+    /// That of the thread with this number, from 0.
+    pub(super) fn new(shared: &'a Shared<'a, R>, number: usize) -> Self {
         let (header, options) = (shared.header, shared.options);
         Self {
             shared,
+            number,
             check: RowCheck::new(header, options),
             way: Way::new(shared, shared.shards),
             before: None,
@@ -109,13 +115,10 @@ impl<'a, R: Read> Worker<'a, R> {
     }
 
     /// Takes chunks until there are none left. Each is reported.
-    pub(super) fn run(
-        mut self,
-        reports: &Sender<'_>,
-    ) -> Result<Found, AggregationError> {
+    pub(super) fn run(mut self, reports: &Sender<'_>) -> Result<Found, AggregationError> {
         let mut chunk = Chunk::default();
         let mut bounds = Bounds::default();
-        while self.next(&mut chunk)? {
+        while self.next(&mut chunk, reports)? {
             // Compressed, a little input may be a lot of work.
             self.shared.watch.checkpoint()?;
             self.line = (0, chunk.line);
@@ -158,8 +161,20 @@ impl<'a, R: Read> Worker<'a, R> {
         self.before = Some(way.collector.into_own());
     }
 
-    fn next(&self, chunk: &mut Chunk) -> Result<bool, AggregationError> {
-        self.shared.input.lock().unwrap_or_else(PoisonError::into_inner).next(chunk)
+    /// Takes the next chunk, when this thread may work; false where there is none.
+    fn next(&mut self, chunk: &mut Chunk, reports: &Sender<'_>) -> Result<bool, AggregationError> {
+        let Shared { input, watch, ended, .. } = self.shared;
+        if self.number >= watch.threads() {
+            // Nobody is to wait for them meanwhile.
+            reports.send(std::mem::take(&mut self.reports))?;
+            watch.wait_for_turn(self.number, || ended.load(Ordering::Relaxed))?;
+        }
+        let any = input.lock().unwrap_or_else(PoisonError::into_inner).next(chunk)?;
+        if !any {
+            ended.store(true, Ordering::Relaxed);
+            watch.wake();
+        }
+        Ok(any)
     }
 
     /// The rows of a chunk in which the bounds of the fields are known.
