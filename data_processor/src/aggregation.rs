@@ -2,19 +2,23 @@
 //!
 //! Threads take chunks of whole records from the input (`input`; `unpack` where it is compressed),
 //! take the rows apart where they lie (`batch`: `fields`, `text`, `number`, `dates`, `values`), or
-//! byte by byte where something is unusual (`record`, `row`), and collect them (`collector`) in groups
-//! of their own as long as these are few, then in groups that all threads share (`shards`). Groups
-//! (`groups`: `keys`, `cells`) keep their last column apart (`inner`), and go to temporary files where
-//! they take too much memory (`runs`). At the end all keys are cut into ranges (`ranges`), and of each
-//! the groups are sorted (`sort`), merged (`merge`) and written (`result`).
+//! byte by byte where something is unusual (`record`, `row`), and collect them (`collector`) in
+//! groups of their own as long as these are few, then in groups that all threads share (`shards`).
+//! What is wrong with rows is put into the order of the file (`reports`) and written meanwhile
+//! (`reading`). Groups (`groups`: `keys`, `cells`) keep their last column apart (`inner`), and go
+//! to temporary files where they take too much memory (`runs`: `marks`). At the end (`totals`) many
+//! runs become few (`compaction`), all keys are cut into ranges (`ranges`), and of each the groups
+//! are sorted (`sort`), merged (`merge`) and written (`result`).
 //!
 //! # Invariants
 //! - The answer depends on the rows alone: not on their order, on how the input arrives, on the
 //!   number of threads or on the memory.
 //! - A sum is exact or an error, never wrapped.
-//! - Memory is bounded by [`Options::memory_limit`] for the groups and [`MAX_RECORD`] for a row and
-//!   each thread, whatever the input holds.
-//! - The result is written only after the whole input was read and found good.
+//! - Memory is bounded, whatever the input holds: by [`Options::memory_limit`] for the groups and
+//!   what is known of those in files, about a quarter of that more while groups from files are
+//!   merged and written, and a few times [`MAX_RECORD`] for each thread.
+//! - The result is written only after the whole input was read and found good. A sum that is out of
+//!   range is found while it is written: what is written before the error is worthless.
 //! - An interrupt takes effect within some milliseconds of work, as long as the input and the
 //!   outputs do not block.
 //! - No temporary file stays, however the work ends.
@@ -25,6 +29,7 @@
 mod batch;
 mod cells;
 mod collector;
+mod compaction;
 mod date;
 mod dates;
 mod error;
@@ -37,13 +42,16 @@ mod inner;
 mod input;
 mod key;
 mod keys;
+mod marks;
 mod merge;
 mod number;
 mod options;
 mod radix;
 mod ranges;
+mod reading;
 mod record;
 mod rejects;
+mod reports;
 mod result;
 mod row;
 mod runs;
@@ -54,17 +62,16 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod text;
+mod totals;
 mod unpack;
 mod values;
 mod watch;
 mod words;
 mod worker;
 
-use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Write};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use common::csv_input;
@@ -78,14 +85,16 @@ use self::header::Header;
 use self::inner::Inner;
 use self::input::Input;
 use self::keys::Keys;
-use self::ranges::{Kind, Ranges};
-use self::result::{Layout, Lines};
+use self::marks::Marking;
+use self::reading::read;
+use self::reports::{Ahead, Reports};
 use self::row::Row;
-use self::shards::{Budget, Shards};
+use self::shards::{GroupBudget, Shards};
+use self::totals::Totals;
 use self::unpack::{Counted, unpacked};
 use self::values::FEW_VALUES;
 use self::watch::Watch;
-use self::worker::{Found, Report, Shared, Worker};
+use self::worker::Shared;
 
 /// The longest record in bytes, as it stands in the file. A longer one is most likely no CSV, or a
 /// quote that was never closed.
@@ -105,15 +114,20 @@ const LEAST_MEMORY: u64 = 8 << 20;
 /// As much memory belongs to a range of keys at least: opening one costs little beside its work, and
 /// the lines that are made of it stay in the processor's cache until they are written.
 const RANGE: u64 = 256 << 10;
-/// As many reports wait at most until the ones before them have come.
-const WAITING_REPORTS: usize = 64;
+/// It is known where a key stands in a file about every so many bytes, unless there is not enough
+/// memory for that. To know less means to read more than is asked for. A small limit leaves some
+/// memory for it.
+const MARKING: Marking = Marking { every: 16 << 10, memory: 4 << 10 };
+/// How much of what is wrong with rows may wait for an earlier chunk: no more than is hardly ever
+/// reached, as a thread that waits does nothing else.
+const AHEAD: Ahead = Ahead { chunks: 1 << 10, bytes: 16 << 20 };
 
 /// The work was to end before it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Hears how far the work is and may end it.
+/// Learns how far the work is, may end it, and says what it may use.
 pub trait Control: Send + Sync {
     /// `bytes_read` of the input are read so far. It is called for every 64 KiB at most that are
     /// read, and every few milliseconds while the groups are sorted and written; from any thread,
@@ -122,12 +136,26 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// [`Interrupted`] ends the work.
     fn progress(&self, bytes_read: u64) -> Result<(), Interrupted>;
+
+    /// How many threads may work now, of those of [`Options::threads`]; one does in any case. The
+    /// others wait. It is asked with every chunk and range.
+    fn threads(&self) -> usize {
+        usize::MAX
+    }
+
+    /// How much memory in bytes the groups may take now, where it is less than
+    /// [`Options::memory_limit`]. What threads keep for themselves, up to a quarter of what there
+    /// was when the work started, is not given back. It is asked with every chunk.
+    fn memory(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 /// Where the output goes. Both writers get small writes now and then, so they should be buffered
 /// ([`WRITE_SIZE`]); they are flushed at the end.
 pub trait Outputs {
-    /// The writer of the result. It is asked for once, when the whole input is found good.
+    /// The writer of the result. It is asked for once, when the whole input is found good. What is
+    /// written means nothing when the aggregation ends in an error.
     ///
     /// # Errors
     /// It cannot be opened.
@@ -167,9 +195,7 @@ pub fn aggregate(
     outputs: &mut dyn Outputs,
     control: &dyn Control,
 ) -> Result<Summary, AggregationError> {
-    let sizes =
-        Sizes { chunk: CHUNK, least_memory: LEAST_MEMORY, range: RANGE, few_values: FEW_VALUES };
-    aggregate_in_chunks(input, options, outputs, control, sizes)
+    aggregate_in_chunks(input, options, outputs, control, Sizes::REAL)
 }
 
 /// What tests make smaller.
@@ -178,7 +204,21 @@ struct Sizes {
     chunk: usize,
     least_memory: u64,
     range: u64,
+    /// With the least memory for the marks of a shard.
+    marking: Marking,
     few_values: usize,
+    ahead: Ahead,
+}
+
+impl Sizes {
+    const REAL: Self = Self {
+        chunk: CHUNK,
+        least_memory: LEAST_MEMORY,
+        range: RANGE,
+        marking: MARKING,
+        few_values: FEW_VALUES,
+        ahead: AHEAD,
+    };
 }
 
 /// [`aggregate`] with chunks of any size, and any memory.
@@ -217,14 +257,14 @@ fn aggregate_text(
     let (fields, line, unterminated) = input.header()?;
     let header = Header::new(Row { fields: &fields, line, unterminated }, options)?;
     let threads = options.threads.max(1);
-    let memory = options.memory_limit.max(sizes.least_memory);
+    let budget = GroupBudget::new(options.memory_limit, sizes.least_memory, watch);
     // Those of all threads take a part of it at most.
-    let own_memory = OWN_MEMORY.min(memory / 4 / threads as u64);
+    let own_memory = OWN_MEMORY.min(budget.limit() / 4 / threads as u64);
     let seed = Keys::seed();
     let inner = Inner::new(options, sizes.few_values, seed);
-    let budget = Budget::new(memory);
-    let shards = Shards::new(options, &inner, &budget, seed);
-    let whole = Shards::new(options, &Inner::Nothing, &budget, seed).after(&shards);
+    let shards = Shards::new(options, &inner, &budget, (sizes.marking, seed));
+    let whole = Shards::new(options, &Inner::Nothing, &budget, (sizes.marking, seed));
+    let whole = whole.after(&shards);
     let shared = Shared {
         input: Mutex::new(input),
         header: &header,
@@ -235,113 +275,18 @@ fn aggregate_text(
         seed,
         own_memory,
         failing: AtomicBool::new(false),
+        ended: AtomicBool::new(false),
+        reports: Reports::new(sizes.ahead),
     };
-    let (reports, found) = read(&shared, threads, outputs)?;
+    let (rows_rejected, found) = read(&shared, threads, outputs)?;
 
     let rows_read = found.iter().map(|found| found.rows).sum();
-    let largest = found.iter().fold(0, |largest, found| largest | found.largest);
-    let whole: Vec<_> = whole.into_shards().collect();
-    let shards: Vec<_> = shards.into_shards().collect();
-    let values = inner.values();
-    let own = found.iter().map(|found| &found.groups);
-    let mut kinds = vec![Kind::new(own, &shards, inner.order())];
-    let mut layout = match (&inner, &values) {
-        (_, Some(values)) => Layout::Valued(values),
-        (Inner::Dates(_), None) => Layout::Dated,
-        (_, None) => Layout::Whole,
-    };
-    if found.iter().any(|found| found.whole.is_some()) {
-        kinds[0].whole = values.as_ref().map(|values| (values, options.group_by.len() - 1));
-        let own = found.iter().filter_map(|found| found.whole.as_ref());
-        kinds.push(Kind::new(own, &whole, Inner::Nothing.order()));
-        layout = Layout::Whole;
-    }
-    let ranges = &Ranges::new(&kinds, (sizes.range, threads), watch)?;
-    let lines = Lines { ranges, layout, options, watch };
-    // Most often no sum can leave the range, however the rows are grouped.
-    if u128::from(largest) * u128::from(rows_read) > i64::MAX as u128 {
-        lines.check_overflow()?;
-    }
-    let (groups, output_size) = lines.write(outputs)?;
-    if reports.rejected_rows > 0 {
+    let whole = whole.into_stored();
+    let all = Totals { found, shards: shards.into_stored(), whole, inner: &inner };
+    let (groups, output_size) =
+        all.write(options, (sizes.range, budget.limit()), outputs, watch)?;
+    if rows_rejected > 0 {
         outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;
     }
-    Ok(Summary { rows_read, rows_rejected: reports.rejected_rows, groups, output_size })
-}
-
-/// Reads the whole input by so many threads, and writes the rejected rows.
-fn read<R: Read + Send>(
-    shared: &Shared<'_, R>,
-    threads: usize,
-    outputs: &mut dyn Outputs,
-) -> Result<(Report, Vec<Found>), AggregationError> {
-    let (reports, found) = thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(WAITING_REPORTS);
-        let threads: Vec<_> = (0..threads)
-            .map(|_| {
-                let sender = sender.clone();
-                scope.spawn(move || {
-                    Worker::new(shared).run(&sender).inspect_err(|_| shared.watch.end())
-                })
-            })
-            .collect();
-        drop(sender);
-        let reports = gather(receiver, outputs);
-        if reports.is_err() {
-            shared.watch.end();
-        }
-        let found: Vec<_> = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect();
-        (reports, found)
-    });
-    let reports = reports?;
-    let found = all_or_error(found)?;
-    if reports.bad.count > 0 {
-        return Err(AggregationError::BadRows(reports.bad));
-    }
-    Ok((reports, found))
-}
-
-/// Puts the reports of all threads together in the order of the file, and writes the rejected rows.
-fn gather(
-    receiver: Receiver<Vec<Report>>,
-    outputs: &mut dyn Outputs,
-) -> Result<Report, AggregationError> {
-    let mut all = Report::default();
-    let mut waiting = BTreeMap::new();
-    for report in receiver.into_iter().flatten() {
-        waiting.insert(report.chunk, report);
-        while let Some(report) = waiting.remove(&all.chunk) {
-            all.chunk += 1;
-            all.bad.append(report.bad);
-            if report.rejected_rows > 0 {
-                let output = outputs.rejected().map_err(AggregationError::Write)?;
-                let header = if all.rejected_rows == 0 { rejects::HEADER } else { &[] };
-                output.write_all(header).map_err(AggregationError::Write)?;
-                output.write_all(&report.rejected).map_err(AggregationError::Write)?;
-                all.rejected_rows += report.rejected_rows;
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// What all threads found, or the error that ended the work; the others were only interrupted.
-fn all_or_error(
-    found: Vec<Result<Found, AggregationError>>,
-) -> Result<Vec<Found>, AggregationError> {
-    let mut all = Vec::with_capacity(found.len());
-    let mut first_error = None;
-    for found in found {
-        match found {
-            Ok(found) => all.push(found),
-            Err(error) => match first_error {
-                None | Some(AggregationError::Interrupted(_)) => first_error = Some(error),
-                Some(_) => {}
-            },
-        }
-    }
-    first_error.map_or(Ok(all), Err)
+    Ok(Summary { rows_read, rows_rejected, groups, output_size })
 }

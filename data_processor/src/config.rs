@@ -17,7 +17,7 @@ pub use crate::mail::config::MailConfig;
 
 /// So many small tasks share the calls and commits that they cost, and none keeps a core busy.
 const DEFAULT_SMALL_SLOTS: NonZeroU16 = NonZeroU16::MIN.saturating_add(255);
-/// Memory in bytes that one task may take where nothing else is set.
+/// Memory in bytes that all tasks together may take where nothing else is set.
 const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
 /// With less than this no kind of task gets anywhere.
 const LEAST_MEMORY_LIMIT: u64 = 1 << 20;
@@ -102,7 +102,7 @@ pub struct WorkerConfig {
     pub slots: NonZeroU16,
     /// How many small tasks it runs at once beside them.
     pub small_slots: NonZeroU16,
-    /// Memory in bytes that one task may take.
+    /// Memory in bytes that all tasks together may take.
     pub memory_limit: u64,
     /// How large in bytes a compressed file may be when it is unpacked.
     pub unpacked_limit: u64,

@@ -29,6 +29,8 @@ use self::counter::Counter;
 
 /// How much is read at once, in bytes.
 pub const BLOCK: usize = 256 << 10;
+/// One thread reads and counts, another one hashes.
+pub const MOST_THREADS: usize = 2;
 /// How many blocks are on their way: one is read and counted while others are hashed.
 const BLOCKS: usize = 4;
 
@@ -43,14 +45,16 @@ pub enum ExamineError {
     Read(#[from] io::Error),
 }
 
-/// Finds out everything about the file `input`, which is called `file_name`. `progress` hears how
-/// many bytes are done, for every block, and may break the work off.
+/// Finds out everything about the file `input`, which is called `file_name`, by up to `threads`
+/// threads, of which [`MOST_THREADS`] are of use. `progress` is called with the number of bytes
+/// that are done, for every block, and may break the work off.
 ///
 /// # Errors
 /// The input cannot be read, or `progress` broke the work off.
 pub fn examine(
     mut input: impl Read,
     file_name: &str,
+    threads: usize,
     mut progress: impl FnMut(u64) -> ControlFlow<()>,
 ) -> Result<FileStatistics, ExamineError> {
     let mut first = Vec::new();
@@ -60,6 +64,14 @@ pub fn examine(
     let digest = if first.len() < BLOCK {
         work.add(&first)?;
         Sha256::digest(&first)
+    } else if threads < MOST_THREADS {
+        let mut digest = Sha256::new();
+        let mut hash = |block: Vec<u8>| {
+            digest.update(&block);
+            Ok(block)
+        };
+        work.read(input, first, &mut hash)?;
+        digest.finalize()
     } else {
         hashed_beside(|hash| work.read(input, first, hash))?
     };

@@ -3,6 +3,7 @@
 //! It knows neither the database nor the API's users; `common::report` is all it says and hears.
 
 pub mod aggregation;
+pub mod budget;
 pub mod config;
 pub mod file_statistics;
 pub mod health;

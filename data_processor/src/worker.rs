@@ -44,6 +44,7 @@ use self::intake::Readiness;
 use self::lane::{Lane, News};
 use self::reporter::Reporter;
 use self::task_manager::TaskManager;
+use crate::budget::Budget;
 use crate::config::WorkerConfig;
 use crate::mail::Mailer;
 use crate::processor::{Context, Interruption};
@@ -98,6 +99,7 @@ async fn run_with(
         id,
         small: Lane::new(Size::Small, &config, queue),
         large: Lane::new(Size::Large, &config, queue),
+        budget: Budget::of_machine(config.memory_limit),
         config,
         task_manager,
         storage,
@@ -120,6 +122,7 @@ async fn run_with(
 struct Worker {
     id: WorkerId,
     config: WorkerConfig,
+    budget: Arc<Budget>,
     task_manager: TaskManager,
     storage: Storage,
     process: Process,
@@ -249,7 +252,8 @@ impl Worker {
                 Claim::Attempt(attempt) => *attempt,
             };
             let (storage, task_manager) = (self.storage.clone(), self.task_manager.clone());
-            let context = Context::new(&attempt, storage, task_manager, &self.config);
+            let budget = Arc::clone(&self.budget);
+            let context = Context::new(&attempt, storage, task_manager, &self.config, budget);
             let key = self.attempts.add(delivery.message(), &attempt, context.clone(), sent);
             let Attempt { spec, alone, .. } = attempt;
             let size = size_of(spec.kind());

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use common::task::{TaskId, TaskView};
-use csv::Writer;
+use csv::{StringRecord, Writer};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -121,16 +121,62 @@ async fn fetch(session: &Session, path: &str, token: Option<&str>) -> Result<Pag
 /// Copies the CSV file at `path` to `target` as JSON.
 async fn copy_csv(session: &Session, path: &str, target: &Target) -> Result<Saved, Failure> {
     let copied = async {
-        let response = session.client.send(session.client.request(Method::GET, path)).await?;
-        let bytes = response.bytes().await.map_err(|error| session.client.unreachable(&error))?;
-        let items: Result<Vec<_>, _> = csv::Reader::from_reader(&bytes[..]).deserialize().collect();
-        let items =
-            items.map_err(|error| Failure::local(format!("The rows cannot be read: {error}.")))?;
+        let mut response = session.client.send(session.client.request(Method::GET, path)).await?;
+        let cannot_read =
+            |error: csv::Error| Failure::local(format!("The rows cannot be read: {error}."));
         let mut output = Output::open(target, Format::Json).await?;
-        output.write(&items).await?;
+        let mut rows = CsvRows::default();
+        loop {
+            let chunk = response.chunk().await;
+            let chunk = chunk.map_err(|error| session.client.unreachable(&error))?;
+            let Some(bytes) = chunk else { break };
+            output.write(&rows.push(&bytes).map_err(cannot_read)?).await?;
+        }
+        output.write(&rows.finish().map_err(cannot_read)?).await?;
         output.finish().await
     };
     or_interrupted(copied, || "Interrupted; not all rows were written.".to_owned()).await
+}
+
+/// Rows of CSV that arrives piece by piece. No more of it is kept than a record that is not
+/// complete.
+#[derive(Default)]
+struct CsvRows {
+    header: Option<StringRecord>,
+    /// What follows the last complete record.
+    rest: Vec<u8>,
+}
+
+impl CsvRows {
+    /// The rows that `bytes` complete. A record that ends with them may go on behind them, so it
+    /// waits.
+    fn push(&mut self, bytes: &[u8]) -> csv::Result<Vec<Map<String, Value>>> {
+        self.rest.extend_from_slice(bytes);
+        self.take(false)
+    }
+
+    /// The last row, where there is one that waits.
+    fn finish(mut self) -> csv::Result<Vec<Map<String, Value>>> {
+        self.take(true)
+    }
+
+    fn take(&mut self, is_end: bool) -> csv::Result<Vec<Map<String, Value>>> {
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&*self.rest);
+        let (mut record, mut rows, mut complete) = (StringRecord::new(), Vec::new(), 0);
+        while reader.read_record(&mut record)? {
+            let end = reader.position().byte() as usize;
+            if end == self.rest.len() && !is_end {
+                break;
+            }
+            complete = end;
+            match &self.header {
+                Some(header) => rows.push(record.deserialize(Some(header))?),
+                None => self.header = Some(record.clone()),
+            }
+        }
+        self.rest.drain(..complete);
+        Ok(rows)
+    }
 }
 
 /// The rows on their way out.
@@ -201,5 +247,59 @@ fn field(value: Option<&Value>) -> String {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = concat!(
+        "line,column,field,value,reason\n",
+        "2,3,Plays,\"a, \"\"b\"\"\nc\",\"no, number\"\r\n",
+        "3,,,,two fields\n",
+        "4,1,Song,é東,x\n",
+    );
+
+    fn rows(pieces: &[&[u8]]) -> Vec<Map<String, Value>> {
+        let mut rows = CsvRows::default();
+        let mut all: Vec<_> = pieces.iter().flat_map(|piece| rows.push(piece).unwrap()).collect();
+        all.extend(rows.finish().unwrap());
+        all
+    }
+
+    #[test]
+    fn rows_are_the_same_wherever_the_file_is_cut() {
+        let expected: Result<Vec<Map<String, Value>>, _> =
+            csv::Reader::from_reader(FILE.as_bytes()).deserialize().collect();
+        let expected = expected.unwrap();
+        assert_eq!(expected.len(), 3);
+        for file in [FILE, FILE.trim_end()] {
+            let file = file.as_bytes();
+            for first in 0..=file.len() {
+                for second in first..=file.len() {
+                    let pieces = [&file[..first], &file[first..second], &file[second..]];
+                    assert_eq!(rows(&pieces), expected, "{first} {second}");
+                }
+            }
+            assert_eq!(rows(&file.chunks(1).collect::<Vec<_>>()), expected);
+        }
+        assert!(rows(&[b"line,column\n"]).is_empty() && rows(&[]).is_empty());
+    }
+
+    #[test]
+    fn no_more_is_kept_than_a_record() {
+        let mut rows = CsvRows::default();
+        rows.push(b"line,value\n").unwrap();
+        let (mut taken, mut line) = (0, 0);
+        for _ in 0..1_000 {
+            let lines = (0..100).map(|_| {
+                line += 1;
+                format!("{line},\"some\nvalue\"\n")
+            });
+            taken += rows.push(lines.collect::<String>().as_bytes()).unwrap().len();
+            assert!(rows.rest.len() < 100 && rows.rest.capacity() < 10_000);
+        }
+        assert_eq!(taken + rows.finish().unwrap().len(), 100_000);
     }
 }

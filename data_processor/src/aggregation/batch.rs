@@ -51,8 +51,6 @@ pub(super) struct Batch {
     joined: Vec<u8>,
     used: usize,
     scratch: Vec<u8>,
-    /// At least as large as any value so far, without its sign.
-    pub(super) largest: u64,
 }
 
 /// Some rows of a chunk, all with as many fields as the header.
@@ -90,7 +88,6 @@ impl Batch {
             joined: Vec::new(),
             used: 0,
             scratch: Vec::new(),
-            largest: 0,
         }
     }
 
@@ -174,15 +171,12 @@ impl Batch {
         heads.read::<false>(data, spans);
         numbers.resize(spans.len(), 0);
         are_numbers.resize(spans.len(), false);
-        self.largest |= csv_structure::vectorised(|| short_numbers(heads, numbers, are_numbers));
+        csv_structure::vectorised(|| short_numbers(heads, numbers, are_numbers));
         if !all(are_numbers) {
             let all = spans.iter().zip(&mut *numbers).zip(&*are_numbers).zip(good);
             for (((span, value), _), good) in all.filter(|((_, is_number), _)| !**is_number) {
                 match short_number(data, *span).or_else(|| number(span.of(data)).ok()) {
-                    Some(number) => {
-                        *value = number;
-                        self.largest |= number.unsigned_abs();
-                    }
+                    Some(number) => *value = number,
                     None => *good = false,
                 }
             }

@@ -29,10 +29,11 @@ pub(super) fn push_column(key: &mut Vec<u8>, column: &[u8]) {
     key.truncate(start + length);
 }
 
-/// The first columns of a key of several, so many of them.
-pub(super) fn first_columns(key: &[u8], count: usize) -> &[u8] {
-    let end = memchr::memchr_iter(0, key).nth(count.wrapping_sub(1));
-    end.map_or(&[], |end| &key[..=end])
+/// The first columns of a key of several, so many of them, at least one; `None` where it is only
+/// the start of a key and ends before they do.
+pub(super) fn first_columns(key: &[u8], count: usize) -> Option<&[u8]> {
+    let end = memchr::memchr_iter(0, key).nth(count.checked_sub(1)?)?;
+    Some(&key[..=end])
 }
 
 /// Calls `each` with every column of a key of so many columns. One column stands as it is, unless it
@@ -88,8 +89,10 @@ mod tests {
             columns(&key(&a), 3, true, |column| found.push(column.to_vec()));
             prop_assert_eq!(&found, &a);
             let key_of_all = key(&a);
-            for count in 0..3 {
-                prop_assert_eq!(first_columns(&key_of_all, count), key(&a[..count]));
+            for count in 1..=3 {
+                let first = key(&a[..count]);
+                prop_assert_eq!(first_columns(&key_of_all, count), Some(&*first));
+                prop_assert_eq!(first_columns(&first[..first.len() - 1], count), None);
             }
         }
     }

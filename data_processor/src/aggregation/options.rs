@@ -36,8 +36,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The options of a task in a worker that allows `memory_limit` bytes for the groups of one
-    /// task. The task's own limit counts where it is the smaller one.
+    /// The options of a task that may take up to `memory_limit` bytes for its groups. The task's
+    /// own limit counts where it is the smaller one.
     #[must_use]
     pub fn new(spec: &CsvAggregationSpec, memory_limit: u64) -> Self {
         Self {

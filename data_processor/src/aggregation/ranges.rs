@@ -7,8 +7,7 @@ use super::groups::Groups;
 use super::inner::InnerOrder;
 use super::key::first_columns;
 use super::merge::{Memory, Range, Source, Whole, merged};
-use super::runs::{MARK_EVERY, Runs};
-use super::shards::Shard;
+use super::runs::Runs;
 use super::sort::{Checkpoint, Item, word_at};
 use super::values::ValueOrder;
 use super::watch::Watch;
@@ -18,30 +17,20 @@ use super::{AggregationError, Interrupted};
 const LOOKED_AT: u64 = 16;
 /// Where groups are in files too, a range is so much larger: each opens all of them.
 const IN_FILES: u64 = 4;
+/// The part of the memory that belongs to the range of a thread at most, where groups are in files:
+/// while a range is made, the lines of another one wait to be written.
+const OF_MEMORY: u64 = 16;
 /// An interrupt is seen after as many keys.
 const CHECK_EVERY: usize = 8 << 10;
 
 /// Groups of one kind, in memory and in files.
 pub(super) struct Kind<'a> {
     pub(super) sources: Vec<&'a Groups>,
-    pub(super) runs: Vec<&'a Runs>,
+    pub(super) runs: Vec<Runs>,
     pub(super) order: InnerOrder,
     /// Where they are to be made whole: what is kept apart of them, and in how many columns the rest
     /// is.
     pub(super) whole: Option<(&'a ValueOrder, usize)>,
-}
-
-impl<'a> Kind<'a> {
-    /// The groups of threads and of shards.
-    pub(super) fn new(
-        own: impl Iterator<Item = &'a Groups>,
-        shards: &'a [Shard],
-        order: InnerOrder,
-    ) -> Self {
-        let sources = own.chain(shards.iter().map(|shard| &shard.groups)).collect();
-        let runs = shards.iter().map(|shard| &shard.runs).collect();
-        Self { sources, runs, order, whole: None }
-    }
 }
 
 /// All groups, by ranges of their keys.
@@ -61,7 +50,8 @@ struct Parts {
 }
 
 impl<'a> Ranges<'a> {
-    /// Ranges in their order. To each belong about `size` bytes of memory.
+    /// Ranges in their order. To each belong about `size` bytes of memory. Where groups are in
+    /// files it is more, so that about half of what is read of them is of use ([`Runs::spacing`]).
     pub(super) fn new(
         kinds: &'a [Kind<'a>],
         (size, threads): (u64, usize),
@@ -90,8 +80,9 @@ impl<'a> Ranges<'a> {
         for (kind, parts) in self.kinds.iter().zip(&self.parts) {
             // Groups that are made whole may be in several ranges: in that of their key, which is
             // shorter than what is made of it, and in those that start within what is made of it.
+            // A bound that ends before they do lies within nothing that is made.
             let first = kind.whole.and_then(|(_, columns)| {
-                range.from.as_deref().map(|from| first_columns(from, columns))
+                range.from.as_deref().and_then(|from| first_columns(from, columns))
             });
             let mut items = Vec::new();
             for (source, parts) in parts.iter().enumerate() {
@@ -127,13 +118,18 @@ impl Parts {
     }
 }
 
+/// How large a range may be where groups are in files, of which one without is of `size`.
+pub(super) fn largest(size: u64, memory: u64, threads: usize) -> u64 {
+    (size * IN_FILES).max(memory / OF_MEMORY / threads as u64)
+}
+
 /// Ranges of about `size` bytes of memory each, which together are all keys.
 fn cut(kinds: &[Kind<'_>], size: u64) -> Vec<Range> {
     // Keys that stand for all: about so much lies between one and the next of the same source.
     let runs = kinds.iter().flat_map(|kind| &kind.runs);
-    let marks = runs.flat_map(|runs| runs.marks().map(|key| (key, MARK_EVERY)));
-    let mut keys: Vec<(&[u8], u64)> = marks.collect();
-    let size = if keys.is_empty() { size } else { size * IN_FILES };
+    let spacing = runs.clone().map(Runs::spacing).sum();
+    let mut keys: Vec<(&[u8], u64)> = runs.flat_map(Runs::bounds).collect();
+    let size = if keys.is_empty() { size } else { (size * IN_FILES).max(spacing) };
     for groups in kinds.iter().flat_map(|kind| &kind.sources) {
         let count = groups.keys.len();
         let each = (groups.memory() / count.max(1) as u64).max(1);
@@ -145,11 +141,12 @@ fn cut(kinds: &[Kind<'_>], size: u64) -> Vec<Range> {
     let mut ranges = vec![Range::default()];
     let mut gathered = 0;
     for (key, weight) in keys {
-        if gathered >= size {
+        if gathered >= size
+            && let Some(last) = ranges.last_mut()
+            && last.from.as_deref() != Some(key)
+        {
             gathered = 0;
-            if let Some(last) = ranges.last_mut() {
-                last.to = Some(key.to_vec());
-            }
+            last.to = Some(key.to_vec());
             ranges.push(Range { from: Some(key.to_vec()), to: None });
         }
         gathered += weight;
@@ -197,6 +194,7 @@ impl<'a> Starts<'a> {
         threads: usize,
         watch: &Watch<'_>,
     ) -> Result<Vec<Parts>, Interrupted> {
+        let threads = threads.min(watch.threads());
         let next = AtomicUsize::new(0);
         let take = || {
             let mut taken = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -56,40 +57,8 @@ pub(super) struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// Finds the first group whose sum does not fit the output's numbers.
-    pub(super) fn check_overflow(self) -> Result<(), AggregationError> {
-        (0..self.ranges.len()).try_for_each(|range| self.check_range(range))
-    }
-
-    fn check_range(self, range: usize) -> Result<(), AggregationError> {
-        let Self { options, watch, .. } = self;
-        let mut groups = self.ranges.groups(range, &|| watch.checkpoint())?;
-        let mut group = Group::default();
-        let mut places = Vec::new();
-        let mut unseen = 0;
-        while groups.next(&mut group).map_err(AggregationError::spill)? {
-            see(&mut unseen, group.inners.len(), watch)?;
-            if group.sums.iter().all(|sum| i64::try_from(*sum).is_ok()) {
-                continue;
-            }
-            self.layout.places(&group, &mut places);
-            for (_, place) in &places {
-                let inner = group.inners[*place as usize];
-                let sums = group.sums.chunks_exact(options.sum.len()).nth(*place as usize);
-                for (column, sum) in options.sum.iter().zip(sums.unwrap_or_default()) {
-                    if i64::try_from(*sum).is_err() {
-                        let group = self.shown(&group.key, inner);
-                        let column = shown::name(column);
-                        return Err(AggregationError::Overflow { group, column, sum: *sum });
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The columns of a group, for a message.
-    fn shown(self, key: &[u8], inner: u32) -> String {
+    /// The error of a group's sum that does not fit the output's numbers.
+    fn overflow(self, key: &[u8], inner: u32, column: &str, sum: i128) -> AggregationError {
         let mut values = Vec::new();
         self.layout.columns(key, self.options, |column| values.push(shown::value(column)));
         match self.layout {
@@ -97,7 +66,7 @@ impl Lines<'_> {
             Layout::Dated => values.push(shown::value(&dates::text(inner))),
             Layout::Valued(known) => values.push(shown::value(known.text(inner))),
         }
-        values.join(", ")
+        AggregationError::Overflow { group: values.join(", "), column: shown::name(column), sum }
     }
 }
 
@@ -114,6 +83,9 @@ fn see(unseen: &mut usize, groups: usize, watch: &Watch<'_>) -> Result<(), Aggre
 impl Lines<'_> {
     /// Writes the header and the groups in order, and returns how many there are and the size in
     /// bytes. Threads make the lines of one of the ranges each while this one writes them in order.
+    ///
+    /// Of several sums that are out of range, the first one in the order of the output is the
+    /// error: the ranges before it are made to their end.
     pub(super) fn write(self, outputs: &mut dyn Outputs) -> Result<(u64, u64), AggregationError> {
         let Self { ranges, options, watch, .. } = self;
         let output = outputs.result().map_err(AggregationError::Write)?;
@@ -121,23 +93,26 @@ impl Lines<'_> {
         output.write_all(&header).map_err(AggregationError::Write)?;
         let (mut groups, mut size) = (0, header.len() as u64);
         let (give_buffer, buffers) = sync_channel(2 * options.threads + 1);
-        let work = Mutex::new(Work { next: 0, buffers });
+        let (taken, buffers) = (AtomicUsize::new(0), Mutex::new(buffers));
+        let is_done = || taken.load(Ordering::Relaxed) >= ranges.len();
         thread::scope(|scope| {
             // Whoever writes holds the other end, so that the makers end when it has failed.
             let give_buffer = give_buffer;
             let (sender, parts) = channel();
-            for _ in 0..options.threads.min(ranges.len()) {
-                let (sender, work) = (sender.clone(), &work);
+            for number in 0..options.threads.min(ranges.len()) {
+                let (sender, taken, buffers) = (sender.clone(), &taken, &buffers);
                 scope.spawn(move || {
-                    while let Some((at, buffer)) = next(work)
+                    let _end_on_panic = watch.end_on_panic();
+                    while watch.wait_for_turn(number, is_done).is_ok()
+                        && let Some((at, buffer)) = next(taken, buffers)
                         && at < ranges.len()
                     {
                         let part = self.make(at, buffer);
-                        let failed = part.is_err();
-                        if sender.send((at, part)).is_err() {
+                        let (failed, overflowed) = (part.is_err(), is_overflow(&part));
+                        if sender.send((at, part)).is_err() || overflowed {
                             return;
                         }
-                        // After the error is sent, so that it is told before what it leads to.
+                        // After the error is sent, so that it arrives before what it leads to.
                         if failed {
                             return watch.end();
                         }
@@ -149,22 +124,27 @@ impl Lines<'_> {
                 // At the end nobody needs a buffer any more.
                 let _ = give_buffer.send(Vec::new());
             }
-            let mut waiting = BTreeMap::new();
-            for written in 0..ranges.len() {
-                let part: Part = loop {
-                    if let Some(part) = waiting.remove(&written) {
-                        break part;
-                    }
-                    let (at, part) = parts.recv().map_err(|_| Interrupted)?;
-                    waiting.insert(at, part?);
-                };
-                write_pieces(output, size, &part.lines).map_err(AggregationError::Write)?;
-                groups += part.groups;
-                size += part.lines.len() as u64;
-                let _ = give_buffer.send(part.lines);
-            }
-            output.flush().map_err(AggregationError::Write)?;
-            Ok((groups, size))
+            let mut write = || -> Result<(u64, u64), AggregationError> {
+                let mut waiting = BTreeMap::new();
+                for written in 0..ranges.len() {
+                    let part: Part = loop {
+                        if let Some(part) = waiting.remove(&written) {
+                            break part?;
+                        }
+                        let (at, part) = parts.recv().map_err(|_| Interrupted)?;
+                        let part = if is_overflow(&part) { part } else { Ok(part?) };
+                        waiting.insert(at, part);
+                    };
+                    write_pieces(output, size, &part.lines).map_err(AggregationError::Write)?;
+                    groups += part.groups;
+                    size += part.lines.len() as u64;
+                    let _ = give_buffer.send(part.lines);
+                }
+                output.flush().map_err(AggregationError::Write)?;
+                Ok((groups, size))
+            };
+            // Makers that wait for their turn are to end too.
+            write().inspect_err(|_| watch.end())
         })
     }
 }
@@ -177,27 +157,24 @@ fn write_pieces(output: &mut dyn Write, position: u64, lines: &[u8]) -> io::Resu
     others.chunks(WRITE_SIZE).try_for_each(|piece| output.write_all(piece))
 }
 
-/// What the makers share.
-struct Work {
-    /// The range that is made next.
-    next: usize,
-    /// Empty buffers. There are so few that nobody gets far ahead of the writing.
-    buffers: Receiver<Vec<u8>>,
-}
-
-/// The next range, and a buffer for its lines; `None` where nobody writes any more.
-fn next(work: &Mutex<Work>) -> Option<(usize, Vec<u8>)> {
-    let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut buffer = work.buffers.recv().ok()?;
+/// The next range, and a buffer for its lines; `None` where nobody writes any more. There are so
+/// few buffers that nobody gets far ahead of the writing.
+fn next(taken: &AtomicUsize, buffers: &Mutex<Receiver<Vec<u8>>>) -> Option<(usize, Vec<u8>)> {
+    let buffers = buffers.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut buffer = buffers.recv().ok()?;
     buffer.clear();
-    work.next += 1;
-    Some((work.next - 1, buffer))
+    // Under the lock: whoever has a buffer first makes the first range.
+    Some((taken.fetch_add(1, Ordering::Relaxed), buffer))
 }
 
 /// The lines of a range, and how many groups they are.
 struct Part {
     lines: Vec<u8>,
     groups: u64,
+}
+
+fn is_overflow(part: &Result<Part, AggregationError>) -> bool {
+    matches!(part, Err(AggregationError::Overflow { .. }))
 }
 
 fn header(options: &Options) -> Vec<u8> {
@@ -240,8 +217,12 @@ impl Lines<'_> {
                         lines.push(b',');
                     }
                 }
-                for sum in &group.sums[place * options.sum.len()..][..options.sum.len()] {
-                    push_number(&mut lines, *sum as i64);
+                let sums = &group.sums[place * options.sum.len()..];
+                for (column, sum) in options.sum.iter().zip(sums) {
+                    let Ok(number) = i64::try_from(*sum) else {
+                        return Err(self.overflow(&group.key, group.inners[place], column, *sum));
+                    };
+                    push_number(&mut lines, number);
                     lines.push(b',');
                 }
                 lines.pop();

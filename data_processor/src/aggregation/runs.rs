@@ -3,23 +3,21 @@
 //! # Invariants
 //! - A file has no name from its start on, so nothing of it stays, however the process ends.
 //! - There are few runs of a shard, so that merging them takes little memory: many are merged into one.
-//! - A run can be read from any key on: it is known where some of its keys stand.
+//! - A run can be read from any key on, by its [`Marks`], which take a bounded part of the memory.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use super::group::Group;
+use super::marks::{Marking, Marks};
 use super::merge::{Source, merged};
 use super::{Interrupted, WRITE_SIZE};
 
 /// So many runs are merged into one.
-const MOST_RUNS: usize = 16;
+pub(super) const MOST_RUNS: usize = 16;
 const READ_BUFFER: usize = 64 << 10;
-/// It is known where a key stands about every so many bytes. To know it takes about a two-hundredth of what
-/// is in the files; to know less means to read more than is asked for.
-pub(super) const MARK_EVERY: u64 = 16 << 10;
 /// An interrupt is seen after as many groups.
 const CHECK_EVERY: usize = 1 << 10;
 
@@ -28,7 +26,9 @@ const CHECK_EVERY: usize = 1 << 10;
 pub(super) struct Runs {
     folder: PathBuf,
     sums: usize,
-    file: Option<Mutex<File>>,
+    /// Of all runs together.
+    marking: Marking,
+    file: Option<File>,
     runs: Vec<Sorted>,
 }
 
@@ -37,20 +37,36 @@ pub(super) struct Runs {
 struct Sorted {
     start: u64,
     end: u64,
-    marks: Vec<Mark>,
-}
-
-/// A key and where its group stands in the file.
-#[derive(Debug)]
-struct Mark {
-    key: Vec<u8>,
-    at: u64,
+    marks: Marks,
 }
 
 impl Runs {
     /// None yet, of groups with so many sums; their file will be in `folder`.
-    pub(super) fn new(folder: &Path, sums: usize) -> Self {
-        Self { folder: folder.to_owned(), sums, file: None, runs: Vec::new() }
+    pub(super) fn new(folder: &Path, sums: usize, marking: Marking) -> Self {
+        Self { folder: folder.to_owned(), sums, marking, file: None, runs: Vec::new() }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// How many bytes they take in files.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> u64 {
+        self.runs.iter().map(|run| run.end - run.start).sum()
+    }
+
+    /// About how many bytes of all of them are read in vain where a range of keys is read: as many
+    /// as lie between two marks of each.
+    pub(super) fn spacing(&self) -> u64 {
+        let of = |run: &Sorted| (run.end - run.start) / run.marks.len().max(1) as u64;
+        self.runs.iter().map(of).sum()
+    }
+
+    /// The memory in bytes that their marks take.
+    pub(super) fn memory(&self) -> usize {
+        self.runs.iter().map(|run| run.marks.memory()).sum()
     }
 
     /// Writes all groups of `source` as a run.
@@ -60,15 +76,28 @@ impl Runs {
         checkpoint: &dyn Fn() -> Result<(), Interrupted>,
     ) -> io::Result<()> {
         if self.runs.len() >= MOST_RUNS {
-            self.merge(checkpoint)?;
+            self.merge(&[], checkpoint)?;
         }
         self.append(source, checkpoint)
     }
 
-    /// Makes one run of all, in a new file.
-    fn merge(&mut self, checkpoint: &dyn Fn() -> Result<(), Interrupted>) -> io::Result<()> {
-        let mut one = Self::new(&self.folder, self.sums);
-        one.append(&mut *merged(self.sources(None, None)?)?, checkpoint)?;
+    /// Makes one run of all of these and of `others`, in a new file; their marks may take as much
+    /// memory as those of all may.
+    pub(super) fn merge(
+        &mut self,
+        others: &[Self],
+        checkpoint: &dyn Fn() -> Result<(), Interrupted>,
+    ) -> io::Result<()> {
+        if self.runs.len() < 2 && others.is_empty() {
+            return Ok(());
+        }
+        let mut one = Self::new(&self.folder, self.sums, self.marking);
+        let mut sources = self.sources(None, None)?;
+        for other in others {
+            one.marking.memory += other.marking.memory;
+            sources.extend(other.sources(None, None)?);
+        }
+        one.append(&mut *merged(sources)?, checkpoint)?;
         *self = one;
         Ok(())
     }
@@ -80,33 +109,45 @@ impl Runs {
     ) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(Mutex::new(tempfile::tempfile_in(&self.folder)?)),
+            none => none.insert(tempfile::tempfile_in(&self.folder)?),
         };
-        let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
         let start = file.seek(SeekFrom::End(0))?;
         let mut output = BufWriter::with_capacity(WRITE_SIZE, file);
-        let mut group = Group::default();
+        let (mut group, mut before) = (Group::default(), Group::default());
         let mut line = Vec::new();
         let mut end = start;
-        let mut marks: Vec<Mark> = Vec::new();
+        let Marking { every, memory } = self.marking;
+        let mut marks = Marks::new(every);
         let mut count: usize = 0;
         while source.next(&mut group)? {
             line.clear();
             encode(&group, self.sums, &mut line);
             output.write_all(&line)?;
-            if marks.last().is_none_or(|mark| end - mark.at >= MARK_EVERY) {
-                marks.push(Mark { key: group.key.clone(), at: end });
-            }
+            let key_before = (count > 0).then_some(&*before.key);
+            marks.add(key_before, &group.key, end, memory);
+            std::mem::swap(&mut group, &mut before);
             end += line.len() as u64;
             count += 1;
-            if count.is_multiple_of(CHECK_EVERY) {
+            if count.is_multiple_of(CHECK_EVERY) || line.len() > WRITE_SIZE {
                 checkpoint().map_err(io::Error::other)?;
             }
         }
         output.flush()?;
         drop(output);
         self.runs.push(Sorted { start, end, marks });
+        self.thin();
         Ok(())
+    }
+
+    /// Leaves out marks where those of all runs take too much memory, first where they are closest.
+    fn thin(&mut self) {
+        while self.memory() > self.marking.memory {
+            let marked = self.runs.iter_mut().filter(|run| run.marks.len() > 1);
+            match marked.min_by_key(|run| run.marks.every()) {
+                Some(run) => run.marks.thin(),
+                None => return,
+            };
+        }
     }
 
     /// Readers of all groups from a key on and before another one, where there is one.
@@ -117,13 +158,8 @@ impl Runs {
     ) -> io::Result<Vec<Box<dyn Source + 'a>>> {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let reader = |run: &'a Sorted| -> io::Result<Box<dyn Source + 'a>> {
-            // The last mark that is not behind the start of the range.
-            let before = |from: &[u8]| run.marks.partition_point(|mark| *mark.key <= *from);
-            let behind = from.map_or(0, before);
-            let start = behind.checked_sub(1).map_or(run.start, |mark| run.marks[mark].at);
-            // And the first one that is not before its end.
-            let end = to.and_then(|to| run.marks[behind..].iter().find(|mark| *mark.key >= *to));
-            let end = end.map_or(run.end, |mark| mark.at);
+            let start = from.and_then(|from| run.marks.start(from)).unwrap_or(run.start);
+            let end = to.and_then(|to| run.marks.end(to)).unwrap_or(run.end);
             let buffer = Buffer { file, rest: start..end, bytes: Vec::new(), at: 0 };
             let mut reader = Run { buffer, sums: self.sums, to, next: Group::default() };
             while reader.read_next()? && from.is_some_and(|from| *reader.next.key < *from) {}
@@ -132,9 +168,9 @@ impl Runs {
         self.runs.iter().map(reader).collect()
     }
 
-    /// The keys of which it is known where they stand, about [`MARK_EVERY`] bytes apart.
-    pub(super) fn marks(&self) -> impl Iterator<Item = &[u8]> {
-        self.runs.iter().flat_map(|run| run.marks.iter().map(|mark| &*mark.key))
+    /// Bounds between keys ([`Marks`]), each with the bytes of the run behind it.
+    pub(super) fn bounds(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        self.runs.iter().flat_map(|run| run.marks.bounds(run.end))
     }
 }
 
@@ -217,7 +253,7 @@ impl Run<'_> {
 
 /// The bytes of a run, in pieces.
 struct Buffer<'a> {
-    file: &'a Mutex<File>,
+    file: &'a File,
     /// What is still in the file.
     rest: std::ops::Range<u64>,
     bytes: Vec<u8>,
@@ -236,9 +272,7 @@ impl Buffer<'_> {
         let length = (self.rest.end - self.rest.start).min(READ_BUFFER as u64);
         self.at = 0;
         self.bytes.resize(length as usize, 0);
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(self.rest.start))?;
-        file.read_exact(&mut self.bytes)?;
+        self.file.read_exact_at(&mut self.bytes, self.rest.start)?;
         self.rest.start += length;
         Ok(())
     }
@@ -283,6 +317,8 @@ impl Buffer<'_> {
 mod tests {
     use super::*;
 
+    const MARKING: Marking = Marking { every: 16 << 10, memory: 64 << 10 };
+
     struct List(std::vec::IntoIter<Group>);
 
     impl Source for List {
@@ -304,7 +340,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        let mut runs = Runs::new(folder.path(), 2);
+        let mut runs = Runs::new(folder.path(), 2, MARKING);
         assert!(runs.sources(None, None).unwrap().is_empty());
         for start in [0, 50] {
             runs.write(&mut List(groups(start).into_iter()), &|| Ok(())).unwrap();
@@ -322,10 +358,10 @@ mod tests {
 
     #[test]
     fn a_run_is_read_from_any_key_to_any_other() {
-        let mut runs = Runs::new(&std::env::temp_dir(), 2);
+        let mut runs = Runs::new(&std::env::temp_dir(), 2, MARKING);
         let all = groups(0);
         runs.write(&mut List(all.clone().into_iter()), &|| Ok(())).unwrap();
-        assert!(runs.marks().count() > 3, "there are marks to start from");
+        assert!(runs.bounds().count() > 3, "there are marks to start from");
         for from in 0..all.len() {
             for to in [from, from + 1, 70, all.len()].into_iter().filter(|to| *to >= from) {
                 // Between two keys, on a key, and without an end.
@@ -344,8 +380,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_of_runs_takes_bounded_memory() {
+        let memory = 2_000;
+        let mut runs = Runs::new(&std::env::temp_dir(), 1, Marking { every: 1_000, memory });
+        let group = |number: u32| Group {
+            key: [number.to_be_bytes().to_vec(), vec![b'x'; 20_000]].concat(),
+            inners: vec![1],
+            sums: vec![1],
+        };
+        for run in 0..5 {
+            let groups: Vec<_> = (0..300).map(|number| group(number * 5 + run)).collect();
+            runs.write(&mut List(groups.into_iter()), &|| Ok(())).unwrap();
+            assert!(runs.memory() <= memory, "{}", runs.memory());
+        }
+        assert!(runs.bounds().count() > 5, "no run has lost all of its marks");
+        assert_eq!(runs.bounds().map(|(_, bytes)| bytes).sum::<u64>(), runs.bytes());
+        // Of all files no more is read than lies between two marks more.
+        let (from, to) = (group(700).key, group(710).key);
+        let mut found = Vec::new();
+        let mut group = Group::default();
+        let mut source = merged(runs.sources(Some(&from), Some(&to)).unwrap()).unwrap();
+        while source.next(&mut group).unwrap() {
+            found.push(u32::from_be_bytes(*group.key.first_chunk().unwrap()));
+        }
+        assert_eq!(found, (700..710).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn many_runs_become_one() {
-        let mut runs = Runs::new(&std::env::temp_dir(), 1);
+        let mut runs = Runs::new(&std::env::temp_dir(), 1, MARKING);
         let group = Group { key: b"a".to_vec(), inners: vec![1], sums: vec![1] };
         for _ in 0..3 * MOST_RUNS {
             runs.write(&mut List(vec![group.clone()].into_iter()), &|| Ok(())).unwrap();

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::groups::{Entry, Groups};
 use super::inner::Inner;
+use super::marks::Marking;
 use super::merge::Memory;
 use super::runs::Runs;
 use super::text::{Span, Text, padded};
@@ -19,17 +20,29 @@ use super::{AggregationError, Options};
 /// As many shards for each thread, so that a thread seldom finds one locked.
 const FOR_EACH_THREAD: usize = 8;
 
-/// The memory of all groups.
-pub(super) struct Budget {
-    /// In bytes, how much they take and how much they may take.
-    memory: AtomicU64,
-    limit: AtomicU64,
+/// The marks of all runs take such a part of the memory at most.
+const FOR_MARKS: u64 = 16;
+
+/// Those of all shards may take such a part of it in any case: what others take may be more than
+/// all when the limit becomes less, and shards that may have nothing would go to countless files.
+const FOR_SHARDS: u64 = 4;
+
+/// The memory of all groups, in bytes.
+pub(super) struct GroupBudget<'a> {
+    most: u64,
+    least: u64,
+    /// Says how much it is now.
+    watch: &'a Watch<'a>,
+    /// What the groups of all shards take.
+    groups: AtomicU64,
+    /// What the groups that threads keep for themselves and the marks of runs take.
+    others: AtomicU64,
 }
 
 /// The groups of all threads.
 pub(super) struct Shards<'a> {
     all: Vec<Mutex<Shard>>,
-    budget: &'a Budget,
+    budget: &'a GroupBudget<'a>,
     /// Others, to which no groups are added any more: they move to files before these do.
     older: Option<&'a Shards<'a>>,
     /// That of the keys' hashes, wherever they are.
@@ -39,12 +52,18 @@ pub(super) struct Shards<'a> {
 }
 
 /// The groups of some of the keys.
-pub(super) struct Shard {
-    pub(super) groups: Groups,
+struct Shard {
+    groups: Groups,
     /// What did not fit into memory.
-    pub(super) runs: Runs,
+    runs: Runs,
     /// What it adds to the memory of all.
     memory: u64,
+}
+
+/// The groups of all shards, in memory and in files.
+pub(super) struct Stored {
+    pub(super) groups: Vec<Groups>,
+    pub(super) runs: Vec<Runs>,
 }
 
 /// Rows for one shard.
@@ -64,12 +83,20 @@ pub(super) struct Lists {
 
 impl<'a> Shards<'a> {
     /// Shards for groups of which `inner` is kept apart.
-    pub(super) fn new(options: &Options, inner: &'a Inner, budget: &'a Budget, seed: u64) -> Self {
+    pub(super) fn new(
+        options: &Options,
+        inner: &'a Inner,
+        budget: &'a GroupBudget<'a>,
+        (least_marking, seed): (Marking, u64),
+    ) -> Self {
         let sums = options.sum.len();
         let count = (options.threads.max(1) * FOR_EACH_THREAD).next_power_of_two();
+        let memory = (budget.limit() / FOR_MARKS) as usize / count;
+        let memory = memory.max(least_marking.memory);
+        let marking = Marking { memory, ..least_marking };
         let shard = || Shard {
             groups: Groups::new(sums, inner.columns() > 0, seed),
-            runs: Runs::new(&options.spill_folder, sums),
+            runs: Runs::new(&options.spill_folder, sums, marking),
             memory: 0,
         };
         let all = (0..count).map(|_| Mutex::new(shard())).collect();
@@ -98,9 +125,7 @@ impl<'a> Shards<'a> {
 
     /// Leaves `bytes` of the memory to groups elsewhere.
     pub(super) fn leave(&self, bytes: u64) {
-        let less = |limit: u64| Some(limit.saturating_sub(bytes));
-        // It never fails.
-        let _ = self.budget.limit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        change(&self.budget.others, 0, bytes);
     }
 
     /// The shard of the keys with this hash.
@@ -175,7 +200,8 @@ impl<'a> Shards<'a> {
     fn settle(&self, shard: &mut Shard, watch: &Watch<'_>) -> Result<(), AggregationError> {
         self.count(shard);
         let is_full = shard.groups.is_full();
-        if !self.budget.is_exceeded() && !is_full {
+        let room = self.budget.room();
+        if self.budget.groups.load(Ordering::Relaxed) <= room && !is_full {
             return Ok(());
         }
         if let Some(older) = self.older
@@ -185,8 +211,7 @@ impl<'a> Shards<'a> {
             return Ok(());
         }
         // Another shard that is larger frees more.
-        let limit = self.budget.limit.load(Ordering::Relaxed);
-        if is_full || shard.memory >= limit / self.all.len() as u64 {
+        if is_full || shard.memory >= room / self.all.len() as u64 {
             self.spill(shard, watch)?;
         }
         Ok(())
@@ -211,43 +236,55 @@ impl<'a> Shards<'a> {
         {
             let groups = [&shard.groups];
             let mut memory = Memory::all(&groups, &order, &checkpoint)?;
+            let marks = shard.runs.memory() as u64;
             let written = shard.runs.write(&mut memory, &checkpoint);
             written.map_err(AggregationError::spill)?;
+            change(&self.budget.others, marks, shard.runs.memory() as u64);
         }
         // Not cleared: what it had reserved is given back.
         shard.groups = self.groups();
-        self.budget.change(shard.memory, 0);
+        change(&self.budget.groups, shard.memory, 0);
         shard.memory = 0;
         Ok(())
     }
 
     fn count(&self, shard: &mut Shard) {
         let memory = shard.groups.memory();
-        self.budget.change(shard.memory, memory);
+        change(&self.budget.groups, shard.memory, memory);
         shard.memory = memory;
     }
 
-    /// The shards themselves.
-    pub(super) fn into_shards(self) -> impl Iterator<Item = Shard> {
-        self.all.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner))
+    /// What the shards have; no groups are added any more.
+    pub(super) fn into_stored(self) -> Stored {
+        let shards = self.all.into_iter();
+        let shards = shards.map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let (groups, runs) = shards.map(|shard| (shard.groups, shard.runs)).unzip();
+        Stored { groups, runs }
     }
 }
 
-impl Budget {
-    /// For so many bytes.
-    pub(super) fn new(limit: u64) -> Self {
-        Self { memory: AtomicU64::new(0), limit: AtomicU64::new(limit) }
+impl<'a> GroupBudget<'a> {
+    /// For `most` bytes, or as many as `watch` says, but `least` in any case.
+    pub(super) fn new(most: u64, least: u64, watch: &'a Watch<'a>) -> Self {
+        Self { most, least, watch, groups: AtomicU64::new(0), others: AtomicU64::new(0) }
     }
 
-    fn is_exceeded(&self) -> bool {
-        self.memory.load(Ordering::Relaxed) > self.limit.load(Ordering::Relaxed)
+    /// How much all groups may take now.
+    pub(super) fn limit(&self) -> u64 {
+        self.most.min(self.watch.memory()).max(self.least)
     }
 
-    /// What took so many bytes takes another number of them.
-    fn change(&self, from: u64, to: u64) {
-        // Wraps where it becomes less, and is right again with the sum.
-        self.memory.fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
+    /// How much the groups of all shards may take now.
+    fn room(&self) -> u64 {
+        let limit = self.limit();
+        limit.saturating_sub(self.others.load(Ordering::Relaxed)).max(limit / FOR_SHARDS)
     }
+}
+
+/// What took so many bytes of `memory` takes another number of them.
+fn change(memory: &AtomicU64, from: u64, to: u64) {
+    // Wraps where it becomes less, and is right again with the sum.
+    memory.fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
 }
 
 impl Lists {
@@ -279,18 +316,17 @@ mod tests {
     #[test]
     fn rows_that_come_one_by_one_go_to_files_too() {
         let options = Options::new(&CsvAggregationSpec::default(), 0);
-        let (inner, budget) = (Inner::Nothing, Budget::new(0));
-        let shards = Shards::new(&options, &inner, &budget, 1);
+        let (inner, watch) = (Inner::Nothing, Watch::new(&Free));
+        let budget = GroupBudget::new(0, 0, &watch);
+        let marking = Marking { every: 1, memory: 0 };
+        let shards = Shards::new(&options, &inner, &budget, (marking, 1));
         let mut lists = shards.lists();
         for number in 0..100_u8 {
             shards.add(&mut lists, &[number], 0, &[1]);
         }
-        shards.add_all(&mut lists, &[], &Watch::new(&Free)).unwrap();
-        let mut spilled = 0;
-        for shard in shards.into_shards() {
-            assert_eq!(shard.groups.keys.len(), 0);
-            spilled += shard.runs.marks().count();
-        }
-        assert!(spilled > 0);
+        shards.add_all(&mut lists, &[], &watch).unwrap();
+        let Stored { groups, runs } = shards.into_stored();
+        assert!(groups.iter().all(|groups| groups.keys.len() == 0));
+        assert!(runs.iter().any(|runs| runs.len() > 0));
     }
 }

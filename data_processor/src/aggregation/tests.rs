@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use common::task::spec::CsvAggregationSpec;
 
 use super::{AggregationError, Control, DEFAULT_MEMORY_LIMIT, Interrupted, Options, Outputs};
-use super::{Summary, aggregate};
+use super::{Sizes, Summary, aggregate, aggregate_in_chunks};
 
 /// Outputs in memory.
 #[derive(Default)]
@@ -66,7 +66,11 @@ fn run(input: impl Read + Send, options: &Options) -> Result<Outcome, Aggregatio
             Ok(Outcome { summary, result, rejected: outputs.rejected.map(text) })
         }
         Err(error) => {
-            assert!(outputs.result.is_none(), "no result may be begun where there is an error");
+            let in_the_input = !matches!(error, AggregationError::Overflow { .. });
+            assert!(
+                outputs.result.is_none() || !in_the_input,
+                "no result may be begun where the input is bad"
+            );
             Err(error)
         }
     }
@@ -267,6 +271,38 @@ b,2020-01-01,{max}\nb,2020-01-01,1\n"
     assert_eq!(code, "overflow");
     assert!(detail.contains("`Number of Plays`"), "{detail}");
     assert!(detail.contains("`b, 2020-01-01` is 9223372036854775808"), "{detail}");
+}
+
+#[test]
+fn of_many_overflows_the_first_in_order_is_named_however_many_threads_find_them() {
+    let sum = i128::from(i64::MAX) + 1;
+    let groups = [
+        // Days, values and whole keys.
+        vec![],
+        vec![("group_by", "Date"), ("group_by", "Song")],
+        vec![("group_by", "Song")],
+    ];
+    for parameters in groups {
+        let mut input = "Song,Date,Number of Plays\n".to_owned();
+        for song in 0..2_000 {
+            let plays = if song < 100 { 1 } else { i64::MAX };
+            input += &format!("song {song:04},2020-01-01,{plays}\nsong {song:04},2020-01-01,1\n");
+        }
+        let options = Options { threads: 8, ..options(&parameters) };
+        let sizes = Sizes { range: 1, ..Sizes::REAL };
+        for _ in 0..5 {
+            let mut outputs = Memory::default();
+            let result =
+                aggregate_in_chunks(input.as_bytes(), &options, &mut outputs, &Free, sizes);
+            match result.unwrap_err() {
+                AggregationError::Overflow { group, column, sum: found } => {
+                    assert!(group.contains("song 0100"), "{group}");
+                    assert_eq!((column.as_str(), found), ("Number of Plays", sum));
+                }
+                other => panic!("{other}"),
+            }
+        }
+    }
 }
 
 #[test]

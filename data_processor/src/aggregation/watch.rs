@@ -1,15 +1,31 @@
-//! How far the work is, told from any thread, and the end of it when it is to end.
+//! How far the work is, told from any thread, the end of it when it is to end, and what it may use.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use super::{Control, Interrupted};
+
+/// A thread that waits looks so often whether it may work.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The caller's [`Control`], asked by one thread at a time and never again once it has ended the
 /// work.
 pub(super) struct Watch<'a> {
     control: &'a dyn Control,
     state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// See [`Watch::end_on_panic`].
+pub(super) struct EndOnPanic<'a>(&'a Watch<'a>);
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.end();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -20,12 +36,12 @@ struct State {
 
 impl<'a> Watch<'a> {
     pub(super) fn new(control: &'a dyn Control) -> Self {
-        Self { control, state: Mutex::default() }
+        Self { control, state: Mutex::default(), changed: Condvar::new() }
     }
 
     /// `bytes` more are read.
     pub(super) fn read(&self, bytes: u64) -> Result<(), Interrupted> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if state.ended {
             return Err(Interrupted);
         }
@@ -40,8 +56,48 @@ impl<'a> Watch<'a> {
         self.read(0)
     }
 
+    /// How many threads may work now.
+    pub(super) fn threads(&self) -> usize {
+        self.control.threads().max(1)
+    }
+
+    /// How much memory in bytes groups may take now.
+    pub(super) fn memory(&self) -> u64 {
+        self.control.memory()
+    }
+
+    /// Waits while fewer threads may work than up to the one of this number, from 0, and there is
+    /// work.
+    pub(super) fn wait_for_turn(
+        &self,
+        number: usize,
+        is_done: impl Fn() -> bool,
+    ) -> Result<(), Interrupted> {
+        while number >= self.threads() && !is_done() {
+            drop(self.changed.wait_timeout(self.lock(), LOOK_EVERY));
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Wakes the threads that wait for their turn: all work is done, or taken by others.
+    pub(super) fn wake(&self) {
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the work of all threads where it is dropped by a panic of this one: others may wait for
+    /// what it was to do.
+    pub(super) fn end_on_panic(&self) -> EndOnPanic<'_> {
+        EndOnPanic(self)
+    }
+
     /// Ends the work of all threads.
     pub(super) fn end(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        self.lock().ended = true;
+        self.wake();
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, PoisonError};
 
 use common::task::spec::OnBadRow;
@@ -11,17 +10,17 @@ use csv_structure::Bounds;
 
 use super::batch::{Batch, Rows};
 use super::collector::Collector;
-use super::error::BadRows;
 use super::fault::Fault;
 use super::groups::{BATCH, Groups};
 use super::header::Header;
 use super::inner::Known;
 use super::input::{Chunk, Input};
 use super::rejects;
+use super::reports::{Report, Reports, Sender};
 use super::row::{Row, RowCheck};
 use super::shards::Shards;
 use super::watch::Watch;
-use super::{AggregationError, Interrupted, Options, record};
+use super::{AggregationError, Options, record};
 
 /// What all threads of an aggregation share.
 pub(super) struct Shared<'a, R> {
@@ -39,21 +38,15 @@ pub(super) struct Shared<'a, R> {
     /// Whether a bad row was found that ends the aggregation: behind it the others are read only to
     /// find the bad ones among them.
     pub(super) failing: AtomicBool,
+    /// Whether all chunks are taken.
+    pub(super) ended: AtomicBool,
+    /// What threads find wrong.
+    pub(super) reports: Reports,
 }
 
 /// As many reports that tell nothing are sent together: each sending wakes who gathers them, and that
 /// takes the processor from a thread that works.
 const REPORTED_TOGETHER: usize = 32;
-
-/// What is wrong with the rows of a chunk.
-#[derive(Default)]
-pub(super) struct Report {
-    pub(super) chunk: u64,
-    pub(super) bad: BadRows,
-    /// The rejected rows as CSV, and how many they are.
-    pub(super) rejected: Vec<u8>,
-    pub(super) rejected_rows: u64,
-}
 
 /// What a thread found.
 pub(super) struct Found {
@@ -62,8 +55,6 @@ pub(super) struct Found {
     /// Those of them that are kept whole.
     pub(super) whole: Option<Groups>,
     pub(super) rows: u64,
-    /// At least as large as any value, without its sign.
-    pub(super) largest: u64,
 }
 
 /// How rows are taken apart, and where they go.
@@ -86,12 +77,12 @@ impl<'a> Way<'a> {
 /// One thread's part.
 pub(super) struct Worker<'a, R> {
     shared: &'a Shared<'a, R>,
+    /// Which one of the threads it is, from 0.
+    number: usize,
     check: RowCheck<'a>,
     way: Way<'a>,
     /// What it found before it kept groups whole.
     before: Option<Groups>,
-    /// At least as large as any value so far, without its sign.
-    largest: u64,
     rows: u64,
     report: Report,
     /// Of the chunks before, not yet sent.
@@ -104,14 +95,15 @@ pub(super) struct Worker<'a, R> {
 }
 
 impl<'a, R: Read> Worker<'a, R> {
-    pub(super) fn new(shared: &'a Shared<'a, R>) -> Self {
+    /// That of the thread with this number, from 0.
+    pub(super) fn new(shared: &'a Shared<'a, R>, number: usize) -> Self {
         let (header, options) = (shared.header, shared.options);
         Self {
             shared,
+            number,
             check: RowCheck::new(header, options),
             way: Way::new(shared, shared.shards),
             before: None,
-            largest: 0,
             rows: 0,
             report: Report::default(),
             reports: Vec::new(),
@@ -123,13 +115,10 @@ impl<'a, R: Read> Worker<'a, R> {
     }
 
     /// Takes chunks until there are none left. Each is reported.
-    pub(super) fn run(
-        mut self,
-        reports: &SyncSender<Vec<Report>>,
-    ) -> Result<Found, AggregationError> {
+    pub(super) fn run(mut self, reports: &Sender<'_>) -> Result<Found, AggregationError> {
         let mut chunk = Chunk::default();
         let mut bounds = Bounds::default();
-        while self.next(&mut chunk)? {
+        while self.next(&mut chunk, reports)? {
             // Compressed, a little input may be a lot of work.
             self.shared.watch.checkpoint()?;
             self.line = (0, chunk.line);
@@ -153,34 +142,39 @@ impl<'a, R: Read> Worker<'a, R> {
             let urgent = self.report.bad.count > 0 || self.report.rejected_rows > 0;
             self.reports.push(std::mem::take(&mut self.report));
             if urgent || self.reports.len() == REPORTED_TOGETHER {
-                self.send(reports)?;
+                reports.send(std::mem::take(&mut self.reports))?;
             }
         }
-        self.send(reports)?;
+        reports.send(self.reports)?;
         let Self { way, before, rows, .. } = self;
-        let largest = self.largest | way.batch.largest;
         let last = way.collector.into_own();
         let (groups, whole) = match before {
             Some(before) => (before, Some(last)),
             None => (last, None),
         };
-        Ok(Found { groups, whole, rows, largest })
+        Ok(Found { groups, whole, rows })
     }
 
     /// From now on groups are kept whole.
     fn keep_whole(&mut self) {
         let way = std::mem::replace(&mut self.way, Way::new(self.shared, self.shared.whole));
-        self.largest |= way.batch.largest;
         self.before = Some(way.collector.into_own());
     }
 
-    fn send(&mut self, reports: &SyncSender<Vec<Report>>) -> Result<(), Interrupted> {
-        // Nobody listens any more when the work is to end.
-        reports.send(std::mem::take(&mut self.reports)).map_err(|_| Interrupted)
-    }
-
-    fn next(&self, chunk: &mut Chunk) -> Result<bool, AggregationError> {
-        self.shared.input.lock().unwrap_or_else(PoisonError::into_inner).next(chunk)
+    /// Takes the next chunk, when this thread may work; false where there is none.
+    fn next(&mut self, chunk: &mut Chunk, reports: &Sender<'_>) -> Result<bool, AggregationError> {
+        let Shared { input, watch, ended, .. } = self.shared;
+        if self.number >= watch.threads() {
+            // Nobody is to wait for them meanwhile.
+            reports.send(std::mem::take(&mut self.reports))?;
+            watch.wait_for_turn(self.number, || ended.load(Ordering::Relaxed))?;
+        }
+        let any = input.lock().unwrap_or_else(PoisonError::into_inner).next(chunk)?;
+        if !any {
+            ended.store(true, Ordering::Relaxed);
+            watch.wake();
+        }
+        Ok(any)
     }
 
     /// The rows of a chunk in which the bounds of the fields are known.
@@ -229,9 +223,6 @@ impl<'a, R: Read> Worker<'a, R> {
             match self.check.check(&row, &mut self.values) {
                 Ok(()) => {
                     let Way { batch, known, collector } = &mut self.way;
-                    for value in &self.values {
-                        self.largest |= value.unsigned_abs();
-                    }
                     if !self.shared.failing.load(Ordering::Relaxed) {
                         batch.key_of(&record, &mut self.key);
                         let inner = known.number_of(batch.inner_of(&record));

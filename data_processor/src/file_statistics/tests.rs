@@ -5,10 +5,10 @@ use common::file_statistics::{Encoding, FileStatistics};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::{BLOCK, ExamineError, examine};
+use super::{BLOCK, ExamineError, MOST_THREADS, examine};
 
 fn examined(file: &[u8], name: &str) -> FileStatistics {
-    examine(file, name, |_| ControlFlow::Continue(())).unwrap()
+    examine(file, name, MOST_THREADS, |_| ControlFlow::Continue(())).unwrap()
 }
 
 fn hex(digest: &[u8]) -> String {
@@ -127,13 +127,18 @@ proptest! {
 
     /// Around the borders of the blocks, in each form.
     #[test]
-    fn large_files_are_like_small_ones(around in -40..40_isize, blocks in 1..4_usize) {
+    fn large_files_are_like_small_ones(
+        around in -40..40_isize,
+        blocks in 1..4_usize,
+        threads in 1..=MOST_THREADS,
+    ) {
         let line = "Der Fuchs 🦊 springt\u{2003}über 犬\n";
         let size = (BLOCK * blocks).checked_add_signed(around).unwrap();
         let utf16 = [vec![0xFF, 0xFE], utf16(line, u16::to_le_bytes).repeat(size / 10)].concat();
         for whole in [line.repeat(size / 30).into_bytes(), utf16] {
             let file = &whole[..size];
-            let found = examine(Trickle(file), "a", |_| ControlFlow::Continue(())).unwrap();
+            let go_on = |_| ControlFlow::Continue(());
+            let found = examine(Trickle(file), "a", threads, go_on).unwrap();
             let plain = match found.encoding {
                 Encoding::Utf16Le => {
                     let units = file.chunks(2).filter(|pair| pair.len() == 2);
@@ -156,13 +161,15 @@ proptest! {
 #[test]
 fn progress_is_told_and_may_end_the_work() {
     let file = vec![b'a'; 10 * BLOCK];
-    let mut told = Vec::new();
-    let ended = examine(&file[..], "a", |done| {
-        told.push(done);
-        if told.len() == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    assert!(matches!(ended, Err(ExamineError::Interrupted)));
-    assert_eq!(told, [1, 2, 3].map(|blocks| blocks * BLOCK as u64));
+    for threads in 1..=MOST_THREADS {
+        let mut told = Vec::new();
+        let ended = examine(&file[..], "a", threads, |done| {
+            told.push(done);
+            if told.len() == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(matches!(ended, Err(ExamineError::Interrupted)));
+        assert_eq!(told, [1, 2, 3].map(|blocks| blocks * BLOCK as u64));
+    }
 }
 
 #[test]
@@ -176,7 +183,7 @@ fn a_disk_that_fails_is_an_error() {
     let start = vec![b'a'; 3 * BLOCK];
     for size in [0, 10, BLOCK, 3 * BLOCK] {
         let input = start[..size].chain(Failing);
-        let failed = examine(input, "a", |_| ControlFlow::Continue(())).unwrap_err();
+        let failed = examine(input, "a", MOST_THREADS, |_| ControlFlow::Continue(())).unwrap_err();
         assert!(failed.to_string().contains("the disk is gone"), "{failed}");
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::ProcessError;
+use crate::budget::Budget;
 use crate::config::WorkerConfig;
 use crate::worker::task_manager::TaskManager;
 
@@ -48,7 +49,7 @@ struct Shared {
     attempt: u32,
     input: Option<InputFile>,
     checkpoint: Option<Value>,
-    memory_limit: u64,
+    budget: Arc<Budget>,
     unpacked_limit: u64,
     storage: Storage,
     task_manager: TaskManager,
@@ -64,6 +65,7 @@ impl Context {
         storage: Storage,
         task_manager: TaskManager,
         config: &WorkerConfig,
+        budget: Arc<Budget>,
     ) -> Self {
         let Attempt { task_id, attempt: number, ref input, ref checkpoint, .. } = *attempt;
         Self {
@@ -72,7 +74,7 @@ impl Context {
                 attempt: number,
                 input: input.clone(),
                 checkpoint: checkpoint.clone(),
-                memory_limit: config.memory_limit,
+                budget,
                 unpacked_limit: config.unpacked_limit,
                 storage,
                 task_manager,
@@ -113,10 +115,11 @@ impl Context {
         self.shared.checkpoint.as_ref()
     }
 
-    /// Memory in bytes that the task may take.
+    /// What all attempts of the worker have together; whoever uses several threads or much memory
+    /// takes a part of it.
     #[must_use]
-    pub fn memory_limit(&self) -> u64 {
-        self.shared.memory_limit
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.shared.budget
     }
 
     /// How large in bytes a compressed input may be when it is unpacked.

@@ -14,6 +14,7 @@ use common::task::spec::CsvAggregationSpec;
 use crate::aggregation::{
     self, AggregationError, Control, Options, Outputs, Summary, WRITE_SIZE, aggregate,
 };
+use crate::budget::Share;
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 
 const MEDIA_TYPE: &str = "text/csv; charset=utf-8";
@@ -28,13 +29,15 @@ impl Processor for CsvAggregation {
     type Output = Summary;
 
     async fn process(self, ctx: &Context) -> Result<Completed<Summary>, ProcessError> {
-        let mut options = Options::new(&self.spec, ctx.memory_limit());
+        let mut options = Options::new(&self.spec, ctx.budget().memory());
+        options.threads = ctx.budget().threads();
         options.unpacked_limit = ctx.unpacked_limit();
         let input = ctx.open_input().await?;
         let mut files = Files { ctx: ctx.clone(), result: None, rejected: None };
         let (summary, files) = ctx
             .on_thread(move |ctx| {
-                let summary = aggregate(input.into_blocking(), &options, &mut files, ctx);
+                let attempt = Attempt { ctx, share: ctx.budget().share() };
+                let summary = aggregate(input.into_blocking(), &options, &mut files, &attempt);
                 (summary, files)
             })
             .await?;
@@ -52,9 +55,23 @@ impl Processor for CsvAggregation {
     }
 }
 
-impl Control for Context {
+/// The attempt and its share of what the worker has.
+struct Attempt<'a> {
+    ctx: &'a Context,
+    share: Share,
+}
+
+impl Control for Attempt<'_> {
     fn progress(&self, bytes_read: u64) -> Result<(), aggregation::Interrupted> {
-        Context::progress(self, bytes_read).map_err(|Interrupted| aggregation::Interrupted)
+        self.ctx.progress(bytes_read).map_err(|Interrupted| aggregation::Interrupted)
+    }
+
+    fn threads(&self) -> usize {
+        self.share.threads()
+    }
+
+    fn memory(&self) -> u64 {
+        self.share.memory()
     }
 }
 

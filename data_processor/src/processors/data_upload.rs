@@ -44,6 +44,8 @@ impl Processor for DataUpload {
     type Output = Loaded;
 
     async fn process(self, ctx: &Context) -> Result<Completed<Loaded>, ProcessError> {
+        // One that reads the file; sending its rows takes hardly any.
+        let _thread = ctx.budget().grant(1);
         let mut checkpoint = checkpoint(ctx)?;
         let resumed_from_row = checkpoint.as_ref().map(|checkpoint| checkpoint.row + 1);
         // Where rows are loaded already, the whole file was found good before the first one.

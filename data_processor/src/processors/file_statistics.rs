@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use common::file_statistics::FileStatistics;
 
-use crate::file_statistics::{ExamineError, examine};
+use crate::file_statistics::{ExamineError, MOST_THREADS, examine};
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 
 /// Finds out everything about a file.
@@ -20,7 +20,9 @@ impl Processor for ExamineFile {
         let file_name = expected.file_name;
         let examined = ctx
             .on_thread(move |ctx| {
-                examine(input.into_blocking(), &file_name, |done| match ctx.progress(done) {
+                let threads = ctx.budget().grant(MOST_THREADS);
+                let input = input.into_blocking();
+                examine(input, &file_name, threads.threads(), |done| match ctx.progress(done) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(Interrupted) => ControlFlow::Break(()),
                 })

@@ -7,7 +7,7 @@ mod harness;
 mod report_email;
 mod small_tasks;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::problem::Problem;
@@ -16,11 +16,15 @@ use common::storage::OutputPart;
 use common::task::spec::{CsvAggregationSpec, OnBadRow};
 use common::task::{KindName, TaskKind};
 use futures_util::FutureExt;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use self::harness::{Gate, Harness, Step, eventually};
+use super::Process;
 use super::attempts::HEARTBEAT;
+use crate::budget::Share;
+use crate::config::WorkerConfig;
 use crate::processor::{Completed, ProcessError};
 
 /// Longer than any test.
@@ -51,6 +55,41 @@ async fn a_file_is_aggregated_and_its_result_is_there_before_it_is_reported() {
     harness.end().await;
     assert_eq!(harness.depth().await, 0, "the message was acked");
     assert_eq!(harness.api.script().last_events(task).len(), 1, "it was said once");
+}
+
+#[tokio::test]
+async fn attempts_share_the_threads_and_the_memory_of_the_worker() {
+    let mut harness = Harness::new().await;
+    let shares = Arc::new(Mutex::new(Vec::new()));
+    let (taken, gate) = (Arc::clone(&shares), Arc::new(Semaphore::new(0)));
+    let open = Arc::clone(&gate);
+    let process: Process = Arc::new(move |_, ctx| {
+        let (taken, gate) = (Arc::clone(&taken), Arc::clone(&gate));
+        async move {
+            taken.lock().unwrap().push(ctx.budget().share());
+            gate.acquire().await.unwrap().forget();
+            Ok(Completed { result: Value::Null, output: None })
+        }
+        .boxed()
+    });
+    let tasks: Vec<_> = (0..3).map(|_| harness.task(|_| {})).collect();
+    harness.publish(&tasks).await;
+    harness.start(3, Duration::ZERO, process);
+    eventually("all three run", || shares.lock().unwrap().len() == 3).await;
+    {
+        let mut shares = shares.lock().unwrap();
+        let limit = WorkerConfig::default().memory_limit;
+        assert_eq!(shares.iter().map(Share::memory).sum::<u64>(), limit / 3 * 3);
+        let cores = std::thread::available_parallelism().unwrap().get();
+        assert!(shares.iter().map(Share::threads).sum::<usize>() <= cores.max(3));
+        shares.truncate(1);
+        assert_eq!((shares[0].memory(), shares[0].threads()), (limit, cores));
+    }
+    open.add_permits(3);
+    for task in tasks {
+        harness.ended(task).await;
+    }
+    harness.end().await;
 }
 
 #[tokio::test]

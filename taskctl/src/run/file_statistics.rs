@@ -1,12 +1,13 @@
 //! `taskctl run file_statistics`: the statistics of a file, on standard output or in a file.
 
 use std::io::Write;
+use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
 use common::file_statistics::FileStatistics;
-use data_processor::file_statistics::{ExamineError, examine};
+use data_processor::file_statistics::{ExamineError, MOST_THREADS, examine};
 use indicatif::{HumanBytes, HumanCount};
 
 use super::{RunArgs, open};
@@ -23,10 +24,12 @@ pub(super) fn file_statistics(args: &RunArgs, json: bool) -> Result<ExitCode, Fa
     let path = args.file.display().to_string();
     let name = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
 
+    let threads = args.threads.map_or(MOST_THREADS, NonZero::get);
+
     let bar = TransferBar::start("Reading", size);
     let shown = bar.clone();
     let examined = until_interrupted(move |cancel| {
-        let examined = examine(input, &name, |done| {
+        let examined = examine(input, &name, threads, |done| {
             shown.at(done);
             if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });

@@ -1,7 +1,10 @@
 //! Memory, interrupts, and inputs and outputs that fail.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::aggregation::{MAX_FIELDS, MAX_RECORD};
@@ -167,6 +170,121 @@ fn an_interrupt_takes_effect_whenever_it_comes() {
         call += 1;
     }
     assert!(call > at_end, "{call}");
+}
+
+/// Says what the work may use.
+struct Allowing {
+    threads: AtomicUsize,
+    memory: AtomicU64,
+}
+
+impl Allowing {
+    fn new(threads: usize, memory: u64) -> Self {
+        Self { threads: threads.into(), memory: memory.into() }
+    }
+}
+
+impl Control for Allowing {
+    fn progress(&self, _: u64) -> Result<(), Interrupted> {
+        Ok(())
+    }
+
+    fn threads(&self) -> usize {
+        self.threads.load(Ordering::Relaxed)
+    }
+
+    fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+}
+
+/// Rows of ever new groups until `is_done` says so, which is told by which threads they were read.
+struct Rows<F> {
+    rest: Vec<u8>,
+    number: u64,
+    readers: HashSet<ThreadId>,
+    is_done: F,
+}
+
+impl<F: FnMut(u64, &mut HashSet<ThreadId>) -> bool> Rows<F> {
+    fn new(is_done: F) -> Self {
+        Self { rest: HEADER.into(), number: 0, readers: HashSet::new(), is_done }
+    }
+}
+
+impl<F: FnMut(u64, &mut HashSet<ThreadId>) -> bool> Read for Rows<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.readers.insert(thread::current().id());
+        if self.rest.is_empty() && !(self.is_done)(self.number, &mut self.readers) {
+            for _ in 0..1_000 {
+                self.number += 1;
+                let row =
+                    format!("a title of many bytes, number {:010},2020-01-01,1\n", self.number);
+                self.rest.extend_from_slice(row.as_bytes());
+            }
+        }
+        let length = buffer.len().min(self.rest.len());
+        buffer[..length].copy_from_slice(&self.rest[..length]);
+        self.rest.drain(..length);
+        Ok(length)
+    }
+}
+
+#[test]
+fn no_more_threads_work_than_may() {
+    let control = Allowing::new(1, u64::MAX);
+    let mut most = 0;
+    let input = Rows::new(|number, readers| {
+        // The caller has read the start.
+        most = most.max(readers.len() - 1);
+        number >= 100_000
+    });
+    let options = Options { threads: 8, ..options(&[]) };
+    let mut outputs = Memory::default();
+    let summary = aggregate(input, &options, &mut outputs, &control).unwrap();
+    assert_eq!((summary.groups, most), (100_000, 1));
+}
+
+#[test]
+fn threads_that_may_work_later_do() {
+    let control = Allowing::new(1, u64::MAX);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let input = Rows::new(|number, readers| {
+        let threads = if number < 50_000 { 1 } else { 8 };
+        control.threads.store(threads, Ordering::Relaxed);
+        assert!(Instant::now() < deadline, "the other threads never read");
+        // With the caller, who has read the start.
+        readers.len() > 2
+    });
+    let options = Options { threads: 8, memory_limit: 8 << 20, ..options(&[]) };
+    aggregate(input, &options, &mut Memory::default(), &control).unwrap();
+    assert_eq!(control.threads(), 8);
+}
+
+#[test]
+fn memory_that_is_lent_to_others_is_given_back() {
+    // No file can be made, so it shows when groups go to one.
+    let folder = tempfile::tempdir().unwrap().path().join("missing");
+    for (later, spills) in [(u64::MAX, false), (8 << 20, true)] {
+        let control = Allowing::new(usize::MAX, u64::MAX);
+        let input = Rows::new(|number, _| {
+            if number >= 200_000 {
+                control.memory.store(later, Ordering::Relaxed);
+            }
+            number >= 400_000
+        });
+        let options = Options {
+            threads: 2,
+            spill_folder: folder.clone(),
+            memory_limit: 64 << 20,
+            ..options(&[])
+        };
+        match aggregate(input, &options, &mut Memory::default(), &control) {
+            Ok(summary) => assert!(!spills && summary.groups == 400_000),
+            Err(AggregationError::Spill(_)) => assert!(spills),
+            Err(other) => panic!("{other}"),
+        }
+    }
 }
 
 /// Fails with every use.

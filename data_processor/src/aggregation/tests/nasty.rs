@@ -4,6 +4,8 @@ use common::problem::ErrorLocation;
 use proptest::prelude::*;
 
 use super::*;
+use crate::aggregation::marks::Marking;
+use crate::aggregation::reports::Ahead;
 use crate::aggregation::{Sizes, aggregate_in_chunks};
 
 /// Pieces of which a file is put together: whole rows, good and bad, and what breaks them.
@@ -105,21 +107,29 @@ struct How {
     threads: usize,
     memory: u64,
     range: u64,
+    marking: Marking,
     few_values: usize,
+    ahead: Ahead,
 }
 
 fn how() -> impl Strategy<Value = How> {
     let chunk = prop_oneof![1..20_usize, 20..300_usize, Just(64 << 10)];
     let memory = proptest::sample::select(vec![0, 600, 2_000, 1 << 20]);
     let range = proptest::sample::select(vec![1, 500, 1 << 20]);
+    let marking = (proptest::sample::select(vec![1, 100, 16 << 10]), 0..3_000_usize);
+    let marking = marking.prop_map(|(every, memory)| Marking { every, memory });
     let few_values = proptest::sample::select(vec![0, 2, 1000]);
-    (chunk, 1..5_usize, memory, range, few_values).prop_map(
-        |(chunk, threads, memory, range, few_values)| How {
+    let ahead = proptest::sample::select(vec![(1, 0), (3, 1_000), (1_000, 1 << 20)]);
+    let ahead = ahead.prop_map(|(chunks, bytes)| Ahead { chunks, bytes });
+    (chunk, 1..5_usize, memory, range, marking, few_values, ahead).prop_map(
+        |(chunk, threads, memory, range, marking, few_values, ahead)| How {
             chunk,
             threads,
             memory,
             range,
+            marking,
             few_values,
+            ahead,
         },
     )
 }
@@ -132,7 +142,14 @@ fn fast(input: &[u8], options: &Options, how: &How) -> Result<Outcome, Aggregati
         &options,
         &mut outputs,
         &Free,
-        Sizes { chunk: how.chunk, least_memory: 0, range: how.range, few_values: how.few_values },
+        Sizes {
+            chunk: how.chunk,
+            least_memory: 0,
+            range: how.range,
+            marking: how.marking,
+            few_values: how.few_values,
+            ahead: how.ahead,
+        },
     )?;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let result = text(outputs.result.unwrap());
@@ -187,6 +204,45 @@ proptest! {
     }
 }
 
+/// Texts with long starts in common, some longer than what is known of them.
+fn long_text() -> impl Strategy<Value = String> {
+    let start = prop_oneof![0..40_usize, 200..300_usize, 15_000..20_000_usize];
+    (start, "[ab\0\u{1},]{0,3}").prop_map(|(length, end)| format!("{}{end}", "x".repeat(length)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn long_groups_go_through_files_by_many_threads(
+        texts in proptest::collection::vec(long_text(), 1..20),
+        rows in proptest::collection::vec((any::<u32>(), any::<u32>(), 1..13_u32), 0..150),
+        parameters in parameters(),
+        few_values in proptest::sample::select(vec![2, 1000]),
+        marking in (0..40_000_u64, 0..3_000_usize),
+    ) {
+        let mut input = b"Song,Date,Number of Plays,Note\n".to_vec();
+        for (song, note, month) in rows {
+            let (song, note) = (song as usize % texts.len(), note as usize % texts.len());
+            let (song, note) = (&texts[song], &texts[note]);
+            let row = format!("\"{song}\",2020-{month:02}-01,{month},\"{note}\"\n");
+            input.extend_from_slice(row.as_bytes());
+        }
+        let mut parameters = parameters;
+        parameters.push(("on_bad_row", "skip"));
+        let how = How {
+            chunk: 1_000,
+            threads: 16,
+            memory: 0,
+            range: 10_000,
+            marking: Marking { every: marking.0, memory: marking.1 },
+            few_values,
+            ahead: Ahead { chunks: 2, bytes: 10_000 },
+        };
+        compare(&input, &options(&parameters), &how)?;
+    }
+}
+
 #[test]
 fn what_is_kept_apart_at_first_and_whole_later_is_one_result() {
     let mut input = b"Song,Date,Number of Plays,Note\n".to_vec();
@@ -199,8 +255,19 @@ fn what_is_kept_apart_at_first_and_whole_later_is_one_result() {
     for threads in 1..4 {
         for memory in [0, 20_000, 1 << 20] {
             for range in [1, 2_000, 1 << 20] {
-                let how = How { chunk: 500, threads, memory, range, few_values: 300 };
-                compare(&input, &options, &how).unwrap();
+                for every in [1, 100, 16 << 10] {
+                    let marking = Marking { every, memory: 4 << 10 };
+                    let how = How {
+                        chunk: 500,
+                        threads,
+                        memory,
+                        range,
+                        marking,
+                        few_values: 300,
+                        ahead: Sizes::REAL.ahead,
+                    };
+                    compare(&input, &options, &how).unwrap();
+                }
             }
         }
     }
