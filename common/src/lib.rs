@@ -10,6 +10,7 @@ pub mod config;
 pub mod csv_input;
 pub mod file_statistics;
 pub mod health;
+pub mod mail_address;
 pub mod message;
 pub mod password;
 pub mod plural;

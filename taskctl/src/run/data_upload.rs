@@ -134,7 +134,7 @@ fn copy(
         match row.content {
             Ok((name, email)) => {
                 counts.loaded += 1;
-                result.write_record([name, email])?;
+                result.write_record([name, &*email])?;
             }
             Err(RejectedRow { row, line, column, value, reason }) => {
                 counts.rejected += 1;
