@@ -5,6 +5,7 @@
 
 mod admin;
 mod console;
+mod counts;
 mod destination;
 mod download;
 mod failure;

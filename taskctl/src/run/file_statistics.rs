@@ -10,6 +10,7 @@ use data_processor::file_statistics::{ExamineError, examine};
 use indicatif::{HumanBytes, HumanCount};
 
 use super::{RunArgs, open};
+use crate::counts::counted;
 use crate::destination::{Destination, Part, cannot_write};
 use crate::failure::Failure;
 use crate::local::until_interrupted;
@@ -62,7 +63,7 @@ fn lines(statistics: &FileStatistics) -> String {
     let encoding = serde_json::to_value(statistics.encoding).ok();
     let rows = [
         ("File", Some(printable_line(&statistics.file_name))),
-        ("Size", Some(format!("{} bytes ({})", HumanCount(size), HumanBytes(size)))),
+        ("Size", Some(format!("{} ({})", counted(size, "byte", "bytes"), HumanBytes(size)))),
         ("Lines", count(statistics.lines)),
         ("Words", count(statistics.words)),
         ("Characters", count(statistics.characters)),
