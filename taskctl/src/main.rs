@@ -6,6 +6,7 @@
 mod admin;
 mod console;
 mod counts;
+mod data_folder;
 mod destination;
 mod download;
 mod failure;
