@@ -6,6 +6,8 @@ TOOLS := $(TARGET_DIR)/tools
 COMPOSE := scripts/compose.sh
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_MACHETE_VERSION := 0.9.2
+CARGO_MACHETE := $(TOOLS)/cargo-machete-$(CARGO_MACHETE_VERSION)/bin/cargo-machete
 
 # Arguments of `taskctl`, for example: make run ARGS="standalone --listen 127.0.0.1:8080"
 ARGS ?= standalone
@@ -144,8 +146,9 @@ bench-tasks: fleet-programs bench-deps ## Time small tasks through the fleet and
 
 ##@ Code
 
-lint: deps ## Check formatting and lints; warnings are errors
+lint: deps $(CARGO_MACHETE) ## Check formatting, unused dependencies and lints; warnings are errors
 	$(CARGO) fmt --all --check
+	$(CARGO_MACHETE)
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 fmt: ## Format the code
@@ -177,9 +180,14 @@ engine:
 fleet-programs: deps service-deps
 	$(CARGO) build --release -p task_manager -p data_processor
 
-# Built unoptimised: it runs for a second. Without CARGO_TARGET_DIR, cargo builds it in a temporary
-# folder, so nothing but the tool stays.
+# Built unoptimised: they run for a second. Without CARGO_TARGET_DIR, cargo builds them in a temporary
+# folder, so nothing but the tools stays.
 $(CARGO_DENY):
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install cargo-deny \
 		--version $(CARGO_DENY_VERSION) --locked --debug --no-default-features \
 		--root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
+
+$(CARGO_MACHETE):
+	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install cargo-machete \
+		--version $(CARGO_MACHETE_VERSION) --locked --debug \
+		--root $(TOOLS)/cargo-machete-$(CARGO_MACHETE_VERSION)

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::causes::with_causes;
 use crate::problem::Problem;
 
 /// How long to wait for a connection.
@@ -78,7 +79,7 @@ impl ApiClient {
             .tcp_keepalive(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build()
-            .map_err(|error| unusable(chain(&error)))?;
+            .map_err(|error| unusable(with_causes(&error)))?;
         Ok(Self { http, server, token })
     }
 
@@ -158,21 +159,10 @@ impl ApiClient {
     /// Says that the connection broke while an answer was read.
     #[must_use]
     pub fn unreachable(&self, error: &reqwest::Error) -> ClientError {
-        ClientError::Unreachable { server: self.server.clone(), reason: chain(error) }
+        ClientError::Unreachable { server: self.server.clone(), reason: with_causes(error) }
     }
 
     fn unexpected(&self, reason: String) -> ClientError {
         ClientError::Unexpected { server: self.server.clone(), reason }
     }
-}
-
-/// An error with its causes: the outer ones of the HTTP client say little.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

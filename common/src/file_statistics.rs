@@ -25,7 +25,7 @@ pub struct FileStatistics {
     /// Unicode scalar values; a longest sequence of bytes that is no UTF-8 is one character. `null`
     /// for a binary file.
     pub characters: Option<u64>,
-    /// The media type, by the first bytes, then by the file's name, then text or not.
+    /// The media type, by the content, then by the file's name, then text or not.
     #[schema(example = "text/plain")]
     pub content_type: String,
     /// How the characters are written.

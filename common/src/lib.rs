@@ -3,14 +3,17 @@
 //! A module is here only when two binaries use it. Nothing here knows the database or the HTTP
 //! server; only `queue` knows how messages travel and only `storage` knows where files lie.
 
+pub mod causes;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod csv_input;
 pub mod file_statistics;
 pub mod health;
+pub mod mail_address;
 pub mod message;
 pub mod password;
+pub mod plural;
 pub mod problem;
 pub mod queue;
 pub mod random;

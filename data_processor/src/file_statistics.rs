@@ -20,7 +20,7 @@ use std::ops::ControlFlow;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::{panic, thread};
 
-use common::file_statistics::FileStatistics;
+use common::file_statistics::{Encoding, FileStatistics};
 use sha2::digest::Output;
 use sha2::{Digest, Sha256};
 
@@ -59,8 +59,9 @@ pub fn examine(
 ) -> Result<FileStatistics, ExamineError> {
     let mut first = Vec::new();
     fill(&mut input, &mut first)?;
-    let Content { media_type, form } = Content::recognise(&first, file_name);
-    let mut work = Work { counter: Counter::new(form), size: 0, progress: &mut progress };
+    let content = Content::recognise(&first, file_name);
+    let counter = Counter::new(content.form());
+    let mut work = Work { counter, content, size: 0, progress: &mut progress };
     let digest = if first.len() < BLOCK {
         work.add(&first)?;
         Sha256::digest(&first)
@@ -77,15 +78,17 @@ pub fn examine(
     };
     let size = work.size;
     let (encoding, counts) = work.counter.finish();
+    let (content_type, is_text) = work.content.finish(encoding == Encoding::Utf8);
+    let (encoding, counts) = if is_text { (encoding, counts) } else { (Encoding::Binary, None) };
     Ok(FileStatistics {
         file_name: file_name.to_owned(),
         size,
         lines: counts.map(|counts| counts.lines),
         words: counts.map(|counts| counts.words),
         characters: counts.map(|counts| counts.characters),
-        content_type: media_type.to_owned(),
+        content_type: content_type.into_owned(),
         encoding,
-        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: hex::encode(digest),
     })
 }
 
@@ -97,6 +100,7 @@ fn fill(input: &mut impl Read, block: &mut Vec<u8>) -> io::Result<()> {
 
 struct Work<'a> {
     counter: Counter,
+    content: Content,
     size: u64,
     progress: &'a mut dyn FnMut(u64) -> ControlFlow<()>,
 }
@@ -104,6 +108,7 @@ struct Work<'a> {
 impl Work<'_> {
     fn add(&mut self, block: &[u8]) -> Result<(), ExamineError> {
         self.counter.add(block);
+        self.content.add(block);
         self.size += block.len() as u64;
         match (self.progress)(self.size) {
             ControlFlow::Continue(()) => Ok(()),

@@ -2,33 +2,29 @@
 //!
 //! # Invariants
 //! - A mail that is sent again has the same Message-ID and date.
+//! - What a server says of one recipient keeps the mail from no other.
 //! - A password never travels in the clear, except on this machine.
 //!
 //! # Not here
 //! What is sent (`processors`).
 
 pub mod config;
+mod message;
 #[cfg(test)]
 pub(crate) mod sink;
+mod smtp;
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, SystemTime};
-
-use anyhow::Context;
 use chrono::{DateTime, Utc};
+use common::mail_address::MailAddress;
 use common::task::TaskId;
-use lettre::message::header::ContentType;
-use lettre::message::{Attachment, Mailbox, Message, MultiPart};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
-use secrecy::ExposeSecret;
+use lettre::Address;
+use lettre::message::Mailbox;
+use serde::{Deserialize, Serialize};
 
-use self::config::{MailConfig, SmtpConfig, SmtpTls};
-
-/// How long the server may take for each of its answers.
-const TIMEOUT: Duration = Duration::from_secs(30);
+use self::config::MailConfig;
+use self::smtp::{Failure, Server};
 
 /// A mail to be sent.
 #[derive(Debug, Clone)]
@@ -37,8 +33,6 @@ pub struct Mail {
     pub id: TaskId,
     /// When it was written.
     pub date: DateTime<Utc>,
-    /// Who gets it.
-    pub recipients: Vec<String>,
     /// Its subject.
     pub subject: String,
     /// The content as plain text.
@@ -49,15 +43,31 @@ pub struct Mail {
     pub attachment: (&'static str, String),
 }
 
-/// Why a mail was not sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MailError {
-    /// It may be sent later.
-    #[error("{0}")]
-    MayPass(String),
-    /// The server has refused it for good, or it is no mail.
-    #[error("{0}")]
-    Stays(String),
+/// What became of a mail, by recipient: each is in one of the lists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Delivery {
+    /// The mail server has taken it for these.
+    pub accepted: Vec<String>,
+    /// It can be sent to these later.
+    pub deferred: Vec<Refusal>,
+    /// It can never be sent to these.
+    pub refused: Vec<Refusal>,
+}
+
+/// A recipient to whom a mail was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// As it was given.
+    pub recipient: String,
+    /// In the words of the mail server, where it said something.
+    pub reason: String,
+}
+
+/// A recipient: as it was given, and as mail servers take it.
+#[derive(Debug, Clone)]
+struct Recipient {
+    given: String,
+    mailbox: Mailbox,
 }
 
 /// Sends mail, where the settings say how. Clones are alike.
@@ -69,7 +79,7 @@ pub struct Mailer {
 
 #[derive(Debug, Clone)]
 struct Smtp {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    server: Server,
     from: Mailbox,
 }
 
@@ -81,13 +91,13 @@ impl Mailer {
     pub fn new(config: MailConfig) -> anyhow::Result<Self> {
         let MailConfig { smtp, to } = config;
         let smtp = match smtp {
-            Some(smtp) => Some(Smtp { transport: transport(&smtp)?, from: smtp.from }),
+            Some(smtp) => Some(Smtp { server: Server::new(&smtp)?, from: smtp.from }),
             None => None,
         };
         Ok(Self { smtp, to: to.iter().map(ToString::to_string).collect() })
     }
 
-    /// Who gets what is meant for nobody else.
+    /// The default recipients.
     #[must_use]
     pub fn usual_recipients(&self) -> Vec<String> {
         self.to.clone()
@@ -103,92 +113,111 @@ impl Mailer {
         }
     }
 
-    /// Sends a mail; answers its Message-ID.
-    ///
-    /// # Errors
-    /// The server does not take it, now or ever.
-    pub async fn send(&self, mail: &Mail) -> Result<String, MailError> {
-        let Some(Smtp { transport, from }) = &self.smtp else {
-            return Err(MailError::Stays("no SMTP configured".to_owned()));
-        };
-        let message_id = format!("<{}@{}>", mail.id, from.email.domain());
-        let message = message(mail, from, &message_id)?;
-        match transport.send(message).await {
-            Ok(_) => Ok(message_id),
-            Err(error) => {
-                let reason = format!("the mail server: {}", chain(&error));
-                Err(match error.is_permanent() {
-                    true => MailError::Stays(reason),
-                    false => MailError::MayPass(reason),
-                })
+    /// The Message-ID of a mail, where mail can be sent.
+    #[must_use]
+    pub fn message_id(&self, mail: &Mail) -> Option<String> {
+        self.smtp.as_ref().map(|smtp| smtp.message_id(mail))
+    }
+
+    /// Sends a mail to `recipients`.
+    pub async fn send(&self, mail: &Mail, recipients: &[String]) -> Delivery {
+        let mut delivery = Delivery::default();
+        let mut groups = [Vec::new(), Vec::new()];
+        for given in recipients {
+            match mailbox(given) {
+                // A mail with addresses beyond ASCII may be refused on its further way: the other
+                // recipients get one of their own.
+                Ok(mailbox) => {
+                    let is_ascii = AsRef::<str>::as_ref(&mailbox.email).is_ascii();
+                    let recipient = Recipient { given: given.clone(), mailbox };
+                    groups[usize::from(!is_ascii)].push(recipient);
+                }
+                Err(reason) => {
+                    let reason = format!("`{given}` {reason}");
+                    delivery.refused.push(Refusal { recipient: given.clone(), reason });
+                }
             }
         }
-    }
-}
-
-/// An error with what is behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
+        for group in groups.into_iter().filter(|group| !group.is_empty()) {
+            self.send_to(mail, group, &mut delivery).await;
         }
-        source = error.source();
+        delivery
     }
-    text
+
+    async fn send_to(&self, mail: &Mail, mut pending: Vec<Recipient>, delivery: &mut Delivery) {
+        let sent = match &self.smtp {
+            Some(smtp) => smtp.send(mail, &mut pending, delivery).await,
+            None => Err(Failure::Permanent("no SMTP configured".to_owned())),
+        };
+        let given = pending.into_iter().map(|recipient| recipient.given);
+        let refusals = |reason: String| {
+            given.clone().map(move |recipient| Refusal { recipient, reason: reason.clone() })
+        };
+        match sent {
+            Ok(()) => delivery.accepted.extend(given),
+            Err(Failure::Transient(reason)) => delivery.deferred.extend(refusals(reason)),
+            Err(Failure::Permanent(reason)) => delivery.refused.extend(refusals(reason)),
+        }
+    }
 }
 
-fn message(mail: &Mail, from: &Mailbox, message_id: &str) -> Result<Message, MailError> {
-    let mut builder = Message::builder()
-        .from(from.clone())
-        .subject(&mail.subject)
-        .message_id(Some(message_id.to_owned()))
-        .date(SystemTime::from(mail.date));
-    for recipient in &mail.recipients {
-        let mailbox: Mailbox = recipient.parse().map_err(|error| {
-            MailError::Stays(format!(
-                "`{recipient}` is no address that mail can be sent to: {error}"
-            ))
-        })?;
-        builder = builder.to(mailbox);
+impl Smtp {
+    fn message_id(&self, mail: &Mail) -> String {
+        format!("<{}@{}>", mail.id, self.from.email.domain())
     }
-    let (name, content) = mail.attachment.clone();
-    let body = MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone());
-    let stays = |error: &dyn std::fmt::Display| {
-        MailError::Stays(format!("the mail cannot be written: {error}"))
+
+    /// Sends the mail to the `pending` recipients; those of whom the server says something else are
+    /// moved into `delivery`.
+    async fn send(
+        &self,
+        mail: &Mail,
+        pending: &mut Vec<Recipient>,
+        delivery: &mut Delivery,
+    ) -> Result<(), Failure> {
+        let to: Vec<Mailbox> = pending.iter().map(|recipient| recipient.mailbox.clone()).collect();
+        let message = message::message(mail, &self.from, &to, self.message_id(mail))
+            .map_err(|error| Failure::Permanent(format!("the mail cannot be written: {error}")))?;
+        let is_ascii = |mailbox: &Mailbox| AsRef::<str>::as_ref(&mailbox.email).is_ascii();
+        let needs_utf8 = !to.iter().chain([&self.from]).all(is_ascii);
+
+        let mut connection = self.server.connect().await?;
+        connection.begin(&self.from.email, needs_utf8).await?;
+        for recipient in pending.clone() {
+            let Err(failure) = connection.offer(&recipient.mailbox.email).await else { continue };
+            let (reason, list) = match failure {
+                smtp::Refused::Here(Failure::Transient(reason)) => (reason, &mut delivery.deferred),
+                smtp::Refused::Here(Failure::Permanent(reason)) => (reason, &mut delivery.refused),
+                smtp::Refused::Connection(failure) => return Err(failure),
+            };
+            pending.retain(|other| other.given != recipient.given);
+            list.push(Refusal { recipient: recipient.given, reason });
+        }
+        if !pending.is_empty() {
+            connection.finish(&message).await?;
+        }
+        connection.close().await;
+        Ok(())
+    }
+}
+
+/// Reads `ada@example.org` or `Ada <ada@example.org>`.
+///
+/// # Errors
+/// It is neither, in words that follow the text.
+fn mailbox(text: &str) -> Result<Mailbox, String> {
+    let text = text.trim();
+    let (name, address) = match text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
+        Some((name, address)) => (name.trim(), address),
+        None => ("", text),
     };
-    let json = ContentType::parse("application/json").map_err(|error| stays(&error))?;
-    let attachment = Attachment::new(name.to_owned()).body(content, json);
-    let whole = MultiPart::mixed().multipart(body).singlepart(attachment);
-    builder.multipart(whole).map_err(|error| stays(&error))
-}
-
-fn transport(config: &SmtpConfig) -> anyhow::Result<AsyncSmtpTransport<Tokio1Executor>> {
-    let tls = match config.tls {
-        SmtpTls::None => Tls::None,
-        SmtpTls::StartTls => Tls::Required(tls_parameters(config)?),
-        SmtpTls::Tls => Tls::Wrapper(tls_parameters(config)?),
-    };
-    // "Dangerous" is that it begins without TLS, which is set here.
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&config.host)
-        .port(config.port)
-        .tls(tls)
-        .timeout(Some(TIMEOUT));
-    if let Some((user, password)) = &config.login {
-        let password = password.expose_secret().to_owned();
-        builder = builder.credentials(Credentials::new(user.clone(), password));
+    let address = MailAddress::parse(address).map_err(|error| error.to_string())?;
+    let email = Address::new_dangerous(address.local_part(), address.ascii_domain());
+    if name.is_empty() {
+        return Ok(Mailbox::new(None, email));
     }
-    Ok(builder.build())
-}
-
-fn tls_parameters(config: &SmtpConfig) -> anyhow::Result<TlsParameters> {
-    let mut builder = TlsParameters::builder(config.host.clone());
-    if let Some(path) = &config.ca_file {
-        let read = || format!("the certificates in {} (`smtp_ca_file`)", path.display());
-        let pem = std::fs::read(path).with_context(read)?;
-        builder = builder.add_root_certificate(Certificate::from_pem(&pem).with_context(read)?);
-    }
-    builder.build().context("TLS for mail cannot be set up")
+    // The rules for names are not those for addresses.
+    let named: Mailbox = format!("{name} <name@example.org>")
+        .parse()
+        .map_err(|error| format!("is not a name and an e-mail address: {error}"))?;
+    Ok(Mailbox::new(named.name, email))
 }

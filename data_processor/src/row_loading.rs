@@ -27,7 +27,7 @@ pub use self::batches::{Batch, Batches};
 pub use self::error::{BadRows, LoadError};
 pub use self::header::{Columns, read_header};
 pub use self::records::{MAX_FIELDS, MAX_RECORD, Place};
-pub use self::row::{MAX_EMAIL_BYTES, MAX_NAME_CHARS, Row, Rows};
+pub use self::row::{MAX_NAME_CHARS, Row, Rows};
 
 /// The work was to end before it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -12,6 +12,7 @@ mod end_to_end {
     mod compressed_files;
     mod crashes;
     mod cut_uploads;
+    mod data_folder;
     mod data_uploads;
     mod drain;
     mod file_statistics;

@@ -2,98 +2,167 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-use std::path::{Path, PathBuf};
+#[path = "layers/code.rs"]
+mod code;
+#[path = "layers/workspace.rs"]
+mod workspace;
 
-/// A word that stands for a piece of knowledge, and the files that may have it.
-const SEAMS: [(&str, &[&str]); 7] = [
+use code::Code;
+use workspace::Workspace;
+
+/// What is known in a few places only, and these places: `x.rs` and `x/` are files and folders of
+/// this name anywhere, others are paths from the root.
+const SEAMS: [(Knowledge, &[&str]); 7] = [
     (
-        "axum::",
+        Knowledge::Crate("axum"),
         &[
-            "/app.rs",
-            "/router.rs",
-            "/error.rs",
-            "/http/",
+            "task_manager/src/app.rs",
+            "task_manager/src/router.rs",
+            "task_manager/src/error.rs",
+            "task_manager/src/http/",
             "routes.rs",
             "data_processor/src/health.rs",
         ],
     ),
-    ("diesel::", &["task_manager/src/db.rs", "task_manager/src/db/", "store.rs", "/store/"]),
-    ("lapin::", &["common/src/queue/amqp.rs", "common/src/queue/amqp/"]),
-    ("lettre::", &["data_processor/src/mail.rs", "data_processor/src/mail/"]),
-    ("object_store::", &["common/src/storage.rs"]),
-    ("DbConnection::Sqlite", &["task_manager/src/db/dialect.rs"]),
-    ("processed_data", &["common/src/storage.rs"]),
+    (
+        Knowledge::Crate("diesel"),
+        &["task_manager/src/db.rs", "task_manager/src/db/", "store.rs", "store/"],
+    ),
+    (Knowledge::Crate("lapin"), &["common/src/queue/amqp.rs", "common/src/queue/amqp/"]),
+    (Knowledge::Crate("lettre"), &["data_processor/src/mail.rs", "data_processor/src/mail/"]),
+    (Knowledge::Crate("object_store"), &["common/src/storage.rs"]),
+    (Knowledge::Path("DbConnection::Sqlite"), &["task_manager/src/db/dialect.rs"]),
+    (Knowledge::Text("processed_data"), &["common/src/storage.rs"]),
 ];
 
 /// Which crate of ours may use which.
-const ARROWS: [(&str, &[&str]); 5] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("common", &[]),
+    ("csv_structure", &[]),
     ("text_statistics", &[]),
     ("task_manager", &["common"]),
-    ("data_processor", &["common", "text_statistics"]),
+    ("data_processor", &["common", "csv_structure", "text_statistics"]),
     ("taskctl", &["common", "task_manager", "data_processor"]),
+    ("end_to_end", &["common"]),
+    ("task_load", &[]),
+    ("text_count", &["text_statistics"]),
 ];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+/// A piece of knowledge, by how it shows in code.
+#[derive(Debug, Clone, Copy)]
+enum Knowledge {
+    /// A crate is used.
+    Crate(&'static str),
+    /// Names that follow each other.
+    Path(&'static str),
+    /// Letters of a name or a literal.
+    Text(&'static str),
 }
 
-fn sources() -> Vec<(String, String)> {
-    let root = root();
-    let mut folders: Vec<_> = ARROWS.iter().map(|(name, _)| root.join(name).join("src")).collect();
-    let mut sources = Vec::new();
-    // Unit tests may play anything.
-    let is_test = |name: &str| name.contains("/tests/") || name.ends_with("/tests.rs");
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let name = path.strip_prefix(&root).unwrap().display().to_string();
-                if !is_test(&name) {
-                    sources.push((name, std::fs::read_to_string(&path).unwrap()));
-                }
+impl Knowledge {
+    fn is_in(self, code: &Code) -> bool {
+        match self {
+            Self::Crate(name) => {
+                [format!("{name}::"), format!("use {name};"), format!("use {name} as")]
+                    .iter()
+                    .any(|words| code.has_words(words))
             }
+            Self::Path(path) => code.has_words(path),
+            Self::Text(text) => code.has_text(text),
         }
     }
-    sources
 }
 
-/// The code of a source: comments and unit tests may speak of anything.
-fn code(source: &str) -> String {
-    let code = source.split("#[cfg(test)]").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+fn is_at(file: &str, place: &str) -> bool {
+    let (folders, name) = file.rsplit_once('/').unwrap_or_default();
+    match place.strip_suffix('/') {
+        Some(folder) if folder.contains('/') => file.starts_with(place),
+        Some(folder) => folders.split('/').any(|other| other == folder),
+        None if place.contains('/') => file == place,
+        None => name == place,
+    }
+}
+
+fn strangers(file: &str, source: &str) -> Vec<String> {
+    let code = Code::parse(source).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let is_stranger = |(knowledge, places): &&(Knowledge, &[&str])| {
+        knowledge.is_in(&code) && !places.iter().any(|place| is_at(file, place))
+    };
+    SEAMS.iter().filter(is_stranger).map(|(word, _)| format!("{file} knows {word:?}")).collect()
 }
 
 #[test]
 fn only_the_seams_know_what_is_behind_them() {
-    let mut strangers = Vec::new();
-    for (name, source) in sources() {
-        let code = code(&source);
-        for (word, friends) in SEAMS {
-            if code.contains(word) && !friends.iter().any(|friend| name.contains(friend)) {
-                strangers.push(format!("{name} knows {word}"));
-            }
-        }
-    }
+    let files = Workspace::read().sources();
+    assert!(files.len() > 200, "{} files are not all", files.len());
+    let strangers: Vec<_> =
+        files.iter().flat_map(|(file, source)| strangers(file, source)).collect();
     assert!(strangers.is_empty(), "{strangers:#?}");
 }
 
 #[test]
-fn crates_point_one_way() {
-    for (name, allowed) in ARROWS {
-        let manifest = std::fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
-        for (other, _) in ARROWS {
-            let uses = manifest.lines().any(|line| line.starts_with(&format!("{other}.workspace")));
-            assert!(!uses || allowed.contains(&other), "{name} must not use {other}");
-        }
+fn all_of_a_file_is_read_but_its_unit_tests() {
+    let file = "common/src/queue.rs";
+    for source in [
+        "use lapin::Connection;",
+        "#[cfg(test)] mod tests; use lapin::Connection;",
+        "#[cfg(test)]\nmod tests { fn f() {} }\n\nfn g() { lapin::connect() }",
+        "#[cfg(test)] #[path = \"x.rs\"] pub(crate) mod sink;\nmod a { use super::{b, lapin::C}; }",
+        "#[cfg(test)] use a::b; use lapin;",
+        "use lapin as broker;",
+        "#[derive(lapin::Thing)] struct A;",
+        "fn f() { select! { x = lapin::connect() => {} } }",
+        "struct A { #[cfg(test)] a: u8, b: lapin::Connection }",
+        "#[cfg(test)] const A: [u8; 2] = [1, 2]; type B = lapin::Channel;",
+        "#[cfg(not(test))] use lapin::Connection;",
+    ] {
+        assert_eq!(strangers(file, source), [format!("{file} knows Crate(\"lapin\")")], "{source}");
+    }
+    for source in [
+        "#[cfg(test)] mod tests { use lapin::Connection; }",
+        "#[cfg(test)] use lapin::Connection;",
+        "#[cfg(test)] fn f<A, B>(a: A, b: B) -> lapin::Connection { lapin::connect() }",
+        "#[cfg(test)] impl<A, B> C for lapin::D<A, B> { fn f() -> u8 { 1 } }",
+        "struct A { #[cfg(test)] b: lapin::Connection, c: u8 }",
+        "//! Not `lapin::Connection`.\n/// Nor lapin::Channel.\nfn f() {} // lapin::x",
+        "use my_lapin::Connection; fn f(lapin: u8) -> u8 { lapin }",
+    ] {
+        assert_eq!(strangers(file, source), [""; 0], "{source}");
     }
 }
 
 #[test]
+fn a_place_is_a_whole_name() {
+    let uses_diesel = "use diesel::prelude::*;";
+    for (file, is_known) in [
+        ("task_manager/src/tasks/store.rs", true),
+        ("task_manager/src/tasks/store/lists.rs", true),
+        ("task_manager/src/db/batch.rs", true),
+        ("task_manager/src/tasks/restore.rs", false),
+        ("task_manager/src/restore/tasks.rs", false),
+        ("taskctl/src/db.rs", false),
+    ] {
+        assert_eq!(strangers(file, uses_diesel).is_empty(), is_known, "{file}");
+    }
+}
+
+#[test]
+fn crates_point_one_way() {
+    let crates = Workspace::read().crates();
+    let known = ARROWS.map(|(name, _)| name);
+    for (name, uses) in &crates {
+        let arrows = ARROWS.iter().find(|(known, _)| known == name);
+        let Some((_, allowed)) = arrows else { panic!("{name} is missing in ARROWS") };
+        for other in uses.iter().filter(|other| known.contains(&other.as_str())) {
+            assert!(allowed.contains(&other.as_str()), "{name} must not use {other}");
+        }
+    }
+    assert_eq!(crates.len(), ARROWS.len(), "ARROWS has crates that are gone");
+}
+
+#[test]
 fn there_is_no_file_that_says_nothing_by_its_name() {
-    for (name, _) in sources() {
+    for (name, _) in Workspace::read().sources() {
         let file = name.rsplit('/').next().unwrap();
         assert!(!["mod.rs", "utils.rs", "helpers.rs", "prelude.rs"].contains(&file), "{name}");
     }

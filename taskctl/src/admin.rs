@@ -8,6 +8,7 @@ use common::password::new_password;
 use serde_json::json;
 
 use crate::console::Console;
+use crate::data_folder::DataFolder;
 use crate::failure::Failure;
 use crate::standalone;
 
@@ -24,9 +25,8 @@ pub(crate) struct CreateArgs {
     /// The name: 5 to 15 letters and digits.
     #[arg(long)]
     username: String,
-    /// The server's data folder.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataFolder,
     /// A file whose first line is the password; else it is asked for on a terminal, or is the first
     /// line of the standard input.
     #[arg(long, value_name = "FILE")]
@@ -47,7 +47,7 @@ pub(crate) fn admin(command: Admin, console: Console) -> ExitCode {
 }
 
 fn create(args: CreateArgs) -> anyhow::Result<String> {
-    let config = standalone::config(&args.data)?;
+    let config = standalone::config(&args.data.path())?;
     let password = new_password(args.password_file.as_deref())?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(task_manager::create_administrator(&config, &args.username, password))

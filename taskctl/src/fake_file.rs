@@ -4,9 +4,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::console::{Console, note};
+use crate::counts;
 use crate::destination::{Destination, Part};
 use crate::failure::Failure;
 use crate::local::until_interrupted;
@@ -63,7 +64,7 @@ fn write_file(
     bar.finish_and_clear();
     done?;
     if let Some(path) = part.map(Part::keep).transpose()? {
-        note(&format!("Wrote {} rows to {}.", HumanCount(rows), path.display()));
+        note(&format!("Wrote {} to {}.", counts::rows(rows), path.display()));
     }
     Ok(())
 }

@@ -5,6 +5,8 @@
 
 mod admin;
 mod console;
+mod counts;
+mod data_folder;
 mod destination;
 mod download;
 mod failure;

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use common::task::{TaskState, TaskView};
-use indicatif::HumanCount;
 
 use crate::console::{Console, note};
+use crate::counts::counted;
 use crate::failure::FAILED;
 use crate::problem_text::problem_text;
 use crate::saving::Saved;
@@ -51,8 +51,8 @@ pub(crate) fn hints(session: &Session, task: &TaskView, has_result: bool) -> Vec
     }
     if let Some(rows) = view::result_count(task, "rows_rejected").filter(|rows| *rows > 0) {
         let command = session.command("rejected", task.task_id);
-        let rows = HumanCount(rows);
-        hints.push(format!("{rows} rows were rejected; fetch them with `{command}`."));
+        let rows = counted(rows, "row was", "rows were");
+        hints.push(format!("{rows} rejected; fetch them with `{command}`."));
     }
     if task.links.resume.is_some() {
         let command = session.command("resume", task.task_id);

@@ -19,10 +19,10 @@ use data_processor::aggregation::{
     self, AggregationError, Control, DEFAULT_MEMORY_LIMIT, Interrupted, Options, Outputs, Summary,
     WRITE_SIZE,
 };
-use indicatif::HumanCount;
 use serde::Serialize;
 
 use crate::console::{Console, note};
+use crate::counts::{Aggregated, counted};
 use crate::destination::{Destination, Part};
 use crate::failure::Failure;
 use crate::local::{Cancel, until_interrupted};
@@ -68,9 +68,8 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
         TaskSpec::CsvAggregation(spec) => aggregate(&args, spec, beside_rows),
         TaskSpec::FileStatistics => file_statistics::file_statistics(&args, json),
         TaskSpec::DataUpload(spec) => data_upload::data_upload(&args, spec, beside_rows),
-        // Their parameters are refused: they have no file.
         TaskSpec::MessageValidation(_) | TaskSpec::UserEvent(_) | TaskSpec::ReportEmail(_) => {
-            return ExitCode::from(2);
+            Err(Failure::usage(format!("{} takes no file.", args.kind)))
         }
     };
     done.unwrap_or_else(|failure| failure.report(Console::new(false)))
@@ -189,23 +188,20 @@ fn failed(problem: &Problem, json: Json) -> Result<ExitCode, Failure> {
 }
 
 fn sentence(summary: &Summary, took: Duration, file: Option<&Path>) -> String {
-    let Summary { rows_read, groups, .. } = *summary;
-    let place = file.map(|path| format!(" into {}", path.display())).unwrap_or_default();
-    format!(
-        "Aggregated {} rows to {} groups{place} in {:.2} s.",
-        HumanCount(rows_read),
-        HumanCount(groups),
-        took.as_secs_f64()
-    )
+    let Summary { rows_read, rows_rejected, groups, .. } = *summary;
+    let took = format!(" in {:.2} s", took.as_secs_f64());
+    let phrase = Aggregated { rows_read, rows_rejected, groups }.phrase(&took);
+    let place = file.map(|path| format!(" The result is in {}.", path.display()));
+    format!("{phrase}.{}", place.unwrap_or_default())
 }
 
 fn rejected_sentence(count: u64, file: Option<&Path>) -> String {
-    let rows = if count == 1 { "row was" } else { "rows were" };
+    let rows = counted(count, "row was", "rows were");
     let place = match file {
         Some(path) => format!("see {}", path.display()),
         None => "with --output FILE they are listed beside the result".to_owned(),
     };
-    format!("{} {rows} rejected and left out; {place}.", HumanCount(count))
+    format!("{rows} rejected and left out; {place}.")
 }
 
 /// Shows how far the engine is and ends it on Ctrl-C.

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::console::Console;
+use crate::data_folder::DataFolder;
 use crate::failure::Failure;
 use crate::session::DEFAULT_SERVER;
 
@@ -38,10 +39,8 @@ pub(crate) struct StandaloneArgs {
     /// login is required.
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
-    /// The folder for `tasks.sqlite` and `local_storage/`, and for settings in
-    /// `task_manager.toml` and `data_processor.toml`.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataFolder,
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
@@ -61,7 +60,7 @@ pub(crate) fn standalone(args: StandaloneArgs, console: Console) -> ExitCode {
 }
 
 async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
-    let data = &args.data;
+    let data = &args.data.path();
     std::fs::create_dir_all(data)
         .with_context(|| format!("the folder {} cannot be made", data.display()))?;
     let _lock = lock(data)?;

@@ -3,7 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use common::task::{Progress, TaskList, TaskState, TaskView};
 use indicatif::{HumanBytes, HumanCount};
+use serde_json::Value;
 
+use crate::counts::{self, Aggregated, counted};
 use crate::problem_text::printable;
 
 /// Longer file names are cut in the table, so that a line fits into 120 columns.
@@ -48,11 +50,11 @@ fn loaded_phrase(task: &TaskView, progress: &Progress) -> Option<String> {
     let loaded = result_count(task, "rows_loaded")?;
     let rejected = result_count(task, "rows_rejected")?;
     let mut phrase =
-        format!(", {} rows loaded, {} rejected", HumanCount(loaded), HumanCount(rejected));
+        format!(", {} loaded, {} rejected", counts::rows(loaded), HumanCount(rejected));
     // The rate is of bytes; so far a row has taken so many of them.
     if let Some(rate) = progress.per_second.filter(|_| progress.done > 0) {
         let rate = rate * (loaded + rejected) as f64 / progress.done as f64;
-        phrase.push_str(&format!(", {} rows/s", HumanCount(rate as u64)));
+        phrase.push_str(&format!(", {}/s", counts::rows(rate as u64)));
     }
     Some(phrase)
 }
@@ -65,13 +67,14 @@ pub(crate) fn done_of_total(task: &TaskView) -> Option<(u64, u64)> {
 }
 
 /// How an ended task ended, for example
-/// `Processed 784,903 rows into 554,142 groups in 1.2 s.`
+/// `Aggregated 784,903 rows into 554,142 groups in 1.2 s.`
 pub(crate) fn outcome_sentence(task: &TaskView) -> String {
     let id = task.task_id;
     match task.state {
-        TaskState::Processed => match loaded(task) {
-            Some(loaded) => format!("Loaded {loaded}{}.", took(task)),
-            None => format!("Processed {}{}.", processed(task), took(task)),
+        TaskState::Processed => match (aggregated(task), loaded(task)) {
+            (Some(aggregated), _) => format!("{}.", aggregated.phrase(&took(task))),
+            (None, Some(loaded)) => format!("Loaded {loaded}{}.", took(task)),
+            (None, None) => format!("Processed {}{}.", processed(task), took(task)),
         },
         TaskState::Failed => format!("Task {id} failed{}.", took(task)),
         TaskState::Stopped => {
@@ -84,23 +87,28 @@ pub(crate) fn outcome_sentence(task: &TaskView) -> String {
 
 /// For example `99,990 rows (the last attempt from row 40,001 on)`.
 fn loaded(task: &TaskView) -> Option<String> {
-    let rows = HumanCount(result_count(task, "rows_loaded")?);
+    let rows = counts::rows(result_count(task, "rows_loaded")?);
     Some(match result_count(task, "resumed_from_row") {
-        Some(row) => format!("{rows} rows (the last attempt from row {} on)", HumanCount(row)),
-        None => format!("{rows} rows"),
+        Some(row) => format!("{rows} (the last attempt from row {} on)", HumanCount(row)),
+        None => rows,
+    })
+}
+
+fn aggregated(task: &TaskView) -> Option<Aggregated> {
+    Some(Aggregated {
+        rows_read: result_count(task, "rows_read")?,
+        rows_rejected: result_count(task, "rows_rejected").unwrap_or(0),
+        groups: result_count(task, "groups")?,
     })
 }
 
 fn processed(task: &TaskView) -> String {
-    let count = |name| result_count(task, name).map(HumanCount);
-    if let (Some(rows), Some(groups)) = (count("rows_read"), count("groups")) {
-        return format!("{rows} rows into {groups} groups");
-    }
     let name = task.file_name.as_deref();
     let name = name.map_or_else(|| task.task_id.to_string(), printable_line);
-    match (count("lines"), count("words"), count("characters")) {
+    let count = |field, one| result_count(task, field).map(|count| counted(count, one, field));
+    match (count("lines", "line"), count("words", "word"), count("characters", "character")) {
         (Some(lines), Some(words), Some(characters)) => {
-            format!("{name} with {lines} lines, {words} words and {characters} characters")
+            format!("{name} with {lines}, {words} and {characters}")
         }
         _ => name,
     }
@@ -135,7 +143,8 @@ pub(crate) fn details(task: &TaskView) -> String {
         (0, _) => None,
         (attempt, 0) => Some(attempt.to_string()),
         (attempt, failures) => {
-            Some(format!("{attempt} ({failures} failures, {} at most)", task.max_attempts))
+            let failures = counted(u64::from(failures), "failure", "failures");
+            Some(format!("{attempt} ({failures}, {} at most)", task.max_attempts))
         }
     };
     let rows = [
@@ -157,21 +166,40 @@ pub(crate) fn details(task: &TaskView) -> String {
     lines.join("\n")
 }
 
-/// The fields of a result in a line, for example `784,903 rows read, 554,142 groups`.
+/// What an aggregation did, or the fields of another result in a line, for example
+/// `rows loaded 3, rows rejected 0`.
 fn result_line(task: &TaskView) -> Option<String> {
+    if let Some(aggregated) = aggregated(task) {
+        return Some(aggregated.phrase(""));
+    }
     let fields = task.result.as_ref()?.as_object()?;
-    let known = fields.iter().filter(|(_, value)| !value.is_null());
+    let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    let known = fields.iter().filter(|(_, value)| !value.is_null() && !is_empty(value));
     let words = known.map(|(name, value)| {
         let words = name.replace('_', " ");
         match value.as_u64() {
             Some(count) => format!("{words} {}", HumanCount(count)),
-            None => format!(
-                "{words} {}",
-                value.as_str().map_or_else(|| value.to_string(), printable_line)
-            ),
+            None => format!("{words} {}", printable_line(&text_of(value))),
         }
     });
     Some(words.collect::<Vec<_>>().join(", ")).filter(|line| !line.is_empty())
+}
+
+/// A value without the signs of JSON: elements are apart by commas, what belongs to a first text in
+/// an object is in parentheses behind it.
+fn text_of(value: &Value) -> String {
+    let texts =
+        |values: &mut dyn Iterator<Item = &Value>| -> Vec<String> { values.map(text_of).collect() };
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(elements) => texts(&mut elements.iter()).join(", "),
+        Value::Object(fields) => match &texts(&mut fields.values())[..] {
+            [] => String::new(),
+            [only] => only.clone(),
+            [first, more @ ..] => format!("{first} ({})", more.join(", ")),
+        },
+        value => value.to_string(),
+    }
 }
 
 /// A line per task under a header, at most 120 columns wide.
@@ -248,7 +276,10 @@ fn percent(task: &TaskView) -> Option<u64> {
 fn amount(count: u64, unit: &str) -> String {
     match unit {
         "bytes" => HumanBytes(count).to_string(),
-        unit => format!("{} {}", HumanCount(count), printable_line(unit)),
+        unit => {
+            let unit = printable_line(unit);
+            counted(count, unit.strip_suffix('s').unwrap_or(&unit), &unit)
+        }
     }
 }
 
@@ -313,7 +344,14 @@ mod tests {
             "finished_at": "2026-03-01T10:00:02.234Z",
             "result": {"rows_read": 784_903, "rows_rejected": 0, "groups": 554_142, "output_size": 9}
         }));
-        assert_eq!(outcome_sentence(&done), "Processed 784,903 rows into 554,142 groups in 1.2 s.");
+        let sentence = "Aggregated 784,903 rows into 554,142 groups in 1.2 s.";
+        assert_eq!(outcome_sentence(&done), sentence);
+        let result = json!({"rows_read": 12, "rows_rejected": 10, "groups": 1, "output_size": 9});
+        let rejected = task(json!({"state": "processed", "result": result}));
+        let sentence = "Aggregated 2 of 12 rows into 1 group; 10 rejected.";
+        assert_eq!(outcome_sentence(&rejected), sentence);
+        let line = "Result    Aggregated 2 of 12 rows into 1 group; 10 rejected";
+        assert!(details(&rejected).ends_with(line), "{}", details(&rejected));
     }
 
     #[test]
@@ -322,9 +360,31 @@ mod tests {
         let done = task(json!({"state": "processed", "result": result}));
         let expected = "Processed plays.csv with 2 lines, 1,234 words and 9,999 characters.";
         assert_eq!(outcome_sentence(&done), expected);
+        let result = json!({"lines": 1, "words": 1, "characters": 1});
+        let one = task(json!({"state": "processed", "result": result}));
+        let expected = "Processed plays.csv with 1 line, 1 word and 1 character.";
+        assert_eq!(outcome_sentence(&one), expected);
         let result = json!({"lines": null, "words": null, "characters": null});
         let binary = task(json!({"state": "processed", "result": result}));
         assert_eq!(outcome_sentence(&binary), "Processed plays.csv.");
+    }
+
+    #[test]
+    fn a_report_names_who_was_refused() {
+        let refused = json!([{"recipient": "b@example.org", "reason": "no mailbox here"}]);
+        let result = json!({"sent": true, "recipients": ["a@example.org", "b@example.org"],
+            "refused": refused, "message_id": "<1@example.org>"});
+        let line = details(&task(json!({"state": "processed", "result": result})));
+        for part in [
+            "recipients a@example.org, b@example.org",
+            "refused b@example.org (no mailbox here)",
+            "sent true",
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
+        let result = json!({"sent": true, "recipients": ["a@example.org"], "refused": []});
+        let line = details(&task(json!({"state": "processed", "result": result})));
+        assert!(!line.contains("refused"), "{line}");
     }
 
     #[test]

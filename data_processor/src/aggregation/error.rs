@@ -4,6 +4,7 @@ use std::io;
 
 use bytesize::ByteSize;
 use common::csv_input::Packing;
+use common::plural::plural;
 use common::problem::{ErrorLocation, MAX_LISTED_ERRORS, Problem};
 
 use super::Interrupted;
@@ -225,11 +226,11 @@ impl AggregationError {
 }
 
 fn bad_rows(bad: &BadRows) -> String {
-    let rows = match bad.count {
-        1 => "1 row does not hold".to_owned(),
-        count => format!("{count} rows do not hold"),
-    };
-    rows + "; correct the file, or pass on_bad_row=skip to leave such rows out"
+    let BadRows { count, .. } = *bad;
+    let rows = plural(count, "row is", "rows are");
+    format!(
+        "{count} {rows} invalid; correct the file, or pass on_bad_row=skip to leave such rows out"
+    )
 }
 
 /// Also tells a file whose columns are separated by something else.

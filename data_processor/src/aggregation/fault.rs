@@ -1,5 +1,6 @@
 //! What can be wrong with a row.
 
+use common::plural::plural;
 use common::problem::ErrorLocation;
 
 use super::header::Header;
@@ -45,7 +46,8 @@ impl Fault {
         match *self {
             Self::UnterminatedQuote => "a quote is opened in this row and never closed".to_owned(),
             Self::Ragged { fields, expected } => {
-                format!("the row has {fields} fields, the header has {expected}")
+                let noun = plural(fields as u64, "field", "fields");
+                format!("the row has {fields} {noun}, the header has {expected}")
             }
             Self::NotUtf8 { at } => format!("`{}` is not UTF-8 text", value(at)),
             Self::NoDate { at } => {

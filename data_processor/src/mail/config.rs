@@ -95,7 +95,7 @@ impl MailConfig {
         let addresses = to.split(',').map(str::trim).filter(|address| !address.is_empty());
         let to = addresses.filter_map(|address| mailbox(settings, "mail_to", address)).collect();
         let from_was_given = from.is_some();
-        let from = from.and_then(|from| mailbox(settings, "mail_from", &from));
+        let from = from.and_then(|from| sender(settings, &from));
         let Some(host) = host else { return Self { smtp: None, to } };
         if !from_was_given {
             settings.problem("`mail_from` must be set where `smtp_host` is: who sends the mail");
@@ -120,13 +120,24 @@ impl MailConfig {
 }
 
 fn mailbox(settings: &mut Settings, name: &str, text: &str) -> Option<Mailbox> {
-    match text.parse() {
+    match super::mailbox(text) {
         Ok(mailbox) => Some(mailbox),
         Err(error) => {
-            settings.problem(format!("`{name}`: `{text}` is no e-mail address: {error}"));
+            settings.problem(format!("`{name}`: `{text}` {error}"));
             None
         }
     }
+}
+
+/// The mail library reads the sender from the mail again, and knows fewer letters.
+fn sender(settings: &mut Settings, text: &str) -> Option<Mailbox> {
+    let mailbox = mailbox(settings, "mail_from", text)?;
+    if mailbox.to_string().parse::<Mailbox>().is_err() {
+        settings
+            .problem(format!("`mail_from`: `{text}` cannot send mail; give an address in ASCII"));
+        return None;
+    }
+    Some(mailbox)
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -151,8 +162,12 @@ mod tests {
     #[test]
     fn nothing_needs_to_be_set() {
         assert!(read("").unwrap().smtp.is_none());
-        let config = read("mail_to = \"a@example.org, Bea <b@example.org>\"").unwrap();
-        assert_eq!(config.to.len(), 2);
+        let config = read(
+            "mail_to = \"a@example.org, Bea <b@example.org>, \\\"Dr. Bö\\\" <info@उदाहरण.परीक्षा>\"",
+        );
+        let to: Vec<_> = config.unwrap().to.iter().map(ToString::to_string).collect();
+        let named = "\"Dr. Bö\" <info@xn--p1b6ci4b4b3a.xn--11b5bs3a9aj6g>";
+        assert_eq!(to, ["a@example.org", "Bea <b@example.org>", named]);
     }
 
     #[test]
@@ -179,8 +194,8 @@ mod tests {
         let login = "smtp_user = \"me\"\nsmtp_password = \"hunter2\"\n";
         for (content, problem) in [
             (host.to_owned(), "`mail_from` must be set"),
-            (format!("{host}mail_from = \"me\"\n"), "`mail_from`: `me` is no e-mail address"),
-            ("mail_to = \"a@example.org,me\"\n".to_owned(), "`mail_to`: `me` is no"),
+            (format!("{host}mail_from = \"me\"\n"), "`mail_from`: `me` is not an e-mail address"),
+            ("mail_to = \"a@example.org,me\"\n".to_owned(), "`mail_to`: `me` is not"),
             (format!("{host}{from}smtp_user = \"me\"\n"), "both or not at all"),
             (format!("{host}{from}smtp_tls = \"maybe\"\n"), "`starttls`, `tls` or `none`"),
             (format!("{host}{from}{login}smtp_tls = \"none\"\n"), "in the clear"),

@@ -1,7 +1,8 @@
 //! A mail server for tests: it speaks enough SMTP on this machine, and keeps what it is sent.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -13,11 +14,15 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// The only user, and the password.
 pub(crate) const LOGIN: (&str, &str) = ("me", "Pa55word!");
+/// Both as `AUTH PLAIN` has them.
+const PLAIN_LOGIN: &str = "AG1lAFBhNTV3b3JkIQ==";
 
 /// A mail as it came in.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Received {
     pub(crate) from: String,
+    /// What followed the sender in `MAIL`.
+    pub(crate) parameters: String,
     pub(crate) to: Vec<String>,
     pub(crate) content: String,
     pub(crate) with_login: bool,
@@ -53,6 +58,9 @@ struct State {
     acceptor: TlsAcceptor,
     received: Mutex<Vec<Received>>,
     answers: Mutex<VecDeque<&'static str>>,
+    /// The answers to recipients that are not taken.
+    refused: Mutex<BTreeMap<&'static str, &'static str>>,
+    takes_utf8: AtomicBool,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -74,6 +82,8 @@ impl Sink {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             received: Mutex::default(),
             answers: Mutex::default(),
+            refused: Mutex::default(),
+            takes_utf8: AtomicBool::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -91,6 +101,21 @@ impl Sink {
     /// Answers the next mail so, when all of it is there, instead of taking it.
     pub(crate) fn answer_next(&self, answer: &'static str) {
         self.state.answers.lock().unwrap().push_back(answer);
+    }
+
+    /// Answers so to a recipient, from now on.
+    pub(crate) fn refuse(&self, recipient: &'static str, answer: &'static str) {
+        self.state.refused.lock().unwrap().insert(recipient, answer);
+    }
+
+    /// Takes a recipient again.
+    pub(crate) fn take(&self, recipient: &str) {
+        self.state.refused.lock().unwrap().remove(recipient);
+    }
+
+    /// Offers SMTPUTF8 from now on.
+    pub(crate) fn take_utf8(&self) {
+        self.state.takes_utf8.store(true, Ordering::SeqCst);
     }
 
     /// All mails so far, those that were not taken too.
@@ -119,6 +144,9 @@ impl State {
             let needs_tls = self.security != Security::None && !with_tls;
             let answer = match verb.as_str() {
                 "EHLO" if needs_tls => "250-sink\r\n250 STARTTLS".to_owned(),
+                "EHLO" if self.takes_utf8.load(Ordering::SeqCst) => {
+                    "250-sink\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN".to_owned()
+                }
                 "EHLO" => "250-sink\r\n250-8BITMIME\r\n250 AUTH PLAIN".to_owned(),
                 "STARTTLS" if needs_tls => {
                     lines.write_all(b"220 go on\r\n").await?;
@@ -130,18 +158,23 @@ impl State {
                 }
                 _ if needs_tls => "530 STARTTLS first".to_owned(),
                 "AUTH" => {
-                    with_login = line.ends_with(&plain(LOGIN));
+                    with_login = line.ends_with(PLAIN_LOGIN);
                     if with_login { "235 welcome" } else { "535 wrong user or password" }.to_owned()
                 }
                 "MAIL" => {
                     mail = Received { with_login, with_tls, ..Received::default() };
                     mail.from = address(line);
+                    mail.parameters = line.split_once("> ").unwrap_or_default().1.to_owned();
                     "250 ok".to_owned()
                 }
                 "RCPT" if line.contains("nobody@") => "550 no such user".to_owned(),
                 "RCPT" => {
-                    mail.to.push(address(line));
-                    "250 ok".to_owned()
+                    let to = address(line);
+                    let refused = self.refused.lock().unwrap().get(to.as_str()).copied();
+                    if refused.is_none() {
+                        mail.to.push(to);
+                    }
+                    refused.unwrap_or("250 ok").to_owned()
                 }
                 "DATA" => {
                     lines.write_all(b"354 go on\r\n").await?;
@@ -170,21 +203,4 @@ async fn content(lines: &mut BufReader<Box<dyn Stream>>) -> std::io::Result<Stri
 
 fn address(line: &str) -> String {
     line.split(['<', '>']).nth(1).unwrap().to_owned()
-}
-
-/// The answer of `AUTH PLAIN`.
-fn plain((user, password): (&str, &str)) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bytes = format!("\0{user}\0{password}").into_bytes();
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
-        let word = word << (8 * (3 - chunk.len()));
-        for digit in 0..4 {
-            let index = (word >> (18 - 6 * digit)) & 63;
-            let is_padding = digit > chunk.len();
-            text.push(if is_padding { '=' } else { char::from(DIGITS[index as usize]) });
-        }
-    }
-    text
 }

@@ -4,13 +4,12 @@ use common::task::TaskId;
 
 use super::config::{MailConfig, SmtpConfig, SmtpTls};
 use super::sink::{LOGIN, Security, Sink};
-use super::{Mail, MailError, Mailer};
+use super::{Delivery, Mail, Mailer, Refusal};
 
-fn mail(recipients: &[&str]) -> Mail {
+fn mail() -> Mail {
     Mail {
         id: TaskId::new(),
         date: "2026-01-31T12:00:00Z".parse().unwrap(),
-        recipients: recipients.iter().map(|recipient| (*recipient).to_owned()).collect(),
         subject: "Numbers".to_owned(),
         text: "one\n.two\n".to_owned(),
         html: "<p>one</p>".to_owned(),
@@ -42,18 +41,38 @@ fn trusting(sink: &Sink, tls: SmtpTls) -> Mailer {
     mailer(SmtpConfig { ca_file: Some(path), ..config(sink, tls) })
 }
 
-fn reason(error: MailError) -> (bool, String) {
-    match error {
-        MailError::MayPass(reason) => (true, reason),
-        MailError::Stays(reason) => (false, reason),
-    }
+async fn send(mailer: &Mailer, recipients: &[&str]) -> Delivery {
+    let recipients: Vec<String> = recipients.iter().map(|it| (*it).to_owned()).collect();
+    mailer.send(&mail(), &recipients).await
+}
+
+/// Whether it may pass, and the reason, of the only recipient.
+async fn failure(mailer: &Mailer, recipient: &str) -> (bool, String) {
+    let Delivery { accepted, deferred, refused } = send(mailer, &[recipient]).await;
+    assert_eq!(accepted, [""; 0]);
+    let may_pass = refused.is_empty();
+    let [failure]: [Refusal; 1] = [deferred, refused].concat().try_into().unwrap();
+    assert_eq!(failure.recipient, recipient);
+    (may_pass, failure.reason)
+}
+
+/// The header `To`, as it is in lines, and as it is meant.
+fn to(content: &str) -> (Vec<&str>, String) {
+    let header = content.split_once("\r\nTo: ").unwrap().1;
+    let lines: Vec<&str> = header.split("\r\n").collect();
+    let more = lines.iter().skip(1).take_while(|line| line.starts_with(' ')).count();
+    (lines[..=more].to_vec(), lines[..=more].concat())
 }
 
 #[tokio::test]
 async fn a_mail_has_all_its_parts() {
     let sink = Sink::start(Security::None).await;
-    let mail = mail(&["a@example.org", "Bea <b@example.org>"]);
-    let id = mailer(config(&sink, SmtpTls::None)).send(&mail).await.unwrap();
+    let mail = mail();
+    let mailer = mailer(config(&sink, SmtpTls::None));
+    let recipients = ["a@example.org", "Bea <b@example.org>"].map(str::to_owned);
+    let delivery = mailer.send(&mail, &recipients).await;
+    assert_eq!(delivery, Delivery { accepted: recipients.to_vec(), ..Delivery::default() });
+    let id = mailer.message_id(&mail).unwrap();
     assert_eq!(id, format!("<{}@example.org>", mail.id));
     let received = sink.received().remove(0);
     assert_eq!(received.from, "reports@example.org");
@@ -63,6 +82,8 @@ async fn a_mail_has_all_its_parts() {
     assert_eq!(received.header("Subject"), "Numbers");
     assert_eq!(received.header("From"), "Reports <reports@example.org>");
     assert_eq!(received.header("Date"), "Sat, 31 Jan 2026 12:00:00 +0000");
+    assert_eq!(received.header("To"), "a@example.org, Bea <b@example.org>");
+    assert_eq!(received.header("Auto-Submitted"), "auto-generated");
     let content = &received.content;
     for part in [
         "Content-Type: multipart/mixed",
@@ -84,7 +105,8 @@ async fn a_connection_is_kept_secret() {
     for (security, tls) in [(Security::StartTls, SmtpTls::StartTls), (Security::Tls, SmtpTls::Tls)]
     {
         let sink = Sink::start(security).await;
-        trusting(&sink, tls).send(&mail(&["a@example.org"])).await.unwrap();
+        let delivery = send(&trusting(&sink, tls), &["a@example.org"]).await;
+        assert_eq!(delivery.accepted, ["a@example.org"], "{delivery:?}");
         let received = sink.received().remove(0);
         assert!(received.with_tls && received.with_login, "{security:?}");
     }
@@ -100,8 +122,7 @@ async fn nothing_is_told_to_a_server_that_is_not_trusted() {
         (Security::None, SmtpTls::StartTls),
     ] {
         let sink = Sink::start(security).await;
-        let error = mailer(config(&sink, tls)).send(&mail(&["a@example.org"])).await.unwrap_err();
-        let (may_pass, reason) = reason(error);
+        let (may_pass, reason) = failure(&mailer(config(&sink, tls)), "a@example.org").await;
         assert!(may_pass, "{reason}");
         assert!(sink.received().is_empty(), "{security:?}");
     }
@@ -113,30 +134,120 @@ async fn what_may_pass_and_what_stays_is_told_apart() {
     let sender = mailer(config(&sink, SmtpTls::None));
     for (answer, may_pass) in [("451 later", true), ("552 too large", false)] {
         sink.answer_next(answer);
-        let error = sender.send(&mail(&["a@example.org"])).await.unwrap_err();
-        let (given, reason) = reason(error);
+        let (given, reason) = failure(&sender, "a@example.org").await;
         assert_eq!(given, may_pass, "{answer}");
         assert!(reason.contains(&answer[4..]), "{reason}");
     }
-    let refused = sender.send(&mail(&["nobody@example.org"])).await.unwrap_err();
     assert_eq!(
-        reason(refused),
+        failure(&sender, "nobody@example.org").await,
         (false, "the mail server: permanent error (550): no such user".to_owned())
     );
-    let wrong = sender.send(&mail(&["not an address"])).await.unwrap_err();
-    assert!(reason(wrong).1.contains("`not an address` is no address"));
+    let (may_pass, reason) = failure(&sender, "not an address").await;
+    assert!(!may_pass && reason.starts_with("`not an address` is not an e-mail"), "{reason}");
 
     let login = Some((LOGIN.0.to_owned(), "wrong".into()));
     let stranger = mailer(SmtpConfig { login, ..config(&sink, SmtpTls::None) });
-    assert!(!reason(stranger.send(&mail(&["a@example.org"])).await.unwrap_err()).0);
+    assert!(!failure(&stranger, "a@example.org").await.0);
 
     // Nobody listens on a port that was just given back.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let nowhere = mailer(SmtpConfig { port, ..config(&sink, SmtpTls::None) });
-    let (may_pass, reason) = reason(nowhere.send(&mail(&["a@example.org"])).await.unwrap_err());
+    let (may_pass, reason) = failure(&nowhere, "a@example.org").await;
     assert!(may_pass && reason.contains("refused"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_refused_recipient_keeps_the_mail_from_no_other() {
+    let sink = Sink::start(Security::None).await;
+    sink.refuse("b@example.org", "550 no mailbox here");
+    sink.refuse("c@example.org", "450 mailbox busy");
+    let sender = mailer(config(&sink, SmtpTls::None));
+    let all = ["a@example.org", "b@example.org", "c@example.org", "me", "d@example.org"];
+    let Delivery { accepted, deferred, refused } = send(&sender, &all).await;
+    assert_eq!(accepted, ["a@example.org", "d@example.org"]);
+    let shown = |refusals: Vec<Refusal>| {
+        let shown = refusals.into_iter().map(|it| format!("{}: {}", it.recipient, it.reason));
+        shown.collect::<Vec<_>>().join("\n")
+    };
+    let busy = "c@example.org: the mail server: transient error (450): mailbox busy";
+    assert_eq!(shown(deferred), busy);
+    let no_mailbox = "b@example.org: the mail server: permanent error (550): no mailbox here";
+    let refused = shown(refused);
+    assert!(refused.starts_with("me: `me` is not") && refused.ends_with(no_mailbox), "{refused}");
+    let received = sink.received();
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].to, accepted);
+}
+
+#[tokio::test]
+async fn a_server_that_closes_puts_off_all() {
+    let sink = Sink::start(Security::None).await;
+    sink.refuse("b@example.org", "421 closing down");
+    let sender = mailer(config(&sink, SmtpTls::None));
+    let Delivery { accepted, deferred, refused } =
+        send(&sender, &["a@example.org", "b@example.org", "c@example.org"]).await;
+    assert_eq!((accepted.len(), deferred.len(), refused.len()), (0, 3, 0));
+    assert!(sink.received().is_empty());
+}
+
+#[tokio::test]
+async fn long_lists_of_recipients_are_folded() {
+    let sink = Sink::start(Security::None).await;
+    let mut recipients: Vec<String> =
+        (0..100).map(|n| format!("somebody.{n}@department.example.org")).collect();
+    recipients.push(format!("{}@{}.org", "l".repeat(64), "d".repeat(60)));
+    recipients
+        .push("\"Name, of some length that is more than one line of a header\" <n@x.org>".into());
+    recipients
+        .push("Ünal Ğüçlü, Straße ohne Ende und noch viel weiter als eine Zeile <u@x.org>".into());
+    let delivery = mailer(config(&sink, SmtpTls::None)).send(&mail(), &recipients).await;
+    assert_eq!(delivery.accepted, recipients);
+    let received = sink.received().remove(0);
+    assert_eq!(received.to.len(), 103);
+    let head = received.content.split("\r\n\r\n").next().unwrap();
+    for line in head.split("\r\n") {
+        assert!(line.is_ascii() && (line.len() <= 78 || line.contains("llll")), "{line}");
+        assert!(line.len() <= 998, "{line}");
+    }
+    let (lines, whole) = to(&received.content);
+    assert!((40..60).contains(&lines.len()), "{} lines", lines.len());
+    let addresses: Vec<_> = recipients[..101].to_vec();
+    assert!(whole.starts_with(&(addresses.join(", ") + ", \"Name, of some length")), "{whole}");
+}
+
+#[tokio::test]
+async fn domains_of_every_script_need_no_special_server() {
+    let sink = Sink::start(Security::None).await;
+    let sender = mailer(config(&sink, SmtpTls::None));
+    let delivery = send(&sender, &["info@उदाहरण.परीक्षा"]).await;
+    assert_eq!(delivery.accepted, ["info@उदाहरण.परीक्षा"]);
+    let received = sink.received().remove(0);
+    assert_eq!(received.to, ["info@xn--p1b6ci4b4b3a.xn--11b5bs3a9aj6g"]);
+    assert_eq!(received.header("To"), received.to[0]);
+    assert_eq!(received.parameters, "");
+}
+
+#[tokio::test]
+async fn names_of_every_script_need_a_server_that_takes_them() {
+    let sink = Sink::start(Security::None).await;
+    let sender = mailer(config(&sink, SmtpTls::None));
+    let recipients = ["a@example.org", "श्री@उदाहरण.परीक्षा"];
+    let Delivery { accepted, refused, .. } = send(&sender, &recipients).await;
+    assert_eq!(accepted, ["a@example.org"]);
+    assert_eq!(refused[0].recipient, recipients[1]);
+    assert!(refused[0].reason.contains("SMTPUTF8"), "{}", refused[0].reason);
+
+    sink.take_utf8();
+    assert_eq!(send(&sender, &recipients).await.accepted, recipients);
+    let received = sink.received();
+    let [_, plain, utf8] = &received[..] else { unreachable!("three mails: {received:?}") };
+    assert_eq!((&plain.to[..], plain.parameters.as_str()), (&["a@example.org".to_owned()][..], ""));
+    assert!(plain.content.is_ascii());
+    assert_eq!(utf8.to, ["श्री@xn--p1b6ci4b4b3a.xn--11b5bs3a9aj6g"]);
+    assert_eq!(utf8.parameters, "SMTPUTF8 BODY=8BITMIME");
+    assert_eq!(utf8.header("To"), utf8.to[0]);
 }
 
 #[test]

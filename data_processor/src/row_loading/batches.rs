@@ -65,7 +65,7 @@ impl<R: Read> Batches<R> {
             match row.content {
                 Ok((name, email)) => {
                     bytes += name.len() + email.len();
-                    rows.push((row.number, name.to_owned(), email.to_owned()));
+                    rows.push((row.number, name.to_owned(), email.into_owned()));
                 }
                 Err(row) => {
                     bytes += text_bytes(&row);

@@ -3,6 +3,7 @@
 use std::io;
 
 use bytesize::ByteSize;
+use common::plural::plural;
 use common::problem::{ErrorLocation, Problem};
 
 use super::{Interrupted, MAX_FIELDS, MAX_RECORD};
@@ -65,9 +66,9 @@ pub enum LoadError {
     },
     /// Rows do not hold, and they were not to be skipped.
     #[error(
-        "{} of the file do not hold, and nothing was loaded; correct the file, or pass \
-         on_bad_row=skip to leave such rows out",
-        match .0.count { 1 => "1 row".to_owned(), count => format!("{count} rows") }
+        "{} {} invalid, and nothing was loaded; correct the file, or pass on_bad_row=skip to leave \
+         such rows out",
+        .0.count, plural(.0.count, "row is", "rows are")
     )]
     BadRows(BadRows),
     /// A record is longer than any row can be.

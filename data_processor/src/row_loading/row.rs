@@ -1,9 +1,11 @@
 //! The rows of a file: what holds, and what is wrong with the others.
 
+use std::borrow::Cow;
 use std::io::Read;
 
+use common::mail_address::MailAddress;
+use common::plural::plural;
 use common::report::{LoadCheckpoint, RejectedRow};
-use email_address::{EmailAddress, Options};
 
 use super::header::{EMAIL, NAME};
 use super::records::{Record, Records};
@@ -11,32 +13,24 @@ use super::{Columns, LoadError, Place};
 
 /// The longest name in characters: as many as most systems that take names over can keep.
 pub const MAX_NAME_CHARS: usize = 255;
-/// The longest e-mail address in bytes: RFC 5321 (4.5.3.1.3) gives a path 256, with `<` and `>`.
-pub const MAX_EMAIL_BYTES: usize = 254;
 
 /// A value that does not hold is shown up to as many characters.
 const SHOWN_CHARS: usize = 100;
-
-/// An address alone, as a mail server takes it: no `Ada <ada@example.org>`, no `ada@[127.0.0.1]`.
-/// Hosts of an own network need no dot.
-fn options() -> Options {
-    Options::default().without_display_text().without_domain_literal().with_no_minimum_sub_domains()
-}
 
 /// One row of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Row<'a> {
     /// Its number, from 1, the header not counted.
     pub number: u64,
-    /// Name and e-mail address, without blanks around them; or what is wrong.
-    pub content: Result<(&'a str, &'a str), RejectedRow>,
+    /// Name and e-mail address, without blanks around them, the address in composed form (NFC); or
+    /// what is wrong.
+    pub content: Result<(&'a str, Cow<'a, str>), RejectedRow>,
 }
 
 /// Reads a file row by row.
 pub struct Rows<R> {
     records: Records<R>,
     columns: Columns,
-    options: Options,
     /// The number of the latest row.
     number: u64,
 }
@@ -49,7 +43,7 @@ impl<R: Read> Rows<R> {
     pub fn from_start(input: R) -> Result<Self, LoadError> {
         let mut records = Records::from_start(input)?;
         let columns = Columns::read(&mut records)?;
-        Ok(Self { records, columns, options: options(), number: 0 })
+        Ok(Self { records, columns, number: 0 })
     }
 
     /// The rows of a file with these columns behind `checkpoint`, where `input` begins: see
@@ -61,7 +55,7 @@ impl<R: Read> Rows<R> {
                 (Place { offset: *offset, line: *line }, *row)
             }
         };
-        Self { records: Records::new(input, place), columns, options: options(), number }
+        Self { records: Records::new(input, place), columns, number }
     }
 
     /// Where the columns are.
@@ -88,7 +82,7 @@ impl<R: Read> Rows<R> {
         let Some(record) = self.records.next()? else { return Ok(None) };
         self.number += 1;
         let (number, line) = (self.number, record.line);
-        let content = check(&record, &self.columns, self.options).map_err(|fault| RejectedRow {
+        let content = check(&record, &self.columns).map_err(|fault| RejectedRow {
             row: number,
             line,
             column: fault.column.map(str::to_owned),
@@ -120,18 +114,15 @@ impl<'a> Fault<'a> {
     }
 }
 
-fn check<'a>(
-    record: &Record<'a>,
-    columns: &Columns,
-    options: Options,
-) -> Result<(&'a str, &'a str), Fault<'a>> {
+fn check<'a>(record: &Record<'a>, columns: &Columns) -> Result<(&'a str, Cow<'a, str>), Fault<'a>> {
     if record.unterminated {
         let reason = "a quote is opened in this row and never closed";
         return Err(Fault::of_row(reason.to_owned()));
     }
     if record.len() != columns.count {
         let (fields, expected) = (record.len(), columns.count);
-        return Err(Fault::of_row(format!("the row has {fields} fields, the header {expected}")));
+        let noun = plural(fields as u64, "field", "fields");
+        return Err(Fault::of_row(format!("the row has {fields} {noun}, the header {expected}")));
     }
     let name = text(record, columns.name, NAME)?;
     let email = text(record, columns.email, EMAIL)?;
@@ -145,15 +136,10 @@ fn check<'a>(
     if name.len() > MAX_NAME_CHARS && name.chars().count() > MAX_NAME_CHARS {
         return fault(NAME, name, &format!("has more than {MAX_NAME_CHARS} characters"));
     }
-    if email.len() > MAX_EMAIL_BYTES {
-        return fault(EMAIL, email, &format!("has more than {MAX_EMAIL_BYTES} bytes"));
+    match MailAddress::parse(email) {
+        Ok(address) => Ok((name, address.into_text())),
+        Err(error) => fault(EMAIL, email, &error.to_string()),
     }
-    if let Err(error) = EmailAddress::parse_with_options(email, options) {
-        let why = error.to_string();
-        let why = why.trim_end_matches('.');
-        return fault(EMAIL, email, &format!("is not an e-mail address: {why}"));
-    }
-    Ok((name, email))
 }
 
 /// A needed field without the blanks around it.

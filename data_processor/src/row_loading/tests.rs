@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 
+use common::mail_address::MAX_BYTES;
 use common::report::{LoadCheckpoint, MAX_BATCH_BYTES, MAX_BATCH_ROWS, RejectedRow};
 use proptest::prelude::*;
 
@@ -210,7 +211,7 @@ fn bad_rows_say_where_and_why() {
             (4, 6, Some("email"), Some("cy"), no_at),
             (5, 7, Some("email"), Some(""), "is empty"),
             (6, 8, Some("name"), None, "is not UTF-8 text"),
-            (7, 9, None, None, "the row has 1 fields, the header 2"),
+            (7, 9, None, None, "the row has 1 field, the header 2"),
             (8, 10, None, None, "the row has 3 fields, the header 2"),
             (10, 13, None, None, "a quote is opened in this row and never closed"),
         ]
@@ -226,6 +227,9 @@ fn addresses() {
         "o'neil@example.org",
         "jürgen@müller.example",
         "\"\"\"much more\"\"@example.org\"",
+        "info@उदाहरण.परीक्षा",
+        "info@ตัวอย่าง.ไทย",
+        "தமிழ்@உதாரணம்.பரிட்சை",
     ] {
         let content = format!("name,email\nx,{good}\n");
         assert_eq!(rows(content.as_bytes()).1, [], "{good}");
@@ -253,9 +257,16 @@ fn addresses() {
 }
 
 #[test]
+fn addresses_are_loaded_in_composed_form() {
+    let (loaded, rejected) = rows("name,email\nJose\u{301},jose\u{301}@example.org\n".as_bytes());
+    assert_eq!(rejected, []);
+    assert_eq!(loaded, [(1, "Jose\u{301}".to_owned(), "josé@example.org".to_owned())]);
+}
+
+#[test]
 fn lengths() {
     let domain = format!("@{}.org", ["d".repeat(61), "d".repeat(61), "d".repeat(61)].join("."));
-    let longest = "a".repeat(MAX_EMAIL_BYTES - domain.len()) + &domain;
+    let longest = "a".repeat(MAX_BYTES - domain.len()) + &domain;
     let name = "ä".repeat(MAX_NAME_CHARS);
     let content = format!("name,email\n{name},{longest}\n");
     assert_eq!(rows(content.as_bytes()).1, []);

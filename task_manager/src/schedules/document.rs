@@ -1,8 +1,8 @@
 //! Schedules as clients send them, and what has to hold of them.
 
 use common::clock;
+use common::mail_address::MailAddress;
 use common::problem::ErrorLocation;
-use email_address::{EmailAddress, Options};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -31,7 +31,7 @@ pub struct ScheduleDocument {
     /// Whether it is served; `true` where absent.
     #[serde(default = "enabled")]
     enabled: bool,
-    /// Who gets the report, up to 100 addresses; whom the workers are set to send to where absent.
+    /// Who gets the report, up to 100 addresses; the workers' default recipients where absent.
     #[schema(example = json!(["reports@example.org"]), max_items = 100)]
     #[serde(default)]
     recipients: Vec<String>,
@@ -87,17 +87,19 @@ impl ScheduleDocument {
                 errors.push(ErrorLocation::field(field, reason));
             }
         }
-        let options = Options::default().without_display_text().without_domain_literal();
-        let recipients: Vec<String> =
-            recipients.iter().map(|recipient| recipient.trim().to_owned()).collect();
         if recipients.len() > MOST_RECIPIENTS {
             let reason = format!("are {}; up to {MOST_RECIPIENTS} are taken", recipients.len());
             errors.push(ErrorLocation::field("recipients", reason));
         }
+        let mut addresses = Vec::new();
         for (index, recipient) in recipients.iter().enumerate() {
-            if EmailAddress::parse_with_options(recipient, options).is_err() {
-                let reason = format!("`{recipient}` is no e-mail address such as name@example.org");
-                errors.push(ErrorLocation::field(format!("recipients[{index}]"), reason));
+            match MailAddress::parse(recipient.trim()) {
+                Ok(address) => addresses.push(address.into_text().into_owned()),
+                Err(error) => {
+                    let reason =
+                        format!("`{recipient}` {error}; give one such as name@example.org");
+                    errors.push(ErrorLocation::field(format!("recipients[{index}]"), reason));
+                }
             }
         }
         if errors.iter().any(|error| matches!(error.field.as_deref(), Some("cron" | "time_zone"))) {
@@ -109,6 +111,7 @@ impl ScheduleDocument {
                 errors.push(ErrorLocation::field("cron", reason));
             }
             Ok(timing) if errors.is_empty() => {
+                let recipients = addresses;
                 return Ok(CheckedSchedule { name, cron, time_zone, enabled, recipients, timing });
             }
             Ok(_) => {}

@@ -316,6 +316,7 @@ async fn schedules_that_do_not_hold_are_refused(backend: Backend) {
             json!({"cron": "@hourly", "recipients": ["a@b.org\r\nBcc: c@d.org"]}),
             "recipients[0]",
         ),
+        (PATH, json!({"cron": "@hourly", "recipients": ["a@ü\u{200b}.org"]}), "recipients[0]"),
         (PATH, json!({"cron": "@hourly", "recipients": many}), "recipients"),
         ("/v1/schedules/Caps", json!({"cron": "@hourly"}), "name"),
         ("/v1/schedules/a%20b", json!({"cron": "@hourly"}), "name"),

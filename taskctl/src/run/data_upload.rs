@@ -10,11 +10,11 @@ use common::report::RejectedRow;
 use common::task::spec::{DataUploadSpec, OnBadRow};
 use data_processor::aggregation::WRITE_SIZE;
 use data_processor::row_loading::{Interrupted, LoadError, Rows, check};
-use indicatif::HumanCount;
 use serde_json::json;
 
 use super::{Json, RunArgs, failed, open, open_rejected, rejected_sentence};
 use crate::console::note;
+use crate::counts;
 use crate::destination::{Destination, Part};
 use crate::failure::Failure;
 use crate::local::{Cancel, until_interrupted};
@@ -134,7 +134,7 @@ fn copy(
         match row.content {
             Ok((name, email)) => {
                 counts.loaded += 1;
-                result.write_record([name, email])?;
+                result.write_record([name, &*email])?;
             }
             Err(RejectedRow { row, line, column, value, reason }) => {
                 counts.rejected += 1;
@@ -158,5 +158,5 @@ fn copy(
 fn sentence(loaded: u64, started: Instant, file: Option<&Path>) -> String {
     let place = file.map(|path| format!("; they are in {}", path.display())).unwrap_or_default();
     let seconds = started.elapsed().as_secs_f64();
-    format!("Found {} rows that can be loaded in {seconds:.2} s{place}.", HumanCount(loaded))
+    format!("Found {} that can be loaded in {seconds:.2} s{place}.", counts::rows(loaded))
 }

@@ -11,6 +11,7 @@ use data_processor::file_statistics::{ExamineError, MOST_THREADS, examine};
 use indicatif::{HumanBytes, HumanCount};
 
 use super::{RunArgs, open};
+use crate::counts::counted;
 use crate::destination::{Destination, Part, cannot_write};
 use crate::failure::Failure;
 use crate::local::until_interrupted;
@@ -65,7 +66,7 @@ fn lines(statistics: &FileStatistics) -> String {
     let encoding = serde_json::to_value(statistics.encoding).ok();
     let rows = [
         ("File", Some(printable_line(&statistics.file_name))),
-        ("Size", Some(format!("{} bytes ({})", HumanCount(size), HumanBytes(size)))),
+        ("Size", Some(format!("{} ({})", counted(size, "byte", "bytes"), HumanBytes(size)))),
         ("Lines", count(statistics.lines)),
         ("Words", count(statistics.words)),
         ("Characters", count(statistics.characters)),

@@ -15,7 +15,7 @@ async fn made_up_plays_are_aggregated_right_here() {
     let args = ["run", "csv_aggregation", "in.csv", "--output", "out.csv"];
     let run = taskctl(&server, folder.path(), &args).await;
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.stderr.contains("Aggregated 1,000 rows to 10 groups into out.csv"), "{run:?}");
+    assert!(run.stderr.contains("Aggregated 1,000 rows into 10 groups in "), "{run:?}");
     let output = std::fs::read_to_string(folder.path().join("out.csv")).unwrap();
     assert_eq!(output.lines().count(), 11);
 

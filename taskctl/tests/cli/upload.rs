@@ -91,7 +91,7 @@ async fn parameters_come_before_the_file_and_the_result_arrives_whole() {
     assert_eq!(names(folder.path()), ["größe \"1\".csv", "out.csv"], "nothing else is left");
     let text = run.text();
     for words in [
-        "Processed 784,903 rows into 554,142 groups in 1.2 s.",
+        "Aggregated 784,891 of 784,903 rows into 554,142 groups in 1.2 s; 12 rejected.",
         "Saved 31 B to out.csv.",
         "12 rows were rejected; fetch them with",
     ] {
@@ -125,7 +125,7 @@ async fn the_result_can_go_on_in_a_pipe() {
     let server = serve(accepting(accepted(), b"only\nthis\n").0).await;
     let run = taskctl(&server, folder.path(), &["upload", "plays.csv", "--output", "-"]).await;
     assert_eq!((run.code, run.text().as_str()), (0, "only\nthis\n"));
-    assert!(run.stderr.contains("Processed 784,903 rows"), "{}", run.stderr);
+    assert!(run.stderr.contains("Aggregated 784,891 of 784,903 rows"), "{}", run.stderr);
 }
 
 #[tokio::test]

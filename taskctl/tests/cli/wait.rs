@@ -38,7 +38,12 @@ async fn every_change_is_a_line_where_there_is_no_terminal() {
     let lines: Vec<_> = run.stderr.lines().collect();
     assert_eq!(lines, ["queued, place 7", "processing, 1.00 KiB of 2.00 KiB (50 %)", "processed"]);
     let text = run.text();
-    assert!(text.starts_with("Processed 784,903 rows into 554,142 groups in 1.2 s.\n"), "{text}");
+    assert!(
+        text.starts_with(
+            "Aggregated 784,891 of 784,903 rows into 554,142 groups in 1.2 s; 12 rejected.\n"
+        ),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -95,7 +100,7 @@ async fn a_server_that_goes_away_and_comes_back_is_waited_for() {
 
     let run = finished(child).await;
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.text().starts_with("Processed 784,903 rows"), "{}", run.text());
+    assert!(run.text().starts_with("Aggregated 784,891 of 784,903 rows"), "{}", run.text());
 }
 
 #[cfg(unix)]

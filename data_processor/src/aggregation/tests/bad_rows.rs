@@ -118,7 +118,7 @@ fn all_are_counted_and_the_first_hundred_told() {
     let problem = error(&input).problem();
     assert_eq!((problem.status, problem.code.as_str()), (422, "bad_rows"));
     assert_eq!((problem.error_count, problem.errors.len()), (250, 100));
-    assert!(problem.detail.starts_with("250 rows do not hold"), "{}", problem.detail);
+    assert!(problem.detail.starts_with("250 rows are invalid"), "{}", problem.detail);
     assert!(problem.detail.contains("on_bad_row=skip"));
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use common::plural::plural;
 use common::user_event::UserEventsReport;
 
 /// The line that a mailbox shows.
@@ -16,10 +17,7 @@ fn minute(report: &UserEventsReport) -> String {
 /// How many cities and users there are, and how many cities were left out.
 fn totals(report: &UserEventsReport, left_out: u64) -> String {
     let users: u64 = report.stats.values().sum();
-    let counted = |count: u64, one: &str, many: &str| match count {
-        1 => format!("1 {one}"),
-        count => format!("{count} {many}"),
-    };
+    let counted = |count, one, many| format!("{count} {}", plural(count, one, many));
     let cities = counted(report.stats.len() as u64, "city", "cities");
     let totals = format!("{cities}, {}", counted(users, "user", "users"));
     match left_out {

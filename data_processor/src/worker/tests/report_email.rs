@@ -59,7 +59,7 @@ async fn a_report_is_sent_as_text_html_and_json() {
     harness.start_with_mail(mailer(&sink));
     let id = format!("<{task}@example.org>");
     let recipients = ["a@example.org", "b@example.org"];
-    let result = json!({"sent": true, "recipients": recipients, "message_id": id});
+    let result = json!({"sent": true, "recipients": recipients, "refused": [], "message_id": id});
     assert_eq!(completed(harness.ended(task).await), result);
     let received = sink.received().remove(0);
     assert_eq!(received.to, recipients);
@@ -84,7 +84,7 @@ async fn a_report_that_was_put_off_is_sent_again_with_the_same_message_id() {
     let task = task(&harness, &[]).await;
     harness.start_with_mail(mailer(&sink));
     match harness.ended(task).await {
-        Event::Retry { after: Some(after), checkpoint: None, reason: Some(reason) } => {
+        Event::Retry { after: Some(after), checkpoint: Some(_), reason: Some(reason) } => {
             assert!(after >= 5.0 && reason.contains("come again later"), "{after}: {reason}");
         }
         event => unreachable!("it may pass: {event:?}"),
@@ -122,11 +122,52 @@ async fn a_report_that_is_refused_fails() {
 }
 
 #[tokio::test]
+async fn who_is_refused_is_named_and_who_was_put_off_gets_it_later_and_alone() {
+    let sink = Sink::start(Security::None).await;
+    sink.refuse("gone@example.org", "550 no mailbox here");
+    sink.refuse("busy@example.org", "450 mailbox busy");
+    let mut harness = Harness::new().await;
+    let recipients = ["a@example.org", "gone@example.org", "busy@example.org"];
+    let task = task(&harness, &recipients).await;
+    harness.start_with_mail(mailer(&sink));
+    let checkpoint = match harness.ended(task).await {
+        Event::Retry { checkpoint, reason: Some(reason), .. } => {
+            assert!(
+                reason.starts_with("busy@example.org: ") && reason.contains("busy"),
+                "{reason}"
+            );
+            checkpoint
+        }
+        event => unreachable!("it may pass: {event:?}"),
+    };
+    sink.take("busy@example.org");
+    // Nobody is asked again who has been settled.
+    sink.take("gone@example.org");
+    {
+        let mut script = harness.api.script();
+        let attempt = script.attempts.get_mut(&task).unwrap();
+        (attempt.attempt, attempt.checkpoint) = (2, checkpoint);
+    }
+    harness.publish(&[task]).await;
+    eventually("it ends again", || harness.api.script().last_events(task).len() == 2).await;
+    let result = completed(harness.api.script().last_events(task)[1].clone());
+    let reason = "the mail server: permanent error (550): no mailbox here";
+    let refused = json!([{"recipient": "gone@example.org", "reason": reason}]);
+    assert_eq!((&result["recipients"], &result["refused"]), (&json!(recipients), &refused));
+    let received = sink.received();
+    let to: Vec<_> = received.iter().map(|mail| mail.to.join(",")).collect();
+    assert_eq!(to, ["a@example.org", "busy@example.org"]);
+    assert_eq!(received[0].header("Message-ID"), received[1].header("Message-ID"));
+    harness.end().await;
+}
+
+#[tokio::test]
 async fn where_no_mail_can_be_sent_the_report_is_processed_all_the_same() {
     let mut harness = Harness::new().await;
     let task = task(&harness, &["a@example.org"]).await;
     harness.start_real();
-    let result = json!({"sent": false, "recipients": ["a@example.org"], "message_id": null});
+    let result =
+        json!({"sent": false, "recipients": ["a@example.org"], "refused": [], "message_id": null});
     assert_eq!(completed(harness.ended(task).await), result);
     harness.end().await;
 }

@@ -1,0 +1,33 @@
+//! Formats that may be written in letters alone, so that no byte tells them from text: they are
+//! known by a first line that no other text has.
+
+use super::Form;
+
+/// Where the second line of an archive's first member header ends, in bytes.
+const MEMBER_END: usize = 66;
+
+/// The format of a file that begins with `start`, and whether its bytes are to be counted as text:
+/// those of PostScript are a program, those of the others are not what a reader sees.
+pub(super) fn document(start: &[u8]) -> Option<(&'static str, Form)> {
+    let line = start.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    match line.trim_ascii_end() {
+        [b'%', b'P', b'D', b'F', b'-', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            Some(("application/pdf", Form::Binary))
+        }
+        [b'{', b'\\', b'r', b't', b'f', b'0'..=b'9' | b'\\', ..] => {
+            Some(("application/rtf", Form::Binary))
+        }
+        b"!<arch>" if start.get(MEMBER_END..MEMBER_END + 2) == Some(b"`\n") => {
+            Some(("application/x-unix-archive", Form::Binary))
+        }
+        line if is_postscript(line) && !start.contains(&0) => {
+            Some(("application/postscript", Form::Text))
+        }
+        _ => None,
+    }
+}
+
+/// `%!` alone begins magic comments of TeX too.
+fn is_postscript(line: &[u8]) -> bool {
+    line == b"%!" || line == b"%!PS" || line.starts_with(b"%!PS-Adobe-")
+}

@@ -1,0 +1,90 @@
+//! The words of a source, without comments and without what is compiled for unit tests only.
+
+use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
+
+/// The words of a source, each between two blanks.
+#[derive(Debug, Default)]
+pub struct Code {
+    words: String,
+    /// The modules that are in files of their own.
+    pub modules: Vec<String>,
+}
+
+impl Code {
+    pub fn parse(source: &str) -> Result<Self, LexError> {
+        let mut code = Self { words: " ".to_owned(), modules: Vec::new() };
+        code.add(source.parse()?);
+        Ok(code)
+    }
+
+    /// Whether these words follow each other in it.
+    pub fn has_words(&self, words: &str) -> bool {
+        Self::parse(words).is_ok_and(|words| self.words.contains(&words.words))
+    }
+
+    /// Whether these letters are in one of its words.
+    pub fn has_text(&self, text: &str) -> bool {
+        self.words.contains(text)
+    }
+
+    fn add(&mut self, tokens: TokenStream) {
+        let mut tokens = tokens.into_iter().peekable();
+        let mut last = [const { String::new() }; 2];
+        while let Some(token) = tokens.next() {
+            // An attribute; comments for the documentation are some too.
+            if is_punct(&token, '#') {
+                tokens.next_if(|token| is_punct(token, '!'));
+                let Some(TokenTree::Group(group)) = tokens.next_if(is_bracketed) else { continue };
+                let attribute = group.stream().to_string().replace(' ', "");
+                if attribute == "cfg(test)" {
+                    skip(&mut tokens);
+                } else if !attribute.starts_with("doc=") {
+                    self.add(group.stream());
+                }
+                continue;
+            }
+            if let [before, name] = &last
+                && before == "mod"
+                && is_punct(&token, ';')
+            {
+                self.modules.push(name.clone());
+            }
+            match token {
+                TokenTree::Group(group) => self.add(group.stream()),
+                token => {
+                    last = [std::mem::take(&mut last[1]), token.to_string()];
+                    self.words.push_str(&last[1]);
+                    self.words.push(' ');
+                }
+            }
+        }
+    }
+}
+
+/// Skips what an attribute is of: up to a semicolon, a block, or a comma that is not between angle
+/// brackets.
+fn skip(tokens: &mut impl Iterator<Item = TokenTree>) {
+    let (mut depth, mut is_arrow) = (0_i32, false);
+    for token in tokens {
+        match &token {
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => return,
+            TokenTree::Punct(punct) => match punct.as_char() {
+                ';' => return,
+                ',' if depth == 0 => return,
+                '<' => depth += 1,
+                '>' if !is_arrow => depth -= 1,
+                _ => {}
+            },
+            _ => {}
+        }
+        is_arrow = is_punct(&token, '-') || is_punct(&token, '=');
+    }
+}
+
+fn is_bracketed(token: &TokenTree) -> bool {
+    matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket)
+}
+
+fn is_punct(token: &TokenTree, punct: char) -> bool {
+    matches!(token, TokenTree::Punct(found) if found.as_char() == punct)
+}
