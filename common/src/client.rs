@@ -1,10 +1,14 @@
 //! An HTTP client of the task manager, for the workers and the command line.
 
+mod failover;
+
+pub use failover::FailoverClient;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -53,6 +57,8 @@ impl ClientError {
 pub struct ApiClient {
     http: reqwest::Client,
     server: String,
+    /// The host of the server's URL with its port.
+    host: (String, u16),
     token: Option<SecretString>,
 }
 
@@ -69,12 +75,21 @@ impl ApiClient {
         if url.scheme() != "http" {
             return Err(unusable(format!("`{}` URLs are not supported, only http", url.scheme())));
         }
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(CONNECT_TIMEOUT)
-            .build()
-            .map_err(|error| unusable(chain(&error)))?;
-        Ok(Self { http, server, token })
+        let host = (
+            url.host_str().unwrap_or_default().to_owned(),
+            url.port_or_known_default().unwrap_or_default(),
+        );
+        let http = builder().build().map_err(|error| unusable(chain(&error)))?;
+        Ok(Self { http, server, host, token })
+    }
+
+    /// A client of the same server that reaches it at `address` alone, whatever else its name stands
+    /// for.
+    fn at(&self, address: SocketAddr) -> Result<Self, ClientError> {
+        let (host, _) = &self.host;
+        let http = builder().resolve(host, address).build();
+        let http = http.map_err(|error| self.unexpected(chain(&error)))?;
+        Ok(Self { http, ..self.clone() })
     }
 
     /// The server's URL.
@@ -137,19 +152,6 @@ impl ApiClient {
         self.json(self.request(Method::GET, path)).await
     }
 
-    /// `POST path` with a JSON body, within `timeout`.
-    ///
-    /// # Errors
-    /// As [`json`](Self::json).
-    pub async fn post<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-        timeout: Duration,
-    ) -> Result<T, ClientError> {
-        self.json(self.request(Method::POST, path).json(body).timeout(timeout)).await
-    }
-
     /// Says that the connection broke while an answer was read.
     #[must_use]
     pub fn unreachable(&self, error: &reqwest::Error) -> ClientError {
@@ -159,6 +161,10 @@ impl ApiClient {
     fn unexpected(&self, reason: String) -> ClientError {
         ClientError::Unexpected { server: self.server.clone(), reason }
     }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(CONNECT_TIMEOUT)
 }
 
 /// An error with its causes: the outer ones of the HTTP client say little.

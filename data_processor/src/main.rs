@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use common::client::ApiClient;
+use common::client::FailoverClient;
 use common::queue::{AmqpQueue, Queue};
 use common::storage::Storage;
 use common::{signals, telemetry};
@@ -63,11 +63,11 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     let queue = Queue::Amqp(AmqpQueue::new(config.queue_url, &config.queue_prefix)?);
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
-    let api = ApiClient::new(&config.task_manager_url, Some(config.service_token))?;
+    let api = FailoverClient::new(&config.task_manager_urls, Some(config.service_token))?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("the address {} cannot be used; choose another one (`listen`)", config.listen)
     })?;
-    info!("works for {}, files are in {}", config.task_manager_url, config.storage.display());
+    info!("works for {api}, files are in {}", config.storage.display());
     info!("listening on http://{}", listener.local_addr()?);
     common::queue::log_connection(&queue).await;
     let needs = health::Needs { queue: queue.publisher(), api: api.clone() };

@@ -24,7 +24,7 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use common::client::ApiClient;
+use common::client::FailoverClient;
 use common::queue::{Delivery, Queue, ack_all};
 use common::report::{Attempt, Claim, Event, WorkerId, WorkerInfo};
 use common::storage::Storage;
@@ -56,7 +56,7 @@ type Process = Arc<dyn Fn(TaskSpec, Context) -> Processing + Send + Sync>;
 /// the configured time, then they are given back.
 pub async fn run(
     config: WorkerConfig,
-    api: ApiClient,
+    api: FailoverClient,
     queue: &Queue,
     storage: Storage,
     mailer: Mailer,
@@ -68,7 +68,7 @@ pub async fn run(
 
 async fn run_with(
     config: WorkerConfig,
-    api: ApiClient,
+    api: FailoverClient,
     queue: &Queue,
     storage: Storage,
     shutdown: CancellationToken,

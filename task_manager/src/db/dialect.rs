@@ -3,7 +3,6 @@
 use chrono::NaiveDateTime;
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
-use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text, Timestamp};
 use diesel::sqlite::SqliteConnection;
@@ -32,9 +31,13 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode =
 /// as much, so that a page that is written often is copied once.
 const SQLITE_WRITER_SETTINGS: &str = "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4096";
 
-/// What a MySQL session is set to: times in UTC, nothing cut or guessed silently.
+/// What a MySQL session is set to: times in UTC, nothing cut or guessed silently. MariaDB ends a
+/// transaction whose client has said nothing for five seconds: a task manager that freezes in the middle
+/// of one would keep its rows locked, and other task managers could not renew the leases of these tasks.
+/// MySQL has no such setting, and reads no comment of MariaDB's.
 const MYSQL_SETTINGS: &str = "SET SESSION time_zone = '+00:00', \
-                              sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE'";
+                              sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE' \
+                              /*M!100301 , idle_transaction_timeout = 5 */";
 /// Among a million tasks, the page of a list would be read by two indexes at once and then sorted,
 /// which takes seconds; one index has the order that is asked for.
 const MYSQL_OPTIMIZER: &str = "SET SESSION optimizer_switch = 'index_merge_intersection=off'";
