@@ -7,7 +7,7 @@
 //! helps. Nothing is lost with it: messages are wake-ups, and the database dispatches again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lapin::options::QueueDeleteOptions;
@@ -50,7 +50,7 @@ impl Silences {
     /// Why that is not possible now.
     pub(super) async fn replace_deaf_queues(
         &self,
-        link: &Link,
+        link: &Arc<Link>,
         place: &Place,
     ) -> Result<(), String> {
         for kind in self.deaf() {
