@@ -17,6 +17,7 @@ mod end_to_end {
     mod file_statistics;
     mod fleet;
     mod fleet_faults;
+    mod frozen_managers;
     mod interrupts;
     mod logins;
     mod long_task;

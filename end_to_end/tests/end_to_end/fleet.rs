@@ -101,14 +101,25 @@ impl Fleet {
         self.add_worker_by(slots, front).await
     }
 
+    /// Starts a worker that knows every task manager by its own address, in their order.
+    pub async fn add_worker_of_all(&mut self, slots: u32) -> usize {
+        let urls: Vec<_> =
+            self.managers.iter().flatten().map(|manager| manager.url()).collect();
+        self.add_worker_at(slots, &urls.join(", ")).await
+    }
+
     /// Starts a worker that reaches the task manager by another relay.
     pub async fn add_worker_by(&mut self, slots: u32, front: SocketAddr) -> usize {
+        self.add_worker_at(slots, &format!("http://{front}")).await
+    }
+
+    async fn add_worker_at(&mut self, slots: u32, task_managers: &str) -> usize {
         let mut command = program("data_processor");
         command.current_dir(self.folder.path()).envs([
             ("DATA_PROCESSOR_LISTEN", "127.0.0.1:0"),
             ("DATA_PROCESSOR_QUEUE_URL", self.broker_url().as_str()),
             ("DATA_PROCESSOR_QUEUE_PREFIX", &self.prefix),
-            ("DATA_PROCESSOR_TASK_MANAGER_URL", &format!("http://{front}")),
+            ("DATA_PROCESSOR_TASK_MANAGER_URL", task_managers),
             ("DATA_PROCESSOR_SERVICE_TOKEN", TOKEN),
             ("DATA_PROCESSOR_WORKER_SLOTS", &slots.to_string()),
             ("DATA_PROCESSOR_DRAIN_TIMEOUT", "100ms"),
@@ -132,6 +143,40 @@ impl Fleet {
 
     pub fn worker(&mut self, number: usize) -> &mut Process {
         &mut self.workers[number]
+    }
+
+    /// Sends a task manager the signal of this name.
+    pub fn signal_manager(&self, number: usize, signal: &str) {
+        self.managers[number].as_ref().unwrap().process.signal(signal);
+    }
+
+    /// Talks to one task manager, past the front.
+    pub async fn api_of_manager(&self, number: usize) -> Api {
+        let url = self.managers[number].as_ref().unwrap().url();
+        Api::new(url).logged_in_as("tester", "Pa55word!").await
+    }
+
+    /// How many consumers of the queue of `kind` the broker has.
+    pub fn consumers(&self, kind: TaskKind) -> usize {
+        let arguments = ["rabbitmqctl", "--quiet", "list_consumers", "queue_name"];
+        let queue = format!("{}.{kind}", self.prefix);
+        self.services.run(&arguments).lines().filter(|line| line.trim() == queue).count()
+    }
+
+    /// How many connections of workers that consume the broker has.
+    pub fn consumer_connections(&self) -> usize {
+        let arguments = ["rabbitmqctl", "--quiet", "list_connections", "client_properties"];
+        let name = format!("{} consumer", self.prefix);
+        self.services.run(&arguments).lines().filter(|line| line.contains(&name)).count()
+    }
+
+    /// How many messages were delivered to workers and not acked.
+    pub fn unacked(&self) -> u64 {
+        let columns = ["name", "messages_unacknowledged"];
+        let arguments = ["rabbitmqctl", "--quiet", "list_queues", columns[0], columns[1]];
+        let queues = self.services.run(&arguments);
+        let counts = queues.lines().filter(|line| line.starts_with(&self.prefix));
+        counts.map(|line| line.split_whitespace().last().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     /// Kills a task manager at once.
@@ -247,6 +292,12 @@ impl Drop for Fleet {
 struct Manager {
     process: Process,
     address: SocketAddr,
+}
+
+impl Manager {
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
 }
 
 /// Longer than a lease of 30 s.
