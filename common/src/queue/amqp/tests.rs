@@ -4,6 +4,7 @@ mod acks;
 mod churn;
 mod fixture;
 mod relay;
+mod silences;
 
 use std::collections::HashSet;
 use std::future::Future;
