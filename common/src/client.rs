@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
+use crate::tls::{self, Trust};
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,6 +61,8 @@ pub struct ApiClient {
     /// The host of the server's URL with its port.
     host: (String, u16),
     token: Option<SecretString>,
+    trust: Trust,
+    has_tls: bool,
 }
 
 impl ApiClient {
@@ -68,26 +71,46 @@ impl ApiClient {
     /// # Errors
     /// The URL cannot be used.
     pub fn new(server: &str, token: Option<SecretString>) -> Result<Self, ClientError> {
+        Self::trusting(server, token, Trust::default())
+    }
+
+    /// Like [`new`](Self::new), with other certificates to trust than the system's alone.
+    ///
+    /// # Errors
+    /// The URL cannot be used.
+    pub fn trusting(
+        server: &str,
+        token: Option<SecretString>,
+        trust: Trust,
+    ) -> Result<Self, ClientError> {
         let server = server.trim_end_matches('/').to_owned();
         let unusable = |reason: String| ClientError::Unexpected { server: server.clone(), reason };
         let url =
             reqwest::Url::parse(&server).map_err(|error| unusable(format!("no URL: {error}")))?;
-        if url.scheme() != "http" {
-            return Err(unusable(format!("`{}` URLs are not supported, only http", url.scheme())));
-        }
+        let has_tls = match url.scheme() {
+            "https" => true,
+            "http" => false,
+            other => {
+                let reason = format!("`{other}` URLs are not supported, only http and https");
+                return Err(unusable(reason));
+            }
+        };
         let host = (
             url.host_str().unwrap_or_default().to_owned(),
             url.port_or_known_default().unwrap_or_default(),
         );
-        let http = builder().build().map_err(|error| unusable(chain(&error)))?;
-        Ok(Self { http, server, host, token })
+        let http = builder(has_tls.then_some(&trust)).map_err(|error| unusable(chain(&error)))?;
+        let http = http.build().map_err(|error| unusable(chain(&error)))?;
+        Ok(Self { http, server, host, token, trust, has_tls })
     }
 
     /// A client of the same server that reaches it at `address` alone, whatever else its name stands
     /// for.
     fn at(&self, address: SocketAddr) -> Result<Self, ClientError> {
         let (host, _) = &self.host;
-        let http = builder().resolve(host, address).build();
+        let trust = self.has_tls.then_some(&self.trust);
+        let http = builder(trust).map_err(|error| self.unexpected(chain(&error)))?;
+        let http = http.resolve(host, address).build();
         let http = http.map_err(|error| self.unexpected(chain(&error)))?;
         Ok(Self { http, ..self.clone() })
     }
@@ -155,7 +178,8 @@ impl ApiClient {
     /// Says that the connection broke while an answer was read.
     #[must_use]
     pub fn unreachable(&self, error: &reqwest::Error) -> ClientError {
-        ClientError::Unreachable { server: self.server.clone(), reason: chain(error) }
+        let reason = self.trust.explain(error, chain(error));
+        ClientError::Unreachable { server: self.server.clone(), reason }
     }
 
     fn unexpected(&self, reason: String) -> ClientError {
@@ -163,8 +187,21 @@ impl ApiClient {
     }
 }
 
-fn builder() -> reqwest::ClientBuilder {
-    reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(CONNECT_TIMEOUT)
+/// A plain HTTP client to be configured: without TLS, which the library would otherwise look for.
+///
+/// # Errors
+/// Never; the library's settings are valid.
+pub fn plain_http() -> Result<reqwest::ClientBuilder, rustls::Error> {
+    Ok(reqwest::Client::builder().tls_backend_preconfigured(tls::no_trust()?))
+}
+
+/// What connects; with TLS where there is a `trust`.
+fn builder(trust: Option<&Trust>) -> Result<reqwest::ClientBuilder, rustls::Error> {
+    let builder = match trust {
+        Some(trust) => reqwest::Client::builder().tls_backend_preconfigured(trust.client_config()?),
+        None => plain_http()?,
+    };
+    Ok(builder.connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(CONNECT_TIMEOUT))
 }
 
 /// An error with its causes: the outer ones of the HTTP client say little.

@@ -44,6 +44,8 @@ pub struct ProcessConfig {
     pub task_manager_urls: Vec<String>,
     /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` of the broker.
     pub queue_url: SecretString,
+    /// More certificates to trust than the system's, for the API and the broker: a PEM file.
+    pub ca_file: Option<PathBuf>,
     /// What the names of the broker's queues begin with.
     pub queue_prefix: String,
     /// What it shows to the task manager.
@@ -83,6 +85,7 @@ impl ProcessConfig {
             listen: settings.value("listen", DEFAULT_LISTEN),
             task_manager_urls: settings.list("task_manager_url", "http://127.0.0.1:5000"),
             queue_url,
+            ca_file: settings.optional("ca_file").map(PathBuf::from),
             queue_prefix: settings.value("queue_prefix", DEFAULT_PREFIX.to_owned()),
             service_token,
             storage: settings.path("storage", Path::new("local_storage")),

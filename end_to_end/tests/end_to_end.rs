@@ -28,5 +28,6 @@ mod end_to_end {
     mod process;
     mod service_faults;
     mod standalone;
+    mod tls;
     mod user_events;
 }

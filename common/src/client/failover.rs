@@ -24,6 +24,7 @@ use tokio::net::lookup_host;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{ApiClient, ClientError};
+use crate::tls::Trust;
 
 /// How often the names of task managers are resolved again.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -91,8 +92,13 @@ impl FailoverClient {
     ///
     /// # Errors
     /// A URL cannot be used, or none is given.
-    pub fn new(servers: &[String], token: Option<SecretString>) -> Result<Self, ClientError> {
-        let clients = servers.iter().map(|server| ApiClient::new(server, token.clone()));
+    pub fn new(
+        servers: &[String],
+        token: Option<SecretString>,
+        trust: &Trust,
+    ) -> Result<Self, ClientError> {
+        let clients =
+            servers.iter().map(|server| ApiClient::trusting(server, token.clone(), trust.clone()));
         let clients = clients.collect::<Result<Vec<_>, _>>()?;
         if clients.is_empty() {
             let reason = "there is no URL of a task manager".to_owned();

@@ -9,7 +9,7 @@ use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use serde::Serialize;
 
-use super::{DbConnection, DbError, DbResult, FromJson, Id, cached, client_library, one_of};
+use super::{DbConnection, DbError, DbResult, FromJson, Id, cached, client_library, one_of, tls};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
@@ -48,7 +48,7 @@ const MYSQL_ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMM
 pub(super) fn connect(url: &str) -> ConnectionResult<DbConnection> {
     match url.strip_prefix("sqlite://") {
         Some(path) => SqliteConnection::establish(path).map(DbConnection::Sqlite),
-        None => MysqlConnection::establish(url).map(DbConnection::Mysql),
+        None => tls::connect(url).map(DbConnection::Mysql),
     }
 }
 

@@ -65,7 +65,7 @@ async fn post(client: &FailoverClient) -> Result<String, ClientError> {
 
 fn client_of(servers: &[&Server]) -> FailoverClient {
     let urls: Vec<_> = servers.iter().map(|server| server.url.clone()).collect();
-    FailoverClient::new(&urls, None).unwrap()
+    FailoverClient::new(&urls, None, &Trust::default()).unwrap()
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn every_address_of_a_name_is_a_server() {
     let address = |last| SocketAddr::from(([127, 0, 0, last], port));
     let answers = Server::at(address(2), "200 OK").await;
     let name = format!("http://managers.test:{port}");
-    let client = FailoverClient::new(&[name], None).unwrap();
+    let client = FailoverClient::new(&[name], None, &Trust::default()).unwrap();
     client.learn(vec![Some(vec![address(1), address(2)])]);
     assert_eq!(post(&client).await.unwrap(), answers.url);
     assert_eq!(post(&client).await.unwrap(), answers.url);
@@ -132,6 +132,6 @@ async fn every_address_of_a_name_is_a_server() {
 
 #[tokio::test]
 async fn without_a_url_there_is_no_client() {
-    assert!(FailoverClient::new(&[], None).is_err());
-    assert!(FailoverClient::new(&["nonsense".to_owned()], None).is_err());
+    assert!(FailoverClient::new(&[], None, &Trust::default()).is_err());
+    assert!(FailoverClient::new(&["nonsense".to_owned()], None, &Trust::default()).is_err());
 }

@@ -15,11 +15,12 @@ use futures_util::FutureExt;
 use lapin::options::QueueDeclareOptions;
 use lapin::protocol::constants::REPLY_SUCCESS;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties};
+use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::outage::{in_words, no_answer};
+use super::transport;
 use super::{PATIENCE, Place};
 
 /// A connection. Its channels keep it open; dropped, it is closed.
@@ -41,18 +42,22 @@ impl Link {
         let runtime = lapin::runtime::default_runtime().map_err(|error| in_words(&error))?;
         let name = format!("{} {role}", place.prefix);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let socket = plug.clone();
+        let (socket, to) = (plug.clone(), place.clone());
         let connect = Connection::connector(
             place.address.uri(),
             runtime,
             async move |uri, runtime| {
                 let host = (uri.authority.host.clone(), uri.authority.port);
                 let addresses = tokio::net::lookup_host(host).await?.collect::<Vec<_>>();
-                let stream = timeout(PATIENCE, AsyncTcpStream::connect(&runtime, &addresses[..]))
+                let connecting = AsyncTcpStream::connect(&runtime, &addresses[..]);
+                let mut stream = timeout(PATIENCE, connecting)
                     .await
                     .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-                if let AsyncTcpStream::Plain(stream) = &stream {
+                if let AsyncTcpStream::Plain(stream) = &mut stream {
                     socket.hold(stream.get_ref())?;
+                    if to.address.has_tls() {
+                        transport::encrypt(stream.get_mut(), &to).await?;
+                    }
                 }
                 Ok(stream)
             },
@@ -60,7 +65,12 @@ impl Link {
         );
         let connection = match timeout(PATIENCE, connect).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(in_words(&error)),
+            Ok(Err(error)) => {
+                return Err(match error.kind() {
+                    ErrorKind::IOError(cause) => place.trust.explain(&**cause, in_words(&error)),
+                    _ => in_words(&error),
+                });
+            }
             Err(_) => return Err(no_answer()),
         };
         pull.keep();

@@ -5,6 +5,7 @@ mod churn;
 mod fixture;
 mod relay;
 mod silences;
+mod tls;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -403,7 +404,7 @@ async fn settings_that_lead_nowhere_are_refused() {
     let new = |url: &str, prefix: &str| AmqpQueue::new(url.to_owned().into(), prefix);
     assert!(new("amqp://broker", "tasks").is_ok());
     for (url, prefix) in [
-        ("amqps://me:geheim@broker", "tasks"),
+        ("https://me:geheim@broker", "tasks"),
         ("amqp://broker", ""),
         ("amqp://broker", "amq.tasks"),
         ("amqp://broker", &"p".repeat(101)),

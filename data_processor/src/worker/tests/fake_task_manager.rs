@@ -14,6 +14,7 @@ use common::report::{
     ReportResponse, WorkerInfo,
 };
 use common::task::TaskId;
+use common::tls::Trust;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -75,7 +76,7 @@ impl FakeTaskManager {
     }
 
     pub(super) fn client(&self) -> FailoverClient {
-        FailoverClient::new(std::slice::from_ref(&self.url), None).unwrap()
+        FailoverClient::new(std::slice::from_ref(&self.url), None, &Trust::default()).unwrap()
     }
 
     pub(super) fn script(&self) -> MutexGuard<'_, Script> {
