@@ -24,15 +24,16 @@ has() {
 missing_packages() {
     has mariadbd mariadb-install-db mariadb-admin || echo mariadb-server
     has rabbitmq-server rabbitmqctl epmd || echo rabbitmq-server
+    has openssl || echo openssl
 }
 
 say_what_to_install() {
-    say "MariaDB 10.11 or newer and RabbitMQ 3.10 or newer are needed, with the programs mariadbd,"
-    say "mariadb-install-db, mariadb-admin, rabbitmq-server, rabbitmqctl and epmd:"
-    say "  Debian, Ubuntu   apt-get install mariadb-server rabbitmq-server"
-    say "  Fedora           dnf install mariadb-server rabbitmq-server"
-    say "  Arch Linux       pacman -S mariadb rabbitmq"
-    say "  macOS            brew install mariadb rabbitmq"
+    say "MariaDB 10.11 or newer, RabbitMQ 3.10 or newer and OpenSSL are needed, with the programs mariadbd,"
+    say "mariadb-install-db, mariadb-admin, rabbitmq-server, rabbitmqctl, epmd and openssl:"
+    say "  Debian, Ubuntu   apt-get install mariadb-server rabbitmq-server openssl"
+    say "  Fedora           dnf install mariadb-server rabbitmq-server openssl"
+    say "  Arch Linux       pacman -S mariadb rabbitmq openssl"
+    say "  macOS            brew install mariadb rabbitmq openssl"
     say "No system service of them needs to run."
 }
 

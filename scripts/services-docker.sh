@@ -66,27 +66,43 @@ grant_everything() {
         --execute "GRANT ALL ON *.* TO '$NAME'@'%' WITH GRANT OPTION"
 }
 
+# The servers in the containers run as users of their own.
+share_certificates() {
+    create_certificates
+    chmod -R a+rX "$dir/tls"
+}
+
 start_database() {
     [[ -z $(pid_of database) ]] || return 0
     local port image
     port=$(database_port "$(port_base)")
     image=$(image_of mysql)
     require_free "$port"
+    share_certificates
     launch database "$port" 3306 --volume "$(container database):/var/lib/mysql" \
+        --volume "$dir/tls:/tls:ro" \
         --env MYSQL_ROOT_PASSWORD="$NAME" --env MYSQL_DATABASE="$NAME" \
         --env MYSQL_USER="$NAME" --env MYSQL_PASSWORD="$NAME" \
-        "$image" --max-connections=300 --innodb-buffer-pool-size=128M --performance-schema=OFF --skip-log-bin
+        "$image" --max-connections=300 --innodb-buffer-pool-size=128M --performance-schema=OFF --skip-log-bin \
+        --ssl-ca=/tls/ca.pem --ssl-cert=/tls/server.pem --ssl-key=/tls/server.key
     await database database_answers
     grant_everything
 }
 
 start_broker() {
     [[ -z $(pid_of broker) ]] || return 0
-    local port image
+    local port tls_port image
     port=$(amqp_port "$(port_base)")
+    tls_port=$(amqps_port "$(port_base)")
     image=$(image_of rabbitmq)
     require_free "$port"
+    require_free "$tls_port"
+    share_certificates
+    tls_settings 5671 /tls >"$dir/tls/rabbitmq.conf"
+    chmod a+r "$dir/tls/rabbitmq.conf"
     launch broker "$port" 5672 --volume "$(container broker):/var/lib/rabbitmq" \
+        --publish "127.0.0.1:$tls_port:5671" --volume "$dir/tls:/tls:ro" \
+        --volume "$dir/tls/rabbitmq.conf:/etc/rabbitmq/conf.d/20-tls.conf:ro" \
         --env RABBITMQ_DEFAULT_USER="$NAME" --env RABBITMQ_DEFAULT_PASS="$NAME" "$image"
     await broker broker_answers
 }

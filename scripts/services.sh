@@ -4,7 +4,7 @@
 # sets run side by side, one per folder.
 #
 #   SERVICES_DIR        where the set keeps everything (target/services)
-#   SERVICES_PORT_BASE  the first of its four ports (free ones are picked, and kept until `wipe`)
+#   SERVICES_PORT_BASE  the first of its five ports (free ones are picked, and kept until `wipe`)
 #   SERVICES_BACKEND    `docker`: containers of MySQL and of the newest RabbitMQ (services-docker.sh)
 #   CARGO_TARGET_DIR    stands for target
 #
@@ -19,7 +19,8 @@ Usage: scripts/services.sh COMMAND
   stop             End both in an orderly way; their data stays
   wipe             End both and delete their data
   status           Say what runs; the exit code is 3 unless both do
-  env              Print TEST_DATABASE_URL=… and TEST_AMQP_URL=…, for export $(…)
+  env              Print TEST_DATABASE_URL=…, TEST_AMQP_URL=… and TEST_AMQPS_URL=…, for export $(…)
+  ca-file          Print the path of the certificate that signs those of both; both speak TLS too
   env-fleet        Print TASK_MANAGER_…=… and DATA_PROCESSOR_…=…, one a line
   run COMMAND…     Run a command with the variables of `env`; start the set for it where it does not
                    run, and then stop it again when the last such command has ended
@@ -64,6 +65,7 @@ amqp_port() { echo $(($1 + 1)); }
 # Between nodes, and of the tools that talk to the node.
 node_port() { echo $(($1 + 2)); }
 epmd_port() { echo $(($1 + 3)); }
+amqps_port() { echo $(($1 + 4)); }
 
 # The ports that the set has; it gets them at its first start.
 port_base() {
@@ -74,7 +76,7 @@ listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 all_free() {
     local port
-    for port in "$1" $(($1 + 1)) $(($1 + 2)) $(($1 + 3)); do
+    for port in "$1" $(($1 + 1)) $(($1 + 2)) $(($1 + 3)) $(($1 + 4)); do
         ! listens "$port" || return 1
     done
 }
@@ -101,7 +103,7 @@ choose_ports() {
             return
         fi
     done
-    fail "no four free ports in a row; name the first by SERVICES_PORT_BASE"
+    fail "no five free ports in a row; name the first by SERVICES_PORT_BASE"
 }
 
 require_free() {
@@ -203,6 +205,30 @@ gone() {
     done
 }
 
+# --- Certificates ------------------------------------------------------------------------------
+
+# A key that signs, and one for both servers that it has signed. A folder that exists is complete.
+create_certificates() {
+    [[ ! -d $dir/tls ]] || return 0
+    command -v openssl >/dev/null || fail "openssl is missing; it makes the certificates of the services"
+    local new=$dir/tls.new key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+    rm -rf "$new"
+    mkdir "$new"
+    printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n' >"$new/names"
+    if ! {
+        openssl req -x509 "${key[@]}" -days 3650 -subj "/CN=Services of $NAME" -keyout "$new/ca.key" \
+            -out "$new/ca.pem" -addext "keyUsage=critical,keyCertSign,cRLSign" &&
+            openssl req "${key[@]}" -subj "/CN=localhost" -keyout "$new/server.key" \
+                -out "$new/server.csr" &&
+            openssl x509 -req -in "$new/server.csr" -CA "$new/ca.pem" -CAkey "$new/ca.key" \
+                -CAcreateserial -days 3650 -extfile "$new/names" -out "$new/server.pem"
+    } >"$dir/tls.log" 2>&1; then
+        cat "$dir/tls.log" >&2
+        fail "openssl made no certificates"
+    fi
+    mv "$new" "$dir/tls"
+}
+
 # --- MariaDB -----------------------------------------------------------------------------------
 
 database_answers() {
@@ -234,6 +260,9 @@ database_options() {
     echo --innodb-log-file-size=48M
     echo --performance-schema=OFF
     echo --skip-log-bin
+    echo --ssl-ca="$dir/tls/ca.pem"
+    echo --ssl-cert="$dir/tls/server.pem"
+    echo --ssl-key="$dir/tls/server.key"
     if [[ $EUID -eq 0 ]]; then
         echo --user=root
     fi
@@ -258,6 +287,7 @@ create_database() {
 
 start_database() {
     [[ -z $(pid_of database) ]] || return 0
+    create_certificates
     require_free "$(database_port "$(port_base)")"
     [[ -d $dir/database ]] || create_database
     # Run by the server before it lets anybody in. One statement a line.
@@ -299,9 +329,22 @@ broker_variables() {
     echo RUNNING_UNDER_SYSTEMD=true
 }
 
+# tls_settings ADDRESS FOLDER: TLS with the certificates in the folder.
+tls_settings() {
+    cat <<CONF
+listeners.ssl.1 = $1
+ssl_options.cacertfile = $2/ca.pem
+ssl_options.certfile = $2/server.pem
+ssl_options.keyfile = $2/server.key
+ssl_options.verify = verify_none
+ssl_options.fail_if_no_peer_cert = false
+CONF
+}
+
 write_broker_settings() {
     cat >"$dir/broker.conf" <<CONF
 listeners.tcp.1 = 127.0.0.1:$(amqp_port "$(port_base)")
+$(tls_settings "127.0.0.1:$(amqps_port "$(port_base)")" "$dir/tls")
 default_user = $NAME
 default_pass = $NAME
 loopback_users = none
@@ -339,6 +382,8 @@ start_broker() {
     local base variables
     base=$(port_base)
     require_free "$(amqp_port "$base")"
+    require_free "$(amqps_port "$base")"
+    create_certificates
     require_free "$(node_port "$base")"
     # Erlang's name server. Were it not there, the first Erlang program would start one for good.
     if [[ -z $(pid_of epmd) ]]; then
@@ -379,6 +424,8 @@ running() { [[ -n $(pid_of database) && -n $(pid_of broker) ]]; }
 start() {
     local database broker failed=0
     choose_ports
+    # Before the two that start at the same time.
+    create_certificates
     start_database &
     database=$!
     start_broker &
@@ -402,8 +449,8 @@ delete_data() { rm -rf "${dir:?}"/{database,database.new,broker}; }
 wipe() {
     stop
     delete_data
-    rm -rf "${dir:?}"/{fleet,home,tmp}
-    rm -f "$dir"/{database,broker,epmd}.{log,pid} "$dir"/broker.{conf,config,env,plugins} \
+    rm -rf "${dir:?}"/{fleet,home,tls,tls.new,tmp}
+    rm -f "$dir"/{database,broker,epmd,tls}.{log,pid} "$dir"/broker.{conf,config,env,plugins} \
         "$dir"/{database.sql,port_base,users,started_by_run,lock}
     rmdir "$dir" 2>/dev/null || true
 }
@@ -423,6 +470,7 @@ print_env() {
     base=$(port_base)
     echo "TEST_DATABASE_URL=mysql://$NAME:$NAME@127.0.0.1:$(database_port "$base")"
     echo "TEST_AMQP_URL=amqp://$NAME:$NAME@127.0.0.1:$(amqp_port "$base")/%2f"
+    echo "TEST_AMQPS_URL=amqps://$NAME:$NAME@localhost:$(amqps_port "$base")/%2f"
 }
 
 # What the caller has set for the address of the API holds.
@@ -529,6 +577,10 @@ case $command in
         ;;
     status) status ;;
     env) print_env ;;
+    ca-file)
+        port_base >/dev/null
+        echo "$dir/tls/ca.pem"
+        ;;
     env-fleet) print_fleet_env ;;
     run) run "$@" ;;
     mariadb | rabbitmqctl)

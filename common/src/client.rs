@@ -1,14 +1,19 @@
 //! An HTTP client of the task manager, for the workers and the command line.
 
+mod failover;
+
+pub use failover::FailoverClient;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::causes::with_causes;
 use crate::problem::Problem;
+use crate::tls::{self, Trust};
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,7 +63,11 @@ impl ClientError {
 pub struct ApiClient {
     http: reqwest::Client,
     server: String,
+    /// The host of the server's URL with its port.
+    host: (String, u16),
     token: Option<SecretString>,
+    trust: Trust,
+    has_tls: bool,
 }
 
 impl ApiClient {
@@ -67,20 +76,48 @@ impl ApiClient {
     /// # Errors
     /// The URL cannot be used.
     pub fn new(server: &str, token: Option<SecretString>) -> Result<Self, ClientError> {
+        Self::trusting(server, token, Trust::default())
+    }
+
+    /// Like [`new`](Self::new), with other certificates to trust than the system's alone.
+    ///
+    /// # Errors
+    /// The URL cannot be used.
+    pub fn trusting(
+        server: &str,
+        token: Option<SecretString>,
+        trust: Trust,
+    ) -> Result<Self, ClientError> {
         let server = server.trim_end_matches('/').to_owned();
         let unusable = |reason: String| ClientError::Unexpected { server: server.clone(), reason };
         let url =
             reqwest::Url::parse(&server).map_err(|error| unusable(format!("no URL: {error}")))?;
-        if url.scheme() != "http" {
-            return Err(unusable(format!("`{}` URLs are not supported, only http", url.scheme())));
-        }
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .build()
-            .map_err(|error| unusable(with_causes(&error)))?;
-        Ok(Self { http, server, token })
+        let has_tls = match url.scheme() {
+            "https" => true,
+            "http" => false,
+            other => {
+                let reason = format!("`{other}` URLs are not supported, only http and https");
+                return Err(unusable(reason));
+            }
+        };
+        let host = (
+            url.host_str().unwrap_or_default().to_owned(),
+            url.port_or_known_default().unwrap_or_default(),
+        );
+        let http = builder(has_tls.then_some(&trust)).map_err(|error| unusable(with_causes(&error)))?;
+        let http = http.build().map_err(|error| unusable(with_causes(&error)))?;
+        Ok(Self { http, server, host, token, trust, has_tls })
+    }
+
+    /// A client of the same server that reaches it at `address` alone, whatever else its name stands
+    /// for.
+    fn at(&self, address: SocketAddr) -> Result<Self, ClientError> {
+        let (host, _) = &self.host;
+        let trust = self.has_tls.then_some(&self.trust);
+        let http = builder(trust).map_err(|error| self.unexpected(with_causes(&error)))?;
+        let http = http.resolve(host, address).build();
+        let http = http.map_err(|error| self.unexpected(with_causes(&error)))?;
+        Ok(Self { http, ..self.clone() })
     }
 
     /// The server's URL.
@@ -143,26 +180,32 @@ impl ApiClient {
         self.json(self.request(Method::GET, path)).await
     }
 
-    /// `POST path` with a JSON body, within `timeout`.
-    ///
-    /// # Errors
-    /// As [`json`](Self::json).
-    pub async fn post<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-        timeout: Duration,
-    ) -> Result<T, ClientError> {
-        self.json(self.request(Method::POST, path).json(body).timeout(timeout)).await
-    }
-
     /// Says that the connection broke while an answer was read.
     #[must_use]
     pub fn unreachable(&self, error: &reqwest::Error) -> ClientError {
-        ClientError::Unreachable { server: self.server.clone(), reason: with_causes(error) }
+        let reason = self.trust.explain(error, with_causes(error));
+        ClientError::Unreachable { server: self.server.clone(), reason }
     }
 
     fn unexpected(&self, reason: String) -> ClientError {
         ClientError::Unexpected { server: self.server.clone(), reason }
     }
+}
+
+/// A plain HTTP client to be configured: without TLS, which the library would otherwise look for.
+///
+/// # Errors
+/// Never; the library's settings are valid.
+pub fn plain_http() -> Result<reqwest::ClientBuilder, rustls::Error> {
+    Ok(reqwest::Client::builder().tls_backend_preconfigured(tls::no_trust()?))
+}
+
+/// What connects; with TLS where there is a `trust`.
+fn builder(trust: Option<&Trust>) -> Result<reqwest::ClientBuilder, rustls::Error> {
+    let builder = match trust {
+        Some(trust) => reqwest::Client::builder().tls_backend_preconfigured(trust.client_config()?),
+        None => plain_http()?,
+    };
+    let builder = builder.connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(CONNECT_TIMEOUT);
+    Ok(builder.pool_idle_timeout(IDLE_TIMEOUT))
 }

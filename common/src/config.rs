@@ -27,8 +27,15 @@ pub struct Settings {
 
 #[derive(Debug)]
 struct Given {
-    value: String,
+    value: Value,
     origin: Origin,
+}
+
+#[derive(Debug)]
+enum Value {
+    One(String),
+    /// Only a file has lists.
+    List(Vec<String>),
 }
 
 /// Where a setting's value comes from.
@@ -37,6 +44,19 @@ enum Origin {
     Default,
     File(PathBuf),
     Environment(String),
+}
+
+impl Value {
+    /// Nothing where it is a table or holds something else than single values.
+    fn read(value: config::Value) -> Option<Self> {
+        match value.kind {
+            config::ValueKind::Array(items) => {
+                let items = items.into_iter().map(|item| item.into_string().ok());
+                items.collect::<Option<_>>().map(Self::List)
+            }
+            _ => value.into_string().ok().map(Self::One),
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -133,12 +153,12 @@ impl Settings {
             Ok(table) => {
                 for (name, value) in table {
                     let origin = origin(&name);
-                    match value.into_string() {
-                        Ok(value) => {
+                    match Value::read(value) {
+                        Some(value) => {
                             self.given.insert(name, Given { value, origin });
                         }
-                        Err(_) => self.problems.push(format!(
-                            "`{name}` ({origin}) must be a single value, not a table or a list"
+                        None => self.problems.push(format!(
+                            "`{name}` ({origin}) must be a value or a list of values, not a table"
                         )),
                     }
                 }
@@ -156,13 +176,19 @@ impl Settings {
     ) -> T {
         let (value, origin) = match self.given.remove(name) {
             None => (default, Origin::Default),
-            Some(Given { value: text, origin }) => match parse(&text) {
-                Ok(value) => (value, origin),
-                Err(reason) => {
-                    self.problems.push(format!("`{name}` ({origin}) {reason}"));
-                    (default, origin)
+            Some(Given { value, origin }) => {
+                let parsed = match &value {
+                    Value::One(text) => parse(text),
+                    Value::List(_) => Err("must be a single value, not a list".to_owned()),
+                };
+                match parsed {
+                    Ok(value) => (value, origin),
+                    Err(reason) => {
+                        self.problems.push(format!("`{name}` ({origin}) {reason}"));
+                        (default, origin)
+                    }
                 }
-            },
+            }
         };
         let shown = show(&value);
         self.effective.push(Effective { name, shown, origin });
@@ -194,6 +220,26 @@ impl Settings {
     pub fn optional(&mut self, name: &'static str) -> Option<String> {
         let parse = |text: &str| Ok((!text.is_empty()).then(|| text.to_owned()));
         self.read(name, None, parse, |value| value.clone().unwrap_or_default())
+    }
+
+    /// Several texts: a list in the file, or one text with commas between them. Blanks around them and
+    /// empty ones count for nothing; where none is left, it is as if nothing were set.
+    pub fn list(&mut self, name: &'static str, default: &str) -> Vec<String> {
+        if let Some(Given { value, .. }) = self.given.get_mut(name)
+            && let Value::List(items) = value
+        {
+            *value = Value::One(items.join(","));
+        }
+        let items = |text: &str| {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            items.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let parse = |text: &str| Ok(Some(items(text)).filter(|items| !items.is_empty()));
+        let show = |items: &Option<Vec<String>>| match items {
+            Some(items) => items.join(", "),
+            None => default.to_owned(),
+        };
+        self.read(name, None, parse, show).unwrap_or_else(|| items(default))
     }
 
     /// A secret that may be absent; never shown.
@@ -317,6 +363,21 @@ mod tests {
         ] {
             assert!(message.contains(part), "{message}");
         }
+    }
+
+    #[test]
+    fn a_list_is_one_in_the_file_and_has_commas_in_the_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.toml");
+        std::fs::write(&file, "urls = [\"http://a\", \" http://b \"]\nport = [1, 2]\n").unwrap();
+        let given = variables(&[("UNIT_TEST_NAMES", "c, d,")]);
+        let mut settings = Settings::from_sources(Some(&file), "UNIT_TEST", given);
+        assert_eq!(settings.list("urls", "http://z"), ["http://a", "http://b"]);
+        assert_eq!(settings.list("names", "z"), ["c", "d"]);
+        assert_eq!(settings.list("others", "y,z"), ["y", "z"]);
+        settings.value("port", 0_u16);
+        let message = settings.finish().unwrap_err().to_string();
+        assert!(message.contains("`port`") && message.contains("not a list"), "{message}");
     }
 
     #[test]

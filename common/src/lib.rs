@@ -22,4 +22,5 @@ pub mod signals;
 pub mod storage;
 pub mod task;
 pub mod telemetry;
+pub mod tls;
 pub mod user_event;

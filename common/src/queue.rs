@@ -7,7 +7,7 @@
 //! - [`Publisher::publish`] answers only when the queue has taken responsibility for the message.
 //! - A delivery that is dropped without an ack is delivered again.
 //! - A consumer holds at most `prefetch` deliveries that are not acked.
-//! - After [`Consumer::pause`] has returned, no delivery waits in the consumer.
+//! - After a [`Consumer::pause`], no delivery waits in the consumer.
 //!
 //! # Not here
 //! Retries, delays and order: the task manager keeps them in its database.
@@ -197,17 +197,25 @@ impl Consumer {
         }
     }
 
-    /// Takes no more messages; what was delivered to this consumer and not yet taken by `next`
-    /// goes back to the queue.
-    pub async fn pause(&mut self) {
-        match &mut self.inner {
-            ConsumerKind::Memory(consumer) => consumer.pause(),
-            ConsumerKind::Amqp(consumer) => consumer.pause().await,
+    /// Takes no more messages, from the call on; what was delivered to this consumer and not yet taken
+    /// by `next` goes back to the queue before the answer is ready, also where nobody waits for it.
+    pub fn pause(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let at_broker = match &mut self.inner {
+            ConsumerKind::Memory(consumer) => {
+                consumer.pause();
+                None
+            }
+            ConsumerKind::Amqp(consumer) => Some(consumer.pause()),
+        };
+        async move {
+            if let Some(pausing) = at_broker {
+                pausing.await;
+            }
         }
     }
 
     /// Takes messages again.
-    pub async fn resume(&mut self) {
+    pub fn resume(&mut self) {
         match &mut self.inner {
             ConsumerKind::Memory(consumer) => consumer.resume(),
             ConsumerKind::Amqp(consumer) => consumer.resume(),

@@ -40,10 +40,12 @@ pub struct ProcessConfig {
     pub mail: MailConfig,
     /// Where it tells how it is.
     pub listen: SocketAddr,
-    /// Where the task manager's API is.
-    pub task_manager_url: String,
+    /// Where the API is: the task managers, any of which will do.
+    pub task_manager_urls: Vec<String>,
     /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` of the broker.
     pub queue_url: SecretString,
+    /// More certificates to trust than the system's, for the API and the broker: a PEM file.
+    pub ca_file: Option<PathBuf>,
     /// What the names of the broker's queues begin with.
     pub queue_prefix: String,
     /// What it shows to the task manager.
@@ -81,9 +83,9 @@ impl ProcessConfig {
             worker: WorkerConfig::from_settings(settings),
             mail: MailConfig::from_settings(settings),
             listen: settings.value("listen", DEFAULT_LISTEN),
-            task_manager_url: settings
-                .value("task_manager_url", "http://127.0.0.1:5000".to_owned()),
+            task_manager_urls: settings.list("task_manager_url", "http://127.0.0.1:5000"),
             queue_url,
+            ca_file: settings.optional("ca_file").map(PathBuf::from),
             queue_prefix: settings.value("queue_prefix", DEFAULT_PREFIX.to_owned()),
             service_token,
             storage: settings.path("storage", Path::new("local_storage")),
@@ -209,7 +211,7 @@ mod tests {
         let mut given = settings("queue_url = \"amqp://localhost\"\nservice_token = \"secret\"\n");
         let config = ProcessConfig::from_settings(&mut given);
         let shown = given.finish().unwrap().to_string();
-        assert_eq!(config.task_manager_url, "http://127.0.0.1:5000");
+        assert_eq!(config.task_manager_urls, ["http://127.0.0.1:5000"]);
         assert!(!shown.contains("\"secret\""), "{shown}");
     }
 

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use common::client::ApiClient;
+use common::client::FailoverClient;
 use common::queue::{AmqpQueue, Queue};
 use common::storage::Storage;
+use common::tls::Trust;
 use common::{signals, telemetry};
 use data_processor::config::ProcessConfig;
 use data_processor::mail::Mailer;
@@ -60,14 +61,17 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     telemetry::start(config.log_format, &config.log)?;
     let mut signals = signals::Ending::listen()?;
     let mailer = Mailer::new(config.mail)?;
-    let queue = Queue::Amqp(AmqpQueue::new(config.queue_url, &config.queue_prefix)?);
+    let trust = Trust::with_file(config.ca_file.as_deref())?;
+    let queue = AmqpQueue::new(config.queue_url, &config.queue_prefix)?.trusting(trust.clone());
+    let queue = Queue::Amqp(queue);
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
-    let api = ApiClient::new(&config.task_manager_url, Some(config.service_token))?;
+    let token = Some(config.service_token);
+    let api = FailoverClient::new(&config.task_manager_urls, token, &trust)?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("the address {} cannot be used; choose another one (`listen`)", config.listen)
     })?;
-    info!("works for {}, files are in {}", config.task_manager_url, config.storage.display());
+    info!("works for {api}, files are in {}", config.storage.display());
     info!("listening on http://{}", listener.local_addr()?);
     common::queue::log_connection(&queue).await;
     let needs = health::Needs { queue: queue.publisher(), api: api.clone() };

@@ -3,8 +3,10 @@
 //! # Invariants
 //! - Claim, then ack: no message is forgotten whose task nobody has.
 //! - What runs here is reported until the task manager has answered the last report.
-//! - An attempt that is to be run alone shares the worker with nothing.
+//! - An exclusive attempt shares its lane with nothing (`exclusive`).
 //! - Small tasks and large ones do not wait for each other (`lane`).
+//! - A slot is taken as long as a thread of its attempt runs, also where the attempt has ended: memory
+//!   never exceeds slots times limit.
 //!
 //! # Not here
 //! What a task does (`processors`), when a task is given up or run again (the task manager).
@@ -12,6 +14,7 @@
 mod attempts;
 pub(crate) mod backoff;
 mod claims;
+mod exclusive;
 mod execution;
 mod intake;
 mod lane;
@@ -21,11 +24,11 @@ pub(crate) mod task_manager;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::client::ApiClient;
-use common::queue::{Delivery, Queue, ack_all};
+use common::client::FailoverClient;
+use common::queue::{Delivery, Queue};
 use common::report::{Attempt, Claim, Event, WorkerId, WorkerInfo};
 use common::storage::Storage;
 use common::task::spec::TaskSpec;
@@ -39,6 +42,7 @@ use uuid::Uuid;
 
 use self::attempts::{AttemptKey, Attempts};
 use self::claims::Answered;
+use self::exclusive::Next;
 use self::execution::Processed;
 use self::intake::Readiness;
 use self::lane::{Lane, News};
@@ -57,7 +61,7 @@ type Process = Arc<dyn Fn(TaskSpec, Context) -> Processing + Send + Sync>;
 /// the configured time, then they are given back.
 pub async fn run(
     config: WorkerConfig,
-    api: ApiClient,
+    api: FailoverClient,
     queue: &Queue,
     storage: Storage,
     mailer: Mailer,
@@ -69,7 +73,7 @@ pub async fn run(
 
 async fn run_with(
     config: WorkerConfig,
-    api: ApiClient,
+    api: FailoverClient,
     queue: &Queue,
     storage: Storage,
     shutdown: CancellationToken,
@@ -107,8 +111,8 @@ async fn run_with(
         attempts,
         shutdown,
         phase: Phase::Working,
-        waiting: VecDeque::new(),
         running: JoinSet::new(),
+        lingering: JoinSet::new(),
         started: HashMap::new(),
     };
     let work = async {
@@ -131,26 +135,32 @@ struct Worker {
     attempts: Arc<Attempts>,
     shutdown: CancellationToken,
     phase: Phase,
-    /// Claimed, to be run alone, one after another when nothing else runs.
-    waiting: VecDeque<Start>,
     running: JoinSet<Processed>,
     started: HashMap<Id, Started>,
+    /// The slots of attempts that have ended and whose threads still run.
+    lingering: JoinSet<FreedSlot>,
 }
 
 /// A claimed attempt that can be started.
 struct Start {
     key: AttemptKey,
     spec: TaskSpec,
-    alone: bool,
+    is_exclusive: bool,
     context: Context,
 }
 
 /// An attempt that runs.
 struct Started {
     key: AttemptKey,
-    size: Size,
-    alone: bool,
+    slot: FreedSlot,
     context: Context,
+}
+
+/// A slot that is free again.
+#[derive(Debug, Clone, Copy)]
+struct FreedSlot {
+    size: Size,
+    was_exclusive: bool,
 }
 
 /// How an attempt that ran came to its end, by the id of what ran it.
@@ -170,22 +180,25 @@ enum Phase {
 impl Worker {
     async fn run(mut self) {
         loop {
-            self.start_waiting();
+            Size::ALL.into_iter().for_each(|size| self.settle_exclusive(size));
             let small = self.readiness(&self.small);
             let large = self.readiness(&self.large);
-            self.small.settle(small).await;
-            self.large.settle(large).await;
+            self.small.settle(small);
+            self.large.settle(large);
             if self.phase != Phase::Working && self.running.is_empty() && !self.is_claiming() {
+                tokio::join!(self.small.end(), self.large.end());
                 return;
             }
             let deadline = match self.phase {
                 Phase::Draining { until } => Some(until),
                 Phase::Working | Phase::Ending => None,
             };
+            // No arm waits for the task manager or the broker: that would hold up all others.
             tokio::select! {
-                news = self.small.news(small) => self.hear(Size::Small, news).await,
-                news = self.large.news(large) => self.hear(Size::Large, news).await,
-                Some(first) = self.running.join_next_with_id() => self.ended(first).await,
+                news = self.small.news(small) => self.hear(Size::Small, news),
+                news = self.large.news(large) => self.hear(Size::Large, news),
+                Some(first) = self.running.join_next_with_id() => self.ended(first),
+                Some(Ok(slot)) = self.lingering.join_next() => self.freed(slot),
                 () = self.attempts.answered() => {}
                 () = self.shutdown.cancelled(), if self.phase == Phase::Working => self.drain(),
                 Some(()) = OptionFuture::from(deadline.map(sleep_until)) => {
@@ -209,39 +222,39 @@ impl Worker {
     }
 
     fn readiness(&self, lane: &Lane) -> Readiness {
-        let alone = !self.waiting.is_empty() || self.started.values().any(|started| started.alone);
-        if self.phase != Phase::Working || alone {
-            Readiness::Closed
-        } else {
-            lane.readiness(&self.attempts)
+        match self.phase {
+            Phase::Working => lane.readiness(&self.attempts),
+            Phase::Draining { .. } | Phase::Ending => Readiness::Closed,
         }
     }
 
-    async fn hear(&mut self, size: Size, news: News) {
+    fn hear(&mut self, size: Size, news: News) {
         match news {
-            News::Arrived(first) => self.claim(size, *first).await,
-            News::Answered(answers) => self.claimed(answers).await,
+            News::Arrived(first) => self.claim(size, *first),
+            News::Answered(answers) => self.claimed(size, answers),
             News::Due => {}
         }
     }
 
     /// Claims `first` and what else is there, up to the free slots.
-    async fn claim(&mut self, size: Size, first: Delivery) {
+    fn claim(&mut self, size: Size, first: Delivery) {
         let lane = match size {
             Size::Small => &mut self.small,
             Size::Large => &mut self.large,
         };
-        let fresh = lane.collect(first, &self.attempts).await;
+        let fresh = lane.collect(first, &self.attempts);
         if !fresh.is_empty() {
             let (task_manager, shutdown) = (self.task_manager.clone(), self.shutdown.clone());
             lane.claim(claims::claim(task_manager, self.id, fresh, shutdown).boxed());
         }
     }
 
-    /// Starts what was claimed, or keeps it until it can be run alone.
-    async fn claimed(&mut self, answers: Vec<Answered>) {
+    /// Starts what the lane of this size has claimed; keeps one exclusive attempt until the lane is
+    /// empty, and gives back what cannot start.
+    fn claimed(&mut self, claimed_by: Size, answers: Vec<Answered>) {
         let mut refusals = Vec::new();
-        let mut too_late = Vec::new();
+        let mut given_back = Vec::new();
+        let mut brought_exclusive = false;
         for Answered { delivery, claim, sent } in answers {
             let attempt = match claim {
                 Claim::Refused { task_id, refused } => {
@@ -255,61 +268,70 @@ impl Worker {
             let budget = Arc::clone(&self.budget);
             let context = Context::new(&attempt, storage, task_manager, &self.config, budget);
             let key = self.attempts.add(delivery.message(), &attempt, context.clone(), sent);
-            let Attempt { spec, alone, .. } = attempt;
+            let Attempt { spec, alone: is_exclusive, .. } = attempt;
+            brought_exclusive |= is_exclusive;
             let size = size_of(spec.kind());
             self.lane(size).hold(key, delivery);
-            let start = Start { key, spec, alone, context };
-            if self.phase != Phase::Working {
-                too_late.push((size, key));
-            } else if alone {
-                self.waiting.push_back(start);
+            let start = Start { key, spec, is_exclusive, context };
+            let is_taken = self.small.exclusive.is_taken() || self.large.exclusive.is_taken();
+            if self.phase != Phase::Working || is_exclusive && is_taken {
+                given_back.push(start);
+            } else if is_exclusive {
+                self.lane(size).exclusive.wait(start);
             } else {
                 self.start(start);
             }
         }
-        ack_all(refusals).await;
+        let lane = self.lane(claimed_by);
+        lane.claims_one(brought_exclusive);
+        lane.ack(refusals);
+        self.give_back(given_back);
+    }
+
+    /// Has the task manager put tasks in the queue again that were claimed and cannot start here.
+    fn give_back(&mut self, given_back: Vec<Start>) {
         let released = || Some(Event::Released { checkpoint: None });
-        self.attempts.end(too_late.iter().map(|(_, key)| (*key, released())));
-        for (size, key) in too_late {
-            self.lane(size).ended(&[key], 0).await;
+        self.attempts.end(given_back.iter().map(|start| (start.key, released())));
+        for Start { key, spec, .. } in given_back {
+            self.lane(size_of(spec.kind())).ended(&[key]);
         }
     }
 
-    fn start(&mut self, Start { key, spec, alone, context }: Start) {
+    fn start(&mut self, Start { key, spec, is_exclusive, context }: Start) {
         let size = size_of(spec.kind());
         let span = context.span().clone();
         span.in_scope(|| match size {
             // A line for each would cost more than the task.
-            Size::Small => tracing::debug!(kind = %spec.kind(), alone, "the attempt starts"),
-            Size::Large => tracing::info!(kind = %spec.kind(), alone, "the attempt starts"),
+            Size::Small => tracing::debug!(kind = %spec.kind(), is_exclusive, "the attempt starts"),
+            Size::Large => tracing::info!(kind = %spec.kind(), is_exclusive, "the attempt starts"),
         });
         let processing = (self.process)(spec, context.clone());
         let run = execution::run(processing, context.clone()).instrument(span);
         let id = self.running.spawn(run).id();
         self.lane(size).started();
-        self.started.insert(id, Started { key, size, alone, context });
+        let slot = FreedSlot { size, was_exclusive: is_exclusive };
+        self.started.insert(id, Started { key, slot, context });
     }
 
-    /// Starts the next attempt that is to be run alone, if it would be.
-    fn start_waiting(&mut self) {
-        // An interrupted one ends before it starts; a drain has emptied the list.
-        while let Some(next) = self.waiting.front() {
-            let interrupted = next.context.interruption().is_some();
-            if !interrupted && (!self.running.is_empty() || self.is_claiming()) {
-                return;
-            }
-            if let Some(next) = self.waiting.pop_front() {
-                if interrupted {
-                    self.attempts.end([(next.key, None)]);
-                } else {
-                    self.start(next);
-                }
+    /// Starts the exclusive attempt of a lane, ends it or gives it back, where it is time to.
+    fn settle_exclusive(&mut self, size: Size) {
+        let lane = self.lane(size);
+        let is_empty = lane.is_empty();
+        match lane.exclusive.next(is_empty) {
+            None => {}
+            Some(Next::Start(start)) => self.start(start),
+            Some(Next::Forget(start)) => self.attempts.end([(start.key, None)]),
+            Some(Next::GiveBack(start)) => {
+                start.context.span().in_scope(|| {
+                    tracing::info!("gives the attempt back: what else runs takes too long");
+                });
+                self.give_back(vec![start]);
             }
         }
     }
 
     /// Notes the end of `first` and of what else has ended by now.
-    async fn ended(&mut self, first: Joined) {
+    fn ended(&mut self, first: Joined) {
         let mut joined = vec![first];
         while let Some(next) = self.running.try_join_next_with_id() {
             joined.push(next);
@@ -322,29 +344,40 @@ impl Worker {
                 Ok((id, processed)) => (id, Ok(processed)),
                 Err(error) => (error.id(), Err(error)),
             };
-            let Some(Started { key, size, context, .. }) = self.started.remove(&id) else {
+            let Some(Started { key, slot, context }) = self.started.remove(&id) else {
                 continue;
             };
             let event = execution::last_event(processed, context.interruption());
-            context.span().in_scope(|| log_end(size, event.as_ref(), context.interruption()));
-            match size {
+            context.span().in_scope(|| log_end(slot.size, event.as_ref(), context.interruption()));
+            match slot.size {
                 Size::Small => small.push(key),
                 Size::Large => large.push(key),
             }
             events.push((key, event));
+            if context.has_threads() {
+                self.lingering.spawn(async move {
+                    context.threads_ended().await;
+                    slot
+                });
+            } else {
+                self.freed(slot);
+            }
         }
         self.attempts.end(events);
-        self.small.ended(&small, small.len()).await;
-        self.large.ended(&large, large.len()).await;
+        self.small.ended(&small);
+        self.large.ended(&large);
+    }
+
+    fn freed(&mut self, FreedSlot { size, was_exclusive }: FreedSlot) {
+        self.lane(size).freed(was_exclusive);
     }
 
     /// Takes nothing more; what waits is given back at once.
     fn drain(&mut self) {
         tracing::info!(tasks = self.running.len(), "the worker drains");
         self.phase = Phase::Draining { until: Instant::now() + self.config.drain_timeout };
-        let waiting = std::mem::take(&mut self.waiting).into_iter();
-        self.attempts
-            .end(waiting.map(|start| (start.key, Some(Event::Released { checkpoint: None }))));
+        let waiting = [self.small.exclusive.take(), self.large.exclusive.take()];
+        self.give_back(waiting.into_iter().flatten().collect());
     }
 }
 

@@ -18,6 +18,7 @@ mod end_to_end {
     mod file_statistics;
     mod fleet;
     mod fleet_faults;
+    mod frozen_managers;
     mod interrupts;
     mod logins;
     mod long_task;
@@ -28,5 +29,6 @@ mod end_to_end {
     mod process;
     mod service_faults;
     mod standalone;
+    mod tls;
     mod user_events;
 }

@@ -111,6 +111,8 @@ pub struct Config {
     pub storage: PathBuf,
     /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` of the broker; the queue in the process where absent.
     pub queue_url: Option<SecretString>,
+    /// More certificates to trust than the system's, for the broker: a PEM file.
+    pub ca_file: Option<PathBuf>,
     /// What the names of the broker's queues begin with.
     pub queue_prefix: String,
     /// What workers show; a random one at each start where absent.
@@ -261,6 +263,7 @@ impl Config {
             database_url: settings.secret_or("database_url", &default_database),
             storage: settings.path("storage", &folder.join("local_storage")),
             queue_url: settings.secret("queue_url"),
+            ca_file: settings.optional("ca_file").map(PathBuf::from),
             queue_prefix: settings.value("queue_prefix", DEFAULT_PREFIX.to_owned()),
             service_token: settings.secret("service_token"),
             environment: settings.value("environment", Environment::Development),

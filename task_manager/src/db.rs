@@ -23,6 +23,7 @@ pub mod own;
 pub mod schema;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

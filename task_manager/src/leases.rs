@@ -3,7 +3,9 @@
 //!
 //! # Invariants
 //! - `failures` counts lost leases and errors, not drains or delays that a processor asked for.
-//! - A task that lost a lease is next run alone in its worker.
+//! - A task that has lost its lease more than once is next run alone in its lane of a worker. The first
+//!   time says nothing of the task: all tasks of a worker lose their leases when it dies, and all of a
+//!   fleet when its task managers hang.
 
 use std::time::Duration;
 
@@ -128,6 +130,9 @@ async fn take_back(db: &Database, ids: &[TaskId]) -> DbResult<Vec<(TaskId, u32)>
             store::find_and_lock_expired(conn, TaskState::Processing, &ids, now)?;
         let mut tasks: Vec<_> = tasks.into_values().collect();
         tasks.sort_unstable_by_key(|task| task.id);
+        let failed = tasks.iter().filter(|task| task.failures > 0);
+        let failed: Vec<_> = failed.map(|task| db::Id(task.id.0)).collect();
+        let suspects = attempts::with_lost_lease(conn, &failed)?;
         let mut ended = Vec::new();
         let mut dispatches = Vec::new();
         for task in &tasks {
@@ -137,7 +142,7 @@ async fn take_back(db: &Database, ids: &[TaskId]) -> DbResult<Vec<(TaskId, u32)>
             let failures = task.failures + 1;
             let change = Enqueue {
                 failures,
-                alone: true,
+                alone: task.alone || suspects.contains(&task.id),
                 checkpoint: task.checkpoint.clone(),
                 progress: task.progress.clone(),
             };

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use common::queue::{AmqpQueue, Queue};
 use common::storage::Storage;
+use common::tls::Trust;
 use common::{health, password, signals, telemetry};
 use task_manager::Server;
 use task_manager::config::Config;
@@ -91,7 +92,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::start(config.log_format, &config.log)?;
     let mut signals = signals::Ending::listen()?;
     let queue_url = config.queue_url.clone().context("`queue_url` is missing")?;
-    let queue = Queue::Amqp(AmqpQueue::new(queue_url, &config.queue_prefix)?);
+    let trust = Trust::with_file(config.ca_file.as_deref())?;
+    let queue = AmqpQueue::new(queue_url, &config.queue_prefix)?.trusting(trust);
+    let queue = Queue::Amqp(queue);
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
     let server = tokio::select! {

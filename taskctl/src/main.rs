@@ -33,6 +33,7 @@ mod upload;
 mod view;
 mod wait;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -54,6 +55,9 @@ struct Cli {
     #[arg(long, global = true, value_name = "URL", env = "TASKCTL_SERVER")]
     #[arg(default_value = session::DEFAULT_SERVER)]
     server: String,
+    /// More certificates to trust than the system's, for an https server: a PEM file.
+    #[arg(long, global = true, value_name = "FILE", env = "TASKCTL_CA_FILE")]
+    ca_file: Option<PathBuf>,
     /// Print the API's JSON on standard output, one document, instead of text for people.
     #[arg(long, global = true)]
     json: bool,
@@ -137,7 +141,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Standalone(args) => standalone::standalone(args, Console::new(cli.json)),
         Command::Admin(command) => admin::admin(command, Console::new(cli.json)),
-        Command::Remote(command) => talk(&cli.server, cli.json, command),
+        Command::Remote(command) => talk(&cli.server, cli.ca_file.as_deref(), cli.json, command),
         Command::Run(args) => run::run(args, cli.json),
         Command::FakeSongs(args) => fake_songs::fake_songs(args),
         Command::FakePeople(args) => fake_people::fake_people(args),
@@ -145,14 +149,14 @@ fn main() -> ExitCode {
 }
 
 /// Runs a command against the server and says what stood in its way.
-fn talk(server: &str, json: bool, command: Remote) -> ExitCode {
+fn talk(server: &str, ca_file: Option<&Path>, json: bool, command: Remote) -> ExitCode {
     let console = Console::new(json);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::local(format!("Cannot start: {error}.")).report(console),
     };
     let code = runtime.block_on(async {
-        let session = Session::new(server, console)?;
+        let session = Session::new(server, ca_file, console)?;
         match command {
             Remote::Register(args) => login::register(&session, args).await,
             Remote::Login(args) => login::login(&session, args).await,

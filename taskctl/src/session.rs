@@ -1,7 +1,10 @@
 //! What every command that talks to a server has at hand.
 
+use std::path::Path;
+
 use common::client::{ApiClient, ClientError};
 use common::task::TaskId;
+use common::tls::Trust;
 
 use crate::console::Console;
 use crate::failure::Failure;
@@ -21,8 +24,14 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session with the server at the URL `server`; it is not asked anything yet.
-    pub(crate) fn new(server: &str, console: Console) -> Result<Self, Failure> {
-        match ApiClient::new(server, tokens::of(server)?) {
+    pub(crate) fn new(
+        server: &str,
+        ca_file: Option<&Path>,
+        console: Console,
+    ) -> Result<Self, Failure> {
+        let trust = Trust::with_file(ca_file)
+            .map_err(|error| Failure::usage(format!("--ca-file (or TASKCTL_CA_FILE): {error}.")))?;
+        match ApiClient::trusting(server, tokens::of(server)?, trust) {
             Ok(client) => Ok(Self { client, console }),
             Err(ClientError::Unexpected { reason, .. }) => Err(Failure::usage(format!(
                 "The server's URL `{server}` (--server or TASKCTL_SERVER) cannot be used: {reason}."

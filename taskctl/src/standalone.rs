@@ -87,7 +87,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     let queue = Queue::Memory(MemoryQueue::default());
     let server = Server::start_alone(&config, &queue, storage.clone()).await?;
     let url = format!("http://{}", server.address);
-    let api = ApiClient::new(&url, Some(server.service_token.clone()))?;
+    let api = ApiClient::new(&url, Some(server.service_token.clone()))?.into();
     let draining = CancellationToken::new();
     let worker = tokio::spawn({
         let draining = draining.clone();

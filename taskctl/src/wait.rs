@@ -136,7 +136,7 @@ mod tests {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let server = format!("http://{}", nobody.local_addr().unwrap());
         drop(nobody);
-        let session = Session::new(&server, Console::new(true)).unwrap();
+        let session = Session::new(&server, None, Console::new(true)).unwrap();
         let id = TaskId::new();
 
         let started = Instant::now();

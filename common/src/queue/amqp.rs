@@ -25,7 +25,7 @@
 //!   and reads no more from them; heartbeats are suspended, and the connection lives on.
 //!
 //! # Not here
-//! TLS. Policies, users and virtual hosts are the operator's.
+//! Policies, users and virtual hosts are the operator's.
 
 mod acks;
 mod address;
@@ -37,6 +37,7 @@ mod publisher;
 mod silence;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -51,6 +52,7 @@ pub(super) use self::publisher::AmqpPublisher;
 use self::address::Address;
 use self::publisher::Supervision;
 use crate::task::TaskKind;
+use crate::tls::Trust;
 
 /// How long the broker has for any answer: a connection, a confirm, an ack.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,6 +77,7 @@ pub struct AmqpQueue {
 struct Place {
     address: Arc<Address>,
     prefix: Arc<str>,
+    trust: Trust,
 }
 
 impl Place {
@@ -85,7 +88,7 @@ impl Place {
 
 impl AmqpQueue {
     /// The queues whose names start with `prefix` in the broker at
-    /// `amqp://USER:PASSWORD@HOST:5672/VHOST`. Connects when it is first used.
+    /// `amqp://USER:PASSWORD@HOST:5672/VHOST`, or `amqps://` with TLS. Connects when it is first used.
     ///
     /// # Errors
     /// The URL or the prefix cannot be used.
@@ -97,8 +100,16 @@ impl AmqpQueue {
                  with `amq.`"
             )));
         }
-        let place = Place { address: Arc::new(address), prefix: prefix.into() };
+        let (address, prefix) = (Arc::new(address), prefix.into());
+        let place = Place { address, prefix, trust: Trust::default() };
         Ok(Self { place, uplink: Arc::default() })
+    }
+
+    /// The same with other certificates to trust than the system's alone.
+    #[must_use]
+    pub fn trusting(mut self, trust: Trust) -> Self {
+        self.place.trust = trust;
+        self
     }
 
     pub(super) fn publisher(&self) -> AmqpPublisher {

@@ -104,7 +104,7 @@ async fn takes_nothing_while_paused(queue: &Queue) {
     assert_eq!(delivery.message(), sent[0], "a paused consumer holds nothing back");
     delivery.ack().await;
 
-    paused.resume().await;
+    paused.resume();
     let sent = publish(&queue.publisher(), 1).await;
     drop(other);
     let delivery = next(&mut paused).await;

@@ -11,6 +11,7 @@ use common::storage::{ObjectKey, ObjectReader, ObjectWriter, OutputPart, Storage
 use common::task::TaskId;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::Span;
 
 use super::ProcessError;
@@ -57,6 +58,8 @@ struct Shared {
     done: AtomicU64,
     interruption: OnceLock<Interruption>,
     interrupted: CancellationToken,
+    /// The threads that work for the attempt.
+    threads: TaskTracker,
 }
 
 impl Context {
@@ -82,6 +85,7 @@ impl Context {
                 done: AtomicU64::new(0),
                 interruption: OnceLock::new(),
                 interrupted: CancellationToken::new(),
+                threads: TaskTracker::new(),
             }),
         }
     }
@@ -172,7 +176,7 @@ impl Context {
     }
 
     /// Runs work that blocks on a thread of its own. It should call [`progress`](Self::progress)
-    /// often, since it goes on until it returns. A panic of it goes on as the caller's own.
+    /// often, since it goes on until it returns, and keeps the attempt's slot until then. A panic of it goes on as the caller's own.
     ///
     /// # Errors
     /// The process ends, and the work has not begun.
@@ -180,8 +184,12 @@ impl Context {
         &self,
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, Interrupted> {
-        let ctx = self.clone();
-        let thread = tokio::task::spawn_blocking(move || ctx.span().in_scope(|| work(&ctx)));
+        let (ctx, running) = (self.clone(), self.shared.threads.token());
+        let thread = tokio::task::spawn_blocking(move || {
+            // Dropped behind everything that the work holds.
+            let _running = running;
+            ctx.span().in_scope(|| work(&ctx))
+        });
         thread.await.map_err(|error| match error.try_into_panic() {
             Ok(payload) => panic::resume_unwind(payload),
             Err(_) => Interrupted,
@@ -191,6 +199,17 @@ impl Context {
     /// Waits until the attempt is interrupted, for processors that wait for something else.
     pub async fn interrupted(&self) {
         self.shared.interrupted.cancelled().await;
+    }
+
+    /// Whether threads still work for the attempt.
+    pub(crate) fn has_threads(&self) -> bool {
+        !self.shared.threads.is_empty()
+    }
+
+    /// Waits until no thread works for the attempt, which starts none any more.
+    pub(crate) async fn threads_ended(&self) {
+        self.shared.threads.close();
+        self.shared.threads.wait().await;
     }
 
     /// The span of the attempt's log lines.

@@ -5,13 +5,17 @@
 //!   deliveries as there are slots, and where no slot gets free for a second the consumer is
 //!   paused, so that what waits in it goes to another worker.
 //! - No delivery stays unacked for long, so the broker's consumer timeout never strikes.
+//! - Nothing here waits for the broker: acks and pauses go on in the background, so that a broker that
+//!   hangs delays neither the other lane nor a drain.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use common::queue::{Consumer, Delivery, Queue, ack_all};
 use common::task::TaskKind;
-use tokio::time::Instant;
+use futures_util::FutureExt;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 
 use super::attempts::AttemptKey;
 
@@ -25,6 +29,9 @@ const GATHER: Duration = Duration::from_millis(5);
 
 /// They do not wait where they are this part of all that the queue hands out: it would be missed.
 const MISSED: usize = 8;
+
+/// How long the worker waits for its last acks when it ends.
+const LAST_ACKS: Duration = Duration::from_secs(5);
 
 /// Whether the worker can start what it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +58,8 @@ pub(super) struct Intake {
     acks_at: Option<Instant>,
     busy_since: Option<Instant>,
     paused: bool,
+    /// Acks and pauses on their way to the broker.
+    background: TaskTracker,
 }
 
 #[derive(Debug)]
@@ -64,8 +73,16 @@ impl Intake {
     /// Takes tasks of these kinds; the queue hands out `prefetch` deliveries at most.
     pub(super) fn new(queue: &Queue, kinds: &[TaskKind], prefetch: usize) -> Self {
         let consumer = queue.consumer(kinds, prefetch);
-        let (held, ended) = (Vec::new(), Vec::new());
-        Self { consumer, prefetch, held, ended, acks_at: None, busy_since: None, paused: false }
+        Self {
+            consumer,
+            prefetch,
+            held: Vec::new(),
+            ended: Vec::new(),
+            acks_at: None,
+            busy_since: None,
+            paused: false,
+            background: TaskTracker::new(),
+        }
     }
 
     /// Waits for a delivery. Cancel-safe.
@@ -90,40 +107,41 @@ impl Intake {
     }
 
     /// The deliveries of attempts that have ended are acked soon, where they are still held.
-    pub(super) async fn ended(&mut self, keys: &[AttemptKey]) {
+    pub(super) fn ended(&mut self, keys: &[AttemptKey]) {
         let ended: HashSet<&AttemptKey> = keys.iter().collect();
         let held = self.held.extract_if(.., |held| ended.contains(&held.key));
         self.ended.extend(held.map(|held| held.delivery));
         if self.ended.len() * MISSED >= self.prefetch {
-            self.ack_ended().await;
+            self.ack_ended();
         } else if !self.ended.is_empty() {
             self.acks_at.get_or_insert(Instant::now() + GATHER);
         }
     }
 
     /// Does what is due now.
-    pub(super) async fn settle(&mut self, readiness: Readiness) {
+    pub(super) fn settle(&mut self, readiness: Readiness) {
         let now = Instant::now();
         if self.acks_at.is_some_and(|at| at <= now) {
-            self.ack_ended().await;
+            self.ack_ended();
         }
         match readiness {
             Readiness::Ready => {
                 self.busy_since = None;
                 if self.paused {
-                    self.consumer.resume().await;
+                    self.consumer.resume();
                     self.paused = false;
                 }
                 let due = self.held.partition_point(|held| held.until <= now);
-                ack(self.held.drain(..due)).await;
+                let due = self.held.drain(..due).map(|held| held.delivery).collect();
+                self.ack(due);
             }
             Readiness::Busy => {
                 let since = *self.busy_since.get_or_insert(now);
                 if self.paused || since + HOLD <= now {
-                    self.pause().await;
+                    self.pause();
                 }
             }
-            Readiness::Closed => self.pause().await,
+            Readiness::Closed => self.pause(),
         }
     }
 
@@ -141,31 +159,58 @@ impl Intake {
     }
 
     /// Takes nothing more; acks what is held only then, since an ack asks for the next delivery.
-    async fn pause(&mut self) {
-        if !self.paused {
-            self.consumer.pause().await;
-            self.paused = true;
-        }
-        ack(self.held.drain(..)).await;
-        self.ack_ended().await;
-    }
-
-    async fn ack_ended(&mut self) {
+    fn pause(&mut self) {
         self.acks_at = None;
-        ack_all(std::mem::take(&mut self.ended)).await;
+        let ended = std::mem::take(&mut self.ended);
+        let deliveries: Vec<_> =
+            self.held.drain(..).map(|held| held.delivery).chain(ended).collect();
+        if self.paused {
+            return self.ack(deliveries);
+        }
+        self.paused = true;
+        let pausing = self.consumer.pause();
+        self.begin(async move {
+            pausing.await;
+            ack_all(deliveries).await;
+        });
     }
-}
 
-/// Acks what was held, together.
-async fn ack(held: impl Iterator<Item = Held>) {
-    ack_all(held.map(|held| held.delivery).collect()).await;
+    fn ack_ended(&mut self) {
+        self.acks_at = None;
+        let ended = std::mem::take(&mut self.ended);
+        self.ack(ended);
+    }
+
+    /// Acks deliveries, together.
+    pub(super) fn ack(&self, deliveries: Vec<Delivery>) {
+        if !deliveries.is_empty() {
+            self.begin(ack_all(deliveries));
+        }
+    }
+
+    /// Begins at once; what has to wait goes on in the background.
+    fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut work = Box::pin(work);
+        if work.as_mut().now_or_never().is_none() {
+            self.background.spawn(work);
+        }
+    }
+
+    /// Takes nothing more, and waits until the broker was told everything, or for [`LAST_ACKS`].
+    pub(super) async fn end(&mut self) {
+        self.pause();
+        self.background.close();
+        if timeout(LAST_ACKS, self.background.wait()).await.is_err() {
+            tracing::warn!("the broker does not answer; what was not acked comes again elsewhere");
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use common::queue::{MemoryQueue, Message};
     use common::task::TaskId;
-    use tokio::time::{advance, timeout};
+    use tokio::time::advance;
 
     use super::*;
 
@@ -207,12 +252,12 @@ mod tests {
         let queue = queue_with(1).await;
         let mut intake = holding_one(&queue).await;
         advance(HOLD / 2).await;
-        intake.settle(Readiness::Ready).await;
+        intake.settle(Readiness::Ready);
         assert_eq!(left(&queue, intake).await, 1, "too early");
 
         let mut intake = holding_one(&queue).await;
         advance(HOLD).await;
-        intake.settle(Readiness::Ready).await;
+        intake.settle(Readiness::Ready);
         assert_eq!(left(&queue, intake).await, 0);
     }
 
@@ -221,7 +266,7 @@ mod tests {
         let queue = queue_with(1).await;
         let mut intake = holding_one_of(&queue, MISSED).await;
         let key = intake.held[0].key;
-        intake.ended(&[key]).await;
+        intake.ended(&[key]);
         assert_eq!(left(&queue, intake).await, 0);
     }
 
@@ -231,12 +276,12 @@ mod tests {
             let queue = queue_with(1).await;
             let mut intake = holding_one_of(&queue, MISSED + 1).await;
             let key = intake.held[0].key;
-            intake.ended(&[key]).await;
-            intake.settle(readiness).await;
+            intake.ended(&[key]);
+            intake.settle(readiness);
             assert_eq!(intake.settles_at(), Some(Instant::now() + GATHER));
             assert_eq!(intake.ended.len(), 1, "too early");
             advance(GATHER).await;
-            intake.settle(readiness).await;
+            intake.settle(readiness);
             assert_eq!(left(&queue, intake).await, 0);
         }
     }
@@ -246,8 +291,8 @@ mod tests {
         let queue = queue_with(1).await;
         let mut intake = holding_one_of(&queue, MISSED + 1).await;
         let key = intake.held[0].key;
-        intake.ended(&[key]).await;
-        intake.settle(Readiness::Closed).await;
+        intake.ended(&[key]);
+        intake.settle(Readiness::Closed);
         assert_eq!(left(&queue, intake).await, 0);
     }
 
@@ -255,13 +300,13 @@ mod tests {
     async fn a_busy_worker_leaves_the_rest_to_others_until_it_is_ready_again() {
         let queue = queue_with(2).await;
         let mut intake = holding_one(&queue).await;
-        intake.settle(Readiness::Busy).await;
+        intake.settle(Readiness::Busy);
         assert_eq!(intake.settles_at(), Some(Instant::now() + HOLD));
         advance(HOLD).await;
-        intake.settle(Readiness::Busy).await;
+        intake.settle(Readiness::Busy);
         assert_eq!(intake.settles_at(), None);
         assert!(!comes(&mut intake).await, "paused");
-        intake.settle(Readiness::Ready).await;
+        intake.settle(Readiness::Ready);
         assert!(comes(&mut intake).await, "resumed");
         assert_eq!(left(&queue, intake).await, 1, "the first one was acked, the second was not");
     }
@@ -270,7 +315,7 @@ mod tests {
     async fn a_closed_worker_takes_nothing_at_once() {
         let queue = queue_with(2).await;
         let mut intake = holding_one(&queue).await;
-        intake.settle(Readiness::Closed).await;
+        intake.settle(Readiness::Closed);
         assert!(!comes(&mut intake).await);
         assert_eq!(left(&queue, intake).await, 1);
     }

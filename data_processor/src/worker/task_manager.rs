@@ -1,8 +1,9 @@
-//! The calls of the worker protocol.
+//! The calls of the worker protocol, each of which may be made twice: a claim gives the same worker the
+//! same attempt, a last report is accepted again, and rows are loaded by their checkpoint.
 
 use std::time::Duration;
 
-use common::client::{ApiClient, ClientError};
+use common::client::{ClientError, FailoverClient};
 use common::report::{
     Claim, ClaimRequest, ClaimResponse, ReportRequest, ReportResponse, RowBatch, RowsAnswer,
 };
@@ -11,21 +12,27 @@ use common::task::TaskId;
 /// How long a call may take: two of them fit in a lease.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The task manager, as a worker knows it.
+/// When a call is made at the next task manager as well: a claim and a report after two seconds, of
+/// which many fit in a lease; rows a little later, since they cost more, and one of their answers may
+/// take a second of itself.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE_FOR_ROWS: Duration = Duration::from_secs(4);
+
+/// The task managers, as a worker knows them.
 #[derive(Debug, Clone)]
 pub(crate) struct TaskManager {
-    api: ApiClient,
+    api: FailoverClient,
 }
 
 impl TaskManager {
-    pub(super) fn new(api: ApiClient) -> Self {
+    pub(super) fn new(api: FailoverClient) -> Self {
         Self { api }
     }
 
     /// Asks for the tasks of deliveries; the answers are one for each, in order.
     pub(super) async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, ClientError> {
         let response: ClaimResponse =
-            self.api.post("/internal/v1/claims", request, TIMEOUT).await?;
+            self.api.post("/internal/v1/claims", request, TIMEOUT, PATIENCE).await?;
         let asked = request.deliveries.iter().map(|delivery| delivery.task_id);
         if response.claims.iter().map(task_of).eq(asked) {
             Ok(response.claims)
@@ -40,7 +47,7 @@ impl TaskManager {
         request: &ReportRequest,
     ) -> Result<ReportResponse, ClientError> {
         let response: ReportResponse =
-            self.api.post("/internal/v1/reports", request, TIMEOUT).await?;
+            self.api.post("/internal/v1/reports", request, TIMEOUT, PATIENCE).await?;
         if response.outcomes.len() == request.reports.len() {
             Ok(response)
         } else {
@@ -54,11 +61,12 @@ impl TaskManager {
         task_id: TaskId,
         batch: &RowBatch,
     ) -> Result<RowsAnswer, ClientError> {
-        self.api.post(&format!("/internal/v1/tasks/{task_id}/rows"), batch, TIMEOUT).await
+        let path = format!("/internal/v1/tasks/{task_id}/rows");
+        self.api.post(&path, batch, TIMEOUT, PATIENCE_FOR_ROWS).await
     }
 
     fn unexpected(&self, reason: &str) -> ClientError {
-        let server = self.api.server().to_owned();
+        let server = self.api.to_string();
         ClientError::Unexpected { server, reason: reason.to_owned() }
     }
 }

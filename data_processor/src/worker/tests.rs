@@ -1,6 +1,7 @@
 //! What the platform relies on a worker for.
 
 mod data_upload;
+mod exclusive;
 mod fake_load;
 mod fake_task_manager;
 mod harness;
@@ -266,6 +267,48 @@ async fn a_processor_that_does_not_listen_loses_its_slot() {
 }
 
 #[tokio::test]
+async fn a_thread_that_does_not_listen_keeps_its_slot_and_no_answer_waiting() {
+    let mut harness = Harness::new().await;
+    let [deaf, other, next] = [(); 3].map(|()| harness.task(|_| ()));
+    let gate = Gate::new();
+    let listens = gate.process();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let ended = Arc::new(std::sync::Mutex::new(ended));
+    harness.publish(&[deaf, other]).await;
+    harness.api.script().heartbeats.insert(deaf, Outcome::Stop);
+    harness.start(
+        2,
+        LONG,
+        Arc::new(move |spec, ctx| {
+            if ctx.task_id() != deaf {
+                return listens(spec, ctx);
+            }
+            let ended = Arc::clone(&ended);
+            async move {
+                ctx.on_thread(move |_| ended.lock().unwrap().recv().unwrap()).await?;
+                Ok(Completed { result: json!(null), output: None })
+            }
+            .boxed()
+        }),
+    );
+    gate.until(other, Step::Started).await;
+    harness.publish(&[next]).await;
+    // Until it ends, it is reported with the other one.
+    eventually("it has ended for the task manager", || {
+        let reports = &harness.api.script().reports;
+        reports.len() > 2 && reports.iter().rev().take(2).all(|report| report.task_id == other)
+    })
+    .await;
+    assert!(!gate.has(next, Step::Started), "the thread still has its memory");
+    end.send(()).unwrap();
+    gate.until(next, Step::Started).await;
+    assert!(!gate.has(other, Step::Completed), "the slot is that of the thread");
+    gate.let_end(2);
+    harness.end().await;
+    assert_eq!(harness.api.script().last_events(deaf), []);
+}
+
+#[tokio::test]
 async fn an_outage_of_the_task_manager_loses_no_claim_and_no_last_report() {
     let mut harness = Harness::new().await;
     let [first, second] = [(); 2].map(|()| harness.task(|_| ()));
@@ -383,61 +426,6 @@ async fn a_worker_that_ends_during_an_outage_leaves_its_messages_in_the_queue() 
     eventually("calls without an answer", || harness.api.script().unanswered >= 2).await;
     harness.end().await;
     assert_eq!(harness.depth().await, 1);
-}
-
-#[tokio::test]
-async fn what_is_to_run_alone_runs_alone() {
-    let mut harness = Harness::new().await;
-    let [first, second, later] = [(); 3].map(|()| harness.task(|_| ()));
-    let alone = harness.task(|attempt| attempt.alone = true);
-    harness.publish(&[first, alone, second]).await;
-    let gate = Gate::new();
-    harness.start(4, LONG, gate.process());
-    gate.until(first, Step::Started).await;
-    gate.until(second, Step::Started).await;
-    harness.publish(&[later]).await;
-    eventually("its lease is renewed while it waits", || {
-        harness.api.script().reports.iter().any(|report| report.task_id == alone)
-    })
-    .await;
-    gate.let_end(1);
-    eventually("one ends", || {
-        gate.has(first, Step::Completed) || gate.has(second, Step::Completed)
-    })
-    .await;
-    assert!(!gate.has(alone, Step::Started), "another one runs");
-    gate.let_end(1);
-    gate.until(alone, Step::Started).await;
-    assert!(gate.has(first, Step::Completed) && gate.has(second, Step::Completed));
-    let beats = || harness.api.script().reports.len();
-    let before = beats();
-    eventually("it runs for a while", || beats() >= before + 2).await;
-    assert!(!gate.has(later, Step::Started), "nothing is started beside it");
-    assert_eq!(harness.depth().await, 1, "the message waits for any other worker");
-    gate.let_end(2);
-    gate.until(later, Step::Completed).await;
-    assert!(gate.has(alone, Step::Completed));
-    harness.end().await;
-}
-
-#[tokio::test]
-async fn an_interrupted_task_that_waits_never_starts() {
-    let mut harness = Harness::new().await;
-    let first = harness.task(|_| ());
-    let alone = harness.task(|attempt| attempt.alone = true);
-    let last = harness.task(|_| ());
-    harness.publish(&[first, alone]).await;
-    let gate = Gate::new();
-    harness.start(2, LONG, gate.process());
-    gate.until(first, Step::Started).await;
-    harness.api.script().heartbeats.insert(alone, Outcome::Stop);
-    // The slots are open again while the first one runs, so the waiting one is gone.
-    harness.publish(&[last]).await;
-    gate.until(last, Step::Started).await;
-    gate.let_end(2);
-    harness.end().await;
-    assert!(!gate.has(alone, Step::Started));
-    assert_eq!(harness.api.script().last_events(alone), []);
 }
 
 #[tokio::test]

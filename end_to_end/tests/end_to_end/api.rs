@@ -51,7 +51,11 @@ pub struct Api {
 
 impl Api {
     pub fn new(url: String) -> Self {
-        Self { http: reqwest::Client::builder().no_proxy().build().unwrap(), token: None, url }
+        Self {
+            http: common::client::plain_http().unwrap().no_proxy().build().unwrap(),
+            token: None,
+            url,
+        }
     }
 
     /// Signs a user up and logs in; a user who is there already just logs in.
@@ -67,6 +71,11 @@ impl Api {
         let session: Value = response.json().await.unwrap();
         self.token = session["token"].as_str().map(str::to_owned);
         self
+    }
+
+    /// What it shows.
+    pub fn token(&self) -> &str {
+        self.token.as_deref().unwrap()
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -42,11 +42,22 @@ pub struct Fleet {
     database: String,
     prefix: String,
     folder: TempDir,
+    /// The certificate of the authority of broker and database, where they are spoken to with TLS.
+    ca_file: Option<String>,
 }
 
 impl Fleet {
     /// A fleet of one task manager and no worker.
     pub async fn start(services: Services) -> Self {
+        Self::start_trusting(services, None).await
+    }
+
+    /// The same with TLS to broker and database, past their relays.
+    pub async fn start_with_tls(services: Services, ca_file: &str) -> Self {
+        Self::start_trusting(services, Some(ca_file.to_owned())).await
+    }
+
+    async fn start_trusting(services: Services, ca_file: Option<String>) -> Self {
         let name = Uuid::new_v4().simple().to_string();
         let database = format!("fleet_{name}");
         services.sql("mysql", &format!("CREATE DATABASE {database}"));
@@ -63,6 +74,7 @@ impl Fleet {
             database,
             prefix: format!("fleet-{name}"),
             folder: tempfile::tempdir().unwrap(),
+            ca_file,
         };
         fleet.add_manager().await;
         fleet.api = fleet.api.clone().logged_in_as("tester", "Pa55word!").await;
@@ -72,12 +84,13 @@ impl Fleet {
     /// Starts another task manager, which the front leads to as well; answers its number.
     pub async fn add_manager(&mut self) -> usize {
         let mut command = program("task_manager");
-        let database = format!("mysql://tasks:tasks@{}/{}", self.database_address(), self.database);
+        let database = self.database_url();
         command.arg("serve").current_dir(self.folder.path()).envs([
             ("TASK_MANAGER_LISTEN", "127.0.0.1:0"),
             ("TASK_MANAGER_DATABASE_URL", &database),
             ("TASK_MANAGER_QUEUE_URL", &self.broker_url()),
             ("TASK_MANAGER_QUEUE_PREFIX", &self.prefix),
+            ("TASK_MANAGER_CA_FILE", self.ca_file.as_deref().unwrap_or_default()),
             ("TASK_MANAGER_SERVICE_TOKEN", TOKEN),
             ("TASK_MANAGER_JWT_KEY", JWT_KEY),
             ("TASK_MANAGER_SWEEP_INTERVAL", "1s"),
@@ -101,14 +114,31 @@ impl Fleet {
         self.add_worker_by(slots, front).await
     }
 
+    /// Starts a worker that knows every task manager by its own address, in their order.
+    pub async fn add_worker_of_all(&mut self, slots: u32) -> usize {
+        let urls: Vec<_> = self.managers.iter().flatten().map(|manager| manager.url()).collect();
+        self.add_worker_at(slots, &urls.join(", ")).await
+    }
+
     /// Starts a worker that reaches the task manager by another relay.
     pub async fn add_worker_by(&mut self, slots: u32, front: SocketAddr) -> usize {
+        self.add_worker_at(slots, &format!("http://{front}")).await
+    }
+
+    /// Starts a worker that reaches the task manager by this URL and trusts this file.
+    pub async fn add_worker_with_tls(&mut self, slots: u32, url: &str, ca_file: &str) -> usize {
+        self.ca_file = Some(ca_file.to_owned());
+        self.add_worker_at(slots, url).await
+    }
+
+    async fn add_worker_at(&mut self, slots: u32, task_managers: &str) -> usize {
         let mut command = program("data_processor");
         command.current_dir(self.folder.path()).envs([
             ("DATA_PROCESSOR_LISTEN", "127.0.0.1:0"),
             ("DATA_PROCESSOR_QUEUE_URL", self.broker_url().as_str()),
             ("DATA_PROCESSOR_QUEUE_PREFIX", &self.prefix),
-            ("DATA_PROCESSOR_TASK_MANAGER_URL", &format!("http://{front}")),
+            ("DATA_PROCESSOR_TASK_MANAGER_URL", task_managers),
+            ("DATA_PROCESSOR_CA_FILE", self.ca_file.as_deref().unwrap_or_default()),
             ("DATA_PROCESSOR_SERVICE_TOKEN", TOKEN),
             ("DATA_PROCESSOR_WORKER_SLOTS", &slots.to_string()),
             ("DATA_PROCESSOR_DRAIN_TIMEOUT", "100ms"),
@@ -120,9 +150,20 @@ impl Fleet {
     }
 
     fn broker_url(&self) -> String {
+        if self.ca_file.is_some() {
+            return self.services.amqps_url.clone();
+        }
         let is_own = self.services.are_own();
         let address = if is_own { self.services.broker } else { self.to_broker.address };
         format!("amqp://tasks:tasks@{address}/%2f")
+    }
+
+    fn database_url(&self) -> String {
+        let Some(ca_file) = &self.ca_file else {
+            return format!("mysql://tasks:tasks@{}/{}", self.database_address(), self.database);
+        };
+        let query = format!("ssl_mode=verify_ca&ssl_ca={ca_file}");
+        format!("mysql://tasks:tasks@{}/{}?{query}", self.services.database, self.database)
     }
 
     fn database_address(&self) -> SocketAddr {
@@ -132,6 +173,40 @@ impl Fleet {
 
     pub fn worker(&mut self, number: usize) -> &mut Process {
         &mut self.workers[number]
+    }
+
+    /// Sends a task manager the signal of this name.
+    pub fn signal_manager(&self, number: usize, signal: &str) {
+        self.managers[number].as_ref().unwrap().process.signal(signal);
+    }
+
+    /// Talks to one task manager, past the front.
+    pub async fn api_of_manager(&self, number: usize) -> Api {
+        let url = self.managers[number].as_ref().unwrap().url();
+        Api::new(url).logged_in_as("tester", "Pa55word!").await
+    }
+
+    /// How many consumers of the queue of `kind` the broker has.
+    pub fn consumers(&self, kind: TaskKind) -> usize {
+        let arguments = ["rabbitmqctl", "--quiet", "list_consumers", "queue_name"];
+        let queue = format!("{}.{kind}", self.prefix);
+        self.services.run(&arguments).lines().filter(|line| line.trim() == queue).count()
+    }
+
+    /// How many connections of workers that consume the broker has.
+    pub fn consumer_connections(&self) -> usize {
+        let arguments = ["rabbitmqctl", "--quiet", "list_connections", "client_properties"];
+        let name = format!("{} consumer", self.prefix);
+        self.services.run(&arguments).lines().filter(|line| line.contains(&name)).count()
+    }
+
+    /// How many messages were delivered to workers and not acked.
+    pub fn unacked(&self) -> u64 {
+        let columns = ["name", "messages_unacknowledged"];
+        let arguments = ["rabbitmqctl", "--quiet", "list_queues", columns[0], columns[1]];
+        let queues = self.services.run(&arguments);
+        let counts = queues.lines().filter(|line| line.starts_with(&self.prefix));
+        counts.map(|line| line.split_whitespace().last().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     /// Kills a task manager at once.
@@ -247,6 +322,12 @@ impl Drop for Fleet {
 struct Manager {
     process: Process,
     address: SocketAddr,
+}
+
+impl Manager {
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
 }
 
 /// Longer than a lease of 30 s.

@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use reqwest::StatusCode;
 
-use super::api::eventually;
+use super::api::{eventually, eventually_within};
 use super::fleet::load::Load;
 use super::fleet::relay::{Fate, Relay};
 use super::fleet::services::Services;
@@ -168,6 +168,30 @@ async fn a_worker_that_is_asked_to_end_gives_its_task_back() {
     assert_eq!(fleet.api.task(id).await.failures, 0);
     assert_eq!(fleet.outcomes(id), ["released", "completed"]);
     fleet.ends_and_leaves_nothing().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_hangs_delays_no_drain() {
+    let mut fleet = Fleet::start(Services::shared()).await;
+    let worker = fleet.add_worker(1).await;
+    let plays = Plays::random(&mut StdRng::seed_from_u64(9), 20_000, 2_000);
+    let id = fleet.api.accept("", plays.body()).await;
+    assert_eq!(fleet.worker_of(id).await, worker);
+    fleet.to_broker.stall();
+    let stalled = Instant::now();
+    eventually("the worker is busy for so long that it wants to pause", async || {
+        (stalled.elapsed() > Duration::from_secs(2)).then_some(())
+    })
+    .await;
+    fleet.worker(worker).terminate();
+    eventually_within(Duration::from_secs(3), "the task is given back", async || {
+        (fleet.outcomes(id) == ["released"]).then_some(())
+    })
+    .await;
+    assert!(fleet.worker(worker).exit(Duration::from_secs(15)).await.success());
+    fleet.to_broker.heal();
+    fleet.api.interrupt(id, "stop").await;
+    fleet.api.wait_for_state(id, TaskState::Stopped).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

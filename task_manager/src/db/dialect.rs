@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
-use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
 use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
 use diesel::serialize::ToSql;
@@ -15,7 +14,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use serde::Serialize;
 
 use super::{
-    DbConnection, DbError, DbResult, FromJson, Id, Moment, cached, client_library, one_of,
+    DbConnection, DbError, DbResult, FromJson, Id, Moment, cached, client_library, one_of, tls,
 };
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -39,10 +38,14 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode =
 const SQLITE_WRITER_SETTINGS: &str = "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4096";
 
 /// What a MySQL session is set to: times in UTC, nothing cut or guessed silently, errors in English:
-/// some are recognised by their text, for which diesel hides the number.
+/// some are recognised by their text, for which diesel hides the number. MariaDB ends a transaction
+/// whose client has said nothing for five seconds: a task manager that freezes in the middle of one
+/// would keep its rows locked, and other task managers could not renew the leases of these tasks.
+/// MySQL has no such setting, and reads no comment of MariaDB's.
 const MYSQL_SETTINGS: &str = "SET SESSION time_zone = '+00:00', \
                               sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE', \
-                              lc_messages = 'en_US'";
+                              lc_messages = 'en_US' \
+                              /*M!100301 , idle_transaction_timeout = 5 */";
 /// Among a million tasks, the page of a list would be read by two indexes at once and then sorted,
 /// which takes seconds; one index has the order that is asked for.
 const MYSQL_OPTIMIZER: &str = "SET SESSION optimizer_switch = 'index_merge_intersection=off'";
@@ -53,7 +56,7 @@ const MYSQL_ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMM
 pub(super) fn connect(url: &str) -> ConnectionResult<DbConnection> {
     match url.strip_prefix("sqlite://") {
         Some(path) => SqliteConnection::establish(path).map(DbConnection::Sqlite),
-        None => MysqlConnection::establish(url).map(DbConnection::Mysql),
+        None => tls::connect(url).map(DbConnection::Mysql),
     }
 }
 

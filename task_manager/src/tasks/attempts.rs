@@ -5,7 +5,7 @@
 
 mod store;
 
-pub use store::{EndedAttempt, add, outcome};
+pub use store::{EndedAttempt, add, outcome, with_lost_lease};
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -120,7 +120,9 @@ fn with_fence(
                 progress: task.progress.clone(),
             };
             let error = || failed_too_often("");
-            let dispatch = retry_or_fail(conn, task, change, Duration::ZERO, error, now)?;
+            // One that is to run alone was given back by a busy worker: the others get a turn first.
+            let delay = if task.alone { backoff(task.attempt) } else { Duration::ZERO };
+            let dispatch = retry_or_fail(conn, task, change, delay, error, now)?;
             changes.dispatches.extend(dispatch);
         }
         Event::Retry { after, checkpoint, reason } => {

@@ -386,7 +386,7 @@ fn client(token: Option<&str>) -> reqwest::Client {
     if let Some(token) = token {
         headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
     }
-    reqwest::Client::builder().default_headers(headers).build().unwrap()
+    common::client::plain_http().unwrap().default_headers(headers).build().unwrap()
 }
 
 async fn log_in(address: std::net::SocketAddr, name: &str) -> String {

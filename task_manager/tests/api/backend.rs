@@ -80,7 +80,7 @@ pub fn queue(backend: Backend) -> Queue {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test runner names the services this way")]
-fn service(variable: &str) -> String {
+pub fn service(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
         panic!(
             "{variable} is not set: start the services first, with `make test` or `make services`"

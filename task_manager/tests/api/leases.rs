@@ -7,7 +7,10 @@ use super::app::{TestApp, completed, heartbeat};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    a_lost_lease_is_a_failure_and_the_task_is_run_again_alone,
+    a_lost_lease_is_a_failure_and_the_task_is_run_again,
+    a_task_that_loses_its_lease_again_is_run_alone,
+    an_error_before_a_lost_lease_makes_no_suspect,
+    what_is_to_run_alone_waits_when_it_is_given_back,
     heartbeats_keep_a_lease,
     a_task_that_loses_every_worker_fails_and_says_why,
 ];
@@ -17,12 +20,12 @@ fn expire(app: &TestApp) {
     app.sql("UPDATE tasks SET leased_until = '2000-01-01 00:00:00' WHERE leased_until IS NOT NULL");
 }
 
-async fn a_lost_lease_is_a_failure_and_the_task_is_run_again_alone(backend: Backend) {
+async fn a_lost_lease_is_a_failure_and_the_task_is_run_again(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let lost = app.processing_task().await;
     expire(&app);
     let next = app.next_attempt().await;
-    assert_eq!((next.task_id, next.attempt, next.alone), (lost.task_id, 2, true));
+    assert_eq!((next.task_id, next.attempt, next.alone), (lost.task_id, 2, false));
     assert_eq!(app.task(next.task_id).await.failures, 1);
 
     assert_eq!(app.report(&lost, heartbeat()).await, Outcome::LeaseLost);
@@ -32,6 +35,50 @@ async fn a_lost_lease_is_a_failure_and_the_task_is_run_again_alone(backend: Back
     assert_eq!(app.get(&path).await.text().await.unwrap(), "from the living");
     let result = format!("processed_data/{}/2.csv", next.task_id);
     app.wait_for_files(&[result, format!("raw_data/{}", next.task_id)]).await;
+}
+
+async fn a_task_that_loses_its_lease_again_is_run_alone(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    app.processing_task().await;
+    expire(&app);
+    let second = app.next_attempt().await;
+    expire(&app);
+    let third = app.next_attempt().await;
+    assert_eq!((third.task_id, third.attempt, third.alone), (second.task_id, 3, true));
+    // Whatever becomes of it, until it has succeeded or is resumed.
+    let error = Event::Retry { after: Some(0.0), checkpoint: None, reason: Some("no disk".into()) };
+    assert_eq!(app.report(&third, error).await, Outcome::Accepted);
+    let fourth = app.next_attempt().await;
+    assert!(fourth.alone);
+    assert_eq!(app.task(fourth.task_id).await.failures, 3);
+    app.interrupt(fourth.task_id, "kill").await;
+    app.interrupt(fourth.task_id, "resume").await;
+    let resumed = app.next_attempt().await;
+    assert!(!resumed.alone);
+}
+
+async fn an_error_before_a_lost_lease_makes_no_suspect(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    let first = app.processing_task().await;
+    let error = Event::Retry { after: Some(0.0), checkpoint: None, reason: Some("no disk".into()) };
+    assert_eq!(app.report(&first, error).await, Outcome::Accepted);
+    app.next_attempt().await;
+    expire(&app);
+    let third = app.next_attempt().await;
+    assert_eq!((third.attempt, third.alone), (3, false));
+    assert_eq!(app.task(third.task_id).await.failures, 2);
+}
+
+async fn what_is_to_run_alone_waits_when_it_is_given_back(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    let attempt = app.processing_task().await;
+    app.sql("UPDATE tasks SET alone = TRUE");
+    let given_back = Event::Released { checkpoint: None };
+    assert_eq!(app.report(&attempt, given_back).await, Outcome::Accepted);
+    assert!(app.is_queue_silent().await, "others get a turn first");
+    let next = app.next_attempt().await;
+    assert_eq!((next.task_id, next.attempt, next.alone), (attempt.task_id, 2, true));
+    assert_eq!(app.task(next.task_id).await.failures, 0);
 }
 
 async fn heartbeats_keep_a_lease(backend: Backend) {

@@ -15,7 +15,7 @@ const LONGEST_NAME: usize = 255;
 pub(super) struct Address(AMQPUri);
 
 impl Address {
-    /// Reads `amqp://USER:PASSWORD@HOST:PORT/VHOST`.
+    /// Reads `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://`.
     ///
     /// # Errors
     /// What is wrong, in words that hold nothing of the URL: lapin's own words may.
@@ -25,9 +25,6 @@ impl Address {
         let Ok(mut uri) = url.parse::<AMQPUri>() else {
             return error("does not look like `amqp://USER:PASSWORD@HOST:5672/VHOST`");
         };
-        if uri.scheme != AMQPScheme::AMQP {
-            return error("must start with `amqp://`: this version does not speak TLS");
-        }
         if uri.vhost.is_empty() {
             "/".clone_into(&mut uri.vhost);
         }
@@ -36,6 +33,11 @@ impl Address {
         }
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
         Ok(Self(uri))
+    }
+
+    /// Whether the broker is spoken to with TLS.
+    pub(super) fn has_tls(&self) -> bool {
+        self.0.scheme == AMQPScheme::AMQPS
     }
 
     /// The address with its password, for the library.
@@ -72,6 +74,8 @@ mod tests {
         assert_eq!(format!("{address:?}"), address.to_string());
         assert_eq!(Address::parse("amqp://me:geheim@broker").unwrap().to_string(), "broker:5672");
         assert_eq!(Address::parse("amqp://broker/").unwrap().uri().vhost, "/");
+        let secure = Address::parse("amqps://me:geheim@broker").unwrap();
+        assert_eq!((secure.to_string().as_str(), secure.has_tls()), ("broker:5671", true));
     }
 
     #[test]
@@ -82,7 +86,7 @@ mod tests {
             "broker:5672",
             "me:geheim@broker",
             "http://me:geheim@broker",
-            "amqps://me:geheim@broker",
+            "amqpss://me:geheim@broker",
             "amqp://me:geheim@broker:99999",
             "amqp://me:geheim@broker?heartbeat=geheim",
             &long,

@@ -1,5 +1,11 @@
 //! Consuming: a subscription at a time, made again whenever it ends.
 //!
+//! # Invariants
+//! - A consumer has one connection: it survives pauses, and ends with a subscription that fails.
+//! - A subscription has a channel of its own, which ends with it and with the last delivery that was
+//!   taken from it, however far it was opened. So a pause or drop at any moment leaves no consumer at
+//!   the broker that nobody reads.
+//!
 //! The first subscription asks for as many deliveries as the consumer may hold. A later one asks
 //! for one, and for twice as many each time that they were all taken: who resumes may have room
 //! for one message, and whatever else were delivered would be returned by the next pause. Brokers
@@ -13,18 +19,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Shared};
 use futures_util::{FutureExt, StreamExt};
-use lapin::Channel;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::acks::Acks;
 use super::delivery::{AmqpDelivery, requeue};
-use super::link::{Link, declare};
+use super::link::{Link, OwnedChannel, declare};
 use super::outage::{Outage, in_words, no_answer};
 use super::silence::Silences;
 use super::{PATIENCE, Place};
@@ -33,7 +39,10 @@ use crate::task::TaskKind;
 /// How many deliveries a subscription asks for where there is little room, maybe.
 const NARROW: u16 = 1;
 
-/// Takes messages out. Works on its connection only while it is asked for something.
+/// A connection that is being opened, or that was.
+type Opening = Shared<BoxFuture<'static, Result<Arc<Link>, String>>>;
+
+/// Takes messages out. Subscribes only while it is asked for something.
 pub(in crate::queue) struct AmqpConsumer {
     plan: Plan,
     state: State,
@@ -49,20 +58,52 @@ struct Plan {
     prefetch: u16,
     outage: Arc<Mutex<Outage>>,
     silences: Arc<Silences>,
+    /// The connection, from the first subscription on.
+    link: Arc<Mutex<Option<Opening>>>,
 }
 
 impl Plan {
     fn outage(&self) -> MutexGuard<'_, Outage> {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn link(&self) -> MutexGuard<'_, Option<Opening>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection; a new one where there is none that can be used. It is opened also where nobody
+    /// waits for it any more: the next one who asks gets it.
+    fn connection(&self) -> Opening {
+        let mut link = self.link();
+        if let Some(opening) = &*link
+            && opening.peek().is_none_or(|opened| opened.as_ref().is_ok_and(|link| link.is_alive()))
+        {
+            return opening.clone();
+        }
+        let place = self.place.clone();
+        let open = async move { Link::open(&place, "consumer").await.map(Arc::new) };
+        let opening = open.boxed().shared();
+        tokio::spawn(opening.clone());
+        *link = Some(opening.clone());
+        opening
+    }
+
+    /// Closes the connection, where there is one; the broker gets everything back.
+    fn disconnect(&self) {
+        let opening = self.link().take();
+        // One that is still being opened is closed when nobody refers to it.
+        if let Some(Ok(link)) = opening.as_ref().and_then(Shared::peek) {
+            link.close();
+        }
+    }
 }
 
 enum State {
-    /// Kept between calls, so that a wait that is given up does not begin it anew.
+    /// Kept between calls, so that a wait that is given up does not begin it anew. Dropped, it takes
+    /// with it what was opened.
     Subscribing(BoxFuture<'static, Box<Subscription>>),
     Subscribed(Box<Subscription>),
-    /// With the connection, where there is one.
-    Paused(Option<Arc<Link>>),
+    Paused,
 }
 
 impl fmt::Debug for AmqpConsumer {
@@ -76,16 +117,16 @@ impl AmqpConsumer {
         // 0 would be no limit at all.
         let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX).max(1);
         let outage = Arc::new(Mutex::new(Outage::new(place.clone(), "consuming")));
-        let silences = Arc::default();
-        let plan = Plan { place, kinds: kinds.to_vec(), prefetch, outage, silences };
-        let state = subscribing(&plan, None, Duration::ZERO, prefetch);
+        let (silences, link) = (Arc::default(), Arc::default());
+        let plan = Plan { place, kinds: kinds.to_vec(), prefetch, outage, silences, link };
+        let state = subscribing(&plan, Duration::ZERO, prefetch);
         Self { plan, state, room: Arc::new(Semaphore::new(prefetch.into())) }
     }
 
     pub(in crate::queue) async fn next(&mut self) -> AmqpDelivery {
         loop {
             match &mut self.state {
-                State::Paused(_) => pending().await,
+                State::Paused => pending().await,
                 State::Subscribing(subscription) => {
                     self.state = State::Subscribed(subscription.await);
                 }
@@ -122,49 +163,58 @@ impl AmqpConsumer {
         }
     }
 
-    pub(in crate::queue) async fn pause(&mut self) {
-        match std::mem::replace(&mut self.state, State::Paused(None)) {
-            State::Subscribing(_) => {}
+    /// Takes nothing more from now on. What the broker must be told goes on in the background, also
+    /// where the answer is dropped; the answer waits for it, within [`PATIENCE`].
+    pub(in crate::queue) fn pause(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let ending = match std::mem::replace(&mut self.state, State::Paused) {
+            // Its channel is closed with it.
+            State::Subscribing(_) | State::Paused => None,
             State::Subscribed(subscription) => {
-                let link = Arc::clone(&subscription.link);
-                match timeout(PATIENCE, subscription.end()).await {
-                    Ok(Ok(())) => self.state = State::Paused(Some(link)),
-                    // Without the connection the broker has everything back.
-                    Ok(Err(error)) => {
-                        debug!(%error, "the connection ended during a pause");
-                        link.cut();
-                    }
-                    Err(_) => link.cut(),
-                }
+                Handle::try_current().ok().map(|runtime| runtime.spawn(subscription.end_in_time()))
             }
-            paused @ State::Paused(_) => self.state = paused,
+        };
+        async move {
+            if let Some(ending) = ending {
+                // An error is a panic, whose subscription was dropped and so has ended.
+                let _ = ending.await;
+            }
         }
     }
 
     pub(in crate::queue) fn resume(&mut self) {
-        if let State::Paused(link) = &mut self.state {
-            self.state = subscribing(&self.plan, link.take(), Duration::ZERO, NARROW);
+        if let State::Paused = &mut self.state {
+            self.state = subscribing(&self.plan, Duration::ZERO, NARROW);
         }
     }
 
     fn subscribe_again(&mut self, reason: &str) {
+        self.plan.disconnect();
         let wait = self.plan.outage().goes_on(reason);
-        self.state = subscribing(&self.plan, None, wait, NARROW);
+        self.state = subscribing(&self.plan, wait, NARROW);
     }
 }
 
-/// Subscribes, on `link` where there is one, however long it takes.
-fn subscribing(plan: &Plan, mut link: Option<Arc<Link>>, mut wait: Duration, window: u16) -> State {
+impl Drop for AmqpConsumer {
+    fn drop(&mut self) {
+        drop(self.pause());
+    }
+}
+
+/// Subscribes, however long it takes.
+fn subscribing(plan: &Plan, mut wait: Duration, window: u16) -> State {
     let plan = plan.clone();
     State::Subscribing(Box::pin(async move {
         loop {
             sleep(wait).await;
-            match Subscription::open(&plan, link.take(), window).await {
+            match Subscription::open(&plan, window).await {
                 Ok(subscription) => {
                     plan.outage().is_over();
                     return Box::new(subscription);
                 }
-                Err(reason) => wait = plan.outage().goes_on(&reason),
+                Err(reason) => {
+                    plan.disconnect();
+                    wait = plan.outage().goes_on(&reason);
+                }
             }
         }
     }))
@@ -172,8 +222,7 @@ fn subscribing(plan: &Plan, mut link: Option<Arc<Link>>, mut wait: Duration, win
 
 struct Subscription {
     plan: Plan,
-    link: Arc<Link>,
-    channel: Channel,
+    channel: Arc<OwnedChannel>,
     acks: Arc<Acks>,
     streams: Vec<lapin::Consumer>,
     /// Delivered and not yet taken, by delivery tag: in the order of the channel.
@@ -186,19 +235,13 @@ struct Subscription {
 }
 
 impl Subscription {
-    async fn open(plan: &Plan, link: Option<Arc<Link>>, window: u16) -> Result<Self, String> {
-        let link = match link {
-            Some(link) => link,
-            None => Arc::new(Link::open(&plan.place, "consumer").await?),
-        };
-        if let Err(reason) = plan.silences.replace_deaf_queues(&link, &plan.place).await {
-            link.cut();
-            return Err(reason);
-        }
+    async fn open(plan: &Plan, window: u16) -> Result<Self, String> {
+        let link = plan.connection().await?;
+        plan.silences.replace_deaf_queues(&link, &plan.place).await?;
         // For the channel, and for each queue by itself.
         let answers = u32::try_from(plan.kinds.len() + 1).unwrap_or(u32::MAX);
         let patience = PATIENCE.saturating_mul(answers);
-        match timeout(patience, Self::on(plan, Arc::clone(&link), window)).await {
+        match timeout(patience, Self::on(plan, &link, window)).await {
             Ok(subscription) => subscription.map_err(|error| in_words(&error)),
             Err(_) => {
                 link.cut();
@@ -207,15 +250,14 @@ impl Subscription {
         }
     }
 
-    async fn on(plan: &Plan, link: Arc<Link>, window: u16) -> lapin::Result<Self> {
-        let channel = link.channel().await?;
+    async fn on(plan: &Plan, link: &Arc<Link>, window: u16) -> lapin::Result<Self> {
+        let channel = Arc::new(link.channel().await?);
         for kind in &plan.kinds {
             declare(&channel, &plan.place.queue_name(*kind)).await?;
         }
-        let streams = consume(channel.clone(), plan.clone(), window).await?;
+        let streams = consume(Arc::clone(&channel), plan.clone(), window).await?;
         Ok(Self {
             plan: plan.clone(),
-            link,
             channel,
             acks: Arc::default(),
             streams,
@@ -247,7 +289,8 @@ impl Subscription {
             let more = self.window.min(self.plan.prefetch - self.window);
             self.window += more;
             self.untaken = more;
-            self.widening = Some(consume(self.channel.clone(), self.plan.clone(), more).boxed());
+            let channel = Arc::clone(&self.channel);
+            self.widening = Some(consume(channel, self.plan.clone(), more).boxed());
         }
         if let Some(widening) = &mut self.widening
             && let Poll::Ready(streams) = widening.poll_unpin(context)
@@ -288,8 +331,22 @@ impl Subscription {
         AmqpDelivery::read(raw, &self.channel, &self.acks, permit)
     }
 
+    /// Ends it in good order, or its connection where the broker does not let it.
+    async fn end_in_time(self: Box<Self>) {
+        let link = Arc::clone(&self.channel.link);
+        match timeout(PATIENCE, self.end()).await {
+            Ok(Ok(())) => {}
+            // Without the connection the broker has everything back.
+            Ok(Err(error)) => {
+                debug!(%error, "the connection ended during a pause");
+                link.close();
+            }
+            Err(_) => link.cut(),
+        }
+    }
+
     /// Cancels, then returns what waits here. The channel stays for what was taken.
-    async fn end(mut self) -> lapin::Result<()> {
+    async fn end(mut self: Box<Self>) -> lapin::Result<()> {
         if let Some(widening) = self.widening.take() {
             self.streams.extend(widening.await?);
         }
@@ -303,7 +360,7 @@ impl Subscription {
                 self.waiting.insert(delivery.delivery_tag, delivery);
             }
         }
-        for delivery in self.waiting.into_values() {
+        for delivery in std::mem::take(&mut self.waiting).into_values() {
             delivery.acker.nack(requeue()).await?;
         }
         Ok(())
@@ -311,7 +368,11 @@ impl Subscription {
 }
 
 /// Begins to read the queues, with at most `window` unacked deliveries from each.
-async fn consume(channel: Channel, plan: Plan, window: u16) -> lapin::Result<Vec<lapin::Consumer>> {
+async fn consume(
+    channel: Arc<OwnedChannel>,
+    plan: Plan,
+    window: u16,
+) -> lapin::Result<Vec<lapin::Consumer>> {
     // Holds for what is begun after it.
     channel.basic_qos(window, BasicQosOptions::default()).await?;
     let mut streams = Vec::with_capacity(plan.kinds.len());

@@ -5,14 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
-use lapin::{Acker, Channel};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use super::PATIENCE;
 use super::acks::Acks;
+use super::link::OwnedChannel;
 use crate::queue::Message;
 
 /// How much of a message that cannot be read the log shows, in bytes.
@@ -27,7 +28,7 @@ pub(in crate::queue) struct AmqpDelivery {
     /// Of its channel.
     acks: Arc<Acks>,
     /// Keeps the channel open: only there can it be acked.
-    _channel: Channel,
+    channel: Arc<OwnedChannel>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -41,7 +42,7 @@ impl AmqpDelivery {
     /// Reads a delivery; one that cannot be read carries nothing and is acked.
     pub(super) fn read(
         raw: lapin::message::Delivery,
-        channel: &Channel,
+        channel: &Arc<OwnedChannel>,
         acks: &Arc<Acks>,
         permit: OwnedSemaphorePermit,
     ) -> Option<Self> {
@@ -51,7 +52,7 @@ impl AmqpDelivery {
                 tag: raw.delivery_tag,
                 acker: Some(raw.acker),
                 acks: Arc::clone(acks),
-                _channel: channel.clone(),
+                channel: Arc::clone(channel),
                 _permit: permit,
             }),
             Err(error) => {
@@ -71,29 +72,39 @@ impl AmqpDelivery {
     }
 }
 
-/// Acks deliveries of any number of channels.
+/// Acks deliveries of any number of channels, within [`PATIENCE`] for each. The connection of one that
+/// takes longer is ended: the broker then has its messages back.
 pub(in crate::queue) async fn ack_all(mut deliveries: Vec<AmqpDelivery>) {
     while let Some(first) = deliveries.first() {
-        let acks = Arc::clone(&first.acks);
-        let of_channel = deliveries.extract_if(.., |other| Arc::ptr_eq(&acks, &other.acks));
-        let mut of_channel: BTreeMap<_, _> =
-            of_channel.map(|delivery| (delivery.tag, delivery)).collect();
-        let tags: Vec<_> = of_channel.keys().copied().collect();
-        let _turn = acks.turn.lock().await;
-        for ack in acks.settle(&tags) {
-            let delivery = of_channel.get_mut(&ack.tag);
-            let Some(acker) = delivery.and_then(|delivery| delivery.acker.take()) else { continue };
-            let ack = acker.ack(BasicAckOptions { multiple: ack.multiple });
-            // Where it does not arrive, the connection ends and the message comes again.
-            match timeout(PATIENCE, ack).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => debug!(%error, "an ack did not reach the broker"),
-                Err(_) => debug!("an ack was not sent in time"),
-            }
+        let channel = Arc::clone(&first.channel);
+        let of_channel =
+            deliveries.extract_if(.., |other| Arc::ptr_eq(&channel, &other.channel)).collect();
+        let deadline = Instant::now() + PATIENCE;
+        if timeout_at(deadline, ack_of_channel(of_channel)).await.is_err() {
+            debug!("acks were not sent in time");
+            channel.link.cut();
         }
-        // Another one's ack spoke for these.
-        for delivery in of_channel.values_mut() {
-            delivery.acker = None;
+    }
+}
+
+/// Acks deliveries of one channel.
+async fn ack_of_channel(deliveries: Vec<AmqpDelivery>) {
+    let mut deliveries: BTreeMap<_, _> =
+        deliveries.into_iter().map(|delivery| (delivery.tag, delivery)).collect();
+    let Some((_, first)) = deliveries.first_key_value() else { return };
+    let acks = Arc::clone(&first.acks);
+    let tags: Vec<_> = deliveries.keys().copied().collect();
+    let _turn = acks.turn.lock().await;
+    for ack in acks.settle(&tags) {
+        if ack.multiple {
+            // It speaks for these: an answer of their own would be a fault that closes the channel.
+            deliveries.range_mut(..ack.tag).for_each(|(_, delivery)| delivery.acker = None);
+        }
+        let delivery = deliveries.get_mut(&ack.tag);
+        let Some(acker) = delivery.and_then(|delivery| delivery.acker.take()) else { continue };
+        // Where it does not arrive, the connection ends and the message comes again.
+        if let Err(error) = acker.ack(BasicAckOptions { multiple: ack.multiple }).await {
+            debug!(%error, "an ack did not reach the broker");
         }
     }
 }

@@ -1,21 +1,32 @@
-//! One connection to the broker.
+//! One connection to the broker, and its channels.
+//!
+//! # Invariants
+//! - Whatever is dropped ends at the broker too, at any moment: a connection that is being opened, an
+//!   open one, and a channel with all its consumers and deliveries. lapin closes what nobody refers to
+//!   any more, but a consumer whose opening was abandoned refers to its channel and connection for
+//!   ever; so both are closed here.
 
 use std::net::{Shutdown, TcpStream};
+use std::ops::Deref;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt;
 use lapin::options::QueueDeclareOptions;
+use lapin::protocol::constants::REPLY_SUCCESS;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties};
+use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::outage::{in_words, no_answer};
+use super::transport;
 use super::{PATIENCE, Place};
 
-/// A connection. Dropped, it says goodbye once no channel of it is in use.
+/// A connection. Its channels keep it open; dropped, it is closed.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) connection: Connection,
+    pub(super) connection: Arc<Connection>,
     plug: Plug,
 }
 
@@ -31,18 +42,22 @@ impl Link {
         let runtime = lapin::runtime::default_runtime().map_err(|error| in_words(&error))?;
         let name = format!("{} {role}", place.prefix);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let socket = plug.clone();
+        let (socket, to) = (plug.clone(), place.clone());
         let connect = Connection::connector(
             place.address.uri(),
             runtime,
             async move |uri, runtime| {
                 let host = (uri.authority.host.clone(), uri.authority.port);
                 let addresses = tokio::net::lookup_host(host).await?.collect::<Vec<_>>();
-                let stream = timeout(PATIENCE, AsyncTcpStream::connect(&runtime, &addresses[..]))
+                let connecting = AsyncTcpStream::connect(&runtime, &addresses[..]);
+                let mut stream = timeout(PATIENCE, connecting)
                     .await
                     .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-                if let AsyncTcpStream::Plain(stream) = &stream {
+                if let AsyncTcpStream::Plain(stream) = &mut stream {
                     socket.hold(stream.get_ref())?;
+                    if to.address.has_tls() {
+                        transport::encrypt(stream.get_mut(), &to).await?;
+                    }
                 }
                 Ok(stream)
             },
@@ -50,21 +65,75 @@ impl Link {
         );
         let connection = match timeout(PATIENCE, connect).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(in_words(&error)),
+            Ok(Err(error)) => {
+                return Err(match error.kind() {
+                    ErrorKind::IOError(cause) => place.trust.explain(&**cause, in_words(&error)),
+                    _ => in_words(&error),
+                });
+            }
             Err(_) => return Err(no_answer()),
         };
         pull.keep();
-        Ok(Self { connection, plug })
+        Ok(Self { connection: Arc::new(connection), plug })
     }
 
     /// A new channel on this connection.
-    pub(super) async fn channel(&self) -> lapin::Result<Channel> {
-        self.connection.create_channel().await
+    pub(super) async fn channel(self: &Arc<Self>) -> lapin::Result<OwnedChannel> {
+        let channel = self.connection.create_channel().await?;
+        Ok(OwnedChannel { channel, link: Arc::clone(self) })
+    }
+
+    /// Whether the connection can be used, as far as is known.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.plug.is_pulled() && self.connection.status().connected()
     }
 
     /// Ends the connection without a word: for a broker that does not answer.
     pub(super) fn cut(&self) {
         self.plug.pull();
+    }
+
+    /// Closes the connection, in the background and within [`PATIENCE`], whatever still uses it.
+    pub(super) fn close(&self) {
+        let Ok(runtime) = Handle::try_current() else { return self.cut() };
+        if self.plug.is_pulled() {
+            return;
+        }
+        let (connection, plug) = (Arc::clone(&self.connection), self.plug.clone());
+        runtime.spawn(async move {
+            // The socket is shut down whatever the broker answers.
+            let _ = timeout(PATIENCE, connection.close(REPLY_SUCCESS, "OK".into())).await;
+            plug.pull();
+        });
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A channel, which keeps its connection open. Dropped, it is closed: the broker ends its consumers,
+/// also those whose opening was abandoned, and takes back what was not acked.
+#[derive(Debug)]
+pub(super) struct OwnedChannel {
+    channel: Channel,
+    pub(super) link: Arc<Link>,
+}
+
+impl Deref for OwnedChannel {
+    type Target = Channel;
+
+    fn deref(&self) -> &Channel {
+        &self.channel
+    }
+}
+
+impl Drop for OwnedChannel {
+    fn drop(&mut self) {
+        // The first poll hands it over, behind everything that was sent on the channel.
+        let _ = self.channel.close(REPLY_SUCCESS, "OK".into()).now_or_never();
     }
 }
 
@@ -101,6 +170,11 @@ impl Plug {
         }
         *socket = Socket::Open(stream.as_fd().try_clone_to_owned()?.into());
         Ok(())
+    }
+
+    fn is_pulled(&self) -> bool {
+        let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*socket, Socket::Pulled)
     }
 
     fn pull(&self) {

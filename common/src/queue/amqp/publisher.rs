@@ -12,13 +12,13 @@ use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation, ErrorKind, Event};
+use lapin::{BasicProperties, Confirmation, ErrorKind, Event};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::time::{Instant, interval, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::link::{Link, declare};
+use super::link::{Link, OwnedChannel, declare};
 use super::outage::{Outage, in_words, no_answer};
 use super::silence::Silences;
 use super::{PATIENCE, Place};
@@ -182,9 +182,9 @@ async fn attend(uplink: &Arc<Uplink>, state: &watch::Sender<State>) -> String {
 
 /// A connection that publishes.
 struct Uplink {
-    link: Link,
+    link: Arc<Link>,
     /// In confirm mode.
-    channel: Channel,
+    channel: OwnedChannel,
     /// The kinds whose queues are there, as far as this connection knows.
     declared: Mutex<HashSet<TaskKind>>,
     /// One batch at a time: lapin hands a returned message out with the next confirm, which may
@@ -205,7 +205,7 @@ enum Fault {
 
 impl Uplink {
     async fn open(place: &Place, silences: &Arc<Silences>) -> Result<Self, String> {
-        let link = Link::open(place, "publisher").await?;
+        let link = Arc::new(Link::open(place, "publisher").await?);
         let setup = async {
             let channel = link.channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;

@@ -1,8 +1,11 @@
 //! Against a real broker, whose URL is in `TEST_AMQP_URL`; `make test` starts one.
 
 mod acks;
+mod churn;
 mod fixture;
 mod relay;
+mod silences;
+mod tls;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -182,7 +185,7 @@ async fn a_pause_returns_what_was_delivered_and_keeps_what_was_taken() {
     assert_eq!(received, sent.into_iter().skip(1).collect(), "everything but what was acked");
     drop(other);
 
-    paused.resume().await;
+    paused.resume();
     let late = publish_new(&publisher).await;
     let delivery = next(&mut paused).await;
     assert_eq!(delivery.message(), late);
@@ -213,7 +216,7 @@ async fn a_pause_under_load_leaves_no_delivery_behind() {
         held.ack().await;
         left -= 1;
         depth_becomes(&publisher, left).await;
-        consumer.resume().await;
+        consumer.resume();
     }
     bench.finish().await;
 }
@@ -233,7 +236,7 @@ async fn a_resumed_consumer_asks_for_as_much_as_is_taken() {
         delivery.ack().await;
     }
 
-    consumer.resume().await;
+    consumer.resume();
     held.push(next(&mut consumer).await);
     assert!(consumer.try_next().is_none(), "it does not ask for more unless it waits");
     depth_becomes(&publisher, 18).await;
@@ -253,7 +256,7 @@ async fn a_consumer_may_pause_and_resume_whatever_the_connection_does() {
     let mut consumer = bench.queue.consumer(&[KIND], 2);
     // Before there is a connection.
     consumer.pause().await;
-    consumer.resume().await;
+    consumer.resume();
     let first = publish_new(&publisher).await;
     let held = next(&mut consumer).await;
     assert_eq!(held.message(), first);
@@ -261,7 +264,7 @@ async fn a_consumer_may_pause_and_resume_whatever_the_connection_does() {
     relay.set(Reach::IsSilent);
     timeout(BOUND, consumer.pause()).await.expect("a pause in time");
     relay.set(Reach::Passes);
-    consumer.resume().await;
+    consumer.resume();
     let again = next(&mut consumer).await;
     assert_eq!(again.message(), first, "the silent connection was given up");
     again.ack().await;
@@ -271,7 +274,7 @@ async fn a_consumer_may_pause_and_resume_whatever_the_connection_does() {
     consumer.pause().await;
     relay.set(Reach::Refuses);
     relay.set(Reach::Passes);
-    consumer.resume().await;
+    consumer.resume();
     let second = message();
     eventually("a confirm", || async { publish(&publisher, second).await.is_ok() }).await;
     assert_eq!(next(&mut consumer).await.message(), second);
@@ -401,7 +404,7 @@ async fn settings_that_lead_nowhere_are_refused() {
     let new = |url: &str, prefix: &str| AmqpQueue::new(url.to_owned().into(), prefix);
     assert!(new("amqp://broker", "tasks").is_ok());
     for (url, prefix) in [
-        ("amqps://me:geheim@broker", "tasks"),
+        ("https://me:geheim@broker", "tasks"),
         ("amqp://broker", ""),
         ("amqp://broker", "amq.tasks"),
         ("amqp://broker", &"p".repeat(101)),

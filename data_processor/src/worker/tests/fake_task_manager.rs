@@ -8,12 +8,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use common::client::ApiClient;
+use common::client::FailoverClient;
 use common::report::{
     Attempt, Claim, ClaimRequest, ClaimResponse, Event, Outcome, Report, ReportRequest,
     ReportResponse, WorkerInfo,
 };
 use common::task::TaskId;
+use common::tls::Trust;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -74,8 +75,8 @@ impl FakeTaskManager {
         Self { script, url, _server: AbortOnDropHandle::new(server) }
     }
 
-    pub(super) fn client(&self) -> ApiClient {
-        ApiClient::new(&self.url, None).unwrap()
+    pub(super) fn client(&self) -> FailoverClient {
+        FailoverClient::new(std::slice::from_ref(&self.url), None, &Trust::default()).unwrap()
     }
 
     pub(super) fn script(&self) -> MutexGuard<'_, Script> {

@@ -119,10 +119,18 @@ impl Harness {
 
     /// A small task.
     pub(super) fn small_task(&self) -> TaskId {
+        self.small_task_with(|_| ())
+    }
+
+    /// A small task, changed by `change`.
+    pub(super) fn small_task_with(&self, change: impl FnOnce(&mut Attempt)) -> TaskId {
         let user_id = UserId(uuid::Uuid::nil());
         let (message, number, request_count) = ("Hello".to_owned(), 7, 1);
         let spec = MessageValidationSpec { user_id, message, number, request_count };
-        self.task(|attempt| attempt.spec = TaskSpec::MessageValidation(spec))
+        self.task(|attempt| {
+            attempt.spec = TaskSpec::MessageValidation(spec);
+            change(attempt);
+        })
     }
 
     /// A task with an input file.
@@ -149,9 +157,12 @@ impl Harness {
 
     pub(super) async fn publish(&self, tasks: &[TaskId]) {
         let message = |task_id: &TaskId| {
-            let kind = self.api.script().attempts.get(task_id).map(|attempt| attempt.spec.kind());
-            let message = Message { task_id: *task_id, dispatch: 1 };
-            (kind.unwrap_or(TaskKind::CsvAggregation), message)
+            let script = self.api.script();
+            let attempt = script.attempts.get(task_id);
+            let kind = attempt.map_or(TaskKind::CsvAggregation, |attempt| attempt.spec.kind());
+            // Each attempt has a message of its own, as the task manager sends it.
+            let dispatch = attempt.map_or(1, |attempt| attempt.attempt);
+            (kind, Message { task_id: *task_id, dispatch })
         };
         let messages: Vec<_> = tasks.iter().map(message).collect();
         self.queue.publisher().publish(&messages).await;

@@ -70,32 +70,6 @@ async fn many_small_tasks_share_calls() {
 }
 
 #[tokio::test]
-async fn what_is_to_run_alone_runs_without_small_tasks() {
-    let mut harness = Harness::new().await;
-    let [small, later] = [(); 2].map(|()| harness.small_task());
-    let alone = harness.task(|attempt| attempt.alone = true);
-    harness.publish(&[small]).await;
-    let gate = Gate::new();
-    harness.start(2, LONG, gate.process());
-    gate.until(small, Step::Started).await;
-    harness.publish(&[alone]).await;
-    let beats =
-        |task| harness.api.script().reports.iter().filter(|report| report.task_id == task).count();
-    eventually("its lease is renewed while it waits", || beats(alone) > 0).await;
-    assert!(!gate.has(alone, Step::Started), "a small one runs");
-    gate.let_end(1);
-    gate.until(alone, Step::Started).await;
-    assert!(gate.has(small, Step::Completed));
-    harness.publish(&[later]).await;
-    let before = beats(alone);
-    eventually("it runs for a while", || beats(alone) >= before + 2).await;
-    assert!(!gate.has(later, Step::Started), "nothing is started beside it");
-    gate.let_end(2);
-    gate.until(later, Step::Completed).await;
-    harness.end().await;
-}
-
-#[tokio::test]
 async fn an_interrupt_reaches_one_of_many_small_tasks() {
     for outcome in [Outcome::Stop, Outcome::Kill, Outcome::LeaseLost] {
         let mut harness = Harness::new().await;

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 pub struct Services {
     pub database: SocketAddr,
     pub broker: SocketAddr,
+    /// The broker with TLS.
+    pub amqps_url: String,
     /// A set of the test's own.
     own: Option<Own>,
 }
@@ -32,12 +34,15 @@ impl Services {
 
     fn named(own: Option<Own>) -> Self {
         let names = run(folder(own.as_ref()), &["env"]);
+        let url = |name: &str| names.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         let address = |name: &str| {
-            let url = names.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            let url = url(name);
             let (_, address) = url.split_once('@').unwrap();
             address.split('/').next().unwrap().parse().unwrap()
         };
-        Self { database: address("TEST_DATABASE_URL="), broker: address("TEST_AMQP_URL="), own }
+        let amqps_url = url("TEST_AMQPS_URL=").to_owned();
+        let (database, broker) = (address("TEST_DATABASE_URL="), address("TEST_AMQP_URL="));
+        Self { database, broker, amqps_url, own }
     }
 
     /// Runs a command of `scripts/services.sh` on the set; answers what it printed.

@@ -1,5 +1,7 @@
 //! SQL on `task_attempts`. No function opens a transaction.
 
+use std::collections::HashSet;
+
 use chrono::NaiveDateTime;
 use common::task::TaskId;
 use diesel::prelude::*;
@@ -78,4 +80,17 @@ pub fn outcome(conn: &mut DbConnection, id: TaskId, attempt: u32) -> DbResult<Op
         .first(conn)
         .optional()?;
     Ok(outcome)
+}
+
+/// Those of the tasks that lost a lease in an earlier attempt.
+pub fn with_lost_lease(conn: &mut DbConnection, ids: &[Id]) -> DbResult<HashSet<TaskId>> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let found: Vec<Id> = task_attempts::table
+        .filter(task_attempts::task_id.eq_any(ids))
+        .filter(task_attempts::outcome.eq(AttemptOutcome::LeaseLost.as_str()))
+        .select(task_attempts::task_id)
+        .load(conn)?;
+    Ok(found.into_iter().map(|id| TaskId(id.0)).collect())
 }

@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use uuid::Uuid;
 
@@ -31,6 +32,20 @@ impl Bench {
         Self { queue: Queue::Amqp(queue), prefix }
     }
 
+    /// The same queues, reached by another URL.
+    pub(super) fn queue_at(&self, url: &str) -> Queue {
+        Queue::Amqp(AmqpQueue::new(url.to_owned().into(), &self.prefix).unwrap())
+    }
+
+    /// How many consumers the broker has for the queue of `kind`; none where it has no queue.
+    pub(super) async fn consumers(&self, kind: TaskKind) -> u32 {
+        let (_connection, channel) = operator().await;
+        let queue = format!("{}.{kind}", self.prefix);
+        let passive = QueueDeclareOptions::durable().passive();
+        let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        queue.map_or(0, |queue| queue.consumer_count())
+    }
+
     pub(super) fn queue_name(&self) -> String {
         format!("{}.csv_aggregation", self.prefix)
     }
@@ -52,7 +67,11 @@ impl Bench {
 
     /// Leaves nothing behind in the broker.
     pub(super) async fn finish(self) {
-        self.delete_queue().await;
+        let (_connection, channel) = operator().await;
+        for kind in TaskKind::ALL {
+            let queue = format!("{}.{kind}", self.prefix);
+            channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+        }
     }
 }
 
