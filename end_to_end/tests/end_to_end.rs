@@ -26,6 +26,7 @@ mod end_to_end {
     mod plays;
     mod process;
     mod service_faults;
+    mod service_starts;
     mod standalone;
     mod user_events;
 }
