@@ -41,6 +41,7 @@ help: ## Show this list
 
 up: env ## Build the images and start everything, with WORKERS=1 worker, on http://127.0.0.1:5000
 	$(COMPOSE) up --detach --build --scale data_processor=$(or $(WORKERS),1)
+	@echo "The API is described at http://$$($(COMPOSE) port task_manager 5000)/docs/; try make demo."
 
 down: ## End everything; the data stays (scripts/compose.sh down --volumes deletes it)
 	$(COMPOSE) down

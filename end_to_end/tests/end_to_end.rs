@@ -9,6 +9,7 @@ mod end_to_end {
     mod bad_files;
     mod bad_requests;
     mod bucket;
+    mod compose;
     mod compressed_files;
     mod crashes;
     mod cut_uploads;
@@ -28,6 +29,7 @@ mod end_to_end {
     mod plays;
     mod process;
     mod service_faults;
+    mod service_starts;
     mod standalone;
     mod tls;
     mod user_events;

@@ -58,6 +58,12 @@ impl Api {
         }
     }
 
+    /// The same for a client that waits no longer than this for an answer.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.http = reqwest::Client::builder().no_proxy().timeout(timeout).build().unwrap();
+        self
+    }
+
     /// Signs a user up and logs in; a user who is there already just logs in.
     pub async fn logged_in_as(mut self, name: &str, password: &str) -> Self {
         let credentials = json!({"username": name, "password": password});
@@ -88,6 +94,11 @@ impl Api {
 
     pub async fn get(&self, path: &str) -> Response {
         self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    /// An answer, where there is one.
+    pub async fn try_get(&self, path: &str) -> Option<Response> {
+        self.request(Method::GET, path).send().await.ok()
     }
 
     /// Uploads a raw body; `parameters` starts with `&` where there are any.

@@ -7,6 +7,7 @@ pub mod relay;
 pub mod services;
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use common::queue::{AmqpQueue, Queue};
@@ -83,6 +84,11 @@ impl Fleet {
 
     /// Starts another task manager, which the front leads to as well; answers its number.
     pub async fn add_manager(&mut self) -> usize {
+        self.join_manager(Process::spawn(&mut self.manager_command())).await
+    }
+
+    /// The command line of another task manager.
+    pub fn manager_command(&self) -> Command {
         let mut command = program("task_manager");
         let database = self.database_url();
         command.arg("serve").current_dir(self.folder.path()).envs([
@@ -96,7 +102,11 @@ impl Fleet {
             ("TASK_MANAGER_SWEEP_INTERVAL", "1s"),
             ("TASK_MANAGER_RUN_SCHEDULES", &self.run_schedules.to_string()),
         ]);
-        let mut process = Process::spawn(&mut command);
+        command
+    }
+
+    /// Leads the front to a task manager that was started, as soon as it listens; returns its number.
+    pub async fn join_manager(&mut self, mut process: Process) -> usize {
         let url = process.url().await;
         let address = url.strip_prefix("http://").unwrap().parse().unwrap();
         self.managers.push(Some(Manager { process, address }));
@@ -132,6 +142,14 @@ impl Fleet {
     }
 
     async fn add_worker_at(&mut self, slots: u32, task_managers: &str) -> usize {
+        let mut process = Process::spawn(&mut self.worker_command(slots, task_managers));
+        process.url().await;
+        self.workers.push(process);
+        self.workers.len() - 1
+    }
+
+    /// The command line of a worker that reaches the task managers at these URLs.
+    pub fn worker_command(&self, slots: u32, task_managers: &str) -> Command {
         let mut command = program("data_processor");
         command.current_dir(self.folder.path()).envs([
             ("DATA_PROCESSOR_LISTEN", "127.0.0.1:0"),
@@ -143,10 +161,7 @@ impl Fleet {
             ("DATA_PROCESSOR_WORKER_SLOTS", &slots.to_string()),
             ("DATA_PROCESSOR_DRAIN_TIMEOUT", "100ms"),
         ]);
-        let mut process = Process::spawn(&mut command);
-        process.url().await;
-        self.workers.push(process);
-        self.workers.len() - 1
+        command
     }
 
     fn broker_url(&self) -> String {

@@ -238,7 +238,7 @@ async fn a_busy_worker_with_one_slot_keeps_nothing_waiting() {
     assert_eq!(fleet.api.task(id).await.state, TaskState::Processing, "the long one still runs");
     fleet.api.interrupt(id, "stop").await;
     fleet.api.wait_for_state(id, TaskState::Stopped).await;
-    small.results_are_right(&fleet).await;
+    small.results_are_right(&fleet.api).await;
     fleet.is_at_rest().await;
     fleet.ends_and_leaves_nothing().await;
 }

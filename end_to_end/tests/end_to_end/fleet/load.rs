@@ -25,6 +25,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Load {
     accepted: Vec<(TaskId, Plays)>,
+    slowest: Duration,
 }
 
 impl Load {
@@ -40,11 +41,13 @@ impl Load {
         for _ in 0..CLIENTS {
             let (api, files) = (api.clone(), Arc::clone(&files));
             clients.spawn(async move {
-                let mut accepted = Vec::new();
+                let mut load = Load::default();
                 loop {
-                    let Some(plays) = files.lock().unwrap().pop() else { return accepted };
+                    let Some(plays) = files.lock().unwrap().pop() else { return load };
+                    let started = Instant::now();
                     let id = upload(&api, &plays).await;
-                    accepted.push((id, plays));
+                    load.slowest = load.slowest.max(started.elapsed());
+                    load.add(id, plays);
                 }
             });
         }
@@ -69,23 +72,26 @@ impl Load {
         self.accepted.len()
     }
 
-    /// Compares every result with what was computed here.
-    pub async fn results_are_right(&self, fleet: &Fleet) {
-        for (id, plays) in &self.accepted {
-            assert_eq!(fleet.api.result(*id).await, plays.sums(), "{id}");
-        }
+    /// Adds the tasks of another load.
+    pub fn extend(&mut self, other: Self) {
+        self.accepted.extend(other.accepted);
+        self.slowest = self.slowest.max(other.slowest);
     }
 
-    /// Waits until every task is processed, once and rightly, and the fleet is at rest; answers
-    /// how long after `since` the last one was.
-    pub async fn is_done(&self, fleet: &Fleet, since: Instant) -> Duration {
+    /// How long it took at most until a file was accepted, with all times that it was sent.
+    pub fn slowest(&self) -> Duration {
+        self.slowest
+    }
+
+    /// Waits until every task is processed; a server that is away meanwhile is asked again.
+    pub async fn is_processed(&self, api: &Api) {
         let mut open: Vec<TaskId> = self.accepted.iter().map(|(id, _)| *id).collect();
         eventually_within(DEADLINE, "all tasks are processed", async || {
             let mut still = Vec::new();
             for id in open.drain(..) {
-                match state(&fleet.api, id).await {
+                match state(api, id).await {
                     Some(TaskState::Processed) => {}
-                    Some(TaskState::Failed) => panic!("{:?}", fleet.api.task(id).await.error),
+                    Some(TaskState::Failed) => panic!("{:?}", api.task(id).await.error),
                     _ => still.push(id),
                 }
             }
@@ -93,8 +99,21 @@ impl Load {
             open.is_empty().then_some(())
         })
         .await;
+    }
+
+    /// Compares every result with what was computed here.
+    pub async fn results_are_right(&self, api: &Api) {
+        for (id, plays) in &self.accepted {
+            assert_eq!(api.result(*id).await, plays.sums(), "{id}");
+        }
+    }
+
+    /// Waits until every task is processed, once and rightly, and the fleet is at rest; answers
+    /// how long after `since` the last one was.
+    pub async fn is_done(&self, fleet: &Fleet, since: Instant) -> Duration {
+        self.is_processed(&fleet.api).await;
         let took = since.elapsed();
-        self.results_are_right(fleet).await;
+        self.results_are_right(&fleet.api).await;
         // Some more were accepted although the answer never arrived: they end like all others.
         eventually("every task is processed", async || {
             let failed = "SELECT HEX(id) FROM tasks WHERE state = 'failed'";
@@ -115,7 +134,7 @@ impl Load {
 /// A load on its way.
 pub struct Uploading {
     files: Arc<Mutex<Vec<Plays>>>,
-    clients: JoinSet<Vec<(TaskId, Plays)>>,
+    clients: JoinSet<Load>,
 }
 
 impl Uploading {
@@ -129,7 +148,11 @@ impl Uploading {
 
     /// Waits until all are accepted.
     pub async fn done(self) -> Load {
-        Load { accepted: self.clients.join_all().await.concat() }
+        let mut load = Load::default();
+        for part in self.clients.join_all().await {
+            load.extend(part);
+        }
+        load
     }
 }
 
