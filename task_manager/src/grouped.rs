@@ -103,8 +103,12 @@ where
         if self.0.line_up(Waiting { item, answer }) {
             Groups::serve(&self.0);
         }
-        let ended = |_| DbError::Unavailable("the group ended unexpectedly".to_owned());
-        answered.await.map_err(ended)?
+        let ended = "the group ended unexpectedly".to_owned();
+        match (answered.await, self.0.access) {
+            (Ok(answer), _) => answer,
+            (Err(_), Access::Reading) => Err(DbError::Unavailable(ended)),
+            (Err(_), Access::Writing) => Err(DbError::CommitInDoubt(ended)),
+        }
     }
 }
 
@@ -167,7 +171,7 @@ impl<T: Send + 'static, R: Send + 'static> Groups<T, R> {
             }
             Err(error) if error.is_unavailable() => {
                 for answer in answers {
-                    let _ = answer.send(Err(DbError::Unavailable(error.to_string())));
+                    let _ = answer.send(Err(error.for_one_of_many()));
                 }
             }
             Err(error) => {
