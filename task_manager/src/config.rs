@@ -128,6 +128,8 @@ pub struct Config {
     pub trust_forwarded_for: bool,
     /// The largest file that is taken, in bytes.
     pub upload_limit: u64,
+    /// How long an upload may give no byte.
+    pub upload_idle_timeout: Duration,
     /// How long things are kept.
     pub retention: Retention,
     /// How often files that no task knows are looked for.
@@ -269,6 +271,7 @@ impl Config {
             },
             trust_forwarded_for: settings.value("trust_forwarded_for", false),
             upload_limit: settings.bytes("upload_limit", 32 << 30),
+            upload_idle_timeout: settings.duration("upload_idle_timeout", Duration::from_secs(60)),
             retention: Retention {
                 files: settings.duration("keep_files", 7 * day),
                 tasks: settings.duration("keep_tasks", 90 * day),
@@ -303,6 +306,9 @@ impl Config {
         if self.retention.tasks > LONGEST || self.sweep_interval > LONGEST {
             settings.problem("a time span is longer than 100 years");
         }
+        if !(Duration::from_secs(1)..=LONGEST).contains(&self.upload_idle_timeout) {
+            settings.problem("`upload_idle_timeout` must be 1s at least and 100 years at most");
+        }
         if self.sweep_interval < Duration::from_secs(1) {
             settings.problem("`sweep_interval` must be 1s at least");
         }
@@ -320,6 +326,7 @@ mod tests {
         assert_eq!(config.listen.to_string(), "127.0.0.1:5000");
         assert_eq!(config.storage, Path::new("/data/local_storage"));
         assert_eq!(config.upload_limit, 32 << 30);
+        assert_eq!(config.upload_idle_timeout, Duration::from_secs(60));
         let shown = settings.finish().unwrap().to_string();
         assert!(shown.contains("keep_files = \"7d\"  # default"), "{shown}");
         config.check_start(true).unwrap();

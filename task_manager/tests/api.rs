@@ -36,6 +36,7 @@ mod api {
     mod several;
     mod tasks;
     mod tokens;
+    mod upload_bodies;
     mod uploads;
     mod user_events;
     mod users;
