@@ -4,6 +4,7 @@ pub mod accepted;
 pub mod access;
 pub mod address;
 pub mod body;
+pub mod content_encoding;
 pub mod cursor;
 pub mod detached;
 pub mod idempotency;

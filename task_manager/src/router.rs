@@ -18,7 +18,7 @@ use crate::file_statistics::routes as file_statistics;
 use crate::health::routes as health;
 use crate::home::routes as home;
 use crate::http::access::{Gate, authenticate};
-use crate::http::{middleware, same_machine};
+use crate::http::{content_encoding, middleware, same_machine};
 use crate::messages::bulk::routes as bulk;
 use crate::messages::routes as messages;
 use crate::openapi;
@@ -129,7 +129,8 @@ pub fn router(state: AppState, gate: Gate) -> Router {
         true => all,
         false => all.layer(from_fn(same_machine::same_machine)),
     };
-    all.layer(CatchPanicLayer::new())
+    all.layer(from_fn(content_encoding::refuse_encoded_bodies))
+        .layer(CatchPanicLayer::new())
         .layer(from_fn(middleware::problems))
         .layer(from_fn(middleware::request_id))
         .with_state(state)
