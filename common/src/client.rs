@@ -12,6 +12,9 @@ use crate::problem::Problem;
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The header that makes a call that creates something the same one when it is repeated.
+pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
 /// Why a call gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -22,6 +25,8 @@ pub enum ClientError {
         server: String,
         /// What the network said.
         reason: String,
+        /// Whether there was a connection, so that the request may have been carried out.
+        connected: bool,
     },
     /// The server refused, and said why.
     #[error("{0}")]
@@ -45,6 +50,23 @@ impl ClientError {
             Self::Problem(problem) => problem.status >= 500 || problem.status == 429,
             Self::Unexpected { .. } => false,
         }
+    }
+
+    /// Whether the same call may have been carried out, or may be later: with an
+    /// [`IDEMPOTENCY_KEY`] it can be repeated.
+    #[must_use]
+    pub fn is_worth_repeating(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Problem(problem) => problem.status == 503 || self.is_under_way(),
+            Self::Unexpected { .. } => false,
+        }
+    }
+
+    /// Whether an earlier call with the same [`IDEMPOTENCY_KEY`] is not done yet.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        matches!(self, Self::Problem(problem) if problem.code == "request_under_way")
     }
 }
 
@@ -109,7 +131,7 @@ impl ApiClient {
                 let reason = format!("status {status} without a problem document");
                 // Of a proxy whose server is away, or of a server that is about to end.
                 match status.is_server_error() {
-                    true => Err(ClientError::Unreachable { server: self.server.clone(), reason }),
+                    true => Err(self.unanswered(reason)),
                     false => Err(self.unexpected(reason)),
                 }
             }
@@ -153,7 +175,12 @@ impl ApiClient {
     /// Says that the connection broke while an answer was read.
     #[must_use]
     pub fn unreachable(&self, error: &reqwest::Error) -> ClientError {
-        ClientError::Unreachable { server: self.server.clone(), reason: chain(error) }
+        let (server, connected) = (self.server.clone(), !error.is_connect());
+        ClientError::Unreachable { server, reason: chain(error), connected }
+    }
+
+    fn unanswered(&self, reason: String) -> ClientError {
+        ClientError::Unreachable { server: self.server.clone(), reason, connected: true }
     }
 
     fn unexpected(&self, reason: String) -> ClientError {

@@ -20,6 +20,7 @@ mod parameter;
 mod problem_text;
 mod progress;
 mod question;
+mod repeats;
 mod rows;
 mod run;
 mod saving;
