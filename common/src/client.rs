@@ -21,6 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection is kept for another request: less than the server keeps it, so that none ends
 /// while a request is on its way.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The header that makes a call that creates something the same one when it is repeated.
+pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// Why a call gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,8 @@ pub enum ClientError {
         server: String,
         /// What the network said.
         reason: String,
+        /// Whether there was a connection, so that the request may have been carried out.
+        connected: bool,
     },
     /// The server refused, and said why.
     #[error("{0}")]
@@ -55,6 +59,23 @@ impl ClientError {
             Self::Problem(problem) => problem.status >= 500 || problem.status == 429,
             Self::Unexpected { .. } => false,
         }
+    }
+
+    /// Whether the same call may have been carried out, or may be later: with an
+    /// [`IDEMPOTENCY_KEY`] it can be repeated.
+    #[must_use]
+    pub fn is_worth_repeating(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Problem(problem) => problem.status == 503 || self.is_under_way(),
+            Self::Unexpected { .. } => false,
+        }
+    }
+
+    /// Whether an earlier call with the same [`IDEMPOTENCY_KEY`] is not done yet.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        matches!(self, Self::Problem(problem) if problem.code == "request_under_way")
     }
 }
 
@@ -152,7 +173,7 @@ impl ApiClient {
                 let reason = format!("status {status} without a problem document");
                 // Of a proxy whose server is away, or of a server that is about to end.
                 match status.is_server_error() {
-                    true => Err(ClientError::Unreachable { server: self.server.clone(), reason }),
+                    true => Err(self.unanswered(reason)),
                     false => Err(self.unexpected(reason)),
                 }
             }
@@ -183,8 +204,13 @@ impl ApiClient {
     /// Says that the connection broke while an answer was read.
     #[must_use]
     pub fn unreachable(&self, error: &reqwest::Error) -> ClientError {
+        let (server, connected) = (self.server.clone(), !error.is_connect());
         let reason = self.trust.explain(error, with_causes(error));
-        ClientError::Unreachable { server: self.server.clone(), reason }
+        ClientError::Unreachable { server, reason, connected }
+    }
+
+    fn unanswered(&self, reason: String) -> ClientError {
+        ClientError::Unreachable { server: self.server.clone(), reason, connected: true }
     }
 
     fn unexpected(&self, reason: String) -> ClientError {

@@ -35,7 +35,8 @@ use crate::sessions::Roles;
 use crate::sessions::tokens::Tokens;
 use crate::tasks::events::Changes;
 use crate::tasks::store;
-use crate::uploads::Uploads;
+use crate::uploads::draft::{Drafts, LeaseTimes};
+use crate::uploads::{IdleTimeout, Uploads};
 use crate::user_events::UserEvents;
 use crate::users::credentials::{NewUser, PasswordLength};
 use crate::users::passwords::Passwords;
@@ -77,6 +78,7 @@ state! {
     seen: Seen,
     changes: Changes,
     uploads: Uploads,
+    idle: IdleTimeout,
     loads: Loads,
     keys: Keys,
     messages: Messages,
@@ -218,12 +220,17 @@ impl Server {
             seen: Seen::default(),
             changes,
             uploads: Uploads {
-                db: db.clone(),
-                storage: storage.clone(),
+                drafts: Drafts {
+                    db: db.clone(),
+                    storage: storage.clone(),
+                    limit: config.upload_limit,
+                    lease: LeaseTimes::default(),
+                },
                 background: background.clone(),
                 keys: keys.clone(),
-                limit: config.upload_limit,
+                idle: IdleTimeout(config.upload_idle_timeout),
             },
+            idle: IdleTimeout(config.upload_idle_timeout),
             loads: Loads::new(db.clone()),
             keys: keys.clone(),
             messages: Messages::start(db.clone(), keys.clone(), background.relay().clone()),

@@ -139,6 +139,8 @@ pub struct Config {
     pub body_timeout: Duration,
     /// The largest file that is taken, in bytes.
     pub upload_limit: u64,
+    /// How long an upload may give no byte.
+    pub upload_idle_timeout: Duration,
     /// How long things are kept.
     pub retention: Retention,
     /// How often files that no task knows are looked for, by one task manager for all.
@@ -283,6 +285,7 @@ impl Config {
             connections: connections(settings),
             body_timeout: settings.duration("body_timeout", Duration::from_secs(30)),
             upload_limit: settings.bytes("upload_limit", 32 << 30),
+            upload_idle_timeout: settings.duration("upload_idle_timeout", Duration::from_secs(60)),
             retention: Retention {
                 files: settings.duration("keep_files", 7 * day),
                 tasks: settings.duration("keep_tasks", 90 * day),
@@ -320,6 +323,9 @@ impl Config {
         let ConnectionLimits { timeouts, max_connections } = self.connections;
         if !(1..=MOST_CONNECTIONS).contains(&max_connections) {
             settings.problem(format!("`max_connections` must be from 1 to {MOST_CONNECTIONS}"));
+        }
+        if !(Duration::from_secs(1)..=LONGEST).contains(&self.upload_idle_timeout) {
+            settings.problem("`upload_idle_timeout` must be 1s at least and 100 years at most");
         }
         for (name, timeout) in [
             ("header_timeout", timeouts.header),
@@ -360,6 +366,7 @@ mod tests {
         assert_eq!(config.listen.to_string(), "127.0.0.1:5000");
         assert_eq!(config.storage, Path::new("/data/local_storage"));
         assert_eq!(config.upload_limit, 32 << 30);
+        assert_eq!(config.upload_idle_timeout, Duration::from_secs(60));
         let shown = settings.finish().unwrap().to_string();
         assert!(shown.contains("keep_files = \"7d\"  # default"), "{shown}");
         config.check_start(true).unwrap();

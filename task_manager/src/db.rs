@@ -82,6 +82,9 @@ pub enum DbError {
     /// All connections were in use for too long; nothing was asked of it.
     #[error("the database has more to do than it can")]
     Overloaded,
+    /// The connection broke during a commit, which may have taken place.
+    #[error("the commit is in doubt: {0}")]
+    CommitInDoubt(String),
     /// The tables could not be brought up to date.
     #[error("the database could not be migrated: {0}")]
     Migration(String),
@@ -117,7 +120,21 @@ impl DbError {
     fn from_commit(error: DieselError) -> Self {
         match Self::Query(error) {
             error if error.is_lost_race() => error,
-            error => Self::Unavailable(format!("the commit is in doubt: {error}")),
+            error => Self::CommitInDoubt(error.to_string()),
+        }
+    }
+
+    /// Whether the work may have been carried out all the same.
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::CommitInDoubt(_))
+    }
+
+    /// The same for each of many whose common transaction failed for want of the database.
+    pub fn for_one_of_many(&self) -> Self {
+        match self {
+            Self::CommitInDoubt(reason) => Self::CommitInDoubt(reason.clone()),
+            Self::Overloaded => Self::Overloaded,
+            error => Self::Unavailable(error.to_string()),
         }
     }
 
@@ -148,7 +165,7 @@ impl DbError {
     #[must_use]
     pub fn is_lost_connection(&self) -> bool {
         match self {
-            Self::Unavailable(_) => true,
+            Self::Unavailable(_) | Self::CommitInDoubt(_) => true,
             Self::Query(DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)) => true,
             Self::Query(DieselError::DatabaseError(_, info)) => {
                 LOST_CONNECTIONS.iter().any(|text| info.message().contains(text))

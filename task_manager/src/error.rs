@@ -86,8 +86,18 @@ pub enum ApiError {
     UploadStopped(TaskId),
     /// The connection broke while the file arrived.
     UploadCut(String),
-    /// The database or the connection failed when a request was carried out in part.
-    PartlyStored { inserted: u64 },
+    /// No byte of the body arrived for this long.
+    UploadIdle { timeout: Duration },
+    /// The lease of the upload expired while its file arrived.
+    UploadLost,
+    /// The body is encoded: how.
+    EncodedBody { given: String },
+    /// The database or the connection failed when a request was carried out in part: how many
+    /// documents are stored, and of how many more that is not known.
+    PartlyStored { inserted: u64, in_doubt: u64 },
+    /// The connection to the database broke during a commit, which may have taken place, or behind
+    /// the first of several.
+    OutcomeUnknown,
     /// The storage does not work now.
     StorageUnavailable,
     /// The database does not work now.
@@ -318,14 +328,60 @@ impl ApiError {
                 "The upload broke off",
                 format!("{detail} Nothing of the file is kept; send it again."),
             ),
-            Self::PartlyStored { inserted } => (
+            Self::UploadIdle { timeout } => (
+                408,
+                "upload_timeout",
+                "Upload timed out",
+                format!(
+                    "No byte arrived for {} s; the setting is `upload_idle_timeout`. Nothing of the \
+                     body is kept; send it again.",
+                    timeout.as_secs_f64()
+                ),
+            ),
+            Self::UploadLost => (
+                503,
+                "upload_lost",
+                "Upload lost",
+                "The server was interrupted for so long that it gave the upload up. Nothing of the \
+                 file is kept; send it again."
+                    .to_owned(),
+            ),
+            Self::EncodedBody { given } => (
+                415,
+                "unsupported_content_encoding",
+                "Unsupported Content-Encoding",
+                format!(
+                    "The Content-Encoding is `{given}`, and bodies are not decoded here. Send JSON \
+                     and forms uncompressed, and a compressed file as it is, without this header."
+                ),
+            ),
+            Self::PartlyStored { inserted, in_doubt: 0 } => (
                 503,
                 "partly_stored",
                 "Only a part was stored",
                 format!(
-                    "The database or the connection failed. The first {inserted} documents that \
-                     hold are stored; send the others again."
+                    "The database or the connection failed. The first {inserted} valid documents \
+                     are stored; send the others again."
                 ),
+            ),
+            Self::PartlyStored { inserted, in_doubt } => (
+                503,
+                "partly_stored",
+                "Only a part was stored",
+                format!(
+                    "The connection to the database broke during a commit. The first {inserted} \
+                     valid documents are stored, the next {in_doubt} may be stored, and those \
+                     behind them are not. See GET /v1/messages before you send the others again."
+                ),
+            ),
+            Self::OutcomeUnknown => (
+                503,
+                "outcome_unknown",
+                "Outcome unknown",
+                "The connection to the database broke while the request was committed, so it may \
+                 have been carried out, wholly or in part. Check, or repeat it with the same \
+                 Idempotency-Key; without one it may be carried out twice."
+                    .to_owned(),
             ),
             Self::StorageUnavailable => (
                 503,
@@ -370,6 +426,8 @@ impl ApiError {
             }
             Self::NotReady { .. }
             | Self::RequestUnderWay
+            | Self::UploadLost
+            | Self::OutcomeUnknown
             | Self::StorageUnavailable
             | Self::DatabaseUnavailable
             | Self::Overloaded => {
@@ -377,6 +435,12 @@ impl ApiError {
             }
             Self::TooManyAttempts { wait } => {
                 Some((header::RETRY_AFTER, HeaderValue::from(seconds(*wait))))
+            }
+            Self::UploadIdle { .. } => {
+                Some((header::CONNECTION, HeaderValue::from_static("close")))
+            }
+            Self::EncodedBody { .. } => {
+                Some((header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
             }
             Self::RangeNotSatisfiable { size } => HeaderValue::try_from(format!("bytes */{size}"))
                 .ok()
@@ -425,7 +489,11 @@ impl From<DbError> for ApiError {
             return Self::Overloaded;
         }
         error!(%error, "the database failed");
-        if error.is_unavailable() { Self::DatabaseUnavailable } else { Self::Internal }
+        match error {
+            error if error.is_in_doubt() => Self::OutcomeUnknown,
+            error if error.is_unavailable() => Self::DatabaseUnavailable,
+            _ => Self::Internal,
+        }
     }
 }
 
@@ -438,5 +506,25 @@ impl From<StorageError> for ApiError {
                 Self::StorageUnavailable
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_that_is_unknown_is_not_said_to_be_nothing() {
+        let in_doubt = ApiError::from(DbError::CommitInDoubt("lost connection".to_owned()));
+        let partly = ApiError::PartlyStored { inserted: 1_000, in_doubt: 500 };
+        for (error, code) in [(in_doubt, "outcome_unknown"), (partly, "partly_stored")] {
+            let problem = error.problem();
+            assert_eq!((problem.status, problem.code.as_str()), (503, code));
+            assert!(problem.detail.contains("may "), "{}", problem.detail);
+            assert!(!problem.detail.contains("nothing was changed"), "{}", problem.detail);
+        }
+        let known = ApiError::from(DbError::Unavailable("no connection".to_owned())).problem();
+        assert_eq!(known.code, "database_unavailable");
+        assert!(known.detail.contains("nothing was changed"), "{}", known.detail);
     }
 }

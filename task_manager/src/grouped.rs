@@ -108,12 +108,14 @@ where
         if self.0.line_up(Waiting { item, answer }) {
             Groups::serve(&self.0);
         }
-        let ended = |_| DbError::Unavailable("the group ended unexpectedly".to_owned());
+        let ended = || "the group ended unexpectedly".to_owned();
         match self.0.access {
-            Access::Writing => answered.await.map_err(ended)?,
+            Access::Writing => {
+                answered.await.unwrap_or_else(|_| Err(DbError::CommitInDoubt(ended())))
+            }
             // Nothing comes of what is read for nobody, so a database that hangs holds up no request.
             Access::Reading => match timeout(READ_LIMIT, answered).await {
-                Ok(answer) => answer.map_err(ended)?,
+                Ok(answer) => answer.unwrap_or_else(|_| Err(DbError::Unavailable(ended()))),
                 Err(_) => Err(DbError::Overloaded),
             },
         }
@@ -179,10 +181,7 @@ impl<T: Send + 'static, R: Send + 'static> Groups<T, R> {
             }
             Err(error) if error.is_unavailable() => {
                 for answer in answers {
-                    let _ = answer.send(Err(match &error {
-                        DbError::Overloaded => DbError::Overloaded,
-                        error => DbError::Unavailable(error.to_string()),
-                    }));
+                    let _ = answer.send(Err(error.for_one_of_many()));
                 }
             }
             Err(error) => {

@@ -6,6 +6,7 @@ pub mod address;
 pub mod body;
 pub mod conditional;
 pub mod connection;
+pub mod content_encoding;
 pub mod cursor;
 pub mod detached;
 pub mod host;

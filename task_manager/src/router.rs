@@ -18,7 +18,7 @@ use crate::file_statistics::routes as file_statistics;
 use crate::health::routes as health;
 use crate::home::routes as home;
 use crate::http::access::{Gate, ServiceToken, authenticate, authenticate_worker};
-use crate::http::{host, middleware, same_machine, server};
+use crate::http::{content_encoding, host, middleware, same_machine, server};
 use crate::messages::bulk::routes as bulk;
 use crate::messages::routes as messages;
 use crate::openapi;
@@ -146,7 +146,8 @@ pub fn router(state: AppState, gate: Gate) -> Router {
         true => all,
         false => all.layer(from_fn(same_machine::same_machine)),
     };
-    all.layer(from_fn(server::refuse_beyond_limit))
+    all.layer(from_fn(content_encoding::refuse_encoded_bodies))
+        .layer(from_fn(server::refuse_beyond_limit))
         .layer(from_fn(host::one_host))
         .layer(CatchPanicLayer::new())
         .layer(from_fn(middleware::problems))

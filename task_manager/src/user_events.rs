@@ -22,6 +22,7 @@ use common::task::{TaskId, UserId};
 use common::user_event::{RecordedEvent, UserEvent, UserEventsReport};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tracing::error;
 use utoipa::ToSchema;
 
 use self::store::Filter;
@@ -82,6 +83,7 @@ impl UserEvents {
             // The answer is whole with the last chunk.
             let answering = events.peek().is_none().then(|| answering.clone());
             let before = accepted;
+            let is_first = before.task_ids.is_empty();
             let queued = self.db.write(move |conn| {
                 let now = db::now(conn)?;
                 let mut accepted = before.clone();
@@ -93,7 +95,14 @@ impl UserEvents {
                 Ok((accepted, submissions::dispatches(&tasks)))
             });
             let dispatches;
-            (accepted, dispatches) = queued.await?;
+            (accepted, dispatches) = match queued.await {
+                // The events before are accepted already.
+                Err(error) if !is_first && error.is_unavailable() => {
+                    error!(%error, "a list of events was accepted in part");
+                    return Err(ApiError::OutcomeUnknown);
+                }
+                queued => queued?,
+            };
             self.relay.hand_over(dispatches);
         }
         Ok(accepted)

@@ -39,6 +39,7 @@ mod api {
     mod tasks;
     mod tokens;
     mod unreadable;
+    mod upload_bodies;
     mod uploads;
     mod user_events;
     mod users;

@@ -74,7 +74,11 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Unreachable { server, reason } => Self::new(
+            ClientError::Unreachable { server, reason, connected: true } => Self::new(
+                UNREACHABLE,
+                format!("The server at {server} gave no answer.\nThe network said: {reason}"),
+            ),
+            ClientError::Unreachable { server, reason, connected: false } => Self::new(
                 UNREACHABLE,
                 format!(
                     "No server answers at {server}. Start one with `taskctl standalone` (or \

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use common::client::ClientError;
+use common::client::{ClientError, IDEMPOTENCY_KEY};
 use common::password;
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::console::note;
 use crate::failure::Failure;
+use crate::repeats::Repeats;
 use crate::session::Session;
 use crate::tokens::{self, Saved};
 
@@ -38,7 +39,15 @@ struct User {
 /// `taskctl register`.
 pub(crate) async fn register(session: &Session, args: UserArgs) -> Result<ExitCode, Failure> {
     let password = read(|| password::new_password(args.password_file.as_deref()))?;
-    let user: User = post(session, "/v1/users", &args.username, &password).await?;
+    let mut repeats = Repeats::new();
+    let user: User = loop {
+        let request = post(session, "/v1/users", &args.username, &password);
+        let request = request.header(IDEMPOTENCY_KEY, repeats.key());
+        match session.client.json(request).await {
+            Err(error) if repeats.again(&error).await => {}
+            answer => break answer?,
+        }
+    };
     session.console.answer(&user, || {
         let name = &user.username;
         format!("{name} is signed up. Log in with `{}`.", session.program(&format!("login {name}")))
@@ -49,7 +58,8 @@ pub(crate) async fn register(session: &Session, args: UserArgs) -> Result<ExitCo
 /// `taskctl login`: keeps the token for the commands to come.
 pub(crate) async fn login(session: &Session, args: UserArgs) -> Result<ExitCode, Failure> {
     let password = read(|| password::password(args.password_file.as_deref()))?;
-    let given: Saved = post(session, "/v1/sessions", &args.username, &password).await?;
+    let request = post(session, "/v1/sessions", &args.username, &password);
+    let given: Saved = session.client.json(request).await?;
     let expires_at = given.expires_at;
     let path = tokens::save(session.client.server(), given)?;
     if common::config::variable(tokens::VARIABLE).is_some() {
@@ -80,13 +90,7 @@ fn read(password: impl FnOnce() -> anyhow::Result<SecretString>) -> Result<Secre
     password().map_err(|error| Failure::usage(format!("{error:#}.")))
 }
 
-async fn post<T: serde::de::DeserializeOwned>(
-    session: &Session,
-    path: &str,
-    username: &str,
-    password: &SecretString,
-) -> Result<T, Failure> {
+fn post(session: &Session, path: &str, username: &str, password: &SecretString) -> RequestBuilder {
     let body = json!({"username": username, "password": password.expose_secret()});
-    let request = session.client.request(Method::POST, path).json(&body);
-    Ok(session.client.json(request).await?)
+    session.client.request(Method::POST, path).json(&body)
 }

@@ -22,6 +22,7 @@ mod parameter;
 mod problem_text;
 mod progress;
 mod question;
+mod repeats;
 mod rows;
 mod run;
 mod saving;

@@ -3,15 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use clap::Args;
-use common::client::ClientError;
-use common::problem::Problem;
+use common::client::{ClientError, IDEMPOTENCY_KEY};
 use common::task::{AcceptedTask, TaskKind, TaskState};
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use indicatif::{HumanBytes, HumanCount};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method};
@@ -24,16 +22,13 @@ use crate::failure::Failure;
 use crate::interrupt::or_interrupted;
 use crate::parameter::parameter;
 use crate::progress::TransferBar;
+use crate::repeats::Repeats;
 use crate::saving::Target;
 use crate::session::Session;
 use crate::{outcome, view, wait};
 
 /// How much of the file is read at once.
 const CHUNK: usize = 256 * 1024;
-/// How much of the file is sent again when the server is asked why it hung up.
-const QUESTION: usize = 64 * 1024;
-/// How long to wait for the answer to that.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What `taskctl upload` takes.
 #[derive(Debug, Args)]
@@ -72,8 +67,9 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
         None => session.console,
     };
     let input = Input::open(&args.file).await?;
-    let mut accepted = or_interrupted(send(session, &args, input), || {
-        "The upload was cut off; the server keeps nothing of an incomplete file.".to_owned()
+    let sending = Arc::new(Sending::default());
+    let mut accepted = or_interrupted(send(session, &args, input, &sending), || {
+        format!("The upload was interrupted. {}", sending.fate())
     })
     .await?;
     let id = accepted.task.task_id;
@@ -141,29 +137,76 @@ impl Input {
 /// How the sending goes, seen from outside the request.
 #[derive(Debug, Default)]
 struct Sending {
+    /// How many bytes of the file this try has sent.
     bytes: AtomicU64,
     /// Why the file could not be read to its end.
     trouble: OnceLock<String>,
+    /// Whether a try sent the whole file, so that the server may have accepted it.
+    is_whole: AtomicBool,
 }
 
-async fn send(session: &Session, args: &UploadArgs, input: Input) -> Result<AcceptedTask, Failure> {
+/// Sends the file until the server answers, each time with the same key.
+async fn send(
+    session: &Session,
+    args: &UploadArgs,
+    input: Input,
+    sending: &Arc<Sending>,
+) -> Result<AcceptedTask, Failure> {
     let Input { file, name, size } = input;
-    let bar = TransferBar::start(&format!("Uploading {}", view::printable_line(&name)), Some(size));
-    let sending = Arc::new(Sending::default());
-    let body = contents(file, size, bar.clone(), Arc::clone(&sending));
+    let mut repeats = Repeats::new();
+    let mut opened = Some(file);
+    loop {
+        let file = match opened.take() {
+            Some(file) => file,
+            None => Input::open(&args.file).await?.file,
+        };
+        let bar =
+            TransferBar::start(&format!("Uploading {}", view::printable_line(&name)), Some(size));
+        sending.bytes.store(0, Ordering::Relaxed);
+        let body = contents(file, size, bar.clone(), Arc::clone(sending));
+        let request = request(session, args, &name, body, size);
+        let request = request.header(IDEMPOTENCY_KEY, repeats.key());
+        let answer = session.client.json::<AcceptedTask>(request).await;
+        bar.finish();
+        match answer {
+            Ok(accepted) => return Ok(accepted),
+            Err(error) => {
+                if let Some(trouble) = sending.trouble.get() {
+                    let path = args.file.display();
+                    return Err(Failure::local(format!("Cannot upload {path}: {trouble}.")));
+                }
+                if !repeats.again(&error).await {
+                    return Err(given_up(error, size, sending));
+                }
+            }
+        }
+    }
+}
 
-    let request = request(session, args, &name, body, size);
-    let answer = session.client.json::<AcceptedTask>(request).await;
-    bar.finish();
+fn given_up(error: ClientError, size: u64, sending: &Sending) -> Failure {
     let sent = sending.bytes.load(Ordering::Relaxed);
-    match (answer, sending.trouble.get()) {
-        (Err(_), Some(trouble)) => {
-            Err(Failure::local(format!("Cannot upload {}: {trouble}.", args.file.display())))
+    let may_be_accepted = sending.is_whole.load(Ordering::Relaxed);
+    match error {
+        ClientError::Unreachable { server, reason, connected } if connected || may_be_accepted => {
+            Failure::lost(format!(
+                "The connection to {server} broke after {} of {} were sent: {reason}.\n{}",
+                HumanBytes(sent),
+                HumanBytes(size),
+                sending.fate()
+            ))
         }
-        (Err(ClientError::Unreachable { reason, .. }), None) if sent > 0 => {
-            Err(explain_break(session, args, &name, size, sent, &reason).await)
+        error => error.into(),
+    }
+}
+
+impl Sending {
+    /// What may have become of a file whose answer did not arrive.
+    fn fate(&self) -> &'static str {
+        if self.is_whole.load(Ordering::Relaxed) {
+            "The whole file was sent, so it may have been accepted: see `taskctl list`."
+        } else {
+            "Nothing of it is kept; upload it again."
         }
-        (answer, _) => answer.map_err(Failure::from),
     }
 }
 
@@ -183,7 +226,7 @@ fn request(
         TaskKind::UserEvent => "/v1/user_events",
         TaskKind::ReportEmail => "/v1/schedules",
     };
-    // Names as they are, in UTF-8, as browsers send them: servers do not read `name*=`.
+    // Names as they are, in UTF-8, as browsers send them.
     let mut form = Form::new().percent_encode_noop();
     for (name, value) in &args.params {
         form = form.text(name.clone(), value.clone());
@@ -200,6 +243,7 @@ fn contents(file: File, size: u64, bar: TransferBar, sending: Arc<Sending>) -> B
         async move {
             let missing = size - position;
             if missing == 0 {
+                sending.is_whole.store(true, Ordering::Relaxed);
                 return Ok(None);
             }
             let mut chunk = Vec::with_capacity(CHUNK);
@@ -216,54 +260,11 @@ fn contents(file: File, size: u64, bar: TransferBar, sending: Arc<Sending>) -> B
             let position = position + chunk.len() as u64;
             bar.at(position);
             sending.bytes.store(position, Ordering::Relaxed);
+            if position == size {
+                // The body is not asked for its end where its length was announced.
+                sending.is_whole.store(true, Ordering::Relaxed);
+            }
             Ok(Some((chunk, (file, position))))
         }
     }))
-}
-
-/// Why the connection broke. A server that refuses a file early may hang up before its answer
-/// arrives here, so it is asked again, with only the beginning of the file: it refuses that the
-/// same way, and otherwise drops it as incomplete.
-async fn explain_break(
-    session: &Session,
-    args: &UploadArgs,
-    name: &str,
-    size: u64,
-    sent: u64,
-    reason: &str,
-) -> Failure {
-    if let Some(problem) = ask_why(session, args, name, size).await {
-        return ClientError::Problem(problem).into();
-    }
-    let fate = if sent < size {
-        "Nothing of it is kept; upload it again.".to_owned()
-    } else {
-        "The whole file was sent, so it may have been accepted: see `taskctl list`.".to_owned()
-    };
-    Failure::lost(format!(
-        "The connection to {} broke after {} of {} were sent: {reason}.\n{fate}",
-        session.client.server(),
-        HumanBytes(sent),
-        HumanBytes(size)
-    ))
-}
-
-async fn ask_why(
-    session: &Session,
-    args: &UploadArgs,
-    name: &str,
-    size: u64,
-) -> Option<Box<Problem>> {
-    // Never the whole file: that would hand it over a second time.
-    let length = QUESTION.min(usize::try_from(size.saturating_sub(1)).unwrap_or(QUESTION));
-    let mut beginning = vec![0; length];
-    File::open(&args.file).await.ok()?.read_exact(&mut beginning).await.ok()?;
-    let beginning = stream::once(async { Ok::<_, io::Error>(beginning) });
-    let body = Body::wrap_stream(beginning.chain(stream::pending()));
-
-    let question = session.client.send(request(session, args, name, body, size));
-    match tokio::time::timeout(QUESTION_TIMEOUT, question).await {
-        Ok(Err(ClientError::Problem(problem))) => Some(problem),
-        _ => None,
-    }
 }

@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use common::client::IDEMPOTENCY_KEY;
+use common::problem::Problem;
 use common::queue::Message;
-use common::task::{TaskKind, TaskState};
+use common::task::{TaskId, TaskKind, TaskState};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use reqwest::StatusCode;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
 
-use super::api::{eventually, eventually_within};
+use super::api::{accepted, eventually, eventually_within};
 use super::fleet::load::Load;
 use super::fleet::relay::{Fate, Relay};
 use super::fleet::services::Services;
@@ -286,12 +289,26 @@ async fn all_connections_are_cut_again_and_again() {
 /// the last change of a transaction, the commit.
 const EXECUTE_WITHOUT_PARAMETERS: [u8; 5] = [10, 0, 0, 0, 0x17];
 
+fn upload_with_key(fleet: &Fleet, plays: &Plays) -> RequestBuilder {
+    fleet.api.upload("", plays.body()).header(IDEMPOTENCY_KEY, "in doubt")
+}
+
 /// Uploads a file while the commit of its last step meets `fate`.
 async fn upload_in_doubt(fleet: &Fleet, plays: &Plays, fate: Fate) {
     fleet.to_database.leave_in_doubt(&plays.sha256(), &EXECUTE_WITHOUT_PARAMETERS, fate);
-    let answer = fleet.api.upload("", plays.body()).send().await.unwrap();
+    let answer = upload_with_key(fleet, plays).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key("retry-after"));
+    let problem: Problem = answer.json().await.unwrap();
+    assert_eq!(problem.code, "outcome_unknown");
+    assert!(problem.detail.contains("with the same Idempotency-Key"), "{}", problem.detail);
+    assert!(!problem.detail.contains("nothing was changed"), "{}", problem.detail);
     assert!(fleet.to_database.left_in_doubt());
+}
+
+/// Does what the answer asks for: repeats the upload with its key.
+async fn repeat(fleet: &Fleet, plays: &Plays) -> TaskId {
+    accepted(upload_with_key(fleet, plays).send().await.unwrap()).await.task.task_id
 }
 
 #[tokio::test]
@@ -300,6 +317,7 @@ async fn an_upload_whose_commit_was_in_doubt_keeps_its_file_if_it_was_done() {
     let plays = Plays::random(&mut StdRng::seed_from_u64(4), 50, 5);
     upload_in_doubt(&fleet, &plays, Fate::Done).await;
     let [task] = <[_; 1]>::try_from(fleet.api.tasks().await).unwrap();
+    assert_eq!(repeat(&fleet, &plays).await, task.task_id, "it is carried out once");
     fleet.add_worker(1).await;
     fleet.api.wait_for_state(task.task_id, TaskState::Processed).await;
     assert_eq!(fleet.api.result(task.task_id).await, plays.sums());
@@ -313,4 +331,26 @@ async fn an_upload_whose_commit_was_lost_leaves_nothing() {
     upload_in_doubt(&fleet, &plays, Fate::Lost).await;
     assert!(fleet.api.tasks().await.is_empty());
     assert!(fleet.files().is_empty());
+    let id = repeat(&fleet, &plays).await;
+    let [task] = <[_; 1]>::try_from(fleet.api.tasks().await).unwrap();
+    assert_eq!(task.task_id, id);
+}
+
+#[tokio::test]
+async fn a_bulk_load_whose_commit_was_in_doubt_says_how_much_may_be_stored() {
+    let fleet = Fleet::start(Services::shared()).await;
+    let documents: Vec<Value> =
+        (0..2_500).map(|number| json!({"message": format!("parcel {number}.")})).collect();
+    // In the second of three chunks.
+    fleet.to_database.leave_in_doubt("parcel 1500.", &EXECUTE_WITHOUT_PARAMETERS, Fate::Done);
+    let load = fleet.api.request(Method::POST, "/v1/messages/bulk").json(&documents);
+    let answer = load.send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(fleet.to_database.left_in_doubt());
+    let problem: Problem = answer.json().await.unwrap();
+    assert_eq!(problem.code, "partly_stored");
+    for words in ["first 1000 valid documents are stored", "next 1000 may be stored"] {
+        assert!(problem.detail.contains(words), "{}", problem.detail);
+    }
+    assert_eq!(fleet.sql("SELECT COUNT(*) FROM messages"), "2000");
 }

@@ -8,13 +8,13 @@
 //! - Nothing under `/internal` is reached without the service token. It is no user's, and no user's
 //!   token is a worker's.
 
+use axum::body::HttpBody;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use common::task::UserId;
-use futures_util::{StreamExt, TryStreamExt};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tracing::info;
@@ -25,7 +25,7 @@ use crate::error::ApiError;
 use crate::http::middleware::log_user;
 use crate::sessions::Roles;
 use crate::sessions::tokens::{Session, Tokens};
-use crate::uploads::body::FileBody;
+use crate::uploads::body::linger;
 use crate::users::Role;
 
 /// The user of every request without a token. The id is fixed, so that tasks stay with their
@@ -110,9 +110,11 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
             next.run(request).await
         }
         Err(error) => {
-            // Who uploads a file sees the answer then, and no broken connection.
-            let body = request.into_body().into_data_stream().map_err(Into::into).boxed();
-            FileBody::Raw(body).drain().await;
+            // A client that uploads a file sees the answer then, and no broken connection.
+            let body = request.into_body();
+            if !body.is_end_stream() {
+                linger(body.into_data_stream());
+            }
             error.into_response()
         }
     }

@@ -125,7 +125,7 @@ async fn load(
         let bytes = match body.next().await {
             Ok(bytes) => bytes,
             Err(_) if load.result.inserted > 0 => {
-                return Err(ApiError::PartlyStored { inserted: load.result.inserted });
+                return Err(ApiError::PartlyStored { inserted: load.result.inserted, in_doubt: 0 });
             }
             Err(error) => return Err(error),
         };
@@ -216,7 +216,8 @@ impl Load<'_> {
     async fn commit(&mut self, answered: Option<(Lock, String)>) -> Result<(), ApiError> {
         let chunk = std::mem::take(&mut self.chunk);
         self.bytes = 0;
-        let inserted = self.result.inserted + chunk.len() as u64;
+        let length = chunk.len() as u64;
+        let inserted = self.result.inserted + length;
         let answer = BulkResult { inserted, ..self.result.clone() };
         let stored = self.db.write(move |conn| {
             if !chunk.is_empty() {
@@ -234,7 +235,8 @@ impl Load<'_> {
             }
             Err(error) if self.result.inserted > 0 => {
                 tracing::error!(%error, "a bulk request was stored in part");
-                Err(ApiError::PartlyStored { inserted: self.result.inserted })
+                let in_doubt = if error.is_in_doubt() { length } else { 0 };
+                Err(ApiError::PartlyStored { inserted: self.result.inserted, in_doubt })
             }
             Err(error) => Err(error.into()),
         }

@@ -178,23 +178,30 @@ pub fn find_owned(conn: &mut DbConnection, owner: UserId, id: TaskId) -> DbResul
 }
 
 /// The newest task with the same content and parameters that can go on: `killed`, or `failed`
-/// with a checkpoint. One that cannot be read does not go on.
+/// with a checkpoint. It is not locked, so that it may be another one's by now.
 pub fn find_resumable(
     conn: &mut DbConnection,
     owner: UserId,
     identity: &str,
-) -> DbResult<Option<Task>> {
+) -> DbResult<Option<TaskId>> {
     let killed = tasks::state.eq(TaskState::Killed.as_str());
     let failed = tasks::state.eq(TaskState::Failed.as_str()).and(tasks::checkpoint.is_not_null());
-    let row = tasks::table
+    let found: Option<Id> = tasks::table
         .filter(tasks::owner.eq(Id(owner.0)))
         .filter(tasks::identity.eq(identity))
         .filter(tasks::deleted.eq(false))
         .filter(tasks::files_removed.eq(false))
         .filter(killed.or(failed))
         .order(tasks::id.desc())
-        .select(TaskRow::as_select())
+        .select(tasks::id)
         .first(conn)
         .optional()?;
-    Ok(row.map(read).and_then(Result::ok))
+    Ok(found.map(|id| TaskId(id.0)))
+}
+
+/// What became of the task of an upload, also if it was deleted; none where its row is gone.
+pub fn upload_state(conn: &mut DbConnection, id: TaskId) -> DbResult<Option<TaskState>> {
+    let state: Option<String> =
+        tasks::table.find(Id(id.0)).select(tasks::state).first(conn).optional()?;
+    state.map(|state| state.parse().map_err(DbError::corrupt)).transpose()
 }

@@ -1,157 +1,166 @@
 //! The bytes of a file in a request: the raw body, or the file field of a multipart form.
+//!
+//! # Invariants
+//! - A body of which no byte arrives for the idle timeout ends with an error. Only waiting for the
+//!   client counts: while nothing is asked for, because the storage is behind, no time passes.
+//! - A client that is refused while it sends sees the answer: what it still sends is discarded for
+//!   a bounded while instead of resetting the connection.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::problem::ErrorLocation;
-use futures_util::stream::{BoxStream, StreamExt};
-use multer::{Field, Multipart};
-use tokio::time::timeout;
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::form::FormFile;
 use crate::error::ApiError;
 
-/// How many fields a form may have before its file, and how long each may be in bytes.
-const MAX_FIELDS: usize = 100;
-const MAX_FIELD: usize = 64 << 10;
-/// How much of a refused body is read, so that the client sees the answer and no broken
-/// connection, and for how long.
-const DRAIN_BYTES: usize = 64 << 20;
-const DRAIN_TIME: Duration = Duration::from_secs(3);
+/// How long the rest of a refused body is discarded, and how long the next byte of it may take.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_IDLE: Duration = Duration::from_secs(5);
 
-/// The bytes of a request.
-pub type ByteStream = BoxStream<'static, Result<Bytes, Box<dyn std::error::Error + Send + Sync>>>;
+/// Why a body ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// No byte arrived for this long.
+    #[error("no byte arrived for {0:?}")]
+    Idle(Duration),
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken,
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Idle(timeout) => Self::UploadIdle { timeout },
+            BodyError::Broken => {
+                Self::UploadCut("The connection broke while the body arrived.".to_owned())
+            }
+        }
+    }
+}
+
+/// The bytes of a request; after an error there are no more.
+pub type ByteStream = BoxStream<'static, Result<Bytes, BodyError>>;
+
+/// The bytes of `body`; an error where none arrives for `idle`.
+pub fn incoming<E: Send + 'static>(
+    body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    idle: Duration,
+) -> ByteStream {
+    let next = move |body: Option<BoxStream<'static, Result<Bytes, E>>>| async move {
+        let mut body = body?;
+        match timeout(idle, body.next()).await {
+            Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(body))),
+            Ok(Some(Err(_))) => Some((Err(BodyError::Broken), None)),
+            Ok(None) => None,
+            Err(_) => Some((Err(BodyError::Idle(idle)), None)),
+        }
+    };
+    stream::unfold(Some(body.boxed()), next).boxed()
+}
 
 /// A file that arrives.
 pub enum FileBody {
     /// The body is the file.
     Raw(ByteStream),
-    /// The file is a field of a form; the form holds nothing after it.
-    Form(Box<FormFile>),
-}
-
-/// The file field of a form.
-pub struct FormFile {
-    form: Multipart<'static>,
-    /// The field, until it has ended.
-    field: Option<Field<'static>>,
-}
-
-impl FormFile {
-    async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
-        let Some(field) = &mut self.field else { return Ok(None) };
-        if let Some(bytes) = field.chunk().await.map_err(|error| form_error(&error))? {
-            return Ok(Some(bytes));
-        }
-        self.field = None;
-        match self.form.next_field().await.map_err(|error| form_error(&error))? {
-            None => Ok(None),
-            Some(field) => Err(ApiError::invalid(
-                field.name().unwrap_or_default(),
-                "comes after the file; parameters go before it, and a form has one file",
-            )),
-        }
-    }
-}
-
-/// The fields of a form before its file, and the file.
-pub struct Form {
-    pub parameters: Vec<(String, String)>,
-    pub file_name: Option<String>,
-    pub file: FileBody,
-}
-
-/// Reads the fields up to the file.
-pub async fn read_form(body: ByteStream, boundary: String) -> Result<Form, ApiError> {
-    let mut form = Multipart::new(body, boundary);
-    let mut parameters = Vec::new();
-    loop {
-        let field = form.next_field().await.map_err(|error| form_error(&error))?;
-        let Some(mut field) = field else {
-            return Err(ApiError::invalid("file", "is missing: the form has no such field"));
-        };
-        let name = field.name().unwrap_or_default().to_owned();
-        if name == "file" {
-            let file_name = field.file_name().map(str::to_owned);
-            let file = FileBody::Form(Box::new(FormFile { form, field: Some(field) }));
-            return Ok(Form { parameters, file_name, file });
-        }
-        let value = read_value(&mut field, &name).await?;
-        parameters.push((name, value));
-        if parameters.len() > MAX_FIELDS {
-            return Err(ApiError::BadRequest(format!(
-                "The form has more than {MAX_FIELDS} fields."
-            )));
-        }
-    }
-}
-
-async fn read_value(field: &mut Field<'static>, name: &str) -> Result<String, ApiError> {
-    let mut value = Vec::new();
-    while let Some(bytes) = field.chunk().await.map_err(|error| form_error(&error))? {
-        value.extend_from_slice(&bytes);
-        if value.len() > MAX_FIELD {
-            let reason = format!("is longer than {MAX_FIELD} bytes; the file's field is `file`");
-            return Err(ApiError::InvalidParameters(vec![ErrorLocation::field(name, reason)]));
-        }
-    }
-    String::from_utf8(value).map_err(|_| ApiError::invalid(name, "is not UTF-8 text"))
-}
-
-fn form_error(error: &multer::Error) -> ApiError {
-    match error {
-        multer::Error::StreamReadFailed(_) => {
-            ApiError::UploadCut("The connection broke while the form arrived.".to_owned())
-        }
-        multer::Error::IncompleteStream
-        | multer::Error::IncompleteFieldData { .. }
-        | multer::Error::IncompleteHeaders => ApiError::BadRequest(
-            "The multipart form ends before its closing boundary; nothing of it is kept."
-                .to_owned(),
-        ),
-        error => ApiError::BadRequest(format!("The multipart form cannot be read: {error}.")),
-    }
+    /// The file is a field of a form.
+    Form(FormFile),
 }
 
 impl FileBody {
-    /// The next bytes of the file, one at least; none at its end.
+    /// The next bytes of the file, one at least; none at its end. May be cancelled: no byte is
+    /// lost.
+    ///
+    /// # Errors
+    /// The file does not arrive whole.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
-        loop {
-            let bytes = match self {
-                Self::Raw(stream) => stream.next().await.transpose().map_err(|_| {
-                    ApiError::UploadCut("The connection broke while the file arrived.".to_owned())
-                })?,
-                Self::Form(file) => file.next().await?,
-            };
-            if bytes.as_ref().is_none_or(|bytes| !bytes.is_empty()) {
-                return Ok(bytes);
-            }
+        match self {
+            Self::Form(file) => file.next().await,
+            Self::Raw(stream) => loop {
+                let bytes = stream.next().await.transpose()?;
+                if bytes.as_ref().is_none_or(|bytes| !bytes.is_empty()) {
+                    return Ok(bytes);
+                }
+            },
         }
     }
 
-    /// Reads on for a bounded while and forgets it.
-    pub async fn drain(mut self) {
-        let reading = async {
-            let mut read = 0;
-            while read < DRAIN_BYTES {
-                match &mut self {
-                    Self::Raw(stream) => match stream.next().await {
-                        Some(Ok(bytes)) => read += bytes.len(),
-                        _ => return,
-                    },
-                    Self::Form(file) => match &mut file.field {
-                        Some(field) => match field.chunk().await {
-                            Ok(Some(bytes)) => read += bytes.len(),
-                            _ => file.field = None,
-                        },
-                        None => match file.form.next_field().await {
-                            Ok(Some(field)) => file.field = Some(field),
-                            _ => return,
-                        },
-                    },
-                }
-            }
-        };
-        // An error or the end of the time says the same: nobody is waiting any more.
-        let _ = timeout(DRAIN_TIME, reading).await;
+    /// Discards what still arrives, in the background, so that the client sees its answer.
+    pub fn linger(self) {
+        // The parser of a form does the same itself when its reader has gone.
+        if let Self::Raw(stream) = self {
+            linger(stream);
+        }
+    }
+}
+
+/// Discards what still arrives of a refused body, in the background, so that the client sees its
+/// answer.
+pub fn linger<E: Send + 'static>(body: impl Stream<Item = Result<Bytes, E>> + Send + 'static) {
+    tokio::spawn(discard(body.boxed()));
+}
+
+/// Discards the bytes of `stream` until it ends or pauses, or the time is over.
+pub(super) async fn discard<E>(mut stream: impl Stream<Item = Result<Bytes, E>> + Unpin) {
+    let end = Instant::now() + LINGER;
+    while let Ok(Some(Ok(_))) =
+        timeout_at(end.min(Instant::now() + LINGER_IDLE), stream.next()).await
+    {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use futures_util::FutureExt;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(60);
+
+    /// A body that is sent by hand.
+    fn body() -> (mpsc::UnboundedSender<io::Result<Bytes>>, ByteStream) {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let stream = stream::poll_fn(move |cx| receiver.poll_recv(cx));
+        (sender, incoming(stream, IDLE))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_without_bytes_for_the_timeout_ends() {
+        let (sender, mut body) = body();
+        for _ in 0..5 {
+            let sent = async {
+                tokio::time::sleep(IDLE - Duration::from_millis(1)).await;
+                sender.send(Ok(Bytes::from_static(b"x"))).unwrap();
+            };
+            let (next, ()) = tokio::join!(body.next(), sent);
+            assert_eq!(next, Some(Ok(Bytes::from_static(b"x"))), "a slow client is no idle one");
+        }
+        assert_eq!(body.next().await, Some(Err(BodyError::Idle(IDLE))));
+        assert_eq!(body.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_nothing_is_asked_for_is_not_idle() {
+        let (sender, mut body) = body();
+        // Polled once, as by a parser that then waits for its reader.
+        assert_eq!(body.next().now_or_never(), None);
+        sender.send(Ok(Bytes::from_static(b"x"))).unwrap();
+        tokio::time::sleep(10 * IDLE).await;
+        assert_eq!(body.next().await, Some(Ok(Bytes::from_static(b"x"))));
+        tokio::time::sleep(10 * IDLE).await;
+        drop(sender);
+        assert_eq!(body.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_is_an_error_and_no_end() {
+        let (sender, mut body) = body();
+        sender.send(Err(io::ErrorKind::ConnectionReset.into())).unwrap();
+        assert_eq!(body.next().await, Some(Err(BodyError::Broken)));
+        assert_eq!(body.next().await, None);
     }
 }

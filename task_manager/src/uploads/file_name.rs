@@ -1,16 +1,24 @@
 //! The names that clients give to files.
 
+use common::task::TaskKind;
+
 /// The longest name that is kept, in characters.
 const MAX_LENGTH: usize = 255;
 
+/// The name of a file that has none. It says no more than is known: only what is read as CSV has
+/// that ending.
+fn unnamed(kind: TaskKind) -> &'static str {
+    if kind.reads_csv() { "upload.csv" } else { "upload" }
+}
+
 /// The last part of a path of any system, without control characters, shortened before its
-/// ending where it is too long; `upload.csv` where nothing is left.
-pub fn clean(given: &str) -> String {
+/// ending where it is too long; a neutral name where nothing is left.
+pub fn clean(given: &str, kind: TaskKind) -> String {
     let base = given.rsplit(['/', '\\']).next().unwrap_or_default();
     let plain: String = base.chars().filter(|c| !c.is_control()).collect();
     let name = plain.trim();
     if name.is_empty() || name == "." || name == ".." {
-        return "upload.csv".to_owned();
+        return unnamed(kind).to_owned();
     }
     let length = name.chars().count();
     match name.rsplit_once('.') {
@@ -26,14 +34,25 @@ pub fn clean(given: &str) -> String {
 mod tests {
     use super::*;
 
+    fn clean(given: &str) -> String {
+        super::clean(given, TaskKind::CsvAggregation)
+    }
+
     #[test]
     fn only_the_last_part_of_a_path_is_kept() {
         assert_eq!(clean("songs.csv"), "songs.csv");
         assert_eq!(clean("../../etc/passwd"), "passwd");
         assert_eq!(clean("C:\\data\\große songs.csv"), "große songs.csv");
         assert_eq!(clean("a\r\nb.csv"), "ab.csv");
-        assert_eq!(clean(".."), "upload.csv");
-        assert_eq!(clean("dir/"), "upload.csv");
+    }
+
+    #[test]
+    fn a_file_without_a_name_is_called_csv_only_where_it_is_read_as_csv() {
+        for given in ["", "..", "dir/", " \t", "\0"] {
+            assert_eq!(super::clean(given, TaskKind::CsvAggregation), "upload.csv");
+            assert_eq!(super::clean(given, TaskKind::DataUpload), "upload.csv");
+            assert_eq!(super::clean(given, TaskKind::FileStatistics), "upload");
+        }
     }
 
     #[test]

@@ -6,9 +6,10 @@ use axum::response::Response;
 use common::problem::Problem;
 use common::task::spec::TaskSpec;
 use common::task::{AcceptedTask, TaskKind};
-use futures_util::{StreamExt, TryStreamExt};
 
-use super::body::{ByteStream, FileBody, read_form};
+use super::body::{FileBody, incoming};
+use super::draft::Purpose;
+use super::form::read_form;
 use super::{Uploads, file_name};
 use crate::error::ApiError;
 use crate::http::accepted::accepted;
@@ -63,10 +64,12 @@ pub struct UploadForm {
         (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
             headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
         (status = 400, description = "The form cannot be read, or the connection broke", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "No byte arrived for `upload_idle_timeout`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The task was stopped while its file arrived, or a request with the same key is under way", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The file is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A parameter does not hold, the file is empty or no CSV, or the key was used for another content", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server cannot take the file now; `outcome_unknown` if it may have taken it", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn upload_csv(
@@ -100,38 +103,34 @@ async fn receive(
     request: Request,
 ) -> Result<AcceptedTask, ApiError> {
     let (parts, body) = request.into_parts();
-    let body: ByteStream = body.into_data_stream().map_err(Into::into).boxed();
+    let body = incoming(body.into_data_stream(), uploads.idle.0);
     let name = parameters.take("file_name");
-    let (file, given_name) = match content(kind, &parts.headers)? {
-        Content::Form { boundary } => {
+    let (mut file, given_name) = match content(kind, &parts.headers) {
+        Ok(Content::Form { boundary }) => {
             let form = read_form(body, boundary).await?;
             parameters.0.extend(form.parameters);
-            (form.file, name.or(form.file_name))
+            let name = name.filter(|name| !name.is_empty()).or(form.file_name);
+            (FileBody::Form(form.file), name)
         }
-        Content::Raw => match name {
-            Some(name) => (FileBody::Raw(body), Some(name)),
-            None => {
-                FileBody::Raw(body).drain().await;
-                return Err(ApiError::invalid(
-                    "file_name",
-                    "is missing: a raw body needs ?file_name=",
-                ));
-            }
-        },
+        Ok(Content::Raw) if name.is_some() => (FileBody::Raw(body), name),
+        refused => {
+            FileBody::Raw(body).linger();
+            let missing = "is missing: a raw body needs ?file_name=";
+            return Err(refused.err().unwrap_or_else(|| ApiError::invalid("file_name", missing)));
+        }
     };
-    let mut file = file;
     let key = idempotency::key(&parts, &user.id.0.to_string());
     let prepared = prepared(kind, &parts.headers, &uploads, &parameters);
     let received = match key.and_then(|key| Ok((key, prepared?))) {
         Ok((key, spec)) => {
-            let file_name = file_name::clean(given_name.as_deref().unwrap_or_default());
-            let request = super::Request { owner: user.id, spec, file_name, key };
-            uploads.receive(request, &mut file).await
+            let file_name = file_name::clean(given_name.as_deref().unwrap_or_default(), kind);
+            let purpose = Purpose { owner: user.id, spec, file_name };
+            uploads.receive(purpose, key, &mut file).await
         }
         Err(error) => Err(error),
     };
     if received.is_err() {
-        file.drain().await;
+        file.linger();
     }
     received
 }
@@ -145,11 +144,12 @@ fn prepared(
 ) -> Result<TaskSpec, ApiError> {
     let spec =
         TaskSpec::from_parameters(kind, &parameters.0).map_err(ApiError::InvalidParameters)?;
+    let limit = uploads.drafts.limit;
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     // A form is a little longer than its file: only what is clearly too large is seen here.
-    if length.is_some_and(|length: u64| length > uploads.limit.saturating_add(FORM_OVERHEAD)) {
-        return Err(ApiError::TooLarge { limit: uploads.limit });
+    if length.is_some_and(|length: u64| length > limit.saturating_add(FORM_OVERHEAD)) {
+        return Err(ApiError::TooLarge { limit });
     }
     Ok(spec)
 }

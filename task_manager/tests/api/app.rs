@@ -343,6 +343,16 @@ impl TestApp {
         MysqlConnection::establish(self.config.database_url.expose_secret()).unwrap()
     }
 
+    /// Begins a transaction on MySQL with `statement`, which holds what it has locked until it is
+    /// committed.
+    pub fn open_transaction(&self, statement: &str) -> MysqlConnection {
+        let mut conn = self.database_connection();
+        for statement in ["BEGIN", statement] {
+            sql_query(statement).execute(&mut conn).unwrap();
+        }
+        conn
+    }
+
     /// `time` from now, as a literal for [`sql`](Self::sql).
     pub fn time(&self, from_now: chrono::TimeDelta) -> String {
         (common::clock::now() + from_now).format("'%Y-%m-%d %H:%M:%S%.6f'").to_string()

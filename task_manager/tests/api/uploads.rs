@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use common::task::TaskState;
+use diesel::prelude::*;
+use diesel::sql_query;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
 
@@ -194,6 +196,55 @@ async fn a_field_after_the_file_is_refused_and_leaves_nothing(backend: Backend) 
     assert_eq!(body["errors"][0]["field"], "on_bad_row");
     assert!(app.list("").await.items.is_empty());
     app.wait_for_files(&[]).await;
+}
+
+#[derive(diesel::QueryableByName)]
+struct Count {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    count: i64,
+}
+
+/// Uploads the same file while `change` of the task that was killed is being committed.
+async fn upload_during(change: &str) -> (TestApp, common::task::TaskId) {
+    let mut app = TestApp::start(Backend::Fleet).await;
+    let killed = app.task_in(TaskState::Killed).await;
+    let statement = format!("UPDATE tasks SET {change} WHERE state = 'killed'");
+    let mut changing = app.open_transaction(&statement);
+    let path = "/v1/data_processor/upload?file_name=songs.csv";
+    let uploading = tokio::spawn(app.request(Method::POST, path).body(SONGS).send());
+    eventually("the upload waits for the lock", || async {
+        let waiting = sql_query(
+            "SELECT COUNT(*) AS count FROM information_schema.innodb_trx AS trx \
+             JOIN information_schema.processlist AS list ON list.id = trx.trx_mysql_thread_id \
+             WHERE list.db = DATABASE() AND trx.trx_state = 'LOCK WAIT'",
+        );
+        let mut conn = app.open_transaction("SELECT 1");
+        let Count { count } = waiting.get_result(&mut conn).unwrap();
+        (count > 0).then_some(())
+    })
+    .await;
+    sql_query("COMMIT").execute(&mut changing).unwrap();
+    let response = uploading.await.unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::ACCEPTED, "{:?}", response.text().await);
+    let accepted: common::task::AcceptedTask = response.json().await.unwrap();
+    assert!(!accepted.resumed);
+    assert_ne!(accepted.task.task_id, killed);
+    (app, accepted.task.task_id)
+}
+
+#[tokio::test]
+async fn a_task_that_is_being_deleted_is_not_resumed_by_an_upload() {
+    let (app, id) = upload_during("deleted = TRUE").await;
+    app.wait_for_files(&[format!("raw_data/{id}")]).await;
+    let tasks = app.list("").await.items;
+    assert_eq!(tasks.iter().map(|task| task.task_id).collect::<Vec<_>>(), [id]);
+}
+
+#[tokio::test]
+async fn a_task_that_is_losing_its_files_is_not_resumed_by_an_upload() {
+    let (mut app, id) = upload_during("files_removed = TRUE").await;
+    assert!(app.files().contains(&format!("raw_data/{id}")));
+    assert_eq!(app.next_attempt().await.task_id, id);
 }
 
 #[tokio::test]

@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
+use axum::routing::post;
 use serde_json::{Value, json};
 
 use crate::fake_api::{answer, command, finished, problem, serve, taskctl, taskctl_with_input};
@@ -108,4 +110,26 @@ async fn without_a_password_nothing_is_asked() {
         assert!(run.stderr.contains("no password can be read"), "{}", run.stderr);
     }
     assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_sign_up_is_repeated_with_the_same_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&keys);
+    let sign_up = async move |headers: HeaderMap| {
+        let mut seen = seen.lock().unwrap();
+        seen.push(headers["idempotency-key"].to_str().unwrap().to_owned());
+        match seen.len() {
+            1 => problem(503, "outcome_unknown", "It may have been carried out."),
+            _ => answer(201, &json!({"user_id": "7", "username": "alice"})),
+        }
+    };
+    let server = serve(Router::new().route("/v1/users", post(sign_up))).await;
+    let run =
+        taskctl_with_input(&server, folder.path(), &["register", "alice"], "Pa55word!\n").await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stderr.contains("Trying again in 0.5 s"), "{}", run.stderr);
+    let keys = keys.lock().unwrap();
+    assert!(keys.len() == 2 && keys[0] == keys[1], "{keys:?}");
 }

@@ -175,8 +175,23 @@ fn read_beginning(stream: &mut TcpStream) -> Vec<u8> {
     seen
 }
 
+/// What the head of a request says behind `name`.
+fn header(request: &[u8], name: &str) -> String {
+    let text = String::from_utf8_lossy(request);
+    let line = text.lines().find(|line| line.to_ascii_lowercase().starts_with(name));
+    line.unwrap_or_else(|| panic!("no {name} in {text:.500}")).to_owned()
+}
+
+/// Writes an answer, and keeps the connection open until the client has read it and left.
+fn write_answer(stream: &mut TcpStream, status: u16, body: &Value) {
+    let body = body.to_string();
+    let length = body.len();
+    write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
+}
+
 #[tokio::test]
-async fn a_server_that_hung_up_is_asked_for_its_reason() {
+async fn a_server_that_hung_up_gives_its_reason_at_the_next_try() {
     let folder = tempfile::tempdir().unwrap();
     large_file(folder.path());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -184,17 +199,14 @@ async fn a_server_that_hung_up_is_asked_for_its_reason() {
     let playing = thread::spawn(move || {
         // Closing with unread bytes resets the connection: the client sees a broken pipe.
         let (mut first, _) = listener.accept().unwrap();
-        read_beginning(&mut first);
+        let key = header(&read_beginning(&mut first), "idempotency-key:");
         drop(first);
 
         let (mut second, _) = listener.accept().unwrap();
-        let seen = String::from_utf8_lossy(&read_beginning(&mut second)).into_owned();
-        let body = problem_document(422, "unknown_parameter", "`colour` is unknown.").to_string();
-        let length = body.len();
-        write!(second, "HTTP/1.1 422 X\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
-        // Keeps the connection open until the client has read the answer and left.
-        while second.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
-        seen
+        let seen = read_beginning(&mut second);
+        let body = problem_document(422, "unknown_parameter", "`colour` is unknown.");
+        write_answer(&mut second, 422, &body);
+        (key, seen)
     });
 
     let args = ["upload", "large.csv", "--param", "colour=red"];
@@ -202,7 +214,10 @@ async fn a_server_that_hung_up_is_asked_for_its_reason() {
 
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.stderr.contains("Refused: `colour` is unknown."), "{}", run.stderr);
-    let asked = playing.join().unwrap();
+    assert!(run.stderr.contains("Trying again in 0.5 s"), "{}", run.stderr);
+    let (key, asked) = playing.join().unwrap();
+    assert_eq!(header(&asked, "idempotency-key:"), key, "the server creates one task at most");
+    let asked = String::from_utf8_lossy(&asked);
     assert!(asked.contains("name=\"colour\""), "the same was asked: {asked:.300}");
 }
 
@@ -222,4 +237,91 @@ async fn a_server_that_hangs_up_without_a_word_counts_as_not_reachable() {
     let expected = format!("The connection to {server} broke after");
     assert!(run.stderr.contains(&expected), "{}", run.stderr);
     assert!(run.stderr.contains("upload it again"), "{}", run.stderr);
+    assert_eq!(run.stderr.matches("Trying again").count(), 4, "{}", run.stderr);
+}
+
+/// An API that answers uploads with `answers`, one after the other, and the keys that it saw.
+fn answering(answers: Vec<(u16, Value)>) -> (Router, Arc<Mutex<Vec<String>>>) {
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&keys);
+    let upload = async move |headers: HeaderMap, mut form: Multipart| {
+        while let Some(field) = form.next_field().await.unwrap() {
+            field.bytes().await.unwrap();
+        }
+        let mut seen = seen.lock().unwrap();
+        seen.push(headers["idempotency-key"].to_str().unwrap().to_owned());
+        let (status, body) = &answers[(seen.len() - 1).min(answers.len() - 1)];
+        answer(*status, body)
+    };
+    (Router::new().route("/v1/data_processor/upload", post(upload)), keys)
+}
+
+fn outcome_unknown() -> Value {
+    problem_document(503, "outcome_unknown", "It may have been carried out.")
+}
+
+#[tokio::test]
+async fn an_upload_whose_outcome_is_unknown_is_repeated_with_the_same_key() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("plays.csv"), "x").unwrap();
+    let under_way = problem_document(409, "request_under_way", "It is not done yet.");
+    let answers = vec![
+        (503, outcome_unknown()),
+        (409, under_way),
+        (503, outcome_unknown()),
+        (202, accepted()),
+    ];
+    let (router, keys) = answering(answers);
+    let server = serve(router).await;
+    let run = taskctl(&server, folder.path(), &["upload", "plays.csv"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.text().contains(&format!("Accepted as task {ID}.")), "{run:?}");
+    for words in [
+        "It may have been carried out.",
+        "with the same Idempotency-Key: it is carried out once",
+        "An earlier try is still in progress",
+    ] {
+        assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
+    }
+    let first = keys.lock().unwrap().clone();
+    assert_eq!(first.len(), 4);
+    assert!(first.iter().all(|key| *key == first[0]), "{first:?}");
+    let run = taskctl(&server, folder.path(), &["upload", "plays.csv"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_ne!(keys.lock().unwrap()[4], first[0], "another upload has another key");
+}
+
+#[tokio::test]
+async fn an_upload_is_not_repeated_for_ever_and_a_refusal_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("plays.csv"), "x").unwrap();
+    let (router, keys) = answering(vec![(503, outcome_unknown())]);
+    let run = taskctl(&serve(router).await, folder.path(), &["upload", "plays.csv"]).await;
+    assert_eq!((run.code, keys.lock().unwrap().len()), (1, 5), "{run:?}");
+    assert!(run.stderr.ends_with("It may have been carried out.\n"), "{}", run.stderr);
+
+    let refusal = problem_document(422, "not_csv", "It is no CSV.");
+    let (router, keys) = answering(vec![(422, refusal)]);
+    let run = taskctl(&serve(router).await, folder.path(), &["upload", "plays.csv"]).await;
+    assert_eq!((run.code, keys.lock().unwrap().len()), (1, 1), "{run:?}");
+}
+
+#[tokio::test]
+async fn an_upload_whose_answer_was_lost_is_not_said_to_be_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("plays.csv"), "x".repeat(100_000)).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let playing = thread::spawn(move || {
+        // Takes the whole file, and ends before the answer.
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut seen = 0;
+        while seen < 100_500 {
+            seen += stream.read(&mut [0; 4096]).unwrap();
+        }
+    });
+    let run = taskctl(&server, folder.path(), &["upload", "plays.csv"]).await;
+    playing.join().unwrap();
+    assert_eq!(run.code, 3, "{run:?}");
+    assert!(run.stderr.contains("so it may have been accepted"), "{}", run.stderr);
 }

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use common::problem::Problem;
-use futures_util::{StreamExt, TryStreamExt};
 
 use super::document::MessageDocument;
 use super::{BulkResult, Format, load_once};
@@ -13,7 +12,8 @@ use crate::http::access::CurrentUser;
 use crate::http::detached::to_the_end;
 use crate::http::idempotency;
 use crate::idempotency::Keys;
-use crate::uploads::body::FileBody;
+use crate::uploads::IdleTimeout;
+use crate::uploads::body::{FileBody, incoming};
 
 /// Stores many messages at once, without validating them.
 ///
@@ -31,6 +31,7 @@ use crate::uploads::body::FileBody;
     responses(
         (status = 200, description = "What became of the documents", body = BulkResult),
         (status = 400, description = "The body is no JSON array, and nothing was stored", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "No byte arrived for `upload_idle_timeout`, and nothing was stored", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The key was used for another body", body = Problem, content_type = "application/problem+json"),
@@ -39,15 +40,21 @@ use crate::uploads::body::FileBody;
 )]
 pub async fn load_messages(
     State(keys): State<Keys>,
+    State(idle): State<IdleTimeout>,
     user: CurrentUser,
     request: Request,
 ) -> Result<Json<BulkResult>, ApiError> {
-    to_the_end("loading messages", receive(keys, user, request)).await.map(Json)
+    to_the_end("loading messages", receive(keys, idle, user, request)).await.map(Json)
 }
 
-async fn receive(keys: Keys, user: CurrentUser, request: Request) -> Result<BulkResult, ApiError> {
+async fn receive(
+    keys: Keys,
+    idle: IdleTimeout,
+    user: CurrentUser,
+    request: Request,
+) -> Result<BulkResult, ApiError> {
     let (parts, body) = request.into_parts();
-    let mut body = FileBody::Raw(body.into_data_stream().map_err(Into::into).boxed());
+    let mut body = FileBody::Raw(incoming(body.into_data_stream(), idle.0));
     let loaded = async {
         let format = format(&parts.headers)?;
         let key = idempotency::key(&parts, &user.id.0.to_string())?;
@@ -55,7 +62,7 @@ async fn receive(keys: Keys, user: CurrentUser, request: Request) -> Result<Bulk
     }
     .await;
     if loaded.is_err() {
-        body.drain().await;
+        body.linger();
     }
     loaded
 }

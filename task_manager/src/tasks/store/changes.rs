@@ -104,7 +104,8 @@ pub struct Enqueue {
 }
 
 /// Puts the task in the queue by compare-and-swap: `queued`, with a new dispatch number that is due
-/// at `due_at`. False where its state does not allow it. The outbox row is the caller's.
+/// at `due_at`. False where its state does not allow it, or it was deleted or has lost its files. The
+/// outbox row is the caller's.
 pub fn enqueue(
     conn: &mut DbConnection,
     task: &Task,
@@ -120,6 +121,9 @@ pub fn enqueue(
         diesel::update(tasks::table.find(Id(task.id.0)))
             .filter(tasks::state.eq(task.state.as_str()))
             .filter(tasks::attempt.eq(signed(task.attempt)))
+            // Not `= false`: databases would take the index of the deleted ones.
+            .filter(tasks::deleted.ne(true))
+            .filter(tasks::files_removed.ne(true))
             .set((
                 tasks::state.eq(TaskState::Queued.as_str()),
                 tasks::dispatch.eq(signed(task.dispatch + 1)),
