@@ -125,7 +125,8 @@ impl ApiClient {
             url.host_str().unwrap_or_default().to_owned(),
             url.port_or_known_default().unwrap_or_default(),
         );
-        let http = builder(has_tls.then_some(&trust)).map_err(|error| unusable(with_causes(&error)))?;
+        let http =
+            builder(has_tls.then_some(&trust)).map_err(|error| unusable(with_causes(&error)))?;
         let http = http.build().map_err(|error| unusable(with_causes(&error)))?;
         Ok(Self { http, server, host, token, trust, has_tls })
     }

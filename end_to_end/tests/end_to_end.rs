@@ -28,6 +28,7 @@ mod end_to_end {
     mod people;
     mod plays;
     mod process;
+    mod random_faults;
     mod service_faults;
     mod service_starts;
     mod standalone;

@@ -183,7 +183,7 @@ impl FailoverClient {
 
     fn unreachable(&self) -> ClientError {
         let server = self.to_string();
-        ClientError::Unreachable { server, reason: "no answer".to_owned() }
+        ClientError::Unreachable { server, reason: "no answer".to_owned(), connected: false }
     }
 
     /// Calls this one first from now on.

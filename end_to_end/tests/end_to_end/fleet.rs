@@ -204,7 +204,7 @@ impl Fleet {
     /// How many consumers of the queue of `kind` the broker has.
     pub fn consumers(&self, kind: TaskKind) -> usize {
         let arguments = ["rabbitmqctl", "--quiet", "list_consumers", "queue_name"];
-        let queue = format!("{}.{kind}", self.prefix);
+        let queue = self.queue_name(kind);
         self.services.run(&arguments).lines().filter(|line| line.trim() == queue).count()
     }
 
@@ -224,6 +224,22 @@ impl Fleet {
         counts.map(|line| line.split_whitespace().last().unwrap().parse::<u64>().unwrap()).sum()
     }
 
+    pub fn manager(&mut self, number: usize) -> &mut Process {
+        &mut self.managers[number].as_mut().unwrap().process
+    }
+
+    /// The numbers of the task managers that were not killed.
+    pub fn live_managers(&self) -> Vec<usize> {
+        let live = |number: &usize| self.managers[*number].is_some();
+        (0..self.managers.len()).filter(live).collect()
+    }
+
+    /// The numbers of the workers that have not ended.
+    pub fn live_workers(&mut self) -> Vec<usize> {
+        let workers = self.workers.iter_mut().enumerate();
+        workers.filter_map(|(number, worker)| worker.ended().is_none().then_some(number)).collect()
+    }
+
     /// Kills a task manager at once.
     pub fn kill_manager(&mut self, number: usize) {
         self.managers[number].take().unwrap().process.kill9();
@@ -234,6 +250,11 @@ impl Fleet {
     pub fn queue(&self) -> Queue {
         let url = format!("amqp://tasks:tasks@{}/%2f", self.services.broker);
         Queue::Amqp(AmqpQueue::new(url.into(), &self.prefix).unwrap())
+    }
+
+    /// The name of the queue of a kind.
+    pub fn queue_name(&self, kind: TaskKind) -> String {
+        format!("{}.{kind}", self.prefix)
     }
 
     /// What a query answers, as text.
@@ -326,7 +347,7 @@ impl Drop for Fleet {
             let drop_database = format!("DROP DATABASE {}", self.database);
             self.services.try_run(&["mariadb", "-e", &drop_database]);
             for kind in TaskKind::ALL {
-                let queue = format!("{}.{kind}", self.prefix);
+                let queue = self.queue_name(kind);
                 self.services.try_run(&["rabbitmqctl", "--quiet", "delete_queue", &queue]);
             }
         }

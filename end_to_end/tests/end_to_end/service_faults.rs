@@ -11,7 +11,7 @@ use super::fleet::load::Load;
 use super::fleet::services::Services;
 
 /// One set of services of a test's own at a time: each takes memory and a core while it starts.
-static TURN: Mutex<()> = Mutex::const_new(());
+pub static TURN: Mutex<()> = Mutex::const_new(());
 
 #[expect(clippy::print_stdout, reason = "figures for whoever runs the tests")]
 fn tell(fault: &str, took: Duration) {

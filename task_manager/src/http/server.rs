@@ -19,7 +19,6 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt, TryStreamExt};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -34,7 +33,7 @@ use tracing::{debug, warn};
 
 use super::connection::{Activity, Answer, Observed, Timeouts};
 use crate::error::ApiError;
-use crate::uploads::body::FileBody;
+use crate::uploads::body;
 
 /// How many connections beyond the limit are answered at a time.
 const RESERVE: usize = 64;
@@ -247,7 +246,6 @@ pub async fn refuse_beyond_limit(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     // A client that sends a body sees the answer then, and no broken connection.
-    let body = request.into_body().into_data_stream().map_err(Into::into).boxed();
-    FileBody::Raw(body).drain().await;
+    body::linger(request.into_body().into_data_stream());
     ApiError::Overloaded.into_response()
 }

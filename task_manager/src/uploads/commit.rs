@@ -90,7 +90,7 @@ fn accept(
     identity: &str,
 ) -> DbResult<Result<AcceptedTask, Option<TaskState>>> {
     let ids: Vec<Id> = earlier.into_iter().chain([id]).map(|id| Id(id.0)).collect();
-    let Locked { mut tasks, now } = store::find_and_lock(conn, &ids)?;
+    let Locked { mut tasks, now, .. } = store::find_and_lock(conn, &ids)?;
     let task = tasks.remove(&id).filter(|task| task.state == TaskState::Initializing);
     let Some(task) = task else { return Ok(Err(store::upload_state(conn, id)?)) };
     let earlier = earlier.and_then(|id| tasks.remove(&id)).filter(can_go_on);
@@ -133,6 +133,8 @@ fn answer(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use common::task::UserId;
 
     use super::*;
@@ -226,7 +228,7 @@ mod tests {
         let (killed, draft) = killed_and_draft(&own).await;
         let remove = |conn: &mut DbConnection, id| {
             let now = db::now(conn)?;
-            retention::mark_files_removed(conn, id, now)
+            retention::mark_files_removed(conn, id, now + Duration::from_secs(1), now)
         };
         let accepted = accept_after(&own, draft, Some(killed), remove).await.unwrap();
         assert_eq!((accepted.resumed, accepted.task.task_id), (false, draft));

@@ -221,7 +221,8 @@ async fn phrases_are_found_after_many_loads_at_once(backend: Backend) {
     let holding = |expected: &dyn Fn(usize) -> bool| -> BTreeSet<String> {
         (0..CLIENTS * EACH).filter(|number| expected(number % 8)).map(text).collect()
     };
-    let cases: [(&str, &str, &dyn Fn(usize) -> bool); 4] = [
+    type Kinds<'a> = &'a dyn Fn(usize) -> bool;
+    let cases: [(&str, &str, Kinds); 4] = [
         ("\"alpha beta\"", "newest", &|kind| kind >= 3),
         ("\"beta alpha\"", "best", &|kind| kind == 0 || kind == 2),
         ("alpha-beta2", "newest", &|kind| kind == 1),

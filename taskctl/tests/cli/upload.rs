@@ -179,7 +179,8 @@ fn read_beginning(stream: &mut TcpStream) -> Vec<u8> {
 fn header(request: &[u8], name: &str) -> String {
     let text = String::from_utf8_lossy(request);
     let line = text.lines().find(|line| line.to_ascii_lowercase().starts_with(name));
-    line.unwrap_or_else(|| panic!("no {name} in {text:.500}")).to_owned()
+    assert!(line.is_some(), "no {name} in {text:.500}");
+    line.unwrap_or_default().to_owned()
 }
 
 /// Writes an answer, and keeps the connection open until the client has read it and left.

@@ -59,11 +59,6 @@ impl Load {
         self.accepted.push((id, plays));
     }
 
-    /// Adds the tasks of another load.
-    pub fn extend(&mut self, other: Self) {
-        self.accepted.extend(other.accepted);
-    }
-
     pub fn ids(&self) -> impl Iterator<Item = TaskId> {
         self.accepted.iter().map(|(id, _)| *id)
     }

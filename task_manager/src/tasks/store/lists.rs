@@ -79,13 +79,15 @@ extern "SQL" {
     fn instr(text: Nullable<Text>, part: Text) -> Nullable<diesel::sql_types::BigInt>;
 }
 
-/// At most `limit` tasks behind one by its id, in order: the names of their files, and these as they
-/// are looked for.
+/// A task with the name of its file, and the folded name that filters compare.
+pub type FileNameRow = (TaskId, Option<String>, Option<String>);
+
+/// At most `limit` tasks behind one by its id, in order.
 pub fn with_file_names_behind(
     conn: &mut DbConnection,
     id: TaskId,
     limit: i64,
-) -> DbResult<Vec<(TaskId, Option<String>, Option<String>)>> {
+) -> DbResult<Vec<FileNameRow>> {
     let found: Vec<(Id, Option<String>, Option<String>)> = tasks::table
         .filter(tasks::id.gt(Id(id.0)))
         .order(tasks::id)
