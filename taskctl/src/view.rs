@@ -185,20 +185,16 @@ fn result_line(task: &TaskView) -> Option<String> {
     Some(words.collect::<Vec<_>>().join(", ")).filter(|line| !line.is_empty())
 }
 
-/// A value without the signs of JSON: elements are apart by commas, what belongs to a first text in
-/// an object is in parentheses behind it.
+/// A value as people read it: elements are separated by commas, and a refused recipient is followed
+/// by the reason.
 fn text_of(value: &Value) -> String {
-    let texts =
-        |values: &mut dyn Iterator<Item = &Value>| -> Vec<String> { values.map(text_of).collect() };
     match value {
         Value::String(text) => text.clone(),
-        Value::Array(elements) => texts(&mut elements.iter()).join(", "),
-        Value::Object(fields) => match &texts(&mut fields.values())[..] {
-            [] => String::new(),
-            [only] => only.clone(),
-            [first, more @ ..] => format!("{first} ({})", more.join(", ")),
+        Value::Array(elements) => elements.iter().map(text_of).collect::<Vec<_>>().join(", "),
+        value => match (value["recipient"].as_str(), value["reason"].as_str()) {
+            (Some(recipient), Some(reason)) => format!("{recipient} ({reason})"),
+            _ => value.to_string(),
         },
-        value => value.to_string(),
     }
 }
 
