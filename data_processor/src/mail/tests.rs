@@ -201,7 +201,7 @@ async fn long_lists_of_recipients_are_folded() {
     recipients
         .push("\"Name, of some length that is more than one line of a header\" <n@x.org>".into());
     recipients
-        .push("Ünal Ğüçlü, Straße ohne Ende und noch viel weiter als eine Zeile <u@x.org>".into());
+        .push("\"Ünal Ğüçlü, Straße ohne Ende, viel weiter als eine Zeile\" <u@x.org>".into());
     let delivery = mailer(config(&sink, SmtpTls::None)).send(&mail(), &recipients).await;
     assert_eq!(delivery.accepted, recipients);
     let received = sink.received().remove(0);

@@ -122,7 +122,7 @@ async fn a_report_that_is_refused_fails() {
 }
 
 #[tokio::test]
-async fn who_is_refused_is_named_and_who_was_put_off_gets_it_later_and_alone() {
+async fn refused_recipients_are_named_and_deferred_ones_tried_again_alone() {
     let sink = Sink::start(Security::None).await;
     sink.refuse("gone@example.org", "550 no mailbox here");
     sink.refuse("busy@example.org", "450 mailbox busy");
@@ -141,7 +141,7 @@ async fn who_is_refused_is_named_and_who_was_put_off_gets_it_later_and_alone() {
         event => unreachable!("it may pass: {event:?}"),
     };
     sink.take("busy@example.org");
-    // Nobody is asked again who has been settled.
+    // Settled recipients are not tried again.
     sink.take("gone@example.org");
     {
         let mut script = harness.api.script();
