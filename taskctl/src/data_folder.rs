@@ -12,8 +12,9 @@ use crate::console::note;
 
 /// The folder in the current one that is used unless another is named.
 const DEFAULT: &str = "task-data";
+const DATABASE: &str = "tasks.sqlite";
 /// The files by which a folder is known as one with data or settings.
-const FILES: [&str; 4] = ["tasks.sqlite", "jwt.key", "task_manager.toml", "data_processor.toml"];
+const FILES: [&str; 4] = [DATABASE, "jwt.key", "task_manager.toml", "data_processor.toml"];
 
 #[derive(Debug, Args)]
 pub(crate) struct DataFolder {
@@ -32,19 +33,26 @@ impl DataFolder {
             if !is_current(current) {
                 return PathBuf::from(DEFAULT);
             }
+            // A server that was killed leaves a part of its database in files beside it.
+            let files = found(current).join(", ").replace(DATABASE, "tasks.sqlite*");
             note(&format!(
-                "Using the data in the current folder. To keep it apart, end the server, move {} \
-                 and local_storage into {DEFAULT}, and start it again.",
-                found(current).join(", ")
+                "Using the data in the current folder. To keep it apart, end the server, move \
+                 {files} and local_storage into {DEFAULT}, and start it again."
             ));
             current.to_owned()
         })
     }
 }
 
-/// Whether the data is in the folder `current` itself, not in one of its own.
+/// Whether the data is in the folder `current` itself, not in one of its own. The database decides,
+/// so that a move that was not completed hides nothing.
 fn is_current(current: &Path) -> bool {
-    found(&current.join(DEFAULT)).is_empty() && !found(current).is_empty()
+    let own = current.join(DEFAULT);
+    match (current.join(DATABASE).exists(), own.join(DATABASE).exists()) {
+        (true, is_in_own) => !is_in_own,
+        (false, true) => false,
+        (false, false) => found(&own).is_empty() && !found(current).is_empty(),
+    }
 }
 
 fn found(folder: &Path) -> Vec<&'static str> {
@@ -69,5 +77,15 @@ mod tests {
             std::fs::rename(folder.path().join(file), moved.join(file)).unwrap();
             assert!(!is_current(folder.path()), "{file}");
         }
+    }
+
+    #[test]
+    fn a_move_that_was_not_completed_hides_no_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join(DEFAULT);
+        std::fs::create_dir(&own).unwrap();
+        std::fs::write(folder.path().join(DATABASE), "").unwrap();
+        std::fs::write(own.join("jwt.key"), "").unwrap();
+        assert!(is_current(folder.path()));
     }
 }
