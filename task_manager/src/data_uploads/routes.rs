@@ -100,6 +100,7 @@ pub struct LoadedRowList {
     responses(
         (status = 200, description = "A page of rows", body = LoadedRowList),
         (status = 404, description = "There is no such data upload", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -148,6 +149,7 @@ pub struct RejectedRowList {
             (String = "text/csv", example = "row,line,column,value,reason\n7,8,email,ada,is no e-mail address\n"),
         )),
         (status = 404, description = "There is no such data upload", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
         (status = 406, description = "The rows are neither of the media types that are accepted", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
     )

@@ -49,6 +49,7 @@ const NO_BUFFERS: [(&str, &str); 2] = [("cache-control", "no-store"), ("x-accel-
         (status = 200, description = "Events `task`, each with the task as JSON; the id is the time of the change", body = String, content_type = "text/event-stream"),
         (status = 204, description = "The task has ended, and the event of `Last-Event-ID` showed it: no event follows"),
         (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task is in a state that only another version of the server knows (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn task_events(
