@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use common::task::{TaskId, TaskView};
-use csv::{StringRecord, Writer};
+use csv::{ByteRecord, StringRecord, Writer};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -161,17 +161,20 @@ impl CsvRows {
     }
 
     fn take(&mut self, is_end: bool) -> csv::Result<Vec<Map<String, Value>>> {
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&*self.rest);
-        let (mut record, mut rows, mut complete) = (StringRecord::new(), Vec::new(), 0);
-        while reader.read_record(&mut record)? {
+        // What is cut off in the middle may have fewer fields, and end within a character.
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&*self.rest);
+        let (mut record, mut rows, mut complete) = (ByteRecord::new(), Vec::new(), 0);
+        while reader.read_byte_record(&mut record)? {
             let end = reader.position().byte() as usize;
             if end == self.rest.len() && !is_end {
                 break;
             }
             complete = end;
+            let record = StringRecord::from_byte_record_lossy(std::mem::take(&mut record));
             match &self.header {
                 Some(header) => rows.push(record.deserialize(Some(header))?),
-                None => self.header = Some(record.clone()),
+                None => self.header = Some(record),
             }
         }
         self.rest.drain(..complete);
