@@ -1,14 +1,12 @@
 //! Serving what is due.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use common::task::UserId;
 use tracing::{info, warn};
 
 use super::{Schedule, report_of_all, store, submit};
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::http::access::LOCAL_USER;
+use crate::log_once;
 use crate::outbox::relay::RelaySignal;
 use crate::users;
 
@@ -18,15 +16,13 @@ pub struct Runs {
     db: Database,
     relay: RelaySignal,
     login_required: bool,
-    /// What is wrong with schedules, by name: each is looked at every second, and logged once.
-    problems: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl Runs {
     /// Serves the schedules of `db`. Where no login is required, those that nobody made are the
     /// local user's.
     pub fn new(db: Database, relay: RelaySignal, login_required: bool) -> Self {
-        Self { db, relay, login_required, problems: Arc::default() }
+        Self { db, relay, login_required }
     }
 
     /// Runs every schedule that is due, and works out when those are that are new.
@@ -41,33 +37,17 @@ impl Runs {
         for schedule in due.await? {
             let name = schedule.name.clone();
             match self.serve(schedule).await {
-                Ok(has_run) => {
-                    if has_run {
-                        self.relay.wake();
-                    }
-                    self.forget(&name);
-                }
+                Ok(true) => self.relay.wake(),
+                Ok(false) => {}
                 Err(error) if error.is_unavailable() => return Err(error),
                 Err(error) => {
-                    if self.is_news(&name, &error) {
+                    if log_once::is_first(format!("schedule {name}: {error}")) {
                         warn!(schedule = name, %error, "a schedule cannot be run");
                     }
                 }
             }
         }
         Ok(())
-    }
-
-    /// Whether something else was wrong with the schedule the last time, or nothing.
-    fn is_news(&self, name: &str, error: &DbError) -> bool {
-        let error = error.to_string();
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = problems.insert(name.to_owned(), error.clone());
-        before != Some(error)
-    }
-
-    fn forget(&self, name: &str) {
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// Moves a schedule on, and runs it; not where another task manager was faster. Answers
@@ -146,17 +126,5 @@ mod tests {
             let tasks = db.read(|conn| first_in_queue(conn, TaskKind::ReportEmail, 10)).await;
             assert_eq!(tasks.unwrap().len(), round);
         }
-    }
-
-    #[tokio::test]
-    async fn what_is_wrong_with_a_schedule_is_news_once() {
-        let own = OwnDatabase::migrated(Backend::Alone).await;
-        let runs = Runs::new(own.db.clone(), RelaySignal::default(), false);
-        let error = |text| DbError::corrupt(text);
-        assert!(runs.is_news("a", &error("x")) && runs.is_news("b", &error("x")));
-        assert!(!runs.is_news("a", &error("x")));
-        assert!(runs.is_news("a", &error("y")));
-        runs.forget("a");
-        assert!(runs.is_news("a", &error("y")) && !runs.is_news("b", &error("x")));
     }
 }
