@@ -9,6 +9,8 @@ mod stack;
 
 use std::time::{Duration, Instant};
 
+use common::task::{TaskId, TaskState};
+
 use self::checks::{everything_is_right, is_healthy};
 use self::stack::{Stack, docker};
 use super::api::Api;
@@ -156,9 +158,11 @@ impl Test {
         let services = ["data_processor", "task_manager", "broker", "database"];
         let containers: Vec<_> =
             services.iter().flat_map(|service| self.stack.containers(service)).collect();
-        let all: Vec<_> = containers.iter().map(String::as_str).collect();
-        docker(&[&["kill"], &all[..]].concat());
-        docker(&[&["start"], &all[..]].concat());
+        for verb in ["kill", "start"] {
+            let mut command = vec![verb];
+            command.extend(containers.iter().map(String::as_str));
+            docker(&command);
+        }
         self.load.extend(uploading.done().await);
         self.load.is_processed(&self.api).await;
         for container in &containers {
@@ -174,13 +178,19 @@ impl Test {
     }
 
     async fn down_and_up_keeps_everything(&mut self) {
-        let tasks = self.api.tasks().await;
+        let tasks = self.tasks().await;
         self.stack.compose(&["down"]);
         self.stack.up(TWO_WORKERS);
         // With the token of before.
-        assert_eq!(self.api.tasks().await, tasks);
+        assert_eq!(self.tasks().await, tasks);
         self.load.results_are_right(&self.api).await;
         self.tell("down and up, with everything kept");
+    }
+
+    /// What must not change of each task.
+    async fn tasks(&self) -> Vec<(TaskId, TaskState, u32)> {
+        let tasks = self.api.tasks().await;
+        tasks.iter().map(|task| (task.task_id, task.state, task.attempt)).collect()
     }
 
     fn down_with_volumes_leaves_nothing(&mut self) {

@@ -85,8 +85,8 @@ impl Cluster {
             let network = stack.network();
             docker(&["network", "disconnect", &network, &container]);
             tokio::time::sleep(OUTAGE).await;
-            let aliases = ["--alias", "brokers", "--alias", &leader];
-            docker(&[&["network", "connect"], &aliases[..], &[&network, &container]].concat());
+            let aliases = ["--alias=brokers".to_owned(), format!("--alias={leader}")];
+            docker(&["network", "connect", &aliases[0], &aliases[1], &network, &container]);
         })
         .await;
         is_healthy(&container).await;
@@ -106,8 +106,8 @@ impl Cluster {
 
     /// Uploads before, during and after a fault.
     async fn load_during(&mut self, what: &str, fault: impl AsyncFnOnce(&Stack)) {
-        let uploading = Load::start(&self.api, 1_000);
-        uploading.left(900).await;
+        let uploading = Load::start(&self.api, 500);
+        uploading.left(450).await;
         fault(&self.stack).await;
         let more = Load::start(&self.api, 50).done().await;
         let load = uploading.done().await;

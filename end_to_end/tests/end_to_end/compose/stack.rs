@@ -76,13 +76,14 @@ impl Stack {
     pub fn up(&self, scale: &[(&str, usize)]) {
         let scale: Vec<_> =
             scale.iter().map(|(service, count)| format!("--scale={service}={count}")).collect();
-        let scale: Vec<_> = scale.iter().map(String::as_str).collect();
-        self.compose(&[&["up", "--detach", "--no-build"], &scale[..]].concat());
+        let mut command = vec!["up", "--detach", "--no-build"];
+        command.extend(scale.iter().map(String::as_str));
+        self.compose(&command);
     }
 
     /// Runs the command line of the project in a container of its own.
     pub fn taskctl(&self, input: &str, arguments: &[&str]) -> String {
-        let command = [&["run", "--rm", "-T", "taskctl"], arguments].concat();
+        let command = [&["run", "--rm", "-T", "taskctl"][..], arguments].concat();
         run(self.compose_command(&command), input)
     }
 
