@@ -45,7 +45,7 @@ await() {
     done
 }
 
-end() { docker stop --time "$STOP_DEADLINE" "$(container "$1")" >/dev/null 2>&1 || true; }
+end() { docker stop -t "$STOP_DEADLINE" "$(container "$1")" >/dev/null 2>&1 || true; }
 
 kill_process() { docker kill "$(container "$1")" >/dev/null 2>&1 || true; }
 
