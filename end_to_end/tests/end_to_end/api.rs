@@ -60,7 +60,8 @@ impl Api {
 
     /// The same for a client that waits no longer than this for an answer.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.http = reqwest::Client::builder().no_proxy().timeout(timeout).build().unwrap();
+        let http = common::client::plain_http().unwrap().no_proxy().timeout(timeout);
+        self.http = http.build().unwrap();
         self
     }
 
