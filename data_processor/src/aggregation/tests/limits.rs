@@ -219,7 +219,7 @@ impl<F: FnMut(u64, &mut HashSet<ThreadId>) -> bool> Read for Rows<F> {
             for _ in 0..1_000 {
                 self.number += 1;
                 let row =
-                    format!("a title of many bytes, number {:010},2020-01-01,1\n", self.number);
+                    format!("a title of many bytes and number {:010},2020-01-01,1\n", self.number);
                 self.rest.extend_from_slice(row.as_bytes());
             }
         }
