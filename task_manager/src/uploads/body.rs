@@ -58,7 +58,7 @@ pub fn incoming<E: Send + 'static>(
             Err(_) => Some((Err(BodyError::Idle(idle)), None)),
         }
     };
-    stream::unfold(Some(body.boxed()), next).boxed()
+    stream::unfold(Some(body.boxed()), next).fuse().boxed()
 }
 
 /// A file that arrives.

@@ -188,7 +188,6 @@ async fn nothing_internal_is_reached_without_the_service_token(backend: Backend)
         format!("/internal/v1/tasks/{id}/rows"),
         // Whatever may come one day.
         "/internal/v1/anything/else".to_owned(),
-        "/internal/".to_owned(),
         "/internal".to_owned(),
     ] {
         for method in [Method::GET, Method::POST, Method::DELETE] {
