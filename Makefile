@@ -28,7 +28,7 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 # One goal at a time: benchmarks must not run beside each other, and cargo uses all processors anyway.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up down logs ps demo env offline-images run test test-api test-compose test-cluster test-newest fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
+.PHONY: help up down logs ps demo env offline-images run test test-faults test-api test-compose test-cluster test-newest fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
 	services services-stop services-wipe lint fmt deny advisories deps service-deps fleet-programs \
 	bench-deps bench-machine engine
 
@@ -92,6 +92,11 @@ services-wipe: ## Stop them and delete their data, that of the fleet too
 test: deps service-deps ## Run all tests, with private MariaDB and RabbitMQ
 	$(CARGO) build --workspace
 	scripts/services.sh run $(CARGO) test --workspace
+
+# FAULTS_SECONDS and FAULTS_SEED reach the test as variables of the environment.
+test-faults: deps service-deps ## Make random faults under load: FAULTS_SECONDS=600 FAULTS_SEED=21
+	$(CARGO) build --workspace
+	scripts/services.sh run $(CARGO) test -p end_to_end random_faults -- --nocapture
 
 test-api: deps bench-deps ## Try the API against its OpenAPI document, for some minutes (needs PyPI)
 	$(CARGO) build -p taskctl
