@@ -104,9 +104,10 @@ async fn a_file_is_found_by_its_name_however_it_is_written(backend: Backend) {
     app.sql("UPDATE backfills SET done_to = ''");
     assert_eq!(found(&app, "STERREICH.csv").await, [names[0]]);
     app.restart().await;
-    let again = async || Some(found(&app, "ÖSTERREICH").await).filter(|found| !found.is_empty());
-    assert_eq!(eventually("the keys are worked out", again).await, [names[0]]);
-    assert_eq!(found(&app, "strasse").await, [names[1]]);
+    // No database's own capitals find this one.
+    let again = async || Some(found(&app, "strasse").await).filter(|found| !found.is_empty());
+    assert_eq!(eventually("the keys are worked out", again).await, [names[1]]);
+    assert_eq!(found(&app, "ÖSTERREICH").await, [names[0]]);
 }
 
 async fn places_in_the_queue_are_counted_and_rise(backend: Backend) {
