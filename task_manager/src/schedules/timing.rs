@@ -16,8 +16,10 @@ use crate::http::query::Period;
 const CALENDAR: Days = Days::new(146_097);
 /// No clock is further from UTC.
 const FURTHEST: TimeDelta = TimeDelta::hours(16);
-/// So much of a wrong text is repeated.
+/// So much of a wrong text is repeated, in characters.
 const LONGEST_QUOTE: usize = 64;
+/// So much is said of what is wrong with an expression, which repeats a part of it.
+const LONGEST_REASON: usize = 200;
 
 /// When a schedule is due.
 #[derive(Debug, Clone)]
@@ -37,13 +39,13 @@ impl Timing {
         let parsed = Cron::parse(cron).map_err(|reason| {
             let reason = format!(
                 "`{}` is no cron expression such as `0 * * * *`: {}",
-                beginning(cron),
-                beginning(&reason),
+                beginning(cron, LONGEST_QUOTE),
+                beginning(&reason, LONGEST_REASON),
             );
             errors.push(ErrorLocation::field("cron", reason));
         });
         let zone = time_zone.parse::<Tz>().map_err(|_| {
-            let given = beginning(time_zone);
+            let given = beginning(time_zone, LONGEST_QUOTE);
             let reason = format!("`{given}` is no time zone such as `UTC` or `Europe/Berlin`");
             errors.push(ErrorLocation::field("time_zone", reason));
         });
@@ -107,9 +109,9 @@ impl Timing {
     }
 }
 
-/// A text that a client sent, or its beginning where it is long.
-fn beginning(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_QUOTE) {
+/// A text that a client sent, or its first `longest` characters.
+fn beginning(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
@@ -300,9 +302,11 @@ mod tests {
             date in "\\*|\\*|\\*/2|L|27-31",
             weekday in "\\*|\\*|SAT|SUN,FRI",
         ) {
-            let timing = Timing::parse(&format!("{minute} {hour} {date} * {weekday}"), zone).unwrap();
+            let cron = format!("{minute} {hour} {date} * {weekday}");
+            let timing = Timing::parse(&cron, zone).unwrap();
             let start = at(&format!("{day} 00:00:00")) + TimeDelta::seconds(start);
-            let first = start.duration_trunc(TimeDelta::minutes(1)).unwrap() + TimeDelta::minutes(1);
+            let minute = TimeDelta::minutes(1);
+            let first = start.duration_trunc(minute).unwrap() + minute;
             let mut minutes = (0..4 * 1_440).map(|minute| first + TimeDelta::minutes(minute));
             let last = first + TimeDelta::minutes(4 * 1_440);
             let expected = minutes.find(|minute| is_due(&timing, *minute));
@@ -318,7 +322,7 @@ mod tests {
         };
         let long = format!("{} * * * *", "1,".repeat(5_000));
         for cron in ["", "* * * *", ", * * * *", "*/0 * * * *", "1-0 * * * *", "@now", &long] {
-            assert!(Timing::parse(cron, "UTC").unwrap_err()[0].reason.len() < 300, "{cron}");
+            assert!(Timing::parse(cron, "UTC").unwrap_err()[0].reason.len() < 400, "{cron}");
             assert_eq!(fields(cron, "UTC"), ["cron"], "{cron}");
         }
         for zone in ["", "Berlin", "Europe/Atlantis", "+01:00", &long] {
