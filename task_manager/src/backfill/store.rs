@@ -6,8 +6,8 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use crate::db::schema::backfills;
 use crate::db::{DbConnection, DbResult};
 
-/// Sets the mark of a column back by `before`, or to the beginning where an older version has set it or
-/// none has; false where a newer one has.
+/// Sets the mark of a column back by `before`, or to the beginning where an older version has set
+/// it or none has; false where a newer one has.
 pub(super) fn begin(
     conn: &mut DbConnection,
     name: &str,

@@ -360,7 +360,7 @@ pub fn find_messages(conn: &mut DbConnection, by: &FoundBy) -> QueryResult<Vec<i
     Ok(found.into_iter().map(|found| found.sequence).collect())
 }
 
-/// So many words of a phrase are looked for in MySQL's index; with the others it would find no less.
+/// So many words of a phrase are looked for in MySQL's index; the text decides on the others.
 const MOST_INDEXED: usize = 32;
 
 /// `query` with the conditions on everything but the terms.

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 /// A time, UTC, to be compared with a column or kept in one, whatever its year.
 ///
-/// It goes to the database as the text of it that the column's type has on both. Diesel would send a
+/// It goes to the database as text in the form of the columns of both. Diesel would send a
 /// `TIMESTAMP`, of which MariaDB makes a null outside of 1970 to 2038, although the columns are
 /// `DATETIME`. What is near the present may be sent so.
 #[derive(Debug, Clone, PartialEq, Eq, QueryId)]

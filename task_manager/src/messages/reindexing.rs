@@ -1,7 +1,6 @@
 //! The terms of messages that an older version stored are worked out anew.
 //!
-//! Until that is done, such a message is found by those of its words whose terms have stayed as they
-//! were.
+//! Until that is done, such a message is found by those of its words whose terms have stayed.
 
 use super::store;
 use super::terms::{self, VERSION as TERMS_VERSION};

@@ -1,9 +1,9 @@
 //! Cron expressions: the days and minutes of a clock that they name.
 //!
-//! Five fields with blanks between them: minute, hour, day of the month, month, day of the week. Each
-//! is a list of values, ranges (`1-5`) and steps (`*/15`, `8-18/2`), or `*` for all. Months and days
-//! of the week have names of three letters (`JAN`, `MON`); Sunday is 0 and 7. Where both kinds of
-//! days are named, either will do; both must be right where the last field begins with `+`.
+//! Five fields with blanks between them: minute, hour, day of the month, month, day of the week.
+//! Each is a list of values, ranges (`1-5`) and steps (`*/15`, `8-18/2`), or `*` for all. Months and
+//! days of the week have names of three letters (`JAN`, `MON`); Sunday is 0 and 7. Where both kinds
+//! of days are named, either will do; both must match where the last field begins with `+`.
 //!
 //! Beyond that: `L` is the last day of the month and `LW` its last working day, `15W` the working
 //! day next to the 15th, `FRI#2` the second Friday of the month and `FRIL` the last, `?` is `*` as
