@@ -422,7 +422,8 @@ async fn workers_and_schedules_of_another_version_hide_no_other(backend: Backend
          VALUES ('broken', '0 * * * *', 'UTC', TRUE, '{')",
     );
     let list: Value = app.get("/v1/schedules").await.json().await.unwrap();
-    assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
+    assert_eq!(list["items"].as_array().unwrap().len(), 2, "{list}");
+    assert!(list["items"][0]["problem"].is_string(), "{list}");
     let schedule = json!({"cron": "0 0 1 1 *", "recipients": ["one@example.org"]});
     let put = app.request(Method::PUT, "/v1/schedules/broken").json(&schedule).send().await;
     assert!(put.unwrap().status().is_success(), "it can be made again");
