@@ -52,7 +52,7 @@ async fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         (vec!["upload", "plays.csv", "--output", "no/such/x.csv"], "there is no folder no/such"),
         (vec!["upload", "plays.csv", "--output", "."], "Cannot write to .: it is a folder."),
         (vec!["--json", "download", ID, "--output", "-"], "Standard output takes either"),
-        (vec!["--server", "https://127.0.0.1", "list"], "`https` URLs are not supported"),
+        (vec!["--server", "ftp://127.0.0.1", "list"], "`ftp` URLs are not supported"),
         (vec!["--server", "here", "list"], "cannot be used"),
     ] {
         let run = taskctl(&server, folder.path(), &args).await;
