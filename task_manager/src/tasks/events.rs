@@ -246,7 +246,7 @@ impl Listener {
     }
 
     async fn find_next(&mut self) -> Option<Vec<Change>> {
-        if let Some(since) = self.missing {
+        if let Some(since) = self.missing.filter(|_| !self.closed.is_cancelled()) {
             // On an error the client reconnects, and says what it has seen.
             let (changes, next) = missed(&self.db, self.user, since).await.ok()?;
             self.missing = next;
