@@ -139,8 +139,12 @@ mod tests {
             let (next, ()) = tokio::join!(body.next(), sent);
             assert_eq!(next, Some(Ok(Bytes::from_static(b"x"))), "a slow client is no idle one");
         }
+        let since = Instant::now();
         assert_eq!(body.next().await, Some(Err(BodyError::Idle(IDLE))));
+        let waited = since.elapsed();
+        assert!(waited >= IDLE && waited < IDLE + Duration::from_secs(1), "{waited:?}");
         assert_eq!(body.next().await, None);
+        assert_eq!(body.next().await, None, "the end stays the end");
     }
 
     #[tokio::test(start_paused = true)]
