@@ -290,7 +290,7 @@ async fn all_connections_are_cut_again_and_again() {
 const EXECUTE_WITHOUT_PARAMETERS: [u8; 5] = [10, 0, 0, 0, 0x17];
 
 fn upload_with_key(fleet: &Fleet, plays: &Plays) -> RequestBuilder {
-    fleet.api.upload("", plays.body()).header(IDEMPOTENCY_KEY, "in doubt")
+    fleet.api.upload("", plays.body()).header(IDEMPOTENCY_KEY, "in-doubt")
 }
 
 /// Uploads a file while the commit of its last step meets `fate`.

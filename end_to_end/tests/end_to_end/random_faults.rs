@@ -43,6 +43,7 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "its seed differs from run to run: make test-faults"]
 async fn random_faults_lose_nothing_and_leave_nothing_stuck() {
     let _turn = service_faults::TURN.lock().await;
     let seed = setting("FAULTS_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
