@@ -347,7 +347,9 @@ impl TestApp {
     /// committed.
     pub fn open_transaction(&self, statement: &str) -> MysqlConnection {
         let mut conn = self.database_connection();
-        for statement in ["BEGIN", statement] {
+        // As the server's own: a lock of what is between rows would hold up new tasks too.
+        let isolation = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+        for statement in [isolation, "BEGIN", statement] {
             sql_query(statement).execute(&mut conn).unwrap();
         }
         conn
