@@ -283,9 +283,10 @@ impl Subscription {
         poll_fn(|context| self.poll_delivery(context)).now_or_never()
     }
 
-    /// Asks for more, where all was taken and the consumer waits.
+    /// Asks for more, where all was taken and the consumer waits. One step at a time: a step that were
+    /// dropped half done would take with it what was delivered to it.
     fn poll_wider(&mut self, context: &mut Context<'_>) -> lapin::Result<()> {
-        if self.untaken == 0 && self.window < self.plan.prefetch {
+        if self.widening.is_none() && self.untaken == 0 && self.window < self.plan.prefetch {
             let more = self.window.min(self.plan.prefetch - self.window);
             self.window += more;
             self.untaken = more;

@@ -17,7 +17,7 @@ use self::fixture::{Bench, KIND, Log, broker_url};
 use self::relay::{Reach, Relay};
 use super::super::{Consumer, Delivery, Message, Publisher, Queue, QueueError, conformance};
 use super::*;
-use crate::task::TaskId;
+use crate::task::{TaskId, TaskKind};
 
 /// How long a test waits for what must happen.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -245,6 +245,25 @@ async fn a_resumed_consumer_asks_for_as_much_as_is_taken() {
     }
     assert_nothing_comes(&mut consumer).await;
     depth_becomes(&publisher, 13).await;
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn what_comes_while_a_resumed_consumer_asks_for_more_is_delivered() {
+    const MESSAGES: usize = 300;
+    let bench = Bench::new(&broker_url());
+    let batch: Vec<_> = (0..MESSAGES).map(|_| (KIND, message())).collect();
+    // Of more kinds, so that asking for more takes longer than the next delivery.
+    let mut consumer = bench.queue.consumer(&TaskKind::ALL, 64);
+    consumer.pause().await;
+    consumer.resume();
+    assert!(bench.queue.publisher().publish(&batch).await.iter().all(Result::is_ok));
+    let mut taken = HashSet::new();
+    while taken.len() < MESSAGES {
+        let delivery = next(&mut consumer).await;
+        taken.insert(delivery.message().task_id);
+        delivery.ack().await;
+    }
     bench.finish().await;
 }
 
