@@ -81,7 +81,7 @@ async fn health_checks_say_whether_a_program_is_ready() {
     assert!(ready.status.success(), "{ready:?}");
 
     fleet.to_database.cut();
-    complains("task_manager", manager, "database").await;
+    complains("task_manager", manager, "\"database\":\"the database is not available").await;
     fleet.kill_manager(0);
     complains("data_processor", worker_address, "task_manager").await;
     worker.kill9();

@@ -11,7 +11,7 @@ use common::storage::Storage;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::{self, Database, DbError};
+use crate::db::{self, Database, DbError, DbResult};
 use crate::outbox::redispatch::{SWALLOWED, Swallowed};
 
 /// Shorter than a request waits for a connection: health checks want an answer.
@@ -61,11 +61,7 @@ pub async fn readyz(
     State(storage): State<Storage>,
     State(swallowed): State<Swallowed>,
 ) -> Response {
-    let database = tokio::time::timeout(DATABASE_TIMEOUT, db.read(|conn| Ok(db::ping(conn)?)))
-        .await
-        .unwrap_or_else(|_| {
-            Err(DbError::Unavailable(format!("no answer within {DATABASE_TIMEOUT:?}")))
-        });
+    let database = ping_in_time(db).await;
     let queue = publisher.check().await;
     let storage = storage.check().await;
     let ready = database.is_ok();
@@ -82,6 +78,15 @@ pub async fn readyz(
         storage: state(storage),
     };
     (status, Json(readiness)).into_response()
+}
+
+/// On a task of its own, which may wait for the database on its thread: no timeout could end that.
+async fn ping_in_time(db: Database) -> DbResult<()> {
+    let ping = tokio::spawn(async move { db.read(|conn| Ok(db::ping(conn)?)).await });
+    match tokio::time::timeout(DATABASE_TIMEOUT, ping).await {
+        Ok(pinged) => pinged.map_err(|error| DbError::Unavailable(error.to_string()))?,
+        Err(_) => Err(DbError::Unavailable(format!("no answer within {DATABASE_TIMEOUT:?}"))),
+    }
 }
 
 fn state<T, E: std::fmt::Display>(result: Result<T, E>) -> String {

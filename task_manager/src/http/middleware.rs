@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 /// Carries the id of a request, there and back.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What handlers answer that are no problem documents.
+const JSON: &str = "application/json";
 /// The longest id that is taken over from a client.
 const MAX_REQUEST_ID: usize = 128;
 
@@ -56,7 +58,8 @@ pub fn log_user(user_id: impl std::fmt::Display) {
     Span::current().record("user_id", tracing::field::display(user_id));
 }
 
-/// Completes problem documents, and makes one of every error that has none.
+/// Completes problem documents, and makes one of every error that has none. An answer in JSON is no
+/// error of the framework's (`/readyz` says so what is wrong) and stays as it is.
 pub async fn problems(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
@@ -64,9 +67,7 @@ pub async fn problems(request: Request, next: Next) -> Response {
     let status = response.status();
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
-        None if status.is_client_error() || status.is_server_error() => {
-            framework_problem(status, method.as_str(), &path)
-        }
+        None if is_of_the_framework(&response) => framework_problem(status, method.as_str(), &path),
         None => return response,
     };
     let problem = match problem.instance {
@@ -83,6 +84,12 @@ pub async fn problems(request: Request, next: Next) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+fn is_of_the_framework(response: &Response) -> bool {
+    let status = response.status();
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == JSON);
+    (status.is_client_error() || status.is_server_error()) && !is_json
 }
 
 fn framework_problem(status: StatusCode, method: &str, path: &str) -> Problem {
