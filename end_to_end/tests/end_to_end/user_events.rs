@@ -79,7 +79,8 @@ async fn without_a_mail_server_the_report_is_logged() {
     let task = server.api.wait_for_end(id).await;
     assert_eq!(task.state, TaskState::Processed, "{:?}", task.error);
     let recipients = ["reports@example.org"];
-    let result = json!({"sent": false, "recipients": recipients, "message_id": null});
+    let result =
+        json!({"sent": false, "recipients": recipients, "refused": [], "message_id": null});
     assert_eq!(task.result, Some(result));
     let said = [
         "Report not sent: no SMTP configured",
