@@ -28,6 +28,9 @@ pub enum Interruption {
     Kill,
     /// The attempt is not this worker's any more.
     LeaseLost,
+    /// The task manager has answered nothing for longer than the lease holds: the task may be another
+    /// worker's.
+    Silence,
     /// The worker ends.
     Drain,
 }

@@ -204,7 +204,8 @@ impl Attempts {
     }
 
     /// Interrupts every attempt whose lease must have run out, since the task manager has not
-    /// answered for so long.
+    /// answered for so long. It is reported all the same: a task manager that was frozen first does what it
+    /// was asked before, and would renew the lease of an attempt that nobody runs any more.
     pub(super) fn give_up_expired(&self, now: Instant) {
         let mut interrupted = false;
         for entry in self.table().values().filter(|entry| entry.last.is_none()) {
@@ -213,7 +214,7 @@ impl Attempts {
                 entry.context.span().in_scope(|| {
                     tracing::warn!("the task manager is silent for longer than the lease holds");
                 });
-                entry.context.interrupt(Interruption::LeaseLost);
+                entry.context.interrupt(Interruption::Silence);
                 interrupted = true;
             }
         }

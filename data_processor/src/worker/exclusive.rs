@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Start;
+use crate::processor::Interruption;
 
 /// How long the first exclusive attempt of a task waits for the lane to be empty.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -43,9 +44,9 @@ enum State {
 pub(super) enum Next {
     /// It runs.
     Start(Start),
-    /// The lane is busy for too long.
+    /// The lane is busy for too long, or the task manager silent.
     GiveBack(Start),
-    /// It was interrupted.
+    /// The task manager has ended it.
     Forget(Start),
 }
 
@@ -72,19 +73,20 @@ impl Exclusive {
     /// What to do with the one that waits, where there is something to do.
     pub(super) fn next(&mut self, lane_is_empty: bool) -> Option<Next> {
         let State::Waiting { start, until } = &self.state else { return None };
-        let is_interrupted = start.context.interruption().is_some();
+        let interruption = start.context.interruption();
         let is_late = *until <= Instant::now();
-        if !(is_interrupted || lane_is_empty || is_late) {
+        if !(interruption.is_some() || lane_is_empty || is_late) {
             return None;
         }
         let start = self.take()?;
-        Some(if is_interrupted {
-            Next::Forget(start)
-        } else if lane_is_empty {
-            self.state = State::Running;
-            Next::Start(start)
-        } else {
-            Next::GiveBack(start)
+        Some(match interruption {
+            Some(Interruption::Silence) => Next::GiveBack(start),
+            Some(_) => Next::Forget(start),
+            None if lane_is_empty => {
+                self.state = State::Running;
+                Next::Start(start)
+            }
+            None => Next::GiveBack(start),
         })
     }
 

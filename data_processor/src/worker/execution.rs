@@ -38,7 +38,7 @@ pub(super) fn last_event(
 ) -> Option<Event> {
     match interruption {
         Some(Interruption::Stop | Interruption::Kill | Interruption::LeaseLost) => return None,
-        Some(Interruption::Drain) | None => {}
+        Some(Interruption::Drain | Interruption::Silence) | None => {}
     }
     let processed = processed.unwrap_or_else(|error| Err(ProcessError::retry(panicked(error))));
     Some(match processed {
