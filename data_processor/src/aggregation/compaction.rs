@@ -87,15 +87,7 @@ mod tests {
     use crate::aggregation::group::Group;
     use crate::aggregation::marks::Marking;
     use crate::aggregation::merge::{Source, merged};
-    use crate::aggregation::{Control, Interrupted};
-
-    struct Free;
-
-    impl Control for Free {
-        fn progress(&self, _: u64) -> Result<(), Interrupted> {
-            Ok(())
-        }
-    }
+    use crate::aggregation::tests::Free;
 
     /// Every so many of these groups, so many of them.
     struct Every {

@@ -158,15 +158,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::aggregation::Control;
-
-    struct Free;
-
-    impl Control for Free {
-        fn progress(&self, _: u64) -> Result<(), Interrupted> {
-            Ok(())
-        }
-    }
+    use crate::aggregation::tests::Free;
 
     fn report(chunk: u64, bytes: usize) -> Report {
         Report { chunk, rejected: vec![b'x'; bytes], ..Report::default() }
@@ -214,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_is_missing_never_waits_whoever_has_it() {
+    fn any_thread_may_deliver_the_next_missing_report_without_waiting() {
         // Every thread keeps some reports back, as those do that have nothing to tell.
         let reports = Reports::new(Ahead { chunks: 1, bytes: 0 });
         let watch = Watch::new(&Free);

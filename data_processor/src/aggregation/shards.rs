@@ -303,15 +303,7 @@ mod tests {
     use common::task::spec::CsvAggregationSpec;
 
     use super::*;
-    use crate::aggregation::{Control, Interrupted};
-
-    struct Free;
-
-    impl Control for Free {
-        fn progress(&self, _: u64) -> Result<(), Interrupted> {
-            Ok(())
-        }
-    }
+    use crate::aggregation::tests::Free;
 
     #[test]
     fn rows_that_come_one_by_one_go_to_files_too() {

@@ -33,7 +33,7 @@ impl Outputs for Memory {
 }
 
 /// Never interrupts.
-struct Free;
+pub(super) struct Free;
 
 impl Control for Free {
     fn progress(&self, _: u64) -> Result<(), Interrupted> {

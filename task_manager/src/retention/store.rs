@@ -10,11 +10,7 @@ use diesel::prelude::*;
 
 use crate::db::schema::{file_data, outbox, rejected_rows, task_attempts, tasks, workers};
 use crate::db::{DbConnection, DbResult, Id, known_kind, on_either, one_of};
-use crate::tasks::store::signed;
-
-fn ids(ids: Vec<Id>) -> Vec<TaskId> {
-    ids.into_iter().map(|id| TaskId(id.0)).collect()
-}
+use crate::tasks::store::{ids, signed};
 
 fn ended() -> Vec<&'static str> {
     TaskState::ALL.into_iter().filter(|state| state.is_ended()).map(TaskState::as_str).collect()

@@ -23,7 +23,7 @@ pub use changes::{
     renew_upload, set_error, set_file_name_key, set_input, set_progress,
 };
 pub use lists::{
-    Filter, changed_since, first_in_queue, in_state, list, queue_position, with_expired_lease,
+    Filter, changed_since, first_in_queue, ids, in_state, list, queue_position, with_expired_lease,
     with_file_names_behind,
 };
 

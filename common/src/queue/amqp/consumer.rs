@@ -71,8 +71,8 @@ impl Plan {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection; a new one where there is none that can be used. It is opened also where nobody
-    /// waits for it any more: the next one who asks gets it.
+    /// The connection; a new one where there is none that can be used. It is opened also where nothing
+    /// waits for it any more: the next subscription gets it.
     fn connection(&self) -> Opening {
         let mut link = self.link();
         if let Some(opening) = &*link

@@ -66,7 +66,7 @@ impl Replaced {
 enum Look {
     /// It hands out messages, or says that it has none.
     Answers,
-    /// It does not, and somebody would miss it.
+    /// It does not, and a worker would miss it.
     InUse {
         messages: u32,
         consumers: u32,

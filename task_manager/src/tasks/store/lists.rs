@@ -205,6 +205,7 @@ pub fn with_expired_lease(
     Ok(ids(query.load(conn)?))
 }
 
-fn ids(found: Vec<Id>) -> Vec<TaskId> {
+/// The ids of rows as the API names them.
+pub fn ids(found: Vec<Id>) -> Vec<TaskId> {
     found.into_iter().map(|id| TaskId(id.0)).collect()
 }
