@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use clap::Args;
 use common::client::{ClientError, IDEMPOTENCY_KEY};
@@ -15,6 +16,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+use tokio::time::sleep;
 
 use crate::console::note;
 use crate::download::{self, console_for};
@@ -29,6 +31,10 @@ use crate::{outcome, view, wait};
 
 /// How much of the file is read at once.
 const CHUNK: usize = 256 * 1024;
+/// A server may refuse a file by its beginning and hang up: the answer is lost where the client still
+/// sends. So after such an end the next try sends this much, and gives the server time to answer.
+const BEGINNING: usize = 16 * 1024;
+const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// What `taskctl upload` takes.
 #[derive(Debug, Args)]
@@ -154,16 +160,16 @@ async fn send(
 ) -> Result<AcceptedTask, Failure> {
     let Input { file, name, size } = input;
     let mut repeats = Repeats::new();
-    let mut opened = Some(file);
+    let mut first = Some(file);
     loop {
-        let file = match opened.take() {
-            Some(file) => file,
-            None => Input::open(&args.file).await?.file,
+        let (file, is_repeat) = match first.take() {
+            Some(file) => (file, false),
+            None => (Input::open(&args.file).await?.file, true),
         };
         let bar =
             TransferBar::start(&format!("Uploading {}", view::printable_line(&name)), Some(size));
         sending.bytes.store(0, Ordering::Relaxed);
-        let body = contents(file, size, bar.clone(), Arc::clone(sending));
+        let body = contents(file, size, is_repeat, bar.clone(), Arc::clone(sending));
         let request = request(session, args, &name, body, size);
         let request = request.header(IDEMPOTENCY_KEY, repeats.key());
         let answer = session.client.json::<AcceptedTask>(request).await;
@@ -187,14 +193,15 @@ fn given_up(error: ClientError, size: u64, sending: &Sending) -> Failure {
     let sent = sending.bytes.load(Ordering::Relaxed);
     let may_be_accepted = sending.is_whole.load(Ordering::Relaxed);
     match error {
-        ClientError::Unreachable { server, reason, connected } if connected || may_be_accepted => {
-            Failure::lost(format!(
-                "The connection to {server} broke after {} of {} were sent: {reason}.\n{}",
-                HumanBytes(sent),
-                HumanBytes(size),
-                sending.fate()
-            ))
-        }
+        ClientError::Unreachable { server, reason, .. } if may_be_accepted => Failure::lost(
+            format!("The connection to {server} broke: {reason}.\n{}", sending.fate()),
+        ),
+        ClientError::Unreachable { server, reason, connected: true } => Failure::lost(format!(
+            "The connection to {server} broke after {} of {} were sent: {reason}.\n{}",
+            HumanBytes(sent),
+            HumanBytes(size),
+            sending.fate()
+        )),
         error => error.into(),
     }
 }
@@ -235,9 +242,17 @@ fn request(
     session.client.request(Method::POST, path).multipart(form.part("file", file))
 }
 
-/// The bytes of the file, read while they are sent: exactly as many as were announced.
-fn contents(file: File, size: u64, bar: TransferBar, sending: Arc<Sending>) -> Body {
-    Body::wrap_stream(stream::try_unfold((file, 0), move |(mut file, position)| {
+/// The bytes of the file, read while they are sent: exactly as many as were announced. A repeat pauses
+/// behind the beginning.
+fn contents(
+    file: File,
+    size: u64,
+    is_repeat: bool,
+    bar: TransferBar,
+    sending: Arc<Sending>,
+) -> Body {
+    let start = (file, 0, is_repeat.then_some(ANSWER_TIME));
+    Body::wrap_stream(stream::try_unfold(start, move |(mut file, position, mut pause)| {
         let bar = bar.clone();
         let sending = Arc::clone(&sending);
         async move {
@@ -246,7 +261,12 @@ fn contents(file: File, size: u64, bar: TransferBar, sending: Arc<Sending>) -> B
                 sending.is_whole.store(true, Ordering::Relaxed);
                 return Ok(None);
             }
-            let mut chunk = Vec::with_capacity(CHUNK);
+            if position > 0
+                && let Some(pause) = pause.take()
+            {
+                sleep(pause).await;
+            }
+            let mut chunk = Vec::with_capacity(pause.map_or(CHUNK, |_| BEGINNING));
             let read = match file.read_buf(&mut chunk).await {
                 Ok(0) => Err(io::Error::other("it became shorter while it was read")),
                 read => read,
@@ -264,7 +284,7 @@ fn contents(file: File, size: u64, bar: TransferBar, sending: Arc<Sending>) -> B
                 // The body is not asked for its end where its length was announced.
                 sending.is_whole.store(true, Ordering::Relaxed);
             }
-            Ok(Some((chunk, (file, position))))
+            Ok(Some((chunk, (file, position, pause))))
         }
     }))
 }
