@@ -16,6 +16,7 @@ use common::task::TaskId;
 use futures_util::StreamExt;
 use tokio::sync::broadcast;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use utoipa::ToSchema;
 
 use super::{Change, Changes, Listener, current, missed, missed_since};
 use crate::db::Database;
@@ -34,6 +35,21 @@ static CHECKED_SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// Neither a proxy (nginx reads the second one) nor a browser keeps events back.
 const NO_BUFFERS: [(&str, &str); 2] = [("cache-control", "no-store"), ("x-accel-buffering", "no")];
 
+/// One event of a stream, by the names of its lines.
+#[expect(dead_code, reason = "it describes what axum writes")]
+#[derive(ToSchema)]
+pub struct TaskEvent {
+    /// Always `task`.
+    event: String,
+    /// The time of the change, for `Last-Event-ID`.
+    #[schema(format = DateTime)]
+    id: String,
+    /// After how many milliseconds to connect again when the connection breaks.
+    retry: u64,
+    /// The task as JSON, as `GET /v1/tasks/{id}` shows it.
+    data: String,
+}
+
 /// A task as server-sent events: immediately as it is, then at every change.
 ///
 /// The stream ends with the event of the task's end (`processed`, `failed`, `stopped` or `killed`).
@@ -46,7 +62,7 @@ const NO_BUFFERS: [(&str, &str); 2] = [("cache-control", "no-store"), ("x-accel-
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen"),
     ),
     responses(
-        (status = 200, description = "Events `task`, each with the task as JSON; the id is the time of the change", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "Events `task`, each with the task as JSON; the id is the time of the change", body = TaskEvent, content_type = "text/event-stream"),
         (status = 204, description = "The task has ended, and the event of `Last-Event-ID` showed it: no event follows"),
         (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The task is in a state that only another version of the server knows (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
@@ -78,7 +94,7 @@ pub async fn task_events(
 #[utoipa::path(
     get, path = "/v1/tasks/events", tag = "tasks",
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen")),
-    responses((status = 200, description = "Events `task`, each with a task as JSON; the id is the time of the change", body = String, content_type = "text/event-stream"))
+    responses((status = 200, description = "Events `task`, each with a task as JSON; the id is the time of the change", body = TaskEvent, content_type = "text/event-stream"))
 )]
 pub async fn all_task_events(
     State(db): State<Database>,
