@@ -91,7 +91,7 @@ services-wipe: ## Stop them and delete their data, that of the fleet too
 # What runs already is used and left alone; what the tests start is stopped with them.
 test: deps service-deps ## Run all tests, with private MariaDB and RabbitMQ
 	$(CARGO) build --workspace
-	scripts/services.sh run $(CARGO) test --workspace
+	scripts/services.sh run $(CARGO) test --workspace --no-fail-fast
 
 # FAULTS_SECONDS and FAULTS_SEED reach the test as variables of the environment.
 test-faults: deps service-deps ## Make random faults under load: FAULTS_SECONDS=600 FAULTS_SEED=21
