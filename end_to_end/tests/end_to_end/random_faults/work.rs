@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::task::{AcceptedTask, TaskId, TaskState};
+use futures_util::{StreamExt, stream};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -19,6 +20,8 @@ use crate::end_to_end::people::People;
 use crate::end_to_end::plays::Plays;
 
 const CLIENTS: u64 = 4;
+/// How many results are checked at once.
+const CHECKS: usize = 8;
 /// A client gives up on an answer after this time, as a person would.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client waits before its next request.
@@ -31,6 +34,26 @@ enum Expected {
     Processed,
     /// Somebody asked for this; the task may have been done before.
     Interrupted(TaskState),
+}
+
+impl Expected {
+    /// Compares what became of a task with what had to; answers its state.
+    async fn check(&self, api: &Api, id: TaskId) -> TaskState {
+        let task = api.task(id).await;
+        match self {
+            Self::Interrupted(wanted) => {
+                let states = [*wanted, TaskState::Processed, TaskState::Stopped];
+                assert!(states.contains(&task.state), "{task:?}");
+            }
+            _ => assert_eq!(task.state, TaskState::Processed, "{task:?}"),
+        }
+        match self {
+            Self::Sums(plays) => assert_eq!(api.result(id).await, plays.sums()),
+            Self::Rows(people) => people.assert_loaded(api, id).await,
+            Self::Processed | Self::Interrupted(_) => {}
+        }
+        task.state
+    }
 }
 
 /// Clients at work.
@@ -153,22 +176,14 @@ async fn interrupt(api: &Api, id: TaskId, expected: &mut Expected, random: &mut 
 impl Accepted {
     /// Compares every result with what it must be; answers a summary.
     pub async fn check(&self, fleet: &Fleet) -> String {
+        let states = stream::iter(&self.0)
+            .map(|(id, expected)| expected.check(&fleet.api, *id))
+            .buffer_unordered(CHECKS)
+            .collect::<Vec<_>>()
+            .await;
         let mut ends: BTreeMap<TaskState, usize> = BTreeMap::new();
-        for (id, expected) in &self.0 {
-            let task = fleet.api.task(*id).await;
-            *ends.entry(task.state).or_default() += 1;
-            match expected {
-                Expected::Interrupted(wanted) => {
-                    let states = [*wanted, TaskState::Processed, TaskState::Stopped];
-                    assert!(states.contains(&task.state), "{task:?}");
-                }
-                _ => assert_eq!(task.state, TaskState::Processed, "{task:?}"),
-            }
-            match expected {
-                Expected::Sums(plays) => assert_eq!(fleet.api.result(*id).await, plays.sums()),
-                Expected::Rows(people) => people.assert_loaded(&fleet.api, *id).await,
-                Expected::Processed | Expected::Interrupted(_) => {}
-            }
+        for state in states {
+            *ends.entry(state).or_default() += 1;
         }
         let attempts = fleet.sql("SELECT COUNT(*), MAX(attempt), MAX(failures) FROM tasks");
         format!("{} accepted: {ends:?}; tasks, attempts, failures: {attempts}", self.0.len())
