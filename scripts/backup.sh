@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Copies everything that the platform keeps into a new folder, while it runs. restore.sh reads it.
+#
+# A task of the database must find its files in the copy; a file that no task knows does no harm, since
+# the sweep deletes it. Files are complete before their task is committed, and never change. So:
+#   1. files        the bulk, and what may be deleted while the rest is copied
+#   2. database     one consistent snapshot
+#   3. files again  those that are new since step 1
+# Unfinished files (name#N) belong to no committed task and are left out. The broker is not copied: the
+# messages in it are dispatched again by the restored database.
+set -euo pipefail
+
+usage() {
+    cat <<'USAGE'
+Usage: scripts/backup.sh fleet BACKUP
+       scripts/backup.sh standalone DATA BACKUP
+
+  fleet        The database TASK_MANAGER_DATABASE_URL and the folder TASK_MANAGER_STORAGE, by
+               mariadb-dump or mysqldump
+  standalone   The data folder of `taskctl standalone`, by sqlite3; without sqlite3, the server must
+               be stopped
+
+BACKUP is a new folder that only its owner can read. It holds password hashes, and of a standalone server
+the key that signs tokens. It appears when it is complete. No table may be changed meanwhile: do not
+upgrade during a backup.
+USAGE
+}
+
+umask 077
+# shellcheck source=scripts/database-url.sh
+source "$(dirname "${BASH_SOURCE[0]}")/database-url.sh"
+
+say() { printf 'backup: %s\n' "$*"; }
+
+# copy_files FOLDER COPY: all files that COPY does not have yet. Status 1 of tar says that files went away
+# while it read: their tasks were deleted.
+copy_files() {
+    local status=0
+    mkdir -p "$2"
+    (cd "$2" && find . -type f) >"$draft/copied"
+    tar --create --file=- --directory="$1" --exclude='*#*' --anchored --no-wildcards \
+        --exclude-from="$draft/copied" --warning=no-file-removed --warning=no-file-changed . |
+        tar --extract --file=- --directory="$2" --preserve-permissions || status=${PIPESTATUS[0]}
+    ((status <= 1)) || fail "cannot copy the files of $1"
+    rm "$draft/copied"
+}
+
+fleet() {
+    local bucket=${TASK_MANAGER_STORAGE:?set it to the folder with raw_data and processed_data}
+    [[ -d $bucket ]] || fail "$bucket is not a folder"
+    local dump database_name options=(--single-transaction --quick --skip-lock-tables --hex-blob --no-tablespaces
+        --default-character-set=utf8mb4)
+    dump=$(first_of mariadb-dump mysqldump)
+    # Where the binary log numbers transactions, those numbers are of no use elsewhere.
+    ! "$dump" --help | grep -q -- --set-gtid-purged || options+=(--set-gtid-purged=OFF)
+    write_client_options "$draft/client.cnf"
+    copy_files "$bucket" "$draft/local_storage"
+    say "dumping $database_name by $dump"
+    # Some releases begin with a line that other clients refuse.
+    "$dump" --defaults-extra-file="$draft/client.cnf" "${options[@]}" "$database_name" |
+        sed '1{/enable the sandbox mode/d}' | gzip -1 >"$draft/database.sql.gz"
+    rm "$draft/client.cnf"
+    gzip -cd "$draft/database.sql.gz" | tail -n 1 | grep -q '^-- Dump completed' ||
+        fail "$dump wrote an incomplete dump"
+    copy_files "$bucket" "$draft/local_storage"
+}
+
+standalone() {
+    local data=$1 name
+    [[ -e $data/tasks.sqlite ]] || fail "$data has no tasks.sqlite"
+    [[ ! -d $data/local_storage ]] || copy_files "$data/local_storage" "$draft/local_storage"
+    if command -v sqlite3 >/dev/null; then
+        sqlite3 "$data/tasks.sqlite" ".timeout 10000" ".backup '${draft//\'/\'\'}/tasks.sqlite'"
+    else
+        # The lock of the server.
+        exec 9>>"$data/tasks.lock"
+        flock --nonblock 9 || fail "the server runs: install sqlite3, or stop the server"
+        for name in tasks.sqlite tasks.sqlite-wal; do
+            [[ ! -e $data/$name ]] || cp -p "$data/$name" "$draft"
+        done
+    fi
+    [[ ! -d $data/local_storage ]] || copy_files "$data/local_storage" "$draft/local_storage"
+    for name in jwt.key task_manager.toml data_processor.toml; do
+        [[ ! -e $data/$name ]] || cp -p "$data/$name" "$draft"
+    done
+}
+
+case ${1:-}:$# in
+    fleet:2 | standalone:3) backup=${*: -1} ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+esac
+[[ ! -e $backup ]] || fail "$backup exists"
+mkdir -p "$(dirname "$backup")"
+draft=$(mktemp -d "$backup.XXXXXX")
+trap 'rm -rf "$draft"' EXIT
+"$1" "${@:2:$#-2}"
+sync -f "$draft"
+mv -T "$draft" "$backup"
+say "$(du -sh "$backup" | cut -f1) in $backup"
