@@ -13,10 +13,12 @@ set -euo pipefail
 usage() {
     cat <<'USAGE'
 Usage: scripts/backup.sh fleet BACKUP
+       scripts/backup.sh compose BACKUP
        scripts/backup.sh standalone DATA BACKUP
 
   fleet        The database TASK_MANAGER_DATABASE_URL and the folder TASK_MANAGER_STORAGE, by
                mariadb-dump or mysqldump
+  compose      The volumes of compose.yaml, whose database and task manager must run
   standalone   The data folder of `taskctl standalone`, by sqlite3; without sqlite3, the server must
                be stopped
 
@@ -30,45 +32,66 @@ umask 077
 # shellcheck source=scripts/database-url.sh
 source "$(dirname "${BASH_SOURCE[0]}")/database-url.sh"
 
+# One snapshot, without locks, and with the ids as digits.
+options=(--single-transaction --quick --skip-lock-tables --hex-blob --no-tablespaces --default-character-set=utf8mb4)
+
 say() { printf 'backup: %s\n' "$*"; }
 
-# copy_files FOLDER COPY: all files that COPY does not have yet. Status 1 of tar says that files went away
-# while it read: their tasks were deleted.
+# copy_files FOLDER [COMMAND…]: all files of the folder that the copy does not have yet, by a tar that COMMAND
+# starts. Status 1 of tar says that files went away while it read: their tasks were deleted.
 copy_files() {
-    local status=0
-    mkdir -p "$2"
-    (cd "$2" && find . -type f) >"$draft/copied"
-    tar --create --file=- --directory="$1" --exclude='*#*' --anchored --no-wildcards \
-        --exclude-from="$draft/copied" --warning=no-file-removed --warning=no-file-changed . |
-        tar --extract --file=- --directory="$2" --preserve-permissions || status=${PIPESTATUS[0]}
-    ((status <= 1)) || fail "cannot copy the files of $1"
-    rm "$draft/copied"
+    local folder=$1 copy=$draft/local_storage status=(0 0 0)
+    shift
+    mkdir -p "$copy"
+    (cd "$copy" && find . -type f) |
+        "${@:-tar}" --create --file=- --directory="$folder" --exclude='*#*' --anchored --no-wildcards \
+            --exclude-from=- --warning=no-file-removed --warning=no-file-changed . |
+        tar --extract --file=- --directory="$copy" --preserve-permissions || status=("${PIPESTATUS[@]}")
+    ((status[1] <= 1 && status[2] == 0)) || fail "cannot copy the files of $folder"
+}
+
+# Some releases of mariadb-dump begin with a line that other clients refuse.
+write_dump() {
+    sed '1{/enable the sandbox mode/d}' | gzip -1 >"$draft/database.sql.gz"
+}
+
+require_complete_dump() {
+    gzip -cd "$draft/database.sql.gz" | tail -n 1 | grep -q '^-- Dump completed' || fail "the dump is incomplete"
 }
 
 fleet() {
     local bucket=${TASK_MANAGER_STORAGE:?set it to the folder with raw_data and processed_data}
     [[ -d $bucket ]] || fail "$bucket is not a folder"
-    local dump database_name options=(--single-transaction --quick --skip-lock-tables --hex-blob --no-tablespaces
-        --default-character-set=utf8mb4)
+    local dump database_name
     dump=$(first_of mariadb-dump mysqldump)
     # Where the binary log numbers transactions, those numbers are of no use elsewhere.
     ! "$dump" --help | grep -q -- --set-gtid-purged || options+=(--set-gtid-purged=OFF)
     write_client_options "$draft/client.cnf"
-    copy_files "$bucket" "$draft/local_storage"
+    copy_files "$bucket"
     say "dumping $database_name by $dump"
-    # Some releases begin with a line that other clients refuse.
-    "$dump" --defaults-extra-file="$draft/client.cnf" "${options[@]}" "$database_name" |
-        sed '1{/enable the sandbox mode/d}' | gzip -1 >"$draft/database.sql.gz"
+    "$dump" --defaults-extra-file="$draft/client.cnf" "${options[@]}" "$database_name" | write_dump
     rm "$draft/client.cnf"
-    gzip -cd "$draft/database.sql.gz" | tail -n 1 | grep -q '^-- Dump completed' ||
-        fail "$dump wrote an incomplete dump"
-    copy_files "$bucket" "$draft/local_storage"
+    require_complete_dump
+    copy_files "$bucket"
+}
+
+# The same with the programs of the containers.
+compose() {
+    local compose in_bucket
+    compose=$(dirname "${BASH_SOURCE[0]}")/compose.sh
+    in_bucket=("$compose" exec -T task_manager tar)
+    copy_files /data "${in_bucket[@]}"
+    # shellcheck disable=SC2016
+    "$compose" exec -T database sh -c 'MYSQL_PWD=$MYSQL_PASSWORD exec mysqldump "$@" --user=tasks tasks' mysqldump \
+        "${options[@]}" --set-gtid-purged=OFF </dev/null | write_dump
+    require_complete_dump
+    copy_files /data "${in_bucket[@]}"
 }
 
 standalone() {
     local data=$1 name
     [[ -e $data/tasks.sqlite ]] || fail "$data has no tasks.sqlite"
-    [[ ! -d $data/local_storage ]] || copy_files "$data/local_storage" "$draft/local_storage"
+    [[ ! -d $data/local_storage ]] || copy_files "$data/local_storage"
     if command -v sqlite3 >/dev/null; then
         sqlite3 "$data/tasks.sqlite" ".timeout 10000" ".backup '${draft//\'/\'\'}/tasks.sqlite'"
     else
@@ -79,14 +102,14 @@ standalone() {
             [[ ! -e $data/$name ]] || cp -p "$data/$name" "$draft"
         done
     fi
-    [[ ! -d $data/local_storage ]] || copy_files "$data/local_storage" "$draft/local_storage"
+    [[ ! -d $data/local_storage ]] || copy_files "$data/local_storage"
     for name in jwt.key task_manager.toml data_processor.toml; do
         [[ ! -e $data/$name ]] || cp -p "$data/$name" "$draft"
     done
 }
 
 case ${1:-}:$# in
-    fleet:2 | standalone:3) backup=${*: -1} ;;
+    fleet:2 | compose:2 | standalone:3) backup=${*: -1} ;;
     *)
         usage >&2
         exit 2

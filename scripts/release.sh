@@ -43,7 +43,7 @@ in_manifest=$(sed -n '/^\[workspace\.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p
 notes=$(awk -v heading="## [$version] - " '
     index($0, heading) == 1 { found = 1; next }
     found && /^## \[/ { exit }
-    found' CHANGELOG.md)
+    found' CHANGELOG.md | sed '/./,$!d')
 heading=$(grep -F "## [$version] - " CHANGELOG.md || true)
 [[ $heading =~ \ -\ [0-9]{4}-[0-9]{2}-[0-9]{2}$ ]] ||
     fail "CHANGELOG.md has no heading '## [$version] - YYYY-MM-DD'"

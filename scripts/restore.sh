@@ -9,11 +9,14 @@ set -euo pipefail
 usage() {
     cat <<'USAGE'
 Usage: scripts/restore.sh fleet BACKUP
+       scripts/restore.sh compose BACKUP
        scripts/restore.sh standalone BACKUP DATA
 
   fleet        Into the empty database TASK_MANAGER_DATABASE_URL and the new or empty folder
                TASK_MANAGER_STORAGE. Start the task managers then, with an empty broker or another
                TASK_MANAGER_QUEUE_PREFIX, and the JWT key of before if sessions are to stay valid.
+  compose      Into the volumes of compose.yaml, which must not exist or be empty, with the same .env.
+               Starts the database, and nothing else.
   standalone   Into the new or empty folder DATA, for `taskctl standalone --data DATA`
 
 A restored schedule sends the e-mail that was due meanwhile. For a copy beside the original, set
@@ -35,7 +38,7 @@ fleet() {
     local backup=$1 bucket=${TASK_MANAGER_STORAGE:?set it to the folder for raw_data and processed_data}
     [[ -e $backup/database.sql.gz ]] || fail "$backup has no database.sql.gz"
     require_empty "$bucket"
-    local database_name options client tables
+    local database_name client tables
     options=$(mktemp)
     trap 'rm -f "$options"' EXIT
     client=$(first_of mariadb mysql)
@@ -50,6 +53,23 @@ fleet() {
     gzip -cd "$backup/database.sql.gz" | client
 }
 
+# As `fleet`, with the programs of the containers.
+compose() {
+    local backup=$1 compose tables
+    compose=$(dirname "${BASH_SOURCE[0]}")/compose.sh
+    [[ -e $backup/database.sql.gz ]] || fail "$backup has no database.sql.gz"
+    [[ -z $("$compose" ps --quiet task_manager) ]] || fail "the task manager runs"
+    "$compose" up --detach --wait database
+    # shellcheck disable=SC2016
+    client() { "$compose" exec -T database sh -c 'MYSQL_PWD=$MYSQL_PASSWORD exec mysql --default-character-set=utf8mb4 --user=tasks "$@" tasks' mysql "$@"; }
+    tables=$(client --batch --skip-column-names --execute="SHOW TABLES" </dev/null)
+    [[ -z $tables ]] || fail "the database has tables"
+    tar --create --file=- --directory="$backup/local_storage" . |
+        "$compose" run --rm -T --no-deps --entrypoint tar task_manager \
+            --extract --file=- --directory=/data --no-same-owner --no-overwrite-dir --keep-old-files
+    gzip -cd "$backup/database.sql.gz" | client
+}
+
 standalone() {
     local backup=$1 data=$2
     [[ -e $backup/tasks.sqlite ]] || fail "$backup has no tasks.sqlite"
@@ -60,7 +80,7 @@ standalone() {
 }
 
 case ${1:-}:$# in
-    fleet:2 | standalone:3) ;;
+    fleet:2 | compose:2 | standalone:3) ;;
     *)
         usage >&2
         exit 2
