@@ -32,7 +32,7 @@ umask 077
 # shellcheck source=scripts/database-url.sh
 source "$(dirname "${BASH_SOURCE[0]}")/database-url.sh"
 
-# One snapshot, without locks, and with the ids as digits.
+# One snapshot, without locks, and with binary columns as digits.
 options=(--single-transaction --quick --skip-lock-tables --hex-blob --no-tablespaces --default-character-set=utf8mb4)
 
 say() { printf 'backup: %s\n' "$*"; }
@@ -50,6 +50,15 @@ copy_files() {
     ((status[1] <= 1 && status[2] == 0)) || fail "cannot copy the files of $folder"
 }
 
+# for_mysql DUMP --help: what the releases of MySQL need. The numbers of transactions are of no use elsewhere;
+# masking policies are not the platform's, and its user may not read them.
+for_mysql() {
+    local help
+    help=$("$@")
+    [[ $help != *--set-gtid-purged* ]] || options+=(--set-gtid-purged=OFF)
+    [[ $help != *--masking-policies* ]] || options+=(--skip-masking-policies)
+}
+
 # Some releases of mariadb-dump begin with a line that other clients refuse.
 write_dump() {
     sed '1{/enable the sandbox mode/d}' | gzip -1 >"$draft/database.sql.gz"
@@ -64,8 +73,7 @@ fleet() {
     [[ -d $bucket ]] || fail "$bucket is not a folder"
     local dump database_name
     dump=$(first_of mariadb-dump mysqldump)
-    # Where the binary log numbers transactions, those numbers are of no use elsewhere.
-    ! "$dump" --help | grep -q -- --set-gtid-purged || options+=(--set-gtid-purged=OFF)
+    for_mysql "$dump" --help
     write_client_options "$draft/client.cnf"
     copy_files "$bucket"
     say "dumping $database_name by $dump"
@@ -81,9 +89,10 @@ compose() {
     compose=$(dirname "${BASH_SOURCE[0]}")/compose.sh
     in_bucket=("$compose" exec -T task_manager tar)
     copy_files /data "${in_bucket[@]}"
+    for_mysql "$compose" exec -T database mysqldump --help
     # shellcheck disable=SC2016
     "$compose" exec -T database sh -c 'MYSQL_PWD=$MYSQL_PASSWORD exec mysqldump "$@" --user=tasks tasks' mysqldump \
-        "${options[@]}" --set-gtid-purged=OFF </dev/null | write_dump
+        "${options[@]}" </dev/null | write_dump
     require_complete_dump
     copy_files /data "${in_bucket[@]}"
 }

@@ -24,6 +24,9 @@ TASK_MANAGER_RUN_SCHEDULES=false.
 USAGE
 }
 
+# Seconds that a new database may take to start.
+readonly START_DEADLINE=180
+
 umask 077
 # shellcheck source=scripts/database-url.sh
 source "$(dirname "${BASH_SOURCE[0]}")/database-url.sh"
@@ -59,14 +62,18 @@ compose() {
     compose=$(dirname "${BASH_SOURCE[0]}")/compose.sh
     [[ -e $backup/database.sql.gz ]] || fail "$backup has no database.sql.gz"
     [[ -z $("$compose" ps --quiet task_manager) ]] || fail "the task manager runs"
-    "$compose" up --detach --wait database
+    "$compose" up --detach database
     # shellcheck disable=SC2016
-    client() { "$compose" exec -T database sh -c 'MYSQL_PWD=$MYSQL_PASSWORD exec mysql --default-character-set=utf8mb4 --user=tasks "$@" tasks' mysql "$@"; }
-    tables=$(client --batch --skip-column-names --execute="SHOW TABLES" </dev/null)
+    client() { "$compose" exec -T database sh -c 'MYSQL_PWD=$MYSQL_PASSWORD exec mysql --protocol=tcp --host=127.0.0.1 --default-character-set=utf8mb4 --user=tasks "$@" tasks' mysql "$@"; }
+    # It listens on TCP when its first start is complete.
+    until tables=$(client --batch --skip-column-names --execute="SHOW TABLES" </dev/null 2>/dev/null); do
+        ((SECONDS < START_DEADLINE)) || fail "the database does not answer after $START_DEADLINE s"
+        sleep 1
+    done
     [[ -z $tables ]] || fail "the database has tables"
     tar --create --file=- --directory="$backup/local_storage" . |
         "$compose" run --rm -T --no-deps --entrypoint tar task_manager \
-            --extract --file=- --directory=/data --no-same-owner --no-overwrite-dir --keep-old-files
+            --extract --file=- --directory=/data --no-same-owner --keep-old-files
     gzip -cd "$backup/database.sql.gz" | client
 }
 
