@@ -47,9 +47,9 @@ async fn a_fleet_is_restored_elsewhere_from_a_backup_made_while_it_worked() {
     let mut load = Load::start(&fleet.api, 20).done().await;
     load.is_processed(&fleet.api).await;
     let finished = load.len();
+    let people = People::random(&mut StdRng::seed_from_u64(11), PEOPLE);
     let (aggregated, plays) = start_long_task(&fleet.api).await;
     load.add(aggregated, plays);
-    let people = People::random(&mut StdRng::seed_from_u64(11), PEOPLE);
     let loaded = people.upload(&fleet.api).await.task.task_id;
     is_loading(&fleet.api, loaded).await;
     // Frozen, so that both of its slots are taken while the backup is made.
