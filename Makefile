@@ -8,6 +8,14 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CARGO_MACHETE_VERSION := 0.9.2
 CARGO_MACHETE := $(TOOLS)/cargo-machete-$(CARGO_MACHETE_VERSION)/bin/cargo-machete
+CARGO_LLVM_COV_VERSION := 0.9.1
+CARGO_LLVM_COV := $(TOOLS)/cargo-llvm-cov-$(CARGO_LLVM_COV_VERSION)/bin/cargo-llvm-cov
+
+# Cargo compiles a dependency once for each set of features, and features depend on what is selected. So
+# that each is compiled once per profile, everything unoptimised is selected by these two, which add the
+# features of tests; programs of a release have one set, which scripts/check-features.sh checks.
+BUILD_ALL := $(CARGO) build --workspace --all-targets
+TEST := $(CARGO) test --workspace --no-fail-fast
 
 # Arguments of `taskctl`, for example: make run ARGS="standalone --listen 127.0.0.1:8080"
 ARGS ?= standalone
@@ -28,8 +36,8 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 # One goal at a time: benchmarks must not run beside each other, and cargo uses all processors anyway.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up down logs ps demo env offline-images run test test-faults test-api test-compose test-cluster test-newest fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
-	services services-stop services-wipe lint fmt deny advisories deps service-deps fleet-programs \
+.PHONY: help up down logs ps demo env offline-images run test test-faults test-api test-compose test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
+	services services-stop services-wipe lint fmt deny advisories coverage release deps service-deps fleet-programs \
 	bench-deps bench-machine engine
 
 help: ## Show this list
@@ -90,34 +98,42 @@ services-wipe: ## Stop them and delete their data, that of the fleet too
 
 # What runs already is used and left alone; what the tests start is stopped with them.
 test: deps service-deps ## Run all tests, with private MariaDB and RabbitMQ
-	$(CARGO) build --workspace
-	scripts/services.sh run $(CARGO) test --workspace --no-fail-fast
+	$(BUILD_ALL)
+	scripts/services.sh run $(TEST)
 
 # FAULTS_SECONDS and FAULTS_SEED reach the test as variables of the environment.
 test-faults: deps service-deps ## Make random faults under load: FAULTS_SECONDS=600 FAULTS_SEED=21
-	$(CARGO) build --workspace
-	scripts/services.sh run $(CARGO) test -p end_to_end random_faults -- --ignored --nocapture
+	$(BUILD_ALL)
+	scripts/services.sh run $(TEST) --test end_to_end random_faults -- --ignored --nocapture
+
+# The earlier build gets a git work tree and a target folder of its own, below target/previous.
+test-upgrade: deps service-deps ## Upgrade a fleet that works from the build of PREVIOUS=v0.1.0, any commit
+	$(if $(PREVIOUS),,$(error name a tag or a commit: make test-upgrade PREVIOUS=v0.1.0))
+	scripts/previous-build.sh $(PREVIOUS) $(abspath $(TARGET_DIR))/previous
+	$(BUILD_ALL)
+	UPGRADE_FROM=$(abspath $(TARGET_DIR))/previous/target/debug \
+		scripts/services.sh run $(TEST) --test end_to_end upgrades -- --nocapture
 
 test-api: deps bench-deps ## Try the API against its OpenAPI document, for some minutes (needs PyPI)
-	$(CARGO) build -p taskctl
+	$(BUILD_ALL)
 	@python3 -m venv $(SCHEMATHESIS_FOLDER)
 	$(SCHEMATHESIS_FOLDER)/bin/pip install --quiet $(SCHEMATHESIS)
 	scripts/test-api.sh $(TARGET_DIR)/debug/taskctl $(SCHEMATHESIS_FOLDER)/bin/schemathesis
 
 test-compose: deps engine env ## Try compose.yaml with faults, scaling and upgrades, in ten minutes
 	$(COMPOSE) build task_manager data_processor taskctl
-	$(CARGO) test -p end_to_end compose_runs -- --ignored --nocapture
+	$(TEST) --test end_to_end compose_runs -- --ignored --nocapture
 
 test-cluster: deps engine env ## Try three task managers and a cluster of RabbitMQ, with faults
 	$(COMPOSE) build task_manager data_processor
-	$(CARGO) test -p end_to_end a_cluster_survives -- --ignored --nocapture
+	$(TEST) --test end_to_end a_cluster_survives -- --ignored --nocapture
 
 test-newest: export SERVICES_BACKEND = docker
 test-newest: export SERVICES_DIR = $(abspath $(TARGET_DIR))/services-newest
 test-newest: deps engine ## Run the tests of services on containers of MySQL and RabbitMQ 4
-	$(CARGO) build --workspace
-	scripts/services.sh run sh -c '$(CARGO) test -p common -p task_manager && \
-		$(CARGO) test -p end_to_end -- fleet_faults service_faults'
+	$(BUILD_ALL)
+	scripts/services.sh run sh -c '$(TEST) --lib --test api && \
+		$(TEST) --test end_to_end -- fleet_faults service_faults backups upgrades'
 
 ##@ Benchmarks
 
@@ -152,10 +168,12 @@ bench-tasks: fleet-programs bench-deps ## Time small tasks through the fleet and
 
 ##@ Code
 
-lint: deps $(CARGO_MACHETE) ## Check formatting, unused dependencies and lints; warnings are errors
+lint: deps $(CARGO_MACHETE) ## Check formatting, dependencies, lints and documentation; warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO_MACHETE)
+	scripts/check-features.sh
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
@@ -165,6 +183,19 @@ deny: $(CARGO_DENY) ## Check licences, banned crates and sources of the dependen
 
 advisories: $(CARGO_DENY) ## Check the dependencies for known vulnerabilities (needs the network)
 	$(CARGO_DENY) check advisories
+
+# Processes that tests kill report nothing. LLVM_COV and LLVM_PROFDATA name LLVM's tools where the
+# toolchain has none: rustup component add llvm-tools
+coverage: deps service-deps $(CARGO_LLVM_COV) ## Show which lines the tests reach; COVERAGE="--test api" for some
+	eval "$$($(CARGO_LLVM_COV) llvm-cov show-env --sh)" && \
+		$(CARGO_LLVM_COV) llvm-cov clean --workspace && \
+		$(BUILD_ALL) && \
+		scripts/services.sh run $(TEST) $(COVERAGE) && \
+		$(CARGO_LLVM_COV) llvm-cov report --html && \
+		$(CARGO_LLVM_COV) llvm-cov report --summary-only
+
+release: ## Check a release and tag it: make release VERSION=0.2.0 (DRY_RUN=1 tags nothing)
+	scripts/release.sh $(if $(DRY_RUN),--dry-run) $(VERSION)
 
 deps: ## Install what the build needs where it is missing
 	@scripts/install-build-deps.sh
@@ -197,3 +228,8 @@ $(CARGO_MACHETE):
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install cargo-machete \
 		--version $(CARGO_MACHETE_VERSION) --locked --debug \
 		--root $(TOOLS)/cargo-machete-$(CARGO_MACHETE_VERSION)
+
+$(CARGO_LLVM_COV):
+	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install cargo-llvm-cov \
+		--version $(CARGO_LLVM_COV_VERSION) --locked --debug \
+		--root $(TOOLS)/cargo-llvm-cov-$(CARGO_LLVM_COV_VERSION)

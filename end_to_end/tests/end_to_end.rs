@@ -6,6 +6,7 @@
 
 mod end_to_end {
     mod api;
+    mod backups;
     mod bad_files;
     mod bad_requests;
     mod bucket;
@@ -33,5 +34,6 @@ mod end_to_end {
     mod service_starts;
     mod standalone;
     mod tls;
+    mod upgrades;
     mod user_events;
 }

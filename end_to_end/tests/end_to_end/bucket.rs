@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use common::task::TaskKind;
+
 use super::api::Api;
 
 /// Every file in the bucket of the data folder `data`, by its path there, sorted.
@@ -23,13 +25,16 @@ pub fn files(data: &Path) -> Vec<String> {
     files
 }
 
-/// What the bucket is to hold once all tasks are processed: their inputs and accepted outputs, sorted.
+/// What the bucket is to hold once all tasks are processed: their inputs, and the accepted outputs of
+/// aggregations, sorted.
 pub async fn wanted(api: &Api) -> Vec<String> {
     let mut wanted = Vec::new();
     for task in api.tasks().await {
         let id = task.task_id;
         wanted.push(format!("raw_data/{id}"));
-        wanted.push(format!("processed_data/{id}/{}.csv", task.attempt));
+        if task.kind == TaskKind::CsvAggregation {
+            wanted.push(format!("processed_data/{id}/{}.csv", task.attempt));
+        }
     }
     wanted.sort();
     wanted

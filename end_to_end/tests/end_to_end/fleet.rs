@@ -7,6 +7,7 @@ pub mod relay;
 pub mod services;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use self::relay::Relay;
 use self::services::Services;
 use super::api::{Api, eventually};
 use super::bucket;
-use super::process::{Process, program};
+use super::process::{Process, built, program_in};
 
 const TOKEN: &str = "only-for-this-test";
 const JWT_KEY: &str = "signs-the-tokens-of-this-test";
@@ -40,6 +41,8 @@ pub struct Fleet {
     /// Whether task managers that are added serve schedules: a test at the full hour would get tasks
     /// that it did not ask for.
     pub run_schedules: bool,
+    /// The folder of the programs that are started from now on.
+    pub programs: PathBuf,
     database: String,
     prefix: String,
     folder: TempDir,
@@ -59,11 +62,19 @@ impl Fleet {
     }
 
     async fn start_trusting(services: Services, ca_file: Option<String>) -> Self {
+        let mut fleet = Self::prepare(services).await;
+        fleet.ca_file = ca_file;
+        fleet.open().await;
+        fleet
+    }
+
+    /// An empty database, an empty bucket and queues that do not exist yet, without any program.
+    pub async fn prepare(services: Services) -> Self {
         let name = Uuid::new_v4().simple().to_string();
         let database = format!("fleet_{name}");
         services.sql("mysql", &format!("CREATE DATABASE {database}"));
         let front = Relay::start(Vec::new()).await;
-        let mut fleet = Self {
+        Self {
             managers: Vec::new(),
             workers: Vec::new(),
             api: Api::new(format!("http://{}", front.address)),
@@ -72,14 +83,29 @@ impl Fleet {
             to_broker: Relay::start(vec![services.broker]).await,
             services,
             run_schedules: false,
+            programs: built(),
             database,
             prefix: format!("fleet-{name}"),
             folder: tempfile::tempdir().unwrap(),
-            ca_file,
-        };
-        fleet.add_manager().await;
-        fleet.api = fleet.api.clone().logged_in_as("tester", "Pa55word!").await;
-        fleet
+            ca_file: None,
+        }
+    }
+
+    /// Starts a first task manager, and logs in.
+    pub async fn open(&mut self) {
+        self.add_manager().await;
+        self.api = self.api.clone().logged_in_as("tester", "Pa55word!").await;
+    }
+
+    /// Runs a script of the project on the database and the bucket of this fleet.
+    pub fn run_script(&self, name: &str, arguments: &[&str]) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut command = Command::new(root.join("scripts").join(name));
+        let database = format!("mysql://tasks:tasks@{}/{}", self.services.database, self.database);
+        command.args(arguments).env("TASK_MANAGER_DATABASE_URL", database);
+        command.env("TASK_MANAGER_STORAGE", self.folder.path().join("local_storage"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Starts another task manager, which the front leads to as well; answers its number.
@@ -89,19 +115,19 @@ impl Fleet {
 
     /// The command line of another task manager.
     pub fn manager_command(&self) -> Command {
-        let mut command = program("task_manager");
+        let mut command = program_in(&self.programs, "task_manager");
         let database = self.database_url();
         command.arg("serve").current_dir(self.folder.path()).envs([
             ("TASK_MANAGER_LISTEN", "127.0.0.1:0"),
             ("TASK_MANAGER_DATABASE_URL", &database),
             ("TASK_MANAGER_QUEUE_URL", &self.broker_url()),
             ("TASK_MANAGER_QUEUE_PREFIX", &self.prefix),
-            ("TASK_MANAGER_CA_FILE", self.ca_file.as_deref().unwrap_or_default()),
             ("TASK_MANAGER_SERVICE_TOKEN", TOKEN),
             ("TASK_MANAGER_JWT_KEY", JWT_KEY),
             ("TASK_MANAGER_SWEEP_INTERVAL", "1s"),
             ("TASK_MANAGER_RUN_SCHEDULES", &self.run_schedules.to_string()),
         ]);
+        command.envs(self.ca_file.iter().map(|file| ("TASK_MANAGER_CA_FILE", file)));
         command
     }
 
@@ -150,17 +176,17 @@ impl Fleet {
 
     /// The command line of a worker that reaches the task managers at these URLs.
     pub fn worker_command(&self, slots: u32, task_managers: &str) -> Command {
-        let mut command = program("data_processor");
+        let mut command = program_in(&self.programs, "data_processor");
         command.current_dir(self.folder.path()).envs([
             ("DATA_PROCESSOR_LISTEN", "127.0.0.1:0"),
             ("DATA_PROCESSOR_QUEUE_URL", self.broker_url().as_str()),
             ("DATA_PROCESSOR_QUEUE_PREFIX", &self.prefix),
             ("DATA_PROCESSOR_TASK_MANAGER_URL", task_managers),
-            ("DATA_PROCESSOR_CA_FILE", self.ca_file.as_deref().unwrap_or_default()),
             ("DATA_PROCESSOR_SERVICE_TOKEN", TOKEN),
             ("DATA_PROCESSOR_WORKER_SLOTS", &slots.to_string()),
             ("DATA_PROCESSOR_DRAIN_TIMEOUT", "100ms"),
         ]);
+        command.envs(self.ca_file.iter().map(|file| ("DATA_PROCESSOR_CA_FILE", file)));
         command
     }
 
@@ -246,6 +272,24 @@ impl Fleet {
         self.lead_to_managers();
     }
 
+    /// Ends a task manager in an orderly way: the front no longer leads to it, requests in progress are
+    /// answered.
+    pub async fn end_manager(&mut self, number: usize) {
+        let mut manager = self.managers[number].take().unwrap();
+        self.lead_to_managers();
+        manager.process.terminate();
+        let status = manager.process.exit(ORDERLY_END).await;
+        assert!(status.success(), "{status}");
+    }
+
+    /// Ends a worker in an orderly way; it releases its tasks.
+    pub async fn end_worker(&mut self, number: usize) {
+        let worker = &mut self.workers[number];
+        worker.terminate();
+        let status = worker.exit(ORDERLY_END).await;
+        assert!(status.success(), "{status}");
+    }
+
     /// The queue of this fleet, past the relay.
     pub fn queue(&self) -> Queue {
         let url = format!("amqp://tasks:tasks@{}/%2f", self.services.broker);
@@ -299,12 +343,8 @@ impl Fleet {
     /// Ends all workers in an orderly way. What one of them had taken and never acked is then in the
     /// queue again, where it would show.
     pub async fn ends_and_leaves_nothing(&mut self) {
-        for worker in &mut self.workers {
-            if worker.ended().is_none() {
-                worker.terminate();
-                let status = worker.exit(Duration::from_secs(30)).await;
-                assert!(status.success(), "{status}");
-            }
+        for number in self.live_workers() {
+            self.end_worker(number).await;
         }
         let publisher = self.queue().publisher();
         for kind in TaskKind::ALL {
@@ -353,6 +393,9 @@ impl Drop for Fleet {
         }
     }
 }
+
+/// An orderly end takes no longer, also on a busy machine.
+const ORDERLY_END: Duration = Duration::from_secs(30);
 
 /// A task manager and where it listens.
 struct Manager {

@@ -1,7 +1,7 @@
 //! A process of the real `taskctl` with what it says, ended at the latest with its value.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -19,9 +19,19 @@ pub fn taskctl() -> Command {
 
 /// A command line of the program `name` that cargo built beside this test.
 pub fn program(name: &str) -> Command {
+    program_in(&built(), name)
+}
+
+/// The folder of the programs that cargo built beside this test.
+pub fn built() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     // .../target/debug/deps/end_to_end-1234
-    let path: PathBuf = test.ancestors().nth(2).unwrap().join(name);
+    test.ancestors().nth(2).unwrap().to_owned()
+}
+
+/// A command line of the program `name` in a folder.
+pub fn program_in(folder: &Path, name: &str) -> Command {
+    let path = folder.join(name);
     assert!(path.exists(), "{} is missing: build it with cargo build --workspace", path.display());
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {

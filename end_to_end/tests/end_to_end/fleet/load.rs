@@ -1,5 +1,6 @@
 //! A load of tasks with the answers that are right for them.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Load {
     accepted: Vec<(TaskId, Plays)>,
     slowest: Duration,
+    refused: usize,
 }
 
 impl Load {
@@ -45,7 +47,7 @@ impl Load {
                 loop {
                     let Some(plays) = files.lock().unwrap().pop() else { return load };
                     let started = Instant::now();
-                    let id = upload(&api, &plays).await;
+                    let id = upload(&api, &plays, &mut load.refused).await;
                     load.slowest = load.slowest.max(started.elapsed());
                     load.add(id, plays);
                 }
@@ -71,11 +73,22 @@ impl Load {
     pub fn extend(&mut self, other: Self) {
         self.accepted.extend(other.accepted);
         self.slowest = self.slowest.max(other.slowest);
+        self.refused += other.refused;
+    }
+
+    /// Forgets all tasks but these.
+    pub fn retain(&mut self, ids: &HashSet<TaskId>) {
+        self.accepted.retain(|(id, _)| ids.contains(id));
     }
 
     /// How long it took at most until a file was accepted, with all times that it was sent.
     pub fn slowest(&self) -> Duration {
         self.slowest
+    }
+
+    /// How often a server answered that it could not accept a file.
+    pub fn refused(&self) -> usize {
+        self.refused
     }
 
     /// Waits until every task is processed; a server that is away meanwhile is asked again.
@@ -152,10 +165,10 @@ impl Uploading {
 }
 
 /// Sends a file until it is accepted: a server that dies or cannot accept now is asked again.
-async fn upload(api: &Api, plays: &Plays) -> TaskId {
+async fn upload(api: &Api, plays: &Plays, refused: &mut usize) -> TaskId {
     let started = Instant::now();
     loop {
-        if let Some(id) = try_upload(api, plays).await {
+        if let Some(id) = try_upload(api, plays, refused).await {
             return id;
         }
         assert!(started.elapsed() < DEADLINE, "a file is not accepted for {DEADLINE:?}");
@@ -163,11 +176,12 @@ async fn upload(api: &Api, plays: &Plays) -> TaskId {
     }
 }
 
-async fn try_upload(api: &Api, plays: &Plays) -> Option<TaskId> {
+async fn try_upload(api: &Api, plays: &Plays, refused: &mut usize) -> Option<TaskId> {
     let response = api.upload("", plays.body()).send().await.ok()?;
     let status = response.status();
     let body = response.bytes().await.ok()?;
     if status.is_server_error() {
+        *refused += 1;
         return None;
     }
     assert_eq!(status, StatusCode::ACCEPTED, "{}", String::from_utf8_lossy(&body));
