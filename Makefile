@@ -55,7 +55,7 @@ ps: ## Show what runs and how it is
 demo: env ## Upload a generated file and show the result
 	scripts/demo.sh
 
-env: ## Make .env with random secrets, unless it exists
+env: ## Make .env with random secrets, and the folder of the bucket; what exists stays as it is
 	@scripts/make-env.sh .env
 
 # With the secrets, so that `docker compose up` has all that it needs.
@@ -64,6 +64,10 @@ offline-images: env ## Build stand-ins for the base images from Debian's package
 
 ##@ The programs on this machine
 
+# Data of an earlier version stays where it is, and so do settings.
+ifeq ($(wildcard task-data tasks.sqlite jwt.key task_manager.toml data_processor.toml),)
+run: export TASKCTL_DATA ?= local_storage/standalone
+endif
 run: deps ## Run the whole platform in one process, on http://127.0.0.1:5000
 	$(CARGO) run --release -p taskctl -- $(ARGS)
 

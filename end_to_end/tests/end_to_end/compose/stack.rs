@@ -45,10 +45,15 @@ impl Stack {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}");
         let stack = Self { url, project, additions, folder };
-        let made = Command::new(root().join("scripts/make-env.sh")).arg(stack.env()).status();
+        let bucket = stack.folder.path().join("bucket");
+        let made = Command::new(root().join("scripts/make-env.sh"))
+            .args([&stack.env(), &bucket])
+            .status();
         assert!(made.unwrap().success());
+        let mut settings = settings(port);
+        settings.push(format!("BUCKET={}", bucket.display()));
         let mut env = OpenOptions::new().append(true).open(stack.env()).unwrap();
-        env.write_all(settings(port).join("\n").as_bytes()).unwrap();
+        env.write_all(settings.join("\n").as_bytes()).unwrap();
         stack
     }
 
