@@ -28,14 +28,14 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 # One goal at a time: benchmarks must not run beside each other, and cargo uses all processors anyway.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up down logs ps demo env offline-images run test test-faults test-api test-compose test-cluster test-newest fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
+.PHONY: help up down logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
 	services services-stop services-wipe lint fmt deny advisories deps service-deps fleet-programs \
 	bench-deps bench-machine engine
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET" } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / { printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 ##@ The whole platform in containers
 
@@ -110,11 +110,18 @@ test-api: deps bench-deps ## Try the API against its OpenAPI document, for some 
 
 test-compose: deps engine env ## Try compose.yaml with faults, scaling and upgrades, in ten minutes
 	$(COMPOSE) build task_manager data_processor taskctl
-	$(CARGO) test -p end_to_end compose_runs -- --ignored --nocapture
+	$(CARGO) test --workspace --test end_to_end compose_runs -- --ignored --nocapture
+
+# The programs and the test as `make test` builds them, so that nothing is compiled again after it.
+test-compose-debug: export IMAGE_TAG = debug
+test-compose-debug: deps engine ## The same with a debug build of this machine, which saves compiling in a container
+	$(CARGO) build --workspace
+	scripts/prebuilt-images.sh $(TARGET_DIR)/debug $(IMAGE_TAG)
+	$(CARGO) test --workspace --test end_to_end compose_runs -- --ignored --nocapture
 
 test-cluster: deps engine env ## Try three task managers and a cluster of RabbitMQ, with faults
 	$(COMPOSE) build task_manager data_processor
-	$(CARGO) test -p end_to_end a_cluster_survives -- --ignored --nocapture
+	$(CARGO) test --workspace --test end_to_end a_cluster_survives -- --ignored --nocapture
 
 test-newest: export SERVICES_BACKEND = docker
 test-newest: export SERVICES_DIR = $(abspath $(TARGET_DIR))/services-newest

@@ -96,7 +96,8 @@ impl Stack {
     pub fn upgrade_task_manager(&self) {
         let mut build = bounded(Path::new("docker"));
         build.args(["build", "--tag", &self.next_image(), "-"]);
-        run(build, "FROM task-platform/task_manager:latest\nLABEL version=next\n");
+        let tag = std::env::var("IMAGE_TAG").unwrap_or_else(|_| "latest".into());
+        run(build, &format!("FROM task-platform/task_manager:{tag}\nLABEL version=next\n"));
         let mut up = self.compose_command(&["up", "--detach", "--no-build", "--no-deps"]);
         up.arg("task_manager").env("IMAGE_TAG", &self.project);
         run(up, "");
