@@ -28,7 +28,7 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 # One goal at a time: benchmarks must not run beside each other, and cargo uses all processors anyway.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up down logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
+.PHONY: help up down wipe logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
 	services services-stop services-wipe lint fmt deny advisories deps service-deps fleet-programs \
 	bench-deps bench-machine engine
 
@@ -43,8 +43,12 @@ up: env ## Build the images and start everything, with WORKERS=1 worker, on http
 	$(COMPOSE) up --detach --build --scale data_processor=$(or $(WORKERS),1)
 	@echo "The API is described at http://$$($(COMPOSE) port task_manager 5000)/docs/; try make demo."
 
-down: ## End everything; the data stays (scripts/compose.sh down --volumes deletes it)
+down: ## End everything; the data stays
 	$(COMPOSE) down
+
+wipe: env ## End everything and delete all its data: tasks, accounts and the files in local_storage/compose
+	$(COMPOSE) down --volumes
+	rm -rf local_storage/compose/raw_data local_storage/compose/processed_data
 
 logs: ## Follow the logs
 	$(COMPOSE) logs --follow --tail 100
