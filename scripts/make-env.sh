@@ -11,7 +11,8 @@ fi
 file=$1
 bucket=${2:-$(dirname "${BASH_SOURCE[0]}")/../local_storage/compose}
 readonly file bucket
-readonly SECRETS=(DATABASE_ROOT_PASSWORD DATABASE_PASSWORD BROKER_PASSWORD BROKER_COOKIE SERVICE_TOKEN JWT_KEY)
+readonly SECRETS=(DATABASE_ROOT_PASSWORD DATABASE_PASSWORD BROKER_PASSWORD BROKER_COOKIE
+    SERVICE_TOKEN JWT_KEY)
 # The user of docker/Dockerfile.
 readonly IMAGE_USER=10001
 
@@ -47,8 +48,8 @@ umask 077
 draft=$(mktemp "$file.XXXXXX")
 trap 'rm -f "$draft"' EXIT
 {
-    echo "# Settings of compose.yaml with random secrets. The passwords are set when the volumes are made: a new one"
-    echo "# here does not change them there. BUCKET_USER owns the folder of the bucket."
+    echo "# Settings of compose.yaml. The passwords are random, and set when the volumes are made: a new"
+    echo "# one here does not change them there. BUCKET_USER owns the folder of the bucket."
     missing_settings
 } >"$draft"
 # Unlike mv, it never replaces a file that another run has made meanwhile.

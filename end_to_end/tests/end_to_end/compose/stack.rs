@@ -46,9 +46,8 @@ impl Stack {
         let url = format!("http://127.0.0.1:{port}");
         let stack = Self { url, project, additions, folder };
         let bucket = stack.folder.path().join("bucket");
-        let made = Command::new(root().join("scripts/make-env.sh"))
-            .args([&stack.env(), &bucket])
-            .status();
+        let made =
+            Command::new(root().join("scripts/make-env.sh")).args([&stack.env(), &bucket]).status();
         assert!(made.unwrap().success());
         let mut settings = settings(port);
         settings.push(format!("BUCKET={}", bucket.display()));
