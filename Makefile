@@ -197,6 +197,7 @@ bench-machine: service-deps bench-deps
 
 engine:
 	@docker info >/dev/null 2>&1 || { echo "NOT TESTED: no Docker engine answers; see docker info" >&2; exit 1; }
+	@$(COMPOSE) version >/dev/null || { echo "NOT TESTED: compose is missing" >&2; exit 1; }
 
 fleet-programs: deps service-deps
 	$(CARGO) build --release -p task_manager -p data_processor
