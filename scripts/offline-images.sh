@@ -98,10 +98,11 @@ install_mmdebstrap() {
 }
 
 # A system of Debian with the packages of a stand-in; a snapshot of a mirror may be older than it
-# says that it is valid.
+# says that it is valid. mmdebstrap starts Python for each package: the system's own, since a shim of
+# a version manager takes several times as long.
 make_system() {
     # shellcheck disable=SC2016 # mmdebstrap gives the folder as $1.
-    mmdebstrap --quiet --variant=minbase --format=tar \
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap --quiet --variant=minbase --format=tar \
         --include="$(packages_of "$1" | tr ' ' ,)" \
         --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Check-Valid-Until "false"' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
