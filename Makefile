@@ -36,14 +36,14 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 # One goal at a time: benchmarks must not run beside each other, and cargo uses all processors anyway.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up down logs ps demo env offline-images run test test-faults test-api test-compose test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
+.PHONY: help up down wipe logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
 	services services-stop services-wipe lint fmt deny advisories coverage release deps service-deps fleet-programs \
 	bench-deps bench-machine engine
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET" } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / { printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 ##@ The whole platform in containers
 
@@ -51,8 +51,12 @@ up: env ## Build the images and start everything, with WORKERS=1 worker, on http
 	$(COMPOSE) up --detach --build --scale data_processor=$(or $(WORKERS),1)
 	@echo "The API is described at http://$$($(COMPOSE) port task_manager 5000)/docs/; try make demo."
 
-down: ## End everything; the data stays (scripts/compose.sh down --volumes deletes it)
+down: ## End everything; the data stays
 	$(COMPOSE) down
+
+wipe: env ## End everything and delete all its data: tasks, accounts and the files in local_storage/compose
+	$(COMPOSE) down --volumes
+	rm -rf local_storage/compose/raw_data local_storage/compose/processed_data
 
 logs: ## Follow the logs
 	$(COMPOSE) logs --follow --tail 100
@@ -63,7 +67,7 @@ ps: ## Show what runs and how it is
 demo: env ## Upload a generated file and show the result
 	scripts/demo.sh
 
-env: ## Make .env with random secrets, unless it exists
+env: ## Make .env with random secrets, and the folder of the bucket; what exists stays as it is
 	@scripts/make-env.sh .env
 
 # With the secrets, so that `docker compose up` has all that it needs.
@@ -72,6 +76,10 @@ offline-images: env ## Build stand-ins for the base images from Debian's package
 
 ##@ The programs on this machine
 
+# Data of an earlier version stays where it is, and so do settings.
+ifeq ($(wildcard task-data tasks.sqlite jwt.key task_manager.toml data_processor.toml),)
+run: export TASKCTL_DATA ?= local_storage/standalone
+endif
 run: deps ## Run the whole platform in one process, on http://127.0.0.1:5000
 	$(CARGO) run --release -p taskctl -- $(ARGS)
 
@@ -122,6 +130,13 @@ test-api: deps bench-deps ## Try the API against its OpenAPI document, for some 
 
 test-compose: deps engine env ## Try compose.yaml with faults, scaling and upgrades, in ten minutes
 	$(COMPOSE) build task_manager data_processor taskctl
+	$(TEST) --test end_to_end compose_runs -- --ignored --nocapture
+
+# The programs and the test as `make test` builds them, so that nothing is compiled again after it.
+test-compose-debug: export IMAGE_TAG = debug
+test-compose-debug: deps engine ## The same with a debug build of this machine, which saves compiling in a container
+	$(BUILD_ALL)
+	scripts/prebuilt-images.sh $(TARGET_DIR)/debug $(IMAGE_TAG)
 	$(TEST) --test end_to_end compose_runs -- --ignored --nocapture
 
 test-cluster: deps engine env ## Try three task managers and a cluster of RabbitMQ, with faults
@@ -213,6 +228,7 @@ bench-machine: service-deps bench-deps
 
 engine:
 	@docker info >/dev/null 2>&1 || { echo "NOT TESTED: no Docker engine answers; see docker info" >&2; exit 1; }
+	@$(COMPOSE) version >/dev/null || { echo "NOT TESTED: compose is missing" >&2; exit 1; }
 
 fleet-programs: deps service-deps
 	$(CARGO) build --release -p task_manager -p data_processor

@@ -69,11 +69,21 @@ was_pulled() {
 
 # --- Packages --------------------------------------------------------------------------------------
 
-mirror() {
-    local found
+update_lists() { apt-get -o DPkg::Lock::Timeout=300 update -qq >&2; }
+
+# What apt is set up with; it knows that only once its lists are there.
+mirror_of_apt() {
     # shellcheck disable=SC2016 # apt puts its own values in.
-    found=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' \
-        'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)}
+    apt-get indextargets --format '$(REPO_URI)' \
+        'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1
+}
+
+mirror() {
+    local found=${DEBIAN_MIRROR:-$(mirror_of_apt)}
+    if [[ -z $found && $EUID -eq 0 ]]; then
+        update_lists
+        found=$(mirror_of_apt)
+    fi
     [[ -n $found ]] || fail "apt is set up with no mirror of Debian; set DEBIAN_MIRROR"
     echo "$found"
 }
@@ -83,15 +93,16 @@ install_mmdebstrap() {
     [[ $EUID -eq 0 ]] || fail "install mmdebstrap first: apt-get install mmdebstrap"
     say "Installing mmdebstrap"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -o DPkg::Lock::Timeout=300 update -qq >&2
+    update_lists
     apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends mmdebstrap >&2
 }
 
 # A system of Debian with the packages of a stand-in; a snapshot of a mirror may be older than it
-# says that it is valid.
+# says that it is valid. mmdebstrap starts Python for each package: the system's own, since a shim of
+# a version manager takes several times as long.
 make_system() {
     # shellcheck disable=SC2016 # mmdebstrap gives the folder as $1.
-    mmdebstrap --quiet --variant=minbase --format=tar \
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap --quiet --variant=minbase --format=tar \
         --include="$(packages_of "$1" | tr ' ' ,)" \
         --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Check-Valid-Until "false"' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \

@@ -21,7 +21,7 @@ pub(crate) struct DataFolder {
     /// The folder for everything that the server keeps: `tasks.sqlite`, `jwt.key`,
     /// `local_storage/`; and for settings in `task_manager.toml` and `data_processor.toml`.
     /// Unless set: `task-data`, or the current folder where these files are in it already.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "TASKCTL_DATA")]
     data: Option<PathBuf>,
 }
 

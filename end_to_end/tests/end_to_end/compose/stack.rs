@@ -45,10 +45,14 @@ impl Stack {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}");
         let stack = Self { url, project, additions, folder };
-        let made = Command::new(root().join("scripts/make-env.sh")).arg(stack.env()).status();
+        let bucket = stack.folder.path().join("bucket");
+        let made =
+            Command::new(root().join("scripts/make-env.sh")).args([&stack.env(), &bucket]).status();
         assert!(made.unwrap().success());
+        let mut settings = settings(port);
+        settings.push(format!("BUCKET={}", bucket.display()));
         let mut env = OpenOptions::new().append(true).open(stack.env()).unwrap();
-        env.write_all(settings(port).join("\n").as_bytes()).unwrap();
+        env.write_all(settings.join("\n").as_bytes()).unwrap();
         stack
     }
 
@@ -91,7 +95,8 @@ impl Stack {
     pub fn upgrade_task_manager(&self) {
         let mut build = bounded(Path::new("docker"));
         build.args(["build", "--tag", &self.next_image(), "-"]);
-        run(build, "FROM task-platform/task_manager:latest\nLABEL version=next\n");
+        let tag = std::env::var("IMAGE_TAG").unwrap_or_else(|_| "latest".into());
+        run(build, &format!("FROM task-platform/task_manager:{tag}\nLABEL version=next\n"));
         let mut up = self.compose_command(&["up", "--detach", "--no-build", "--no-deps"]);
         up.arg("task_manager").env("IMAGE_TAG", &self.project);
         run(up, "");
