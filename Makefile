@@ -99,8 +99,8 @@ services-wipe: ## Stop them and delete their data, that of the fleet too
 
 ##@ Installation
 
-programs install dist test-package: export BUILD_COMMIT ?= $(shell git describe --always --dirty --exclude='*' --abbrev=12 2>/dev/null)
-programs install dist test-package: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+programs dist test-package: export BUILD_COMMIT ?= $(shell git describe --always --dirty --exclude='*' --abbrev=12 2>/dev/null)
+programs dist test-package: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 
 programs: deps ## Build the programs for make install
 	$(CARGO) build --profile $(PROFILE) -p task_manager -p data_processor -p taskctl
@@ -144,13 +144,13 @@ test-cluster: deps engine env ## Try three task managers and a cluster of Rabbit
 	$(COMPOSE) build task_manager data_processor
 	$(CARGO) test -p end_to_end a_cluster_survives -- --ignored --nocapture
 
-# Two builds that differ in their commit alone. The services in the container must not be of another
-# release of Debian or Ubuntu than this machine.
-test-package: deps engine $(CARGO_DEB) $(CARGO_SBOM) ## Try the package in a container with systemd: PROFILE=release
-	$(CARGO) build --profile $(PROFILE) -p task_manager -p data_processor -p taskctl
-	CARGO_DEB=$(CARGO_DEB) CARGO_SBOM=$(CARGO_SBOM) scripts/package.sh $(PROFILE) $(TARGET_DIR)/test-package/old 0.1.0~test1
-	BUILD_COMMIT=newer $(CARGO) build --profile $(PROFILE) -p task_manager -p data_processor -p taskctl
-	CARGO_DEB=$(CARGO_DEB) CARGO_SBOM=$(CARGO_SBOM) scripts/package.sh $(PROFILE) $(TARGET_DIR)/test-package/new 0.1.0~test2
+# Two builds that differ in their commit alone, of the profile that `make test` has built already. The
+# container has the release of Debian or Ubuntu of this machine.
+test-package: deps engine $(CARGO_DEB) $(CARGO_SBOM) ## Try the package in a container with systemd, with faults and upgrades
+	BUILD_COMMIT=old $(CARGO) build --workspace
+	CARGO_DEB=$(CARGO_DEB) CARGO_SBOM=$(CARGO_SBOM) scripts/package.sh dev $(TARGET_DIR)/test-package/old 0.1.0~test1
+	BUILD_COMMIT=new $(CARGO) build --workspace
+	CARGO_DEB=$(CARGO_DEB) CARGO_SBOM=$(CARGO_SBOM) scripts/package.sh dev $(TARGET_DIR)/test-package/new 0.1.0~test2
 	scripts/test-package.sh $(TARGET_DIR)/test-package/old/*.deb $(TARGET_DIR)/test-package/new/*.deb
 
 test-newest: export SERVICES_BACKEND = docker

@@ -96,6 +96,9 @@ require_server() {
     fi
 }
 
+# As its user, with whose cookie it answers.
+broker() { runuser -u rabbitmq -- env HOME=/var/lib/rabbitmq rabbitmqctl --quiet "$@"; }
+
 random() { od -An -tx1 -N 32 /dev/urandom | tr -d ' \n'; }
 
 # keep FILE VALUE: writes a secret unless the file exists, readable by root alone.
@@ -120,7 +123,7 @@ install_server_packages() {
         printf '%s\n' "${missing[@]}" >>"$INSTALLED"
     fi
     systemctl enable --quiet --now mariadb.service rabbitmq-server.service
-    rabbitmqctl --quiet await_startup
+    broker await_startup
 }
 
 set_up_database() {
@@ -147,15 +150,15 @@ set_up_broker() {
         say "queue_url names another broker, which is left alone"
         return
     fi
-    rabbitmqctl --quiet list_vhosts name | grep -qx "$NAME" || rabbitmqctl --quiet add_vhost "$NAME"
+    broker list_vhosts name | grep -qx "$NAME" || broker add_vhost "$NAME"
     # The password is read from the standard input: arguments can be seen by every user.
-    if rabbitmqctl --quiet list_users | cut -f1 | grep -qx "$NAME"; then
-        rabbitmqctl --quiet change_password "$NAME" <<<"$password"
+    if broker list_users | cut -f1 | grep -qx "$NAME"; then
+        broker change_password "$NAME" <<<"$password"
     else
-        rabbitmqctl --quiet add_user "$NAME" <<<"$password"
+        broker add_user "$NAME" <<<"$password"
     fi
-    rabbitmqctl --quiet set_permissions --vhost "$NAME" "$NAME" '.*' '.*' '.*'
-    rabbitmqctl --quiet set_policy --vhost "$NAME" --apply-to queues "$NAME" '.*' "$POLICY_DEFINITION"
+    broker set_permissions --vhost "$NAME" "$NAME" '.*' '.*' '.*'
+    broker set_policy --vhost "$NAME" --apply-to queues "$NAME" '.*' "$POLICY_DEFINITION"
 }
 
 install_server() {
@@ -194,8 +197,8 @@ remove_server() {
         } | mariadb
     fi
     if [[ -n $(password_in "$CREDENTIALS/task_manager/queue_url") ]] && has rabbitmqctl; then
-        ! rabbitmqctl --quiet list_vhosts name | grep -qx "$NAME" || rabbitmqctl --quiet delete_vhost "$NAME"
-        ! rabbitmqctl --quiet list_users | cut -f1 | grep -qx "$NAME" || rabbitmqctl --quiet delete_user "$NAME"
+        ! broker list_vhosts name | grep -qx "$NAME" || broker delete_vhost "$NAME"
+        ! broker list_users | cut -f1 | grep -qx "$NAME" || broker delete_user "$NAME"
     fi
     for folder in task_manager data_processor; do
         rm -f "$CREDENTIALS/$folder"/{database_url,queue_url,jwt_key,service_token}

@@ -14,11 +14,13 @@ version=${3:-}
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$repository/target}
 staging=$repository/target/package
-readonly profile output version repository target staging
+# Cargo's name of the folder of a profile differs from that of the profile in one case.
+programs=$target/${profile/#dev/debug}
+readonly programs profile output version repository target staging
 
 # Its own folder, whatever CARGO_TARGET_DIR is: the list of the package's files names it.
 rm -rf "$staging"
-PREFIX=/usr DESTDIR=$staging "$repository/scripts/install.sh" install "$target/$profile"
+PREFIX=/usr DESTDIR=$staging "$repository/scripts/install.sh" install "$programs"
 
 mkdir -p "$output"
 rm -f "$output"/*
