@@ -10,12 +10,23 @@ CARGO_MACHETE_VERSION := 0.9.2
 CARGO_MACHETE := $(TOOLS)/cargo-machete-$(CARGO_MACHETE_VERSION)/bin/cargo-machete
 CARGO_LLVM_COV_VERSION := 0.9.1
 CARGO_LLVM_COV := $(TOOLS)/cargo-llvm-cov-$(CARGO_LLVM_COV_VERSION)/bin/cargo-llvm-cov
+CARGO_DEB_VERSION := 3.8.0
+CARGO_DEB := $(TOOLS)/cargo-deb-$(CARGO_DEB_VERSION)/bin/cargo-deb
+CARGO_SBOM_VERSION := 0.10.0
+CARGO_SBOM := $(TOOLS)/cargo-sbom-$(CARGO_SBOM_VERSION)/bin/cargo-sbom
 
 # Cargo compiles a dependency once for each set of features, and features depend on what is selected. So
 # that each is compiled once per profile, everything unoptimised is selected by these two, which add the
 # features of tests; programs of a release have one set, which scripts/check-features.sh checks.
 BUILD_ALL := $(CARGO) build --workspace --all-targets
 TEST := $(CARGO) test --workspace --no-fail-fast
+
+# Where `make install` puts the programs; DESTDIR goes before every path.
+install uninstall: export PREFIX ?= /usr/local
+install uninstall: export DESTDIR ?=
+# The profile of the programs that are installed; `make dist` takes `dist`, which is slow to build.
+PROFILE ?= release
+DIST_FOLDER := $(TARGET_DIR)/dist-files
 
 # Arguments of `taskctl`, for example: make run ARGS="standalone --listen 127.0.0.1:8080"
 ARGS ?= standalone
@@ -37,7 +48,7 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help up down wipe logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
-	services services-stop services-wipe lint fmt deny advisories coverage release deps service-deps fleet-programs \
+	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage release deps service-deps fleet-programs \
 	bench-deps bench-machine engine
 
 help: ## Show this list
@@ -102,6 +113,27 @@ services-stop: ## Stop them; their data stays
 services-wipe: ## Stop them and delete their data, that of the fleet too
 	scripts/services.sh wipe
 
+##@ Installation
+
+programs dist test-package: export BUILD_COMMIT ?= $(shell git describe --always --dirty --exclude='*' --abbrev=12 2>/dev/null)
+programs dist test-package: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+
+programs: deps ## Build the programs for make install
+	$(CARGO) build --profile $(PROFILE) -p task_manager -p data_processor -p taskctl
+
+install: ## Install what make programs has built, with systemd units: PREFIX=/usr/local, DESTDIR=
+	@scripts/install.sh install $(TARGET_DIR)/$(PROFILE)
+
+uninstall: ## Remove what make install has installed; settings and data stay
+	@scripts/install.sh uninstall
+
+# Paths of this machine are kept out of the programs, so that two machines build the same.
+dist: export RUSTFLAGS := $(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
+dist: deps $(CARGO_DEB) $(CARGO_SBOM) ## Build the package for Debian and Ubuntu, with SBOM and checksums
+	$(CARGO) build --profile dist --locked -p task_manager -p data_processor -p taskctl
+	CARGO_DEB=$(CARGO_DEB) CARGO_SBOM=$(CARGO_SBOM) scripts/package.sh dist $(DIST_FOLDER)
+	@ls -sh $(DIST_FOLDER)
+
 ##@ Tests
 
 # What runs already is used and left alone; what the tests start is stopped with them.
@@ -142,6 +174,15 @@ test-compose-debug: deps engine ## The same with a debug build of this machine, 
 test-cluster: deps engine env ## Try three task managers and a cluster of RabbitMQ, with faults
 	$(COMPOSE) build task_manager data_processor
 	$(TEST) --test end_to_end a_cluster_survives -- --ignored --nocapture
+
+# Two builds that differ in their commit alone, of the profile that `make test` has built already. The
+# container has the release of Debian or Ubuntu of this machine.
+test-package: deps engine $(CARGO_DEB) $(CARGO_SBOM) ## Try the package in a container with systemd, with faults and upgrades
+	BUILD_COMMIT=old $(BUILD_ALL)
+	CARGO_DEB=$(CARGO_DEB) CARGO_SBOM=$(CARGO_SBOM) scripts/package.sh dev $(TARGET_DIR)/test-package/old 0.1.0~test1
+	BUILD_COMMIT=new $(BUILD_ALL)
+	CARGO_DEB=$(CARGO_DEB) CARGO_SBOM=$(CARGO_SBOM) scripts/package.sh dev $(TARGET_DIR)/test-package/new 0.1.0~test2
+	scripts/test-package.sh $(TARGET_DIR)/test-package/old/*.deb $(TARGET_DIR)/test-package/new/*.deb
 
 test-newest: export SERVICES_BACKEND = docker
 test-newest: export SERVICES_DIR = $(abspath $(TARGET_DIR))/services-newest
@@ -249,3 +290,11 @@ $(CARGO_LLVM_COV):
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install cargo-llvm-cov \
 		--version $(CARGO_LLVM_COV_VERSION) --locked --debug \
 		--root $(TOOLS)/cargo-llvm-cov-$(CARGO_LLVM_COV_VERSION)
+
+$(CARGO_DEB):
+	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install cargo-deb \
+		--version $(CARGO_DEB_VERSION) --locked --debug --root $(TOOLS)/cargo-deb-$(CARGO_DEB_VERSION)
+
+$(CARGO_SBOM):
+	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install cargo-sbom \
+		--version $(CARGO_SBOM_VERSION) --locked --debug --root $(TOOLS)/cargo-sbom-$(CARGO_SBOM_VERSION)

@@ -3,6 +3,16 @@
 # missing on Debian and Ubuntu, from the distribution's packages and without starting any system
 # service; elsewhere says what to install. Does nothing where nothing is missing; may be run again at
 # any time.
+#
+#   scripts/install-services.sh                      for development and tests, as above
+#   scripts/install-services.sh --server             for a server on Debian or Ubuntu, as root
+#   scripts/install-services.sh --remove [--packages]
+#
+# --server installs MariaDB and RabbitMQ and starts their system services; makes a database, a virtual
+# host, a user of each and a policy, all called `tasks`; and writes the secrets that task_manager and
+# data_processor@ take as credentials, at random, into /etc/task-platform/credentials. What exists is
+# kept, so it may be run again. --remove deletes all of that with everything in the database; with
+# --packages also the packages that --server has installed.
 set -euo pipefail
 
 readonly POLICY=/usr/sbin/policy-rc.d
@@ -67,11 +77,162 @@ restore_policy() {
     fi
 }
 
-if [[ ${1:-} == --as-root ]]; then
-    shift
-    install_as_root "$@"
-    exit
-fi
+# --- A server ------------------------------------------------------------------------------------
+
+readonly NAME=tasks
+readonly CREDENTIALS=/etc/task-platform/credentials
+readonly INSTALLED=/var/lib/task-platform/installed-packages
+# A message that ends its consumer again and again is dropped at some point; the database sends it anew.
+readonly POLICY_DEFINITION='{"delivery-limit": 100, "queue-leader-locator": "balanced"}'
+
+require_server() {
+    if [[ $EUID -ne 0 ]]; then
+        say "install-services: $1 must be run as root"
+        exit 1
+    fi
+    if ! has apt-get systemctl; then
+        say "install-services: $1 works on Debian and Ubuntu with systemd"
+        exit 1
+    fi
+}
+
+# As its user, with whose cookie it answers.
+broker() { runuser -u rabbitmq -- env HOME=/var/lib/rabbitmq rabbitmqctl --quiet "$@"; }
+
+random() { od -An -tx1 -N 32 /dev/urandom | tr -d ' \n'; }
+
+# keep FILE VALUE: writes a secret unless the file exists, readable by root alone.
+keep() {
+    [[ -e $1 ]] || (umask 077 && printf '%s\n' "$2" >"$1.new" && mv "$1.new" "$1")
+}
+
+# The password in a URL of ours; nothing in one that names another user, which somebody else wrote.
+password_in() {
+    [[ ! -e $1 ]] || sed -n "s|^[a-z]*://$NAME:\([0-9a-f]*\)@127\.0\.0\.1[:/].*|\1|p" "$1"
+}
+
+install_server_packages() {
+    local missing=()
+    read -r -a missing <<<"$(missing_packages | tr '\n' ' ')"
+    if [[ ${#missing[@]} -gt 0 ]]; then
+        say "Installing ${missing[*]}"
+        export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+        apt-get -o DPkg::Lock::Timeout=300 update -qq
+        apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}"
+        mkdir -p "${INSTALLED%/*}"
+        printf '%s\n' "${missing[@]}" >>"$INSTALLED"
+    fi
+    systemctl enable --quiet --now mariadb.service rabbitmq-server.service
+    broker await_startup
+}
+
+set_up_database() {
+    local password host
+    password=$(password_in "$CREDENTIALS/task_manager/database_url")
+    if [[ -z $password ]]; then
+        say "database_url names another database, which is left alone"
+        return
+    fi
+    {
+        echo "CREATE DATABASE IF NOT EXISTS $NAME CHARACTER SET utf8mb4;"
+        for host in localhost 127.0.0.1; do
+            echo "CREATE USER IF NOT EXISTS '$NAME'@'$host';"
+            echo "ALTER USER '$NAME'@'$host' IDENTIFIED BY '$password';"
+            echo "GRANT ALL PRIVILEGES ON $NAME.* TO '$NAME'@'$host';"
+        done
+    } | mariadb
+}
+
+set_up_broker() {
+    local password
+    password=$(password_in "$CREDENTIALS/task_manager/queue_url")
+    if [[ -z $password ]]; then
+        say "queue_url names another broker, which is left alone"
+        return
+    fi
+    broker list_vhosts name | grep -qx "$NAME" || broker add_vhost "$NAME"
+    # The password is read from the standard input: arguments can be seen by every user.
+    if broker list_users | cut -f1 | grep -qx "$NAME"; then
+        broker change_password "$NAME" <<<"$password"
+    else
+        broker add_user "$NAME" <<<"$password"
+    fi
+    broker set_permissions --vhost "$NAME" "$NAME" '.*' '.*' '.*'
+    broker set_policy --vhost "$NAME" --apply-to queues "$NAME" '.*' "$POLICY_DEFINITION"
+}
+
+install_server() {
+    require_server --server
+    install_server_packages
+    local folder manager=$CREDENTIALS/task_manager worker=$CREDENTIALS/data_processor name
+    for folder in "$CREDENTIALS" "$manager" "$worker"; do
+        install -d -m 700 "$folder"
+    done
+    keep "$manager/database_url" "mysql://$NAME:$(random)@127.0.0.1/$NAME"
+    keep "$manager/queue_url" "amqp://$NAME:$(random)@127.0.0.1:5672/$NAME"
+    keep "$manager/jwt_key" "$(random)"
+    keep "$manager/service_token" "$(random)"
+    for name in queue_url service_token; do
+        keep "$worker/$name" "$(cat "$manager/$name")"
+    done
+    set_up_database
+    set_up_broker
+    say "MariaDB and RabbitMQ are set up, their secrets are in $CREDENTIALS."
+    say "Start: systemctl enable --now task_manager data_processor@1"
+}
+
+remove_server() {
+    require_server --remove
+    local folder packages host
+    if systemctl is-active --quiet task_manager.service 'data_processor@*.service'; then
+        say "install-services: stop them first: systemctl stop task_manager 'data_processor@*'"
+        exit 1
+    fi
+    if [[ -n $(password_in "$CREDENTIALS/task_manager/database_url") ]] && has mariadb; then
+        {
+            echo "DROP DATABASE IF EXISTS $NAME;"
+            for host in localhost 127.0.0.1; do
+                echo "DROP USER IF EXISTS '$NAME'@'$host';"
+            done
+        } | mariadb
+    fi
+    if [[ -n $(password_in "$CREDENTIALS/task_manager/queue_url") ]] && has rabbitmqctl; then
+        ! broker list_vhosts name | grep -qx "$NAME" || broker delete_vhost "$NAME"
+        ! broker list_users | cut -f1 | grep -qx "$NAME" || broker delete_user "$NAME"
+    fi
+    for folder in task_manager data_processor; do
+        rm -f "$CREDENTIALS/$folder"/{database_url,queue_url,jwt_key,service_token}
+    done
+    if [[ ${1:-} == --packages && -e $INSTALLED ]]; then
+        mapfile -t packages <"$INSTALLED"
+        DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 remove -y -qq "${packages[@]}"
+        rm -f "$INSTALLED"
+    fi
+    say "Removed the database, the virtual host, their users and their secrets."
+}
+
+case ${1:-} in
+    '') ;;
+    --as-root)
+        shift
+        install_as_root "$@"
+        exit
+        ;;
+    --server)
+        install_server
+        exit
+        ;;
+    --remove)
+        remove_server "${2:-}"
+        exit
+        ;;
+    *)
+        sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
+        exit 2
+        ;;
+esac
+
+# --- Development ---------------------------------------------------------------------------------
 
 read -r -a missing <<<"$(missing_packages | tr '\n' ' ')"
 if [[ ${#missing[@]} -eq 0 ]]; then

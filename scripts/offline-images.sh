@@ -13,6 +13,7 @@ usage() {
 Usage: scripts/offline-images.sh [NAME…]     build: debian rust mysql rabbitmq caddy (all by default)
        scripts/offline-images.sh --remove    remove every stand-in
        scripts/offline-images.sh --tag NAME  print the image of that name with its tag
+       scripts/offline-images.sh --system    build the system that packages are tried on, and print its image
 USAGE
 }
 
@@ -42,8 +43,14 @@ tag_of() {
     echo "$tag"
 }
 
+own() { sed -n "s/^$1=//p" /etc/os-release; }
+
+own_suite() { own VERSION_CODENAME; }
+
+# Programs that were built on this machine need a C library that is no older.
 suite_of() {
     case $1 in
+        system) own_suite ;;
         debian | rust) echo "$STABLE" ;;
         *) echo "$NEWEST" ;;
     esac
@@ -57,6 +64,8 @@ packages_of() {
         mysql) echo mysql-server-core mysql-client-core ;;
         rabbitmq) echo rabbitmq-server ;;
         caddy) echo caddy ca-certificates ;;
+        # One that boots: a container of it has no sources of packages either.
+        system) echo systemd-sysv libmariadb3 ca-certificates curl openssl mariadb-server rabbitmq-server ;;
         *) return 1 ;;
     esac
 }
@@ -88,6 +97,18 @@ mirror() {
     echo "$found"
 }
 
+# The sources of packages of a suite, one a line. Those of this machine's own suite are all that apt is
+# set up with: security updates are among them.
+sources() {
+    if [[ $1 == "$(own_suite)" && -z ${DEBIAN_MIRROR:-} ]]; then
+        # shellcheck disable=SC2016 # apt puts its own values in.
+        apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' \
+            'Created-By: Packages' "Origin: $(own ID | sed 's/./\u&/')"
+    else
+        echo "deb $(mirror) $1 main"
+    fi
+}
+
 install_mmdebstrap() {
     ! command -v mmdebstrap >/dev/null || return 0
     [[ $EUID -eq 0 ]] || fail "install mmdebstrap first: apt-get install mmdebstrap"
@@ -108,7 +129,7 @@ make_system() {
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --customize-hook='rm -f "$1"/etc/apt/sources.list' \
-        "$(suite_of "$1")" - "$(mirror)"
+        "$(suite_of "$1")" - - < <(sources "$(suite_of "$1")")
 }
 
 # The image below the stand-in, which says of what it was made.
@@ -206,6 +227,7 @@ docker info >/dev/null 2>&1 || fail "no Docker engine answers"
 case ${1:-} in
     -h | --help) usage ;;
     --remove) remove_all ;;
+    --system) make_packages system ;;
     *)
         scratch=$(mktemp -d)
         trap 'rm -rf "$scratch" "$scratch.log"' EXIT

@@ -2,6 +2,9 @@
 //!
 //! Settings are flat: `listen` in the file is `PREFIX_LISTEN` in the environment. A binary reads
 //! each one by name with its default; what is left over is a name nobody knows.
+//!
+//! A secret may also be in a file of its own: `jwt_key_file` names it, or it is a credential that
+//! systemd passes to the service, called like the variable in lower case (`prefix_jwt_key`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +16,8 @@ use bytesize::ByteSize;
 use config::{Config, ConfigError, Environment, File, FileFormat};
 use secrecy::SecretString;
 
+/// Where systemd puts the credentials of a service.
+const CREDENTIALS_FOLDER: &str = "CREDENTIALS_DIRECTORY";
 /// Stands for a secret that is set.
 const MASK: &str = "********";
 
@@ -20,6 +25,8 @@ const MASK: &str = "********";
 #[derive(Debug)]
 pub struct Settings {
     prefix: String,
+    /// The folder of the credentials that systemd passes to the service.
+    credentials: Option<PathBuf>,
     given: BTreeMap<String, Given>,
     effective: Vec<Effective>,
     problems: Vec<String>,
@@ -43,6 +50,7 @@ enum Value {
 enum Origin {
     Default,
     File(PathBuf),
+    Credential(PathBuf),
     Environment(String),
 }
 
@@ -59,11 +67,51 @@ impl Value {
     }
 }
 
+impl Origin {
+    /// A value of a higher rank replaces others.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::File(_) => 1,
+            Self::Credential(_) => 2,
+            Self::Environment(_) => 3,
+        }
+    }
+}
+
+/// Where a secret is.
+#[derive(Debug)]
+enum Secret {
+    Direct(Given),
+    /// The value is the path of a file.
+    InFile(Given),
+}
+
+impl Secret {
+    fn given(&self) -> &Given {
+        match self {
+            Self::Direct(given) | Self::InFile(given) => given,
+        }
+    }
+}
+
+/// Reads the file that holds a secret and nothing else; a line end behind it does not count.
+fn read_secret(path: &Value) -> Result<Value, String> {
+    let Value::One(path) = path else {
+        return Err("must name a single file, not a list".to_owned());
+    };
+    match std::fs::read_to_string(path) {
+        Ok(text) if text.trim().is_empty() => Err(format!("is in {path}, which is empty")),
+        Ok(text) => Ok(Value::One(text.trim().to_owned())),
+        Err(error) => Err(format!("is in {path}, which cannot be read: {error}")),
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(path) | Self::Credential(path) => write!(f, "{}", path.display()),
             Self::Environment(name) => f.write_str(name),
         }
     }
@@ -126,8 +174,13 @@ impl Settings {
         prefix: &str,
         variables: Option<std::collections::HashMap<String, String>>,
     ) -> Self {
+        let credentials = match &variables {
+            Some(variables) => variables.get(CREDENTIALS_FOLDER).cloned(),
+            None => variable(CREDENTIALS_FOLDER),
+        };
         let mut settings = Self {
             prefix: prefix.to_owned(),
+            credentials: credentials.map(PathBuf::from),
             given: BTreeMap::new(),
             effective: Vec::new(),
             problems: Vec::new(),
@@ -244,6 +297,7 @@ impl Settings {
 
     /// A secret that may be absent; never shown.
     pub fn secret(&mut self, name: &'static str) -> Option<SecretString> {
+        self.find_secret(name);
         let parse = |text: &str| Ok((!text.is_empty()).then(|| SecretString::from(text)));
         self.read(name, None, parse, |value| if value.is_some() { MASK } else { "" }.to_owned())
     }
@@ -251,8 +305,49 @@ impl Settings {
     /// A text that may hold a secret, such as a URL with a password: what is set is never shown,
     /// the default is.
     pub fn secret_or(&mut self, name: &'static str, default: &str) -> SecretString {
+        self.find_secret(name);
         let shown = if self.given.contains_key(name) { MASK } else { default }.to_owned();
         self.read(name, default.into(), |text| Ok(text.into()), |_| shown)
+    }
+
+    /// Replaces what is given for a secret by the value of highest rank: a variable, then a
+    /// credential, then the settings file; the first and the last of them may name a file.
+    fn find_secret(&mut self, name: &'static str) {
+        let direct = self.given.remove(name);
+        let file = self.given.remove(&format!("{name}_file"));
+        if let (Some(direct), Some(file)) = (&direct, &file)
+            && direct.origin.rank() == file.origin.rank()
+        {
+            self.problems.push(format!(
+                "`{name}` ({}) and `{name}_file` ({}) are both set; set one of them",
+                direct.origin, file.origin
+            ));
+        }
+        let credential = self.credential(name);
+        let found = [direct.map(Secret::Direct), file.map(Secret::InFile), credential];
+        let found = found.into_iter().flatten().max_by_key(|secret| secret.given().origin.rank());
+        match found {
+            None => {}
+            Some(Secret::Direct(given)) => {
+                self.given.insert(name.to_owned(), given);
+            }
+            Some(Secret::InFile(Given { value, origin })) => match read_secret(&value) {
+                Ok(value) => {
+                    self.given.insert(name.to_owned(), Given { value, origin });
+                }
+                Err(problem) => {
+                    self.problems.push(format!("the secret `{name}` ({origin}) {problem}"));
+                }
+            },
+        }
+    }
+
+    /// The credential of a secret, where there is one.
+    fn credential(&self, name: &str) -> Option<Secret> {
+        let file = format!("{}_{name}", self.prefix.to_ascii_lowercase());
+        let path = self.credentials.as_ref()?.join(file);
+        let value = Value::One(path.to_str().filter(|_| path.exists())?.to_owned());
+        Some(Secret::InFile(Given { value, origin: Origin::Credential(path) }))
     }
 
     /// A time span such as `30s`, `10m` or `7d`.
@@ -390,6 +485,74 @@ mod tests {
         let shown = settings.finish().unwrap().to_string();
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("token = \"********\"  # UNIT_TEST_TOKEN"), "{shown}");
+    }
+
+    #[test]
+    fn a_secret_is_read_from_the_file_that_a_setting_names() {
+        use secrecy::ExposeSecret;
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("token");
+        std::fs::write(&secret, "hunter2\n").unwrap();
+        let secret = secret.to_str().unwrap();
+        let file = folder.path().join("settings.toml");
+        std::fs::write(&file, format!("token_file = {secret:?}\nurl = \"of the file\"\n")).unwrap();
+        let given = variables(&[("UNIT_TEST_URL_FILE", secret)]);
+        let mut settings = Settings::from_sources(Some(&file), "UNIT_TEST", given);
+        assert_eq!(settings.secret("token").unwrap().expose_secret(), "hunter2");
+        assert_eq!(settings.secret_or("url", "default").expose_secret(), "hunter2");
+        let shown = settings.finish().unwrap().to_string();
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("url = \"********\"  # UNIT_TEST_URL_FILE"), "{shown}");
+    }
+
+    #[test]
+    fn a_credential_wins_over_the_file_and_a_variable_over_the_credential() {
+        use secrecy::ExposeSecret;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.toml");
+        std::fs::write(&file, "token = \"file\"\nkey = \"file\"\nurl = \"file\"\n").unwrap();
+        for name in ["unit_test_token", "unit_test_key", "other_url"] {
+            std::fs::write(folder.path().join(name), "credential\n").unwrap();
+        }
+        let credentials = folder.path().to_str().unwrap();
+        let given =
+            variables(&[(CREDENTIALS_FOLDER, credentials), ("UNIT_TEST_KEY", "environment")]);
+        let mut settings = Settings::from_sources(Some(&file), "UNIT_TEST", given);
+        assert_eq!(settings.secret("token").unwrap().expose_secret(), "credential");
+        assert_eq!(settings.secret("key").unwrap().expose_secret(), "environment");
+        assert_eq!(settings.secret("url").unwrap().expose_secret(), "file");
+        assert!(settings.secret("missing").is_none());
+        let shown = settings.finish().unwrap().to_string();
+        assert!(shown.contains(&format!("# {credentials}/unit_test_token")), "{shown}");
+    }
+
+    #[test]
+    fn a_secret_that_is_ambiguous_or_unreadable_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = folder.path().join("empty");
+        std::fs::write(&empty, "\n").unwrap();
+        let given = variables(&[
+            ("UNIT_TEST_TOKEN", "hunter2"),
+            ("UNIT_TEST_TOKEN_FILE", "/nowhere"),
+            ("UNIT_TEST_KEY_FILE", "/nowhere"),
+            ("UNIT_TEST_URL_FILE", empty.to_str().unwrap()),
+            ("UNIT_TEST_PORT_FILE", "/nowhere"),
+        ]);
+        let mut settings = Settings::from_sources(None, "UNIT_TEST", given);
+        settings.secret("token");
+        settings.secret("key");
+        settings.secret_or("url", "default");
+        settings.value("port", 0_u16);
+        let message = settings.finish().unwrap_err().to_string();
+        for part in [
+            "`token` (UNIT_TEST_TOKEN) and `token_file`",
+            "`key` (UNIT_TEST_KEY_FILE) is in /nowhere, which cannot be read",
+            "which is empty",
+            "`port_file` (UNIT_TEST_PORT_FILE) is not a setting",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(!message.contains("hunter2"), "{message}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod causes;
 pub mod client;
 pub mod clock;
+pub mod command_line;
 pub mod config;
 pub mod csv_input;
 pub mod file_statistics;
@@ -20,6 +21,7 @@ pub mod random;
 pub mod report;
 pub mod signals;
 pub mod storage;
+pub mod systemd;
 pub mod task;
 pub mod telemetry;
 pub mod tls;

@@ -3,10 +3,14 @@
 use std::io::IsTerminal;
 use std::str::FromStr;
 
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Full, Writer};
 use tracing_subscriber::fmt::time::ChronoUtc;
+use tracing_subscriber::fmt::{self, FmtContext};
+use tracing_subscriber::registry::LookupSpan;
 
-use crate::queue;
+use crate::{queue, systemd};
 
 /// How the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +46,9 @@ impl std::fmt::Display for LogFormat {
 /// Starts the log on standard error. `filter` is a level such as `info` or directives such as
 /// `info,task_manager=debug`.
 ///
+/// Lines of text for systemd's journal carry a priority in front, which it takes off, and no time,
+/// which it adds.
+///
 /// # Errors
 /// The filter cannot be read, or there is a log already.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), anyhow::Error> {
@@ -52,8 +59,87 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), anyhow::Error> {
         .with_writer(std::io::stderr)
         .with_timer(ChronoUtc::new("%Y-%m-%dT%H:%M:%S%.3fZ".to_owned()));
     let started = match format {
+        LogFormat::Text if systemd::stderr_is_journal() => {
+            builder.with_ansi(false).event_format(JournalFormat::default()).try_init()
+        }
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!(error))
+}
+
+/// A line of text as journald reads it from a stream: sd-daemon(3).
+struct JournalFormat(Format<Full, ()>);
+
+impl Default for JournalFormat {
+    fn default() -> Self {
+        Self(fmt::format().without_time().with_ansi(false))
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for JournalFormat
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        write!(writer, "<{}>", priority(*event.metadata().level()))?;
+        self.0.format_event(context, writer, event)
+    }
+}
+
+/// The priority of syslog(3).
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_for_the_journal_has_a_priority_and_no_time() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .event_format(JournalFormat::default())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(tasks = 2, "cannot work");
+            tracing::info!("works");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let module = module_path!();
+        let expected =
+            format!("<4> WARN {module}: cannot work tasks=2\n<6> INFO {module}: works\n");
+        assert_eq!(text, expected);
+    }
 }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use common::client::FailoverClient;
 use common::queue::{AmqpQueue, Queue};
 use common::storage::Storage;
+use common::systemd::Notifier;
 use common::tls::Trust;
-use common::{signals, telemetry};
+use common::{command_line, signals, telemetry};
 use data_processor::config::ProcessConfig;
 use data_processor::mail::Mailer;
 use data_processor::{health, worker};
@@ -18,7 +19,7 @@ use tracing::{info, warn};
 
 /// Takes tasks from the queue, processes them and reports to the task manager.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "data_processor", version = common::version!())]
 struct Arguments {
     /// A file with settings (TOML); variables DATA_PROCESSOR_… win over it.
     #[arg(long, global = true)]
@@ -35,6 +36,12 @@ enum Command {
     Health,
     /// Prints the settings in force, secrets masked, and where each comes from.
     Config,
+    /// Writes completions and manual pages into a folder, for packages.
+    #[command(hide = true)]
+    PackageFiles {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 // One thread takes messages, asks and reports; what takes long has threads of its own. With more of them, small
@@ -42,6 +49,9 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Some(Command::PackageFiles { folder }) = &arguments.command {
+        return Ok(command_line::write_package_files(Arguments::command(), folder)?);
+    }
     let (config, effective) = ProcessConfig::load(arguments.config.as_deref())?;
     match arguments.command {
         None | Some(Command::Work) => work(config).await?,
@@ -52,6 +62,7 @@ async fn main() -> anyhow::Result<()> {
         }
         #[expect(clippy::print_stdout, reason = "it is what the command is for")]
         Some(Command::Config) => print!("{effective}"),
+        Some(Command::PackageFiles { .. }) => {}
     }
     Ok(())
 }
@@ -60,6 +71,8 @@ async fn main() -> anyhow::Result<()> {
 async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     telemetry::start(config.log_format, &config.log)?;
     let mut signals = signals::Ending::listen()?;
+    let systemd = Notifier::from_environment();
+    let drain_timeout = config.worker.drain_timeout;
     let mailer = Mailer::new(config.mail)?;
     let trust = Trust::with_file(config.ca_file.as_deref())?;
     let queue = AmqpQueue::new(config.queue_url, &config.queue_prefix)?.trusting(trust.clone());
@@ -71,8 +84,9 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("the address {} cannot be used; choose another one (`listen`)", config.listen)
     })?;
+    let address = listener.local_addr()?;
     info!("works for {api}, files are in {}", config.storage.display());
-    info!("listening on http://{}", listener.local_addr()?);
+    info!("listening on http://{address}");
     common::queue::log_connection(&queue).await;
     let needs = health::Needs { queue: queue.publisher(), api: api.clone() };
     let health = tokio::spawn(health::serve(listener, needs));
@@ -82,10 +96,13 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     let mut working = tokio::spawn(async move {
         worker::run(config.worker, api, &queue, storage, mailer, stop).await;
     });
+    systemd.start_watchdog();
+    systemd.ready(&format!("working, http://{address}/readyz shows its state"));
     tokio::select! {
         _ = &mut working => anyhow::bail!("the worker ended unexpectedly"),
         name = signals.next() => info!("{name}: running tasks are ended or given back"),
     }
+    systemd.stopping(drain_timeout);
     draining.cancel();
     tokio::select! {
         ended = working => {

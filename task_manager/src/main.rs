@@ -1,21 +1,26 @@
 //! The task manager as a program of its own: one of a fleet, its database and its settings.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use common::queue::{AmqpQueue, Queue};
 use common::storage::Storage;
+use common::systemd::Notifier;
 use common::tls::Trust;
-use common::{health, password, signals, telemetry};
+use common::{command_line, health, password, signals, telemetry};
 use task_manager::Server;
 use task_manager::config::Config;
+
+/// How long `Server::stop` may take.
+const STOP_AT_MOST: Duration = Duration::from_secs(20);
 
 /// Keeps tasks in a database and hands them to workers.
 ///
 /// To serve the API with everything in one process, run `taskctl standalone`.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "task_manager", version = common::version!())]
 struct Arguments {
     /// A file with settings (TOML); variables TASK_MANAGER_… win over it.
     #[arg(long, global = true)]
@@ -39,6 +44,12 @@ enum Command {
     Config,
     /// Prints the OpenAPI document of the API.
     Openapi,
+    /// Writes completions and manual pages into a folder, for packages.
+    #[command(hide = true)]
+    PackageFiles {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -59,6 +70,9 @@ enum Admin {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Command::PackageFiles { folder } = &arguments.command {
+        return Ok(command_line::write_package_files(Arguments::command(), folder)?);
+    }
     let (config, effective) = Config::load(arguments.config.as_deref(), Path::new("."))?;
     match arguments.command {
         Command::Serve => serve(config).await?,
@@ -82,6 +96,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Config => print!("{effective}"),
         #[expect(clippy::print_stdout, reason = "it is what the command is for")]
         Command::Openapi => println!("{}", task_manager::openapi_document().to_pretty_json()?),
+        Command::PackageFiles { .. } => {}
     }
     Ok(())
 }
@@ -91,12 +106,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     config.check_fleet()?;
     telemetry::start(config.log_format, &config.log)?;
     let mut signals = signals::Ending::listen()?;
+    let systemd = Notifier::from_environment();
     let queue_url = config.queue_url.clone().context("`queue_url` is missing")?;
     let trust = Trust::with_file(config.ca_file.as_deref())?;
     let queue = AmqpQueue::new(queue_url, &config.queue_prefix)?.trusting(trust);
     let queue = Queue::Amqp(queue);
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
+    systemd.status("waiting for the database");
     let server = tokio::select! {
         started = Server::start(&config, &queue, storage) => started?,
         name = signals.next() => {
@@ -108,8 +125,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!("files are in {}", config.storage.display());
     common::queue::log_connection(&queue).await;
     tracing::info!("listening on http://{}", server.address);
+    systemd.start_watchdog();
+    systemd.ready(&format!("listening on http://{}", server.address));
     let name = signals.next().await;
     tracing::info!("{name}: open requests are ended");
+    systemd.stopping(STOP_AT_MOST);
     tokio::select! {
         stopped = server.stop() => stopped?,
         name = signals.next() => tracing::warn!("{name} again: ending at once"),

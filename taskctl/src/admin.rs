@@ -47,7 +47,7 @@ pub(crate) fn admin(command: Admin, console: Console) -> ExitCode {
 }
 
 fn create(args: CreateArgs) -> anyhow::Result<String> {
-    let config = standalone::config(&args.data.path())?;
+    let config = standalone::config(&args.data.resolve())?;
     let password = new_password(args.password_file.as_deref())?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(task_manager::create_administrator(&config, &args.username, password))

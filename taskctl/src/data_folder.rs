@@ -23,12 +23,32 @@ pub(crate) struct DataFolder {
     /// Unless set: `task-data`, or the current folder where these files are in it already.
     #[arg(long, value_name = "DIR", env = "TASKCTL_DATA")]
     data: Option<PathBuf>,
+    /// The folder of `task_manager.toml` and `data_processor.toml`, where they are not in the data
+    /// folder.
+    #[arg(long, value_name = "DIR")]
+    settings: Option<PathBuf>,
+}
+
+/// The folders of a standalone server.
+#[derive(Debug)]
+pub(crate) struct Folders {
+    /// What the server keeps.
+    pub(crate) data: PathBuf,
+    settings: Option<PathBuf>,
+}
+
+impl Folders {
+    /// A settings file, where it exists.
+    pub(crate) fn settings_file(&self, name: &str) -> Option<PathBuf> {
+        let folder = self.settings.as_ref().unwrap_or(&self.data);
+        Some(folder.join(name)).filter(|path| path.exists())
+    }
 }
 
 impl DataFolder {
-    /// The folder. It says so where it is the current one without having been named.
-    pub(crate) fn path(self) -> PathBuf {
-        self.data.unwrap_or_else(|| {
+    /// The folders. It says so where the data is in the current one without that having been named.
+    pub(crate) fn resolve(self) -> Folders {
+        let data = self.data.unwrap_or_else(|| {
             let current = Path::new(".");
             if !is_current(current) {
                 return PathBuf::from(DEFAULT);
@@ -40,7 +60,8 @@ impl DataFolder {
                  {files} and local_storage into {DEFAULT}, and start it again."
             ));
             current.to_owned()
-        })
+        });
+        Folders { data, settings: self.settings }
     }
 }
 
@@ -77,6 +98,23 @@ mod tests {
             std::fs::rename(folder.path().join(file), moved.join(file)).unwrap();
             assert!(!is_current(folder.path()), "{file}");
         }
+    }
+
+    #[test]
+    fn settings_are_in_the_data_folder_unless_another_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, settings) = (folder.path().join("data"), folder.path().join("settings"));
+        for folder in [&data, &settings] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("task_manager.toml"), "").unwrap();
+        }
+        let file = |settings: Option<PathBuf>, name| {
+            Folders { data: data.clone(), settings }.settings_file(name)
+        };
+        assert_eq!(file(None, "task_manager.toml"), Some(data.join("task_manager.toml")));
+        let named = file(Some(settings.clone()), "task_manager.toml");
+        assert_eq!(named, Some(settings.join("task_manager.toml")));
+        assert_eq!(file(Some(settings), "data_processor.toml"), None);
     }
 
     #[test]

@@ -37,7 +37,8 @@ mod wait;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use common::command_line;
 use common::task::TaskId;
 
 use crate::console::Console;
@@ -50,7 +51,7 @@ use crate::session::Session;
 /// Exit codes: 0 done, 1 the task failed or the server refused, 2 wrong usage, 3 no server
 /// answers, 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "taskctl", version)]
+#[command(name = "taskctl", version = common::version!())]
 struct Cli {
     /// The server to talk to.
     #[arg(long, global = true, value_name = "URL", env = "TASKCTL_SERVER")]
@@ -81,6 +82,12 @@ enum Command {
     FakeSongs(fake_songs::FakeSongsArgs),
     /// Write a CSV file of made-up people with their e-mail addresses.
     FakePeople(fake_people::FakePeopleArgs),
+    /// Write completions and manual pages into a folder, for packages.
+    #[command(hide = true)]
+    PackageFiles {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 /// The commands that talk to a server.
@@ -146,6 +153,14 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args, cli.json),
         Command::FakeSongs(args) => fake_songs::fake_songs(args),
         Command::FakePeople(args) => fake_people::fake_people(args),
+        Command::PackageFiles { folder } => package_files(&folder, Console::new(cli.json)),
+    }
+}
+
+fn package_files(folder: &Path, console: Console) -> ExitCode {
+    match command_line::write_package_files(Cli::command(), folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => Failure::local(format!("Cannot write: {error}.")).report(console),
     }
 }
 

@@ -9,8 +9,9 @@
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -18,6 +19,7 @@ use common::client::ApiClient;
 use common::config::Settings;
 use common::queue::{MemoryQueue, Queue};
 use common::storage::Storage;
+use common::systemd::Notifier;
 use common::{signals, telemetry};
 use data_processor::config::{MailConfig, PREFIX as WORKER_PREFIX, WorkerConfig};
 use data_processor::mail::Mailer;
@@ -29,9 +31,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::console::Console;
-use crate::data_folder::DataFolder;
+use crate::data_folder::{DataFolder, Folders};
 use crate::failure::Failure;
 use crate::session::DEFAULT_SERVER;
+
+/// How long `Server::stop` may take.
+const SERVER_STOP: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Args)]
 pub(crate) struct StandaloneArgs {
@@ -60,11 +65,12 @@ pub(crate) fn standalone(args: StandaloneArgs, console: Console) -> ExitCode {
 }
 
 async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
-    let data = &args.data.path();
+    let folders = args.data.resolve();
+    let data = &folders.data;
     std::fs::create_dir_all(data)
         .with_context(|| format!("the folder {} cannot be made", data.display()))?;
     let _lock = lock(data)?;
-    let mut config = config(data)?;
+    let mut config = config(&folders)?;
     if let Some(listen) = args.listen {
         config.listen = listen;
     }
@@ -73,13 +79,15 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     }
     config.check_start(true)?;
     let mut settings =
-        Settings::load(existing(data, "data_processor.toml").as_deref(), WORKER_PREFIX);
+        Settings::load(folders.settings_file("data_processor.toml").as_deref(), WORKER_PREFIX);
     let worker_config = WorkerConfig::from_settings(&mut settings);
     let mail_config = MailConfig::from_settings(&mut settings);
     settings.finish()?;
     telemetry::start(config.log_format, &config.log)?;
     // Before anything is accepted, so that no signal ends the process halfway.
     let mut signals = signals::Ending::listen()?;
+    let systemd = Notifier::from_environment();
+    let drain_timeout = worker_config.drain_timeout;
 
     let storage = Storage::local(&config.storage)
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
@@ -95,7 +103,11 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     });
     info!("tasks and files are in {}", data.display());
     info!("listening on {url}");
-    console.say(&welcome(&url));
+    systemd.start_watchdog();
+    systemd.ready(&format!("listening on {url}"));
+    if !systemd.is_active() {
+        console.say(&welcome(&url));
+    }
 
     tokio::pin!(worker);
     tokio::select! {
@@ -105,6 +117,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
         }
         name = signals.next() => info!("{name}: running tasks are ended or given back"),
     }
+    systemd.stopping(drain_timeout.saturating_add(SERVER_STOP));
     draining.cancel();
     tokio::select! {
         ended = &mut worker => ended.context("the worker ended unexpectedly")?,
@@ -119,8 +132,9 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
 }
 
 /// The settings of the server on a data folder.
-pub(crate) fn config(data: &Path) -> anyhow::Result<Config> {
-    let (config, _) = Config::load(existing(data, "task_manager.toml").as_deref(), data)?;
+pub(crate) fn config(folders: &Folders) -> anyhow::Result<Config> {
+    let file = folders.settings_file("task_manager.toml");
+    let (config, _) = Config::load(file.as_deref(), &folders.data)?;
     Ok(config)
 }
 
@@ -153,11 +167,6 @@ fn jwt_key(data: &Path) -> anyhow::Result<SecretString> {
         path.display()
     );
     Ok(key)
-}
-
-/// A settings file in the data folder, where there is one.
-fn existing(data: &Path, name: &str) -> Option<PathBuf> {
-    Some(data.join(name)).filter(|path| path.exists())
 }
 
 /// Takes the folder's lock, which ends with the process however that ends.
