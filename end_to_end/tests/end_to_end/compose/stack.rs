@@ -95,7 +95,7 @@ impl Stack {
     pub fn upgrade_task_manager(&self) {
         let mut build = bounded(Path::new("docker"));
         build.args(["build", "--tag", &self.next_image(), "-"]);
-        let tag = std::env::var("IMAGE_TAG").unwrap_or_else(|_| "latest".into());
+        let tag = image_tag();
         run(build, &format!("FROM task-platform/task_manager:{tag}\nLABEL version=next\n"));
         let mut up = self.compose_command(&["up", "--detach", "--no-build", "--no-deps"]);
         up.arg("task_manager").env("IMAGE_TAG", &self.project);
@@ -201,6 +201,12 @@ pub fn docker(arguments: &[&str]) -> String {
     let mut command = bounded(Path::new("docker"));
     command.args(arguments);
     run(command, "")
+}
+
+/// The images that are tried: compose reads the same variable.
+#[expect(clippy::disallowed_methods, reason = "chosen by whoever runs the test")]
+fn image_tag() -> String {
+    std::env::var("IMAGE_TAG").unwrap_or_else(|_| "latest".into())
 }
 
 fn root() -> &'static Path {
