@@ -122,7 +122,7 @@ programs: deps ## Build the programs for make install
 	$(CARGO) build --profile $(PROFILE) -p task_manager -p data_processor -p taskctl
 
 install: ## Install what make programs has built, with systemd units: PREFIX=/usr/local, DESTDIR=
-	@scripts/install.sh install $(TARGET_DIR)/$(PROFILE)
+	@scripts/install.sh install $(TARGET_DIR)/$(patsubst dev,debug,$(PROFILE))
 
 uninstall: ## Remove what make install has installed; settings and data stay
 	@scripts/install.sh uninstall

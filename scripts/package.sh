@@ -23,12 +23,14 @@ rm -rf "$staging"
 PREFIX=/usr DESTDIR=$staging "$repository/scripts/install.sh" install "$programs"
 
 mkdir -p "$output"
-rm -f "$output"/*
+rm -f "$output"/*.deb "$output"/*.cdx.json "$output/SHA256SUMS"
 options=(--package taskctl --no-build --profile "$profile" --output "$output")
+# Large programs without optimisation take minutes to compress well.
+[[ $profile != dev ]] || options+=(--fast)
 [[ -z $version ]] || options+=(--deb-version "$version")
 (cd "$repository" && "${CARGO_DEB:-cargo-deb}" deb --quiet "${options[@]}")
 for program in taskctl task_manager data_processor; do
     (cd "$repository" && "${CARGO_SBOM:-cargo-sbom}" sbom --cargo-package "$program" \
         --output-format cyclone_dx_json_1_4) >"$output/$program.cdx.json"
 done
-(cd "$output" && sha256sum -- *.deb *.json >SHA256SUMS)
+(cd "$output" && sha256sum -- *.deb *.cdx.json >SHA256SUMS)

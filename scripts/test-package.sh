@@ -255,9 +255,24 @@ refute "no program is left" test -e /usr/bin/taskctl
 check "the data is left" test -e /var/lib/task-platform/standalone/tasks.sqlite
 check "it is installed again" dpkg --install /root/new.deb
 check "it starts on its data" systemctl start taskctl-standalone
+inside sh -c 'mkdir -p /root/source/programs && cp /usr/bin/taskctl /usr/bin/task_manager /usr/bin/data_processor /root/source/programs'
 check "the package is purged" dpkg --purge task-platform
 equal "no file is left" "" find / -xdev -not -path '/proc/*' -not -path '/root/*' '(' -path '*task-platform*' \
     -o -name 'taskctl*' -o -name 'task_manager*' -o -name 'data_processor*' ')' -not -path '/var/log/journal/*'
 equal "no unit is broken" "0" sh -c "systemctl --failed --no-legend | wc -l"
+
+step "without a package"
+docker cp "$scripts" "$container:/root/source/scripts"
+docker cp "$scripts/../systemd" "$container:/root/source/systemd"
+check "make install installs" /root/source/scripts/install.sh install /root/source/programs
+check "the unit starts the program below /usr/local" systemctl enable --now taskctl-standalone
+check "it runs from there" sh -c \
+    'readlink /proc/$(systemctl show --property MainPID --value taskctl-standalone)/exe | grep -qx /usr/local/bin/taskctl'
+aggregate
+check "make uninstall removes it" /root/source/scripts/install.sh uninstall
+refute "no service runs" systemctl --quiet is-active taskctl-standalone
+equal "no file is left but settings and data" "" find /usr/local '(' -path '*task-platform*' -o -name 'taskctl*' \
+    -o -name '_taskctl' -o -name 'task_manager*' -o -name 'data_processor*' ')'
+check "the data is left" test -e /var/lib/task-platform/standalone/tasks.sqlite
 
 printf '\n%d checks passed in %d s.\n' "$checks" $((SECONDS - started))
