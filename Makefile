@@ -224,12 +224,13 @@ bench-tasks: fleet-programs bench-deps ## Time small tasks through the fleet and
 
 ##@ Code
 
+# --examples, of which there are none, has the features of tests again: those that clippy has compiled.
 lint: deps $(CARGO_MACHETE) ## Check formatting, dependencies, lints and documentation; warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO_MACHETE)
 	scripts/check-features.sh
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --lib --examples
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
@@ -240,8 +241,10 @@ deny: $(CARGO_DENY) ## Check licences, banned crates and sources of the dependen
 advisories: $(CARGO_DENY) ## Check the dependencies for known vulnerabilities (needs the network)
 	$(CARGO_DENY) check advisories
 
-# Processes that tests kill report nothing. LLVM_COV and LLVM_PROFDATA name LLVM's tools where the
+# In a target folder of its own, since everything is compiled otherwise. Processes that tests kill report
+# nothing. LLVM_COV and LLVM_PROFDATA name LLVM's tools where the
 # toolchain has none: rustup component add llvm-tools
+coverage: export CARGO_TARGET_DIR = $(abspath $(TARGET_DIR))/coverage
 coverage: deps service-deps $(CARGO_LLVM_COV) ## Show which lines the tests reach; COVERAGE="--test api" for some
 	eval "$$($(CARGO_LLVM_COV) llvm-cov show-env --sh)" && \
 		$(CARGO_LLVM_COV) llvm-cov clean --workspace && \
