@@ -272,8 +272,8 @@ impl Fleet {
         self.lead_to_managers();
     }
 
-    /// Ends a task manager in an orderly way: the front no longer leads to it, requests in progress are
-    /// answered.
+    /// Ends a task manager in an orderly way: the front no longer leads to it, and requests in
+    /// progress are answered.
     pub async fn end_manager(&mut self, number: usize) {
         let mut manager = self.managers[number].take().unwrap();
         self.lead_to_managers();

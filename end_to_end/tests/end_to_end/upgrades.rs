@@ -1,8 +1,8 @@
 //! A fleet is upgraded while it works, as docs/operations.md describes: task managers first, then
 //! workers, one after the other, so that two builds serve together.
 //!
-//! `UPGRADE_FROM=FOLDER` names the programs of an earlier version (`make test-upgrade`). Without it, the
-//! present ones are replaced by themselves, which tests the procedure alone.
+//! `UPGRADE_FROM=FOLDER` names the programs of an earlier version (`make test-upgrade`). Without it,
+//! the present ones are replaced by themselves, which tests the procedure alone.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
