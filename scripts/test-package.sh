@@ -109,7 +109,9 @@ docker run --detach --name "$container" --cap-add SYS_ADMIN --cap-add NET_ADMIN 
     --tmpfs /tmp --env container=docker --stop-signal SIGRTMIN+3 "$image" \
     sh -c 'mount --make-rshared / && exec /sbin/init' >/dev/null
 await 60 "it has started" systemctl is-system-running
-inside systemctl disable --quiet --now mariadb rabbitmq-server epmd.service epmd.socket 2>/dev/null || true
+# The broker before the name server that it needs to stop.
+inside systemctl disable --quiet --now mariadb rabbitmq-server 2>/dev/null
+inside systemctl disable --quiet --now epmd.service epmd.socket 2>/dev/null || true
 docker cp "$old" "$container:/root/old.deb"
 docker cp "$new" "$container:/root/new.deb"
 cat >"$folder/songs.csv" <<'CSV'
