@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, NaiveDateTime};
-use diesel::connection::InstrumentationEvent;
+use diesel::connection::{InstrumentationEvent, SimpleConnection};
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::BigInt;
@@ -397,8 +397,9 @@ async fn a_lock_wait_is_recognised_whatever_the_servers_language() {
     let Fixture { db, test, _folder } = fixture(Backend::Fleet).await;
     db.write(|conn| insert_task(conn, Uuid::nil(), "a", 0)).await.unwrap();
     let connect = || dialect::connect(&test.url).unwrap();
+    // MySQL prepares neither BEGIN nor ROLLBACK.
     let execute = |conn: &mut DbConnection, statement: &str| {
-        on_either!(conn, |conn| diesel::sql_query(statement).execute(conn))
+        on_either!(conn, |conn| conn.batch_execute(statement))
     };
     let mut holder = connect();
     execute(&mut holder, "BEGIN").unwrap();
