@@ -160,7 +160,7 @@ test-api: deps bench-deps ## Try the API against its OpenAPI document, for some 
 	$(SCHEMATHESIS_FOLDER)/bin/pip install --quiet $(SCHEMATHESIS)
 	scripts/test-api.sh $(TARGET_DIR)/debug/taskctl $(SCHEMATHESIS_FOLDER)/bin/schemathesis
 
-test-compose: deps engine env ## Try compose.yaml with faults, scaling and upgrades, in ten minutes
+test-compose: deps engine env ## Try compose.yaml with faults, scaling and upgrades, in five minutes after the build
 	$(COMPOSE) build task_manager data_processor taskctl
 	$(TEST) --test end_to_end compose_runs -- --ignored --nocapture
 
@@ -171,7 +171,7 @@ test-compose-debug: deps engine ## The same with a debug build of this machine, 
 	scripts/prebuilt-images.sh $(TARGET_DIR)/debug $(IMAGE_TAG)
 	$(TEST) --test end_to_end compose_runs -- --ignored --nocapture
 
-test-cluster: deps engine env ## Try three task managers and a cluster of RabbitMQ, with faults
+test-cluster: deps engine env ## Try three task managers and a cluster of RabbitMQ with faults, in four minutes
 	$(COMPOSE) build task_manager data_processor
 	$(TEST) --test end_to_end a_cluster_survives -- --ignored --nocapture
 

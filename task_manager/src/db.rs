@@ -69,9 +69,17 @@ const MAX_TRIES: u32 = 10;
 /// MySQL's error texts for a deadlock (1213) and a lock wait (1205); SQLite's for a lock.
 const LOST_RACES: [&str; 4] =
     ["Deadlock found", "Lock wait timeout", "database is locked", "database table is locked"];
-/// The client library's error texts for a connection that is gone (2002 to 2013).
-const LOST_CONNECTIONS: [&str; 4] =
-    ["gone away", "Lost connection", "Can't connect", "server has been shut down"];
+/// The client library's error texts for a connection that is gone (2002 to 2013), and those of a server
+/// that ends it: while it shuts down (1053), by KILL (MariaDB, 1927), and when it was idle (MySQL, 4031).
+const LOST_CONNECTIONS: [&str; 7] = [
+    "gone away",
+    "Lost connection",
+    "Can't connect",
+    "server has been shut down",
+    "Server shutdown in progress",
+    "Connection was killed",
+    "disconnected by the server",
+];
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

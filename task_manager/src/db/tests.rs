@@ -5,8 +5,9 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, NaiveDateTime};
-use diesel::connection::InstrumentationEvent;
+use diesel::connection::{InstrumentationEvent, SimpleConnection};
 use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::BigInt;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -396,8 +397,9 @@ async fn a_lock_wait_is_recognised_whatever_the_servers_language() {
     let Fixture { db, test, _folder } = fixture(Backend::Fleet).await;
     db.write(|conn| insert_task(conn, Uuid::nil(), "a", 0)).await.unwrap();
     let connect = || dialect::connect(&test.url).unwrap();
+    // MySQL prepares neither BEGIN nor ROLLBACK.
     let execute = |conn: &mut DbConnection, statement: &str| {
-        on_either!(conn, |conn| diesel::sql_query(statement).execute(conn))
+        on_either!(conn, |conn| conn.batch_execute(statement))
     };
     let mut holder = connect();
     execute(&mut holder, "BEGIN").unwrap();
@@ -416,5 +418,19 @@ async fn a_lock_wait_is_recognised_whatever_the_servers_language() {
         let lost = lost(&mut conn);
         assert!(lost.is_lost_race() && lost.is_worth_a_retry(), "{lost}");
         execute(&mut conn, "ROLLBACK").unwrap();
+    }
+}
+
+#[test]
+fn a_connection_ended_by_the_server_is_lost_and_worth_a_retry() {
+    for message in [
+        "Server shutdown in progress",
+        "Connection was killed",
+        "The client was disconnected by the server because of inactivity.",
+    ] {
+        let message = Box::new(message.to_owned());
+        let error = DieselError::DatabaseError(DatabaseErrorKind::Unknown, message);
+        let error = DbError::from(error);
+        assert!(error.is_lost_connection() && error.is_worth_a_retry(), "{error}");
     }
 }
