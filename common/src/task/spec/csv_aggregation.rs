@@ -49,7 +49,7 @@ impl CsvAggregationSpec {
         self.group_by == DEFAULT_GROUP_BY
     }
 
-    /// See [`TaskSpec::from_parameters`].
+    /// See [`TaskSpec::from_parameters`](super::TaskSpec::from_parameters).
     ///
     /// # Errors
     /// Every parameter that does not hold.
