@@ -185,7 +185,7 @@ impl<'a, R: Read> Worker<'a, R> {
         // Half a character in one field and half in the next are no text as a whole either.
         let text = survey.ascii || simdutf8::basic::from_utf8(data.bytes()).is_ok();
         let (mut first, mut records) = (0, bounds.records());
-        while let Some(end) = records.first() {
+        while !records.is_empty() {
             let start = |row: usize| bounds.fields()[first + row * columns].start();
             let is_text = |row: usize| {
                 text || simdutf8::basic::from_utf8(&data.bytes()[start(row)..start(row + 1)])
@@ -195,9 +195,11 @@ impl<'a, R: Read> Worker<'a, R> {
             let count = if columns == 1 { 0 } else { regular_rows(records, first, columns) };
             let count = (0..count).take_while(|row| is_text(*row)).count();
             if count == 0 {
-                let end = *end as usize;
+                // Those behind it go along: to look for regular ones costs as much as many rows.
+                let others = other_rows(records, first, columns).max(1);
+                let end = records[others - 1] as usize;
                 self.records(&data.bytes()[..bounds.fields()[end].start()], start(0));
-                (first, records) = (end, &records[1..]);
+                (first, records) = (end, &records[others..]);
                 continue;
             }
             let rows = Rows { bounds, first, count, plain_bytes };
@@ -255,6 +257,17 @@ impl<'a, R: Read> Worker<'a, R> {
             }
         }
     }
+}
+
+/// How many rows of other numbers of columns come next.
+fn other_rows(records: &[u32], first: usize, columns: usize) -> usize {
+    let mut start = first;
+    let is_other = |end: &&u32| {
+        let fields = **end as usize - start;
+        start = **end as usize;
+        fields != columns
+    };
+    records.iter().take_while(is_other).count()
 }
 
 /// How many rows of so many columns come next, up to as many as a batch has. `records` tells which
