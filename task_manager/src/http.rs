@@ -7,7 +7,6 @@ pub mod body;
 pub mod conditional;
 pub mod connection;
 pub mod content_encoding;
-pub mod cursor;
 pub mod detached;
 pub mod host;
 pub mod idempotency;

@@ -31,6 +31,7 @@ mod log_once;
 mod messages;
 mod openapi;
 mod outbox;
+mod paging;
 mod passes;
 mod retention;
 mod router;

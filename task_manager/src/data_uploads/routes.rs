@@ -21,6 +21,7 @@ use crate::http::body::{Content, Parameters, TaskPath};
 use crate::http::json;
 use crate::http::negotiation::preferred;
 use crate::http::query::Query;
+use crate::paging::PageSize;
 use crate::tasks::{Task, store as tasks};
 use crate::uploads::Uploads;
 use crate::uploads::routes::upload;
@@ -114,7 +115,8 @@ pub async fn list_loaded_rows(
     if is_rolled_back(&find(&db, user, id).await?) {
         return Ok(Json(LoadedRowList { items: Vec::new(), next_page_token: None }));
     }
-    let mut items = db.read(move |conn| store::rows(conn, id, page.after, page.limit())).await?;
+    let mut items =
+        db.read(move |conn| store::rows(conn, id, page.after, page.size.limit())).await?;
     let next_page_token = page.cut(&mut items, |row| row.row);
     Ok(Json(LoadedRowList { items, next_page_token }))
 }
@@ -175,7 +177,7 @@ pub async fn list_rejected_rows(
     } else {
         let read = move |conn: &mut _| match is_empty {
             true => Ok(Vec::new()),
-            false => store::rejected(conn, id, page.after, page.limit()),
+            false => store::rejected(conn, id, page.after, page.size.limit()),
         };
         let mut items = db.read(read).await?;
         let next_page_token = page.cut(&mut items, |row| row.row);
@@ -200,7 +202,7 @@ fn is_rolled_back(task: &Task) -> bool {
 struct Page {
     /// The number of the last row of the page before.
     after: u64,
-    size: u64,
+    size: PageSize,
 }
 
 impl Page {
@@ -214,18 +216,9 @@ impl Page {
         Ok(Self { after: after.unwrap_or(0), size })
     }
 
-    /// One more than the page tells whether there is another page.
-    fn limit(self) -> i64 {
-        i64::try_from(self.size + 1).unwrap_or(i64::MAX)
-    }
-
-    /// Takes off what is beyond the page; answers the token of the next one.
+    /// Removes the rows beyond the page; returns the token of the next one.
     fn cut<T>(self, items: &mut Vec<T>, row: impl Fn(&T) -> u64) -> Option<String> {
-        if items.len() as u64 <= self.size {
-            return None;
-        }
-        items.pop();
-        items.last().map(|item| row(item).to_string())
+        self.size.cut(items).map(|last| row(last).to_string())
     }
 }
 

@@ -301,7 +301,7 @@ pub struct FoundBy {
     /// The best by the engine's own measure first; else the newest.
     pub best_first: bool,
     pub offset: u64,
-    pub limit: u64,
+    pub limit: i64,
 }
 
 #[derive(QueryableByName)]

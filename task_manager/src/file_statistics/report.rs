@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::store;
 use crate::db::{DbConnection, DbResult};
-use crate::http::query::Period;
+use crate::paging::Period;
 
 /// How many of the largest files are listed.
 const LARGEST: i64 = 10;

@@ -17,9 +17,9 @@ use crate::db::Database;
 use crate::error::ApiError;
 use crate::http::access::CurrentUser;
 use crate::http::body::Parameters;
-use crate::http::cursor::Cursor;
 use crate::http::negotiation::preferred;
-use crate::http::query::{Period, Query};
+use crate::http::query::Query;
+use crate::paging::{Cursor, PageSize, Period};
 use crate::uploads::Uploads;
 use crate::uploads::routes::upload;
 
@@ -122,14 +122,14 @@ pub async fn list_file_statistics(
 struct Page {
     period: Period,
     after: Option<Cursor>,
-    size: u64,
+    size: PageSize,
 }
 
 impl Page {
     fn read(parameters: Parameters) -> Result<Self, Vec<ErrorLocation>> {
         let mut query = Query::of(parameters);
-        let period = Period::read(&mut query);
-        let after = Cursor::read(&mut query);
+        let period = query.period();
+        let after = query.cursor();
         let size = query.page_size();
         query.finish("from, to, page_size and page_token")?;
         Ok(Self { period, after, size })
@@ -168,7 +168,7 @@ pub async fn report_file_statistics(
     let owner = query.read("user_id", |text| {
         Uuid::try_parse(text).map(UserId).map_err(|_| format!("`{text}` is no user id"))
     });
-    let period = Period::read(&mut query);
+    let period = query.period();
     query.finish("user_id, from and to").map_err(ApiError::InvalidParameters)?;
     let owner = owner.unwrap_or(user.id);
     if owner != user.id && !user.is_administrator() {

@@ -12,9 +12,8 @@ use tracing::warn;
 use super::report::{Group, Totals};
 use crate::db::schema::file_statistics;
 use crate::db::{DbConnection, DbError, DbResult, Id, moment};
-use crate::http::cursor::{Cursor, behind};
-use crate::http::query::Period;
 use crate::log_once;
+use crate::paging::{Cursor, PageSize, Period, behind};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = file_statistics)]
@@ -144,14 +143,12 @@ pub fn list(
     owner: UserId,
     period: Period,
     after: Option<Cursor>,
-    size: u64,
+    size: PageSize,
 ) -> DbResult<(Vec<FileStatisticsRow>, Option<Cursor>)> {
-    // One more than the page tells whether there is another page.
-    let limit = i64::try_from(size.saturating_add(1)).unwrap_or(i64::MAX);
     let mut query = file_statistics::table
         .filter(of(owner, period))
         .order((file_statistics::created_at.desc(), file_statistics::task_id.desc()))
-        .limit(limit)
+        .limit(size.limit())
         .select(Row::as_select())
         .into_boxed();
     if let Some(after) = after {
@@ -159,11 +156,7 @@ pub fn list(
         query = query.filter(behind!(after, time, id));
     }
     let mut found: Vec<Row> = query.load(conn)?;
-    let has_more = found.len() as u64 > size;
-    if has_more {
-        found.pop();
-    }
-    let last = found.last().filter(|_| has_more);
+    let last = size.cut(&mut found);
     let next = last.map(|row| Cursor { time: row.created_at, id: row.task_id.0 });
     Ok((rows(found), next))
 }

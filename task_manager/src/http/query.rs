@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use common::problem::ErrorLocation;
 
 use crate::http::body::Parameters;
+use crate::paging::{Cursor, PageSize, Period};
 
 const DEFAULT_PAGE_SIZE: u64 = 50;
 const MAX_PAGE_SIZE: u64 = 10_000;
@@ -56,12 +57,28 @@ impl Query {
     }
 
     /// A time, or the beginning of a day, UTC.
-    pub fn time(&mut self, name: &str) -> Option<NaiveDateTime> {
+    fn time(&mut self, name: &str) -> Option<NaiveDateTime> {
         self.read(name, time)
     }
 
+    /// The parameters `from` and `to`.
+    pub fn period(&mut self) -> Period {
+        let (earliest, latest) = Period::bounds();
+        Period {
+            from: self.time("from").filter(|from| *from > earliest).map(|from| from.min(latest)),
+            to: self.time("to").filter(|to| *to < latest).map(|to| to.max(earliest)),
+        }
+    }
+
+    /// The parameter `page_token`, which says where a page begins.
+    pub fn cursor(&mut self) -> Option<Cursor> {
+        self.read("page_token", |text| {
+            Cursor::parse(text).ok_or_else(|| "is no token that a list gave".to_owned())
+        })
+    }
+
     /// How many items a page has.
-    pub fn page_size(&mut self) -> u64 {
+    pub fn page_size(&mut self) -> PageSize {
         let size = self.read("page_size", |text| {
             // What is too large to be read is lowered as any other number is.
             let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -70,7 +87,7 @@ impl Query {
                 Some(size) => Ok(size),
             }
         });
-        size.unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE)
+        PageSize(size.unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE))
     }
 
     /// Everything that was wrong, and the parameters that nobody read; `known` lists those there
@@ -78,33 +95,6 @@ impl Query {
     pub fn finish(mut self, known: &str) -> Result<(), Vec<ErrorLocation>> {
         self.errors.extend(self.parameters.unknown(known));
         if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
-    }
-}
-
-/// From a time on, until before another one. Without a bound where it lies outside of the times
-/// that are kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Period {
-    pub from: Option<NaiveDateTime>,
-    pub to: Option<NaiveDateTime>,
-}
-
-impl Period {
-    /// The earliest time that is kept, and the one that all of them are before: the last one that
-    /// MySQL knows.
-    pub fn bounds() -> (NaiveDateTime, NaiveDateTime) {
-        let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
-        let last = day(9999, 12, 31).and_hms_micro_opt(23, 59, 59, 999_999).unwrap_or_default();
-        (day(1970, 1, 2).into(), last)
-    }
-
-    /// The parameters `from` and `to`.
-    pub fn read(query: &mut Query) -> Self {
-        let (earliest, latest) = Self::bounds();
-        Self {
-            from: query.time("from").filter(|from| *from > earliest).map(|from| from.min(latest)),
-            to: query.time("to").filter(|to| *to < latest).map(|to| to.max(earliest)),
-        }
     }
 }
 
@@ -137,14 +127,14 @@ mod tests {
     #[test]
     fn a_page_is_never_larger_than_the_limit() {
         for large in ["1000000", "99999999999999999999999"] {
-            assert_eq!(query(&[("page_size", large)]).page_size(), 10_000);
+            assert_eq!(query(&[("page_size", large)]).page_size(), PageSize(10_000));
         }
-        assert_eq!(query(&[]).page_size(), 50);
+        assert_eq!(query(&[]).page_size(), PageSize(50));
     }
 
     #[test]
     fn a_period_has_no_bounds_that_a_database_cannot_compare() {
-        let period = |from, to| Period::read(&mut query(&[("from", from), ("to", to)]));
+        let period = |from, to| query(&[("from", from), ("to", to)]).period();
         assert_eq!(period("", ""), Period::default());
         assert_eq!(period("0001-01-01", "9999-12-31T23:59:59-01:00"), Period::default());
         let never = period("9999-12-31T23:59:59-01:00", "0001-01-01");
@@ -159,7 +149,7 @@ mod tests {
     #[test]
     fn every_error_is_named() {
         let mut query = query(&[("from", "x"), ("page_size", "0"), ("colour", "red")]);
-        Period::read(&mut query);
+        query.period();
         query.page_size();
         let errors = query.finish("from, to and page_size").unwrap_err();
         let fields: Vec<_> = errors.iter().filter_map(|error| error.field.as_deref()).collect();

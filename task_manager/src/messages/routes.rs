@@ -21,10 +21,10 @@ use crate::error::ApiError;
 use crate::http::accepted::accepted;
 use crate::http::access::CurrentUser;
 use crate::http::body::{Content, Parameters, read_json};
-use crate::http::cursor::Cursor;
 use crate::http::detached::to_the_end;
 use crate::http::idempotency;
-use crate::http::query::{Period, Query};
+use crate::http::query::Query;
+use crate::paging::{Cursor, PageSize};
 
 /// A message to be validated.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -114,20 +114,13 @@ pub async fn list_messages(
     let Page { search, filter, place, size } =
         Page::read(parameters).map_err(ApiError::InvalidParameters)?;
     let list = db.read(move |conn| {
-        // One more than the page tells whether there is another page.
+        let limit = size.limit();
         let mut items = match (&search, place) {
-            (Some(search), place) => {
-                store::search(conn, user.id, search, &filter, place, size + 1)?
-            }
-            (None, Place::Newest(before)) => store::list(conn, user.id, &filter, before, size + 1)?,
+            (Some(search), place) => store::search(conn, user.id, search, &filter, place, limit)?,
+            (None, Place::Newest(before)) => store::list(conn, user.id, &filter, before, limit)?,
             (None, Place::Best(_)) => Vec::new(),
         };
-        let has_more = items.len() as u64 > size;
-        if has_more {
-            items.pop();
-        }
-        let last = items.last().filter(|_| has_more);
-        let next_page_token = last.map(|last| token(place, size, last));
+        let next_page_token = size.cut(&mut items).map(|last| token(place, size, last));
         Ok(MessageList { items, next_page_token })
     });
     Ok(Json(list.await?))
@@ -137,7 +130,7 @@ struct Page {
     search: Option<Search>,
     filter: Filter,
     place: Place,
-    size: u64,
+    size: PageSize,
 }
 
 impl Page {
@@ -153,7 +146,7 @@ impl Page {
         let category = query.read("category", |text| {
             text.parse().map_err(|error: common::task::UnknownName| error.to_string())
         });
-        let period = Period::read(&mut query);
+        let period = query.period();
         let best_first = query.read("order", |text| match text {
             "newest" => Ok(false),
             "best" if search.is_none() => Err("`best` needs a `text` to compare with".to_owned()),
@@ -176,10 +169,10 @@ impl Page {
 }
 
 /// From where the next page goes on: the last message, or how many messages there were.
-fn token(place: Place, size: u64, last: &TrackedMessage) -> String {
+fn token(place: Place, size: PageSize, last: &TrackedMessage) -> String {
     match place {
         Place::Newest(_) => Cursor { time: last.created_at.naive_utc(), id: last.id }.to_string(),
-        Place::Best(offset) => (offset + size).to_string(),
+        Place::Best(offset) => (offset + size.0).to_string(),
     }
 }
 
@@ -229,7 +222,7 @@ pub async fn count_messages(
 ) -> Result<Json<MessageCounts>, ApiError> {
     let mut query = Query::of(parameters);
     let named = query.read_all("by", dimensions);
-    let period = Period::read(&mut query);
+    let period = query.period();
     query.finish("by, from and to").map_err(ApiError::InvalidParameters)?;
     let named = named.into_iter().reduce(|one, other| (one.0 || other.0, one.1 || other.1));
     let (by_category, by_date) = named.unwrap_or((true, true));

@@ -20,9 +20,9 @@ use crate::db::{
     DbConnection, DbError, DbResult, FoundBy, FromJson, Id, Moment, clock, execute_cached,
     find_messages, insert_all, moment, on_either,
 };
-use crate::http::cursor::{Cursor, behind};
-use crate::http::query::Period;
 use crate::log_once;
+use crate::paging::Period;
+use crate::paging::{Cursor, behind};
 
 /// Raises a user's counter by `by`; answers the new count, and the database's time behind it.
 pub fn raise_counter(
@@ -197,14 +197,14 @@ pub fn list(
     user: UserId,
     filter: &Filter,
     before: Option<Cursor>,
-    limit: u64,
+    limit: i64,
 ) -> DbResult<Vec<TrackedMessage>> {
     let mut query = messages::table
         .filter(messages::user_id.eq(Id(user.0)))
         // Those of another version would make a page look like the last one.
         .filter(messages::category.eq_any(Category::ALL.map(Category::as_str)))
         .order((messages::created_at.desc(), messages::id.desc()))
-        .limit(signed(limit)?)
+        .limit(limit)
         .select(Row::as_select())
         .into_boxed();
     if let Some(category) = filter.category {
@@ -243,7 +243,7 @@ pub fn search(
     search: &Search,
     filter: &Filter,
     place: Place,
-    limit: u64,
+    limit: i64,
 ) -> DbResult<Vec<TrackedMessage>> {
     if search.is_empty() {
         return Ok(Vec::new());

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use common::problem::ErrorLocation;
 
 use super::cron::{Cron, next_month};
-use crate::http::query::Period;
+use crate::paging::Period;
 
 /// After so many days the calendar repeats itself, days of the week included: what is not due
 /// within is never due.

@@ -29,8 +29,8 @@ use self::audience::{Audience, Seen};
 use super::unreadable::ReadTask;
 use super::{store, view_any, views};
 use crate::db::{self, Database, DbConnection, DbResult};
-use crate::http::cursor::Cursor;
-use crate::http::query::Period;
+use crate::paging::Cursor;
+use crate::paging::Period;
 
 /// How often the database is asked for changes.
 const POLL: Duration = Duration::from_millis(500);

@@ -16,9 +16,9 @@ use crate::db::{Database, DbConnection};
 use crate::error::ApiError;
 use crate::http::access::CurrentUser;
 use crate::http::body::{Parameters, TaskPath};
-use crate::http::cursor::Cursor;
 use crate::http::detached::to_the_end;
-use crate::http::query::{Period, Query};
+use crate::http::query::Query;
+use crate::paging::{Cursor, PageSize, Period};
 
 /// Shows a task.
 #[utoipa::path(
@@ -86,14 +86,8 @@ pub async fn list_tasks(
 ) -> Result<Json<TaskList>, ApiError> {
     let (filter, page_size) = read_filter(parameters).map_err(ApiError::InvalidParameters)?;
     let read = move |conn: &mut DbConnection| {
-        // One more than the page tells whether there is another page.
-        let limit = i64::try_from(page_size + 1).unwrap_or(i64::MAX);
-        let mut tasks = store::list(conn, user.id, &filter, limit)?;
-        let has_more = tasks.len() as u64 > page_size;
-        if has_more {
-            tasks.pop();
-        }
-        let next_page_token = tasks.last().filter(|_| has_more).map(token);
+        let mut tasks = store::list(conn, user.id, &filter, page_size.limit())?;
+        let next_page_token = page_size.cut(&mut tasks).map(token);
         let broken = broken(&tasks);
         Ok((TaskList { items: views(conn, tasks)?, next_page_token }, broken))
     };
@@ -108,14 +102,14 @@ fn token(last: &ReadTask) -> String {
     Cursor { time, id: id.0 }.to_string()
 }
 
-fn read_filter(parameters: Parameters) -> Result<(store::Filter, u64), Vec<ErrorLocation>> {
+fn read_filter(parameters: Parameters) -> Result<(store::Filter, PageSize), Vec<ErrorLocation>> {
     let named = |error: common::task::UnknownName| error.to_string();
     let mut query = Query::of(parameters);
     let state = query.read_all("state", |text| text.parse().map_err(named));
     let kind = query.read("kind", |text| text.parse().map_err(named));
     let text = query.read("text", |text| Ok(text.to_owned()));
-    let Period { from, to } = Period::read(&mut query);
-    let before = Cursor::read(&mut query);
+    let Period { from, to } = query.period();
+    let before = query.cursor();
     let page_size = query.page_size();
     query.finish("state, kind, text, from, to, page_size and page_token")?;
     Ok((store::Filter { state, kind, text, from, to, before }, page_size))

@@ -9,7 +9,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
-use crate::http::query::Period;
+use crate::paging::Period;
 
 /// The longest text, in characters.
 const LONGEST: usize = 100;

@@ -20,7 +20,7 @@ use crate::http::access::CurrentUser;
 use crate::http::body::{Content, Parameters, read_json};
 use crate::http::detached::to_the_end;
 use crate::http::idempotency;
-use crate::http::query::{Period, Query};
+use crate::http::query::Query;
 use crate::idempotency::{Repeatable, fingerprint};
 
 /// One event, or a list of them.
@@ -202,7 +202,7 @@ pub async fn report_user_events(
     });
     let mut place = |name| query.read(name, |text| Ok(text.trim().to_owned()));
     let (state, country) = (place("state"), place("country"));
-    let period = Period::read(&mut query);
+    let period = query.period();
     query.finish("user_id, state, country, from and to").map_err(ApiError::InvalidParameters)?;
     let whose = whose.unwrap_or(Whose::User(user.id));
     if !user.is_administrator() && whose != Whose::User(user.id) {

@@ -12,7 +12,7 @@ use diesel::sql_types::Bool;
 
 use crate::db::schema::user_events;
 use crate::db::{DbConnection, DbError, DbResult, Id, moment};
-use crate::http::query::Period;
+use crate::paging::Period;
 
 /// Inserts the event of a task that `owner` owns; false where the owner has one with this id.
 pub(super) fn insert(

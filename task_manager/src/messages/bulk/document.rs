@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::http::json;
-use crate::http::query::Period;
 use crate::messages::{NewMessage, check};
+use crate::paging::Period;
 
 /// A message to be stored.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -8,7 +8,7 @@ use common::task::{TaskId, UserId};
 use tokio::sync::broadcast;
 
 use super::{Change, OVERLAP, OwnedTask, Polled};
-use crate::http::cursor::Cursor;
+use crate::paging::Cursor;
 
 /// How many changes a slow listener may lag behind before it is sent the present state instead.
 const BUFFER: usize = 2_048;

@@ -10,7 +10,7 @@ use super::rows::{TaskRow, read_rows};
 use crate::db::schema::tasks;
 use crate::db::{DbConnection, DbError, DbResult, Id, count_of, known_kind, moment};
 use crate::folding::fold;
-use crate::http::cursor::{Cursor, behind};
+use crate::paging::{Cursor, behind};
 use crate::tasks::Task;
 use crate::tasks::unreadable::ReadTask;
 

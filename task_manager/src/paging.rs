@@ -1,11 +1,12 @@
-//! Where the next page of a list goes on that is sorted by time.
+//! Pages of lists that are sorted by time, and the periods that limit them.
+//!
+//! # Not here
+//! The query parameters that ask for them (`api::query`).
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDateTime};
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use uuid::Uuid;
-
-use super::query::{Period, Query};
 
 /// The last row of a page: newest first, the next page has the rows behind it. Its text is the
 /// `next_page_token`.
@@ -17,13 +18,6 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The parameter `page_token`; none where it is absent, empty or wrong.
-    pub fn read(query: &mut Query) -> Option<Self> {
-        query.read("page_token", |text| {
-            Self::parse(text).ok_or_else(|| "is no token that a list gave".to_owned())
-        })
-    }
-
     /// None where it is no token, or one of a time that no row has.
     pub fn parse(token: &str) -> Option<Self> {
         let (time, id) = token.split_once('.')?;
@@ -52,6 +46,43 @@ macro_rules! behind {
 }
 pub(crate) use behind;
 
+/// How many items a page has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageSize(pub u64);
+
+impl PageSize {
+    /// How many rows to read for a page: the one beyond it shows that another page follows.
+    pub fn limit(self) -> i64 {
+        i64::try_from(self.0.saturating_add(1)).unwrap_or(i64::MAX)
+    }
+
+    /// Removes the rows beyond the page; returns its last row if another page follows.
+    pub fn cut<T>(self, rows: &mut Vec<T>) -> Option<&T> {
+        let size = usize::try_from(self.0).unwrap_or(usize::MAX);
+        let has_more = rows.len() > size;
+        rows.truncate(size);
+        rows.last().filter(|_| has_more)
+    }
+}
+
+/// From a time on, until before another one. Without a bound where it lies outside of the times
+/// that are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Period {
+    pub from: Option<NaiveDateTime>,
+    pub to: Option<NaiveDateTime>,
+}
+
+impl Period {
+    /// The earliest time that is kept, and the one that all of them are before: the last one that
+    /// MySQL knows.
+    pub fn bounds() -> (NaiveDateTime, NaiveDateTime) {
+        let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
+        let last = day(9999, 12, 31).and_hms_micro_opt(23, 59, 59, 999_999).unwrap_or_default();
+        (day(1970, 1, 2).into(), last)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +94,18 @@ mod tests {
             let token = format!("{time}.01890a5d-ac96-774b-bcce-b302099a8057");
             assert_eq!(Cursor::parse(&token).unwrap().to_string(), token);
         }
+    }
+
+    #[test]
+    fn only_a_page_with_rows_beyond_it_has_a_next_one() {
+        let size = PageSize(2);
+        assert_eq!(size.limit(), 3);
+        let mut rows = vec![1, 2, 3];
+        assert_eq!(size.cut(&mut rows), Some(&2));
+        assert_eq!(rows, [1, 2]);
+        assert_eq!(size.cut(&mut rows), None);
+        assert_eq!(rows, [1, 2]);
+        assert_eq!(PageSize(u64::MAX).limit(), i64::MAX);
     }
 
     #[test]
