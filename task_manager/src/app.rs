@@ -1,13 +1,11 @@
 //! The server: its parts, put together, and its end.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::extract::FromRef;
 use common::problem::ErrorLocation;
-use common::queue::{Publisher, Queue};
+use common::queue::Queue;
 use common::storage::Storage;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
@@ -15,30 +13,30 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::api::middleware::access::{Gate, ServiceToken};
+use crate::api::request::address::TrustForwardedFor;
+use crate::api::request::body::BodyTimeout;
+use crate::api::request::file::IdleTimeout;
+use crate::api::state::{AppState, Parts};
+use crate::api::{router, server};
 use crate::background::{self, Background};
 use crate::config::Config;
 use crate::config::secrets;
 use crate::data_uploads::Loads;
 use crate::db::{self, Database, DbResult};
-use crate::http::access::{Gate, ServiceToken};
-use crate::http::address::TrustForwardedFor;
-use crate::http::body::BodyTimeout;
-use crate::http::server;
 use crate::idempotency::Keys;
 use crate::locks;
 use crate::messages::Messages;
 use crate::outbox::redispatch::{self, Swallowed};
-use crate::outbox::relay::RelaySignal;
-use crate::router;
 use crate::schedules::Schedules;
 use crate::sessions::Roles;
 use crate::sessions::tokens::Tokens;
 use crate::tasks::events::Changes;
 use crate::tasks::store;
+use crate::uploads::Uploads;
 use crate::uploads::draft::{Drafts, LeaseTimes};
-use crate::uploads::{IdleTimeout, Uploads};
 use crate::user_events::UserEvents;
-use crate::users::credentials::{NewUser, PasswordLength};
+use crate::users::credentials::NewUser;
 use crate::users::passwords::Passwords;
 use crate::users::throttle::Throttle;
 use crate::users::{self, UserView, Users};
@@ -48,51 +46,6 @@ use crate::worker_api::Seen;
 const GRACE: Duration = Duration::from_secs(10);
 /// How long to wait before the database is tried again, after each try has waited for a connection.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
-
-/// Makes the state of the API of its parts, each of which a handler can ask for.
-macro_rules! state {
-    ($($name:ident: $part:ty),* $(,)?) => {
-        /// What the handlers can ask for, each for its part. Each request clones it several times.
-        #[derive(Debug, Clone)]
-        pub struct AppState(Arc<Parts>);
-
-        #[derive(Debug)]
-        struct Parts {
-            $($name: $part),*
-        }
-
-        $(impl FromRef<AppState> for $part {
-            fn from_ref(state: &AppState) -> Self {
-                state.0.$name.clone()
-            }
-        })*
-    };
-}
-
-state! {
-    db: Database,
-    storage: Storage,
-    publisher: Publisher,
-    background: Background,
-    relay: RelaySignal,
-    seen: Seen,
-    changes: Changes,
-    uploads: Uploads,
-    idle: IdleTimeout,
-    loads: Loads,
-    keys: Keys,
-    messages: Messages,
-    user_events: UserEvents,
-    schedules: Schedules,
-    service_token: ServiceToken,
-    gate: Gate,
-    tokens: Tokens,
-    users: Users,
-    password_length: PasswordLength,
-    trust_forwarded_for: TrustForwardedFor,
-    swallowed: Swallowed,
-    body_timeout: BodyTimeout,
-}
 
 /// A server that listens.
 #[derive(Debug)]
@@ -212,7 +165,7 @@ impl Server {
             tokens: tokens.clone(),
             login_required: config.needs_login(),
         };
-        let state = AppState(Arc::new(Parts {
+        let state = AppState::new(Parts {
             db: db.clone(),
             storage: storage.clone(),
             publisher: queue.publisher(),
@@ -228,7 +181,6 @@ impl Server {
                 },
                 background: background.clone(),
                 keys: keys.clone(),
-                idle: IdleTimeout(config.upload_idle_timeout),
             },
             idle: IdleTimeout(config.upload_idle_timeout),
             loads: Loads::new(db.clone()),
@@ -258,7 +210,7 @@ impl Server {
             body_timeout: BodyTimeout(config.body_timeout),
             background: background.clone(),
             swallowed: swallowed.clone(),
-        }));
+        });
         let parts = background::Parts {
             db,
             storage,

@@ -12,9 +12,9 @@ use common::queue::DEFAULT_PREFIX;
 use common::telemetry::LogFormat;
 use secrecy::SecretString;
 
+pub use crate::api::server::ConnectionLimits;
+pub use crate::api::server::connection::Timeouts;
 use crate::db;
-pub use crate::http::connection::Timeouts;
-pub use crate::http::server::ConnectionLimits;
 pub use crate::retention::Retention;
 pub use crate::users::credentials::PasswordLength;
 pub use crate::users::throttle::Rates;

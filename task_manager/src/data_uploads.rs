@@ -13,7 +13,6 @@
 pub mod batch;
 pub mod rejected;
 pub mod rollback;
-pub mod routes;
 pub mod store;
 pub mod turns;
 
@@ -28,7 +27,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use crate::db::{Database, DbConnection, DbError, DbResult};
-use crate::error::ApiError;
+use crate::error::Error;
 use crate::tasks::{Task, store as tasks};
 use crate::worker_api;
 use turns::Turns;
@@ -52,7 +51,7 @@ impl Loads {
 
     /// Loads a batch of the task `id`, or says why not. One that comes before its turn waits a
     /// second for those before it.
-    pub async fn receive(&self, id: TaskId, batch: RowBatch) -> Result<RowsAnswer, ApiError> {
+    pub async fn receive(&self, id: TaskId, batch: RowBatch) -> Result<RowsAnswer, Error> {
         batch::check(&batch)?;
         let batch = Arc::new(batch);
         let turn = self.turns.of(id);
@@ -72,17 +71,14 @@ impl Loads {
                     return Ok(answer);
                 }
                 Applied::TooEarly { stored } if Instant::now() >= deadline => {
-                    return Err(ApiError::OutOfOrder {
-                        stored,
-                        from: batch::place(&batch.from).row,
-                    });
+                    return Err(Error::OutOfOrder { stored, from: batch::place(&batch.from).row });
                 }
                 // The end of the time is no error: it is looked again.
                 Applied::TooEarly { .. } => {
                     let _ = timeout_at(deadline.min(Instant::now() + POLL), advanced).await;
                 }
-                Applied::DoesNotFit(error) => return Err(ApiError::InvalidParameters(vec![error])),
-                Applied::OtherKind => return Err(ApiError::TaskNotFound),
+                Applied::DoesNotFit(error) => return Err(Error::InvalidParameters(vec![error])),
+                Applied::OtherKind => return Err(Error::TaskNotFound),
             }
         }
     }

@@ -1,23 +1,20 @@
-//! Errors of the API: a closed set with a stable code and status each.
+//! Why a request is not carried out: a closed set.
 //!
-//! `middleware` completes every problem document with the path of its request, and turns the
-//! framework's own errors into problem documents too.
+//! # Not here
+//! Status, code and words of each (`api::problem`).
 
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use common::problem::{ErrorLocation, Problem};
+use common::problem::ErrorLocation;
 use common::storage::StorageError;
 use common::task::{TaskId, TaskState};
 use tracing::{debug, error};
 
 use crate::db::DbError;
-use crate::tasks::unreadable;
 
 /// Why a request got no success.
 #[derive(Debug)]
-pub enum ApiError {
+pub enum Error {
     /// The request's shape is wrong: what it is, in words.
     BadRequest(String),
     /// The request's parts do not hold.
@@ -110,374 +107,14 @@ pub enum ApiError {
     Internal,
 }
 
-/// How long a client is told to wait before it asks again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How many errors the detail of a problem names; its list has them all.
-const NAMED_IN_DETAIL: usize = 10;
-
-impl ApiError {
-    fn problem(&self) -> Problem {
-        let (status, code, title, detail) = match self {
-            Self::BadRequest(detail) => {
-                (400, "bad_request", "The request cannot be read", detail.clone())
-            }
-            Self::InvalidParameters(errors) => {
-                let named = errors
-                    .iter()
-                    .take(NAMED_IN_DETAIL)
-                    .map(|error| match &error.field {
-                        Some(field) => format!("{field}: {}", error.reason),
-                        None => error.reason.clone(),
-                    })
-                    .collect::<Vec<_>>()
-                    .join("; ");
-                let detail = match errors.len().checked_sub(NAMED_IN_DETAIL) {
-                    None | Some(0) => named,
-                    Some(more) => format!("{named}; and {more} more"),
-                };
-                return Problem::new(422, "invalid_parameters", "Parameters do not hold", detail)
-                    .with_errors(errors.clone(), errors.len() as u64);
-            }
-            Self::TokenMissing => (
-                401,
-                "token_missing",
-                "A login is needed",
-                "Send `Authorization: Bearer TOKEN`, with the token of POST /v1/sessions. \
-                 POST /v1/users signs you up."
-                    .to_owned(),
-            ),
-            Self::InvalidToken(detail) => {
-                (401, "invalid_token", "The token does not hold", (*detail).to_owned())
-            }
-            Self::InvalidCredentials => (
-                401,
-                "invalid_credentials",
-                "Name and password do not hold",
-                "There is no user with this name and this password.".to_owned(),
-            ),
-            Self::NoSession => (
-                409,
-                "no_session",
-                "There is no session",
-                "The request has no token, so there is no session to end.".to_owned(),
-            ),
-            Self::NotAdministrator => (
-                403,
-                "not_administrator",
-                "Only an administrator may do this",
-                "Log in as an administrator; `task_manager admin create` makes one.".to_owned(),
-            ),
-            Self::UsernameTaken(name) => (
-                409,
-                "username_taken",
-                "The name is taken",
-                format!("The name `{name}` is taken, regardless of case. Choose another one."),
-            ),
-            Self::TooManyAttempts { wait } => (
-                429,
-                "too_many_attempts",
-                "Too many tries",
-                format!("There were too many tries lately. Try again in {} s.", seconds(*wait)),
-            ),
-            Self::ForeignHost => (
-                403,
-                "foreign_host",
-                "The server is not addressed as this machine",
-                "Without a login this server is for its own machine: address it as localhost or \
-                 by a loopback address."
-                    .to_owned(),
-            ),
-            Self::ForeignOrigin => (
-                403,
-                "foreign_origin",
-                "The request is another site's",
-                "Without a login this server takes no requests from pages of other sites."
-                    .to_owned(),
-            ),
-            Self::RequestUnderWay => (
-                409,
-                "request_under_way",
-                "The same request is under way",
-                "Another request with this Idempotency-Key is not done yet. Send it again later."
-                    .to_owned(),
-            ),
-            Self::KeyUsedOtherwise => (
-                422,
-                "idempotency_key_reused",
-                "The Idempotency-Key was used for another content",
-                "An earlier request with this Idempotency-Key asked for something else. Use a new \
-                 key for a new request."
-                    .to_owned(),
-            ),
-            Self::UnreadableAnswer => (
-                409,
-                "unreadable_answer",
-                "The first answer cannot be read",
-                "The request with this Idempotency-Key was carried out, but another version of the server \
-                 stored its answer. Look for what it made instead of sending it again."
-                    .to_owned(),
-            ),
-            Self::TaskNotFound => {
-                (404, "task_not_found", "No such task", "There is no task with this id.".to_owned())
-            }
-            Self::UserNotFound => {
-                (404, "user_not_found", "No such user", "There is no user with this id.".to_owned())
-            }
-            Self::ScheduleNotFound => (
-                404,
-                "schedule_not_found",
-                "No such schedule",
-                "There is no schedule with this name; GET /v1/schedules lists those there are."
-                    .to_owned(),
-            ),
-            Self::NotAcceptable { offered } => (
-                406,
-                "not_acceptable",
-                "The answer has no such media type",
-                format!("The Accept header takes none of what there is: {offered}."),
-            ),
-            Self::InvalidState { id, state, wish } => (
-                409,
-                "invalid_state",
-                "The task's state does not allow it",
-                format!("The task {id} is {state}; {wish}."),
-            ),
-            Self::UnreadableTask(detail) => {
-                (409, unreadable::CODE, "The task cannot be read", detail.clone())
-            }
-            Self::NotReady { state } => (
-                409,
-                "not_ready",
-                "The result is not there yet",
-                format!("The task is {state}. Ask again when it is processed."),
-            ),
-            Self::NoResult { state, reason } => {
-                (409, "no_result", "There is no result", format!("The task is {state}: {reason}."))
-            }
-            Self::Expired => (
-                410,
-                "expired",
-                "The files are gone",
-                "The files of this task have been removed. Upload the file again.".to_owned(),
-            ),
-            Self::PreconditionFailed => (
-                412,
-                "precondition_failed",
-                "The file is another one",
-                "The file has none of the tags of If-Match; its ETag is the one of a GET without it."
-                    .to_owned(),
-            ),
-            Self::RangeNotSatisfiable { size } => (
-                416,
-                "range_not_satisfiable",
-                "The range lies outside of the file",
-                format!("The file has {size} bytes."),
-            ),
-            Self::TooLarge { limit } => (
-                413,
-                "too_large",
-                "The file is too large",
-                format!(
-                    "Files may have up to {limit} bytes ({}) here; the setting is `upload_limit`.",
-                    bytesize::ByteSize::b(*limit)
-                ),
-            ),
-            Self::BodyTooLarge => (
-                413,
-                "too_large",
-                "The body is too large",
-                "The body is larger than this request may be.".to_owned(),
-            ),
-            Self::UnsupportedMediaType { given, accepted } => (
-                415,
-                "unsupported_media_type",
-                "The body's type is not supported",
-                format!("The Content-Type is `{given}`; {accepted}."),
-            ),
-            Self::BatchTooLarge { given, limit } => (
-                413,
-                "batch_too_large",
-                "The batch is too large",
-                format!("The batch has {given}; up to {limit} may be sent at once."),
-            ),
-            Self::OutOfOrder { stored, from } => (
-                409,
-                "out_of_order",
-                "The rows before these are missing",
-                format!(
-                    "The batch goes on behind row {from}, but only row {stored} was reached. \
-                     Send what is in between first."
-                ),
-            ),
-            Self::EmptyFile => (
-                422,
-                "empty_file",
-                "The file is empty",
-                "The file has no bytes. A CSV file has a header line at least.".to_owned(),
-            ),
-            Self::NotCsv(detail) => (422, "not_csv", "The file is not CSV text", detail.clone()),
-            Self::UploadStopped(id) => (
-                409,
-                "invalid_state",
-                "The task was stopped",
-                format!("The task {id} was stopped while its file arrived; nothing of it is kept."),
-            ),
-            Self::UploadCut(detail) => (
-                400,
-                "upload_cut",
-                "The upload broke off",
-                format!("{detail} Nothing of the file is kept; send it again."),
-            ),
-            Self::UploadIdle { timeout } => (
-                408,
-                "upload_timeout",
-                "Upload timed out",
-                format!(
-                    "No byte arrived for {} s; the setting is `upload_idle_timeout`. Nothing of the \
-                     body is kept; send it again.",
-                    timeout.as_secs_f64()
-                ),
-            ),
-            Self::UploadLost => (
-                503,
-                "upload_lost",
-                "Upload lost",
-                "The server was interrupted for so long that it gave the upload up. Nothing of the \
-                 file is kept; send it again."
-                    .to_owned(),
-            ),
-            Self::EncodedBody { given } => (
-                415,
-                "unsupported_content_encoding",
-                "Unsupported Content-Encoding",
-                format!(
-                    "The Content-Encoding is `{given}`, and bodies are not decoded here. Send JSON \
-                     and forms uncompressed, and a compressed file as it is, without this header."
-                ),
-            ),
-            Self::PartlyStored { inserted, in_doubt: 0 } => (
-                503,
-                "partly_stored",
-                "Only a part was stored",
-                format!(
-                    "The database or the connection failed. The first {inserted} valid documents \
-                     are stored; send the others again."
-                ),
-            ),
-            Self::PartlyStored { inserted, in_doubt } => (
-                503,
-                "partly_stored",
-                "Only a part was stored",
-                format!(
-                    "The connection to the database broke during a commit. The first {inserted} \
-                     valid documents are stored, the next {in_doubt} may be stored, and those \
-                     behind them are not. See GET /v1/messages before you send the others again."
-                ),
-            ),
-            Self::OutcomeUnknown => (
-                503,
-                "outcome_unknown",
-                "Outcome unknown",
-                "The connection to the database broke while the request was committed, so it may \
-                 have been carried out, wholly or in part. Check, or repeat it with the same \
-                 Idempotency-Key; without one it may be carried out twice."
-                    .to_owned(),
-            ),
-            Self::StorageUnavailable => (
-                503,
-                "storage_unavailable",
-                "The storage does not work now",
-                "The file storage does not work now; nothing was changed. Try again.".to_owned(),
-            ),
-            Self::DatabaseUnavailable => (
-                503,
-                "database_unavailable",
-                "The database does not work now",
-                "The database does not work now; nothing was changed. Try again.".to_owned(),
-            ),
-            Self::Overloaded => (
-                503,
-                "overloaded",
-                "The server is overloaded",
-                "The server has more requests than it can serve; nothing was changed. Try again."
-                    .to_owned(),
-            ),
-            Self::RequestTimeout => (
-                408,
-                "request_timeout",
-                "The body did not arrive in time",
-                "Nothing of the body arrived for too long; nothing was changed. Send it again."
-                    .to_owned(),
-            ),
-            Self::Internal => (
-                500,
-                "internal",
-                "The server made a mistake",
-                "The log has the details under this request's id (`x-request-id`).".to_owned(),
-            ),
-        };
-        Problem::new(status, code, title, detail)
-    }
-
-    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
-        match self {
-            Self::TokenMissing | Self::InvalidToken(_) | Self::InvalidCredentials => {
-                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
-            }
-            Self::NotReady { .. }
-            | Self::RequestUnderWay
-            | Self::UploadLost
-            | Self::OutcomeUnknown
-            | Self::StorageUnavailable
-            | Self::DatabaseUnavailable
-            | Self::Overloaded => {
-                Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs())))
-            }
-            Self::TooManyAttempts { wait } => {
-                Some((header::RETRY_AFTER, HeaderValue::from(seconds(*wait))))
-            }
-            Self::UploadIdle { .. } => {
-                Some((header::CONNECTION, HeaderValue::from_static("close")))
-            }
-            Self::EncodedBody { .. } => {
-                Some((header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
-            }
-            Self::RangeNotSatisfiable { size } => HeaderValue::try_from(format!("bytes */{size}"))
-                .ok()
-                .map(|value| (header::CONTENT_RANGE, value)),
-            _ => None,
-        }
-    }
-
+impl Error {
     /// A parameter that does not hold.
     pub fn invalid(field: &str, reason: impl Into<String>) -> Self {
         Self::InvalidParameters(vec![ErrorLocation::field(field, reason)])
     }
 }
 
-/// Whole seconds, one at least.
-fn seconds(wait: Duration) -> u64 {
-    wait.as_secs_f64().ceil().max(1.0) as u64
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let header = self.header();
-        let mut response = problem_response(self.problem());
-        response.headers_mut().extend(header);
-        response
-    }
-}
-
-/// A response that `middleware` completes with the request's path.
-pub fn problem_response(problem: Problem) -> Response {
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = status.into_response();
-    response.extensions_mut().insert(problem);
-    response
-}
-
-impl From<DbError> for ApiError {
+impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
         match error {
             DbError::LockLost => return Self::RequestUnderWay,
@@ -497,7 +134,7 @@ impl From<DbError> for ApiError {
     }
 }
 
-impl From<StorageError> for ApiError {
+impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::NotFound(_) => Self::Expired,
@@ -506,25 +143,5 @@ impl From<StorageError> for ApiError {
                 Self::StorageUnavailable
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outcome_that_is_unknown_is_not_said_to_be_nothing() {
-        let in_doubt = ApiError::from(DbError::CommitInDoubt("lost connection".to_owned()));
-        let partly = ApiError::PartlyStored { inserted: 1_000, in_doubt: 500 };
-        for (error, code) in [(in_doubt, "outcome_unknown"), (partly, "partly_stored")] {
-            let problem = error.problem();
-            assert_eq!((problem.status, problem.code.as_str()), (503, code));
-            assert!(problem.detail.contains("may "), "{}", problem.detail);
-            assert!(!problem.detail.contains("nothing was changed"), "{}", problem.detail);
-        }
-        let known = ApiError::from(DbError::Unavailable("no connection".to_owned())).problem();
-        assert_eq!(known.code, "database_unavailable");
-        assert!(known.detail.contains("nothing was changed"), "{}", known.detail);
     }
 }

@@ -9,7 +9,6 @@
 //! Counting (`data_processor`), and receiving files (`uploads`).
 
 pub mod report;
-pub mod routes;
 pub mod store;
 
 use chrono::NaiveDateTime;

@@ -20,7 +20,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
-use crate::error::ApiError;
+use crate::error::Error;
 
 /// How long a lock holds without being renewed.
 const LOCK: Duration = Duration::from_secs(30);
@@ -74,7 +74,7 @@ impl Keys {
     ///
     /// # Errors
     /// Another request with the key is under way.
-    pub async fn begin(&self, key: &Key) -> Result<Begun, ApiError> {
+    pub async fn begin(&self, key: &Key) -> Result<Begun, Error> {
         let (id, holder) = (key.0.clone(), Uuid::new_v4());
         let found = self.db.write(move |conn| {
             let now = db::now(conn)?;
@@ -85,7 +85,7 @@ impl Keys {
                 Ok(Begun::Fresh(Lock { db: self.db.clone(), key: key.0.clone(), holder }))
             }
             store::Found::Answer(stored) => Ok(Begun::Answered(stored)),
-            store::Found::UnderWay => Err(ApiError::RequestUnderWay),
+            store::Found::UnderWay => Err(Error::RequestUnderWay),
         }
     }
 
@@ -95,11 +95,11 @@ impl Keys {
     /// # Errors
     /// What `work` answers, another request with the key is under way, or the key was used for
     /// something else.
-    pub async fn once<T: DeserializeOwned, F: Future<Output = Result<T, ApiError>>>(
+    pub async fn once<T: DeserializeOwned, F: Future<Output = Result<T, Error>>>(
         &self,
         repeatable: Repeatable,
         work: impl FnOnce(Answering) -> F,
-    ) -> Result<T, ApiError> {
+    ) -> Result<T, Error> {
         let Some((key, fingerprint)) = repeatable else { return work(Answering(None)).await };
         match self.begin(&key).await? {
             Begun::Answered(stored) => stored.replay(&fingerprint),
@@ -138,13 +138,13 @@ impl Stored {
     /// # Errors
     /// The request asks for something else than the first one with its key, or this version cannot read
     /// what another one answered.
-    pub fn replay<T: DeserializeOwned>(&self, fingerprint: &str) -> Result<T, ApiError> {
+    pub fn replay<T: DeserializeOwned>(&self, fingerprint: &str) -> Result<T, Error> {
         if self.fingerprint != fingerprint {
-            return Err(ApiError::KeyUsedOtherwise);
+            return Err(Error::KeyUsedOtherwise);
         }
         serde_json::from_str(&self.answer).map_err(|error| {
             warn!(%error, "the stored answer of a request cannot be read");
-            ApiError::UnreadableAnswer
+            Error::UnreadableAnswer
         })
     }
 }
@@ -176,10 +176,7 @@ pub struct Lock {
 
 impl Lock {
     /// Does `work` while the lock is renewed; where it fails, the key is free again.
-    pub async fn hold<T>(
-        &self,
-        work: impl Future<Output = Result<T, ApiError>>,
-    ) -> Result<T, ApiError> {
+    pub async fn hold<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let worked = tokio::select! {
             worked = work => worked,
             never = self.renew() => match never {},

@@ -7,6 +7,7 @@
 //! # Not here
 //! The work itself (`data_processor`), the queue and the storage (`common`).
 
+mod api;
 mod app;
 mod audit;
 #[cfg(test)]
@@ -21,27 +22,24 @@ mod error;
 mod file_statistics;
 mod folding;
 mod grouped;
-mod health;
-mod home;
-mod http;
 mod idempotency;
 mod leases;
 mod locks;
+mod log_fields;
 mod log_once;
 mod messages;
-mod openapi;
 mod outbox;
 mod paging;
 mod passes;
 mod retention;
-mod router;
 mod schedules;
 mod sessions;
+mod strict_json;
 mod tasks;
 mod uploads;
 mod user_events;
 mod users;
 mod worker_api;
 
+pub use api::router::document as openapi_document;
 pub use app::{Server, create_administrator, migrate};
-pub use router::document as openapi_document;

@@ -12,7 +12,6 @@
 pub mod bulk;
 mod normal;
 pub mod reindexing;
-pub mod routes;
 pub mod search;
 mod snippet;
 pub mod store;
@@ -33,7 +32,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::db::{Database, DbConnection, DbError, DbResult};
-use crate::error::ApiError;
+use crate::error::Error;
 use crate::grouped::Grouped;
 use crate::idempotency::{Answering, Keys, Repeatable};
 use crate::outbox::Dispatch;
@@ -113,8 +112,8 @@ impl Messages {
         user: UserId,
         message: String,
         repeatable: Repeatable,
-    ) -> Result<AcceptedMessage, ApiError> {
-        check(&message).map_err(|reason| ApiError::invalid("message", reason))?;
+    ) -> Result<AcceptedMessage, Error> {
+        check(&message).map_err(|reason| Error::invalid("message", reason))?;
         let draw = Draw(rand::rng().random_range(Draw::RANGE));
         let submit = |answering| async move {
             let submission = Submission { user, message, draw, answering };

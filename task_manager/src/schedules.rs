@@ -13,8 +13,7 @@
 //! Sending the report (`data_processor`).
 
 mod cron;
-mod document;
-pub mod routes;
+pub mod document;
 pub mod runs;
 mod store;
 mod timing;
@@ -34,7 +33,7 @@ use uuid::Uuid;
 use self::document::ScheduleDocument;
 use self::timing::Timing;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
-use crate::error::ApiError;
+use crate::error::Error;
 use crate::idempotency::{Answering, Keys, Repeatable};
 use crate::outbox::relay::RelaySignal;
 use crate::tasks::submissions::{self, NewTask};
@@ -118,7 +117,7 @@ pub struct Schedules {
 
 impl Schedules {
     /// All schedules, by name.
-    pub async fn list(&self) -> Result<Vec<ScheduleView>, ApiError> {
+    pub async fn list(&self) -> Result<Vec<ScheduleView>, Error> {
         let listed = self.db.read(|conn| {
             let schedules = store::list(conn)?;
             schedules.into_iter().map(|schedule| schedule_view(conn, schedule)).collect()
@@ -127,12 +126,12 @@ impl Schedules {
     }
 
     /// The schedule of this name.
-    pub async fn show(&self, name: String) -> Result<ScheduleView, ApiError> {
+    pub async fn show(&self, name: String) -> Result<ScheduleView, Error> {
         let found = self.db.read(move |conn| {
             let found = store::find(conn, &name)?;
             found.map(|schedule| schedule_view(conn, schedule)).transpose()
         });
-        found.await?.ok_or(ApiError::ScheduleNotFound)
+        found.await?.ok_or(Error::ScheduleNotFound)
     }
 
     /// Makes a schedule of `user`'s, or replaces one, which stays its owner's; answers it, and
@@ -143,14 +142,14 @@ impl Schedules {
         user: UserId,
         name: String,
         document: ScheduleDocument,
-    ) -> Result<(ScheduleView, bool), ApiError> {
+    ) -> Result<(ScheduleView, bool), Error> {
         // Not on a thread that serves requests: it searches the calendar.
         let checked = tokio::task::spawn_blocking(move || document.check(name)).await;
         let checked = checked.map_err(|error| {
             tracing::error!(%error, "a schedule could not be checked");
-            ApiError::Internal
+            Error::Internal
         })?;
-        let schedule = checked.map_err(ApiError::InvalidParameters)?;
+        let schedule = checked.map_err(Error::InvalidParameters)?;
         let put = self.db.write(move |conn| {
             let old = store::find(conn, &schedule.name)?;
             let next_due = match &old {
@@ -168,10 +167,10 @@ impl Schedules {
     }
 
     /// Removes a schedule.
-    pub async fn delete(&self, name: String) -> Result<(), ApiError> {
+    pub async fn delete(&self, name: String) -> Result<(), Error> {
         match self.db.write(move |conn| store::delete(conn, &name)).await? {
             true => Ok(()),
-            false => Err(ApiError::ScheduleNotFound),
+            false => Err(Error::ScheduleNotFound),
         }
     }
 
@@ -182,7 +181,7 @@ impl Schedules {
         owner: UserId,
         name: String,
         repeatable: Repeatable,
-    ) -> Result<TaskView, ApiError> {
+    ) -> Result<TaskView, Error> {
         let work = async |answering: Answering| {
             let report = self.db.read(report_of_all).await?;
             let run = self.db.write(move |conn| {
@@ -193,7 +192,7 @@ impl Schedules {
                 answering.store(conn, &task)?;
                 Ok(Some(task))
             });
-            let task = run.await?.ok_or(ApiError::ScheduleNotFound)?;
+            let task = run.await?.ok_or(Error::ScheduleNotFound)?;
             self.relay.wake();
             Ok(task)
         };

@@ -7,10 +7,9 @@
 //! - The token is all that a session is: nothing but its revocation is kept.
 //!
 //! # Not here
-//! Passwords (`users`), who may call what (`http::access`).
+//! Passwords (`users`), who may call what (`api::middleware::access`).
 
 mod hs256;
-pub mod routes;
 mod store;
 pub mod tokens;
 
@@ -26,7 +25,7 @@ use uuid::Uuid;
 
 use crate::audit;
 use crate::db::{self, Database, DbResult};
-use crate::error::ApiError;
+use crate::error::Error;
 use crate::grouped::Grouped;
 use crate::users::{Role, Users, roles_of};
 use tokens::{Session, Tokens};
@@ -50,7 +49,7 @@ pub async fn log_in(
     name: &str,
     password: SecretString,
     address: IpAddr,
-) -> Result<NewSession, ApiError> {
+) -> Result<NewSession, Error> {
     let user = users.recognize(name, password, address).await?;
     let (token, session) = tokens.issue(user)?;
     info!(target: audit::TARGET, user_id = %user.0, session = %session.id, %address, "logged in");
@@ -74,7 +73,7 @@ impl Roles {
 }
 
 /// Revokes a token before its time.
-pub async fn log_out(db: &Database, user: UserId, session: Session) -> Result<(), ApiError> {
+pub async fn log_out(db: &Database, user: UserId, session: Session) -> Result<(), Error> {
     db.write(move |conn| store::revoke(conn, session)).await?;
     info!(target: audit::TARGET, user_id = %user.0, session = %session.id, "logged out");
     Ok(())

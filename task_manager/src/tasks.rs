@@ -6,11 +6,9 @@
 //! - Everything asked on behalf of a user is filtered by owner.
 
 pub mod attempts;
-pub mod downloads;
 pub mod events;
 pub mod file_names;
 pub mod interrupts;
-pub mod routes;
 pub mod store;
 pub mod submissions;
 pub mod unreadable;

@@ -7,28 +7,21 @@
 //!   connection, an error or an expired lease leaves neither task nor object.
 //! - The file is never whole in memory.
 
-pub mod body;
 mod commit;
-mod disposition;
 pub mod draft;
 pub mod file_name;
-mod form;
-pub mod routes;
-#[cfg(test)]
-mod tests;
 
 use std::pin::pin;
-use std::time::Duration;
 
 use bytes::Bytes;
 use common::task::{AcceptedTask, TaskId};
 use sha2::{Digest, Sha256};
 
-use self::body::FileBody;
 use self::draft::{Draft, Drafts, Purpose};
 use crate::background::Background;
-use crate::error::ApiError;
+use crate::error::Error;
 use crate::idempotency::{Begun, Key, Keys, Lock};
+use crate::log_fields::log_task;
 
 /// Receives files. Clones share everything.
 #[derive(Debug, Clone)]
@@ -36,12 +29,16 @@ pub struct Uploads {
     pub drafts: Drafts,
     pub background: Background,
     pub keys: Keys,
-    pub idle: IdleTimeout,
 }
 
-/// How long a body may give no byte.
-#[derive(Debug, Clone, Copy)]
-pub struct IdleTimeout(pub Duration);
+/// A file that arrives piece by piece.
+pub trait FileSource: Send {
+    /// The next bytes of the file, at least one; none at its end. Cancel-safe: no byte is lost.
+    ///
+    /// # Errors
+    /// The file does not arrive whole.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
+}
 
 impl Uploads {
     /// Receives the file of `body` and makes it a task; a request that was answered before gets
@@ -50,8 +47,8 @@ impl Uploads {
         &self,
         purpose: Purpose,
         key: Option<Key>,
-        body: &mut FileBody,
-    ) -> Result<AcceptedTask, ApiError> {
+        body: &mut impl FileSource,
+    ) -> Result<AcceptedTask, Error> {
         let Some(key) = key else { return self.take(purpose, body, None).await };
         match self.keys.begin(&key).await? {
             Begun::Fresh(lock) => lock.hold(self.take(purpose, body, Some(lock.clone()))).await,
@@ -63,13 +60,13 @@ impl Uploads {
         }
     }
 
-    async fn hash(&self, body: &mut FileBody) -> Result<String, ApiError> {
+    async fn hash(&self, body: &mut impl FileSource) -> Result<String, Error> {
         let limit = self.drafts.limit;
         let (mut hash, mut size) = (Sha256::new(), 0);
         while let Some(bytes) = body.next().await? {
             size += bytes.len() as u64;
             if size > limit {
-                return Err(ApiError::TooLarge { limit });
+                return Err(Error::TooLarge { limit });
             }
             hash.update(&bytes);
         }
@@ -79,15 +76,15 @@ impl Uploads {
     async fn take(
         &self,
         purpose: Purpose,
-        body: &mut FileBody,
+        body: &mut impl FileSource,
         lock: Option<Lock>,
-    ) -> Result<AcceptedTask, ApiError> {
+    ) -> Result<AcceptedTask, Error> {
         let first = body.next().await?;
         if first.is_none() && purpose.spec.kind().reads_csv() {
-            return Err(ApiError::EmptyFile);
+            return Err(Error::EmptyFile);
         }
         let id = TaskId::new();
-        crate::http::middleware::log_task(id);
+        log_task(id);
         let mut draft = Draft::begin(&self.drafts, id, purpose).await?;
         if let Err(error) = fill(&mut draft, first, body).await {
             draft.abort().await;
@@ -102,8 +99,8 @@ impl Uploads {
 async fn fill(
     draft: &mut Draft,
     first: Option<Bytes>,
-    body: &mut FileBody,
-) -> Result<(), ApiError> {
+    body: &mut impl FileSource,
+) -> Result<(), Error> {
     let mut lost = pin!(draft.lost());
     let mut next = first;
     while let Some(bytes) = next {

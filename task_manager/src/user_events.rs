@@ -10,9 +10,8 @@
 //! # Not here
 //! When the report is sent (`schedules`), and sending it (`data_processor`).
 
-mod document;
-mod generate;
-pub mod routes;
+pub mod document;
+pub mod generate;
 pub mod store;
 
 use chrono::NaiveDateTime;
@@ -27,7 +26,7 @@ use utoipa::ToSchema;
 
 use self::store::Filter;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
-use crate::error::ApiError;
+use crate::error::Error;
 use crate::idempotency::{Answering, Keys, Repeatable};
 use crate::outbox::relay::RelaySignal;
 use crate::tasks::Task;
@@ -65,7 +64,7 @@ impl UserEvents {
         owner: UserId,
         events: Vec<UserEvent>,
         repeatable: Repeatable,
-    ) -> Result<AcceptedEvents, ApiError> {
+    ) -> Result<AcceptedEvents, Error> {
         self.keys.once(repeatable, |answering| self.queue(owner, events, answering)).await
     }
 
@@ -74,7 +73,7 @@ impl UserEvents {
         owner: UserId,
         events: Vec<UserEvent>,
         answering: Answering,
-    ) -> Result<AcceptedEvents, ApiError> {
+    ) -> Result<AcceptedEvents, Error> {
         let mut accepted = AcceptedEvents { task_ids: Vec::with_capacity(events.len()) };
         let mut events = events.into_iter().peekable();
         while events.peek().is_some() {
@@ -99,7 +98,7 @@ impl UserEvents {
                 // The events before are accepted already.
                 Err(error) if !is_first && error.is_unavailable() => {
                     error!(%error, "a list of events was accepted in part");
-                    return Err(ApiError::OutcomeUnknown);
+                    return Err(Error::OutcomeUnknown);
                 }
                 queued => queued?,
             };

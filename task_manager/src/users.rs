@@ -6,11 +6,10 @@
 //! - An unknown user and a wrong password get the same answer after the same work.
 //!
 //! # Not here
-//! Tokens and their revocation (`sessions`), who may call what (`http::access`).
+//! Tokens and their revocation (`sessions`), who may call what (`api::middleware::access`).
 
 pub mod credentials;
 pub mod passwords;
-pub mod routes;
 mod store;
 pub mod throttle;
 
@@ -26,7 +25,7 @@ use uuid::Uuid;
 
 use crate::audit;
 use crate::db::Database;
-use crate::error::ApiError;
+use crate::error::Error;
 use crate::idempotency::{Answering, Keys, Repeatable};
 use credentials::{NewUser, Username};
 use passwords::Passwords;
@@ -91,7 +90,7 @@ impl Users {
         user: NewUser,
         repeatable: Repeatable,
         address: IpAddr,
-    ) -> Result<UserView, ApiError> {
+    ) -> Result<UserView, Error> {
         self.throttle.check(Action::SignUp, user.name.key(), address)?;
         self.keys.once(repeatable, |answering| self.insert(user, address, answering)).await
     }
@@ -101,7 +100,7 @@ impl Users {
         user: NewUser,
         address: IpAddr,
         answering: Answering,
-    ) -> Result<UserView, ApiError> {
+    ) -> Result<UserView, Error> {
         let hash = self.passwords.hash(user.password).await?;
         let view = UserView { user_id: Uuid::now_v7(), username: user.name.as_str().to_owned() };
         let (name, inserted) = (user.name, view.clone());
@@ -113,7 +112,7 @@ impl Users {
             Ok(is_new)
         });
         if !is_new.await? {
-            return Err(ApiError::UsernameTaken(view.username));
+            return Err(Error::UsernameTaken(view.username));
         }
         info!(target: audit::TARGET, user_id = %view.user_id, username = view.username, %address, "signed up");
         Ok(view)
@@ -125,7 +124,7 @@ impl Users {
         name: &str,
         password: SecretString,
         address: IpAddr,
-    ) -> Result<UserId, ApiError> {
+    ) -> Result<UserId, Error> {
         let name = Username::parse(name).ok();
         let shown = name.as_ref().map_or("(no name)", Username::as_str).to_owned();
         // What cannot be a name is throttled by the address alone.
@@ -143,7 +142,7 @@ impl Users {
             Some(user) => Ok(user),
             None => {
                 info!(target: audit::TARGET, username = shown, %address, "login refused");
-                Err(ApiError::InvalidCredentials)
+                Err(Error::InvalidCredentials)
             }
         }
     }

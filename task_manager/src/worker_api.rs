@@ -10,13 +10,12 @@
 
 mod claims;
 mod reports;
-pub mod routes;
 mod seen;
 mod store;
 
 pub use reports::lost_fence;
 pub use seen::Seen;
-pub use store::WorkerView;
+pub use store::{WorkerView, workers};
 
 use std::collections::HashSet;
 

@@ -15,14 +15,7 @@ use workspace::Workspace;
 const SEAMS: [(Knowledge, &[&str]); 7] = [
     (
         Knowledge::Crate("axum"),
-        &[
-            "task_manager/src/app.rs",
-            "task_manager/src/router.rs",
-            "task_manager/src/error.rs",
-            "task_manager/src/http/",
-            "routes.rs",
-            "data_processor/src/health.rs",
-        ],
+        &["task_manager/src/api.rs", "task_manager/src/api/", "data_processor/src/health.rs"],
     ),
     (
         Knowledge::Crate("diesel"),

@@ -5,7 +5,7 @@ use common::report::{
     LoadCheckpoint, MAX_BATCH_BYTES, MAX_BATCH_ROWS, MAX_ROW_TEXT, RejectedRow, RowBatch,
 };
 
-use crate::error::ApiError;
+use crate::error::Error;
 
 /// How far a checkpoint is. Those of one file are in the order of their places.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,17 +25,17 @@ fn at(checkpoint: &LoadCheckpoint) -> Place {
 }
 
 /// Checks a batch by itself.
-pub fn check(batch: &RowBatch) -> Result<(), ApiError> {
+pub fn check(batch: &RowBatch) -> Result<(), Error> {
     let rows = batch.rows.len() + batch.rejected.len();
     if rows > MAX_BATCH_ROWS {
-        return Err(ApiError::BatchTooLarge {
+        return Err(Error::BatchTooLarge {
             given: format!("{rows} rows"),
             limit: format!("{MAX_BATCH_ROWS} rows"),
         });
     }
     let bytes: usize = texts(batch).map(|(_, text)| text.len()).sum();
     if bytes > MAX_BATCH_BYTES {
-        return Err(ApiError::BatchTooLarge {
+        return Err(Error::BatchTooLarge {
             given: format!("{bytes} bytes of text"),
             limit: format!("{MAX_BATCH_BYTES} bytes of text"),
         });
@@ -54,7 +54,7 @@ pub fn check(batch: &RowBatch) -> Result<(), ApiError> {
         );
         errors.push(ErrorLocation::field("rows", reason));
     }
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::InvalidParameters(errors)) }
+    if errors.is_empty() { Ok(()) } else { Err(Error::InvalidParameters(errors)) }
 }
 
 fn texts(batch: &RowBatch) -> impl Iterator<Item = (u64, &str)> {

@@ -8,8 +8,7 @@
 //! - The answer to a request with a key is stored with its last chunk. One that broke off before is
 //!   carried out again from the start, and its first chunks are there twice.
 
-mod document;
-pub mod routes;
+pub mod document;
 mod splitter;
 
 use chrono::NaiveDateTime;
@@ -21,9 +20,9 @@ use utoipa::ToSchema;
 use self::splitter::{Found, Splitter};
 use super::{NewMessage, store};
 use crate::db::{self, Database};
-use crate::error::ApiError;
+use crate::error::Error;
 use crate::idempotency::{Begun, Key, Keys, Lock};
-use crate::uploads::body::FileBody;
+use crate::uploads::FileSource;
 
 pub use self::splitter::Format;
 
@@ -77,8 +76,8 @@ pub async fn load_once(
     key: Option<Key>,
     user: UserId,
     format: Format,
-    body: &mut FileBody,
-) -> Result<BulkResult, ApiError> {
+    body: &mut impl FileSource,
+) -> Result<BulkResult, Error> {
     let db = &keys.db;
     let Some(key) = key else { return load(db, user, format, body, None).await };
     match keys.begin(&key).await? {
@@ -104,9 +103,9 @@ async fn load(
     db: &Database,
     user: UserId,
     format: Format,
-    body: &mut FileBody,
+    body: &mut impl FileSource,
     lock: Option<Lock>,
-) -> Result<BulkResult, ApiError> {
+) -> Result<BulkResult, Error> {
     let now = db.read(|conn| Ok(db::now(conn)?)).await?;
     let mut load = Load {
         db,
@@ -125,7 +124,7 @@ async fn load(
         let bytes = match body.next().await {
             Ok(bytes) => bytes,
             Err(_) if load.result.inserted > 0 => {
-                return Err(ApiError::PartlyStored { inserted: load.result.inserted, in_doubt: 0 });
+                return Err(Error::PartlyStored { inserted: load.result.inserted, in_doubt: 0 });
             }
             Err(error) => return Err(error),
         };
@@ -140,7 +139,7 @@ async fn load(
         load.add(&mut found).await?;
         if let Err(broken) = split {
             if load.result.inserted == 0 {
-                return Err(ApiError::BadRequest(format!("{broken} Nothing was stored.")));
+                return Err(Error::BadRequest(format!("{broken} Nothing was stored.")));
             }
             load.result.name(load.index, broken);
             // What comes behind is not read any more, but tells this request from another.
@@ -173,7 +172,7 @@ struct Load<'a> {
 }
 
 impl Load<'_> {
-    async fn add(&mut self, found: &mut Vec<Found>) -> Result<(), ApiError> {
+    async fn add(&mut self, found: &mut Vec<Found>) -> Result<(), Error> {
         for found in found.drain(..) {
             let read = match found {
                 Found::Document(json) => document::read(&json, self.user, self.now),
@@ -196,7 +195,7 @@ impl Load<'_> {
         Ok(())
     }
 
-    async fn store(&mut self) -> Result<(), ApiError> {
+    async fn store(&mut self) -> Result<(), Error> {
         if self.chunk.is_empty() {
             return Ok(());
         }
@@ -204,7 +203,7 @@ impl Load<'_> {
     }
 
     /// Stores the last chunk, and the answer with it.
-    async fn finish(mut self) -> Result<BulkResult, ApiError> {
+    async fn finish(mut self) -> Result<BulkResult, Error> {
         let answered =
             self.lock.take().map(|lock| (lock, hex::encode(self.hash.clone().finalize())));
         if answered.is_some() || !self.chunk.is_empty() {
@@ -213,7 +212,7 @@ impl Load<'_> {
         Ok(self.result)
     }
 
-    async fn commit(&mut self, answered: Option<(Lock, String)>) -> Result<(), ApiError> {
+    async fn commit(&mut self, answered: Option<(Lock, String)>) -> Result<(), Error> {
         let chunk = std::mem::take(&mut self.chunk);
         self.bytes = 0;
         let length = chunk.len() as u64;
@@ -236,7 +235,7 @@ impl Load<'_> {
             Err(error) if self.result.inserted > 0 => {
                 tracing::error!(%error, "a bulk request was stored in part");
                 let in_doubt = if error.is_in_doubt() { length } else { 0 };
-                Err(ApiError::PartlyStored { inserted: self.result.inserted, in_doubt })
+                Err(Error::PartlyStored { inserted: self.result.inserted, in_doubt })
             }
             Err(error) => Err(error.into()),
         }

@@ -4,8 +4,8 @@ use common::task::UserId;
 use tracing::{info, warn};
 
 use super::{Schedule, report_of_all, store, submit};
+use crate::api::middleware::access::LOCAL_USER;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
-use crate::http::access::LOCAL_USER;
 use crate::log_once;
 use crate::outbox::relay::RelaySignal;
 use crate::users;

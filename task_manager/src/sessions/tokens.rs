@@ -17,7 +17,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use super::hs256;
-use crate::error::ApiError;
+use crate::error::Error;
 
 /// Who gives tokens, and to whom they are shown.
 const ISSUER: &str = "task_manager";
@@ -86,10 +86,10 @@ impl Tokens {
     }
 
     /// A new token of `user`.
-    pub fn issue(&self, user: UserId) -> Result<(String, Session), ApiError> {
+    pub fn issue(&self, user: UserId) -> Result<(String, Session), Error> {
         let failed = |error: &dyn std::fmt::Display| {
             error!(%error, "a token could not be signed");
-            ApiError::Internal
+            Error::Internal
         };
         let Some(key) = self.keys.first() else { return Err(failed(&"there is no key")) };
         let now = clock::now().timestamp();

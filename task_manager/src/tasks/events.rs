@@ -11,7 +11,6 @@
 //! report or a user's interrupt to this process changed is shown at once.
 
 mod audience;
-pub mod routes;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,6 +28,7 @@ use self::audience::{Audience, Seen};
 use super::unreadable::ReadTask;
 use super::{store, view_any, views};
 use crate::db::{self, Database, DbConnection, DbResult};
+use crate::error::Error;
 use crate::paging::Cursor;
 use crate::paging::Period;
 
@@ -44,9 +44,9 @@ const PAGE: i64 = 200;
 
 /// A task that changed.
 #[derive(Debug, Clone)]
-struct Change {
-    changed_at: NaiveDateTime,
-    task: TaskView,
+pub struct Change {
+    pub changed_at: NaiveDateTime,
+    pub task: TaskView,
 }
 
 /// A task, by its owner and its id.
@@ -93,6 +93,55 @@ impl Changes {
             Ok(news) => self.show(news),
             Err(error) => error!(%error, "a changed task could not be read"),
         }
+    }
+
+    /// Watches a task of `user`: as it is now first, then every change. None where the task has
+    /// ended and the client has seen the event of it, whose time is `last_seen`.
+    ///
+    /// # Errors
+    /// There is no such task, or the database is not available.
+    pub async fn watch(
+        &self,
+        db: Database,
+        user: UserId,
+        id: TaskId,
+        last_seen: Option<NaiveDateTime>,
+    ) -> Result<Option<Listener>, Error> {
+        // Listening starts before the first look, so that no change falls between the two.
+        let receiver = self.listen(user);
+        let first = current(&db, user, id).await?.ok_or(Error::TaskNotFound)?;
+        let is_ended = first.task.state.is_ended();
+        if is_ended && last_seen.is_some_and(|seen| first.changed_at <= seen) {
+            return Ok(None);
+        }
+        let mut listener = Listener::new(db, user, receiver, self.closed.clone());
+        listener.only = Some(id);
+        listener.note_sent(first.changed_at, is_ended);
+        listener.first = vec![first];
+        Ok(Some(listener))
+    }
+
+    /// Watches all tasks of `user`: what has changed since the event of the time `last_seen` first,
+    /// then every change.
+    ///
+    /// # Errors
+    /// The database is not available.
+    pub async fn watch_all(
+        &self,
+        db: Database,
+        user: UserId,
+        last_seen: Option<NaiveDateTime>,
+    ) -> Result<Listener, Error> {
+        let receiver = self.listen(user);
+        let mut listener = Listener::new(db, user, receiver, self.closed.clone());
+        if let Some(seen) = last_seen {
+            // The first page here, so that a database that does not answer is told by the status.
+            let (first, next) = missed(&listener.db, user, missed_since(seen)).await?;
+            listener.sent = first.iter().map(|change| change.changed_at).max().max(Some(seen));
+            listener.missing = next;
+            listener.first = first;
+        }
+        Ok(listener)
     }
 
     fn listen(&self, user: UserId) -> broadcast::Receiver<Arc<Change>> {
@@ -200,13 +249,15 @@ async fn missed(
 }
 
 /// The changes that one stream sends.
-struct Listener {
+pub struct Listener {
     db: Database,
     user: UserId,
     /// The task that is watched; all of the user's where none.
     only: Option<TaskId>,
     receiver: broadcast::Receiver<Arc<Change>>,
     closed: CancellationToken,
+    /// What is sent before anything that was received.
+    first: Vec<Change>,
     /// Where the next page of missed changes begins; none when nothing is missing.
     missing: Option<Cursor>,
     /// The latest change that was sent.
@@ -216,8 +267,30 @@ struct Listener {
 }
 
 impl Listener {
+    fn new(
+        db: Database,
+        user: UserId,
+        receiver: broadcast::Receiver<Arc<Change>>,
+        closed: CancellationToken,
+    ) -> Self {
+        Self {
+            db,
+            user,
+            only: None,
+            receiver,
+            closed,
+            first: Vec::new(),
+            missing: None,
+            sent: None,
+            is_over: false,
+        }
+    }
+
     /// The next changes to send; none when the server ends or the watched task has ended.
-    async fn next(&mut self) -> Option<Vec<Change>> {
+    pub async fn next(&mut self) -> Option<Vec<Change>> {
+        if !self.first.is_empty() {
+            return Some(std::mem::take(&mut self.first));
+        }
         while !self.is_over {
             let changes = self.find_next().await?;
             let changes: Vec<_> =

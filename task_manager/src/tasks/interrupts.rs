@@ -14,7 +14,7 @@ use super::store::{self, Enqueue, Locked};
 use super::{Task, view};
 use crate::data_uploads;
 use crate::db::{Database, DbConnection, DbResult, Id};
-use crate::error::ApiError;
+use crate::error::Error;
 use crate::outbox::{self, Dispatch};
 use crate::{file_statistics, messages, user_events};
 
@@ -71,7 +71,7 @@ pub async fn interrupt(
     owner: UserId,
     id: TaskId,
     interrupt: Interrupt,
-) -> Result<Interrupted, ApiError> {
+) -> Result<Interrupted, Error> {
     let attempted = db
         .write(move |conn| {
             let Locked { mut tasks, mut unreadable, now } =
@@ -106,11 +106,11 @@ pub async fn interrupt(
         .await?;
     match attempted {
         Attempted::Done(interrupted) => Ok(*interrupted),
-        Attempted::NotFound => Err(ApiError::TaskNotFound),
-        Attempted::FilesGone => Err(ApiError::Expired),
-        Attempted::Unreadable(detail) => Err(ApiError::UnreadableTask(detail)),
+        Attempted::NotFound => Err(Error::TaskNotFound),
+        Attempted::FilesGone => Err(Error::Expired),
+        Attempted::Unreadable(detail) => Err(Error::UnreadableTask(detail)),
         Attempted::WrongState(state) => {
-            Err(ApiError::InvalidState { id, state, wish: interrupt.wish() })
+            Err(Error::InvalidState { id, state, wish: interrupt.wish() })
         }
     }
 }
@@ -170,12 +170,12 @@ enum Deleted {
 
 /// Deletes an ended task of `owner`: it is hidden at once, and swept with all that it made. One that
 /// cannot be read is deleted unless something works on it.
-pub async fn delete(db: &Database, owner: UserId, id: TaskId) -> Result<(), ApiError> {
+pub async fn delete(db: &Database, owner: UserId, id: TaskId) -> Result<(), Error> {
     match db.write(move |conn| mark_deleted(conn, owner, id)).await? {
         Deleted::Done => Ok(()),
-        Deleted::NotFound => Err(ApiError::TaskNotFound),
-        Deleted::Unreadable(detail) => Err(ApiError::UnreadableTask(detail)),
-        Deleted::WrongState(state) => Err(ApiError::InvalidState {
+        Deleted::NotFound => Err(Error::TaskNotFound),
+        Deleted::Unreadable(detail) => Err(Error::UnreadableTask(detail)),
+        Deleted::WrongState(state) => Err(Error::InvalidState {
             id,
             state,
             wish: "only a task that is processed, failed, stopped or killed can be deleted",
@@ -250,7 +250,7 @@ mod tests {
         let refused = delete(&db, OWNER, id).await;
         holder.await.unwrap().unwrap();
         let state = match refused {
-            Err(ApiError::InvalidState { state, .. }) => state,
+            Err(Error::InvalidState { state, .. }) => state,
             other => panic!("{other:?}"),
         };
         assert_eq!(state, TaskState::Processing);

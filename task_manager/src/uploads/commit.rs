@@ -16,7 +16,7 @@ use tracing::info;
 use super::draft::{SealedDraft, loss};
 use crate::background::Background;
 use crate::db::{Database, DbConnection, DbError, DbResult, Id};
-use crate::error::ApiError;
+use crate::error::Error;
 use crate::idempotency::{self, Lock};
 use crate::outbox::{self, Dispatch};
 use crate::tasks::store::{Enqueue, Locked};
@@ -33,7 +33,7 @@ pub async fn commit(
     background: &Background,
     draft: SealedDraft,
     lock: Option<Lock>,
-) -> Result<AcceptedTask, ApiError> {
+) -> Result<AcceptedTask, Error> {
     let accepted = match store_task(db, &draft, lock).await {
         Ok(accepted) => accepted,
         Err(error) => {
@@ -54,7 +54,7 @@ async fn store_task(
     db: &Database,
     draft: &SealedDraft,
     lock: Option<Lock>,
-) -> Result<AcceptedTask, ApiError> {
+) -> Result<AcceptedTask, Error> {
     let (id, owner, input) = (draft.id, draft.purpose.owner, draft.input.clone());
     let identity = identity(&draft.purpose.spec, &input.sha256)?;
     let fingerprint = fingerprint(&input.file_name, &identity);
@@ -70,8 +70,8 @@ async fn store_task(
 }
 
 /// What two uploads of the same file have in common: kind, parameters and content.
-pub(super) fn identity(spec: &TaskSpec, sha256: &str) -> Result<String, ApiError> {
-    let spec = serde_json::to_string(spec).map_err(|_| ApiError::Internal)?;
+pub(super) fn identity(spec: &TaskSpec, sha256: &str) -> Result<String, Error> {
+    let spec = serde_json::to_string(spec).map_err(|_| Error::Internal)?;
     Ok(hex::encode(Sha256::digest(format!("{spec}\n{sha256}"))))
 }
 

@@ -26,7 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, warn};
 
 use crate::db::{self, Database, DbResult};
-use crate::error::ApiError;
+use crate::error::Error;
 use crate::leases::UPLOAD_LEASE;
 use crate::tasks::store;
 
@@ -91,7 +91,7 @@ impl Draft {
     ///
     /// # Errors
     /// The database is not available.
-    pub async fn begin(drafts: &Drafts, id: TaskId, purpose: Purpose) -> Result<Self, ApiError> {
+    pub async fn begin(drafts: &Drafts, id: TaskId, purpose: Purpose) -> Result<Self, Error> {
         let Purpose { owner, spec, file_name } = purpose.clone();
         let lasts = drafts.lease.lasts;
         let insert = drafts.db.write(move |conn| {
@@ -115,11 +115,11 @@ impl Draft {
     ///
     /// # Errors
     /// The file is too large or not of its kind, or the storage does not work.
-    pub async fn append(&mut self, bytes: Bytes) -> Result<(), ApiError> {
+    pub async fn append(&mut self, bytes: Bytes) -> Result<(), Error> {
         self.size += bytes.len() as u64;
         let limit = self.drafts.limit;
         if self.size > limit {
-            return Err(ApiError::TooLarge { limit });
+            return Err(Error::TooLarge { limit });
         }
         self.start.add(&bytes)?;
         self.hash.update(&bytes);
@@ -127,7 +127,7 @@ impl Draft {
     }
 
     /// Resolves when the draft has lost its task, with the reason.
-    pub fn lost(&self) -> impl Future<Output = ApiError> + Send + use<> {
+    pub fn lost(&self) -> impl Future<Output = Error> + Send + use<> {
         let (db, lost, id) = (self.drafts.db.clone(), self.lease.lost.clone(), self.id);
         async move {
             lost.cancelled().await;
@@ -142,7 +142,7 @@ impl Draft {
     ///
     /// # Errors
     /// The file is not of its kind, or the storage does not work; then nothing is left.
-    pub async fn seal(mut self) -> Result<SealedDraft, ApiError> {
+    pub async fn seal(mut self) -> Result<SealedDraft, Error> {
         if let Err(error) = self.start.check() {
             self.abort().await;
             return Err(error);
@@ -207,10 +207,10 @@ impl Drafts {
 
 /// Why a draft whose task is no longer `initializing` cannot become one; `state` is what became of
 /// the task, none where its row is gone.
-pub(super) fn loss(id: TaskId, state: Option<TaskState>) -> ApiError {
+pub(super) fn loss(id: TaskId, state: Option<TaskState>) -> Error {
     match state {
-        Some(_) => ApiError::UploadStopped(id),
-        None => ApiError::UploadLost,
+        Some(_) => Error::UploadStopped(id),
+        None => Error::UploadLost,
     }
 }
 
@@ -285,7 +285,7 @@ impl FileStart {
         Self { kind, bytes: Vec::new(), is_checked: !kind.reads_csv() }
     }
 
-    fn add(&mut self, bytes: &[u8]) -> Result<(), ApiError> {
+    fn add(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if self.is_checked {
             return Ok(());
         }
@@ -297,7 +297,7 @@ impl FileStart {
         }
     }
 
-    fn check(&mut self) -> Result<(), ApiError> {
+    fn check(&mut self) -> Result<(), Error> {
         if self.is_checked {
             return Ok(());
         }
@@ -306,7 +306,7 @@ impl FileStart {
         let is_unpacked_later = self.kind.unpacks() && csv_input::packing(&bytes).is_some();
         match is_unpacked_later {
             true => Ok(()),
-            false => csv_input::check_start(&bytes).map_err(ApiError::NotCsv),
+            false => csv_input::check_start(&bytes).map_err(Error::NotCsv),
         }
     }
 }
@@ -404,7 +404,7 @@ mod tests {
         };
         let (id, draft) = fixture.draft().await;
         assert!(remove(id).await);
-        assert!(matches!(draft.lost().await, ApiError::UploadLost));
+        assert!(matches!(draft.lost().await, Error::UploadLost));
         draft.abort().await;
         assert_eq!(fixture.files(), 0);
 
@@ -412,7 +412,7 @@ mod tests {
         let draft = draft.seal().await.unwrap();
         assert!(remove(id).await);
         let committed = commit(&fixture.own.db, &fixture.background, draft, None).await;
-        assert!(matches!(committed, Err(ApiError::UploadLost)), "{committed:?}");
+        assert!(matches!(committed, Err(Error::UploadLost)), "{committed:?}");
         assert_eq!(fixture.files(), 0);
     }
 
@@ -427,14 +427,14 @@ mod tests {
         };
         let (id, draft) = fixture.draft().await;
         stop(id).await;
-        assert!(matches!(draft.lost().await, ApiError::UploadStopped(stopped) if stopped == id));
+        assert!(matches!(draft.lost().await, Error::UploadStopped(stopped) if stopped == id));
         draft.abort().await;
 
         let (id, draft) = fixture.draft().await;
         let draft = draft.seal().await.unwrap();
         stop(id).await;
         let committed = commit(&fixture.own.db, &fixture.background, draft, None).await;
-        assert!(matches!(committed, Err(ApiError::UploadStopped(_))), "{committed:?}");
+        assert!(matches!(committed, Err(Error::UploadStopped(_))), "{committed:?}");
         assert_eq!(fixture.state(id).await, Some(TaskState::Stopping));
         assert_eq!(fixture.files(), 0);
     }

@@ -113,7 +113,7 @@ fn noted<T>(
 
 impl UserEventDocument {
     /// The event, where everything holds; what does not is noted in `errors` behind `place`.
-    pub(super) fn check(self, place: &str, errors: &mut Vec<ErrorLocation>) -> Option<UserEvent> {
+    pub fn check(self, place: &str, errors: &mut Vec<ErrorLocation>) -> Option<UserEvent> {
         let Self { id, address, datetime } = self;
         let AddressDocument { city, state, country, post_code } = address;
         // Each is looked at, so that all errors are named at once.

@@ -38,7 +38,7 @@ const FIRST_SECOND: i64 = 1_704_067_200;
 const SECONDS: u64 = 2 * 365 * 24 * 3600;
 
 /// `count` events: those of `seed`, always the same, ids included.
-pub(super) fn events(count: usize, seed: u64) -> Vec<UserEvent> {
+pub fn events(count: usize, seed: u64) -> Vec<UserEvent> {
     let mut random = Random::new(seed);
     (0..count).map(|_| event(&mut random)).collect()
 }

@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use tracing::error;
 
-use crate::error::ApiError;
+use crate::error::Error;
 
 /// How long a login waits for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ impl Default for Passwords {
 
 impl Passwords {
     /// The hash of a new password, with a random salt.
-    pub async fn hash(&self, password: SecretString) -> Result<String, ApiError> {
+    pub async fn hash(&self, password: SecretString) -> Result<String, Error> {
         self.run(move || {
             let hash: PasswordHash = argon2().hash_password(password.expose_secret().as_bytes())?;
             Ok(hash.to_string())
@@ -54,7 +54,7 @@ impl Passwords {
         &self,
         password: SecretString,
         hash: Option<String>,
-    ) -> Result<bool, ApiError> {
+    ) -> Result<bool, Error> {
         self.run(move || {
             let given = PasswordHash::new(hash.as_deref().unwrap_or(NOBODYS))?;
             let verified = argon2().verify_password(password.expose_secret().as_bytes(), &given);
@@ -66,10 +66,10 @@ impl Passwords {
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Box<dyn std::error::Error>> + Send + 'static,
-    ) -> Result<T, ApiError> {
+    ) -> Result<T, Error> {
         let permit = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.permits).acquire_owned());
         let Ok(Ok(permit)) = permit.await else {
-            return Err(ApiError::TooManyAttempts { wait: LONGEST_WAIT });
+            return Err(Error::TooManyAttempts { wait: LONGEST_WAIT });
         };
         let worked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -79,11 +79,11 @@ impl Passwords {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 error!(error, "a password could not be hashed");
-                Err(ApiError::Internal)
+                Err(Error::Internal)
             }
             Err(error) => {
                 error!(%error, "hashing a password ended unexpectedly");
-                Err(ApiError::Internal)
+                Err(Error::Internal)
             }
         }
     }

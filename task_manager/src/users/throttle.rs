@@ -11,7 +11,7 @@ use std::sync::Arc;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 
-use crate::error::ApiError;
+use crate::error::Error;
 
 /// How many tries a minute; as many may come at once after a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +60,10 @@ impl Throttle {
     ///
     /// # Errors
     /// It is one too many; the error says for how long. A name that is empty is not counted.
-    pub fn check(&self, action: Action, name: &str, address: IpAddr) -> Result<(), ApiError> {
+    pub fn check(&self, action: Action, name: &str, address: IpAddr) -> Result<(), Error> {
         let refused = |until: governor::NotUntil<_>| {
             let wait = until.wait_time_from(DefaultClock::default().now());
-            ApiError::TooManyAttempts { wait }
+            Error::TooManyAttempts { wait }
         };
         self.addresses.check_key(&(action, network(address))).map_err(refused)?;
         if !name.is_empty() {
@@ -107,7 +107,7 @@ mod tests {
             throttle.check(Action::LogIn, "alice", address(from)).unwrap();
         }
         let refused = throttle.check(Action::LogIn, "alice", address("10.0.0.3")).unwrap_err();
-        let ApiError::TooManyAttempts { wait } = refused else { panic!("{refused:?}") };
+        let Error::TooManyAttempts { wait } = refused else { panic!("{refused:?}") };
         assert!(wait.as_secs_f64() > 20.0 && wait.as_secs_f64() <= 30.0, "{wait:?}");
         throttle.check(Action::LogIn, "bobby", address("10.0.0.3")).unwrap();
         throttle.check(Action::SignUp, "alice", address("10.0.0.3")).unwrap();

@@ -83,7 +83,7 @@ struct WorkerRow {
 }
 
 /// All workers that the registry still knows, the last seen first.
-pub(super) fn list(conn: &mut DbConnection) -> DbResult<Vec<WorkerView>> {
+pub fn workers(conn: &mut DbConnection) -> DbResult<Vec<WorkerView>> {
     let now = db::now(conn)?;
     let rows: Vec<WorkerRow> =
         workers::table.order(workers::seen_at.desc()).select(WorkerRow::as_select()).load(conn)?;

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::http::json;
 use crate::messages::{NewMessage, check};
 use crate::paging::Period;
+use crate::strict_json;
 
 /// A message to be stored.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -36,8 +36,8 @@ pub struct MessageDocument {
 
 /// The JSON text `content` as a message of `user`, or what is wrong with it.
 pub(super) fn read(content: &[u8], user: UserId, now: NaiveDateTime) -> Result<NewMessage, String> {
-    let document: MessageDocument =
-        json::from_slice(content).map_err(|reason| format!("is no such document: {reason}"))?;
+    let document: MessageDocument = strict_json::from_slice(content)
+        .map_err(|reason| format!("is no such document: {reason}"))?;
     let MessageDocument { message, category, created_at, request_count, user_id } = document;
     check(&message).map_err(|reason| format!("message: {reason}"))?;
     if user_id.is_some_and(|id| id != user.0) {

@@ -1,0 +1,49 @@
+//! `/internal/v1` for the workers, with the service token.
+
+use axum::Json;
+use axum::extract::State;
+use common::report::{
+    ClaimRequest, ClaimResponse, ReportRequest, ReportResponse, RowBatch, RowsAnswer,
+};
+use common::storage::Storage;
+
+use crate::api::request::body::JsonBody;
+use crate::api::request::body::{Content, TaskPath};
+use crate::data_uploads::Loads;
+use crate::db::Database;
+use crate::error::Error;
+use crate::outbox::relay::RelaySignal;
+use crate::strict_json;
+use crate::tasks::events::Changes;
+use crate::worker_api::{self, Seen};
+
+/// `POST /internal/v1/claims`
+pub async fn claim(
+    State(db): State<Database>,
+    JsonBody(request): JsonBody<ClaimRequest>,
+) -> Result<Json<ClaimResponse>, Error> {
+    Ok(Json(worker_api::claim(&db, request).await?))
+}
+
+/// `POST /internal/v1/reports`
+pub async fn report(
+    State(db): State<Database>,
+    State(storage): State<Storage>,
+    State(relay): State<RelaySignal>,
+    State(seen): State<Seen>,
+    State(changes): State<Changes>,
+    JsonBody(request): JsonBody<ReportRequest>,
+) -> Result<Json<ReportResponse>, Error> {
+    Ok(Json(worker_api::report(&db, &storage, &relay, &seen, &changes, request).await?))
+}
+
+/// `POST /internal/v1/tasks/{id}/rows`
+pub async fn receive_rows(
+    State(loads): State<Loads>,
+    TaskPath(id): TaskPath,
+    Content(content): Content,
+) -> Result<Json<RowsAnswer>, Error> {
+    let batch: RowBatch = strict_json::from_slice(&content)
+        .map_err(|reason| Error::BadRequest(format!("The batch cannot be read: {reason}.")))?;
+    Ok(Json(loads.receive(id, batch).await?))
+}

@@ -1,0 +1,8 @@
+//! What every request passes before and after its handler.
+
+pub mod access;
+pub mod content_encoding;
+pub mod host;
+pub mod problems;
+pub mod request_id;
+pub mod same_machine;

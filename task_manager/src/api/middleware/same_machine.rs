@@ -1,0 +1,114 @@
+//! Where no login is required, a web page in a browser on this machine must not be able to drive
+//! the API.
+//!
+//! # Invariants
+//! - The name by which the server is addressed is this machine's own, so that a foreign name that is
+//!   made to lead here (DNS rebinding) leads nowhere.
+//! - A request that a browser sends for a page comes from a page of this server.
+//!
+//! # Not here
+//! Servers that require a login: a browser adds no token by itself.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::host::Host;
+use crate::error::Error;
+
+/// Refuses what other machines' names or pages are behind.
+pub async fn same_machine(request: Request, next: Next) -> Response {
+    match check(request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let host = text(header::HOST.as_str()).or(uri.authority().map(|authority| authority.as_str()));
+    let host = host.and_then(Host::parse).filter(Host::is_this_machine);
+    let host = host.ok_or(Error::ForeignHost)?;
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    if let Some(origin) = origins.next() {
+        let origin = origin.to_str().unwrap_or_default();
+        let origin = Host::of_origin(origin).filter(|_| origins.next().is_none());
+        return if origin == Some(host) { Ok(()) } else { Err(Error::ForeignOrigin) };
+    }
+    // What a page of another site does without saying so; it may link here, though.
+    let is_foreign = matches!(text("sec-fetch-site"), Some("cross-site" | "same-site"));
+    let is_harmless = matches!(*method, Method::GET | Method::HEAD);
+    if is_foreign && !is_harmless { Err(Error::ForeignOrigin) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(method: &str, headers: &[(&str, &str)]) -> &'static str {
+        let mut request = axum::http::Request::builder().method(method).uri("/v1/tasks");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).unwrap();
+        match check(request.method(), request.uri(), request.headers()) {
+            Ok(()) => "ok",
+            Err(Error::ForeignHost) => "host",
+            Err(Error::ForeignOrigin) => "origin",
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    #[test]
+    fn only_names_of_this_machine_lead_here() {
+        for host in ["localhost:5000", "LOCALHOST", "127.0.0.1:5000", "127.8.8.8", "[::1]:5000"] {
+            assert_eq!(code("GET", &[("host", host)]), "ok", "{host}");
+        }
+        for host in [
+            "evil.example:5000",
+            "localhost.evil.example",
+            "localhost:5000.evil.example",
+            "localhost:5000@evil.example",
+            "x@localhost",
+            "localhost.",
+            "10.0.0.1",
+            "",
+            "a b",
+            ":5000",
+        ] {
+            assert_eq!(code("GET", &[("host", host)]), "host", "{host}");
+        }
+        assert_eq!(code("GET", &[]), "host");
+    }
+
+    #[test]
+    fn only_own_pages_drive_it() {
+        let host = ("host", "127.0.0.1:5000");
+        for (method, name, value, expected) in [
+            ("POST", "origin", "http://127.0.0.1:5000", "ok"),
+            ("POST", "origin", "HTTP://127.0.0.1:5000", "ok"),
+            ("POST", "origin", "http://127.0.0.1:5001", "origin"),
+            ("POST", "origin", "http://127.0.0.1", "origin"),
+            ("POST", "origin", "http://127.0.0.1:5000.evil.example", "origin"),
+            ("POST", "origin", "http://127.0.0.1:5000/", "origin"),
+            ("POST", "origin", "http://x@127.0.0.1:5000", "origin"),
+            ("POST", "origin", "http://localhost:5000", "origin"),
+            ("POST", "origin", "https://127.0.0.1:5000", "origin"),
+            ("POST", "origin", "https://evil.example", "origin"),
+            ("GET", "origin", "https://evil.example", "origin"),
+            ("POST", "origin", "null", "origin"),
+            ("POST", "origin", "", "origin"),
+            ("POST", "sec-fetch-site", "cross-site", "origin"),
+            ("DELETE", "sec-fetch-site", "same-site", "origin"),
+            ("POST", "sec-fetch-site", "same-origin", "ok"),
+            ("GET", "sec-fetch-site", "cross-site", "ok"),
+        ] {
+            assert_eq!(code(method, &[host, (name, value)]), expected, "{method} {name} {value}");
+        }
+        let own = ("origin", "http://127.0.0.1:5000");
+        assert_eq!(code("POST", &[host, own, own]), "origin", "more than one");
+        let (host, origin) = (("host", "LocalHost"), ("origin", "http://localhost:80"));
+        assert_eq!(code("POST", &[host, origin]), "ok", "the port that goes without saying");
+    }
+}

@@ -1,0 +1,394 @@
+//! Errors as problem documents: each has a stable code and status.
+//!
+//! `middleware::problems` adds the path of the request.
+
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use common::problem::Problem;
+
+use crate::error::Error;
+use crate::tasks::unreadable;
+
+/// How long a client is told to wait before it asks again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How many errors the detail of a problem names; its list has them all.
+const NAMED_IN_DETAIL: usize = 10;
+
+/// The problem document of an error.
+fn problem(error: &Error) -> Problem {
+    let (status, code, title, detail) = match error {
+        Error::BadRequest(detail) => {
+            (400, "bad_request", "The request cannot be read", detail.clone())
+        }
+        Error::InvalidParameters(errors) => {
+            let named = errors
+                .iter()
+                .take(NAMED_IN_DETAIL)
+                .map(|error| match &error.field {
+                    Some(field) => format!("{field}: {}", error.reason),
+                    None => error.reason.clone(),
+                })
+                .collect::<Vec<_>>()
+                .join("; ");
+            let detail = match errors.len().checked_sub(NAMED_IN_DETAIL) {
+                None | Some(0) => named,
+                Some(more) => format!("{named}; and {more} more"),
+            };
+            return Problem::new(422, "invalid_parameters", "Parameters do not hold", detail)
+                .with_errors(errors.clone(), errors.len() as u64);
+        }
+        Error::TokenMissing => (
+            401,
+            "token_missing",
+            "A login is needed",
+            "Send `Authorization: Bearer TOKEN`, with the token of POST /v1/sessions. \
+             POST /v1/users signs you up."
+                .to_owned(),
+        ),
+        Error::InvalidToken(detail) => {
+            (401, "invalid_token", "The token does not hold", (*detail).to_owned())
+        }
+        Error::InvalidCredentials => (
+            401,
+            "invalid_credentials",
+            "Name and password do not hold",
+            "There is no user with this name and this password.".to_owned(),
+        ),
+        Error::NoSession => (
+            409,
+            "no_session",
+            "There is no session",
+            "The request has no token, so there is no session to end.".to_owned(),
+        ),
+        Error::NotAdministrator => (
+            403,
+            "not_administrator",
+            "Only an administrator may do this",
+            "Log in as an administrator; `task_manager admin create` makes one.".to_owned(),
+        ),
+        Error::UsernameTaken(name) => (
+            409,
+            "username_taken",
+            "The name is taken",
+            format!("The name `{name}` is taken, regardless of case. Choose another one."),
+        ),
+        Error::TooManyAttempts { wait } => (
+            429,
+            "too_many_attempts",
+            "Too many tries",
+            format!("There were too many tries lately. Try again in {} s.", seconds(*wait)),
+        ),
+        Error::ForeignHost => (
+            403,
+            "foreign_host",
+            "The server is not addressed as this machine",
+            "Without a login this server is for its own machine: address it as localhost or \
+             by a loopback address."
+                .to_owned(),
+        ),
+        Error::ForeignOrigin => (
+            403,
+            "foreign_origin",
+            "The request is another site's",
+            "Without a login this server takes no requests from pages of other sites."
+                .to_owned(),
+        ),
+        Error::RequestUnderWay => (
+            409,
+            "request_under_way",
+            "The same request is under way",
+            "Another request with this Idempotency-Key is not done yet. Send it again later."
+                .to_owned(),
+        ),
+        Error::KeyUsedOtherwise => (
+            422,
+            "idempotency_key_reused",
+            "The Idempotency-Key was used for another content",
+            "An earlier request with this Idempotency-Key asked for something else. Use a new \
+             key for a new request."
+                .to_owned(),
+        ),
+        Error::UnreadableAnswer => (
+            409,
+            "unreadable_answer",
+            "The first answer cannot be read",
+            "The request with this Idempotency-Key was carried out, but another version of the server \
+             stored its answer. Look for what it made instead of sending it again."
+                .to_owned(),
+        ),
+        Error::TaskNotFound => {
+            (404, "task_not_found", "No such task", "There is no task with this id.".to_owned())
+        }
+        Error::UserNotFound => {
+            (404, "user_not_found", "No such user", "There is no user with this id.".to_owned())
+        }
+        Error::ScheduleNotFound => (
+            404,
+            "schedule_not_found",
+            "No such schedule",
+            "There is no schedule with this name; GET /v1/schedules lists those there are."
+                .to_owned(),
+        ),
+        Error::NotAcceptable { offered } => (
+            406,
+            "not_acceptable",
+            "The answer has no such media type",
+            format!("The Accept header takes none of what there is: {offered}."),
+        ),
+        Error::InvalidState { id, state, wish } => (
+            409,
+            "invalid_state",
+            "The task's state does not allow it",
+            format!("The task {id} is {state}; {wish}."),
+        ),
+        Error::UnreadableTask(detail) => {
+            (409, unreadable::CODE, "The task cannot be read", detail.clone())
+        }
+        Error::NotReady { state } => (
+            409,
+            "not_ready",
+            "The result is not there yet",
+            format!("The task is {state}. Ask again when it is processed."),
+        ),
+        Error::NoResult { state, reason } => {
+            (409, "no_result", "There is no result", format!("The task is {state}: {reason}."))
+        }
+        Error::Expired => (
+            410,
+            "expired",
+            "The files are gone",
+            "The files of this task have been removed. Upload the file again.".to_owned(),
+        ),
+        Error::PreconditionFailed => (
+            412,
+            "precondition_failed",
+            "The file is another one",
+            "The file has none of the tags of If-Match; its ETag is the one of a GET without it."
+                .to_owned(),
+        ),
+        Error::RangeNotSatisfiable { size } => (
+            416,
+            "range_not_satisfiable",
+            "The range lies outside of the file",
+            format!("The file has {size} bytes."),
+        ),
+        Error::TooLarge { limit } => (
+            413,
+            "too_large",
+            "The file is too large",
+            format!(
+                "Files may have up to {limit} bytes ({}) here; the setting is `upload_limit`.",
+                bytesize::ByteSize::b(*limit)
+            ),
+        ),
+        Error::BodyTooLarge => (
+            413,
+            "too_large",
+            "The body is too large",
+            "The body is larger than this request may be.".to_owned(),
+        ),
+        Error::UnsupportedMediaType { given, accepted } => (
+            415,
+            "unsupported_media_type",
+            "The body's type is not supported",
+            format!("The Content-Type is `{given}`; {accepted}."),
+        ),
+        Error::BatchTooLarge { given, limit } => (
+            413,
+            "batch_too_large",
+            "The batch is too large",
+            format!("The batch has {given}; up to {limit} may be sent at once."),
+        ),
+        Error::OutOfOrder { stored, from } => (
+            409,
+            "out_of_order",
+            "The rows before these are missing",
+            format!(
+                "The batch goes on behind row {from}, but only row {stored} was reached. \
+                 Send what is in between first."
+            ),
+        ),
+        Error::EmptyFile => (
+            422,
+            "empty_file",
+            "The file is empty",
+            "The file has no bytes. A CSV file has a header line at least.".to_owned(),
+        ),
+        Error::NotCsv(detail) => (422, "not_csv", "The file is not CSV text", detail.clone()),
+        Error::UploadStopped(id) => (
+            409,
+            "invalid_state",
+            "The task was stopped",
+            format!("The task {id} was stopped while its file arrived; nothing of it is kept."),
+        ),
+        Error::UploadCut(detail) => (
+            400,
+            "upload_cut",
+            "The upload broke off",
+            format!("{detail} Nothing of the file is kept; send it again."),
+        ),
+        Error::UploadIdle { timeout } => (
+            408,
+            "upload_timeout",
+            "Upload timed out",
+            format!(
+                "No byte arrived for {} s; the setting is `upload_idle_timeout`. Nothing of the \
+                 body is kept; send it again.",
+                timeout.as_secs_f64()
+            ),
+        ),
+        Error::UploadLost => (
+            503,
+            "upload_lost",
+            "Upload lost",
+            "The server was interrupted for so long that it gave the upload up. Nothing of the \
+             file is kept; send it again."
+                .to_owned(),
+        ),
+        Error::EncodedBody { given } => (
+            415,
+            "unsupported_content_encoding",
+            "Unsupported Content-Encoding",
+            format!(
+                "The Content-Encoding is `{given}`, and bodies are not decoded here. Send JSON \
+                 and forms uncompressed, and a compressed file as it is, without this header."
+            ),
+        ),
+        Error::PartlyStored { inserted, in_doubt: 0 } => (
+            503,
+            "partly_stored",
+            "Only a part was stored",
+            format!(
+                "The database or the connection failed. The first {inserted} valid documents \
+                 are stored; send the others again."
+            ),
+        ),
+        Error::PartlyStored { inserted, in_doubt } => (
+            503,
+            "partly_stored",
+            "Only a part was stored",
+            format!(
+                "The connection to the database broke during a commit. The first {inserted} \
+                 valid documents are stored, the next {in_doubt} may be stored, and those \
+                 behind them are not. See GET /v1/messages before you send the others again."
+            ),
+        ),
+        Error::OutcomeUnknown => (
+            503,
+            "outcome_unknown",
+            "Outcome unknown",
+            "The connection to the database broke while the request was committed, so it may \
+             have been carried out, wholly or in part. Check, or repeat it with the same \
+             Idempotency-Key; without one it may be carried out twice."
+                .to_owned(),
+        ),
+        Error::StorageUnavailable => (
+            503,
+            "storage_unavailable",
+            "The storage does not work now",
+            "The file storage does not work now; nothing was changed. Try again.".to_owned(),
+        ),
+        Error::DatabaseUnavailable => (
+            503,
+            "database_unavailable",
+            "The database does not work now",
+            "The database does not work now; nothing was changed. Try again.".to_owned(),
+        ),
+        Error::Overloaded => (
+            503,
+            "overloaded",
+            "The server is overloaded",
+            "The server has more requests than it can serve; nothing was changed. Try again."
+                .to_owned(),
+        ),
+        Error::RequestTimeout => (
+            408,
+            "request_timeout",
+            "The body did not arrive in time",
+            "Nothing of the body arrived for too long; nothing was changed. Send it again."
+                .to_owned(),
+        ),
+        Error::Internal => (
+            500,
+            "internal",
+            "The server made a mistake",
+            "The log has the details under this request's id (`x-request-id`).".to_owned(),
+        ),
+    };
+    Problem::new(status, code, title, detail)
+}
+
+/// The header that goes with an error.
+fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
+    match error {
+        Error::TokenMissing | Error::InvalidToken(_) | Error::InvalidCredentials => {
+            Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+        }
+        Error::NotReady { .. }
+        | Error::RequestUnderWay
+        | Error::UploadLost
+        | Error::OutcomeUnknown
+        | Error::StorageUnavailable
+        | Error::DatabaseUnavailable
+        | Error::Overloaded => {
+            Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs())))
+        }
+        Error::TooManyAttempts { wait } => {
+            Some((header::RETRY_AFTER, HeaderValue::from(seconds(*wait))))
+        }
+        Error::UploadIdle { .. } => Some((header::CONNECTION, HeaderValue::from_static("close"))),
+        Error::EncodedBody { .. } => {
+            Some((header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
+        }
+        Error::RangeNotSatisfiable { size } => HeaderValue::try_from(format!("bytes */{size}"))
+            .ok()
+            .map(|value| (header::CONTENT_RANGE, value)),
+        _ => None,
+    }
+}
+
+/// Whole seconds, one at least.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().max(1.0) as u64
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let header = header(&self);
+        let mut response = problem_response(problem(&self));
+        response.headers_mut().extend(header);
+        response
+    }
+}
+
+/// A response that `middleware::problems` completes with the request's path.
+pub fn problem_response(problem: Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = status.into_response();
+    response.extensions_mut().insert(problem);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::DbError;
+
+    #[test]
+    fn an_outcome_that_is_unknown_is_not_said_to_be_nothing() {
+        let in_doubt = Error::from(DbError::CommitInDoubt("lost connection".to_owned()));
+        let partly = Error::PartlyStored { inserted: 1_000, in_doubt: 500 };
+        for (error, code) in [(in_doubt, "outcome_unknown"), (partly, "partly_stored")] {
+            let problem = problem(&error);
+            assert_eq!((problem.status, problem.code.as_str()), (503, code));
+            assert!(problem.detail.contains("may "), "{}", problem.detail);
+            assert!(!problem.detail.contains("nothing was changed"), "{}", problem.detail);
+        }
+        let unavailable = Error::from(DbError::Unavailable("no connection".to_owned()));
+        let known = problem(&unavailable);
+        assert_eq!(known.code, "database_unavailable");
+        assert!(known.detail.contains("nothing was changed"), "{}", known.detail);
+    }
+}

@@ -1,0 +1,9 @@
+//! What handlers read from requests.
+
+pub mod address;
+pub mod body;
+pub mod detached;
+pub mod file;
+pub mod idempotency;
+pub mod query;
+pub mod upload;

@@ -1,0 +1,185 @@
+//! Bodies that are read as a whole, JSON, and query strings, with errors that name the place.
+
+use std::time::Duration;
+
+use axum::RequestExt;
+use axum::body::Body;
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Query, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use bytes::{Bytes, BytesMut};
+use common::problem::ErrorLocation;
+use common::task::TaskId;
+use http_body_util::{BodyExt, LengthLimitError};
+use hyper::body::Frame;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::error::Error;
+use crate::log_fields::log_task;
+use crate::strict_json;
+
+/// How long a client may send nothing of a body that is read as a whole.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyTimeout(pub Duration);
+
+/// A body of any type, as a whole, up to the limit of its route.
+pub struct Content(pub Bytes);
+
+impl<S> FromRequest<S> for Content
+where
+    S: Send + Sync,
+    BodyTimeout: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let BodyTimeout(silence) = BodyTimeout::from_ref(state);
+        read_whole(request.with_limited_body().into_body(), silence).await.map(Self)
+    }
+}
+
+async fn read_whole(mut body: Body, silence: Duration) -> Result<Bytes, Error> {
+    // Most bodies come in one piece, which is not copied.
+    let Some(first) = next_bytes(&mut body, silence).await? else { return Ok(Bytes::new()) };
+    let Some(second) = next_bytes(&mut body, silence).await? else { return Ok(first) };
+    let mut whole = BytesMut::from(first);
+    whole.extend_from_slice(&second);
+    while let Some(bytes) = next_bytes(&mut body, silence).await? {
+        whole.extend_from_slice(&bytes);
+    }
+    Ok(whole.freeze())
+}
+
+async fn next_bytes(body: &mut Body, silence: Duration) -> Result<Option<Bytes>, Error> {
+    loop {
+        let frame = timeout(silence, body.frame()).await.map_err(|_| Error::RequestTimeout)?;
+        match frame.transpose().map_err(|error| unreadable(&error))?.map(Frame::into_data) {
+            None => return Ok(None),
+            Some(Ok(bytes)) => return Ok(Some(bytes)),
+            // Trailers.
+            Some(Err(_)) => {}
+        }
+    }
+}
+
+fn unreadable(error: &axum::Error) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return Error::BodyTooLarge;
+        }
+        cause = error.source();
+    }
+    Error::BadRequest("The body ends early or cannot be read.".to_owned())
+}
+
+/// A JSON body.
+pub struct JsonBody<T>(pub T);
+
+impl<T, S> FromRequest<S> for JsonBody<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+    BodyTimeout: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        check_json_type(request.headers())?;
+        let Content(content) = Content::from_request(request, state).await?;
+        from_json(&content).map(Self)
+    }
+}
+
+/// Reads a JSON body whose bytes are needed too, for example to tell it from another one.
+///
+/// # Errors
+/// It is no JSON, has another shape, or its type says something else.
+pub fn read_json<T: DeserializeOwned>(headers: &HeaderMap, content: &[u8]) -> Result<T, Error> {
+    check_json_type(headers)?;
+    from_json(content)
+}
+
+fn check_json_type(headers: &HeaderMap) -> Result<(), Error> {
+    let given = headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let subtype = essence.strip_prefix("application/").unwrap_or_default();
+    match subtype == "json" || subtype.ends_with("+json") {
+        true => Ok(()),
+        false => Err(not_json(given.to_owned())),
+    }
+}
+
+fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, Error> {
+    strict_json::from_slice(content).map_err(|reason| {
+        Error::BadRequest(format!("The body is not the JSON that this request takes: {reason}."))
+    })
+}
+
+fn not_json(given: String) -> Error {
+    Error::UnsupportedMediaType { given, accepted: "this request takes application/json" }
+}
+
+/// The parameters of the query, in order, repeated ones included.
+#[derive(Debug, Default)]
+pub struct Parameters(pub Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        match query {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(error) => Err(Error::BadRequest(error.body_text())),
+        }
+    }
+}
+
+impl Parameters {
+    /// Takes the parameter `name` out; where it is given more than once, the last one.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        let mut taken = None;
+        self.0.retain_mut(|(given, value)| {
+            let is_it = given == name;
+            if is_it {
+                taken = Some(std::mem::take(value));
+            }
+            !is_it
+        });
+        taken
+    }
+
+    /// Takes all values of `name` out.
+    pub fn take_all(&mut self, name: &str) -> Vec<String> {
+        let (taken, left) =
+            std::mem::take(&mut self.0).into_iter().partition(|(given, _)| given == name);
+        self.0 = left;
+        let taken: Vec<(String, String)> = taken;
+        taken.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// The errors of the parameters that nobody took.
+    pub fn unknown(&self, known: &str) -> Vec<ErrorLocation> {
+        let unknown = |(name, _): &(String, String)| {
+            ErrorLocation::field(name, format!("is not a parameter here; there are {known}"))
+        };
+        self.0.iter().map(unknown).collect()
+    }
+}
+
+/// The task id of the path. One that is no id is the id of no task.
+pub struct TaskPath(pub TaskId);
+
+impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
+        let id = path.ok().and_then(|path| path.0.parse().ok()).ok_or(Error::TaskNotFound)?;
+        log_task(id);
+        Ok(Self(id))
+    }
+}

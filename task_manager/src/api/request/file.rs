@@ -1,0 +1,178 @@
+//! The bytes of a file in a request: the raw body, or the file field of a multipart form.
+//!
+//! # Invariants
+//! - A body of which no byte arrives for the idle timeout ends with an error. Only waiting for the
+//!   client counts: while nothing is asked for, because the storage is behind, no time passes.
+//! - A client that is refused while it sends sees the answer: what it still sends is discarded for
+//!   a bounded while instead of resetting the connection.
+
+mod disposition;
+pub mod form;
+#[cfg(test)]
+#[path = "file/tests.rs"]
+mod form_tests;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use self::form::FormFile;
+use crate::error::Error;
+use crate::uploads::FileSource;
+
+/// How long the rest of a refused body is discarded, and how long the next byte of it may take.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_IDLE: Duration = Duration::from_secs(5);
+
+/// Why a body ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// No byte arrived for this long.
+    #[error("no byte arrived for {0:?}")]
+    Idle(Duration),
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken,
+}
+
+impl From<BodyError> for Error {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Idle(timeout) => Self::UploadIdle { timeout },
+            BodyError::Broken => {
+                Self::UploadCut("The connection broke while the body arrived.".to_owned())
+            }
+        }
+    }
+}
+
+/// How long a body may give no byte.
+#[derive(Debug, Clone, Copy)]
+pub struct IdleTimeout(pub Duration);
+
+/// The bytes of a request; after an error there are no more.
+pub type ByteStream = BoxStream<'static, Result<Bytes, BodyError>>;
+
+/// The bytes of `body`; an error where none arrives for `idle`.
+pub fn incoming<E: Send + 'static>(
+    body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    idle: Duration,
+) -> ByteStream {
+    let next = move |body: Option<BoxStream<'static, Result<Bytes, E>>>| async move {
+        let mut body = body?;
+        match timeout(idle, body.next()).await {
+            Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(body))),
+            Ok(Some(Err(_))) => Some((Err(BodyError::Broken), None)),
+            Ok(None) => None,
+            Err(_) => Some((Err(BodyError::Idle(idle)), None)),
+        }
+    };
+    stream::unfold(Some(body.boxed()), next).fuse().boxed()
+}
+
+/// A file that arrives.
+pub enum FileBody {
+    /// The body is the file.
+    Raw(ByteStream),
+    /// The file is a field of a form.
+    Form(FormFile),
+}
+
+impl FileSource for FileBody {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        match self {
+            Self::Form(file) => file.next().await,
+            Self::Raw(stream) => loop {
+                let bytes = stream.next().await.transpose()?;
+                if bytes.as_ref().is_none_or(|bytes| !bytes.is_empty()) {
+                    return Ok(bytes);
+                }
+            },
+        }
+    }
+}
+
+impl FileBody {
+    /// Discards what still arrives, in the background, so that the client sees its answer.
+    pub fn linger(self) {
+        // The parser of a form does the same itself when its reader has gone.
+        if let Self::Raw(stream) = self {
+            linger(stream);
+        }
+    }
+}
+
+/// Discards what still arrives of a refused body, in the background, so that the client sees its
+/// answer.
+pub fn linger<E: Send + 'static>(body: impl Stream<Item = Result<Bytes, E>> + Send + 'static) {
+    tokio::spawn(discard(body.boxed()));
+}
+
+/// Discards the bytes of `stream` until it ends or pauses, or the time is over.
+async fn discard<E>(mut stream: impl Stream<Item = Result<Bytes, E>> + Unpin) {
+    let end = Instant::now() + LINGER;
+    while let Ok(Some(Ok(_))) =
+        timeout_at(end.min(Instant::now() + LINGER_IDLE), stream.next()).await
+    {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use futures_util::FutureExt;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(60);
+
+    /// A body that is sent by hand.
+    fn body() -> (mpsc::UnboundedSender<io::Result<Bytes>>, ByteStream) {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let stream = stream::poll_fn(move |cx| receiver.poll_recv(cx));
+        (sender, incoming(stream, IDLE))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_without_bytes_for_the_timeout_ends() {
+        let (sender, mut body) = body();
+        for _ in 0..5 {
+            let sent = async {
+                tokio::time::sleep(IDLE - Duration::from_millis(1)).await;
+                sender.send(Ok(Bytes::from_static(b"x"))).unwrap();
+            };
+            let (next, ()) = tokio::join!(body.next(), sent);
+            assert_eq!(next, Some(Ok(Bytes::from_static(b"x"))), "a slow client is no idle one");
+        }
+        let since = Instant::now();
+        assert_eq!(body.next().await, Some(Err(BodyError::Idle(IDLE))));
+        let waited = since.elapsed();
+        assert!(waited >= IDLE && waited < IDLE + Duration::from_secs(1), "{waited:?}");
+        assert_eq!(body.next().await, None);
+        assert_eq!(body.next().await, None, "the end stays the end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_nothing_is_asked_for_is_not_idle() {
+        let (sender, mut body) = body();
+        // Polled once, as by a parser that then waits for its reader.
+        assert_eq!(body.next().now_or_never(), None);
+        sender.send(Ok(Bytes::from_static(b"x"))).unwrap();
+        tokio::time::sleep(10 * IDLE).await;
+        assert_eq!(body.next().await, Some(Ok(Bytes::from_static(b"x"))));
+        tokio::time::sleep(10 * IDLE).await;
+        drop(sender);
+        assert_eq!(body.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_is_an_error_and_no_end() {
+        let (sender, mut body) = body();
+        sender.send(Err(io::ErrorKind::ConnectionReset.into())).unwrap();
+        assert_eq!(body.next().await, Some(Err(BodyError::Broken)));
+        assert_eq!(body.next().await, None);
+    }
+}

@@ -1,0 +1,146 @@
+//! A request that uploads a file, whatever the kind of the task.
+
+use axum::body::Body;
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use common::task::spec::TaskSpec;
+use common::task::{AcceptedTask, TaskKind};
+
+use crate::api::middleware::access::CurrentUser;
+use crate::api::request::body::Parameters;
+use crate::api::request::detached::to_the_end;
+use crate::api::request::file::form::read_form;
+use crate::api::request::file::{FileBody, IdleTimeout, incoming};
+use crate::api::request::idempotency;
+use crate::api::response::accepted::accepted;
+use crate::error::Error;
+use crate::uploads::draft::Purpose;
+use crate::uploads::{Uploads, file_name};
+
+/// The file of a request, with all that its task needs.
+pub struct Upload {
+    uploads: Uploads,
+    idle: IdleTimeout,
+    user: CurrentUser,
+    parameters: Parameters,
+    parts: Parts,
+    body: Body,
+}
+
+impl<S> FromRequest<S> for Upload
+where
+    S: Send + Sync,
+    Uploads: FromRef<S>,
+    IdleTimeout: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let (mut parts, body) = request.into_parts();
+        Ok(Self {
+            uploads: Uploads::from_ref(state),
+            idle: IdleTimeout::from_ref(state),
+            user: CurrentUser::from_request_parts(&mut parts, state).await?,
+            parameters: Parameters::from_request_parts(&mut parts, state).await?,
+            parts,
+            body,
+        })
+    }
+}
+
+impl Upload {
+    /// Receives the file and makes it a task of `kind`.
+    pub async fn accept(self, kind: TaskKind) -> Result<Response, Error> {
+        let task = to_the_end("an upload", receive(kind, self)).await?;
+        let location = task.task.links.this.clone();
+        Ok(accepted(Some(&location), task))
+    }
+}
+
+async fn receive(kind: TaskKind, upload: Upload) -> Result<AcceptedTask, Error> {
+    let Upload { uploads, idle, user, mut parameters, parts, body } = upload;
+    let body = incoming(body.into_data_stream(), idle.0);
+    let name = parameters.take("file_name");
+    let (mut file, given_name) = match content(kind, &parts.headers) {
+        Ok(Content::Form { boundary }) => {
+            let form = read_form(body, boundary).await?;
+            parameters.0.extend(form.parameters);
+            let name = name.filter(|name| !name.is_empty()).or(form.file_name);
+            (FileBody::Form(form.file), name)
+        }
+        Ok(Content::Raw) if name.is_some() => (FileBody::Raw(body), name),
+        refused => {
+            FileBody::Raw(body).linger();
+            let missing = "is missing: a raw body needs ?file_name=";
+            return Err(refused.err().unwrap_or_else(|| Error::invalid("file_name", missing)));
+        }
+    };
+    let key = idempotency::key(&parts, &user.id.0.to_string());
+    let prepared = prepared(kind, &parts.headers, &uploads, &parameters);
+    let received = match key.and_then(|key| Ok((key, prepared?))) {
+        Ok((key, spec)) => {
+            let file_name = file_name::clean(given_name.as_deref().unwrap_or_default(), kind);
+            let purpose = Purpose { owner: user.id, spec, file_name };
+            uploads.receive(purpose, key, &mut file).await
+        }
+        Err(error) => Err(error),
+    };
+    if received.is_err() {
+        file.linger();
+    }
+    received
+}
+
+/// What can be refused before a byte of the file is read.
+fn prepared(
+    kind: TaskKind,
+    headers: &HeaderMap,
+    uploads: &Uploads,
+    parameters: &Parameters,
+) -> Result<TaskSpec, Error> {
+    let spec = TaskSpec::from_parameters(kind, &parameters.0).map_err(Error::InvalidParameters)?;
+    let limit = uploads.drafts.limit;
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    // A form is a little longer than its file: only what is clearly too large is seen here.
+    if length.is_some_and(|length: u64| length > limit.saturating_add(FORM_OVERHEAD)) {
+        return Err(Error::TooLarge { limit });
+    }
+    Ok(spec)
+}
+
+/// More than the boundaries and fields of any form that is accepted take.
+const FORM_OVERHEAD: u64 = 8 << 20;
+
+enum Content {
+    Form { boundary: String },
+    Raw,
+}
+
+fn content(kind: TaskKind, headers: &HeaderMap) -> Result<Content, Error> {
+    let given = match headers.get(header::CONTENT_TYPE) {
+        None => return Ok(Content::Raw),
+        Some(value) => value.to_str().unwrap_or_default(),
+    };
+    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "multipart/form-data" => multer::parse_boundary(given)
+            .map(|boundary| Content::Form { boundary })
+            .map_err(|_| Error::BadRequest("The multipart form names no boundary.".to_owned())),
+        _ if !kind.reads_csv() => Ok(Content::Raw),
+        // curl sends the last one of these unless told otherwise.
+        ""
+        | "application/csv"
+        | "application/octet-stream"
+        | "application/vnd.ms-excel"
+        | "application/x-www-form-urlencoded" => Ok(Content::Raw),
+        essence if essence.starts_with("text/") => Ok(Content::Raw),
+        _ => Err(Error::UnsupportedMediaType {
+            given: given.to_owned(),
+            accepted: "upload takes multipart/form-data, or the file itself as text/csv or \
+                       application/octet-stream",
+        }),
+    }
+}

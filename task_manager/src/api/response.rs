@@ -1,0 +1,5 @@
+//! What handlers respond with.
+
+pub mod accepted;
+pub mod conditional;
+pub mod negotiation;

@@ -1,0 +1,145 @@
+//! Every route of the API.
+
+use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::api::middleware::access::{Gate, ServiceToken, authenticate, authenticate_worker};
+use crate::api::middleware::{content_encoding, host, problems, request_id, same_machine};
+use crate::api::routes::{
+    bulk_messages as bulk, data_uploads, downloads, events, file_statistics, health, home,
+    messages, schedules, sessions, tasks, uploads, user_events, users, workers,
+};
+use crate::api::state::AppState;
+use crate::api::{internal, openapi, server};
+use crate::users::credentials::PasswordLength;
+
+/// The largest batch that a worker may send, in bytes.
+const INTERNAL_BODY_LIMIT: usize = 64 << 20;
+
+/// The largest list of user events, in bytes.
+const USER_EVENTS_LIMIT: usize = 16 << 20;
+
+/// The largest name and password, in bytes.
+const CREDENTIALS_LIMIT: usize = 16 << 10;
+
+/// The routes for users who have logged in.
+fn of_users() -> OpenApiRouter<AppState> {
+    OpenApiRouter::<AppState>::with_openapi(openapi::Document::openapi())
+        .routes(routes!(uploads::upload_csv))
+        .routes(routes!(
+            file_statistics::request_file_statistics,
+            file_statistics::list_file_statistics
+        ))
+        .routes(routes!(file_statistics::report_file_statistics))
+        .routes(routes!(data_uploads::upload_data))
+        .routes(routes!(data_uploads::list_loaded_rows))
+        .routes(routes!(data_uploads::list_rejected_rows))
+        .routes(routes!(messages::submit_message, messages::list_messages))
+        .routes(routes!(messages::count_messages))
+        .routes(routes!(bulk::load_messages))
+        .merge(events_of_users())
+        .routes(routes!(schedules::list_schedules))
+        .routes(routes!(
+            schedules::show_schedule,
+            schedules::put_schedule,
+            schedules::delete_schedule
+        ))
+        .routes(routes!(schedules::run_schedule))
+        .routes(routes!(downloads::download_result))
+        .routes(routes!(downloads::download_rejected))
+        .routes(routes!(tasks::list_tasks))
+        .routes(routes!(tasks::show_task, tasks::delete_task))
+        .routes(routes!(tasks::show_task_status))
+        .routes(routes!(tasks::stop_task))
+        .routes(routes!(tasks::kill_task))
+        .routes(routes!(tasks::resume_task))
+        .routes(routes!(events::task_events))
+        .routes(routes!(events::all_task_events))
+        .routes(routes!(workers::list_workers))
+        .routes(routes!(sessions::log_out))
+}
+
+/// The routes of user events, whose bodies may be lists.
+fn events_of_users() -> OpenApiRouter<AppState> {
+    OpenApiRouter::<AppState>::new()
+        .routes(routes!(user_events::submit_user_events))
+        .layer(DefaultBodyLimit::max(USER_EVENTS_LIMIT))
+        .routes(routes!(user_events::generate_user_events))
+        .routes(routes!(user_events::report_user_events))
+}
+
+/// The routes for everybody.
+fn open() -> OpenApiRouter<AppState> {
+    let credentials = OpenApiRouter::<AppState>::new()
+        .routes(routes!(users::sign_up))
+        .routes(routes!(sessions::log_in))
+        .layer(DefaultBodyLimit::max(CREDENTIALS_LIMIT));
+    OpenApiRouter::<AppState>::new()
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .merge(credentials)
+}
+
+/// The routes for workers, under `/internal`.
+fn internal_routes() -> Router<AppState> {
+    Router::new()
+        .route("/v1/claims", post(internal::claim))
+        .route("/v1/reports", post(internal::report))
+        .route("/v1/tasks/{id}/rows", post(internal::receive_rows))
+        .layer(DefaultBodyLimit::max(INTERNAL_BODY_LIMIT))
+        // Of its own, so that the guard of these routes is in front of it too.
+        .fallback(not_found)
+}
+
+async fn not_found() -> StatusCode {
+    StatusCode::NOT_FOUND
+}
+
+/// The OpenAPI document of a server that requires a login, with the default limits.
+pub fn document() -> Document {
+    document_of(true, PasswordLength::default())
+}
+
+fn document_of(login_required: bool, password_length: PasswordLength) -> Document {
+    let mut document = openapi::with_login(of_users().split_for_parts().1, login_required);
+    document.merge(open().split_for_parts().1);
+    openapi::rules::complete(openapi::rules::limit_passwords(document, password_length))
+}
+
+/// The whole API.
+pub fn router(state: AppState, gate: Gate) -> Router {
+    let login_required = gate.login_required;
+    let document = document_of(login_required, PasswordLength::from_ref(&state));
+    let gate = from_fn_with_state(gate, authenticate);
+    let (of_users, _) = of_users().route_layer(gate).split_for_parts();
+    let (open, _) = open().split_for_parts();
+    let service_token = ServiceToken::from_ref(&state);
+    let internal = internal_routes().layer(from_fn_with_state(service_token, authenticate_worker));
+    let all = of_users
+        .merge(open)
+        .nest("/internal", internal)
+        .route("/", get(home::home))
+        .route("/openapi.json", get(move || async { Json(document) }))
+        .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
+        .fallback(not_found);
+    let all = match login_required {
+        true => all,
+        false => all.layer(from_fn(same_machine::same_machine)),
+    };
+    all.layer(from_fn(content_encoding::refuse_encoded_bodies))
+        .layer(from_fn(server::refuse_beyond_limit))
+        .layer(from_fn(host::one_host))
+        .layer(CatchPanicLayer::new())
+        .layer(from_fn(problems::problems))
+        .layer(from_fn(request_id::request_id))
+        .with_state(state)
+}

@@ -1,0 +1,17 @@
+//! The public routes, one file a feature.
+
+pub mod bulk_messages;
+pub mod data_uploads;
+pub mod downloads;
+pub mod events;
+pub mod file_statistics;
+pub mod health;
+pub mod home;
+pub mod messages;
+pub mod schedules;
+pub mod sessions;
+pub mod tasks;
+pub mod uploads;
+pub mod user_events;
+pub mod users;
+pub mod workers;

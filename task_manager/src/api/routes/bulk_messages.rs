@@ -1,0 +1,81 @@
+//! `POST /v1/messages/bulk`.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use common::problem::Problem;
+
+use crate::api::middleware::access::CurrentUser;
+use crate::api::request::detached::to_the_end;
+use crate::api::request::file::{FileBody, IdleTimeout, incoming};
+use crate::api::request::idempotency;
+use crate::error::Error;
+use crate::idempotency::Keys;
+use crate::messages::bulk::document::MessageDocument;
+use crate::messages::bulk::{BulkResult, Format, load_once};
+
+/// Stores many messages at once, without validating them.
+///
+/// The body is a JSON array of documents, or one document on each line (NDJSON), of any length:
+/// it is stored while it arrives. Documents that do not hold are named by their place, and the
+/// others are stored. They go in by chunks of up to 1,000; when the connection or the database
+/// fails, the chunks before it are there. The request counter does not rise.
+#[utoipa::path(
+    post, path = "/v1/messages/bulk", tag = "messages",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body gets the same answer for 24 hours")),
+    request_body(content(
+        (Vec<MessageDocument> = "application/json"),
+        (String = "application/x-ndjson", example = "{\"message\": \"one\"}\n{\"message\": \"two\", \"category\": \"Retried\"}\n"),
+    )),
+    responses(
+        (status = 200, description = "What became of the documents", body = BulkResult),
+        (status = 400, description = "The body is no JSON array, and nothing was stored", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "No byte arrived for `upload_idle_timeout`, and nothing was stored", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The key was used for another body", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database or the connection failed; the detail says how many were stored", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn load_messages(
+    State(keys): State<Keys>,
+    State(idle): State<IdleTimeout>,
+    user: CurrentUser,
+    request: Request,
+) -> Result<Json<BulkResult>, Error> {
+    to_the_end("loading messages", receive(keys, idle, user, request)).await.map(Json)
+}
+
+async fn receive(
+    keys: Keys,
+    idle: IdleTimeout,
+    user: CurrentUser,
+    request: Request,
+) -> Result<BulkResult, Error> {
+    let (parts, body) = request.into_parts();
+    let mut body = FileBody::Raw(incoming(body.into_data_stream(), idle.0));
+    let loaded = async {
+        let format = format(&parts.headers)?;
+        let key = idempotency::key(&parts, &user.id.0.to_string())?;
+        load_once(&keys, key, user.id, format, &mut body).await
+    }
+    .await;
+    if loaded.is_err() {
+        body.linger();
+    }
+    loaded
+}
+
+fn format(headers: &HeaderMap) -> Result<Format, Error> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let given = given.unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/json" => Ok(Format::Array),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Format::Lines),
+        _ => Err(Error::UnsupportedMediaType {
+            given: given.to_owned(),
+            accepted: "messages are loaded from application/json or application/x-ndjson",
+        }),
+    }
+}

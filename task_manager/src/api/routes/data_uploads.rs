@@ -1,0 +1,216 @@
+//! `/v1/data_uploads`, and the rows that workers send.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use common::problem::Problem;
+use common::report::RejectedRow;
+use common::task::spec::OnBadRow;
+use common::task::{AcceptedTask, TaskId, TaskKind, TaskState};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::middleware::access::CurrentUser;
+use crate::api::request::body::{Parameters, TaskPath};
+use crate::api::request::query::Query;
+use crate::api::request::upload::Upload;
+use crate::api::response::negotiation::preferred;
+use crate::data_uploads::rejected;
+use crate::data_uploads::store::{self, LoadedRow};
+use crate::db::Database;
+use crate::error::Error;
+use crate::paging::PageSize;
+use crate::tasks::{Task, store as tasks};
+
+const JSON: &str = "application/json";
+const CSV: &str = "text/csv";
+
+/// The form of a file whose rows are to be loaded.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
+pub struct DataUploadForm {
+    /// `skip` (the default) or `fail`.
+    #[schema(example = "skip", nullable = false)]
+    on_bad_row: Option<OnBadRow>,
+    /// The CSV file with the columns `name` and `email`, after all other fields.
+    #[schema(value_type = String, format = Binary, example = "name,email\nAda Lovelace,ada@example.org\n")]
+    file: Vec<u8>,
+}
+
+/// Uploads a CSV file with the columns `name` and `email`, whose rows are loaded into the database.
+///
+/// The file is the field `file` of a multipart form, or the raw body with `?file_name=`. A stop
+/// removes every row that was loaded; a kill keeps them. To resume the task or to upload the same
+/// file with the same parameters again after a kill or failure goes on from where it got to: the
+/// answer names the first row that is read then (`resumed_from_row`). Every row is loaded exactly
+/// once. With `on_bad_row=fail` nothing is loaded of a file that has a bad row.
+#[utoipa::path(
+    post, path = "/v1/data_uploads", tag = "data_uploads",
+    params(
+        ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself", example = "people.csv"),
+        ("on_bad_row" = Option<OnBadRow>, Query, description = "`skip` (the default): bad rows are left out and listed as rejected; `fail`: the task fails"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same file, name and parameters gets the same answer for 24 hours"),
+    ),
+    request_body(content = DataUploadForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 202, description = "The file is stored and will be loaded, or an earlier task with this file goes on", body = AcceptedTask,
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 400, description = "The form cannot be read, or the connection broke", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "No byte arrived for `upload_idle_timeout`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task was stopped while its file arrived", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The file is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter does not hold, or the file is empty or no CSV", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server cannot take the file now; `outcome_unknown` if it may have taken it", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn upload_data(upload: Upload) -> Result<Response, Error> {
+    upload.accept(TaskKind::DataUpload).await
+}
+
+/// A page of loaded rows, in the order of the file.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LoadedRowList {
+    /// The rows of this page.
+    items: Vec<LoadedRow>,
+    /// Ask for the next page with this; `null` on the last one.
+    #[schema(example = "50")]
+    next_page_token: Option<String>,
+}
+
+/// Lists the rows that a task has loaded, in the order of the file.
+///
+/// While it loads, those so far. A task that is stopped has none.
+#[utoipa::path(
+    get, path = "/v1/data_uploads/{id}/rows", tag = "data_uploads",
+    params(
+        ("id" = TaskId, Path, description = "The task's id"),
+        ("page_size" = Option<u64>, Query, description = "Rows a page: 50 where absent, lowered to 10,000"),
+        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page of rows", body = LoadedRowList),
+        (status = 404, description = "There is no such data upload", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_loaded_rows(
+    State(db): State<Database>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+    parameters: Parameters,
+) -> Result<Json<LoadedRowList>, Error> {
+    let page = Page::read(parameters)?;
+    if is_rolled_back(&find(&db, user, id).await?) {
+        return Ok(Json(LoadedRowList { items: Vec::new(), next_page_token: None }));
+    }
+    let mut items =
+        db.read(move |conn| store::rows(conn, id, page.after, page.size.limit())).await?;
+    let next_page_token = page.cut(&mut items, |row| row.row);
+    Ok(Json(LoadedRowList { items, next_page_token }))
+}
+
+/// A page of rejected rows, in the order of the file.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectedRowList {
+    /// The rows of this page.
+    items: Vec<RejectedRow>,
+    /// Ask for the next page with this; `null` on the last one.
+    #[schema(example = "50")]
+    next_page_token: Option<String>,
+}
+
+/// Lists the rows that a task has rejected, in the order of the file, with the reasons.
+///
+/// As JSON in pages, or all of them as CSV (`row,line,column,value,reason`) where `Accept` prefers
+/// `text/csv`.
+#[utoipa::path(
+    get, path = "/v1/data_uploads/{id}/rejected", tag = "data_uploads",
+    params(
+        ("id" = TaskId, Path, description = "The task's id"),
+        ("page_size" = Option<u64>, Query, description = "Rows a page of JSON: 50 where absent, lowered to 10,000"),
+        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page of rows, or all of them as CSV", content(
+            (RejectedRowList = "application/json", example = json!({
+                "items": [{"row": 7, "line": 8, "column": "email", "value": "ada", "reason": "is no e-mail address"}],
+                "next_page_token": null,
+            })),
+            (String = "text/csv", example = "row,line,column,value,reason\n7,8,email,ada,is no e-mail address\n"),
+        )),
+        (status = 404, description = "There is no such data upload", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
+        (status = 406, description = "The rows are neither of the media types that are accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_rejected_rows(
+    State(db): State<Database>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+    parameters: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let media_type = preferred(&headers, &[JSON, CSV])?;
+    let page = Page::read(parameters)?;
+    let is_empty = is_rolled_back(&find(&db, user, id).await?);
+    let mut response = if media_type == CSV {
+        let body = Body::from_stream(rejected::csv(db, id, is_empty));
+        let disposition = format!("attachment; filename=\"{id}.rejected.csv\"");
+        let headers = [
+            (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+            (header::CONTENT_DISPOSITION, disposition),
+        ];
+        (headers, body).into_response()
+    } else {
+        let read = move |conn: &mut _| match is_empty {
+            true => Ok(Vec::new()),
+            false => store::rejected(conn, id, page.after, page.size.limit()),
+        };
+        let mut items = db.read(read).await?;
+        let next_page_token = page.cut(&mut items, |row| row.row);
+        Json(RejectedRowList { items, next_page_token }).into_response()
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    Ok(response)
+}
+
+/// The caller's task, if it is a data upload.
+async fn find(db: &Database, user: CurrentUser, id: TaskId) -> Result<Task, Error> {
+    let task = db.read(move |conn| tasks::find_owned(conn, user.id, id)).await?;
+    task.filter(|task| task.kind() == TaskKind::DataUpload).ok_or(Error::TaskNotFound)
+}
+
+/// A stop holds for what is shown at once, while rows are still being removed.
+fn is_rolled_back(task: &Task) -> bool {
+    matches!(task.state, TaskState::Stopping | TaskState::Stopped)
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Page {
+    /// The number of the last row of the page before.
+    after: u64,
+    size: PageSize,
+}
+
+impl Page {
+    fn read(parameters: Parameters) -> Result<Self, Error> {
+        let mut query = Query::of(parameters);
+        let after = query.read("page_token", |text| {
+            text.parse().map_err(|_| "is no token that a list gave".to_owned())
+        });
+        let size = query.page_size();
+        query.finish("page_size and page_token").map_err(Error::InvalidParameters)?;
+        Ok(Self { after: after.unwrap_or(0), size })
+    }
+
+    /// Removes the rows beyond the page; returns the token of the next one.
+    fn cut<T>(self, items: &mut Vec<T>, row: impl Fn(&T) -> u64) -> Option<String> {
+        self.size.cut(items).map(|last| row(last).to_string())
+    }
+}

@@ -1,0 +1,180 @@
+//! Downloads: the result of a task and its rejected rows, whole or in part.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use common::problem::Problem;
+use common::report::Output;
+use common::storage::{ObjectKey, OutputPart, Storage};
+use common::task::{TaskId, TaskState};
+
+use crate::api::middleware::access::CurrentUser;
+use crate::api::request::body::TaskPath;
+use crate::api::response::conditional::{Asked, asked};
+use crate::db::Database;
+use crate::error::Error;
+use crate::tasks::{Task, store};
+
+/// Downloads the result of a task.
+#[utoipa::path(
+    get, path = "/v1/data_processor/download/{id}", tag = "data_processor",
+    params(
+        ("id" = TaskId, Path, description = "The task's id"),
+        ("Range" = Option<String>, Header, description = "One range of bytes"),
+        ("If-Range" = Option<String>, Header, description = "The range only if the ETag is still this one"),
+    ),
+    responses(
+        (status = 200, description = "The whole result", body = String, content_type = "text/csv"),
+        (status = 206, description = "The range asked for", body = String, content_type = "text/csv"),
+        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "There is no result (`no_result`) or not yet (`not_ready`, with Retry-After)", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "The files are gone", body = Problem, content_type = "application/problem+json"),
+        (status = 416, description = "The range lies outside of the file", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn download_result(
+    db: State<Database>,
+    storage: State<Storage>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    download(db.0, storage.0, user, id, OutputPart::Result, method, headers).await
+}
+
+/// Downloads the rows that an aggregation rejected: `line,column,field,value,reason`.
+#[utoipa::path(
+    get, path = "/v1/data_processor/rejected/{id}", tag = "data_processor",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 200, description = "The rejected rows", body = String, content_type = "text/csv"),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "There are none (`no_result`) or not yet (`not_ready`)", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "The files are gone", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn download_rejected(
+    db: State<Database>,
+    storage: State<Storage>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    download(db.0, storage.0, user, id, OutputPart::Rejected, method, headers).await
+}
+
+async fn download(
+    db: Database,
+    storage: Storage,
+    user: CurrentUser,
+    id: TaskId,
+    part: OutputPart,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let task = db.read(move |conn| store::find_owned(conn, user.id, id)).await?;
+    let task = task.ok_or(Error::TaskNotFound)?;
+    let (output, attempt) = accepted_output(&task, part)?;
+    let key = ObjectKey::Output { task_id: id, attempt, part };
+    // The output of an attempt never changes, so the attempt is a strong tag.
+    let etag = format!("\"{id}-{attempt}\"");
+    let size = storage.open(key, None).await?.size();
+
+    let mut response = StatusCode::OK.into_response();
+    let to_value = |text: String| HeaderValue::try_from(text).map_err(|_| Error::Internal);
+    let answer = response.headers_mut();
+    answer.insert(header::ETAG, to_value(etag.clone())?);
+    answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let range = match asked(&method, &headers, &etag, size) {
+        Asked::Unchanged => {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return Ok(response);
+        }
+        Asked::Otherwise => return Err(Error::PreconditionFailed),
+        Asked::Outside => return Err(Error::RangeNotSatisfiable { size }),
+        Asked::Whole => 0..size,
+        Asked::Part(range) => {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let content_range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+            response.headers_mut().insert(header::CONTENT_RANGE, to_value(content_range)?);
+            range
+        }
+    };
+    let answer = response.headers_mut();
+    answer.insert(header::CONTENT_TYPE, to_value(output.media_type.clone())?);
+    answer.insert(header::CONTENT_DISPOSITION, to_value(disposition(&file_name(output, part)))?);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+    if method == Method::GET && !range.is_empty() {
+        let reader = storage.open(key, Some(range)).await?;
+        *response.body_mut() = Body::from_stream(reader.into_stream().await?);
+    }
+    Ok(response)
+}
+
+fn accepted_output(task: &Task, part: OutputPart) -> Result<(&Output, u32), Error> {
+    let state = task.state;
+    match state {
+        TaskState::Initializing | TaskState::Queued | TaskState::Processing => {
+            return Err(Error::NotReady { state });
+        }
+        TaskState::Failed | TaskState::Stopping | TaskState::Stopped | TaskState::Killed => {
+            return Err(Error::NoResult { state, reason: "it has made no result" });
+        }
+        TaskState::Processed => {}
+    }
+    match (&task.output, task.output_attempt) {
+        (Some(output), _) if part == OutputPart::Rejected && !output.has_rejected => {
+            Err(Error::NoResult { state, reason: "it has rejected no rows" })
+        }
+        (Some(_), Some(_)) if task.files_removed => Err(Error::Expired),
+        (Some(output), Some(attempt)) => Ok((output, attempt)),
+        _ => Err(Error::NoResult { state, reason: "tasks of its kind make no file" }),
+    }
+}
+
+fn file_name(output: &Output, part: OutputPart) -> String {
+    match part {
+        OutputPart::Result => output.file_name.clone(),
+        OutputPart::Rejected => {
+            let stem = output.file_name.strip_suffix(".csv").unwrap_or(&output.file_name);
+            format!("{stem}.rejected.csv")
+        }
+    }
+}
+
+/// An attachment's name as RFC 6266 says: in ASCII for old clients, and as it is (RFC 8187).
+fn disposition(name: &str) -> String {
+    let ascii: String = name
+        .chars()
+        .map(|c| if (' '..='~').contains(&c) && !matches!(c, '"' | '\\' | '%') { c } else { '_' })
+        .collect();
+    let encoded: String = name
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02X}"),
+        })
+        .collect();
+    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_any_script_survive() {
+        assert_eq!(
+            disposition("Größe \"1\".csv"),
+            "attachment; filename=\"Gr__e _1_.csv\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe%20%221%22.csv"
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! `/v1/tasks/events` and `/v1/tasks/{id}/events`.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive};
+use axum::response::{IntoResponse, Response, Sse};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat};
+use common::clock;
+use common::problem::Problem;
+use common::task::TaskId;
+use futures_util::StreamExt;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use utoipa::ToSchema;
+
+use crate::api::middleware::access::{CurrentUser, Gate};
+use crate::api::request::body::TaskPath;
+use crate::db::Database;
+use crate::error::Error;
+use crate::tasks::events::{Change, Changes, Listener};
+
+/// When a client is to reconnect.
+const RECONNECT: Duration = Duration::from_secs(1);
+/// How often a comment shows that the connection lives.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often it is seen whether the token of a stream is still good.
+const SESSION_CHECK: Duration = Duration::from_secs(2);
+/// All are checked at the same times, so that they share the looks at the database.
+static CHECKED_SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// Neither a proxy (nginx reads the second one) nor a browser keeps events back.
+const NO_BUFFERS: [(&str, &str); 2] = [("cache-control", "no-store"), ("x-accel-buffering", "no")];
+
+/// One event of a stream, by the names of its lines.
+#[expect(dead_code, reason = "it describes what axum writes")]
+#[derive(ToSchema)]
+pub struct TaskEvent {
+    /// Always `task`.
+    event: String,
+    /// The time of the change, for `Last-Event-ID`.
+    #[schema(format = DateTime)]
+    id: String,
+    /// After how many milliseconds to connect again when the connection breaks.
+    retry: u64,
+    /// The task as JSON, as `GET /v1/tasks/{id}` shows it.
+    data: String,
+}
+
+/// A task as server-sent events: immediately as it is, then at every change.
+///
+/// The stream ends with the event of the task's end (`processed`, `failed`, `stopped` or `killed`).
+/// A client that reconnects with that event's id as `Last-Event-ID`, as browsers do by themselves, gets
+/// 204, which tells a browser to stop. Open the stream again after a resume.
+#[utoipa::path(
+    get, path = "/v1/tasks/{id}/events", tag = "tasks",
+    params(
+        ("id" = TaskId, Path, description = "The task's id"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen"),
+    ),
+    responses(
+        (status = 200, description = "Events `task`, each with the task as JSON; the id is the time of the change", body = TaskEvent, content_type = "text/event-stream"),
+        (status = 204, description = "The task has ended, and the event of `Last-Event-ID` showed it: no event follows"),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task is in a state that only another version of the server knows (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn task_events(
+    State(db): State<Database>,
+    State(changes): State<Changes>,
+    State(gate): State<Gate>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    match changes.watch(db, user.id, id, last_event(&headers)).await? {
+        Some(listener) => Ok(stream(listener, session_end(gate, user))),
+        None => Ok((StatusCode::NO_CONTENT, NO_BUFFERS).into_response()),
+    }
+}
+
+/// All tasks of the caller as server-sent events, at every change; with `Last-Event-ID`, all that
+/// have changed since then first.
+#[utoipa::path(
+    get, path = "/v1/tasks/events", tag = "tasks",
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen")),
+    responses((status = 200, description = "Events `task`, each with a task as JSON; the id is the time of the change", body = TaskEvent, content_type = "text/event-stream"))
+)]
+pub async fn all_task_events(
+    State(db): State<Database>,
+    State(changes): State<Changes>,
+    State(gate): State<Gate>,
+    user: CurrentUser,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let listener = changes.watch_all(db, user.id, last_event(&headers)).await?;
+    Ok(stream(listener, session_end(gate, user)))
+}
+
+/// The time of the event that the client saw last.
+fn last_event(headers: &HeaderMap) -> Option<NaiveDateTime> {
+    let id = headers.get("last-event-id")?.to_str().ok()?;
+    DateTime::parse_from_rfc3339(id).ok().map(|time| time.naive_utc())
+}
+
+fn stream(listener: Listener, end: impl Future<Output = ()> + Send + 'static) -> Response {
+    let events = futures_util::stream::unfold(
+        (listener, VecDeque::new()),
+        |(mut listener, mut pending)| async {
+            while pending.is_empty() {
+                pending.extend(listener.next().await?);
+            }
+            let event = pending.pop_front().map(|change| Ok::<_, Infallible>(to_event(&change)))?;
+            Some((event, (listener, pending)))
+        },
+    );
+    let heartbeats = KeepAlive::new().interval(HEARTBEAT);
+    (NO_BUFFERS, Sse::new(events.take_until(end)).keep_alive(heartbeats)).into_response()
+}
+
+/// When the token has expired or was revoked, or its user is gone: the client reconnects, with a new
+/// one.
+async fn session_end(gate: Gate, user: CurrentUser) {
+    let Some(session) = user.session else { return std::future::pending().await };
+    let mut checks = interval_at(*CHECKED_SINCE, SESSION_CHECK);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        checks.tick().await;
+        // Where the database does not answer, the token is good until it does.
+        let is_over =
+            session.expires_at <= clock::now() || matches!(gate.roles.of(session).await, Ok(None));
+        if is_over {
+            return;
+        }
+    }
+}
+
+fn to_event(change: &Change) -> Event {
+    let id = change.changed_at.and_utc().to_rfc3339_opts(SecondsFormat::Micros, true);
+    let event = Event::default().event("task").id(id).retry(RECONNECT);
+    // A view is plain data; where it could not be written, the id still tells of the change.
+    event.clone().json_data(&change.task).unwrap_or(event)
+}

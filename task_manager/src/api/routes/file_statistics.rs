@@ -1,0 +1,186 @@
+//! `/v1/file_statistics` and its report.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use common::file_statistics::FileStatisticsRow;
+use common::problem::{ErrorLocation, Problem};
+use common::task::{AcceptedTask, TaskKind, UserId};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::api::middleware::access::CurrentUser;
+use crate::api::request::body::Parameters;
+use crate::api::request::query::Query;
+use crate::api::request::upload::Upload;
+use crate::api::response::negotiation::preferred;
+use crate::db::Database;
+use crate::error::Error;
+use crate::file_statistics::report::FileStatisticsReport;
+use crate::file_statistics::store;
+use crate::paging::{Cursor, PageSize, Period};
+
+const JSON: &str = "application/json";
+const CSV: &str = "text/csv";
+
+/// The form of a file.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
+pub struct FileForm {
+    /// The file; any file will do, also an empty one.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// Uploads any file, to find out its lines, words, characters, content type and SHA-256.
+///
+/// The file is the field `file` of a multipart form, or the raw body with `?file_name=`. The
+/// statistics are the task's `result` when it is processed, and are listed by
+/// `GET /v1/file_statistics`; `links.report` leads on to the report over all of them.
+#[utoipa::path(
+    post, path = "/v1/file_statistics", tag = "file_statistics",
+    params(
+        ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same file and name gets the same answer for 24 hours"),
+    ),
+    request_body(content = FileForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 400, description = "The form cannot be read, or the connection broke", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "No byte arrived for `upload_idle_timeout`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task was stopped while its file arrived", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The file is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body has a Content-Encoding", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "There is no file or no name, or a parameter is not known", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server cannot take the file now; `outcome_unknown` if it may have taken it", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn request_file_statistics(upload: Upload) -> Result<Response, Error> {
+    upload.accept(TaskKind::FileStatistics).await
+}
+
+/// A page of statistics, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FileStatisticsList {
+    /// The statistics of this page.
+    items: Vec<FileStatisticsRow>,
+    /// Ask for the next page with this; `null` on the last one.
+    next_page_token: Option<String>,
+}
+
+/// Lists the statistics of the caller's files, newest first.
+///
+/// A line is a `\n`. Words are apart by white space (Unicode's White_Space). Characters are Unicode
+/// scalar values; a longest sequence of bytes that is no UTF-8 is one character. Binary files have
+/// no lines, words and characters.
+#[utoipa::path(
+    get, path = "/v1/file_statistics", tag = "file_statistics",
+    params(
+        ("from" = Option<String>, Query, description = "Found out at or after this time (RFC 3339) or day (UTC)"),
+        ("to" = Option<String>, Query, description = "Found out before this time (RFC 3339) or day (UTC)"),
+        ("page_size" = Option<u64>, Query, description = "Files a page: 50 where absent, lowered to 10,000"),
+        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page of statistics; empty where there are none of that time", body = FileStatisticsList),
+        (status = 204, description = "The caller has no statistics at all"),
+        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_file_statistics(
+    State(db): State<Database>,
+    user: CurrentUser,
+    parameters: Parameters,
+) -> Result<Response, Error> {
+    let page = Page::read(parameters).map_err(Error::InvalidParameters)?;
+    let list = db
+        .read(move |conn| {
+            if !store::has_any(conn, user.id)? {
+                return Ok(None);
+            }
+            let (items, next) = store::list(conn, user.id, page.period, page.after, page.size)?;
+            let next_page_token = next.map(|next| next.to_string());
+            Ok(Some(FileStatisticsList { items, next_page_token }))
+        })
+        .await?;
+    Ok(match list {
+        Some(list) => Json(list).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+struct Page {
+    period: Period,
+    after: Option<Cursor>,
+    size: PageSize,
+}
+
+impl Page {
+    fn read(parameters: Parameters) -> Result<Self, Vec<ErrorLocation>> {
+        let mut query = Query::of(parameters);
+        let period = query.period();
+        let after = query.cursor();
+        let size = query.page_size();
+        query.finish("from, to, page_size and page_token")?;
+        Ok(Self { period, after, size })
+    }
+}
+
+/// Reports on the caller's files: totals, by content type, by day, and the largest ones.
+///
+/// As JSON, or as CSV where `Accept` prefers `text/csv`: rows of the sections `total`,
+/// `content_type`, `day` and `largest_file`. Administrators may ask for any user.
+#[utoipa::path(
+    get, path = "/v1/reports/file_statistics", tag = "file_statistics",
+    params(
+        ("user_id" = Option<Uuid>, Query, description = "Whose files; the caller's where absent"),
+        ("from" = Option<String>, Query, description = "Found out at or after this time (RFC 3339) or day (UTC)"),
+        ("to" = Option<String>, Query, description = "Found out before this time (RFC 3339) or day (UTC)"),
+    ),
+    responses(
+        (status = 200, description = "The report", content(
+            (FileStatisticsReport = "application/json"),
+            (String = "text/csv", example = "section,name,files,size,lines,words,characters\ntotal,,1,20,2,3,18\n"),
+        )),
+        (status = 404, description = "It is not the caller's report", body = Problem, content_type = "application/problem+json"),
+        (status = 406, description = "The report is neither of the media types that are accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn report_file_statistics(
+    State(db): State<Database>,
+    user: CurrentUser,
+    parameters: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let media_type = preferred(&headers, &[JSON, CSV])?;
+    let mut query = Query::of(parameters);
+    let owner = query.read("user_id", |text| {
+        Uuid::try_parse(text).map(UserId).map_err(|_| format!("`{text}` is no user id"))
+    });
+    let period = query.period();
+    query.finish("user_id, from and to").map_err(Error::InvalidParameters)?;
+    let owner = owner.unwrap_or(user.id);
+    if owner != user.id && !user.is_administrator() {
+        return Err(Error::UserNotFound);
+    }
+    let report = db.read(move |conn| FileStatisticsReport::read(conn, owner, period)).await?;
+    let mut response = match media_type {
+        CSV => csv(&report)?,
+        _ => Json(report).into_response(),
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    Ok(response)
+}
+
+fn csv(report: &FileStatisticsReport) -> Result<Response, Error> {
+    let body = report.to_csv().map_err(|error| {
+        tracing::error!(%error, "a report could not be written");
+        Error::Internal
+    })?;
+    Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], body).into_response())
+}

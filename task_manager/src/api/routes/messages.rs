@@ -1,0 +1,292 @@
+//! `/v1/messages`.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::response::Response;
+use chrono::NaiveDate;
+use common::message::Category;
+use common::problem::{ErrorLocation, Problem};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use crate::api::middleware::access::CurrentUser;
+use crate::api::request::body::{Content, Parameters, read_json};
+use crate::api::request::detached::to_the_end;
+use crate::api::request::idempotency;
+use crate::api::request::query::Query;
+use crate::api::response::accepted::accepted;
+use crate::db::Database;
+use crate::error::Error;
+use crate::messages::search::{MAX_TEXT, Search};
+use crate::messages::store::{self, Count, Filter, Place};
+use crate::messages::{AcceptedMessage, Messages, TrackedMessage};
+use crate::paging::{Cursor, PageSize};
+
+/// A message to be validated.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = MessageRequest)]
+pub struct MessageRequest {
+    /// Up to 16 KiB of UTF-8, not only blanks. It is kept as it is sent.
+    #[schema(
+        example = "The parcel has arrived.",
+        min_length = 1,
+        max_length = 16384,
+        pattern = r"\S"
+    )]
+    message: String,
+}
+
+/// Sends a message.
+///
+/// A number from 1 to 60 is drawn for it. Where that is no multiple of ten, the message is
+/// `Direct`. Otherwise another number is drawn four seconds later: the message is `Retried`, or
+/// `Failed` where that is a multiple of ten too. Each message is tracked once, when its task is
+/// `processed`; the category is in the task's `result`.
+#[utoipa::path(
+    post, path = "/v1/messages", tag = "messages",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body gets the same answer for 24 hours")),
+    request_body = MessageRequest,
+    responses(
+        (status = 202, description = "The message is kept and will be validated", body = AcceptedMessage,
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 400, description = "The body is no such JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The message is empty or too long, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn submit_message(
+    State(messages): State<Messages>,
+    user: CurrentUser,
+    parts: Parts,
+    Content(content): Content,
+) -> Result<Response, Error> {
+    let MessageRequest { message } = read_json(&parts.headers, &content)?;
+    let key = idempotency::key(&parts, &user.id.0.to_string())?;
+    let repeatable = key.map(|key| (key, hex::encode(Sha256::digest(&content))));
+    let submitting = async move { messages.submit(user.id, message, repeatable).await };
+    let message = to_the_end("accepting a message", submitting).await?;
+    let location = message.task.links.this.clone();
+    Ok(accepted(Some(&location), message))
+}
+
+/// A page of messages.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MessageList {
+    /// The messages of this page.
+    items: Vec<TrackedMessage>,
+    /// Ask for the next page with this; `null` on the last one.
+    next_page_token: Option<String>,
+}
+
+/// Lists the caller's messages, or those that hold a text.
+///
+/// With `text`: all given words, in any order and case. `"Words in quotes"` stand beside each
+/// other; `word*` is any word that starts so. Words are found in every script, emoji too; other
+/// marks mean nothing, and a text without a word finds nothing. In `snippet` the found words are
+/// between `**`; it is plain text, not escaped for HTML.
+#[utoipa::path(
+    get, path = "/v1/messages", tag = "messages",
+    params(
+        ("text" = Option<String>, Query, description = "What the messages are to hold, up to 1,000 characters", max_length = 1000, example = "\"red apple\" pie*"),
+        ("category" = Option<Category>, Query, description = "Only messages of this category"),
+        ("from" = Option<String>, Query, description = "Accepted at or after this time (RFC 3339) or day (UTC)"),
+        ("to" = Option<String>, Query, description = "Accepted before this time (RFC 3339) or day (UTC)"),
+        ("order" = Option<String>, Query, description = "`newest` first (the default), or the `best` match of `text` first", pattern = "^(newest|best)$"),
+        ("page_size" = Option<u64>, Query, description = "Messages a page: 50 where absent, lowered to 10,000"),
+        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page of messages", body = MessageList),
+        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_messages(
+    State(db): State<Database>,
+    user: CurrentUser,
+    parameters: Parameters,
+) -> Result<Json<MessageList>, Error> {
+    let Page { search, filter, place, size } =
+        Page::read(parameters).map_err(Error::InvalidParameters)?;
+    let list = db.read(move |conn| {
+        let limit = size.limit();
+        let mut items = match (&search, place) {
+            (Some(search), place) => store::search(conn, user.id, search, &filter, place, limit)?,
+            (None, Place::Newest(before)) => store::list(conn, user.id, &filter, before, limit)?,
+            (None, Place::Best(_)) => Vec::new(),
+        };
+        let next_page_token = size.cut(&mut items).map(|last| token(place, size, last));
+        Ok(MessageList { items, next_page_token })
+    });
+    Ok(Json(list.await?))
+}
+
+struct Page {
+    search: Option<Search>,
+    filter: Filter,
+    place: Place,
+    size: PageSize,
+}
+
+impl Page {
+    fn read(parameters: Parameters) -> Result<Self, Vec<ErrorLocation>> {
+        let mut query = Query::of(parameters);
+        let search = query.read("text", |text| match text.chars().count() {
+            0..=MAX_TEXT => {
+                Ok(Some(text).filter(|text| !text.trim().is_empty()).map(Search::parse))
+            }
+            length => Err(format!("has {length} characters; up to {MAX_TEXT} are taken")),
+        });
+        let search = search.flatten();
+        let category = query.read("category", |text| {
+            text.parse().map_err(|error: common::task::UnknownName| error.to_string())
+        });
+        let period = query.period();
+        let best_first = query.read("order", |text| match text {
+            "newest" => Ok(false),
+            "best" if search.is_none() => Err("`best` needs a `text` to compare with".to_owned()),
+            "best" => Ok(true),
+            _ => Err(format!("`{text}` is neither `newest` nor `best`")),
+        });
+        let first = if best_first == Some(true) { Place::Best(0) } else { Place::Newest(None) };
+        let place = query.read("page_token", |text| {
+            next(first, text).ok_or_else(|| "is no token that this list gave".to_owned())
+        });
+        let size = query.page_size();
+        query.finish("text, category, from, to, order, page_size and page_token")?;
+        Ok(Self {
+            search,
+            filter: Filter { category, period },
+            place: place.unwrap_or(first),
+            size,
+        })
+    }
+}
+
+/// From where the next page goes on: the last message, or how many messages there were.
+fn token(place: Place, size: PageSize, last: &TrackedMessage) -> String {
+    match place {
+        Place::Newest(_) => Cursor { time: last.created_at.naive_utc(), id: last.id }.to_string(),
+        Place::Best(offset) => (offset + size.0).to_string(),
+    }
+}
+
+fn next(first: Place, token: &str) -> Option<Place> {
+    match first {
+        Place::Newest(_) => Cursor::parse(token).map(|last| Place::Newest(Some(last))),
+        // No list is that long, and no database counts further.
+        Place::Best(_) => token.parse::<u32>().ok().map(|offset| Place::Best(offset.into())),
+    }
+}
+
+/// How many messages there are of a category and a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MessageCount {
+    /// `null` where the categories are counted together.
+    category: Option<Category>,
+    /// The day, UTC; `null` where the days are counted together.
+    #[schema(example = "2026-01-31")]
+    date: Option<NaiveDate>,
+    /// How many messages.
+    count: u64,
+}
+
+/// The counts of messages, by day and category; where there are no messages there is no count.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MessageCounts {
+    counts: Vec<MessageCount>,
+}
+
+/// Counts the caller's messages.
+#[utoipa::path(
+    get, path = "/v1/messages/counts", tag = "messages",
+    params(
+        ("by" = Option<String>, Query, description = "`category`, `date`, or both with a comma between them: the default", pattern = "^ *(category|date) *(, *(category|date) *)*$", example = "category,date"),
+        ("from" = Option<String>, Query, description = "Accepted at or after this time (RFC 3339) or day (UTC)"),
+        ("to" = Option<String>, Query, description = "Accepted before this time (RFC 3339) or day (UTC)"),
+    ),
+    responses(
+        (status = 200, description = "The counts", body = MessageCounts),
+        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn count_messages(
+    State(db): State<Database>,
+    user: CurrentUser,
+    parameters: Parameters,
+) -> Result<Json<MessageCounts>, Error> {
+    let mut query = Query::of(parameters);
+    let named = query.read_all("by", dimensions);
+    let period = query.period();
+    query.finish("by, from and to").map_err(Error::InvalidParameters)?;
+    let named = named.into_iter().reduce(|one, other| (one.0 || other.0, one.1 || other.1));
+    let (by_category, by_date) = named.unwrap_or((true, true));
+    let single = db.read(move |conn| store::counts(conn, user.id, period)).await?;
+    let mut counts: BTreeMap<_, u64> = BTreeMap::new();
+    for Count { category, date, count } in single {
+        let key = (by_date.then_some(date), by_category.then_some(category));
+        *counts.entry(key).or_default() += count;
+    }
+    let count = |((date, category), count)| MessageCount { category, date, count };
+    Ok(Json(MessageCounts { counts: counts.into_iter().map(count).collect() }))
+}
+
+/// Whether to count by category, and by date.
+fn dimensions(text: &str) -> Result<(bool, bool), String> {
+    let mut by = (false, false);
+    for name in text.split(',').map(str::trim) {
+        match name {
+            "category" => by.0 = true,
+            "date" => by.1 = true,
+            _ => return Err(format!("`{name}` is neither `category` nor `date`")),
+        }
+    }
+    Ok(by)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(given: &[(&str, &str)]) -> Result<Page, Vec<ErrorLocation>> {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Page::read(Parameters(given.iter().map(own).collect()))
+    }
+
+    #[test]
+    fn every_wrong_parameter_is_named() {
+        let text = "x".repeat(1_001);
+        let given = [
+            ("text", text.as_str()),
+            ("category", "direct"),
+            ("order", "best"),
+            ("page_token", "7"),
+            ("sort", "up"),
+        ];
+        let errors = page(&given).err().unwrap();
+        let fields: Vec<_> = errors.iter().filter_map(|error| error.field.as_deref()).collect();
+        assert_eq!(fields, ["text", "category", "order", "page_token", "sort"]);
+    }
+
+    #[test]
+    fn a_token_belongs_to_its_order() {
+        let newest = "1763708400123456.01890a5d-ac96-774b-bcce-b302099a8057";
+        assert!(matches!(page(&[("page_token", newest)]).unwrap().place, Place::Newest(Some(_))));
+        let best = [("text", "a"), ("order", "best"), ("page_token", "50")];
+        assert_eq!(page(&best).unwrap().place, Place::Best(50));
+        assert!(page(&[("page_token", "50")]).is_err());
+        assert!(page(&[("text", "a"), ("order", "best"), ("page_token", newest)]).is_err());
+    }
+
+    #[test]
+    fn dimensions_are_read_with_commas() {
+        assert_eq!(dimensions("category"), Ok((true, false)));
+        assert_eq!(dimensions("date, category"), Ok((true, true)));
+        assert!(dimensions("").is_err() && dimensions("day").is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! `/v1/schedules`, for administrators.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use common::problem::Problem;
+use common::task::TaskView;
+use serde::Serialize;
+use tracing::info;
+use utoipa::ToSchema;
+
+use crate::api::middleware::access::{Administrator, CurrentUser};
+use crate::api::request::body::JsonBody;
+use crate::api::request::detached::to_the_end;
+use crate::api::request::idempotency;
+use crate::api::response::accepted::accepted;
+use crate::audit;
+use crate::error::Error;
+use crate::idempotency::fingerprint;
+use crate::schedules::document::ScheduleDocument;
+use crate::schedules::{ScheduleView, Schedules};
+
+/// The schedules, by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ScheduleList {
+    /// All schedules.
+    items: Vec<ScheduleView>,
+    /// Always `null`: they fit one page.
+    next_page_token: Option<String>,
+}
+
+/// Lists the schedules.
+#[utoipa::path(
+    get, path = "/v1/schedules", tag = "schedules",
+    responses(
+        (status = 200, description = "The schedules, by name", body = ScheduleList),
+        (status = 403, description = "Only an administrator may see them", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_schedules(
+    State(schedules): State<Schedules>,
+    _: Administrator,
+) -> Result<Json<ScheduleList>, Error> {
+    Ok(Json(ScheduleList { items: schedules.list().await?, next_page_token: None }))
+}
+
+/// Shows a schedule.
+#[utoipa::path(
+    get, path = "/v1/schedules/{name}", tag = "schedules",
+    params(("name" = String, Path, description = "Its name", example = "user_events_report")),
+    responses(
+        (status = 200, description = "The schedule", body = ScheduleView),
+        (status = 403, description = "Only an administrator may see it", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such schedule", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn show_schedule(
+    State(schedules): State<Schedules>,
+    _: Administrator,
+    Path(name): Path<String>,
+) -> Result<Json<ScheduleView>, Error> {
+    Ok(Json(schedules.show(name).await?))
+}
+
+/// Makes a schedule, or replaces it.
+///
+/// At its times the report of the user events by city, of all users, is sent by e-mail. Where the
+/// clock goes forward, what was due in the time that is left out is due right behind it; where it
+/// goes back, a fixed time is due once. What was missed while no server ran is made up for once.
+/// The tasks of its runs belong to the user who makes it, and stay so when it is replaced.
+#[utoipa::path(
+    put, path = "/v1/schedules/{name}", tag = "schedules",
+    params(("name" = String, Path, description = "Its name: 1 to 64 lower-case letters, digits, `_` and `-`", pattern = "^[a-z0-9_-]{1,64}$", example = "user_events_report")),
+    request_body = ScheduleDocument,
+    responses(
+        (status = 200, description = "The schedule was replaced", body = ScheduleView),
+        (status = 201, description = "The schedule is new", body = ScheduleView),
+        (status = 400, description = "The body is no such JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Only an administrator may do this", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Name, expression, time zone or an address do not hold", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn put_schedule(
+    State(schedules): State<Schedules>,
+    user: CurrentUser,
+    _: Administrator,
+    Path(name): Path<String>,
+    JsonBody(document): JsonBody<ScheduleDocument>,
+) -> Result<(StatusCode, Json<ScheduleView>), Error> {
+    let putting = async move {
+        let (schedule, is_new) = schedules.put(user.id, name, document).await?;
+        info!(target: audit::TARGET, user_id = %user.id.0, schedule = schedule.name, "schedule changed");
+        Ok((schedule, is_new))
+    };
+    let (schedule, is_new) = to_the_end("changing a schedule", putting).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(schedule)))
+}
+
+/// Removes a schedule.
+#[utoipa::path(
+    delete, path = "/v1/schedules/{name}", tag = "schedules",
+    params(("name" = String, Path, description = "Its name", example = "user_events_report")),
+    responses(
+        (status = 204, description = "The schedule is gone; what it has started goes on"),
+        (status = 403, description = "Only an administrator may do this", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such schedule", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn delete_schedule(
+    State(schedules): State<Schedules>,
+    user: CurrentUser,
+    _: Administrator,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Error> {
+    let deleting = async move {
+        schedules.delete(name.clone()).await?;
+        info!(target: audit::TARGET, user_id = %user.id.0, schedule = name, "schedule deleted");
+        Ok(StatusCode::NO_CONTENT)
+    };
+    to_the_end("deleting a schedule", deleting).await
+}
+
+/// Runs a schedule now, also one that is not enabled.
+///
+/// When it is due next stays as it is. The task is yours.
+#[utoipa::path(
+    post, path = "/v1/schedules/{name}/run", tag = "schedules",
+    params(
+        ("name" = String, Path, description = "Its name", example = "user_events_report"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours"),
+    ),
+    responses(
+        (status = 202, description = "The report is made and will be sent", body = TaskView,
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 403, description = "Only an administrator may do this", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such schedule", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn run_schedule(
+    State(schedules): State<Schedules>,
+    user: CurrentUser,
+    _: Administrator,
+    Path(name): Path<String>,
+    parts: Parts,
+) -> Result<Response, Error> {
+    let key = idempotency::key(&parts, &user.id.0.to_string())?;
+    let repeatable = key.map(|key| (key, fingerprint(&[&name])));
+    let running = async move {
+        let task = schedules.run(user.id, name.clone(), repeatable).await?;
+        info!(target: audit::TARGET, user_id = %user.id.0, schedule = name, task_id = %task.task_id, "schedule run");
+        Ok(task)
+    };
+    let task = to_the_end("running a schedule", running).await?;
+    let location = task.links.this.clone();
+    Ok(accepted(Some(&location), task))
+}

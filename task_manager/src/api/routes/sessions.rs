@@ -1,0 +1,54 @@
+//! `/v1/sessions`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use common::problem::Problem;
+
+use crate::api::middleware::access::CurrentUser;
+use crate::api::request::address::ClientAddress;
+use crate::api::request::body::JsonBody;
+use crate::api::request::detached::to_the_end;
+use crate::api::routes::users::Credentials;
+use crate::db::Database;
+use crate::error::Error;
+use crate::sessions::tokens::Tokens;
+use crate::sessions::{self, NewSession};
+use crate::users::Users;
+
+/// Logs in: a name and a password for a token.
+#[utoipa::path(
+    post, path = "/v1/sessions", tag = "users",
+    request_body(content = Credentials, content_type = "application/json"),
+    responses(
+        (status = 201, description = "A token, to be sent as `Authorization: Bearer TOKEN`", body = NewSession),
+        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "There is no such user, or the password is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many tries; `Retry-After` says when to come back", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn log_in(
+    State(users): State<Users>,
+    State(tokens): State<Tokens>,
+    ClientAddress(address): ClientAddress,
+    JsonBody(credentials): JsonBody<Credentials>,
+) -> Result<(StatusCode, Json<NewSession>), Error> {
+    let Credentials { username, password } = credentials;
+    let session = sessions::log_in(&users, &tokens, &username, password, address).await?;
+    Ok((StatusCode::CREATED, Json(session)))
+}
+
+/// Logs out: the token of this request holds no more.
+#[utoipa::path(
+    delete, path = "/v1/sessions/current", tag = "users",
+    responses(
+        (status = 204, description = "The token holds no more"),
+        (status = 409, description = "There is no session: no token was sent, and none is needed here", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn log_out(State(db): State<Database>, user: CurrentUser) -> Result<StatusCode, Error> {
+    let session = user.session.ok_or(Error::NoSession)?;
+    let revoking = async move { sessions::log_out(&db, user.id, session).await };
+    to_the_end("a logout", revoking).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,249 @@
+//! `/v1/tasks`: show, list, interrupt, delete.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use common::problem::{ErrorLocation, Problem};
+use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
+
+use crate::api::middleware::access::CurrentUser;
+use crate::api::request::body::{Parameters, TaskPath};
+use crate::api::request::detached::to_the_end;
+use crate::api::request::query::Query;
+use crate::audit;
+use crate::background::Background;
+use crate::db::{Database, DbConnection};
+use crate::error::Error;
+use crate::paging::{Cursor, PageSize, Period};
+use crate::tasks::interrupts::{self, Interrupt, Interrupted};
+use crate::tasks::unreadable::{ReadTask, broken, read_settled};
+use crate::tasks::{store, view_any, views};
+
+/// Shows a task.
+#[utoipa::path(
+    get, path = "/v1/tasks/{id}", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 200, description = "The task", body = TaskView),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task is in a state that only another version of the server knows (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn show_task(
+    State(db): State<Database>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+) -> Result<Json<TaskView>, Error> {
+    let read = move |conn: &mut DbConnection| {
+        let found = store::find_any_owned(conn, user.id, id)?;
+        let broken = broken(found.as_slice());
+        Ok((found.map(|task| view_any(conn, task)).transpose()?, broken))
+    };
+    let found = read_settled(&db, read).await?;
+    found.map(Json).ok_or(Error::TaskNotFound)
+}
+
+/// Shows a task; the same as `/v1/tasks/{id}`.
+#[utoipa::path(
+    get, path = "/v1/tasks/status/{id}", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 200, description = "The task", body = TaskView),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task is in a state that only another version of the server knows (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn show_task_status(
+    db: State<Database>,
+    user: CurrentUser,
+    path: TaskPath,
+) -> Result<Json<TaskView>, Error> {
+    show_task(db, user, path).await
+}
+
+/// Lists the caller's tasks, newest first.
+#[utoipa::path(
+    get, path = "/v1/tasks", tag = "tasks",
+    params(
+        ("state" = Option<Vec<TaskState>>, Query, description = "Only tasks in this state; repeats"),
+        ("kind" = Option<common::task::TaskKind>, Query, description = "Only tasks of this kind"),
+        ("text" = Option<String>, Query, description = "Only tasks whose file name holds this text, in any case and spelling of its letters, or with this id"),
+        ("from" = Option<String>, Query, description = "Created at or after this time (RFC 3339) or day (UTC)"),
+        ("to" = Option<String>, Query, description = "Created before this time (RFC 3339) or day (UTC)"),
+        ("page_size" = Option<u64>, Query, description = "Tasks a page: 50 where absent, lowered to 10,000"),
+        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page of tasks", body = TaskList),
+        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_tasks(
+    State(db): State<Database>,
+    user: CurrentUser,
+    parameters: Parameters,
+) -> Result<Json<TaskList>, Error> {
+    let (filter, page_size) = read_filter(parameters).map_err(Error::InvalidParameters)?;
+    let read = move |conn: &mut DbConnection| {
+        let mut tasks = store::list(conn, user.id, &filter, page_size.limit())?;
+        let next_page_token = page_size.cut(&mut tasks).map(token);
+        let broken = broken(&tasks);
+        Ok((TaskList { items: views(conn, tasks)?, next_page_token }, broken))
+    };
+    Ok(Json(read_settled(&db, read).await?))
+}
+
+fn token(last: &ReadTask) -> String {
+    let (time, id) = match last {
+        Ok(task) => (task.created_at, task.id),
+        Err(task) => (task.created_at, task.id),
+    };
+    Cursor { time, id: id.0 }.to_string()
+}
+
+fn read_filter(parameters: Parameters) -> Result<(store::Filter, PageSize), Vec<ErrorLocation>> {
+    let named = |error: common::task::UnknownName| error.to_string();
+    let mut query = Query::of(parameters);
+    let state = query.read_all("state", |text| text.parse().map_err(named));
+    let kind = query.read("kind", |text| text.parse().map_err(named));
+    let text = query.read("text", |text| Ok(text.to_owned()));
+    let Period { from, to } = query.period();
+    let before = query.cursor();
+    let page_size = query.page_size();
+    query.finish("state, kind, text, from, to, page_size and page_token")?;
+    Ok((store::Filter { state, kind, text, from, to, before }, page_size))
+}
+
+/// Stops a task: it ends, and what it wrote is rolled back.
+#[utoipa::path(
+    post, path = "/v1/tasks/{id}/stop", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 202, description = "The task is being rolled back", body = TaskView),
+        (status = 200, description = "The task is stopped already", body = TaskView),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task's state does not allow it", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn stop_task(
+    State(db): State<Database>,
+    State(background): State<Background>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+) -> Result<Response, Error> {
+    ended(db, background, user, id, Interrupt::Stop).await
+}
+
+/// Kills a task: it ends, and what it made durable is kept.
+#[utoipa::path(
+    post, path = "/v1/tasks/{id}/kill", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 200, description = "The task is killed", body = TaskView),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task's state does not allow it", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn kill_task(
+    State(db): State<Database>,
+    State(background): State<Background>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+) -> Result<Response, Error> {
+    ended(db, background, user, id, Interrupt::Kill).await
+}
+
+/// Resumes a killed or failed task: it is queued again and goes on from its checkpoint, or from
+/// the start where its kind has none. `resumed_from_row` is the first row that is read again.
+#[utoipa::path(
+    post, path = "/v1/tasks/{id}/resume", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 200, description = "The task is queued again", body = AcceptedTask),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task's state does not allow it", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "The task's files are gone", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn resume_task(
+    State(db): State<Database>,
+    State(background): State<Background>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+) -> Result<Json<AcceptedTask>, Error> {
+    let interrupted = interrupt(db, background, user, id, Interrupt::Resume).await?;
+    let Interrupted { task, resumes_from_row } = interrupted;
+    Ok(Json(AcceptedTask { task, resumed: true, resumed_from_row: resumes_from_row }))
+}
+
+async fn interrupt(
+    db: Database,
+    background: Background,
+    user: CurrentUser,
+    id: TaskId,
+    interrupt: Interrupt,
+) -> Result<Interrupted, Error> {
+    let interrupting = async move {
+        let interrupted = interrupts::interrupt(&db, user.id, id, interrupt).await?;
+        let state = interrupted.task.state;
+        tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, ?interrupt, %state, "interrupted");
+        background.changed(&db, (user.id, id)).await;
+        Ok(interrupted)
+    };
+    to_the_end("an interrupt", interrupting).await
+}
+
+async fn ended(
+    db: Database,
+    background: Background,
+    user: CurrentUser,
+    id: TaskId,
+    verb: Interrupt,
+) -> Result<Response, Error> {
+    let task = interrupt(db, background, user, id, verb).await?.task;
+    let status = match task.state {
+        TaskState::Stopping => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    };
+    Ok((status, Json(task)).into_response())
+}
+
+/// Deletes an ended task and everything that it made.
+#[utoipa::path(
+    delete, path = "/v1/tasks/{id}", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses(
+        (status = 204, description = "The task is gone"),
+        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task has not ended", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn delete_task(
+    State(db): State<Database>,
+    State(background): State<Background>,
+    user: CurrentUser,
+    TaskPath(id): TaskPath,
+) -> Result<StatusCode, Error> {
+    let deleting = async move {
+        interrupts::delete(&db, user.id, id).await?;
+        tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, "deleted");
+        background.wake();
+        Ok(StatusCode::NO_CONTENT)
+    };
+    to_the_end("a deletion", deleting).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wrong_parameter_of_a_list_is_named() {
+        let given = [("state", "done"), ("page_size", "0"), ("color", "red"), ("to", "now")];
+        let given = given.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let errors = read_filter(Parameters(given)).unwrap_err();
+        let fields: Vec<_> = errors.iter().filter_map(|error| error.field.as_deref()).collect();
+        assert_eq!(fields, ["state", "to", "page_size", "color"]);
+    }
+}

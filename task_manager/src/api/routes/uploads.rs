@@ -1,0 +1,66 @@
+//! `POST /v1/data_processor/upload`.
+
+use axum::response::Response;
+use common::problem::Problem;
+use common::task::{AcceptedTask, TaskKind};
+
+use crate::api::request::upload::Upload;
+use crate::error::Error;
+
+/// The form of an upload.
+#[derive(utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
+pub struct UploadForm {
+    /// A column of the groups; repeats. `Song` and `Date` where absent.
+    #[schema(nullable = false)]
+    group_by: Option<Vec<String>>,
+    /// A column to sum; repeats. `Number of Plays` where absent.
+    #[schema(nullable = false)]
+    sum: Option<Vec<String>>,
+    /// Another name for the last sum in the header of the output.
+    #[schema(nullable = false, min_length = 1)]
+    total_header: Option<String>,
+    /// `fail` (the default) or `skip`.
+    #[schema(nullable = false)]
+    on_bad_row: Option<common::task::spec::OnBadRow>,
+    /// Memory for the groups, such as `256MiB`, where less than the worker allows.
+    #[schema(nullable = false, min_length = 1)]
+    memory_limit: Option<String>,
+    /// The CSV file, after all other fields.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// Uploads a CSV file, which gzip or zstd may have compressed, to be aggregated: sums by groups of
+/// equal values.
+///
+/// The file is the field `file` of a multipart form, after the parameters, or the raw body with
+/// `?file_name=`. Parameters may be query parameters too.
+#[utoipa::path(
+    post, path = "/v1/data_processor/upload", tag = "data_processor",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same file, name and parameters gets the same answer for 24 hours"),
+        ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
+        ("group_by" = Option<Vec<String>>, Query, description = "A column of the groups; repeats"),
+        ("sum" = Option<Vec<String>>, Query, description = "A column to sum; repeats"),
+        ("total_header" = Option<String>, Query, description = "Another name for the last sum"),
+        ("on_bad_row" = Option<common::task::spec::OnBadRow>, Query, description = "`fail` or `skip`"),
+        ("memory_limit" = Option<String>, Query, description = "Memory for the groups, such as `256MiB`"),
+    ),
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 400, description = "The form cannot be read, or the connection broke", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "No byte arrived for `upload_idle_timeout`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task was stopped while its file arrived, or a request with the same key is under way", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The file is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter does not hold, the file is empty or no CSV, or the key was used for another content", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server cannot take the file now; `outcome_unknown` if it may have taken it", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn upload_csv(upload: Upload) -> Result<Response, Error> {
+    upload.accept(TaskKind::CsvAggregation).await
+}

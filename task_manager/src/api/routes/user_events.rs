@@ -1,0 +1,220 @@
+//! `/v1/user_events` and the report over them.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::request::Parts;
+use axum::response::Response;
+use common::problem::Problem;
+use common::task::UserId;
+use common::user_event::{UserEvent, UserEventsReport};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::api::middleware::access::CurrentUser;
+use crate::api::request::body::{Content, Parameters, read_json};
+use crate::api::request::detached::to_the_end;
+use crate::api::request::idempotency;
+use crate::api::request::query::Query;
+use crate::api::response::accepted::accepted;
+use crate::db::Database;
+use crate::error::Error;
+use crate::idempotency::{Repeatable, fingerprint};
+use crate::user_events::document::UserEventDocument;
+use crate::user_events::store::Filter;
+use crate::user_events::{AcceptedEvents, MOST_EVENTS, UserEvents, generate, report};
+
+/// One event, or a list of them.
+#[derive(ToSchema)]
+#[schema(as = UserEventsRequest)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the body in the OpenAPI document")]
+pub enum UserEventsForm {
+    /// One event.
+    One(UserEventDocument),
+    /// 1 to 10,000 events.
+    Many(Vec<UserEventDocument>),
+}
+
+/// Sends events of users: one, or a list of up to 10,000.
+///
+/// Each becomes a task that records it, once for each id of yours, however often it is sent. Every
+/// event is checked first: where one does not hold, none is accepted, and the errors name the place
+/// in the list and the field, such as `[3].address.city`.
+#[utoipa::path(
+    post, path = "/v1/user_events", tag = "user_events",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body gets the same answer for 24 hours")),
+    request_body(content = UserEventsForm, content_type = "application/json"),
+    responses(
+        (status = 202, description = "The events are kept and will be recorded", body = AcceptedEvents,
+            headers(("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 400, description = "The body is no such JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is larger than 16 MiB", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "An event does not hold, there is none or there are too many, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn submit_user_events(
+    State(events): State<UserEvents>,
+    user: CurrentUser,
+    parts: Parts,
+    Content(content): Content,
+) -> Result<Response, Error> {
+    let checked = read(&parts, &content)?;
+    let asked = fingerprint(&[&String::from_utf8_lossy(&content)]);
+    submit(events, user, &parts, checked, asked).await
+}
+
+/// The events of a body, each checked.
+fn read(parts: &Parts, content: &[u8]) -> Result<Vec<UserEvent>, Error> {
+    let mut errors = Vec::new();
+    let is_list = content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    let events: Vec<UserEvent> = if is_list {
+        let documents: Vec<UserEventDocument> = read_json(&parts.headers, content)?;
+        check_count("events", documents.len())?;
+        let check = |(index, document): (usize, UserEventDocument)| {
+            document.check(&format!("[{index}]."), &mut errors)
+        };
+        documents.into_iter().enumerate().filter_map(check).collect()
+    } else {
+        let document: UserEventDocument = read_json(&parts.headers, content)?;
+        document.check("", &mut errors).into_iter().collect()
+    };
+    if errors.is_empty() { Ok(events) } else { Err(Error::InvalidParameters(errors)) }
+}
+
+fn check_count(field: &str, count: usize) -> Result<(), Error> {
+    if (1..=MOST_EVENTS).contains(&count) {
+        return Ok(());
+    }
+    Err(Error::invalid(field, format!("are {count}; 1 to {MOST_EVENTS} are taken at once")))
+}
+
+async fn submit(
+    events: UserEvents,
+    user: CurrentUser,
+    parts: &Parts,
+    checked: Vec<UserEvent>,
+    asked: String,
+) -> Result<Response, Error> {
+    let key = idempotency::key(parts, &user.id.0.to_string())?;
+    let repeatable: Repeatable = key.map(|key| (key, asked));
+    let submitting = async move { events.submit(user.id, checked, repeatable).await };
+    Ok(accepted(None, to_the_end("accepting events", submitting).await?))
+}
+
+/// Makes up to 10,000 plausible events and sends them, as if you had.
+///
+/// With `seed` they are always the same, ids included, so that the second time none is recorded
+/// again. They happened in 2024 and 2025.
+#[utoipa::path(
+    post, path = "/v1/user_events/generate/{n}", tag = "user_events",
+    params(
+        ("n" = u64, Path, description = "How many: 1 to 10,000", minimum = 1, maximum = 10000, example = 100),
+        ("seed" = Option<u64>, Query, description = "Which ones; others each time where absent"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours"),
+    ),
+    responses(
+        (status = 202, description = "The events are kept and will be recorded", body = AcceptedEvents,
+            headers(("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The number is none from 1 to 10,000, or the key was used for another request", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn generate_user_events(
+    State(events): State<UserEvents>,
+    user: CurrentUser,
+    Path(count): Path<String>,
+    parameters: Parameters,
+    parts: Parts,
+) -> Result<Response, Error> {
+    let mut query = Query::of(parameters);
+    let seed = query.read("seed", |text| {
+        text.parse::<u64>().map_err(|_| format!("`{text}` is no whole number from 0 on"))
+    });
+    query.finish("seed").map_err(Error::InvalidParameters)?;
+    let count: usize = count.parse().map_err(|_| {
+        Error::invalid("n", format!("`{count}` is no whole number from 1 to {MOST_EVENTS}"))
+    })?;
+    check_count("n", count)?;
+    let generated = generate::events(count, seed.unwrap_or_else(rand::random));
+    let asked = fingerprint(&[&count.to_string(), &format!("{seed:?}")]);
+    submit(events, user, &parts, generated, asked).await
+}
+
+/// Whose events: a user's id, or `all`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the parameter in the OpenAPI document")]
+pub enum WhoseEvents {
+    /// A user's.
+    User(Uuid),
+    /// Those of all users.
+    All(AllEvents),
+}
+
+/// Those of all users.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes the parameter in the OpenAPI document")]
+pub enum AllEvents {
+    /// The word.
+    All,
+}
+
+/// Whose events a report is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    All,
+    User(UserId),
+}
+
+/// Reports how many users there are of each city: every recorded event stands for one.
+///
+/// Over your events. Administrators may ask for those of another user, or of all.
+#[utoipa::path(
+    get, path = "/v1/reports/user_events", tag = "user_events",
+    params(
+        ("user_id" = Option<WhoseEvents>, Query, description = "Whose events: a user's id, or `all`; yours where absent"),
+        ("state" = Option<String>, Query, description = "Only those of this state, written as in the events"),
+        ("country" = Option<String>, Query, description = "Only those of this country, written as in the events"),
+        ("from" = Option<String>, Query, description = "Happened at or after this time (RFC 3339) or day (UTC)"),
+        ("to" = Option<String>, Query, description = "Happened before this time (RFC 3339) or day (UTC)"),
+    ),
+    responses(
+        (status = 200, description = "The report", body = UserEventsReport),
+        (status = 403, description = "Only an administrator may ask for all users", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "It is not the caller's report", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn report_user_events(
+    State(db): State<Database>,
+    user: CurrentUser,
+    parameters: Parameters,
+) -> Result<Json<UserEventsReport>, Error> {
+    let mut query = Query::of(parameters);
+    let whose = query.read("user_id", |text| match text {
+        "all" => Ok(Whose::All),
+        text => Uuid::try_parse(text)
+            .map(|id| Whose::User(UserId(id)))
+            .map_err(|_| format!("`{text}` is neither a user's id nor `all`")),
+    });
+    let mut place = |name| query.read(name, |text| Ok(text.trim().to_owned()));
+    let (state, country) = (place("state"), place("country"));
+    let period = query.period();
+    query.finish("user_id, state, country, from and to").map_err(Error::InvalidParameters)?;
+    let whose = whose.unwrap_or(Whose::User(user.id));
+    if !user.is_administrator() && whose != Whose::User(user.id) {
+        return Err(match whose {
+            Whose::All => Error::NotAdministrator,
+            Whose::User(_) => Error::UserNotFound,
+        });
+    }
+    let owner = match whose {
+        Whose::All => None,
+        Whose::User(id) => Some(id),
+    };
+    let filter = Filter { owner, state, country, period };
+    Ok(Json(db.read(move |conn| report(conn, &filter)).await?))
+}

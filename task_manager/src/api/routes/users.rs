@@ -1,0 +1,61 @@
+//! `POST /v1/users`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use common::problem::Problem;
+use secrecy::SecretString;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::api::request::address::ClientAddress;
+use crate::api::request::body::{Content, read_json};
+use crate::api::request::detached::to_the_end;
+use crate::api::request::idempotency;
+use crate::error::Error;
+use crate::sessions::tokens::Tokens;
+use crate::users::credentials::{NewUser, PasswordLength};
+use crate::users::{UserView, Users};
+
+/// A name and a password.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct Credentials {
+    /// 5 to 15 letters and digits, unique regardless of case.
+    #[schema(example = "alice42", min_length = 5, max_length = 15, pattern = "^[A-Za-z0-9]+$")]
+    pub username: String,
+    /// 6 to 12 characters unless the server is set otherwise.
+    #[schema(value_type = String, format = Password, example = "Pa55word!")]
+    pub password: SecretString,
+}
+
+/// Signs a user up. Log in with `POST /v1/sessions` afterwards.
+#[utoipa::path(
+    post, path = "/v1/users", tag = "users",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body gets the same answer for 24 hours")),
+    request_body(content = Credentials, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The user is signed up", body = UserView),
+        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The name is taken, or a request with the same key is under way", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Name or password do not hold, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many tries; `Retry-After` says when to come back", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn sign_up(
+    State(users): State<Users>,
+    State(tokens): State<Tokens>,
+    State(length): State<PasswordLength>,
+    ClientAddress(address): ClientAddress,
+    parts: Parts,
+    Content(content): Content,
+) -> Result<(StatusCode, Json<UserView>), Error> {
+    let Credentials { username, password } = read_json(&parts.headers, &content)?;
+    let user = NewUser::parse(&username, password, length).map_err(Error::InvalidParameters)?;
+    // Nobody is logged in yet, so the key belongs to the name. The body holds a password: its
+    // hash is one that needs the server's secret.
+    let repeatable =
+        idempotency::key(&parts, user.name.key())?.map(|key| (key, tokens.fingerprint(&content)));
+    let signing_up = async move { users.sign_up(user, repeatable, address).await };
+    Ok((StatusCode::CREATED, Json(to_the_end("a sign-up", signing_up).await?)))
+}

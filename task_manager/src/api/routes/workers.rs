@@ -1,0 +1,36 @@
+//! `/v1/workers`.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::middleware::access::Administrator;
+use crate::db::Database;
+use crate::error::Error;
+use crate::worker_api::{self, WorkerView};
+
+/// The workers, the last seen first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WorkerList {
+    /// All workers of the last day.
+    items: Vec<WorkerView>,
+    /// Always `null`: they fit one page.
+    next_page_token: Option<String>,
+}
+
+/// Lists the workers that reported within the last day.
+#[utoipa::path(
+    get, path = "/v1/workers", tag = "workers",
+    responses(
+        (status = 200, description = "The workers, the last seen first", body = WorkerList),
+        (status = 403, description = "Only an administrator may see them", body = common::problem::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_workers(
+    State(db): State<Database>,
+    _administrator: Administrator,
+) -> Result<Json<WorkerList>, Error> {
+    let items = db.read(worker_api::workers).await?;
+    Ok(Json(WorkerList { items, next_page_token: None }))
+}

@@ -1,0 +1,79 @@
+//! What handlers can ask for.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use common::queue::Publisher;
+use common::storage::Storage;
+
+use crate::api::middleware::access::{Gate, ServiceToken};
+use crate::api::request::address::TrustForwardedFor;
+use crate::api::request::body::BodyTimeout;
+use crate::api::request::file::IdleTimeout;
+use crate::background::Background;
+use crate::data_uploads::Loads;
+use crate::db::Database;
+use crate::idempotency::Keys;
+use crate::messages::Messages;
+use crate::outbox::redispatch::Swallowed;
+use crate::outbox::relay::RelaySignal;
+use crate::schedules::Schedules;
+use crate::sessions::tokens::Tokens;
+use crate::tasks::events::Changes;
+use crate::uploads::Uploads;
+use crate::user_events::UserEvents;
+use crate::users::Users;
+use crate::users::credentials::PasswordLength;
+use crate::worker_api::Seen;
+
+/// Makes the state of the API of its parts, each of which a handler can ask for.
+macro_rules! state {
+    ($($name:ident: $part:ty),* $(,)?) => {
+        /// What the handlers can ask for, each for its part. Each request clones it several times.
+        #[derive(Debug, Clone)]
+        pub struct AppState(Arc<Parts>);
+
+        /// The parts of the state.
+        #[derive(Debug)]
+        pub struct Parts {
+            $(pub $name: $part),*
+        }
+
+        $(impl FromRef<AppState> for $part {
+            fn from_ref(state: &AppState) -> Self {
+                state.0.$name.clone()
+            }
+        })*
+    };
+}
+
+state! {
+    db: Database,
+    storage: Storage,
+    publisher: Publisher,
+    background: Background,
+    relay: RelaySignal,
+    seen: Seen,
+    changes: Changes,
+    uploads: Uploads,
+    idle: IdleTimeout,
+    loads: Loads,
+    keys: Keys,
+    messages: Messages,
+    user_events: UserEvents,
+    schedules: Schedules,
+    service_token: ServiceToken,
+    gate: Gate,
+    tokens: Tokens,
+    users: Users,
+    password_length: PasswordLength,
+    trust_forwarded_for: TrustForwardedFor,
+    swallowed: Swallowed,
+    body_timeout: BodyTimeout,
+}
+
+impl AppState {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}

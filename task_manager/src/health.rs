@@ -1,3 +1,0 @@
-//! How the server is.
-
-pub mod routes;

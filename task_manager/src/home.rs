@@ -1,3 +1,0 @@
-//! `/`: what this is and what to do next.
-
-pub mod routes;

@@ -1,3 +1,0 @@
-//! Downloads: the result of a task and its rejected rows, whole or in part.
-
-pub mod routes;
