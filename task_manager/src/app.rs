@@ -13,6 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::accounts::sessions::Roles;
+use crate::accounts::sessions::tokens::Tokens;
+use crate::accounts::users::credentials::NewUser;
+use crate::accounts::users::passwords::Passwords;
+use crate::accounts::users::throttle::Throttle;
+use crate::accounts::users::{self, UserView, Users};
 use crate::api::middleware::access::{Gate, ServiceToken};
 use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::body::BodyTimeout;
@@ -24,22 +30,16 @@ use crate::config::Config;
 use crate::config::secrets;
 use crate::data_uploads::Loads;
 use crate::db::{self, Database, DbResult};
+use crate::dispatch::redispatch::{self, Swallowed};
 use crate::idempotency::Keys;
+use crate::live::Changes;
 use crate::locks;
 use crate::messages::Messages;
-use crate::outbox::redispatch::{self, Swallowed};
 use crate::schedules::Schedules;
-use crate::sessions::Roles;
-use crate::sessions::tokens::Tokens;
-use crate::tasks::events::Changes;
 use crate::tasks::store;
 use crate::uploads::Uploads;
 use crate::uploads::draft::{Drafts, LeaseTimes};
 use crate::user_events::UserEvents;
-use crate::users::credentials::NewUser;
-use crate::users::passwords::Passwords;
-use crate::users::throttle::Throttle;
-use crate::users::{self, UserView, Users};
 use crate::worker_api::Seen;
 
 /// How long open requests may take to end once the server ends.

@@ -12,21 +12,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::accounts::sessions;
+use crate::accounts::users::throttle::Throttle;
 use crate::backfill;
 use crate::db::{self, Database, DbResult};
+use crate::dispatch::redispatch::{self, Swallowed};
+use crate::dispatch::relay::{self, RelaySignal};
 use crate::idempotency::Keys;
 use crate::leases;
+use crate::live::{Changes, OwnedTask};
 use crate::locks::Lock;
 use crate::messages::reindexing::Terms;
-use crate::outbox::redispatch::{self, Swallowed};
-use crate::outbox::relay::{self, RelaySignal};
 use crate::passes::PassError;
 use crate::retention::{self, Retention};
 use crate::schedules::runs::Runs;
-use crate::sessions;
-use crate::tasks::events::{Changes, OwnedTask};
 use crate::tasks::file_names::FileNames;
-use crate::users::throttle::Throttle;
 
 /// How often leases and rollbacks are looked at.
 const FAST: Duration = Duration::from_secs(1);

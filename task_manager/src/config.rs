@@ -12,12 +12,12 @@ use common::queue::DEFAULT_PREFIX;
 use common::telemetry::LogFormat;
 use secrecy::SecretString;
 
+pub use crate::accounts::users::credentials::PasswordLength;
+pub use crate::accounts::users::throttle::Rates;
 pub use crate::api::server::ConnectionLimits;
 pub use crate::api::server::connection::Timeouts;
 use crate::db;
 pub use crate::retention::Retention;
-pub use crate::users::credentials::PasswordLength;
-pub use crate::users::throttle::Rates;
 
 /// Environment variables start with this and `_`.
 pub const PREFIX: &str = "TASK_MANAGER";

@@ -28,8 +28,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::db::{Database, DbConnection, DbError, DbResult};
 use crate::error::Error;
-use crate::tasks::{Task, store as tasks};
-use crate::worker_api;
+use crate::tasks::{Task, attempts, store as tasks};
 use turns::Turns;
 
 /// How long a batch waits for the one before it.
@@ -103,7 +102,7 @@ fn apply(conn: &mut DbConnection, id: TaskId, batch: &RowBatch) -> DbResult<Appl
     let TaskSpec::DataUpload(spec) = &task.spec else { return Ok(Applied::OtherKind) };
     let stored = checkpoint(&task)?;
     if task.state != TaskState::Processing || task.attempt != batch.attempt {
-        return answer(worker_api::lost_fence(&task, batch.attempt), stored);
+        return answer(attempts::lost_fence(&task, batch.attempt), stored);
     }
     if spec.on_bad_row == OnBadRow::Fail && !batch.rejected.is_empty() {
         let reason = "are none that a task with on_bad_row=fail may have";

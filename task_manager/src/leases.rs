@@ -7,68 +7,23 @@
 //!   time says nothing of the task: all tasks of a worker lose their leases when it dies, and all of a
 //!   fleet when its task managers hang.
 
-use std::time::Duration;
-
-use chrono::NaiveDateTime;
 use common::problem::Problem;
-use common::queue::Message;
 use common::storage::{ObjectKey, Storage};
 use common::task::{TaskId, TaskState};
-use rand::RngExt;
 use tracing::warn;
 
-use crate::db::{self, Database, DbConnection, DbResult};
-use crate::outbox::relay::RelaySignal;
-use crate::outbox::{self, Dispatch};
+use crate::db::{self, Database, DbResult};
+use crate::dispatch::relay::RelaySignal;
 use crate::passes::{Failures, PassError};
 use crate::retention;
-use crate::tasks::Task;
 use crate::tasks::attempts::{self, AttemptOutcome, EndedAttempt};
+use crate::tasks::limits::backoff;
+use crate::tasks::outbox;
 use crate::tasks::store::{self, Enqueue, Locked};
+use crate::tasks::transitions::retry_or_fail;
 
-/// At this many failures a task is `failed`.
-pub const MAX_ATTEMPTS: u32 = 5;
-/// How long a request that receives a file may go without renewing its lease.
-pub const UPLOAD_LEASE: Duration = Duration::from_secs(30);
-/// How long the first retry waits on average; every further one waits twice as long.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// No retry waits longer than this on average.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 /// How many tasks one transaction takes away.
 const BATCH: i64 = 100;
-
-/// How long to wait before a task that has failed `failures` times is run again: doubled each
-/// time, and between half and one and a half of that, so that tasks which failed together do not
-/// come back together.
-pub fn backoff(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    let average = FIRST_BACKOFF.saturating_mul(1 << doublings).min(LONGEST_BACKOFF);
-    average.mul_f64(rand::rng().random_range(0.5..1.5))
-}
-
-/// Puts a task back in the queue or, with `failures` of [`MAX_ATTEMPTS`], ends it as `failed`.
-/// The attempt must hold the fence; runs in the caller's transaction, which is to append what is
-/// answered to the outbox.
-pub fn retry_or_fail(
-    conn: &mut DbConnection,
-    task: &Task,
-    change: Enqueue,
-    delay: Duration,
-    error: impl FnOnce() -> Problem,
-    now: NaiveDateTime,
-) -> DbResult<Option<Dispatch>> {
-    if change.failures >= MAX_ATTEMPTS {
-        if store::end(conn, task, TaskState::Failed, now)? {
-            let error = error().with_instance(format!("/v1/tasks/{}", task.id));
-            store::set_error(conn, task, &error, change.failures)?;
-        }
-        return Ok(None);
-    }
-    let due_at = now + delay;
-    let is_queued = store::enqueue(conn, task, &change, now, due_at)?;
-    let message = Message { task_id: task.id, dispatch: task.dispatch + 1 };
-    Ok(is_queued.then(|| Dispatch { kind: task.kind(), message, due_at }))
-}
 
 /// One pass over all expired leases.
 pub async fn pass(db: &Database, storage: &Storage, relay: &RelaySignal) -> Result<(), PassError> {
@@ -201,18 +156,9 @@ mod tests {
     use super::*;
     use crate::backend::{Backend, backend_tests};
     use crate::db::own::OwnDatabase;
+    use crate::tasks::limits::UPLOAD_LEASE;
 
     backend_tests![an_upload_that_was_renewed_after_all_is_not_removed];
-
-    #[test]
-    fn retries_wait_longer_each_time_but_never_for_ever() {
-        for failures in 1..100 {
-            let delay = backoff(failures);
-            let average = FIRST_BACKOFF.saturating_mul(1 << (failures - 1).min(16));
-            assert!(delay >= average.min(LONGEST_BACKOFF) / 2, "{failures}: {delay:?}");
-            assert!(delay <= LONGEST_BACKOFF * 3 / 2, "{failures}: {delay:?}");
-        }
-    }
 
     async fn an_upload_that_was_renewed_after_all_is_not_removed(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;

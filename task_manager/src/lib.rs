@@ -7,6 +7,7 @@
 //! # Not here
 //! The work itself (`data_processor`), the queue and the storage (`common`).
 
+mod accounts;
 mod api;
 mod app;
 mod audit;
@@ -18,27 +19,26 @@ mod background;
 pub mod config;
 mod data_uploads;
 mod db;
+mod dispatch;
 mod error;
 mod file_statistics;
 mod folding;
-mod grouped;
+mod group_commit;
 mod idempotency;
 mod leases;
+mod live;
 mod locks;
 mod log_fields;
 mod log_once;
 mod messages;
-mod outbox;
 mod paging;
 mod passes;
 mod retention;
 mod schedules;
-mod sessions;
 mod strict_json;
 mod tasks;
 mod uploads;
 mod user_events;
-mod users;
 mod worker_api;
 
 pub use api::router::document as openapi_document;

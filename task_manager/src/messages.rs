@@ -32,18 +32,18 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::db::{Database, DbConnection, DbError, DbResult};
+use crate::dispatch::relay::RelaySignal;
 use crate::error::Error;
-use crate::grouped::Grouped;
+use crate::group_commit::GroupCommit;
 use crate::idempotency::{Answering, Keys, Repeatable};
-use crate::outbox::Dispatch;
-use crate::outbox::relay::RelaySignal;
 use crate::tasks::Task;
+use crate::tasks::outbox::Dispatch;
 use crate::tasks::submissions::{self, NewTask};
 
 /// Takes messages. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Messages {
-    submissions: Grouped<Submission, Queued>,
+    submissions: GroupCommit<Submission, Queued>,
     keys: Keys,
 }
 
@@ -103,7 +103,7 @@ impl Messages {
         let committed = move |group: &[Queued]| {
             relay.hand_over(group.iter().map(|queued| queued.dispatch));
         };
-        Self { submissions: Grouped::writing(db, accept, committed), keys }
+        Self { submissions: GroupCommit::writing(db, accept, committed), keys }
     }
 
     /// Accepts a message; it is validated after the answer.

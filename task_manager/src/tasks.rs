@@ -6,11 +6,13 @@
 //! - Everything asked on behalf of a user is filtered by owner.
 
 pub mod attempts;
-pub mod events;
 pub mod file_names;
 pub mod interrupts;
+pub mod limits;
+pub mod outbox;
 pub mod store;
 pub mod submissions;
+pub mod transitions;
 pub mod unreadable;
 
 use std::collections::HashMap;
@@ -86,7 +88,7 @@ impl Task {
             state: self.state,
             attempt: self.attempt,
             failures: self.failures,
-            max_attempts: crate::leases::MAX_ATTEMPTS,
+            max_attempts: limits::MAX_ATTEMPTS,
             progress: self.progress,
             queue_position,
             queue_position_over: (queued && queue_position.is_none()).then_some(MAX_QUEUE_POSITION),

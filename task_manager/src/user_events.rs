@@ -26,9 +26,9 @@ use utoipa::ToSchema;
 
 use self::store::Filter;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
+use crate::dispatch::relay::RelaySignal;
 use crate::error::Error;
 use crate::idempotency::{Answering, Keys, Repeatable};
-use crate::outbox::relay::RelaySignal;
 use crate::tasks::Task;
 use crate::tasks::submissions::{self, NewTask};
 

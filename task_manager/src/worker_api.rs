@@ -13,7 +13,6 @@ mod reports;
 mod seen;
 mod store;
 
-pub use reports::lost_fence;
 pub use seen::Seen;
 pub use store::{WorkerView, workers};
 
@@ -29,9 +28,9 @@ use tracing::{Instrument, debug, warn};
 
 use self::reports::Applied;
 use crate::db::{self, Database, DbConnection, DbError, DbResult, Id};
-use crate::outbox::relay::{self, RelaySignal};
+use crate::dispatch::relay::{self, RelaySignal};
+use crate::live::{Changes, News};
 use crate::retention;
-use crate::tasks::events::{Changes, News};
 
 /// Answers a worker's claims.
 pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimResponse> {

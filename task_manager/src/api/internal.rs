@@ -11,10 +11,10 @@ use crate::api::request::body::JsonBody;
 use crate::api::request::body::{Content, TaskPath};
 use crate::data_uploads::Loads;
 use crate::db::Database;
+use crate::dispatch::relay::RelaySignal;
 use crate::error::Error;
-use crate::outbox::relay::RelaySignal;
+use crate::live::Changes;
 use crate::strict_json;
-use crate::tasks::events::Changes;
 use crate::worker_api::{self, Seen};
 
 /// `POST /internal/v1/claims`

@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::accounts::users::credentials::PasswordLength;
 use crate::api::middleware::access::{Gate, ServiceToken, authenticate, authenticate_worker};
 use crate::api::middleware::{content_encoding, host, problems, request_id, same_machine};
 use crate::api::routes::{
@@ -20,7 +21,6 @@ use crate::api::routes::{
 };
 use crate::api::state::AppState;
 use crate::api::{internal, openapi, server};
-use crate::users::credentials::PasswordLength;
 
 /// The largest batch that a worker may send, in bytes.
 const INTERNAL_BODY_LIMIT: usize = 64 << 20;

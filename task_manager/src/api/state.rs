@@ -6,6 +6,9 @@ use axum::extract::FromRef;
 use common::queue::Publisher;
 use common::storage::Storage;
 
+use crate::accounts::sessions::tokens::Tokens;
+use crate::accounts::users::Users;
+use crate::accounts::users::credentials::PasswordLength;
 use crate::api::middleware::access::{Gate, ServiceToken};
 use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::body::BodyTimeout;
@@ -13,17 +16,14 @@ use crate::api::request::file::IdleTimeout;
 use crate::background::Background;
 use crate::data_uploads::Loads;
 use crate::db::Database;
+use crate::dispatch::redispatch::Swallowed;
+use crate::dispatch::relay::RelaySignal;
 use crate::idempotency::Keys;
+use crate::live::Changes;
 use crate::messages::Messages;
-use crate::outbox::redispatch::Swallowed;
-use crate::outbox::relay::RelaySignal;
 use crate::schedules::Schedules;
-use crate::sessions::tokens::Tokens;
-use crate::tasks::events::Changes;
 use crate::uploads::Uploads;
 use crate::user_events::UserEvents;
-use crate::users::Users;
-use crate::users::credentials::PasswordLength;
 use crate::worker_api::Seen;
 
 /// Makes the state of the API of its parts, each of which a handler can ask for.

@@ -4,11 +4,11 @@ use common::task::UserId;
 use tracing::{info, warn};
 
 use super::{Schedule, report_of_all, store, submit};
-use crate::api::middleware::access::LOCAL_USER;
+use crate::accounts::LOCAL_USER;
+use crate::accounts::users;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
+use crate::dispatch::relay::RelaySignal;
 use crate::log_once;
-use crate::outbox::relay::RelaySignal;
-use crate::users;
 
 /// Serves schedules. Clones share everything.
 #[derive(Debug, Clone)]

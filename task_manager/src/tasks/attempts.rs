@@ -1,11 +1,16 @@
 //! The history of attempts: one entry when an attempt ends; the running one is part of its task.
 //!
 //! # Not here
-//! Deciding how an attempt ends (`worker_api`, `leases`, `tasks::interrupts`).
+//! Deciding how an attempt ends (`lifecycle`).
 
 mod store;
 
 pub use store::{EndedAttempt, add, outcome, with_lost_lease};
+
+use common::report::Outcome;
+use common::task::TaskState;
+
+use super::Task;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,5 +36,15 @@ impl AttemptOutcome {
             Self::Stopped => "stopped",
             Self::Killed => "killed",
         }
+    }
+}
+
+/// Why an attempt that is not the running one is to end.
+pub fn lost_fence(task: &Task, attempt: u32) -> Outcome {
+    let is_latest = task.attempt == attempt;
+    match task.state {
+        TaskState::Stopping | TaskState::Stopped if is_latest => Outcome::Stop,
+        TaskState::Killed if is_latest => Outcome::Kill,
+        _ => Outcome::LeaseLost,
     }
 }

@@ -6,16 +6,13 @@
 //! - Repeating one that holds changes nothing and succeeds.
 
 use chrono::NaiveDateTime;
-use common::queue::Message;
 use common::task::{TaskId, TaskState, TaskView, UserId};
 
-use super::attempts::{self, AttemptOutcome, EndedAttempt};
-use super::store::{self, Enqueue, Locked};
-use super::{Task, view};
+use super::store::{self, Locked};
+use super::{Task, transitions, view};
 use crate::data_uploads;
 use crate::db::{Database, DbConnection, DbResult, Id};
 use crate::error::Error;
-use crate::outbox::{self, Dispatch};
 use crate::{file_statistics, messages, user_events};
 
 /// What an interrupt asks for.
@@ -87,7 +84,7 @@ pub async fn interrupt(
                     Interrupt::Stop => end(conn, &task, TaskState::Stopping, now)?,
                     Interrupt::Kill => end(conn, &task, TaskState::Killed, now)?,
                     Interrupt::Resume if task.files_removed => return Ok(Attempted::FilesGone),
-                    Interrupt::Resume => resume(conn, &task, now)?,
+                    Interrupt::Resume => transitions::resume(conn, &task, now)?,
                 };
                 if !is_done {
                     return Ok(Attempted::WrongState(task.state));
@@ -115,48 +112,21 @@ pub async fn interrupt(
     }
 }
 
+/// Ends a task as `next`; the progress of a rollback begins at none of its rows.
 fn end(
     conn: &mut DbConnection,
     task: &Task,
     next: TaskState,
     now: NaiveDateTime,
 ) -> DbResult<bool> {
-    if !store::end(conn, task, next, now)? {
+    if !transitions::interrupt(conn, task, next, now)? {
         return Ok(false);
-    }
-    if task.state == TaskState::Processing {
-        let outcome = match next {
-            TaskState::Killed => AttemptOutcome::Killed,
-            _ => AttemptOutcome::Stopped,
-        };
-        attempts::add(conn, &[EndedAttempt::of(task, outcome, None, now)])?;
     }
     if next == TaskState::Stopping
         && let Some(progress) = data_uploads::rollback_progress(task)?
     {
         store::set_progress(conn, task.id, &progress)?;
     }
-    outbox::remove(conn, task.id)?;
-    Ok(true)
-}
-
-/// Puts an interrupted or failed task in the queue again, in the caller's transaction. False
-/// where its state does not allow it.
-pub fn resume(conn: &mut DbConnection, task: &Task, now: NaiveDateTime) -> DbResult<bool> {
-    if !matches!(task.state, TaskState::Killed | TaskState::Failed) {
-        return Ok(false);
-    }
-    let change = Enqueue {
-        failures: 0,
-        alone: false,
-        checkpoint: task.checkpoint.clone(),
-        progress: task.checkpoint.as_ref().and(task.progress.clone()),
-    };
-    if !store::enqueue(conn, task, &change, now, now)? {
-        return Ok(false);
-    }
-    let message = Message { task_id: task.id, dispatch: task.dispatch + 1 };
-    outbox::append(conn, &[Dispatch { kind: task.kind(), message, due_at: now }])?;
     Ok(true)
 }
 

@@ -16,7 +16,7 @@ use common::task::{TaskId, TaskState, TaskView, UserId};
 use super::Task;
 use super::store::queue_position;
 use crate::db::{DbConnection, DbResult};
-use crate::outbox::{self, Dispatch};
+use crate::tasks::outbox::{self, Dispatch};
 
 /// How many tasks are inserted with one statement.
 const BATCH: usize = 1_000;

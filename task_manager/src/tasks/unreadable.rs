@@ -14,7 +14,7 @@ use common::problem::Problem;
 use common::task::{KindName, TaskId, TaskLinks, TaskState, TaskView, UserId};
 use tracing::warn;
 
-use super::{Task, store, utc};
+use super::{Task, limits, store, utc};
 use crate::db::{Database, DbConnection, DbResult, Id};
 use crate::log_once;
 
@@ -124,7 +124,7 @@ impl Unreadable {
             state,
             attempt: u32::try_from(self.attempt).unwrap_or_default(),
             failures: u32::try_from(self.failures).unwrap_or_default(),
-            max_attempts: crate::leases::MAX_ATTEMPTS,
+            max_attempts: limits::MAX_ATTEMPTS,
             progress: None,
             queue_position: None,
             queue_position_over: None,

@@ -6,7 +6,6 @@
 //! - An earlier task goes on instead only if, under its lock, it was not deleted, has its files, and
 //!   waits to be resumed.
 
-use common::queue::Message;
 use common::report::InputFile;
 use common::task::spec::TaskSpec;
 use common::task::{AcceptedTask, TaskId, TaskState};
@@ -18,9 +17,9 @@ use crate::background::Background;
 use crate::db::{Database, DbConnection, DbError, DbResult, Id};
 use crate::error::Error;
 use crate::idempotency::{self, Lock};
-use crate::outbox::{self, Dispatch};
+use crate::tasks::outbox::{self, Dispatch};
 use crate::tasks::store::{Enqueue, Locked};
-use crate::tasks::{Task, interrupts, store, view};
+use crate::tasks::{Task, store, transitions, view};
 
 /// Makes the draft a task, or lets an earlier one with the same file go on; stores the answer under
 /// `lock`.
@@ -95,7 +94,7 @@ fn accept(
     let Some(task) = task else { return Ok(Err(store::upload_state(conn, id)?)) };
     let earlier = earlier.and_then(|id| tasks.remove(&id)).filter(can_go_on);
     if let Some(earlier) = earlier
-        && interrupts::resume(conn, &earlier, now)?
+        && transitions::resume(conn, &earlier, now)?
     {
         store::remove_initializing(conn, id)?;
         return answer(conn, earlier.id, true, earlier.resumes_from_row()).map(Ok);
@@ -104,8 +103,7 @@ fn accept(
     if !store::enqueue(conn, &task, &Enqueue::default(), now, now)? {
         return Err(DbError::corrupt("a task that is locked was changed by others"));
     }
-    let message = Message { task_id: id, dispatch: task.dispatch + 1 };
-    outbox::append(conn, &[Dispatch { kind: task.kind(), message, due_at: now }])?;
+    outbox::append(conn, &[Dispatch::next_of(&task, now)])?;
     answer(conn, id, false, None).map(Ok)
 }
 
@@ -241,7 +239,7 @@ mod tests {
         let (killed, draft) = killed_and_draft(&own).await;
         let resume = |conn: &mut DbConnection, id| {
             let (task, now) = store::find_and_lock_one(conn, id)?.unwrap();
-            interrupts::resume(conn, &task, now)
+            transitions::resume(conn, &task, now)
         };
         let accepted = accept_after(&own, draft, Some(killed), resume).await.unwrap();
         assert_eq!((accepted.resumed, accepted.task.task_id), (false, draft));

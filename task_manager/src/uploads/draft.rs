@@ -27,7 +27,7 @@ use tracing::{Instrument, warn};
 
 use crate::db::{self, Database, DbResult};
 use crate::error::Error;
-use crate::leases::UPLOAD_LEASE;
+use crate::tasks::limits::UPLOAD_LEASE;
 use crate::tasks::store;
 
 /// Where drafts are kept. Clones share it.

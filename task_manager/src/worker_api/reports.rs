@@ -12,13 +12,14 @@ use serde_json::Value;
 
 use self::store::CompletedTask;
 use crate::db::{DbConnection, DbResult, Id};
-use crate::leases::{MAX_ATTEMPTS, backoff, retry_or_fail};
+use crate::live::OwnedTask;
 use crate::messages::{self, NewMessage};
-use crate::outbox::{self, Dispatch};
 use crate::tasks::Task;
 use crate::tasks::attempts::{self, AttemptOutcome, EndedAttempt};
-use crate::tasks::events::OwnedTask;
+use crate::tasks::limits::{MAX_ATTEMPTS, backoff};
+use crate::tasks::outbox::{self, Dispatch};
 use crate::tasks::store::{self as tasks, Enqueue, Locked};
+use crate::tasks::transitions::retry_or_fail;
 use crate::tasks::unreadable::Unreadable;
 use crate::{data_uploads, file_statistics, user_events};
 
@@ -209,15 +210,5 @@ fn without_fence(conn: &mut DbConnection, task: &Task, report: &Report) -> DbRes
             return Ok(Outcome::Accepted);
         }
     }
-    Ok(lost_fence(task, report.attempt))
-}
-
-/// Why an attempt that is not the running one is to end.
-pub fn lost_fence(task: &Task, attempt: u32) -> Outcome {
-    let is_latest = task.attempt == attempt;
-    match task.state {
-        TaskState::Stopping | TaskState::Stopped if is_latest => Outcome::Stop,
-        TaskState::Killed if is_latest => Outcome::Kill,
-        _ => Outcome::LeaseLost,
-    }
+    Ok(attempts::lost_fence(task, report.attempt))
 }

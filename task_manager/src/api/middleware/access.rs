@@ -18,19 +18,15 @@ use common::task::UserId;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tracing::info;
-use uuid::Uuid;
 
+use crate::accounts::LOCAL_USER;
+use crate::accounts::sessions::Roles;
+use crate::accounts::sessions::tokens::{Session, Tokens};
+use crate::accounts::users::Role;
 use crate::api::request::file::linger;
 use crate::audit;
 use crate::error::Error;
 use crate::log_fields::log_user;
-use crate::sessions::Roles;
-use crate::sessions::tokens::{Session, Tokens};
-use crate::users::Role;
-
-/// The user of every request without a token. The id is fixed, so that tasks stay with their
-/// owner across restarts.
-pub const LOCAL_USER: UserId = UserId(Uuid::from_u128(0x6c6f_6361_6c00_4000_8000_0000_0000_0001));
 
 /// Who sent the request.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 };
 
 use super::{operations, problem};
-use crate::users::credentials::PasswordLength;
+use crate::accounts::users::credentials::PasswordLength;
 
 /// An answer: its status, its name among the components, and what it means.
 const ANSWERS: [(&str, &str, &str); 6] = [

@@ -21,7 +21,7 @@ use crate::api::middleware::access::{CurrentUser, Gate};
 use crate::api::request::body::TaskPath;
 use crate::db::Database;
 use crate::error::Error;
-use crate::tasks::events::{Change, Changes, Listener};
+use crate::live::{Change, Changes, Listener};
 
 /// When a client is to reconnect.
 const RECONNECT: Duration = Duration::from_secs(1);

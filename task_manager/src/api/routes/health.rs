@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::{self, Database, DbError, DbResult};
-use crate::outbox::redispatch::{SWALLOWED, Swallowed};
+use crate::dispatch::redispatch::{SWALLOWED, Swallowed};
 
 /// Shorter than a request waits for a connection: health checks want an answer.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -5,6 +5,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use common::problem::Problem;
 
+use crate::accounts::sessions::tokens::Tokens;
+use crate::accounts::sessions::{self, NewSession};
+use crate::accounts::users::Users;
 use crate::api::middleware::access::CurrentUser;
 use crate::api::request::address::ClientAddress;
 use crate::api::request::body::JsonBody;
@@ -12,9 +15,6 @@ use crate::api::request::detached::to_the_end;
 use crate::api::routes::users::Credentials;
 use crate::db::Database;
 use crate::error::Error;
-use crate::sessions::tokens::Tokens;
-use crate::sessions::{self, NewSession};
-use crate::users::Users;
 
 /// Logs in: a name and a password for a token.
 #[utoipa::path(

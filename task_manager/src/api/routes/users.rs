@@ -9,14 +9,14 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::accounts::sessions::tokens::Tokens;
+use crate::accounts::users::credentials::{NewUser, PasswordLength};
+use crate::accounts::users::{UserView, Users};
 use crate::api::request::address::ClientAddress;
 use crate::api::request::body::{Content, read_json};
 use crate::api::request::detached::to_the_end;
 use crate::api::request::idempotency;
 use crate::error::Error;
-use crate::sessions::tokens::Tokens;
-use crate::users::credentials::{NewUser, PasswordLength};
-use crate::users::{UserView, Users};
 
 /// A name and a password.
 #[derive(Debug, Deserialize, ToSchema)]

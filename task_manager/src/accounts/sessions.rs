@@ -23,11 +23,11 @@ use tracing::info;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::accounts::users::{Role, Users, roles_of};
 use crate::audit;
 use crate::db::{self, Database, DbResult};
 use crate::error::Error;
-use crate::grouped::Grouped;
-use crate::users::{Role, Users, roles_of};
+use crate::group_commit::GroupCommit;
 use tokens::{Session, Tokens};
 
 /// A token and its time.
@@ -58,12 +58,12 @@ pub async fn log_in(
 
 /// What the users of tokens may do, as the database knows it. Clones share the looks at it.
 #[derive(Debug, Clone)]
-pub struct Roles(Grouped<(UserId, Uuid), Option<Role>>);
+pub struct Roles(GroupCommit<(UserId, Uuid), Option<Role>>);
 
 impl Roles {
     /// Looks into `db`: once for all requests that come while a look is under way.
     pub fn start(db: Database) -> Self {
-        Self(Grouped::reading(db, roles_of))
+        Self(GroupCommit::reading(db, roles_of))
     }
 
     /// What the user of a token may do now; none where the token holds no more.

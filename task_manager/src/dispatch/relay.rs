@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::handover::Handover;
-use super::{Dispatch, store};
+use super::direct_publish::DirectPublish;
 use crate::db::{self, Database, DbConnection, DbResult};
+use crate::tasks::outbox::{Dispatch, store};
 
 /// How many rows are published at once.
 const BATCH: i64 = 500;
@@ -23,8 +23,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long the relay sleeps at the most: what a notification did not tell, polling finds.
 pub const POLL: Duration = Duration::from_millis(500);
 
-/// A look begins this much before the latest row that was taken. A row with an earlier time may still
-/// be committed, and is found by the next look at all.
+/// A poll begins this much before the latest row that was taken. A row with an earlier time may still
+/// be committed, and is found by the next full scan.
 const OVERLAP: Duration = Duration::from_millis(200);
 
 /// Reaches the relay of this process. Clones reach the same one.
@@ -33,19 +33,19 @@ pub struct RelaySignal(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    looks: Notify,
-    handover: Handover,
+    wakeups: Notify,
+    direct: DirectPublish,
 }
 
 impl RelaySignal {
     /// There is something to publish.
     pub fn wake(&self) {
-        self.0.looks.notify_one();
+        self.0.wakeups.notify_one();
     }
 
     /// Publishes what the caller has just committed as held (`append_held`).
     pub fn hand_over(&self, dispatches: impl IntoIterator<Item = Dispatch>) {
-        self.0.handover.add(dispatches, || self.wake());
+        self.0.direct.add(dispatches, || self.wake());
     }
 }
 
@@ -56,10 +56,10 @@ pub async fn run(
     signal: RelaySignal,
     shutdown: CancellationToken,
 ) {
-    let handover = signal.0.handover.run(&publisher, || signal.wake(), &shutdown);
-    let looking = look(&db, &publisher, &signal, &shutdown);
-    let ((), mut published) = tokio::join!(handover, looking);
-    published.append(signal.0.handover.published());
+    let publishing = signal.0.direct.run(&publisher, || signal.wake(), &shutdown);
+    let polling = poll(&db, &publisher, &signal, &shutdown);
+    let ((), mut published) = tokio::join!(publishing, polling);
+    published.append(signal.0.direct.published());
     // Where this fails, the messages come again when they are held no more, and change nothing.
     if let Err(error) = settle(&db, &published).await {
         debug!(%error, "what was published is published again");
@@ -68,7 +68,7 @@ pub async fn run(
 
 /// Publishes what is in the outbox, and notes what became of it and of what was handed over; answers
 /// what is still to be noted.
-async fn look(
+async fn poll(
     db: &Database,
     publisher: &Publisher,
     signal: &RelaySignal,
@@ -77,9 +77,9 @@ async fn look(
     let mut is_away = false;
     let mut has_failed = false;
     let mut published = Published::default();
-    let mut place = Place::start();
+    let mut cursor = ScanCursor::start();
     while !shutdown.is_cancelled() {
-        published.append(signal.0.handover.published());
+        published.append(signal.0.direct.published());
         match (&published.reason, is_away) {
             (Some(reason), false) => {
                 warn!(
@@ -94,17 +94,17 @@ async fn look(
             }
             _ => {}
         }
-        let due = match exchange(db, &published, &mut place).await {
+        let due = match exchange(db, &published, &mut cursor).await {
             Ok(due) => {
                 if std::mem::take(&mut has_failed) {
-                    info!("the outbox is read again");
+                    info!("the outbox is readable again");
                 }
                 published = Published::default();
                 due
             }
             Err(error) => {
                 if !std::mem::replace(&mut has_failed, true) {
-                    error!(%error, "the outbox cannot be read now; trying on");
+                    error!(%error, "cannot read the outbox, will retry");
                 }
                 tokio::time::sleep(RETRY).await;
                 continue;
@@ -112,8 +112,8 @@ async fn look(
         };
         if due.is_empty() {
             tokio::select! {
-                () = tokio::time::sleep_until(place.look_at_all) => {}
-                () = signal.0.looks.notified() => {}
+                () = tokio::time::sleep_until(cursor.scan_all_at) => {}
+                () = signal.0.wakeups.notified() => {}
                 () = shutdown.cancelled() => {}
             }
         } else {
@@ -153,18 +153,18 @@ impl Published {
     }
 }
 
-/// Where the relay looks for rows. InnoDB keeps deleted rows for a while: a look that began at the first
-/// row each time would read thousands of them under load, to find a few.
-struct Place {
-    /// Where the next look begins.
+/// Where the relay scans the outbox from. InnoDB keeps deleted rows for a while: a scan that began at
+/// the first row each time would read thousands of them under load, to find a few.
+struct ScanCursor {
+    /// Where the next scan begins.
     from: NaiveDateTime,
-    /// When it begins at the first row.
-    look_at_all: Instant,
+    /// When the next scan of all rows is due.
+    scan_all_at: Instant,
 }
 
-impl Place {
+impl ScanCursor {
     fn start() -> Self {
-        Self { from: NaiveDateTime::default(), look_at_all: Instant::now() }
+        Self { from: NaiveDateTime::default(), scan_all_at: Instant::now() }
     }
 }
 
@@ -173,17 +173,17 @@ impl Place {
 async fn exchange(
     db: &Database,
     published: &Published,
-    place: &mut Place,
+    cursor: &mut ScanCursor,
 ) -> DbResult<Vec<Dispatch>> {
     let published = published.clone();
-    let at_all = Instant::now() >= place.look_at_all;
-    let from = if at_all { NaiveDateTime::default() } else { place.from };
+    let scans_all = Instant::now() >= cursor.scan_all_at;
+    let from = if scans_all { NaiveDateTime::default() } else { cursor.from };
     let (due, idle) = db
         .write(move |conn| {
             let now = db::now(conn)?;
             note(conn, &published, now)?;
             let due = store::lease_due(conn, from, now, now + LOCK, BATCH)?;
-            let next = if at_all && due.is_empty() { store::next_due(conn, now)? } else { None };
+            let next = if scans_all && due.is_empty() { store::next_due(conn, now)? } else { None };
             let idle = next.map_or(POLL, |next| {
                 (next - now).to_std().unwrap_or(POLL).clamp(Duration::from_millis(10), POLL)
             });
@@ -191,10 +191,10 @@ async fn exchange(
         })
         .await?;
     if let Some(last) = due.last() {
-        place.from = last.due_at - OVERLAP;
+        cursor.from = last.due_at - OVERLAP;
     }
-    if at_all {
-        place.look_at_all = Instant::now() + idle;
+    if scans_all {
+        cursor.scan_all_at = Instant::now() + idle;
     }
     Ok(due)
 }

@@ -18,7 +18,7 @@ const AT_ONCE: usize = 100;
 
 /// Who listens.
 #[derive(Debug, Default)]
-pub(super) struct Audience {
+pub(super) struct Subscribers {
     listeners: HashMap<UserId, Listeners>,
     /// How many tasks were read since the last poll.
     read_since_poll: usize,
@@ -40,7 +40,7 @@ pub(super) struct Seen {
     recent: HashMap<TaskId, NaiveDateTime>,
 }
 
-impl Audience {
+impl Subscribers {
     pub(super) fn listen(&mut self, user: UserId) -> broadcast::Receiver<Arc<Change>> {
         let none_yet = || Listeners { sender: broadcast::channel(BUFFER).0, seen: Arc::default() };
         self.listeners.entry(user).or_insert_with(none_yet).sender.subscribe()
@@ -129,41 +129,41 @@ mod tests {
     #[test]
     fn what_was_read_earlier_is_not_shown_later() {
         let (user, id) = (UserId(Uuid::new_v4()), TaskId::new());
-        let mut audience = Audience::default();
-        let mut receiver = audience.listen(user);
+        let mut subscribers = Subscribers::default();
+        let mut receiver = subscribers.listen(user);
         for seconds in [10, 12, 11, 12, 13] {
-            audience.show(user, vec![change(id, time(seconds))]);
+            subscribers.show(user, vec![change(id, time(seconds))]);
         }
         assert_eq!(shown(&mut receiver), [10, 12, 13].map(time));
-        audience.show(user, vec![change(TaskId::new(), time(11))]);
+        subscribers.show(user, vec![change(TaskId::new(), time(11))]);
         assert_eq!(shown(&mut receiver), [time(11)], "each task has its own time");
     }
 
     #[test]
     fn a_clock_that_was_set_back_hides_no_change() {
         let (user, id) = (UserId(Uuid::new_v4()), TaskId::new());
-        let mut audience = Audience::default();
-        let mut receiver = audience.listen(user);
-        audience.show(user, vec![change(id, time(4_000))]);
+        let mut subscribers = Subscribers::default();
+        let mut receiver = subscribers.listen(user);
+        subscribers.show(user, vec![change(id, time(4_000))]);
         let next = Cursor { time: time(95), id: Uuid::nil() };
-        audience.note(user, Polled { now: time(100), next });
-        audience.show(user, vec![change(id, time(101))]);
+        subscribers.note(user, Polled { now: time(100), next });
+        subscribers.show(user, vec![change(id, time(101))]);
         assert_eq!(shown(&mut receiver), [4_000, 101].map(time));
     }
 
     #[test]
     fn a_few_of_those_that_are_listened_to_are_read_at_once() {
         let [listening, other] = [(); 2].map(|()| UserId(Uuid::new_v4()));
-        let mut audience = Audience::default();
-        let receiver = audience.listen(listening);
+        let mut subscribers = Subscribers::default();
+        let receiver = subscribers.listen(listening);
         let changed: Vec<_> = (0..AT_ONCE + 5).map(|_| (listening, TaskId::new())).collect();
-        assert!(audience.wanted(&[(other, TaskId::new())]).is_empty());
-        assert_eq!(audience.wanted(&changed)[&listening].len(), AT_ONCE);
-        assert!(audience.wanted(&changed).is_empty());
-        assert_eq!(audience.begin_poll().len(), 1);
-        assert_eq!(audience.wanted(&changed[..2])[&listening].len(), 2);
+        assert!(subscribers.wanted(&[(other, TaskId::new())]).is_empty());
+        assert_eq!(subscribers.wanted(&changed)[&listening].len(), AT_ONCE);
+        assert!(subscribers.wanted(&changed).is_empty());
+        assert_eq!(subscribers.begin_poll().len(), 1);
+        assert_eq!(subscribers.wanted(&changed[..2])[&listening].len(), 2);
         drop(receiver);
-        assert!(audience.begin_poll().is_empty());
-        assert!(audience.wanted(&changed).is_empty());
+        assert!(subscribers.begin_poll().is_empty());
+        assert!(subscribers.wanted(&changed).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked for at the same time, on both databases.
+//! Group commit on both databases.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -28,21 +28,21 @@ macro_rules! threaded_backend_tests {
 }
 
 threaded_backend_tests![
-    what_comes_meanwhile_shares_the_next_group,
-    a_group_is_carried_out_though_who_asked_has_gone,
-    one_that_does_not_hold_spoils_no_other,
+    concurrent_requests_share_a_group,
+    a_group_runs_though_its_callers_are_gone,
+    a_failing_item_affects_no_other,
     a_panic_ends_its_own_group_only,
-    nobody_waits_long_for_a_database_that_hangs,
+    a_hanging_database_is_waited_for_a_bounded_time,
 ];
 
-/// An item that does not hold, and one that panics.
+/// An item that fails, and one that panics.
 const BAD: u32 = 13;
 const PANICS: u32 = 17;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Groups that stop in the middle until they are let go on.
 struct Fixture {
-    grouped: Grouped<u32, u32>,
+    grouped: GroupCommit<u32, u32>,
     begun: mpsc::Receiver<Vec<u32>>,
     go_on: mpsc::Sender<()>,
     committed: Arc<Mutex<Vec<u32>>>,
@@ -65,7 +65,7 @@ async fn fixture(backend: Backend) -> Fixture {
     };
     let committed = Arc::<Mutex<Vec<u32>>>::default();
     let results = Arc::clone(&committed);
-    let grouped = Grouped::writing(own.db.clone(), apply, move |group| {
+    let grouped = GroupCommit::writing(own.db.clone(), apply, move |group| {
         results.lock().unwrap().extend_from_slice(group)
     });
     Fixture { grouped, begun, go_on, committed, _own: own }
@@ -86,11 +86,11 @@ impl Fixture {
 
     async fn until_waiting(&self, count: usize) {
         let waiting = async {
-            while self.grouped.0.line().waiting.len() < count {
+            while self.grouped.0.queue().waiting.len() < count {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(DEADLINE, waiting).await.expect("they line up");
+        tokio::time::timeout(DEADLINE, waiting).await.expect("they are queued");
     }
 }
 
@@ -98,7 +98,7 @@ async fn answer(submitted: JoinHandle<DbResult<u32>>) -> DbResult<u32> {
     tokio::time::timeout(DEADLINE, submitted).await.expect("an answer").unwrap()
 }
 
-async fn what_comes_meanwhile_shares_the_next_group(fixture: Fixture) {
+async fn concurrent_requests_share_a_group(fixture: Fixture) {
     let first = fixture.submit(1);
     assert_eq!(fixture.next_group(), [1], "it goes at once, alone");
     let others: Vec<_> = (2..7).map(|item| fixture.submit(item)).collect();
@@ -111,12 +111,12 @@ async fn what_comes_meanwhile_shares_the_next_group(fixture: Fixture) {
         assert_eq!(answer(other).await.unwrap(), item * 10);
     }
     let again = fixture.submit(7);
-    assert_eq!(fixture.next_group(), [7], "the line is served again");
+    assert_eq!(fixture.next_group(), [7], "the queue is served again");
     fixture.go_on.send(()).unwrap();
     assert_eq!(answer(again).await.unwrap(), 70);
 }
 
-async fn a_group_is_carried_out_though_who_asked_has_gone(fixture: Fixture) {
+async fn a_group_runs_though_its_callers_are_gone(fixture: Fixture) {
     let first = fixture.submit(1);
     assert_eq!(fixture.next_group(), [1]);
     let (second, third) = (fixture.submit(2), fixture.submit(3));
@@ -132,7 +132,7 @@ async fn a_group_is_carried_out_though_who_asked_has_gone(fixture: Fixture) {
     assert_eq!(committed, [10, 20, 30]);
 }
 
-async fn one_that_does_not_hold_spoils_no_other(fixture: Fixture) {
+async fn a_failing_item_affects_no_other(fixture: Fixture) {
     let first = fixture.submit(1);
     assert_eq!(fixture.next_group(), [1]);
     let (good, bad) = (fixture.submit(2), fixture.submit(BAD));
@@ -169,10 +169,10 @@ async fn a_panic_ends_its_own_group_only(fixture: Fixture) {
     assert_eq!(answer(next).await.unwrap(), 20);
 }
 
-async fn nobody_waits_long_for_a_database_that_hangs(fixture: Fixture) {
+async fn a_hanging_database_is_waited_for_a_bounded_time(fixture: Fixture) {
     let (hang, hung) = mpsc::channel::<()>();
     let hung = Mutex::new(hung);
-    let reading = Grouped::reading(fixture._own.db.clone(), move |_, items: &[u32]| {
+    let reading = GroupCommit::reading(fixture._own.db.clone(), move |_, items: &[u32]| {
         let _ = hung.lock().unwrap().recv_timeout(DEADLINE);
         Ok(items.to_vec())
     });

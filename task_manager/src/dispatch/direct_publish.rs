@@ -18,8 +18,8 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::Dispatch;
 use super::relay::{Published, publish};
+use crate::tasks::outbox::Dispatch;
 
 /// How many messages are published at once.
 const BATCH: usize = 500;
@@ -33,16 +33,16 @@ type Publishing = Pin<Box<dyn Future<Output = Published> + Send>>;
 
 /// Between who commits, who publishes, and the relay.
 #[derive(Default)]
-pub(super) struct Handover {
+pub(super) struct DirectPublish {
     /// There is one when the relay has started.
     publisher: OnceLock<Publisher>,
-    line: Mutex<Line>,
+    queue: Mutex<Queue>,
     begun: Notify,
     published: Mutex<Published>,
 }
 
 #[derive(Default)]
-struct Line {
+struct Queue {
     waiting: Vec<Dispatch>,
     /// Whether somebody publishes, and takes what waits after that.
     is_served: bool,
@@ -50,19 +50,19 @@ struct Line {
     begun: Option<Publishing>,
 }
 
-impl std::fmt::Debug for Handover {
+impl std::fmt::Debug for DirectPublish {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handover").finish_non_exhaustive()
+        f.debug_struct("DirectPublish").finish_non_exhaustive()
     }
 }
 
-impl Handover {
+impl DirectPublish {
     /// Takes what was committed. Calls `wake` when the relay is to note what was published.
     pub(super) fn add(&self, dispatches: impl IntoIterator<Item = Dispatch>, wake: impl Fn()) {
-        let mut line = lock(&self.line);
-        let free = MOST.saturating_sub(line.waiting.len());
-        line.waiting.extend(dispatches.into_iter().take(free));
-        drop(line);
+        let mut queue = lock(&self.queue);
+        let free = MOST.saturating_sub(queue.waiting.len());
+        queue.waiting.extend(dispatches.into_iter().take(free));
+        drop(queue);
         self.begin(wake);
     }
 
@@ -81,7 +81,7 @@ impl Handover {
         let publisher = self.publisher.get_or_init(|| publisher.clone());
         self.begin(&wake);
         loop {
-            let begun = lock(&self.line).begun.take();
+            let begun = lock(&self.queue).begun.take();
             let Some(begun) = begun else {
                 tokio::select! {
                     () = self.begun.notified() => continue,
@@ -99,14 +99,14 @@ impl Handover {
     /// messages are on their way, which otherwise waited until another thread has woken up.
     fn begin(&self, wake: impl Fn()) {
         let Some(publisher) = self.publisher.get() else { return };
-        if std::mem::replace(&mut lock(&self.line).is_served, true) {
+        if std::mem::replace(&mut lock(&self.queue).is_served, true) {
             return;
         }
         while let Some(mut publishing) = self.next(publisher) {
             match (&mut publishing).now_or_never() {
                 Some(published) => self.note(published, &wake),
                 None => {
-                    lock(&self.line).begun = Some(publishing);
+                    lock(&self.queue).begun = Some(publishing);
                     self.begun.notify_one();
                     return;
                 }
@@ -116,13 +116,13 @@ impl Handover {
 
     /// What is to be published next by who serves the line; where there is nothing, it is no longer served.
     fn next(&self, publisher: &Publisher) -> Option<Publishing> {
-        let mut line = lock(&self.line);
-        let count = line.waiting.len().min(BATCH);
-        line.is_served = count > 0;
-        if !line.is_served {
+        let mut queue = lock(&self.queue);
+        let count = queue.waiting.len().min(BATCH);
+        queue.is_served = count > 0;
+        if !queue.is_served {
             return None;
         }
-        let next = line.waiting.drain(..count).collect();
+        let next = queue.waiting.drain(..count).collect();
         let publisher = publisher.clone();
         Some(Box::pin(async move { publish(&publisher, next).await }))
     }
@@ -161,8 +161,9 @@ mod tests {
     use crate::db;
     use crate::db::own::OwnDatabase;
     use crate::db::schema::outbox;
-    use crate::outbox::relay::{self, POLL, RelaySignal};
-    use crate::outbox::{HELD, redispatch};
+    use crate::dispatch::redispatch;
+    use crate::dispatch::relay::{self, POLL, RelaySignal};
+    use crate::tasks::outbox::HELD;
     use crate::tasks::submissions::{NewTask, dispatches, submit_held};
 
     backend_tests![

@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::relay::RelaySignal;
-use super::store::{self, Again};
 use crate::db::{self, Database, DbResult};
 use crate::passes::{Failures, PassError};
+use crate::tasks::outbox::store::{self, Again};
 
 /// A message that was put in the queue less than this ago is not missed yet.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -169,7 +169,8 @@ mod tests {
     use crate::backend::{Backend, backend_tests, queue};
     use crate::db::own::OwnDatabase;
     use crate::db::schema;
-    use crate::outbox::{self, relay};
+    use crate::dispatch::relay;
+    use crate::tasks::outbox;
     use crate::tasks::store as tasks;
 
     backend_tests![

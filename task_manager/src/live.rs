@@ -10,7 +10,7 @@
 //! One poller per process reads the changed tasks of those who listen every half a second. What a worker's
 //! report or a user's interrupt to this process changed is shown at once.
 
-mod audience;
+mod subscribers;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,13 +24,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 use uuid::Uuid;
 
-use self::audience::{Audience, Seen};
-use super::unreadable::ReadTask;
-use super::{store, view_any, views};
+use self::subscribers::{Seen, Subscribers};
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::error::Error;
 use crate::paging::Cursor;
 use crate::paging::Period;
+use crate::tasks::unreadable::ReadTask;
+use crate::tasks::{store, view_any, views};
 
 /// How often the database is asked for changes.
 const POLL: Duration = Duration::from_millis(500);
@@ -59,7 +59,7 @@ pub struct News(Vec<(UserId, Vec<Change>)>);
 /// Shows those who listen what changed. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
-    audience: Arc<Mutex<Audience>>,
+    subscribers: Arc<Mutex<Subscribers>>,
     closed: CancellationToken,
 }
 
@@ -72,7 +72,7 @@ impl Changes {
 
     /// Reads what is to be shown of tasks that the caller's transaction changed.
     pub fn read(&self, conn: &mut DbConnection, changed: &[OwnedTask]) -> DbResult<News> {
-        let wanted = self.audience().wanted(changed).into_iter();
+        let wanted = self.subscribers().wanted(changed).into_iter();
         let read = wanted.map(|(user, ids)| Ok((user, find(conn, user, &ids)?)));
         Ok(News(read.collect::<DbResult<_>>()?))
     }
@@ -82,8 +82,8 @@ impl Changes {
         if news.is_empty() {
             return;
         }
-        let mut audience = self.audience();
-        news.into_iter().for_each(|(user, changes)| audience.show(user, changes));
+        let mut subscribers = self.subscribers();
+        news.into_iter().for_each(|(user, changes)| subscribers.show(user, changes));
     }
 
     /// Shows a task as it is now, after the commit that changed it.
@@ -145,11 +145,11 @@ impl Changes {
     }
 
     fn listen(&self, user: UserId) -> broadcast::Receiver<Arc<Change>> {
-        self.audience().listen(user)
+        self.subscribers().listen(user)
     }
 
-    fn audience(&self) -> MutexGuard<'_, Audience> {
-        self.audience.lock().unwrap_or_else(PoisonError::into_inner)
+    fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Polls until closed.
@@ -161,13 +161,13 @@ impl Changes {
                 _ = polls.tick() => {}
                 () = self.closed.cancelled() => return,
             }
-            let listened = self.audience().begin_poll();
+            let listened = self.subscribers().begin_poll();
             for (user, seen) in listened {
                 match db.read(move |conn| poll(conn, user, &seen)).await {
                     Ok((changes, polled)) => {
-                        let mut audience = self.audience();
-                        audience.show(user, changes);
-                        audience.note(user, polled);
+                        let mut subscribers = self.subscribers();
+                        subscribers.show(user, changes);
+                        subscribers.note(user, polled);
                     }
                     Err(error) => error!(%error, "changed tasks could not be read"),
                 }

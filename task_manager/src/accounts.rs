@@ -1,0 +1,14 @@
+//! Who may call: users, their passwords, and the tokens of their sessions.
+//!
+//! # Not here
+//! Which request may do what (`api::middleware::access`).
+
+pub mod sessions;
+pub mod users;
+
+use common::task::UserId;
+use uuid::Uuid;
+
+/// The user of every request without a token, where no login is required. The id is fixed, so that
+/// tasks stay with their owner across restarts.
+pub const LOCAL_USER: UserId = UserId(Uuid::from_u128(0x6c6f_6361_6c00_4000_8000_0000_0000_0001));

@@ -1,0 +1,38 @@
+//! How often and how long tasks are tried.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+/// At this many failures a task is `failed`.
+pub const MAX_ATTEMPTS: u32 = 5;
+/// How long a request that receives a file may go without renewing its lease.
+pub const UPLOAD_LEASE: Duration = Duration::from_secs(30);
+/// How long the first retry waits on average; every further one waits twice as long.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// No retry waits longer than this on average.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+
+/// How long to wait before a task that has failed `failures` times is run again: doubled each
+/// time, and between half and one and a half of that, so that tasks which failed together do not
+/// come back together.
+pub fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    let average = FIRST_BACKOFF.saturating_mul(1 << doublings).min(LONGEST_BACKOFF);
+    average.mul_f64(rand::rng().random_range(0.5..1.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_wait_longer_each_time_but_never_for_ever() {
+        for failures in 1..100 {
+            let delay = backoff(failures);
+            let average = FIRST_BACKOFF.saturating_mul(1 << (failures - 1).min(16));
+            assert!(delay >= average.min(LONGEST_BACKOFF) / 2, "{failures}: {delay:?}");
+            assert!(delay <= LONGEST_BACKOFF * 3 / 2, "{failures}: {delay:?}");
+        }
+    }
+}
