@@ -25,22 +25,23 @@ use crate::api::request::body::BodyTimeout;
 use crate::api::request::file::IdleTimeout;
 use crate::api::state::{AppState, Parts};
 use crate::api::{router, server};
-use crate::background::{self, Background};
+use crate::background;
 use crate::config::Config;
 use crate::config::secrets;
-use crate::data_uploads::Loads;
 use crate::db::{self, Database, DbResult};
 use crate::dispatch::redispatch::{self, Swallowed};
 use crate::idempotency::Keys;
+use crate::kinds::data_upload::loads::Loads;
+use crate::lifecycle::schedules::Schedules;
+use crate::lifecycle::submit_messages::Messages;
+use crate::lifecycle::submit_user_events::UserEvents;
+use crate::lifecycle::upload::Uploads;
+use crate::lifecycle::upload::draft::{Drafts, LeaseTimes};
+use crate::lifecycle::wakeups::Wakeups;
 use crate::live::Changes;
 use crate::locks;
-use crate::messages::Messages;
-use crate::schedules::Schedules;
 use crate::tasks::store;
-use crate::uploads::Uploads;
-use crate::uploads::draft::{Drafts, LeaseTimes};
-use crate::user_events::UserEvents;
-use crate::worker_api::Seen;
+use crate::workers::seen::Seen;
 
 /// How long open requests may take to end once the server ends.
 const GRACE: Duration = Duration::from_secs(10);
@@ -153,7 +154,7 @@ impl Server {
         let shutdown = CancellationToken::new();
         let tracker = TaskTracker::new();
         let changes = Changes::until(shutdown.clone());
-        let background = Background::telling(changes.clone());
+        let wakeups = Wakeups::new(changes.clone());
         let service_token = config.service_token.clone().unwrap_or_else(secrets::random);
         let jwt_key = config.jwt_key.clone().unwrap_or_else(secrets::random);
         let tokens = Tokens::new(jwt_key, config.jwt_previous_key.clone(), config.token_lifetime);
@@ -169,7 +170,7 @@ impl Server {
             db: db.clone(),
             storage: storage.clone(),
             publisher: queue.publisher(),
-            relay: background.relay().clone(),
+            relay: wakeups.relay().clone(),
             seen: Seen::default(),
             changes,
             uploads: Uploads {
@@ -179,22 +180,22 @@ impl Server {
                     limit: config.upload_limit,
                     lease: LeaseTimes::default(),
                 },
-                background: background.clone(),
+                wakeups: wakeups.clone(),
                 keys: keys.clone(),
             },
             idle: IdleTimeout(config.upload_idle_timeout),
             loads: Loads::new(db.clone()),
             keys: keys.clone(),
-            messages: Messages::start(db.clone(), keys.clone(), background.relay().clone()),
+            messages: Messages::start(db.clone(), keys.clone(), wakeups.relay().clone()),
             user_events: UserEvents {
                 db: db.clone(),
                 keys: keys.clone(),
-                relay: background.relay().clone(),
+                relay: wakeups.relay().clone(),
             },
             schedules: Schedules {
                 db: db.clone(),
                 keys: keys.clone(),
-                relay: background.relay().clone(),
+                relay: wakeups.relay().clone(),
             },
             service_token: ServiceToken(service_token.clone()),
             gate: gate.clone(),
@@ -208,7 +209,7 @@ impl Server {
             password_length: config.password_length,
             trust_forwarded_for: TrustForwardedFor(config.trust_forwarded_for),
             body_timeout: BodyTimeout(config.body_timeout),
-            background: background.clone(),
+            wakeups: wakeups.clone(),
             swallowed: swallowed.clone(),
         });
         let parts = background::Parts {
@@ -223,7 +224,7 @@ impl Server {
             login_required: config.needs_login(),
             sweep_interval: config.sweep_interval,
         };
-        background::start(parts, &background, &tracker, &shutdown);
+        background::start(parts, &wakeups, &tracker, &shutdown);
 
         let address = listener.local_addr()?;
         let router = router::router(state, gate);

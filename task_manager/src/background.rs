@@ -15,18 +15,19 @@ use tracing::{debug, info, warn};
 use crate::accounts::sessions;
 use crate::accounts::users::throttle::Throttle;
 use crate::backfill;
-use crate::db::{self, Database, DbResult};
+use crate::db::Database;
 use crate::dispatch::redispatch::{self, Swallowed};
-use crate::dispatch::relay::{self, RelaySignal};
+use crate::dispatch::relay;
 use crate::idempotency::Keys;
-use crate::leases;
-use crate::live::{Changes, OwnedTask};
+use crate::kinds::message_validation::reindexing::Terms;
+use crate::lifecycle::retention::Retention;
+use crate::lifecycle::schedules::runs::Runs;
+use crate::lifecycle::wakeups::Wakeups;
+use crate::lifecycle::{expire_leases, purge, retention, roll_back, sweep};
 use crate::locks::Lock;
-use crate::messages::reindexing::Terms;
 use crate::passes::PassError;
-use crate::retention::{self, Retention};
-use crate::schedules::runs::Runs;
 use crate::tasks::file_names::FileNames;
+use crate::workers;
 
 /// How often leases and rollbacks are looked at.
 const FAST: Duration = Duration::from_secs(1);
@@ -34,42 +35,6 @@ const FAST: Duration = Duration::from_secs(1);
 const MINUTELY: Duration = Duration::from_secs(60);
 /// How often lost messages are looked for.
 const REDISPATCH: Duration = Duration::from_secs(15);
-/// A worker that was silent for longer is forgotten.
-const FORGET_WORKERS: Duration = Duration::from_secs(24 * 3600);
-
-/// Wakes what works in the background. Clones wake the same.
-#[derive(Debug, Clone, Default)]
-pub struct Background {
-    relay: RelaySignal,
-    rollbacks: Arc<Notify>,
-    deletions: Arc<Notify>,
-    changes: Changes,
-}
-
-impl Background {
-    /// Has changes told through `changes`.
-    pub fn telling(changes: Changes) -> Self {
-        Self { changes, ..Self::default() }
-    }
-
-    /// There may be something to publish, roll back or remove.
-    pub fn wake(&self) {
-        self.relay.wake();
-        self.rollbacks.notify_one();
-        self.deletions.notify_one();
-    }
-
-    /// A request of its owner changed a task: there may be something to do, and to show.
-    pub async fn changed(&self, db: &Database, task: OwnedTask) {
-        self.wake();
-        self.changes.tell(db, task).await;
-    }
-
-    /// Wakes the relay alone.
-    pub fn relay(&self) -> &RelaySignal {
-        &self.relay
-    }
-}
 
 /// What the background works with.
 #[derive(Debug, Clone)]
@@ -90,18 +55,13 @@ pub struct Parts {
 }
 
 /// Starts everything on `tracker`, until `shutdown`.
-pub fn start(
-    parts: Parts,
-    background: &Background,
-    tracker: &TaskTracker,
-    shutdown: &CancellationToken,
-) {
+pub fn start(parts: Parts, wakeups: &Wakeups, tracker: &TaskTracker, shutdown: &CancellationToken) {
     let Parts { db, storage, publisher, keys, throttle, swallowed, .. } = parts;
     let Parts { retention, run_schedules, login_required, sweep_interval, .. } = parts;
     let minutely = MINUTELY.min(sweep_interval);
-    let relay = background.relay.clone();
+    let relay = wakeups.relay().clone();
     tracker.spawn(relay::run(db.clone(), publisher.clone(), relay.clone(), shutdown.clone()));
-    tracker.spawn(background.changes.clone().run(db.clone()));
+    tracker.spawn(wakeups.changes().clone().run(db.clone()));
 
     tracker.spawn(backfill::run::<Terms>(db.clone(), shutdown.clone()));
     tracker.spawn(backfill::run::<FileNames>(db.clone(), shutdown.clone()));
@@ -112,7 +72,7 @@ pub fn start(
     let (pass_db, pass_storage, pass_relay) = (db.clone(), storage.clone(), relay.clone());
     tracker.spawn(every("expired leases", FAST, never()).run(move || {
         let (db, storage, relay) = (pass_db.clone(), pass_storage.clone(), pass_relay.clone());
-        async move { leases::pass(&db, &storage, &relay).await }
+        async move { expire_leases::pass(&db, &storage, &relay).await }
     }));
 
     if run_schedules {
@@ -131,29 +91,29 @@ pub fn start(
     }));
 
     let (pass_db, pass_storage) = (db.clone(), storage.clone());
-    let rollbacks = Arc::clone(&background.rollbacks);
+    let rollbacks = wakeups.rollbacks();
     tracker.spawn(every("rollbacks", FAST, rollbacks).run(move || {
         let (db, storage) = (pass_db.clone(), pass_storage.clone());
-        async move { retention::roll_back(&db, &storage).await }
+        async move { roll_back::pass(&db, &storage).await }
     }));
 
     let (pass_db, pass_storage) = (db.clone(), storage.clone());
-    let deletions = Arc::clone(&background.deletions);
+    let deletions = wakeups.deletions();
     tracker.spawn(every("deletions", FAST, deletions).run(move || {
         let (db, storage) = (pass_db.clone(), pass_storage.clone());
-        async move { retention::remove_deleted(&db, &storage).await }
+        async move { purge::pass(&db, &storage).await }
     }));
 
     let (pass_db, pass_storage) = (db.clone(), storage.clone());
     tracker.spawn(every("expired files and tasks", minutely, never()).run(move || {
         let (db, storage) = (pass_db.clone(), pass_storage.clone());
-        async move { retention::expire(&db, &storage, retention).await }
+        async move { retention::pass(&db, &storage, retention).await }
     }));
 
     let (pass_db, lock) = (db.clone(), Lock::new(db.clone(), "sweep"));
     tracker.spawn(every("files of no task", sweep_interval, never()).run(move || {
         let (db, storage, lock) = (pass_db.clone(), storage.clone(), lock.clone());
-        async move { retention::sweep(&db, &storage, &lock, sweep_interval).await }
+        async move { sweep::pass(&db, &storage, &lock, sweep_interval).await }
     }));
 
     tracker.spawn(every("old Idempotency-Keys", minutely, never()).run(move || {
@@ -170,16 +130,8 @@ pub fn start(
 
     tracker.spawn(every("workers long gone", minutely, never()).run(move || {
         let db = db.clone();
-        async move { Ok(forget_workers(&db).await?) }
+        async move { Ok(workers::forget_gone(&db).await?) }
     }));
-}
-
-async fn forget_workers(db: &Database) -> DbResult<()> {
-    db.write(|conn| {
-        let before = db::now(conn)? - FORGET_WORKERS;
-        retention::store::forget_workers(conn, before)
-    })
-    .await
 }
 
 /// Something that is looked at again and again.

@@ -17,7 +17,7 @@ pub use crate::accounts::users::throttle::Rates;
 pub use crate::api::server::ConnectionLimits;
 pub use crate::api::server::connection::Timeouts;
 use crate::db;
-pub use crate::retention::Retention;
+pub use crate::lifecycle::retention::Retention;
 
 /// Environment variables start with this and `_`.
 pub const PREFIX: &str = "TASK_MANAGER";

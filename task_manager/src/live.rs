@@ -29,8 +29,9 @@ use crate::db::{self, Database, DbConnection, DbResult};
 use crate::error::Error;
 use crate::paging::Cursor;
 use crate::paging::Period;
+use crate::tasks::store;
 use crate::tasks::unreadable::ReadTask;
-use crate::tasks::{store, view_any, views};
+use crate::views::{view_any, views};
 
 /// How often the database is asked for changes.
 const POLL: Duration = Duration::from_millis(500);

@@ -9,24 +9,25 @@ use common::storage::Storage;
 
 use crate::api::request::body::JsonBody;
 use crate::api::request::body::{Content, TaskPath};
-use crate::data_uploads::Loads;
 use crate::db::Database;
 use crate::dispatch::relay::RelaySignal;
 use crate::error::Error;
+use crate::kinds::data_upload::loads::Loads;
+use crate::lifecycle::{claim, report};
 use crate::live::Changes;
 use crate::strict_json;
-use crate::worker_api::{self, Seen};
+use crate::workers::seen::Seen;
 
 /// `POST /internal/v1/claims`
-pub async fn claim(
+pub async fn claim_tasks(
     State(db): State<Database>,
     JsonBody(request): JsonBody<ClaimRequest>,
 ) -> Result<Json<ClaimResponse>, Error> {
-    Ok(Json(worker_api::claim(&db, request).await?))
+    Ok(Json(claim::claim(&db, request).await?))
 }
 
 /// `POST /internal/v1/reports`
-pub async fn report(
+pub async fn report_attempts(
     State(db): State<Database>,
     State(storage): State<Storage>,
     State(relay): State<RelaySignal>,
@@ -34,7 +35,7 @@ pub async fn report(
     State(changes): State<Changes>,
     JsonBody(request): JsonBody<ReportRequest>,
 ) -> Result<Json<ReportResponse>, Error> {
-    Ok(Json(worker_api::report(&db, &storage, &relay, &seen, &changes, request).await?))
+    Ok(Json(report::report(&db, &storage, &relay, &seen, &changes, request).await?))
 }
 
 /// `POST /internal/v1/tasks/{id}/rows`

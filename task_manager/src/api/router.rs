@@ -92,8 +92,8 @@ fn open() -> OpenApiRouter<AppState> {
 /// The routes for workers, under `/internal`.
 fn internal_routes() -> Router<AppState> {
     Router::new()
-        .route("/v1/claims", post(internal::claim))
-        .route("/v1/reports", post(internal::report))
+        .route("/v1/claims", post(internal::claim_tasks))
+        .route("/v1/reports", post(internal::report_attempts))
         .route("/v1/tasks/{id}/rows", post(internal::receive_rows))
         .layer(DefaultBodyLimit::max(INTERNAL_BODY_LIMIT))
         // Of its own, so that the guard of these routes is in front of it too.

@@ -13,18 +13,18 @@ use crate::api::middleware::access::{Gate, ServiceToken};
 use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::body::BodyTimeout;
 use crate::api::request::file::IdleTimeout;
-use crate::background::Background;
-use crate::data_uploads::Loads;
 use crate::db::Database;
 use crate::dispatch::redispatch::Swallowed;
 use crate::dispatch::relay::RelaySignal;
 use crate::idempotency::Keys;
+use crate::kinds::data_upload::loads::Loads;
+use crate::lifecycle::schedules::Schedules;
+use crate::lifecycle::submit_messages::Messages;
+use crate::lifecycle::submit_user_events::UserEvents;
+use crate::lifecycle::upload::Uploads;
+use crate::lifecycle::wakeups::Wakeups;
 use crate::live::Changes;
-use crate::messages::Messages;
-use crate::schedules::Schedules;
-use crate::uploads::Uploads;
-use crate::user_events::UserEvents;
-use crate::worker_api::Seen;
+use crate::workers::seen::Seen;
 
 /// Makes the state of the API of its parts, each of which a handler can ask for.
 macro_rules! state {
@@ -51,7 +51,7 @@ state! {
     db: Database,
     storage: Storage,
     publisher: Publisher,
-    background: Background,
+    wakeups: Wakeups,
     relay: RelaySignal,
     seen: Seen,
     changes: Changes,

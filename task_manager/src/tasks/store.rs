@@ -36,6 +36,14 @@ pub fn to_json<T: Serialize>(value: &T) -> DbResult<String> {
     serde_json::to_string(value).map_err(DbError::corrupt)
 }
 
+/// The ids in the order in which tasks are locked, each once.
+pub fn sorted_ids(ids: impl Iterator<Item = TaskId>) -> Vec<Id> {
+    let mut ids: Vec<_> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter().map(|id| Id(id.0)).collect()
+}
+
 fn names(states: impl Iterator<Item = TaskState>) -> Vec<&'static str> {
     states.map(TaskState::as_str).collect()
 }

@@ -11,10 +11,9 @@ mod store;
 use chrono::NaiveDateTime;
 use common::queue::Message;
 use common::task::spec::TaskSpec;
-use common::task::{TaskId, TaskState, TaskView, UserId};
+use common::task::{TaskId, TaskState, UserId};
 
 use super::Task;
-use super::store::queue_position;
 use crate::db::{DbConnection, DbResult};
 use crate::tasks::outbox::{self, Dispatch};
 
@@ -97,15 +96,4 @@ fn queued(NewTask { owner, spec }: NewTask, now: NaiveDateTime) -> Task {
         finished_at: None,
         files_removed: false,
     }
-}
-
-/// The views of tasks of one kind that were just submitted together: they stand in the queue one
-/// behind the other, so that one look tells the places of all.
-pub fn views(conn: &mut DbConnection, tasks: Vec<Task>) -> DbResult<Vec<TaskView>> {
-    let Some(first) = tasks.first() else { return Ok(Vec::new()) };
-    let first = queue_position(conn, first, super::MAX_QUEUE_POSITION)?;
-    let place = |offset: u64| {
-        first.map(|first| first + offset).filter(|place| *place <= super::MAX_QUEUE_POSITION)
-    };
-    Ok((0..).zip(tasks).map(|(offset, task)| task.view(place(offset))).collect())
 }

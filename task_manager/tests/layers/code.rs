@@ -8,11 +8,13 @@ pub struct Code {
     words: String,
     /// The modules that are in files of their own.
     pub modules: Vec<String>,
+    /// The modules of the crate's root that it names by `crate::`, and the lines.
+    pub uses: Vec<(String, usize)>,
 }
 
 impl Code {
     pub fn parse(source: &str) -> Result<Self, LexError> {
-        let mut code = Self { words: " ".to_owned(), modules: Vec::new() };
+        let mut code = Self { words: " ".to_owned(), ..Self::default() };
         code.add(source.parse()?);
         Ok(code)
     }
@@ -50,12 +52,38 @@ impl Code {
                 self.modules.push(name.clone());
             }
             match token {
-                TokenTree::Group(group) => self.add(group.stream()),
+                TokenTree::Group(group) => {
+                    if self.words.ends_with(" crate : : ") {
+                        self.use_each_of(group.stream());
+                    }
+                    self.add(group.stream());
+                }
                 token => {
+                    if let TokenTree::Ident(module) = &token
+                        && self.words.ends_with(" crate : : ")
+                    {
+                        self.uses.push((module.to_string(), module.span().start().line));
+                    }
                     last = [std::mem::take(&mut last[1]), token.to_string()];
                     self.words.push_str(&last[1]);
                     self.words.push(' ');
                 }
+            }
+        }
+    }
+}
+
+impl Code {
+    /// Notes the first name of each path in the braces of `crate::{…}`.
+    fn use_each_of(&mut self, paths: TokenStream) {
+        let mut is_first = true;
+        for token in paths {
+            match &token {
+                TokenTree::Ident(module) if is_first => {
+                    self.uses.push((module.to_string(), module.span().start().line));
+                    is_first = false;
+                }
+                token => is_first = is_punct(token, ','),
             }
         }
     }

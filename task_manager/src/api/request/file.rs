@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use self::form::FormFile;
 use crate::error::Error;
-use crate::uploads::FileSource;
+use crate::file_source::FileSource;
 
 /// How long the rest of a refused body is discarded, and how long the next byte of it may take.
 const LINGER: Duration = Duration::from_secs(30);

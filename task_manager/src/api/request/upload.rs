@@ -16,8 +16,8 @@ use crate::api::request::file::{FileBody, IdleTimeout, incoming};
 use crate::api::request::idempotency;
 use crate::api::response::accepted::accepted;
 use crate::error::Error;
-use crate::uploads::draft::Purpose;
-use crate::uploads::{Uploads, file_name};
+use crate::lifecycle::upload::draft::Purpose;
+use crate::lifecycle::upload::{Uploads, file_name};
 
 /// The file of a request, with all that its task needs.
 pub struct Upload {

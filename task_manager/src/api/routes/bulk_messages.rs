@@ -11,8 +11,8 @@ use crate::api::request::file::{FileBody, IdleTimeout, incoming};
 use crate::api::request::idempotency;
 use crate::error::Error;
 use crate::idempotency::Keys;
-use crate::messages::bulk::document::MessageDocument;
-use crate::messages::bulk::{BulkResult, Format, load_once};
+use crate::lifecycle::bulk_messages::document::MessageDocument;
+use crate::lifecycle::bulk_messages::{BulkResult, Format, load_once};
 
 /// Stores many messages at once, without validating them.
 ///

@@ -17,10 +17,10 @@ use crate::api::request::body::{Parameters, TaskPath};
 use crate::api::request::query::Query;
 use crate::api::request::upload::Upload;
 use crate::api::response::negotiation::preferred;
-use crate::data_uploads::rejected;
-use crate::data_uploads::store::{self, LoadedRow};
 use crate::db::Database;
 use crate::error::Error;
+use crate::kinds::data_upload::rejected;
+use crate::kinds::data_upload::store::{self, LoadedRow};
 use crate::paging::PageSize;
 use crate::tasks::{Task, store as tasks};
 

@@ -18,8 +18,8 @@ use crate::api::request::upload::Upload;
 use crate::api::response::negotiation::preferred;
 use crate::db::Database;
 use crate::error::Error;
-use crate::file_statistics::report::FileStatisticsReport;
-use crate::file_statistics::store;
+use crate::kinds::file_statistics::report::FileStatisticsReport;
+use crate::kinds::file_statistics::store;
 use crate::paging::{Cursor, PageSize, Period};
 
 const JSON: &str = "application/json";

@@ -21,9 +21,10 @@ use crate::api::request::query::Query;
 use crate::api::response::accepted::accepted;
 use crate::db::Database;
 use crate::error::Error;
-use crate::messages::search::{MAX_TEXT, Search};
-use crate::messages::store::{self, Count, Filter, Place};
-use crate::messages::{AcceptedMessage, Messages, TrackedMessage};
+use crate::kinds::message_validation::TrackedMessage;
+use crate::kinds::message_validation::search::{MAX_TEXT, Search};
+use crate::kinds::message_validation::store::{self, Count, Filter, Place};
+use crate::lifecycle::submit_messages::{AcceptedMessage, Messages};
 use crate::paging::{Cursor, PageSize};
 
 /// A message to be validated.

@@ -19,8 +19,8 @@ use crate::api::response::accepted::accepted;
 use crate::audit;
 use crate::error::Error;
 use crate::idempotency::fingerprint;
-use crate::schedules::document::ScheduleDocument;
-use crate::schedules::{ScheduleView, Schedules};
+use crate::lifecycle::schedules::document::ScheduleDocument;
+use crate::lifecycle::schedules::{ScheduleView, Schedules};
 
 /// The schedules, by name.
 #[derive(Debug, Serialize, ToSchema)]

@@ -12,13 +12,15 @@ use crate::api::request::body::{Parameters, TaskPath};
 use crate::api::request::detached::to_the_end;
 use crate::api::request::query::Query;
 use crate::audit;
-use crate::background::Background;
 use crate::db::{Database, DbConnection};
 use crate::error::Error;
+use crate::lifecycle::delete;
+use crate::lifecycle::interrupt::{self, Interrupt, Interrupted};
+use crate::lifecycle::wakeups::Wakeups;
 use crate::paging::{Cursor, PageSize, Period};
-use crate::tasks::interrupts::{self, Interrupt, Interrupted};
+use crate::tasks::store;
 use crate::tasks::unreadable::{ReadTask, broken, read_settled};
-use crate::tasks::{store, view_any, views};
+use crate::views::{view_any, views};
 
 /// Shows a task.
 #[utoipa::path(
@@ -128,11 +130,11 @@ fn read_filter(parameters: Parameters) -> Result<(store::Filter, PageSize), Vec<
 )]
 pub async fn stop_task(
     State(db): State<Database>,
-    State(background): State<Background>,
+    State(wakeups): State<Wakeups>,
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Response, Error> {
-    ended(db, background, user, id, Interrupt::Stop).await
+    ended(db, wakeups, user, id, Interrupt::Stop).await
 }
 
 /// Kills a task: it ends, and what it made durable is kept.
@@ -147,11 +149,11 @@ pub async fn stop_task(
 )]
 pub async fn kill_task(
     State(db): State<Database>,
-    State(background): State<Background>,
+    State(wakeups): State<Wakeups>,
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Response, Error> {
-    ended(db, background, user, id, Interrupt::Kill).await
+    ended(db, wakeups, user, id, Interrupt::Kill).await
 }
 
 /// Resumes a killed or failed task: it is queued again and goes on from its checkpoint, or from
@@ -168,27 +170,27 @@ pub async fn kill_task(
 )]
 pub async fn resume_task(
     State(db): State<Database>,
-    State(background): State<Background>,
+    State(wakeups): State<Wakeups>,
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Json<AcceptedTask>, Error> {
-    let interrupted = interrupt(db, background, user, id, Interrupt::Resume).await?;
+    let interrupted = interrupt(db, wakeups, user, id, Interrupt::Resume).await?;
     let Interrupted { task, resumes_from_row } = interrupted;
     Ok(Json(AcceptedTask { task, resumed: true, resumed_from_row: resumes_from_row }))
 }
 
 async fn interrupt(
     db: Database,
-    background: Background,
+    wakeups: Wakeups,
     user: CurrentUser,
     id: TaskId,
     interrupt: Interrupt,
 ) -> Result<Interrupted, Error> {
     let interrupting = async move {
-        let interrupted = interrupts::interrupt(&db, user.id, id, interrupt).await?;
+        let interrupted = interrupt::interrupt(&db, user.id, id, interrupt).await?;
         let state = interrupted.task.state;
         tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, ?interrupt, %state, "interrupted");
-        background.changed(&db, (user.id, id)).await;
+        wakeups.changed(&db, (user.id, id)).await;
         Ok(interrupted)
     };
     to_the_end("an interrupt", interrupting).await
@@ -196,12 +198,12 @@ async fn interrupt(
 
 async fn ended(
     db: Database,
-    background: Background,
+    wakeups: Wakeups,
     user: CurrentUser,
     id: TaskId,
     verb: Interrupt,
 ) -> Result<Response, Error> {
-    let task = interrupt(db, background, user, id, verb).await?.task;
+    let task = interrupt(db, wakeups, user, id, verb).await?.task;
     let status = match task.state {
         TaskState::Stopping => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
@@ -221,14 +223,14 @@ async fn ended(
 )]
 pub async fn delete_task(
     State(db): State<Database>,
-    State(background): State<Background>,
+    State(wakeups): State<Wakeups>,
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<StatusCode, Error> {
     let deleting = async move {
-        interrupts::delete(&db, user.id, id).await?;
+        delete::delete(&db, user.id, id).await?;
         tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, "deleted");
-        background.wake();
+        wakeups.wake();
         Ok(StatusCode::NO_CONTENT)
     };
     to_the_end("a deletion", deleting).await

@@ -19,9 +19,10 @@ use crate::api::response::accepted::accepted;
 use crate::db::Database;
 use crate::error::Error;
 use crate::idempotency::{Repeatable, fingerprint};
-use crate::user_events::document::UserEventDocument;
-use crate::user_events::store::Filter;
-use crate::user_events::{AcceptedEvents, MOST_EVENTS, UserEvents, generate, report};
+use crate::kinds::user_event::document::UserEventDocument;
+use crate::kinds::user_event::store::Filter;
+use crate::kinds::user_event::{generate, report};
+use crate::lifecycle::submit_user_events::{AcceptedEvents, MOST_EVENTS, UserEvents};
 
 /// One event, or a list of them.
 #[derive(ToSchema)]

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::api::middleware::access::Administrator;
 use crate::db::Database;
 use crate::error::Error;
-use crate::worker_api::{self, WorkerView};
+use crate::workers::{WorkerView, store};
 
 /// The workers, the last seen first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,6 +31,6 @@ pub async fn list_workers(
     State(db): State<Database>,
     _administrator: Administrator,
 ) -> Result<Json<WorkerList>, Error> {
-    let items = db.read(worker_api::workers).await?;
+    let items = db.read(store::list).await?;
     Ok(Json(WorkerList { items, next_page_token: None }))
 }

@@ -1,0 +1,103 @@
+//! Loading the rows of files into the database.
+//!
+//! # Invariants
+//! - Rows and the checkpoint behind them commit together, and only while the attempt holds the
+//!   fence: every row of a file is loaded exactly once, however often it is sent.
+//! - No row of a task has a higher number than its checkpoint says; hence a rollback that walks the
+//!   checkpoint back leaves nothing.
+//! - The checkpoint is the database's alone: what a report says of it is not taken over.
+//!
+//! # Not here
+//! Reading the file (`data_processor`), and receiving it (`uploads`).
+
+pub mod batch;
+pub mod loads;
+pub mod rejected;
+mod rollback;
+pub mod store;
+mod task_locks;
+
+use chrono::NaiveDateTime;
+use common::report::LoadCheckpoint;
+use common::task::{Progress, TaskId, TaskKind, TaskState};
+use serde_json::{Value, json};
+
+use super::{Kind, Records};
+use crate::db::{DbConnection, DbError, DbResult};
+use crate::tasks::Task;
+
+/// Where a load got to; none before the first batch, and for other kinds of task.
+pub fn checkpoint(task: &Task) -> DbResult<Option<LoadCheckpoint>> {
+    match &task.checkpoint {
+        Some(value) if task.kind() == TaskKind::DataUpload => {
+            serde_json::from_value(value.clone()).map(Some).map_err(DbError::corrupt)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The kind `data_upload`.
+pub struct DataUpload;
+
+impl Kind for DataUpload {
+    /// The numbers of what was committed; of what the worker reports only where it resumed.
+    fn complete(
+        &self,
+        _conn: &mut DbConnection,
+        task: &Task,
+        reported: &Value,
+        _records: &mut Records,
+        _now: NaiveDateTime,
+    ) -> DbResult<Value> {
+        let resumed_from_row = reported.get("resumed_from_row").cloned().unwrap_or_default();
+        Ok(counts(checkpoint(task)?.as_ref(), resumed_from_row))
+    }
+
+    fn purge_step(&self, conn: &mut DbConnection, id: TaskId) -> DbResult<bool> {
+        rollback::purge_step(conn, id)
+    }
+
+    fn roll_back_step(
+        &self,
+        conn: &mut DbConnection,
+        task: &Task,
+        now: NaiveDateTime,
+    ) -> DbResult<bool> {
+        rollback::step(conn, task, now)
+    }
+
+    fn rollback_progress(&self, task: &Task) -> DbResult<Option<Progress>> {
+        Ok(checkpoint(task)?.map(|checkpoint| removed_rows(0, checkpoint.row)))
+    }
+
+    /// The stored one: a load resumes where its rows end.
+    fn checkpoint(&self, task: &Task, _reported: Option<&Value>) -> Option<Value> {
+        task.checkpoint.clone()
+    }
+
+    fn result_so_far(&self, task: &Task) -> Option<Value> {
+        if matches!(task.state, TaskState::Stopping | TaskState::Stopped) {
+            return None;
+        }
+        let checkpoint = checkpoint(task).ok()??;
+        Some(counts(Some(&checkpoint), Value::Null))
+    }
+
+    fn rejected_link(&self, task: &Task) -> Option<String> {
+        let result = task.result.clone().or_else(|| self.result_so_far(task))?;
+        let rejected = result.get("rows_rejected").and_then(Value::as_u64)?;
+        (rejected > 0).then(|| format!("/v1/data_uploads/{}/rejected", task.id))
+    }
+}
+
+fn counts(checkpoint: Option<&LoadCheckpoint>, resumed_from_row: Value) -> Value {
+    json!({
+        "rows_loaded": checkpoint.map_or(0, |checkpoint| checkpoint.loaded),
+        "rows_rejected": checkpoint.map_or(0, |checkpoint| checkpoint.rejected),
+        "resumed_from_row": resumed_from_row,
+    })
+}
+
+fn removed_rows(done: u64, total: u64) -> Progress {
+    Progress { done, total: Some(total), unit: "rows".to_owned(), per_second: None }
+}

@@ -1,0 +1,20 @@
+//! The life of a task: one use case a file, each a transaction or a few.
+//!
+//! # Not here
+//! What is different for a kind (`kinds`), rows and states (`tasks`), publishing (`dispatch`).
+
+pub mod bulk_messages;
+pub mod claim;
+pub mod delete;
+pub mod expire_leases;
+pub mod interrupt;
+pub mod purge;
+pub mod report;
+pub mod retention;
+pub mod roll_back;
+pub mod schedules;
+pub mod submit_messages;
+pub mod submit_user_events;
+pub mod sweep;
+pub mod upload;
+pub mod wakeups;

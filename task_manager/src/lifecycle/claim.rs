@@ -1,0 +1,89 @@
+//! Claims: a worker takes tasks whose messages it received.
+//!
+//! # Invariants
+//! - A claim raises `attempt` by compare-and-swap; one repeated by the same worker for the same
+//!   dispatch gets the same attempt.
+
+use std::collections::HashSet;
+
+use common::report::{
+    Attempt, Claim, ClaimRequest, ClaimResponse, ClaimedDelivery, LEASE, WorkerId,
+};
+use common::task::TaskState;
+use tracing::debug;
+
+use crate::db::{Database, DbConnection, DbResult, Id};
+use crate::tasks::Task;
+use crate::tasks::store::{self, Locked};
+use crate::tasks::unreadable::Unreadable;
+
+/// Answers a worker's claims.
+pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimResponse> {
+    let claims = db.write(move |conn| claim_all(conn, request.worker, &request.deliveries)).await?;
+    for claim in &claims {
+        match claim {
+            Claim::Attempt(attempt) => {
+                debug!(task_id = %attempt.task_id, attempt = attempt.attempt, "claimed");
+            }
+            Claim::Refused { task_id, refused } => debug!(%task_id, "claim refused: {refused}"),
+        }
+    }
+    Ok(ClaimResponse { claims })
+}
+
+/// Claims deliveries, in the caller's transaction; answers one claim for each, in order. However
+/// many there are, it takes the same few statements.
+fn claim_all(
+    conn: &mut DbConnection,
+    worker: WorkerId,
+    deliveries: &[ClaimedDelivery],
+) -> DbResult<Vec<Claim>> {
+    let ids: Vec<Id> = store::sorted_ids(deliveries.iter().map(|delivery| delivery.task_id));
+    let Locked { mut tasks, unreadable, now } = store::find_and_lock(conn, &ids)?;
+    let asked: HashSet<ClaimedDelivery> = deliveries.iter().copied().collect();
+    let mut free: Vec<&mut Task> = tasks
+        .values_mut()
+        .filter(|task| {
+            let latest = ClaimedDelivery { task_id: task.id, dispatch: task.dispatch };
+            task.state == TaskState::Queued && asked.contains(&latest)
+        })
+        .collect();
+    store::claim(conn, &mut free, worker, now, now + LEASE)?;
+    let claim = |delivery: &ClaimedDelivery| {
+        let is_it = |task: &&Unreadable| task.id == delivery.task_id;
+        match unreadable.iter().find(is_it) {
+            Some(task) => Claim::Refused { task_id: task.id, refused: task.detail() },
+            None => answer(worker, *delivery, tasks.get(&delivery.task_id)),
+        }
+    };
+    Ok(deliveries.iter().map(claim).collect())
+}
+
+/// What to say to a delivery whose task was claimed where it could be. A task that the worker has
+/// for this dispatch is its own, whether since now or since an earlier claim.
+fn answer(worker: WorkerId, delivery: ClaimedDelivery, task: Option<&Task>) -> Claim {
+    let ClaimedDelivery { task_id, dispatch } = delivery;
+    let refused = |refused: String| Claim::Refused { task_id, refused };
+    match task {
+        None => refused("there is no such task".to_owned()),
+        Some(task) if task.dispatch != dispatch => {
+            refused(format!("it was put in the queue {} times by now", task.dispatch))
+        }
+        Some(task) if task.state == TaskState::Processing && task.worker == Some(worker) => {
+            Claim::Attempt(Box::new(attempt(task)))
+        }
+        Some(task) => refused(format!("it is {}", task.state)),
+    }
+}
+
+fn attempt(task: &Task) -> Attempt {
+    Attempt {
+        task_id: task.id,
+        attempt: task.attempt,
+        lease: LEASE.as_secs(),
+        spec: task.spec.clone(),
+        input: task.input.clone(),
+        checkpoint: task.checkpoint.clone(),
+        alone: task.alone,
+    }
+}

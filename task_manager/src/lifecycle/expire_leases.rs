@@ -1,0 +1,187 @@
+//! Leases: an attempt whose worker has gone silent is taken away from it, and an upload whose
+//! request has gone is removed.
+//!
+//! # Invariants
+//! - `failures` counts lost leases and errors, not drains or delays that a processor asked for.
+//! - A task that has lost its lease more than once is next run alone in its lane of a worker. The first
+//!   time says nothing of the task: all tasks of a worker lose their leases when it dies, and all of a
+//!   fleet when its task managers hang.
+
+use common::problem::Problem;
+use common::storage::{ObjectKey, Storage};
+use common::task::{TaskId, TaskState};
+use tracing::warn;
+
+use crate::db::{self, Database, DbResult};
+use crate::dispatch::relay::RelaySignal;
+use crate::lifecycle::sweep;
+use crate::passes::{Failures, PassError};
+use crate::tasks::attempts::{self, AttemptOutcome, EndedAttempt};
+use crate::tasks::limits::backoff;
+use crate::tasks::outbox;
+use crate::tasks::store::{self, Enqueue, Locked};
+use crate::tasks::transitions::retry_or_fail;
+
+/// How many tasks one transaction takes away.
+const BATCH: i64 = 100;
+
+/// One pass over all expired leases.
+pub async fn pass(db: &Database, storage: &Storage, relay: &RelaySignal) -> Result<(), PassError> {
+    let mut failures = Failures::default();
+    take_back_attempts(db, storage, relay, &mut failures).await?;
+    remove_cut_uploads(db, storage, &mut failures).await?;
+    failures.into_result()
+}
+
+/// The tasks in `state` whose lease has ended, from behind `after`.
+async fn expired(db: &Database, state: TaskState, after: Option<TaskId>) -> DbResult<Vec<TaskId>> {
+    db.read(move |conn| {
+        let now = db::now(conn)?;
+        store::with_expired_lease(conn, state, now, after, BATCH)
+    })
+    .await
+}
+
+async fn take_back_attempts(
+    db: &Database,
+    storage: &Storage,
+    relay: &RelaySignal,
+    failures: &mut Failures,
+) -> Result<(), PassError> {
+    let mut after = None;
+    loop {
+        let ids = expired(db, TaskState::Processing, after).await?;
+        let Some(last) = ids.last() else { return Ok(()) };
+        after = Some(*last);
+        let mut lost = Vec::new();
+        match take_back(db, &ids).await {
+            Ok(taken) => lost.extend(taken),
+            // One of them is at fault, or the moment.
+            Err(_) => {
+                for id in ids {
+                    match take_back(db, &[id]).await {
+                        Ok(taken) => lost.extend(taken),
+                        Err(error) => failures.note(id, error)?,
+                    }
+                }
+            }
+        }
+        relay.wake();
+        for (id, attempt) in lost {
+            if let Err(error) = sweep::remove_unwanted(db, storage, id, attempt).await {
+                warn!(task_id = %id, attempt, %error, "the files of a lost attempt are left to the sweep");
+            }
+        }
+    }
+}
+
+/// Takes tasks away from their workers, in one transaction, unless their leases were renewed or another
+/// task manager was faster. Answers the attempts that were lost.
+async fn take_back(db: &Database, ids: &[TaskId]) -> DbResult<Vec<(TaskId, u32)>> {
+    let ids: Vec<db::Id> = ids.iter().map(|id| db::Id(id.0)).collect();
+    db.write(move |conn| {
+        let now = db::now(conn)?;
+        let Locked { tasks, .. } =
+            store::find_and_lock_expired(conn, TaskState::Processing, &ids, now)?;
+        let mut tasks: Vec<_> = tasks.into_values().collect();
+        tasks.sort_unstable_by_key(|task| task.id);
+        let failed = tasks.iter().filter(|task| task.failures > 0);
+        let failed: Vec<_> = failed.map(|task| db::Id(task.id.0)).collect();
+        let suspects = attempts::with_lost_lease(conn, &failed)?;
+        let mut ended = Vec::new();
+        let mut dispatches = Vec::new();
+        for task in &tasks {
+            let reason = "its worker went silent";
+            warn!(task_id = %task.id, attempt = task.attempt, "the lease is lost: {reason}");
+            ended.push(EndedAttempt::of(task, AttemptOutcome::LeaseLost, Some(reason), now));
+            let failures = task.failures + 1;
+            let change = Enqueue {
+                failures,
+                alone: task.alone || suspects.contains(&task.id),
+                checkpoint: task.checkpoint.clone(),
+                progress: task.progress.clone(),
+            };
+            let error = || lost_worker(failures);
+            dispatches.extend(retry_or_fail(conn, task, change, backoff(failures), error, now)?);
+        }
+        attempts::add(conn, &ended)?;
+        outbox::append(conn, &dispatches)?;
+        Ok(tasks.iter().map(|task| (task.id, task.attempt)).collect())
+    })
+    .await
+}
+
+fn lost_worker(failures: u32) -> Problem {
+    let detail = format!(
+        "The task's worker went silent or died {failures} times. If the workers are well, the \
+         input may be more than they can take; resume the task to try again."
+    );
+    Problem::new(500, "worker_lost", "The workers were lost", detail)
+}
+
+async fn remove_cut_uploads(
+    db: &Database,
+    storage: &Storage,
+    failures: &mut Failures,
+) -> Result<(), PassError> {
+    let mut after = None;
+    loop {
+        let ids = expired(db, TaskState::Initializing, after).await?;
+        let Some(last) = ids.last() else { return Ok(()) };
+        after = Some(*last);
+        for id in ids {
+            let removed = db.write(move |conn| {
+                let now = db::now(conn)?;
+                store::remove_cut(conn, id, now)
+            });
+            match removed.await {
+                Ok(true) => {
+                    if let Err(error) = storage.delete(ObjectKey::Input(id)).await {
+                        warn!(task_id = %id, %error, "the file of a cut upload is left to the sweep");
+                    }
+                }
+                Ok(false) => {}
+                Err(error) => failures.note(id, error)?,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::task::UserId;
+    use common::task::spec::TaskSpec;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::backend::{Backend, backend_tests};
+    use crate::db::own::OwnDatabase;
+    use crate::tasks::limits::UPLOAD_LEASE;
+
+    backend_tests![an_upload_that_was_renewed_after_all_is_not_removed];
+
+    async fn an_upload_that_was_renewed_after_all_is_not_removed(backend: Backend) {
+        let own = OwnDatabase::migrated(backend).await;
+        let removed = own.db.write(|conn| {
+            let (id, owner, now) = (TaskId::new(), UserId(Uuid::nil()), db::now(conn)?);
+            let past = now - UPLOAD_LEASE;
+            store::insert_initializing(
+                conn,
+                id,
+                owner,
+                &TaskSpec::FileStatistics,
+                "a",
+                past,
+                past,
+            )?;
+            let state = TaskState::Initializing;
+            assert_eq!(store::with_expired_lease(conn, state, now, None, BATCH)?, [id]);
+            // It was found, and is renewed before it is removed.
+            store::renew_upload(conn, id, now + UPLOAD_LEASE)?;
+            let renewed = store::remove_cut(conn, id, now)?;
+            store::renew_upload(conn, id, past)?;
+            Ok((renewed, store::remove_cut(conn, id, now)?))
+        });
+        assert_eq!(removed.await.unwrap(), (false, true));
+    }
+}

@@ -1,0 +1,140 @@
+//! Retention: files and tasks go when they are past their time.
+
+pub mod store;
+
+use std::time::Duration;
+
+use common::storage::Storage;
+use common::task::TaskId;
+use tracing::warn;
+
+use super::purge::remove_files;
+use crate::db::{self, Database};
+use crate::passes::{Failures, PassError};
+
+/// How many tasks one transaction takes.
+const BATCH: i64 = 100;
+
+/// How long things are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Inputs, outputs and attempts, after the task's end.
+    pub files: Duration,
+    /// The task itself, after its end.
+    pub tasks: Duration,
+}
+
+/// Removes files and tasks that are past their time.
+pub async fn pass(db: &Database, storage: &Storage, retention: Retention) -> Result<(), PassError> {
+    let mut failures = Failures::default();
+    loop {
+        let past = db
+            .read(move |conn| {
+                let before = db::now(conn)? - retention.files;
+                store::with_files_ended_before(conn, before, BATCH)
+            })
+            .await?;
+        let mut marked = 0;
+        for id in past {
+            match expire_files(db, storage, retention, id).await {
+                Ok(is_marked) => marked += usize::from(is_marked),
+                Err(error) => failures.note(id, error)?,
+            }
+        }
+        if marked == 0 {
+            break;
+        }
+    }
+    loop {
+        let removed = db
+            .write(move |conn| {
+                let before = db::now(conn)? - retention.tasks;
+                store::remove_tasks_ended_before(conn, before, BATCH)
+            })
+            .await?;
+        if removed == 0 {
+            return failures.into_result();
+        }
+    }
+}
+
+/// Removes the files of a task that ended long ago; false where it has gone on meanwhile.
+async fn expire_files(
+    db: &Database,
+    storage: &Storage,
+    retention: Retention,
+    id: TaskId,
+) -> Result<bool, PassError> {
+    // The mark first: a resume that wins the race keeps the files. Files that cannot be removed are left to
+    // the sweep.
+    let marked = db.write(move |conn| {
+        let now = db::now(conn)?;
+        store::mark_files_removed(conn, id, now - retention.files, now)
+    });
+    let is_marked = marked.await?;
+    if is_marked && let Err(error) = remove_files(storage, id).await {
+        warn!(task_id = %id, %error, "the files of an expired task are left to the sweep");
+    }
+    Ok(is_marked)
+}
+
+#[cfg(test)]
+mod tests {
+    use common::report::{LEASE, WorkerId};
+    use common::task::spec::TaskSpec;
+    use common::task::{TaskState, UserId};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::backend::{Backend, backend_tests};
+    use crate::db::own::OwnDatabase;
+    use crate::db::{DbConnection, DbResult};
+    use crate::lifecycle::purge;
+    use crate::tasks::store as tasks;
+
+    backend_tests![a_task_that_ended_just_now_keeps_its_files, a_task_that_goes_on_is_not_removed,];
+
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+    /// A task that is killed now.
+    fn killed(conn: &mut DbConnection) -> DbResult<TaskId> {
+        let (id, owner, now) = (TaskId::new(), UserId(Uuid::nil()), db::now(conn)?);
+        tasks::insert_initializing(conn, id, owner, &TaskSpec::FileStatistics, "a", now, now)?;
+        let task = tasks::find(conn, id)?.unwrap();
+        tasks::enqueue(conn, &task, &tasks::Enqueue::default(), now, now)?;
+        let mut task = tasks::find(conn, id)?.unwrap();
+        tasks::claim(conn, &mut [&mut task], WorkerId(Uuid::nil()), now, now + LEASE)?;
+        tasks::end(conn, &task, TaskState::Killed, now)?;
+        Ok(id)
+    }
+
+    /// As when it is listed as old, resumed and ends again before its turn has come.
+    async fn a_task_that_ended_just_now_keeps_its_files(backend: Backend) {
+        let own = OwnDatabase::migrated(backend).await;
+        let marked = own.db.write(|conn| {
+            let id = killed(conn)?;
+            let now = db::now(conn)?;
+            let early = store::mark_files_removed(conn, id, now - WEEK, now)?;
+            let late = store::mark_files_removed(conn, id, now + WEEK, now)?;
+            let twice = store::mark_files_removed(conn, id, now + WEEK, now)?;
+            Ok((early, late, twice))
+        });
+        assert_eq!(marked.await.unwrap(), (false, true, false));
+    }
+
+    async fn a_task_that_goes_on_is_not_removed(backend: Backend) {
+        let own = OwnDatabase::migrated(backend).await;
+        let left = own.db.write(|conn| {
+            let id = killed(conn)?;
+            // Not deleted, so not to be removed, whoever lists it.
+            purge::store::remove_deleted(conn, id)?;
+            let killed = tasks::find(conn, id)?.is_some();
+            let now = db::now(conn)?;
+            store::mark_files_removed(conn, id, now + WEEK, now)?;
+            let young = store::remove_tasks_ended_before(conn, now - WEEK, BATCH)?;
+            let old = store::remove_tasks_ended_before(conn, now + WEEK, BATCH)?;
+            Ok((killed, young, old))
+        });
+        assert_eq!(left.await.unwrap(), (true, 0, 1));
+    }
+}

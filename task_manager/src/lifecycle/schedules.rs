@@ -1,0 +1,273 @@
+//! Schedules: reports that are sent again and again, at the times of a cron expression.
+//!
+//! # Invariants
+//! - Each due time is served exactly once by any number of task managers: who moves `next_due` on by
+//!   compare-and-swap makes the task, in the same transaction.
+//! - What was missed while nobody ran is made up for once, and not once for each time.
+//! - What is due is decided by the database's clock.
+//! - The tasks of a schedule belong to the user who made it; those of a schedule that nobody made
+//!   to the first administrator, or to the local user where no login is required.
+//! - A schedule that cannot be read or run is shown with what is wrong, and holds up no other.
+//!
+//! # Not here
+//! Sending the report (`data_processor`).
+
+mod cron;
+pub mod document;
+pub mod runs;
+mod store;
+mod timing;
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use common::problem::ErrorLocation;
+use common::task::spec::{ReportEmailSpec, TaskSpec};
+use common::task::{TaskId, TaskView, UserId};
+use common::user_event::UserEventsReport;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use self::document::ScheduleDocument;
+use self::timing::Timing;
+use crate::db::{self, Database, DbConnection, DbError, DbResult};
+use crate::dispatch::relay::RelaySignal;
+use crate::error::Error;
+use crate::idempotency::{Answering, Keys, Repeatable};
+use crate::kinds::user_event;
+use crate::kinds::user_event::store::Filter;
+use crate::tasks;
+use crate::tasks::Task;
+use crate::tasks::submissions::{self, NewTask};
+use crate::views::{view, views};
+
+/// How many cities a mail names: a task is to be small.
+const MOST_CITIES: usize = 10_000;
+
+/// When a report is sent, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    pub name: String,
+    /// Who made it; none where it was there from the start.
+    pub owner: Option<UserId>,
+    pub cron: String,
+    pub time_zone: String,
+    pub enabled: bool,
+    /// Or why they cannot be read.
+    pub recipients: Result<Vec<String>, String>,
+    /// None where it is not enabled, or has to be worked out first.
+    pub next_due: Option<NaiveDateTime>,
+    pub last_run_at: Option<NaiveDateTime>,
+    pub last_task_id: Option<TaskId>,
+}
+
+impl Schedule {
+    /// When it is due.
+    ///
+    /// # Errors
+    /// What is wrong with the schedule.
+    fn timing(&self) -> Result<Timing, String> {
+        let reason = |error: ErrorLocation| {
+            format!("{}: {}", error.field.as_deref().unwrap_or_default(), error.reason)
+        };
+        self.recipients.clone()?;
+        Timing::parse(&self.cron, &self.time_zone)
+            .map_err(|errors| errors.into_iter().map(reason).collect::<Vec<_>>().join("; "))
+    }
+}
+
+/// When a report is sent, and to whom, with its last run.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Schedule)]
+pub struct ScheduleView {
+    /// Its name.
+    #[schema(example = "user_events_report")]
+    pub name: String,
+    /// Whose the tasks of its runs are: the user who made it; `null` where that is the first
+    /// administrator, or the local user where no login is required.
+    pub user_id: Option<Uuid>,
+    /// Minute, hour, day of the month, month and day of the week.
+    #[schema(example = "0 * * * *")]
+    pub cron: String,
+    /// Whose clock that is, by its IANA name.
+    #[schema(example = "UTC")]
+    pub time_zone: String,
+    /// Whether it is served.
+    pub enabled: bool,
+    /// Who gets the report; whom the workers are set to send to where there is nobody.
+    #[schema(example = json!(["reports@example.org"]))]
+    pub recipients: Vec<String>,
+    /// When it is due next, UTC; `null` where it is not enabled, or was just made.
+    pub next_due: Option<DateTime<Utc>>,
+    /// When it was run last, UTC.
+    pub last_run_at: Option<DateTime<Utc>>,
+    /// The task of the last run, while there is one.
+    pub last_task: Option<TaskView>,
+    /// Why it cannot be run, where something is wrong with it: put it anew.
+    pub problem: Option<String>,
+}
+
+/// Looks after schedules. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Schedules {
+    pub db: Database,
+    pub keys: Keys,
+    pub relay: RelaySignal,
+}
+
+impl Schedules {
+    /// All schedules, by name.
+    pub async fn list(&self) -> Result<Vec<ScheduleView>, Error> {
+        let listed = self.db.read(|conn| {
+            let schedules = store::list(conn)?;
+            schedules.into_iter().map(|schedule| schedule_view(conn, schedule)).collect()
+        });
+        Ok(listed.await?)
+    }
+
+    /// The schedule of this name.
+    pub async fn show(&self, name: String) -> Result<ScheduleView, Error> {
+        let found = self.db.read(move |conn| {
+            let found = store::find(conn, &name)?;
+            found.map(|schedule| schedule_view(conn, schedule)).transpose()
+        });
+        found.await?.ok_or(Error::ScheduleNotFound)
+    }
+
+    /// Makes a schedule of `user`'s, or replaces one, which stays its owner's; answers it, and
+    /// whether it is a new one. Where its times change, the next one is the first from now on;
+    /// otherwise what is due stays due.
+    pub async fn put(
+        &self,
+        user: UserId,
+        name: String,
+        document: ScheduleDocument,
+    ) -> Result<(ScheduleView, bool), Error> {
+        // Not on a thread that serves requests: it searches the calendar.
+        let checked = tokio::task::spawn_blocking(move || document.check(name)).await;
+        let checked = checked.map_err(|error| {
+            tracing::error!(%error, "a schedule could not be checked");
+            Error::Internal
+        })?;
+        let schedule = checked.map_err(Error::InvalidParameters)?;
+        let put = self.db.write(move |conn| {
+            let old = store::find(conn, &schedule.name)?;
+            let next_due = match &old {
+                Some(old) if schedule.has_times_of(old) => old.next_due,
+                _ if schedule.enabled => schedule.timing.next_after(db::now(conn)?),
+                _ => None,
+            };
+            let owner = old.as_ref().and_then(|old| old.owner).unwrap_or(user);
+            store::put(conn, &schedule, owner, next_due)?;
+            let stored = store::find(conn, &schedule.name)?;
+            let stored = stored.ok_or_else(|| DbError::corrupt("the schedule is gone"))?;
+            Ok((schedule_view(conn, stored)?, old.is_none()))
+        });
+        Ok(put.await?)
+    }
+
+    /// Removes a schedule.
+    pub async fn delete(&self, name: String) -> Result<(), Error> {
+        match self.db.write(move |conn| store::delete(conn, &name)).await? {
+            true => Ok(()),
+            false => Err(Error::ScheduleNotFound),
+        }
+    }
+
+    /// Runs a schedule now, whether it is enabled or not; when it is due next stays. The task is
+    /// `owner`'s.
+    pub async fn run(
+        &self,
+        owner: UserId,
+        name: String,
+        repeatable: Repeatable,
+    ) -> Result<TaskView, Error> {
+        let work = async |answering: Answering| {
+            let report = self.db.read(report_of_all).await?;
+            let run = self.db.write(move |conn| {
+                let Some(schedule) = store::find(conn, &name)? else { return Ok(None) };
+                let now = db::now(conn)?;
+                let task = submit(conn, owner, &schedule, report.clone(), now)?;
+                let task = view(conn, task)?;
+                answering.store(conn, &task)?;
+                Ok(Some(task))
+            });
+            let task = run.await?.ok_or(Error::ScheduleNotFound)?;
+            self.relay.wake();
+            Ok(task)
+        };
+        self.keys.once(repeatable, work).await
+    }
+}
+
+fn schedule_view(conn: &mut DbConnection, schedule: Schedule) -> DbResult<ScheduleView> {
+    let last_task = match schedule.last_task_id {
+        Some(id) => tasks::store::find_any(conn, id)?,
+        None => None,
+    };
+    Ok(ScheduleView {
+        problem: schedule.timing().err(),
+        name: schedule.name,
+        user_id: schedule.owner.map(|owner| owner.0),
+        cron: schedule.cron,
+        time_zone: schedule.time_zone,
+        enabled: schedule.enabled,
+        recipients: schedule.recipients.unwrap_or_default(),
+        next_due: schedule.next_due.map(|time| time.and_utc()),
+        last_run_at: schedule.last_run_at.map(|time| time.and_utc()),
+        last_task: views(conn, last_task.into_iter().collect())?.pop(),
+    })
+}
+
+fn report_of_all(conn: &mut DbConnection) -> DbResult<UserEventsReport> {
+    user_event::report(conn, &Filter::default())
+}
+
+/// The `limit` cities with the most users, and how many cities that leaves out.
+fn largest(stats: BTreeMap<String, u64>, limit: usize) -> (BTreeMap<String, u64>, u64) {
+    let mut cities: Vec<_> = stats.into_iter().collect();
+    let left_out = cities.len().saturating_sub(limit);
+    if left_out > 0 {
+        cities.sort_by_key(|(_, users)| Reverse(*users));
+        cities.truncate(limit);
+    }
+    (cities.into_iter().collect(), left_out as u64)
+}
+
+/// Makes the task of a run, and notes it; in the caller's transaction.
+fn submit(
+    conn: &mut DbConnection,
+    owner: UserId,
+    schedule: &Schedule,
+    report: UserEventsReport,
+    now: NaiveDateTime,
+) -> DbResult<Task> {
+    let UserEventsReport { timestamp, stats } = report;
+    let (stats, cities_left_out) = largest(stats, MOST_CITIES);
+    let spec = TaskSpec::ReportEmail(ReportEmailSpec {
+        schedule: schedule.name.clone(),
+        recipients: schedule.recipients.clone().map_err(DbError::corrupt)?,
+        report: UserEventsReport { timestamp, stats },
+        cities_left_out,
+    });
+    let mut tasks = submissions::submit(conn, vec![NewTask { owner, spec }], now)?;
+    let task = tasks.pop().ok_or_else(|| DbError::corrupt("no task was made"))?;
+    store::note_run(conn, &schedule.name, task.id, now)?;
+    Ok(task)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cities_with_the_most_users_are_kept() {
+        let stats = [("a", 1), ("b", 3), ("c", 2), ("d", 1)];
+        let stats: BTreeMap<_, _> = stats.map(|(city, users)| (city.to_owned(), users)).into();
+        let (kept, left_out) = largest(stats.clone(), 2);
+        assert_eq!((kept, left_out), ([("b".to_owned(), 3), ("c".to_owned(), 2)].into(), 2));
+        assert_eq!(largest(stats.clone(), 4), (stats, 0));
+    }
+}

@@ -1,0 +1,94 @@
+//! Accepting events of users: a task for each.
+//!
+//! # Invariants
+//! - Of a request either every event is accepted or none is, as long as the database works. The tasks
+//!   of a chunk are made in one transaction.
+
+use common::task::spec::TaskSpec;
+use common::task::{TaskId, UserId};
+use common::user_event::UserEvent;
+use serde::{Deserialize, Serialize};
+use tracing::error;
+use utoipa::ToSchema;
+
+use crate::db::{self, Database};
+use crate::dispatch::relay::RelaySignal;
+use crate::error::Error;
+use crate::idempotency::{Answering, Keys, Repeatable};
+use crate::tasks::submissions::{self, NewTask};
+
+/// How many events a request may bring, or ask to be generated.
+pub const MOST_EVENTS: usize = 10_000;
+/// How many tasks are made in one transaction: it is to last about 50 ms.
+const CHUNK: usize = 1_000;
+
+/// Takes events. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct UserEvents {
+    pub db: Database,
+    pub keys: Keys,
+    pub relay: RelaySignal,
+}
+
+/// Events that were accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AcceptedEvents {
+    /// The tasks that record them, in the order of the events.
+    pub task_ids: Vec<TaskId>,
+}
+
+impl UserEvents {
+    /// Makes a task of each event of `owner`; a request that was answered before gets its answer
+    /// again.
+    ///
+    /// # Errors
+    /// The database is not available. What was accepted by then is recorded all the same, so the
+    /// request may be sent again: no event is recorded twice.
+    pub async fn submit(
+        &self,
+        owner: UserId,
+        events: Vec<UserEvent>,
+        repeatable: Repeatable,
+    ) -> Result<AcceptedEvents, Error> {
+        self.keys.once(repeatable, |answering| self.queue(owner, events, answering)).await
+    }
+
+    async fn queue(
+        &self,
+        owner: UserId,
+        events: Vec<UserEvent>,
+        answering: Answering,
+    ) -> Result<AcceptedEvents, Error> {
+        let mut accepted = AcceptedEvents { task_ids: Vec::with_capacity(events.len()) };
+        let mut events = events.into_iter().peekable();
+        while events.peek().is_some() {
+            let new_task = |event| NewTask { owner, spec: TaskSpec::UserEvent(event) };
+            let chunk: Vec<NewTask> = events.by_ref().take(CHUNK).map(new_task).collect();
+            // The answer is whole with the last chunk.
+            let answering = events.peek().is_none().then(|| answering.clone());
+            let before = accepted;
+            let is_first = before.task_ids.is_empty();
+            let queued = self.db.write(move |conn| {
+                let now = db::now(conn)?;
+                let mut accepted = before.clone();
+                let tasks = submissions::submit_held(conn, chunk.clone(), now)?;
+                accepted.task_ids.extend(tasks.iter().map(|task| task.id));
+                if let Some(answering) = &answering {
+                    answering.store(conn, &accepted)?;
+                }
+                Ok((accepted, submissions::dispatches(&tasks)))
+            });
+            let dispatches;
+            (accepted, dispatches) = match queued.await {
+                // The events before are accepted already.
+                Err(error) if !is_first && error.is_unavailable() => {
+                    error!(%error, "a list of events was accepted in part");
+                    return Err(Error::OutcomeUnknown);
+                }
+                queued => queued?,
+            };
+            self.relay.hand_over(dispatches);
+        }
+        Ok(accepted)
+    }
+}

@@ -1,0 +1,116 @@
+//! Sweeping files that no task needs.
+//!
+//! # Invariants
+//! - Only the task manager deletes files; workers never do.
+//! - A file of an accepted result, of a running attempt or of a living task's input is never deleted.
+
+pub mod store;
+
+use std::time::Duration;
+
+use common::storage::Storage;
+use common::task::TaskId;
+use futures_util::StreamExt;
+use tracing::info;
+
+use crate::db::Database;
+use crate::locks::Lock;
+use crate::passes::{Failures, PassError};
+
+/// How many files are compared with the tasks at once.
+const FILES: usize = 500;
+/// An unfinished file older than this belongs to a process that was killed.
+const UNFINISHED: Duration = Duration::from_secs(24 * 3600);
+
+/// Removes what an attempt wrote, unless it was accepted or the attempt runs.
+pub async fn remove_unwanted(
+    db: &Database,
+    storage: &Storage,
+    id: TaskId,
+    attempt: u32,
+) -> Result<(), PassError> {
+    if !db.read(move |conn| store::wants_output(conn, id, attempt)).await? {
+        storage.delete_attempt(id, attempt).await?;
+    }
+    Ok(())
+}
+
+/// Removes the files that no task knows: inputs without a task, and outputs of attempts that were
+/// not accepted and no longer run. Of several task managers that have the same `lock`, one does so in each
+/// `interval`. A file that is younger may be of a task that is about to be accepted, or of an attempt whose
+/// report is on its way.
+pub async fn pass(
+    db: &Database,
+    storage: &Storage,
+    lock: &Lock,
+    interval: Duration,
+) -> Result<(), PassError> {
+    if !lock.take(interval).await? {
+        return Ok(());
+    }
+    let mut failures = Failures::default();
+    let mut removed = 0;
+    let files = storage.list_inputs(interval).chain(storage.list_outputs(interval));
+    let mut chunks = files.chunks(FILES);
+    while let Some(found) = chunks.next().await {
+        let mut keys = Vec::with_capacity(found.len());
+        for key in found {
+            match key {
+                Ok(key) => keys.push(key),
+                Err(error) => failures.note("a folder", error)?,
+            }
+        }
+        for key in db.read(move |conn| store::unknown_files(conn, &keys)).await? {
+            match storage.delete(key).await {
+                Ok(()) => removed += 1,
+                Err(error) => failures.note(key, error)?,
+            }
+        }
+        if !lock.take(interval).await? {
+            // It took longer than its lock, and another one has begun.
+            break;
+        }
+    }
+    match storage.remove_unfinished(UNFINISHED).await {
+        Ok(unfinished) => removed += unfinished,
+        Err(error) => failures.note("an unfinished file", error)?,
+    }
+    if removed > 0 {
+        info!(removed, "swept files that belong to no task");
+    }
+    failures.into_result()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Backend, backend_tests};
+    use crate::db::own::OwnDatabase;
+
+    backend_tests![of_many_task_managers_one_sweeps];
+
+    async fn of_many_task_managers_one_sweeps(backend: Backend) {
+        let own = OwnDatabase::migrated(backend).await;
+        let storage = Storage::local(own.folder.path()).unwrap();
+        let (first, second) =
+            (Lock::new(own.db.clone(), "sweep"), Lock::new(own.db.clone(), "sweep"));
+        let hour = Duration::from_secs(3600);
+        let stray = || {
+            let file = own.folder.path().join(format!("raw_data/{}", TaskId::new()));
+            std::fs::write(&file, "stray").unwrap();
+            let written = std::fs::File::open(&file).unwrap();
+            written.set_modified(std::time::SystemTime::now() - 2 * hour).unwrap();
+            file
+        };
+        let file = stray();
+        let young = own.folder.path().join(format!("raw_data/{}", TaskId::new()));
+        std::fs::write(&young, "of a task that is about to be accepted").unwrap();
+        pass(&own.db, &storage, &first, hour).await.unwrap();
+        assert!(!file.exists() && young.exists());
+        let file = stray();
+        pass(&own.db, &storage, &second, hour).await.unwrap();
+        assert!(file.exists(), "the other one has done so within the hour");
+        pass(&own.db, &storage, &first, hour).await.unwrap();
+        assert!(!file.exists());
+    }
+}

@@ -1,0 +1,265 @@
+//! The only place where a file becomes a task.
+//!
+//! # Invariants
+//! - Task, outbox row and stored answer are written in one transaction, after the fsync of the file.
+//! - The transaction locks the draft's task and finds it `initializing`, or changes nothing.
+//! - An earlier task goes on instead only if, under its lock, it was not deleted, has its files, and
+//!   waits to be resumed.
+
+use common::report::InputFile;
+use common::task::spec::TaskSpec;
+use common::task::{AcceptedTask, TaskId, TaskState};
+use sha2::{Digest, Sha256};
+use tracing::info;
+
+use super::draft::{SealedDraft, loss};
+use crate::db::{Database, DbConnection, DbError, DbResult, Id};
+use crate::error::Error;
+use crate::idempotency::{self, Lock};
+use crate::lifecycle::wakeups::Wakeups;
+use crate::tasks::outbox::{self, Dispatch};
+use crate::tasks::store::{Enqueue, Locked};
+use crate::tasks::{Task, store, transitions};
+use crate::views::view;
+
+/// Makes the draft a task, or lets an earlier one with the same file go on; stores the answer under
+/// `lock`.
+///
+/// # Errors
+/// The draft has lost its task, or the database is not available; then nothing is left of it, unless
+/// the outcome is unknown.
+pub async fn commit(
+    db: &Database,
+    wakeups: &Wakeups,
+    draft: SealedDraft,
+    lock: Option<Lock>,
+) -> Result<AcceptedTask, Error> {
+    let accepted = match store_task(db, &draft, lock).await {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            draft.abort().await;
+            return Err(error);
+        }
+    };
+    let (owner, size) = (draft.purpose.owner, draft.input.size);
+    if accepted.resumed {
+        draft.delete_object().await;
+    }
+    wakeups.changed(db, (owner, accepted.task.task_id)).await;
+    info!(size, resumed = accepted.resumed, "accepted as {}", accepted.task.task_id);
+    Ok(accepted)
+}
+
+async fn store_task(
+    db: &Database,
+    draft: &SealedDraft,
+    lock: Option<Lock>,
+) -> Result<AcceptedTask, Error> {
+    let (id, owner, input) = (draft.id, draft.purpose.owner, draft.input.clone());
+    let identity = identity(&draft.purpose.spec, &input.sha256)?;
+    let fingerprint = fingerprint(&input.file_name, &identity);
+    let accepted = db.write(move |conn| {
+        let earlier = store::find_resumable(conn, owner, &identity)?;
+        let accepted = accept(conn, id, earlier, &input, &identity)?;
+        if let (Ok(accepted), Some(lock)) = (&accepted, &lock) {
+            lock.complete(conn, &fingerprint, accepted)?;
+        }
+        Ok(accepted)
+    });
+    accepted.await?.map_err(|state| loss(id, state))
+}
+
+/// What two uploads of the same file have in common: kind, parameters and content.
+pub(super) fn identity(spec: &TaskSpec, sha256: &str) -> Result<String, Error> {
+    let spec = serde_json::to_string(spec).map_err(|_| Error::Internal)?;
+    Ok(hex::encode(Sha256::digest(format!("{spec}\n{sha256}"))))
+}
+
+/// What an upload asks for: the same whatever the boundaries of its form are.
+pub(super) fn fingerprint(file_name: &str, identity: &str) -> String {
+    idempotency::fingerprint(&[file_name, identity])
+}
+
+/// Puts the draft's task in the queue, or `earlier` instead where it still can go on; otherwise what
+/// became of the draft's task. In the caller's transaction.
+fn accept(
+    conn: &mut DbConnection,
+    id: TaskId,
+    earlier: Option<TaskId>,
+    input: &InputFile,
+    identity: &str,
+) -> DbResult<Result<AcceptedTask, Option<TaskState>>> {
+    let ids: Vec<Id> = earlier.into_iter().chain([id]).map(|id| Id(id.0)).collect();
+    let Locked { mut tasks, now, .. } = store::find_and_lock(conn, &ids)?;
+    let task = tasks.remove(&id).filter(|task| task.state == TaskState::Initializing);
+    let Some(task) = task else { return Ok(Err(store::upload_state(conn, id)?)) };
+    let earlier = earlier.and_then(|id| tasks.remove(&id)).filter(can_go_on);
+    if let Some(earlier) = earlier
+        && transitions::resume(conn, &earlier, now)?
+    {
+        store::remove_initializing(conn, id)?;
+        return answer(conn, earlier.id, true, earlier.resumes_from_row()).map(Ok);
+    }
+    store::set_input(conn, id, input, identity)?;
+    if !store::enqueue(conn, &task, &Enqueue::default(), now, now)? {
+        return Err(DbError::corrupt("a task that is locked was changed by others"));
+    }
+    outbox::append(conn, &[Dispatch::next_of(&task, now)])?;
+    answer(conn, id, false, None).map(Ok)
+}
+
+/// Whether the same file lets the task go on: it is `killed`, or `failed` with a checkpoint, and its
+/// files are there.
+fn can_go_on(task: &Task) -> bool {
+    let is_interrupted = match task.state {
+        TaskState::Killed => true,
+        TaskState::Failed => task.checkpoint.is_some(),
+        _ => false,
+    };
+    is_interrupted && !task.files_removed
+}
+
+fn answer(
+    conn: &mut DbConnection,
+    id: TaskId,
+    resumed: bool,
+    resumed_from_row: Option<u64>,
+) -> DbResult<AcceptedTask> {
+    let task = store::find(conn, id)?
+        .ok_or_else(|| DbError::corrupt("a task that is locked was removed by others"))?;
+    Ok(AcceptedTask { task: view(conn, task)?, resumed, resumed_from_row })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use common::task::UserId;
+
+    use super::*;
+    use crate::backend::{Backend, backend_tests};
+    use crate::db::{self, own::OwnDatabase};
+    use crate::lifecycle::retention::store as retention;
+
+    backend_tests![
+        the_same_file_lets_an_earlier_task_go_on,
+        a_task_that_is_deleted_between_find_and_lock_does_not_go_on,
+        a_task_that_loses_its_files_between_find_and_lock_does_not_go_on,
+        a_task_that_goes_on_otherwise_between_find_and_lock_does_not_go_on_twice,
+        a_draft_whose_row_is_gone_or_stopped_is_no_task,
+    ];
+
+    const IDENTITY: &str = "kind, parameters and content";
+
+    fn owner() -> UserId {
+        UserId(uuid::Uuid::from_u128(7))
+    }
+
+    fn input() -> InputFile {
+        InputFile { file_name: "songs.csv".to_owned(), size: 3, sha256: "abc".to_owned() }
+    }
+
+    async fn draft(own: &OwnDatabase) -> TaskId {
+        let spec = TaskSpec::from_parameters(common::task::TaskKind::CsvAggregation, &[]).unwrap();
+        let id = TaskId::new();
+        let insert = own.db.write(move |conn| {
+            let now = db::now(conn)?;
+            store::insert_initializing(conn, id, owner(), &spec, "songs.csv", now, now)
+        });
+        insert.await.unwrap();
+        id
+    }
+
+    /// A task that was killed, and a draft of the same file.
+    async fn killed_and_draft(own: &OwnDatabase) -> (TaskId, TaskId) {
+        let killed = draft(own).await;
+        accept_after(own, killed, None, |_, _| Ok(true)).await.unwrap();
+        let kill = own.db.write(move |conn| {
+            let (task, now) = store::find_and_lock_one(conn, killed)?.unwrap();
+            store::end(conn, &task, TaskState::Killed, now)
+        });
+        assert!(kill.await.unwrap());
+        (killed, draft(own).await)
+    }
+
+    /// Finds an earlier task, has `change` happen to it, and commits the draft.
+    async fn accept_after(
+        own: &OwnDatabase,
+        id: TaskId,
+        earlier: Option<TaskId>,
+        change: fn(&mut DbConnection, TaskId) -> DbResult<bool>,
+    ) -> Result<AcceptedTask, Option<TaskState>> {
+        let found =
+            own.db.read(|conn| store::find_resumable(conn, owner(), IDENTITY)).await.unwrap();
+        assert_eq!(found, earlier);
+        if let Some(earlier) = earlier {
+            assert!(own.db.write(move |conn| change(conn, earlier)).await.unwrap());
+        }
+        let accept = own.db.write(move |conn| accept(conn, id, found, &input(), IDENTITY));
+        accept.await.unwrap()
+    }
+
+    async fn the_same_file_lets_an_earlier_task_go_on(backend: Backend) {
+        let own = OwnDatabase::migrated(backend).await;
+        let (killed, draft) = killed_and_draft(&own).await;
+        let accepted = accept_after(&own, draft, Some(killed), |_, _| Ok(true)).await.unwrap();
+        assert!(accepted.resumed);
+        assert_eq!(accepted.task.task_id, killed);
+        let left = own.db.read(move |conn| store::upload_state(conn, draft)).await.unwrap();
+        assert_eq!(left, None, "the draft's own task is gone");
+    }
+
+    async fn a_task_that_is_deleted_between_find_and_lock_does_not_go_on(backend: Backend) {
+        let own = OwnDatabase::migrated(backend).await;
+        let (killed, draft) = killed_and_draft(&own).await;
+        let delete = |conn: &mut DbConnection, id| {
+            let now = db::now(conn)?;
+            store::mark_deleted(conn, id, now)
+        };
+        let accepted = accept_after(&own, draft, Some(killed), delete).await.unwrap();
+        assert_eq!((accepted.resumed, accepted.task.task_id), (false, draft));
+        let deleted = own.db.read(move |conn| store::upload_state(conn, killed)).await.unwrap();
+        assert_eq!(deleted, Some(TaskState::Killed), "nothing becomes of what was deleted");
+    }
+
+    async fn a_task_that_loses_its_files_between_find_and_lock_does_not_go_on(backend: Backend) {
+        let own = OwnDatabase::migrated(backend).await;
+        let (killed, draft) = killed_and_draft(&own).await;
+        let remove = |conn: &mut DbConnection, id| {
+            let now = db::now(conn)?;
+            retention::mark_files_removed(conn, id, now + Duration::from_secs(1), now)
+        };
+        let accepted = accept_after(&own, draft, Some(killed), remove).await.unwrap();
+        assert_eq!((accepted.resumed, accepted.task.task_id), (false, draft));
+    }
+
+    async fn a_task_that_goes_on_otherwise_between_find_and_lock_does_not_go_on_twice(
+        backend: Backend,
+    ) {
+        let own = OwnDatabase::migrated(backend).await;
+        let (killed, draft) = killed_and_draft(&own).await;
+        let resume = |conn: &mut DbConnection, id| {
+            let (task, now) = store::find_and_lock_one(conn, id)?.unwrap();
+            transitions::resume(conn, &task, now)
+        };
+        let accepted = accept_after(&own, draft, Some(killed), resume).await.unwrap();
+        assert_eq!((accepted.resumed, accepted.task.task_id), (false, draft));
+    }
+
+    async fn a_draft_whose_row_is_gone_or_stopped_is_no_task(backend: Backend) {
+        let own = OwnDatabase::migrated(backend).await;
+        let gone = draft(&own).await;
+        let remove = own.db.write(move |conn| store::remove_initializing(conn, gone));
+        assert!(remove.await.unwrap());
+        let verdict = accept_after(&own, gone, None, |_, _| Ok(true)).await;
+        assert_eq!(verdict.unwrap_err(), None);
+        let stopped = draft(&own).await;
+        let stop = own.db.write(move |conn| {
+            let (task, now) = store::find_and_lock_one(conn, stopped)?.unwrap();
+            store::end(conn, &task, TaskState::Stopping, now)
+        });
+        assert!(stop.await.unwrap());
+        let verdict = accept_after(&own, stopped, None, |_, _| Ok(true)).await;
+        assert_eq!(verdict.unwrap_err(), Some(TaskState::Stopping));
+    }
+}

@@ -1,0 +1,58 @@
+//! Notifications of passes that also poll: they only make it sooner.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::db::Database;
+use crate::dispatch::relay::RelaySignal;
+use crate::live::{Changes, OwnedTask};
+
+/// Wakes the passes in the background. Clones wake the same ones.
+#[derive(Debug, Clone, Default)]
+pub struct Wakeups {
+    relay: RelaySignal,
+    rollbacks: Arc<Notify>,
+    deletions: Arc<Notify>,
+    changes: Changes,
+}
+
+impl Wakeups {
+    /// Wakeups that publish changes through `changes`.
+    pub fn new(changes: Changes) -> Self {
+        Self { changes, ..Self::default() }
+    }
+
+    /// There may be something to publish, roll back or remove.
+    pub fn wake(&self) {
+        self.relay.wake();
+        self.rollbacks.notify_one();
+        self.deletions.notify_one();
+    }
+
+    /// A request of its owner changed a task: there may be something to do, and to show.
+    pub async fn changed(&self, db: &Database, task: OwnedTask) {
+        self.wake();
+        self.changes.tell(db, task).await;
+    }
+
+    /// Wakes the relay alone.
+    pub fn relay(&self) -> &RelaySignal {
+        &self.relay
+    }
+
+    /// Notified when there may be something to roll back.
+    pub fn rollbacks(&self) -> Arc<Notify> {
+        Arc::clone(&self.rollbacks)
+    }
+
+    /// Notified when there may be something to purge.
+    pub fn deletions(&self) -> Arc<Notify> {
+        Arc::clone(&self.deletions)
+    }
+
+    /// What clients are shown.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+}

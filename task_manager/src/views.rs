@@ -1,0 +1,132 @@
+//! Tasks as clients see them.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use common::clock;
+use common::task::{TaskId, TaskKind, TaskLinks, TaskState, TaskView};
+
+use crate::db::{DbConnection, DbError, DbResult};
+use crate::kinds;
+use crate::tasks::unreadable::ReadTask;
+use crate::tasks::{Task, limits, store, utc};
+
+/// Positions in the queue are counted up to this one.
+pub const MAX_QUEUE_POSITION: u64 = 1_000;
+
+/// What the client sees; `queue_position` is its place from 1, where it was counted.
+pub fn view_at(task: Task, queue_position: Option<u64>) -> TaskView {
+    let queued = task.state == TaskState::Queued;
+    let links = links(&task);
+    let result_so_far = kinds::of(task.kind()).result_so_far(&task);
+    TaskView {
+        task_id: task.id,
+        kind: task.kind().into(),
+        state: task.state,
+        attempt: task.attempt,
+        failures: task.failures,
+        max_attempts: limits::MAX_ATTEMPTS,
+        progress: task.progress,
+        queue_position,
+        queue_position_over: (queued && queue_position.is_none()).then_some(MAX_QUEUE_POSITION),
+        size: task.input.as_ref().map(|input| input.size),
+        file_name: task.input.map(|input| input.file_name),
+        created_at: task.created_at.and_utc(),
+        queued_at: utc(task.queued_at),
+        started_at: utc(task.started_at),
+        finished_at: utc(task.finished_at),
+        error: task.error,
+        result: task.result.or(result_so_far),
+        timestamp: clock::now(),
+        links,
+    }
+}
+
+fn links(task: &Task) -> TaskLinks {
+    let (id, kind) = (task.id, kinds::of(task.kind()));
+    let ready = task.state == TaskState::Processed && !task.files_removed;
+    let output = task.output.as_ref().filter(|_| ready);
+    let action = |verb: &str, next: TaskState| {
+        task.state.can_become(next).then(|| format!("/v1/tasks/{id}/{verb}"))
+    };
+    let is_interrupted = matches!(task.state, TaskState::Killed | TaskState::Failed);
+    TaskLinks {
+        this: format!("/v1/tasks/{id}"),
+        download: output.map(|_| format!("/v1/data_processor/download/{id}")),
+        rejected: output
+            .filter(|output| output.has_rejected)
+            .map(|_| format!("/v1/data_processor/rejected/{id}"))
+            .or_else(|| kind.rejected_link(task)),
+        report: kind.report_link().map(str::to_owned),
+        events: Some(format!("/v1/tasks/{id}/events")),
+        stop: action("stop", TaskState::Stopping),
+        kill: action("kill", TaskState::Killed),
+        resume: action("resume", TaskState::Queued)
+            .filter(|_| is_interrupted && !task.files_removed),
+    }
+}
+
+/// The views of `tasks`, with their places in the queues. Those of which not even the state is known have
+/// none.
+pub fn views(conn: &mut DbConnection, tasks: Vec<ReadTask>) -> DbResult<Vec<TaskView>> {
+    let mut places: HashMap<TaskKind, HashMap<TaskId, u64>> = HashMap::new();
+    let mut views = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let task = match task {
+            Ok(task) => task,
+            Err(unreadable) => {
+                views.extend(unreadable.view());
+                continue;
+            }
+        };
+        let place = match task.state {
+            TaskState::Queued => {
+                let places = match places.entry(task.kind()) {
+                    Entry::Occupied(places) => places.into_mut(),
+                    Entry::Vacant(places) => {
+                        let first = store::first_in_queue(conn, task.kind(), MAX_QUEUE_POSITION)?;
+                        places.insert(first.into_iter().zip(1..).collect())
+                    }
+                };
+                places.get(&task.id).copied()
+            }
+            _ => None,
+        };
+        views.push(view_at(task, place));
+    }
+    Ok(views)
+}
+
+/// The view of one task, with its place in the queue.
+pub fn view(conn: &mut DbConnection, task: Task) -> DbResult<TaskView> {
+    let place = match task.state {
+        TaskState::Queued => store::queue_position(conn, &task, MAX_QUEUE_POSITION)?,
+        _ => None,
+    };
+    Ok(view_at(task, place))
+}
+
+/// The view of one task, readable or not.
+///
+/// # Errors
+/// [`DbError::UnreadableTask`], where not even its state is known.
+pub fn view_any(conn: &mut DbConnection, task: ReadTask) -> DbResult<TaskView> {
+    match task {
+        Ok(task) => view(conn, task),
+        Err(unreadable) => {
+            let detail = unreadable.detail();
+            unreadable.view().ok_or(DbError::UnreadableTask(detail))
+        }
+    }
+}
+
+/// The views of tasks of one kind that were just submitted together: they are adjacent in the
+/// queue, so that one query gives the positions of all.
+pub fn of_submitted(conn: &mut DbConnection, tasks: Vec<Task>) -> DbResult<Vec<TaskView>> {
+    let Some(first) = tasks.first() else { return Ok(Vec::new()) };
+    let first = store::queue_position(conn, first, MAX_QUEUE_POSITION)?;
+    let place = |offset: u64| {
+        first.map(|first| first + offset).filter(|place| *place <= MAX_QUEUE_POSITION)
+    };
+    Ok((0..).zip(tasks).map(|(offset, task)| view_at(task, place(offset))).collect())
+}
