@@ -8,7 +8,7 @@
 //! - The checkpoint is the database's alone: what a report says of it is not taken over.
 //!
 //! # Not here
-//! Reading the file (`data_processor`), and receiving it (`uploads`).
+//! Reading the file (`data_processor`), and receiving it (`lifecycle::upload`).
 
 pub mod batch;
 pub mod loads;

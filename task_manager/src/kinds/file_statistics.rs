@@ -6,7 +6,7 @@
 //! - Rows stay until their task is deleted; the expiry of a task leaves its row.
 //!
 //! # Not here
-//! Counting (`data_processor`), and receiving files (`uploads`).
+//! Counting (`data_processor`), and receiving files (`lifecycle::upload`).
 
 pub mod report;
 pub mod store;

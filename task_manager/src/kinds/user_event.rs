@@ -8,7 +8,7 @@
 //! - A record stays until the task that made it is deleted; the expiry of the task leaves it.
 //!
 //! # Not here
-//! When the report is sent (`schedules`), and sending it (`data_processor`).
+//! When the report is sent (`lifecycle::schedules`), and sending it (`data_processor`).
 
 pub mod document;
 pub mod generate;

@@ -4,7 +4,7 @@
 //! - Task and outbox row are written in one transaction, the caller's.
 //!
 //! # Not here
-//! Tasks that begin with an upload (`uploads`).
+//! Tasks that begin with an upload (`lifecycle::upload`).
 
 mod store;
 

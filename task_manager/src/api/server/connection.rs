@@ -7,7 +7,7 @@
 //!   that makes any progress goes on for as long as it takes.
 //!
 //! # Not here
-//! Bodies that stall: who reads a body limits its silence (`body`, `uploads`).
+//! Bodies that stall: who reads a body limits its silence (`api::request`).
 
 use std::io;
 use std::pin::Pin;
