@@ -8,7 +8,6 @@ pub mod client;
 pub mod clock;
 pub mod command_line;
 pub mod config;
-pub mod csv_input;
 pub mod file_statistics;
 pub mod health;
 pub mod mail_address;

@@ -74,7 +74,6 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use common::csv_input;
 use serde::{Deserialize, Serialize};
 
 pub use self::error::AggregationError;

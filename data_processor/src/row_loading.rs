@@ -14,7 +14,6 @@
 mod batches;
 mod error;
 mod header;
-mod records;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -26,8 +25,8 @@ use common::problem::MAX_LISTED_ERRORS;
 pub use self::batches::{Batch, Batches};
 pub use self::error::{BadRows, LoadError};
 pub use self::header::{Columns, read_header};
-pub use self::records::{MAX_FIELDS, MAX_RECORD, Place};
 pub use self::row::{MAX_NAME_CHARS, Row, Rows};
+pub use csv_input::{MAX_FIELDS, MAX_RECORD, Place};
 
 /// The work was to end before it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -29,12 +29,13 @@ const SEAMS: [(Knowledge, &[&str]); 7] = [
 ];
 
 /// Which crate of ours may use which.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("common", &[]),
+    ("csv_input", &[]),
     ("csv_structure", &[]),
     ("text_statistics", &[]),
-    ("task_manager", &["common"]),
-    ("data_processor", &["common", "csv_structure", "text_statistics"]),
+    ("task_manager", &["common", "csv_input"]),
+    ("data_processor", &["common", "csv_input", "csv_structure", "text_statistics"]),
     ("taskctl", &["common", "task_manager", "data_processor"]),
     ("end_to_end", &["common"]),
     ("task_load", &[]),

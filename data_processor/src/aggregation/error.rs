@@ -3,9 +3,9 @@
 use std::io;
 
 use bytesize::ByteSize;
-use common::csv_input::Packing;
 use common::plural::plural;
 use common::problem::{ErrorLocation, MAX_LISTED_ERRORS, Problem};
+use csv_input::Packing;
 
 use super::Interrupted;
 

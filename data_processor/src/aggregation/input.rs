@@ -8,7 +8,6 @@
 
 use std::io::Read;
 
-use common::csv_input;
 use csv::ByteRecord;
 use csv_structure::{Padded, Survey, survey};
 

@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
-use common::csv_input::Packing;
+use csv_input::Packing;
 
 use super::watch::Watch;
 use super::{AggregationError, Interrupted};

@@ -13,6 +13,7 @@ mod sending;
 use common::problem::Problem;
 use common::report::{LoadCheckpoint, RowBatch};
 use common::task::spec::{DataUploadSpec, OnBadRow};
+use csv_input::InputError;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -139,7 +140,7 @@ impl From<LoadError> for ProcessError {
         match error {
             LoadError::Interrupted(row_loading::Interrupted) => Interrupted.into(),
             // Of the storage, not of the file: it may work again.
-            LoadError::Read(_) => Self::retry(error.to_string()),
+            LoadError::Input(InputError::Read(_)) => Self::retry(error.to_string()),
             error => Self::fail(error.problem()),
         }
     }

@@ -1,12 +1,11 @@
 //! Why a file cannot be loaded.
 
-use std::io;
-
-use bytesize::ByteSize;
 use common::plural::plural;
 use common::problem::{ErrorLocation, Problem};
 
-use super::{Interrupted, MAX_FIELDS, MAX_RECORD};
+use csv_input::InputError;
+
+use super::Interrupted;
 
 /// The bad rows of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,9 +19,9 @@ pub struct BadRows {
 /// Why a file cannot be loaded. Lines are counted from 1.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file starts like something else.
-    #[error("{0}")]
-    NotCsv(String),
+    /// The records cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// There is no header.
     #[error("the file is empty: it has no header and no rows")]
     EmptyFile,
@@ -71,28 +70,9 @@ pub enum LoadError {
         .0.count, plural(.0.count, "row is", "rows are")
     )]
     BadRows(BadRows),
-    /// A record is longer than any row can be.
-    #[error(
-        "the row that starts on line {line} is longer than {}; a quote opened in it is perhaps \
-         never closed",
-        ByteSize(MAX_RECORD).display().iec()
-    )]
-    RecordTooLong {
-        /// Where it starts.
-        line: u64,
-    },
-    /// A record has more fields than any row can have.
-    #[error("the row that starts on line {line} has more than {MAX_FIELDS} fields")]
-    TooManyFields {
-        /// Where it starts.
-        line: u64,
-    },
     /// The work was to end before it was done.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
-    /// The input could not be read.
-    #[error("reading the input failed: {0}")]
-    Read(#[source] io::Error),
 }
 
 impl LoadError {
@@ -100,18 +80,18 @@ impl LoadError {
     #[must_use]
     pub fn problem(&self) -> Problem {
         let (status, code, title) = match self {
-            Self::NotCsv(_) => (422, "not_csv", "The file is not CSV"),
+            Self::Input(InputError::NotCsv(_)) => (422, "not_csv", "The file is not CSV"),
             Self::EmptyFile => (422, "empty_file", "The file is empty"),
             Self::UnterminatedHeader { .. } => (422, "bad_header", "The header is not valid CSV"),
             Self::HeaderNotUtf8 { .. } => (422, "not_utf8", "The file is not UTF-8"),
             Self::MissingColumns { .. } => (422, "missing_column", "A column is missing"),
             Self::RepeatedColumn { .. } => (422, "repeated_column", "A column is repeated"),
             Self::BadRows(_) => (422, "bad_rows", "The file has bad rows"),
-            Self::RecordTooLong { .. } | Self::TooManyFields { .. } => {
+            Self::Input(InputError::RecordTooLong { .. } | InputError::TooManyFields { .. }) => {
                 (422, "record_too_long", "A row is too long")
             }
             Self::Interrupted(_) => (409, "interrupted", "The task was interrupted"),
-            Self::Read(_) => (500, "read_failed", "The input could not be read"),
+            Self::Input(InputError::Read(_)) => (500, "read_failed", "The input could not be read"),
         };
         let (errors, count) = self.locations();
         Problem::new(status, code, title, self.to_string()).with_errors(errors, count)
@@ -140,10 +120,12 @@ impl LoadError {
             Self::UnterminatedHeader { line } => {
                 vec![at(*line, None, None, "a quote is opened and never closed")]
             }
-            Self::RecordTooLong { line } | Self::TooManyFields { line } => {
+            Self::Input(
+                InputError::RecordTooLong { line } | InputError::TooManyFields { line },
+            ) => {
                 vec![at(*line, None, None, "the row is too long")]
             }
-            Self::NotCsv(_) | Self::EmptyFile | Self::Interrupted(_) | Self::Read(_) => Vec::new(),
+            Self::Input(_) | Self::EmptyFile | Self::Interrupted(_) => Vec::new(),
         };
         let count = errors.len() as u64;
         (errors, count)

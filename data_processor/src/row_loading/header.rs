@@ -6,8 +6,8 @@ use common::problem::ErrorLocation;
 use common::report::RejectedRow;
 
 use super::LoadError;
-use super::records::{Place, Record, Records};
 use super::row::shortened;
+use csv_input::{Place, Record, Records};
 
 /// The names of the columns, in the order of the header that a result has.
 pub(super) const NAME: &str = "name";

@@ -8,8 +8,8 @@ use common::plural::plural;
 use common::report::{LoadCheckpoint, RejectedRow};
 
 use super::header::{EMAIL, NAME};
-use super::records::{Record, Records};
 use super::{Columns, LoadError, Place};
+use csv_input::{Record, Records};
 
 /// The longest name in characters: as many as most systems that take names over can keep.
 pub const MAX_NAME_CHARS: usize = 255;

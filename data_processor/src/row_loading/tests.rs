@@ -6,8 +6,8 @@ use common::mail_address::MAX_BYTES;
 use common::report::{LoadCheckpoint, MAX_BATCH_BYTES, MAX_BATCH_ROWS, RejectedRow};
 use proptest::prelude::*;
 
-use super::records::Records;
 use super::*;
+use csv_input::{InputError, Records};
 
 /// A record as the plain reader sees it: offset, line, fields, whether a quote stays open.
 type Plain = (u64, u64, Vec<Vec<u8>>, bool);
@@ -332,8 +332,8 @@ fn batches_hold_to_the_limits() {
 fn a_record_without_an_end_is_refused() {
     let input = io::Read::chain(&b"name,email\nx,\""[..], io::repeat(b'x'));
     let mut rows = Rows::from_start(input).unwrap();
-    assert!(matches!(rows.next(), Err(LoadError::RecordTooLong { line: 2 })));
+    assert!(matches!(rows.next(), Err(LoadError::Input(InputError::RecordTooLong { line: 2 }))));
     let input = io::Read::chain(&b"name,email\n"[..], io::repeat(b','));
     let mut rows = Rows::from_start(input).unwrap();
-    assert!(matches!(rows.next(), Err(LoadError::TooManyFields { line: 2 })));
+    assert!(matches!(rows.next(), Err(LoadError::Input(InputError::TooManyFields { line: 2 }))));
 }

@@ -14,7 +14,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::csv_input;
 use common::report::InputFile;
 use common::storage::{ObjectKey, ObjectWriter, Storage};
 use common::task::spec::TaskSpec;

@@ -8,8 +8,6 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-use common::csv_input;
-
 use crate::aggregation::{AggregationError, Control, Interrupted, MAX_FIELDS, MAX_RECORD};
 
 /// Fields are counted in records longer than this: a shorter one cannot have too many.

@@ -1,7 +1,7 @@
 //! What can be told from the first bytes of a file that should be CSV.
 //!
-//! The upload and the aggregation both look, so that a workbook or an archive is refused by what
-//! it is and not by the rows that it does not have.
+//! Uploads and engines check them, so that a workbook or an archive is refused by what it is and not by
+//! the rows that it does not have.
 //!
 //! # Not here
 //! Reading rows; unpacking; the encoding of the text behind the first bytes.

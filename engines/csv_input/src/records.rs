@@ -6,10 +6,10 @@
 
 use std::io::{self, Read};
 
-use common::csv_input;
 use csv_core::{ReadRecordResult, Reader};
 
-use super::LoadError;
+use crate::InputError;
+use crate::start::{BOM, START_BYTES, check_start};
 
 /// The longest record in bytes, as it stands in the file. A longer one is most likely no CSV, or a
 /// quote that was never closed.
@@ -30,7 +30,7 @@ pub struct Place {
 }
 
 /// Reads a CSV file record by record.
-pub(super) struct Records<R> {
+pub struct Records<R> {
     input: R,
     /// What was read and not yet parsed: `buffer[start..end]`.
     buffer: Vec<u8>,
@@ -44,23 +44,23 @@ pub(super) struct Records<R> {
 }
 
 /// One record.
-pub(super) struct Record<'a> {
+pub struct Record<'a> {
     /// The line on which it starts, from 1.
-    pub(super) line: u64,
+    pub line: u64,
     /// Whether it reaches the end of the file inside quotes.
-    pub(super) unterminated: bool,
+    pub unterminated: bool,
     text: &'a [u8],
     ends: &'a [usize],
 }
 
 impl<'a> Record<'a> {
     /// How many fields there are.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// The field at `index`, from 0; empty where there is none.
-    pub(super) fn field(&self, index: usize) -> &'a [u8] {
+    pub fn field(&self, index: usize) -> &'a [u8] {
         let start = match index.checked_sub(1) {
             None => 0,
             Some(before) => self.ends.get(before).copied().unwrap_or_default(),
@@ -75,20 +75,20 @@ impl<R: Read> Records<R> {
     ///
     /// # Errors
     /// It cannot be read, or starts like something else than CSV.
-    pub(super) fn from_start(input: R) -> Result<Self, LoadError> {
+    pub fn from_start(input: R) -> Result<Self, InputError> {
         let mut records = Self::new(input, Place { offset: 0, line: 1 });
-        while records.end < csv_input::START_BYTES && records.fill()? {}
+        while records.end < START_BYTES && records.fill()? {}
         let start = &records.buffer[..records.end];
-        csv_input::check_start(start).map_err(LoadError::NotCsv)?;
-        if start.starts_with(csv_input::BOM) {
-            records.consume(csv_input::BOM.len());
+        check_start(start).map_err(InputError::NotCsv)?;
+        if start.starts_with(BOM) {
+            records.consume(BOM.len());
         }
         records.skip_line_ends()?;
         Ok(records)
     }
 
     /// The records behind `place`, where `input` begins.
-    pub(super) fn new(input: R, place: Place) -> Self {
+    pub fn new(input: R, place: Place) -> Self {
         let mut parser = Reader::new();
         // What it reads first may be a byte order mark to it, which one inside the file is not.
         parser.read_record(b"\n", &mut [0], &mut [0]);
@@ -105,12 +105,12 @@ impl<R: Read> Records<R> {
     }
 
     /// Where the next record begins.
-    pub(super) fn place(&self) -> Place {
+    pub fn place(&self) -> Place {
         self.place
     }
 
     /// The next record.
-    pub(super) fn next(&mut self) -> Result<Option<Record<'_>>, LoadError> {
+    pub fn next(&mut self) -> Result<Option<Record<'_>>, InputError> {
         if self.start == self.end && !self.fill()? {
             return Ok(None);
         }
@@ -136,12 +136,12 @@ impl<R: Read> Records<R> {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
                 ReadRecordResult::OutputEndsFull if fields >= MAX_FIELDS => {
-                    return Err(LoadError::TooManyFields { line });
+                    return Err(InputError::TooManyFields { line });
                 }
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
             }
             if self.place.offset - offset > MAX_RECORD {
-                return Err(LoadError::RecordTooLong { line });
+                return Err(InputError::RecordTooLong { line });
             }
         }
         self.skip_line_ends()?;
@@ -150,7 +150,7 @@ impl<R: Read> Records<R> {
     }
 
     /// Goes on to the next record or the end: what lies between records belongs to none.
-    pub(super) fn skip_line_ends(&mut self) -> Result<(), LoadError> {
+    pub fn skip_line_ends(&mut self) -> Result<(), InputError> {
         while self.start < self.end || self.fill()? {
             let unread = &self.buffer[self.start..self.end];
             let length = unread.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -170,7 +170,7 @@ impl<R: Read> Records<R> {
     }
 
     /// Reads more; whether there was more.
-    fn fill(&mut self) -> Result<bool, LoadError> {
+    fn fill(&mut self) -> Result<bool, InputError> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
@@ -181,7 +181,7 @@ impl<R: Read> Records<R> {
                     return Ok(length > 0);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(LoadError::Read(error)),
+                Err(error) => return Err(InputError::Read(error)),
             }
         }
     }
