@@ -8,6 +8,7 @@ pub mod client;
 pub mod clock;
 pub mod command_line;
 pub mod config;
+pub mod csv_preview;
 pub mod file_statistics;
 pub mod health;
 pub mod mail_address;

@@ -79,17 +79,20 @@ pub enum TaskKind {
     UserEvent,
     /// Sends the report of user events by e-mail.
     ReportEmail,
+    /// The first rows of a CSV file, and what its columns hold.
+    CsvPreview,
 }
 
 impl TaskKind {
     /// Every kind there is.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::CsvAggregation,
         Self::FileStatistics,
         Self::DataUpload,
         Self::MessageValidation,
         Self::UserEvent,
         Self::ReportEmail,
+        Self::CsvPreview,
     ];
 
     /// The name on the wire, in the database and of the queue.
@@ -102,6 +105,7 @@ impl TaskKind {
             Self::MessageValidation => "message_validation",
             Self::UserEvent => "user_event",
             Self::ReportEmail => "report_email",
+            Self::CsvPreview => "csv_preview",
         }
     }
 
@@ -109,7 +113,7 @@ impl TaskKind {
     #[must_use]
     pub fn reads_csv(self) -> bool {
         match self {
-            Self::CsvAggregation | Self::DataUpload => true,
+            Self::CsvAggregation | Self::DataUpload | Self::CsvPreview => true,
             Self::FileStatistics
             | Self::MessageValidation
             | Self::UserEvent
@@ -127,7 +131,9 @@ impl TaskKind {
     #[must_use]
     pub fn made_without_file(self) -> Option<&'static str> {
         match self {
-            Self::CsvAggregation | Self::FileStatistics | Self::DataUpload => None,
+            Self::CsvAggregation | Self::FileStatistics | Self::DataUpload | Self::CsvPreview => {
+                None
+            }
             Self::MessageValidation => Some("POST /v1/messages"),
             Self::UserEvent => Some("POST /v1/user_events"),
             Self::ReportEmail => Some("POST /v1/schedules/{name}/run"),

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+use common::csv_preview::CsvPreview;
 use common::file_statistics::FileStatisticsRow;
 use common::message::Validation;
 use common::problem::Problem;
@@ -69,7 +70,7 @@ fn what_earlier_versions_stored_is_read() {
             let spec: TaskSpec = serde_json::from_value(task["spec"].clone()).unwrap();
             assert_eq!(spec.kind().as_str(), task["kind"]);
             kinds.push(spec.kind());
-            if spec != TaskSpec::FileStatistics {
+            if !matches!(spec, TaskSpec::FileStatistics | TaskSpec::CsvPreview) {
                 reads::<TaskSpec>(version, &task["spec"]);
             }
             reads::<Option<Progress>>(version, &task["progress"]);
@@ -82,6 +83,7 @@ fn what_earlier_versions_stored_is_read() {
                 TaskKind::FileStatistics => {
                     reads::<Option<FileStatisticsRow>>(version, &task["result"]);
                 }
+                TaskKind::CsvPreview => reads::<Option<CsvPreview>>(version, &task["result"]),
                 TaskKind::MessageValidation => {
                     reads::<Option<Validation>>(version, &task["result"]);
                 }

@@ -5,6 +5,7 @@
 pub mod aggregation;
 pub mod budget;
 pub mod config;
+pub mod csv_preview;
 pub mod file_statistics;
 pub mod health;
 pub mod mail;

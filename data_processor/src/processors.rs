@@ -1,6 +1,7 @@
 //! Which processor runs which kind of task.
 
 mod csv_aggregation;
+mod csv_preview;
 mod data_upload;
 mod file_statistics;
 mod message_validation;
@@ -14,6 +15,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
 use self::csv_aggregation::CsvAggregation;
+use self::csv_preview::PreviewCsv;
 use self::data_upload::DataUpload;
 use self::file_statistics::ExamineFile;
 use self::message_validation::ValidateMessage;
@@ -42,6 +44,7 @@ pub(crate) fn size_of(kind: TaskKind) -> Size {
         TaskKind::CsvAggregation
         | TaskKind::FileStatistics
         | TaskKind::DataUpload
+        | TaskKind::CsvPreview
         | TaskKind::ReportEmail => Size::Large,
     }
 }
@@ -60,6 +63,7 @@ pub(crate) fn start(spec: TaskSpec, ctx: Context, mailer: Mailer) -> Processing 
         match spec {
             TaskSpec::CsvAggregation(spec) => run(CsvAggregation { spec }, &ctx).await,
             TaskSpec::FileStatistics => run(ExamineFile, &ctx).await,
+            TaskSpec::CsvPreview => run(PreviewCsv, &ctx).await,
             TaskSpec::DataUpload(spec) => run(DataUpload { spec }, &ctx).await,
             TaskSpec::MessageValidation(spec) => run(ValidateMessage { spec }, &ctx).await,
             TaskSpec::UserEvent(event) => run(RecordEvent { event }, &ctx).await,

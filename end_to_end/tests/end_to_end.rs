@@ -13,6 +13,7 @@ mod end_to_end {
     mod compose;
     mod compressed_files;
     mod crashes;
+    mod csv_previews;
     mod cut_uploads;
     mod data_folder;
     mod data_uploads;

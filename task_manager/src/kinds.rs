@@ -8,6 +8,7 @@
 //! When these functions are called (`lifecycle`), and the work itself (`data_processor`).
 
 pub mod csv_aggregation;
+pub mod csv_preview;
 pub mod data_upload;
 pub mod file_statistics;
 pub mod message_validation;
@@ -90,6 +91,7 @@ pub trait Kind: Sync {
 pub fn of(kind: TaskKind) -> &'static dyn Kind {
     match kind {
         TaskKind::CsvAggregation => &csv_aggregation::CsvAggregation,
+        TaskKind::CsvPreview => &csv_preview::CsvPreview,
         TaskKind::FileStatistics => &file_statistics::FileStatistics,
         TaskKind::DataUpload => &data_upload::DataUpload,
         TaskKind::MessageValidation => &message_validation::MessageValidation,

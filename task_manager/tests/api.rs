@@ -14,6 +14,7 @@ mod api {
     mod backend;
     mod bad_requests;
     mod connections;
+    mod csv_previews;
     mod data_upload_batches;
     mod data_upload_resumes;
     mod data_upload_rollbacks;

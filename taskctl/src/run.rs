@@ -1,5 +1,6 @@
 //! `taskctl run`: processes a file right here, with the engine of the workers and without a server.
 
+mod csv_preview;
 mod data_upload;
 mod file_statistics;
 
@@ -23,7 +24,7 @@ use serde::Serialize;
 
 use crate::console::{Console, note};
 use crate::counts::{Aggregated, counted};
-use crate::destination::{Destination, Part};
+use crate::destination::{Destination, Part, cannot_write};
 use crate::failure::Failure;
 use crate::local::{Cancel, until_interrupted};
 use crate::parameter::parameter;
@@ -67,6 +68,7 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
     let done = match spec {
         TaskSpec::CsvAggregation(spec) => aggregate(&args, spec, beside_rows),
         TaskSpec::FileStatistics => file_statistics::file_statistics(&args, json),
+        TaskSpec::CsvPreview => csv_preview::csv_preview(&args, json),
         TaskSpec::DataUpload(spec) => data_upload::data_upload(&args, spec, beside_rows),
         TaskSpec::MessageValidation(_) | TaskSpec::UserEvent(_) | TaskSpec::ReportEmail(_) => {
             Err(Failure::usage(format!("{} takes no file.", args.kind)))
@@ -93,6 +95,22 @@ impl Json {
             let _ = writeln!(io::stdout().lock(), "{text}");
         }
         Ok(())
+    }
+}
+
+/// Writes the text of a result to where it was asked for.
+fn print(
+    args: &RunArgs,
+    mut output: impl Write,
+    part: Option<Part>,
+    text: &str,
+) -> Result<(), Failure> {
+    let written = writeln!(output, "{text}").and_then(|()| output.flush());
+    match (written, part) {
+        // A reader of standard output that has seen enough is no failure.
+        (Err(_), None) if args.output == Path::new("-") => Ok(()),
+        (Err(error), _) => Err(cannot_write(&args.output, &error)),
+        (Ok(()), part) => part.map(Part::keep).transpose().map(drop),
     }
 }
 

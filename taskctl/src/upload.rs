@@ -229,6 +229,7 @@ fn request(
         TaskKind::CsvAggregation => "/v1/data_processor/upload",
         TaskKind::FileStatistics => "/v1/file_statistics",
         TaskKind::DataUpload => "/v1/data_uploads",
+        TaskKind::CsvPreview => "/v1/csv_previews",
         TaskKind::MessageValidation => "/v1/messages",
         TaskKind::UserEvent => "/v1/user_events",
         TaskKind::ReportEmail => "/v1/schedules",

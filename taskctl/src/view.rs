@@ -71,10 +71,11 @@ pub(crate) fn done_of_total(task: &TaskView) -> Option<(u64, u64)> {
 pub(crate) fn outcome_sentence(task: &TaskView) -> String {
     let id = task.task_id;
     match task.state {
-        TaskState::Processed => match (aggregated(task), loaded(task)) {
-            (Some(aggregated), _) => format!("{}.", aggregated.phrase(&took(task))),
-            (None, Some(loaded)) => format!("Loaded {loaded}{}.", took(task)),
-            (None, None) => format!("Processed {}{}.", processed(task), took(task)),
+        TaskState::Processed => match (aggregated(task), loaded(task), previewed(task)) {
+            (Some(aggregated), ..) => format!("{}.", aggregated.phrase(&took(task))),
+            (_, Some(loaded), _) => format!("Loaded {loaded}{}.", took(task)),
+            (.., Some(previewed)) => format!("Found {previewed}{}.", took(task)),
+            _ => format!("Processed {}{}.", processed(task), took(task)),
         },
         TaskState::Failed => format!("Task {id} failed{}.", took(task)),
         TaskState::Stopped => {
@@ -100,6 +101,13 @@ fn aggregated(task: &TaskView) -> Option<Aggregated> {
         rows_rejected: result_count(task, "rows_rejected").unwrap_or(0),
         groups: result_count(task, "groups")?,
     })
+}
+
+/// For example `7 rows of 3 columns`.
+fn previewed(task: &TaskView) -> Option<String> {
+    let rows = counts::rows(result_count(task, "row_count")?);
+    let columns = counted(result_count(task, "column_count")?, "column", "columns");
+    Some(format!("{rows} of {columns}"))
 }
 
 fn processed(task: &TaskView) -> String {
@@ -207,27 +215,29 @@ pub(crate) fn table(list: &TaskList) -> String {
     let mut rows = vec![header];
     rows.extend(list.items.iter().map(cells));
 
-    let widths: Vec<usize> = (0..rows[0].len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    let mut lines: Vec<String> = rows
-        .iter()
-        .map(|row| {
-            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-                // Sizes and ages line up at their units.
-                if matches!(column, 4 | 5) {
-                    format!("{cell:>width$}")
-                } else {
-                    format!("{cell:<width$}")
-                }
-            });
-            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-        })
-        .collect();
+    // Sizes and ages line up at their units.
+    let mut lines = vec![aligned(&rows, &[4, 5])];
     if list.next_page_token.is_some() {
         lines.push("There are more; --limit N shows more of them.".to_owned());
     }
     lines.join("\n")
+}
+
+/// Rows of cells under each other; the columns at the indices `right` end at the same place.
+pub(crate) fn aligned<const N: usize>(rows: &[[String; N]], right: &[usize]) -> String {
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+    });
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
+            match right.contains(&column) {
+                true => format!("{cell:>width$}"),
+                false => format!("{cell:<width$}"),
+            }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn cells(task: &TaskView) -> [String; 7] {

@@ -49,6 +49,8 @@ pub enum TaskSpec {
     UserEvent(UserEvent),
     /// Sends the report of user events by e-mail.
     ReportEmail(ReportEmailSpec),
+    /// The first rows of a CSV file, and what its columns hold.
+    CsvPreview,
 }
 
 impl TaskSpec {
@@ -67,6 +69,7 @@ impl TaskSpec {
             TaskKind::FileStatistics => {
                 no_parameters(kind, parameters).map(|()| Self::FileStatistics)
             }
+            TaskKind::CsvPreview => no_parameters(kind, parameters).map(|()| Self::CsvPreview),
             TaskKind::DataUpload => {
                 DataUploadSpec::from_parameters(parameters).map(Self::DataUpload)
             }
@@ -86,6 +89,7 @@ impl TaskSpec {
             Self::MessageValidation(_) => TaskKind::MessageValidation,
             Self::UserEvent(_) => TaskKind::UserEvent,
             Self::ReportEmail(_) => TaskKind::ReportEmail,
+            Self::CsvPreview => TaskKind::CsvPreview,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod rules;
 
+use common::csv_preview::CsvPreview;
 use common::problem::Problem;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
@@ -23,10 +24,11 @@ use utoipa::openapi::{Content, ContentBuilder, OpenApi as Built, Ref, Response, 
                        asks for none.",
         license(name = "MIT", identifier = "MIT")
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, CsvPreview)),
     tags(
         (name = "data_processor", description = "Aggregate CSV files"),
         (name = "file_statistics", description = "Lines, words and characters of any file, and the report over them"),
+        (name = "csv_previews", description = "See the first rows of CSV files, and what their columns hold"),
         (name = "data_uploads", description = "Load CSV files into the database"),
         (name = "messages", description = "Send messages, and search and count those that were accepted"),
         (name = "user_events", description = "Send events of users, and report them by city"),

@@ -16,8 +16,8 @@ use crate::accounts::users::credentials::PasswordLength;
 use crate::api::middleware::access::{Gate, ServiceToken, authenticate, authenticate_worker};
 use crate::api::middleware::{content_encoding, host, problems, request_id, same_machine};
 use crate::api::routes::{
-    bulk_messages as bulk, data_uploads, downloads, events, file_statistics, health, home,
-    messages, schedules, sessions, tasks, uploads, user_events, users, workers,
+    bulk_messages as bulk, csv_previews, data_uploads, downloads, events, file_statistics, health,
+    home, messages, schedules, sessions, tasks, uploads, user_events, users, workers,
 };
 use crate::api::state::AppState;
 use crate::api::{internal, openapi, server};
@@ -40,6 +40,7 @@ fn of_users() -> OpenApiRouter<AppState> {
             file_statistics::list_file_statistics
         ))
         .routes(routes!(file_statistics::report_file_statistics))
+        .routes(routes!(csv_previews::preview_csv))
         .routes(routes!(data_uploads::upload_data))
         .routes(routes!(data_uploads::list_loaded_rows))
         .routes(routes!(data_uploads::list_rejected_rows))

@@ -1,6 +1,7 @@
 //! The public routes, one file a feature.
 
 pub mod bulk_messages;
+pub mod csv_previews;
 pub mod data_uploads;
 pub mod downloads;
 pub mod events;

@@ -1,18 +1,16 @@
 //! `taskctl run file_statistics`: the statistics of a file, on standard output or in a file.
 
-use std::io::Write;
 use std::num::NonZero;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::process::ExitCode;
 
 use common::file_statistics::FileStatistics;
 use data_processor::file_statistics::{ExamineError, MOST_THREADS, examine};
 use indicatif::{HumanBytes, HumanCount};
 
-use super::{RunArgs, open};
+use super::{RunArgs, open, print};
 use crate::counts::counted;
-use crate::destination::{Destination, Part, cannot_write};
+use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::local::until_interrupted;
 use crate::progress::TransferBar;
@@ -21,7 +19,7 @@ use crate::view::printable_line;
 /// Prints the statistics of the file: for people, or with `json` as JSON.
 pub(super) fn file_statistics(args: &RunArgs, json: bool) -> Result<ExitCode, Failure> {
     let (input, size) = open(&args.file)?;
-    let (mut output, part) = Destination::named(&args.output)?.open()?;
+    let (output, part) = Destination::named(&args.output)?.open()?;
     let path = args.file.display().to_string();
     let name = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
 
@@ -47,15 +45,7 @@ pub(super) fn file_statistics(args: &RunArgs, json: bool) -> Result<ExitCode, Fa
     } else {
         lines(&statistics)
     };
-    let written = writeln!(output, "{text}").and_then(|()| output.flush());
-    match (written, part) {
-        // A reader of standard output that has seen enough is no failure.
-        (Err(_), None) if args.output == Path::new("-") => {}
-        (Err(error), _) => return Err(cannot_write(&args.output, &error)),
-        (Ok(()), part) => {
-            part.map(Part::keep).transpose()?;
-        }
-    }
+    print(args, output, part, &text)?;
     Ok(ExitCode::SUCCESS)
 }
 

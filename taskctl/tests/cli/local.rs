@@ -52,6 +52,27 @@ async fn what_is_wrong_is_told_as_a_server_would() {
 }
 
 #[tokio::test]
+async fn the_columns_of_a_csv_file_are_printed_right_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let songs = "Song,Plays\nUmbrella,200\n\"In\nThe End\",\n";
+    std::fs::write(folder.path().join("songs.csv"), songs).unwrap();
+    std::fs::write(folder.path().join("archive.csv"), b"PK\x03\x04").unwrap();
+    let server = nowhere().await;
+    let run = taskctl(&server, folder.path(), &["run", "csv_preview", "songs.csv"]).await;
+    let printed = "COLUMN  TYPE     VALUES  EMPTY  FIRST VALUE\n\
+                   Song    text          2      0  Umbrella\n\
+                   Plays   integer       1      1  200\n\
+                   2 rows of 2 columns.\n";
+    assert_eq!((run.code, run.text().as_str()), (0, printed), "{run:?}");
+    let args = ["--json", "run", "csv_preview", "songs.csv"];
+    let json = taskctl(&server, folder.path(), &args).await.json();
+    assert_eq!(json["rows"][1], serde_json::json!(["In\nThe End", ""]));
+    let run = taskctl(&server, folder.path(), &["run", "csv_preview", "archive.csv"]).await;
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains("unpack it and send the CSV file inside"), "{run:?}");
+}
+
+#[tokio::test]
 async fn the_statistics_of_a_file_are_printed_right_here() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("notes.md"), "# Grüße\n\nvon\u{a0}zuhause\n").unwrap();

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::api::middleware::access::CurrentUser;
 use crate::api::request::body::{Parameters, TaskPath};
 use crate::api::request::query::Query;
-use crate::api::request::upload::Upload;
+use crate::api::request::upload::{Upload, UploadErrors};
 use crate::api::response::negotiation::preferred;
 use crate::db::Database;
 use crate::error::Error;
@@ -58,13 +58,7 @@ pub struct DataUploadForm {
     responses(
         (status = 202, description = "The file is stored and will be loaded, or an earlier task with this file goes on", body = AcceptedTask,
             headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
-        (status = 400, description = "The form cannot be read, or the connection broke", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "No byte arrived for `upload_idle_timeout`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task was stopped while its file arrived", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The file is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter does not hold, or the file is empty or no CSV", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server cannot take the file now; `outcome_unknown` if it may have taken it", body = Problem, content_type = "application/problem+json"),
+        UploadErrors,
     )
 )]
 pub async fn upload_data(upload: Upload) -> Result<Response, Error> {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::api::middleware::access::CurrentUser;
 use crate::api::request::body::Parameters;
 use crate::api::request::query::Query;
-use crate::api::request::upload::Upload;
+use crate::api::request::upload::{Upload, UploadErrors};
 use crate::api::response::negotiation::preferred;
 use crate::db::Database;
 use crate::error::Error;
@@ -50,13 +50,7 @@ pub struct FileForm {
     responses(
         (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
             headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
-        (status = 400, description = "The form cannot be read, or the connection broke", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "No byte arrived for `upload_idle_timeout`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task was stopped while its file arrived", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The file is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body has a Content-Encoding", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "There is no file or no name, or a parameter is not known", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server cannot take the file now; `outcome_unknown` if it may have taken it", body = Problem, content_type = "application/problem+json"),
+        UploadErrors,
     )
 )]
 pub async fn request_file_statistics(upload: Upload) -> Result<Response, Error> {

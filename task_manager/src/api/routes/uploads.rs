@@ -1,10 +1,9 @@
 //! `POST /v1/data_processor/upload`.
 
 use axum::response::Response;
-use common::problem::Problem;
 use common::task::{AcceptedTask, TaskKind};
 
-use crate::api::request::upload::Upload;
+use crate::api::request::upload::{Upload, UploadErrors};
 use crate::error::Error;
 
 /// The form of an upload.
@@ -52,13 +51,7 @@ pub struct UploadForm {
     responses(
         (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
             headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
-        (status = 400, description = "The form cannot be read, or the connection broke", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "No byte arrived for `upload_idle_timeout`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task was stopped while its file arrived, or a request with the same key is under way", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The file is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter does not hold, the file is empty or no CSV, or the key was used for another content", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server cannot take the file now; `outcome_unknown` if it may have taken it", body = Problem, content_type = "application/problem+json"),
+        UploadErrors,
     )
 )]
 pub async fn upload_csv(upload: Upload) -> Result<Response, Error> {

@@ -1,0 +1,198 @@
+//! The engine of `csv_preview`: the first rows of a CSV file, and the types of its columns.
+//!
+//! # Invariants
+//! - The whole file is read once; memory is bounded by one record and the size of the preview.
+//! - The preview is small enough to be a task's result, whatever the file holds.
+
+mod column_type;
+
+use std::io::Read;
+use std::ops::ControlFlow;
+
+use common::csv_preview::{ColumnType, CsvPreview, PreviewColumn};
+use common::problem::Problem;
+use csv_input::{InputError, Record, Records};
+
+use self::column_type::type_of;
+
+/// How many rows are shown.
+const MAX_ROWS: usize = 100;
+/// How many columns are shown.
+const MAX_COLUMNS: usize = 1_000;
+/// How much of a value is shown, in characters.
+const MAX_VALUE: usize = 200;
+/// How much of all rows is shown, in bytes. Results are stored with their tasks.
+const MAX_SHOWN: usize = 256 << 10;
+
+/// Why there is no preview.
+#[derive(Debug, thiserror::Error)]
+pub enum PreviewError {
+    /// The records cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// There is no header.
+    #[error("the file is empty: it has no header and no rows")]
+    EmptyFile,
+    /// The work was interrupted before it was done.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl PreviewError {
+    /// The error as it goes over the wire, with the codes that other kinds use for the same.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let (status, code, title) = match self {
+            Self::Input(InputError::NotCsv(_)) => (422, "not_csv", "The file is not CSV"),
+            Self::Input(InputError::RecordTooLong { .. } | InputError::TooManyFields { .. }) => {
+                (422, "record_too_long", "A row is too long")
+            }
+            Self::Input(InputError::Read(_)) => (500, "read_failed", "The input could not be read"),
+            Self::EmptyFile => (422, "empty_file", "The file is empty"),
+            Self::Interrupted => (409, "interrupted", "The task was interrupted"),
+        };
+        Problem::new(status, code, title, self.to_string())
+    }
+}
+
+/// Reads a whole file. `progress` gets the number of bytes read so far, after each row.
+///
+/// # Errors
+/// The file has no header or is no CSV, it cannot be read, or `progress` ended the work.
+pub fn preview(
+    input: impl Read,
+    mut progress: impl FnMut(u64) -> ControlFlow<()>,
+) -> Result<CsvPreview, PreviewError> {
+    let mut records = Records::from_start(input)?;
+    let mut preview = match records.next()? {
+        Some(header) => Preview::of(&header),
+        None => return Err(PreviewError::EmptyFile),
+    };
+    while let Some(record) = records.next()? {
+        preview.add(&record);
+        if progress(records.place().offset).is_break() {
+            return Err(PreviewError::Interrupted);
+        }
+    }
+    Ok(preview.0)
+}
+
+struct Preview(CsvPreview);
+
+impl Preview {
+    fn of(header: &Record<'_>) -> Self {
+        let column = |index| PreviewColumn {
+            name: shown(header.field(index)),
+            column_type: ColumnType::Empty,
+            value_count: 0,
+            empty_count: 0,
+        };
+        Self(CsvPreview {
+            columns: (0..header.len().min(MAX_COLUMNS)).map(column).collect(),
+            column_count: header.len() as u64,
+            rows: Vec::new(),
+            row_count: 0,
+            irregular_row_count: u64::from(header.unterminated),
+        })
+    }
+
+    fn add(&mut self, record: &Record<'_>) {
+        let preview = &mut self.0;
+        preview.row_count += 1;
+        let is_regular = record.len() as u64 == preview.column_count && !record.unterminated;
+        preview.irregular_row_count += u64::from(!is_regular);
+        for (index, column) in preview.columns.iter_mut().enumerate() {
+            let value = record.field(index);
+            if value.is_empty() {
+                column.empty_count += 1;
+            } else {
+                column.value_count += 1;
+                column.column_type = type_of(column.column_type, value);
+            }
+        }
+        if preview.rows.len() < MAX_ROWS {
+            let values = 0..record.len().min(MAX_COLUMNS);
+            let row: Vec<String> = values.map(|index| shown(record.field(index))).collect();
+            let size = |row: &Vec<String>| row.iter().map(String::len).sum::<usize>();
+            if preview.rows.iter().map(size).sum::<usize>() + size(&row) <= MAX_SHOWN {
+                preview.rows.push(row);
+            }
+        }
+    }
+}
+
+/// The value as text, cut where it is long.
+fn shown(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    match text.char_indices().nth(MAX_VALUE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> CsvPreview {
+        preview(text.as_bytes(), |_| ControlFlow::Continue(())).unwrap()
+    }
+
+    #[test]
+    fn columns_have_the_narrowest_type_of_all_their_values() {
+        let found = of("name,plays,price,day,at,on,note,none\n\
+             a,1,1,2020-02-29,2020-01-01T00:00:00Z,true,2020-02-30,\n\
+             b,-2,2.50,2021-01-01,2020-01-01T00:00:00+01:00,False,7,\n\
+             c,,3,2022-01-01,2020-01-01T00:00:00.5Z,TRUE,x,\n");
+        let types: Vec<_> = found.columns.iter().map(|column| column.column_type).collect();
+        assert_eq!(
+            types,
+            [
+                ColumnType::Text,
+                ColumnType::Integer,
+                ColumnType::Decimal,
+                ColumnType::Date,
+                ColumnType::Timestamp,
+                ColumnType::Boolean,
+                ColumnType::Text,
+                ColumnType::Empty,
+            ]
+        );
+        let plays = &found.columns[1];
+        assert_eq!((plays.value_count, plays.empty_count), (2, 1));
+        assert_eq!((found.column_count, found.row_count, found.rows.len()), (8, 3, 3));
+        assert_eq!(found.rows[0][..3], ["a", "1", "1"]);
+    }
+
+    #[test]
+    fn irregular_rows_are_counted_and_shown() {
+        let found = of("a,b\n1\n1,2\n1,2,3\n\"open,\n");
+        assert_eq!((found.row_count, found.irregular_row_count), (4, 3));
+        assert_eq!(found.rows[0], ["1"]);
+        assert_eq!(found.rows[2], ["1", "2", "3"]);
+        assert_eq!(found.columns[1].empty_count, 2);
+    }
+
+    #[test]
+    fn the_preview_is_bounded_whatever_the_file_holds() {
+        let many = of(&format!("a\n{}", "1\n".repeat(1_000)));
+        assert_eq!((many.rows.len(), many.row_count), (MAX_ROWS, 1_000));
+        let long = of(&format!("{}\n{}\n", "é".repeat(300), "x".repeat(10_000)));
+        assert_eq!(long.columns[0].name, format!("{}…", "é".repeat(MAX_VALUE)));
+        assert_eq!(long.rows[0][0].chars().count(), MAX_VALUE + 1);
+        let row = vec!["y".repeat(MAX_VALUE); 3_000].join(",");
+        let wide = of(&format!("{row}\n{row}\n{row}\n"));
+        assert_eq!((wide.columns.len(), wide.column_count), (MAX_COLUMNS, 3_000));
+        assert_eq!((wide.rows.len(), wide.row_count), (1, 2));
+    }
+
+    #[test]
+    fn what_is_no_csv_is_refused() {
+        let refused = |input: &[u8]| preview(input, |_| ControlFlow::Continue(())).unwrap_err();
+        assert!(matches!(refused(b"\n\n"), PreviewError::EmptyFile));
+        let not_csv = refused(b"PK\x03\x04 and more");
+        assert_eq!(not_csv.problem().code, "not_csv");
+        let ended = preview(&b"a\n1\n"[..], |_| ControlFlow::Break(())).unwrap_err();
+        assert!(matches!(ended, PreviewError::Interrupted));
+    }
+}

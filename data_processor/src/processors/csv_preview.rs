@@ -1,0 +1,39 @@
+//! `csv_preview`: the engine (`csv_preview`) on the input of a task. It makes no files.
+
+use std::ops::ControlFlow;
+
+use common::csv_preview::CsvPreview;
+use csv_input::InputError;
+
+use crate::csv_preview::{PreviewError, preview};
+use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
+
+/// Shows the first rows of a CSV file and what its columns hold.
+#[derive(Debug)]
+pub(super) struct PreviewCsv;
+
+impl Processor for PreviewCsv {
+    type Output = CsvPreview;
+
+    async fn process(self, ctx: &Context) -> Result<Completed<CsvPreview>, ProcessError> {
+        let _thread = ctx.budget().grant(1);
+        let input = ctx.open_input().await?;
+        let previewed = ctx
+            .on_thread(move |ctx| {
+                preview(input.into_blocking(), |done| match ctx.progress(done) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(Interrupted) => ControlFlow::Break(()),
+                })
+            })
+            .await?;
+        match previewed {
+            Ok(result) => Ok(Completed { result, output: None }),
+            Err(PreviewError::Interrupted) => Err(Interrupted.into()),
+            // Of the storage, not of the file: it may work again.
+            Err(error @ PreviewError::Input(InputError::Read(_))) => {
+                Err(ProcessError::retry(error.to_string()))
+            }
+            Err(error) => Err(ProcessError::fail(error.problem())),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `/v1/csv_previews`.
+
+use axum::response::Response;
+use common::task::{AcceptedTask, TaskKind};
+
+use crate::api::request::upload::{Upload, UploadErrors};
+use crate::error::Error;
+
+/// The form of a CSV file.
+#[derive(utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
+pub struct CsvPreviewForm {
+    /// The CSV file.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// Uploads a CSV file to see its first rows and what its columns hold.
+///
+/// The file is the field `file` of a multipart form, or the raw body with `?file_name=`. The preview is
+/// the task's `result` (the schema `CsvPreview`) when it is processed: the first 100 rows, and for
+/// each column its type and how many of its values are empty, counted over the whole file.
+#[utoipa::path(
+    post, path = "/v1/csv_previews", tag = "csv_previews",
+    params(
+        ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same file and name gets the same answer for 24 hours"),
+    ),
+    request_body(content = CsvPreviewForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        UploadErrors,
+    )
+)]
+pub async fn preview_csv(upload: Upload) -> Result<Response, Error> {
+    upload.accept(TaskKind::CsvPreview).await
+}

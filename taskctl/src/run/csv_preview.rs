@@ -1,0 +1,74 @@
+//! `taskctl run csv_preview`: what the columns of a CSV file hold, and its first rows.
+
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+
+use common::csv_preview::{CsvPreview, PreviewColumn};
+use data_processor::csv_preview::{PreviewError, preview};
+use indicatif::HumanCount;
+
+use super::{Json, RunArgs, failed, open, print};
+use crate::counts::{counted, rows};
+use crate::destination::Destination;
+use crate::failure::Failure;
+use crate::local::until_interrupted;
+use crate::progress::TransferBar;
+use crate::view::{aligned, printable_line};
+
+/// Prints the preview of the file: its columns for people, or with `json` everything as JSON.
+pub(super) fn csv_preview(args: &RunArgs, json: bool) -> Result<ExitCode, Failure> {
+    let (input, size) = open(&args.file)?;
+    let (output, part) = Destination::named(&args.output)?.open()?;
+    let bar = TransferBar::start("Reading", size);
+    let shown = bar.clone();
+    let previewed = until_interrupted(move |cancel| {
+        Ok(preview(input, |done| {
+            shown.at(done);
+            if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }))
+    });
+    bar.finish();
+    let preview = match previewed? {
+        Ok(preview) => preview,
+        Err(PreviewError::Interrupted) => return Err(Failure::interrupted("Interrupted.")),
+        Err(error) => {
+            return failed(&error.problem(), Json { wanted: json, stdout_taken: false });
+        }
+    };
+    let text = if json {
+        serde_json::to_string_pretty(&preview)
+            .map_err(|error| Failure::local(format!("Cannot write JSON: {error}.")))?
+    } else {
+        lines(&preview)
+    };
+    print(args, output, part, &text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The columns, one a line, and how many rows there are.
+fn lines(preview: &CsvPreview) -> String {
+    let mut table = vec![["COLUMN", "TYPE", "VALUES", "EMPTY", "FIRST VALUE"].map(str::to_owned)];
+    let first = preview.rows.first();
+    table.extend(preview.columns.iter().enumerate().map(|(index, column)| {
+        let value = first.and_then(|row| row.get(index)).map(|value| printable_line(value));
+        cells(column, value.unwrap_or_default())
+    }));
+    let columns = counted(preview.column_count, "column", "columns");
+    let irregular = match preview.irregular_row_count {
+        0 => String::new(),
+        count => format!("; {} irregular", rows(count)),
+    };
+    format!("{}\n{} of {columns}{irregular}.", aligned(&table, &[2, 3]), rows(preview.row_count))
+}
+
+fn cells(column: &PreviewColumn, first: String) -> [String; 5] {
+    let column_type = serde_json::to_value(column.column_type).ok();
+    let column_type = column_type.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
+    [
+        printable_line(&column.name),
+        column_type.to_owned(),
+        HumanCount(column.value_count).to_string(),
+        HumanCount(column.empty_count).to_string(),
+        first,
+    ]
+}
