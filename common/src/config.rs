@@ -126,7 +126,7 @@ struct Effective {
 
 /// Everything that is wrong with the settings.
 #[derive(Debug, thiserror::Error)]
-#[error("the settings do not hold:\n{}", problems.iter().map(|p| format!("  - {p}")).collect::<Vec<_>>().join("\n"))]
+#[error("invalid settings:\n{}", problems.iter().map(|p| format!("  - {p}")).collect::<Vec<_>>().join("\n"))]
 pub struct SettingsError {
     problems: Vec<String>,
 }
@@ -254,7 +254,7 @@ impl Settings {
         T: FromStr<Err: fmt::Display> + fmt::Display,
     {
         let parse = |text: &str| {
-            text.parse().map_err(|error| format!("is `{text}`, which does not hold: {error}"))
+            text.parse().map_err(|error| format!("is `{text}`, which is invalid: {error}"))
         };
         self.read(name, default, parse, T::to_string)
     }
@@ -377,7 +377,7 @@ impl Settings {
     /// Ends the reading: all settings are known by now.
     ///
     /// # Errors
-    /// Every setting that does not hold, and every one that nobody knows.
+    /// Every invalid setting, and every unknown one.
     pub fn finish(mut self) -> Result<EffectiveSettings, SettingsError> {
         let known: Vec<_> = self.effective.iter().map(|setting| setting.name).collect();
         for (name, given) in &self.given {

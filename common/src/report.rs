@@ -262,18 +262,18 @@ pub struct RowBatch {
     pub checkpoint: LoadCheckpoint,
     /// The rows, in the order of the file: number, name and e-mail address.
     pub rows: Vec<(u64, String, String)>,
-    /// The rows that do not hold.
+    /// The invalid rows.
     pub rejected: Vec<RejectedRow>,
 }
 
-/// A row that does not hold.
+/// An invalid row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RejectedRow {
     /// The number of the row in the file, from 1, the header not counted.
     pub row: u64,
     /// The line on which the row begins, from 1.
     pub line: u64,
-    /// The column; none where the row as a whole does not hold.
+    /// The column; none if the row as a whole is invalid.
     pub column: Option<String>,
     /// What is there, shortened where it is long; none where it is no text.
     pub value: Option<String>,

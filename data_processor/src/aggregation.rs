@@ -186,7 +186,7 @@ pub struct Summary {
 /// sorted by the groups in byte order.
 ///
 /// # Errors
-/// The file or a row of it does not hold, a limit is exceeded, reading or writing failed, or
+/// The file or a row of it is invalid, a limit is exceeded, reading or writing failed, or
 /// `control` ended the work. The outputs are worthless then.
 pub fn aggregate(
     input: impl Read + Send,

@@ -62,7 +62,7 @@ impl ProcessConfig {
     /// Reads the settings.
     ///
     /// # Errors
-    /// Every setting that does not hold.
+    /// Every invalid setting.
     pub fn load(file: Option<&Path>) -> Result<(Self, EffectiveSettings), SettingsError> {
         let mut settings = Settings::load(file, PREFIX);
         let config = Self::from_settings(&mut settings);
@@ -129,7 +129,7 @@ impl Default for WorkerConfig {
 
 impl WorkerConfig {
     /// Reads `worker_name`, `worker_slots`, `worker_small_slots`, `memory_limit`, `unpacked_limit`
-    /// and `drain_timeout`; what does not hold is noted in `settings`.
+    /// and `drain_timeout`; what is invalid is noted in `settings`.
     pub fn from_settings(settings: &mut Settings) -> Self {
         let default = Self::default();
         let config = Self {

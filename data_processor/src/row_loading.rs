@@ -33,11 +33,11 @@ pub use csv_input::{MAX_FIELDS, MAX_RECORD, Place};
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Reads the whole file and answers its columns where every row of it holds. `progress` hears how
+/// Reads the whole file and returns its columns if every row is valid. `progress` hears how
 /// many bytes were read, for every few rows.
 ///
 /// # Errors
-/// The file or rows of it do not hold, reading failed, or `progress` ended the work.
+/// The file or rows of it are invalid, reading failed, or `progress` ended the work.
 pub fn check(
     input: impl Read,
     mut progress: impl FnMut(u64) -> Result<(), Interrupted>,

@@ -74,7 +74,7 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Vec<String>> {
 /// name.
 ///
 /// # Errors
-/// Name or password do not hold, the name is taken, or the database is not reachable.
+/// The name or password is invalid, the name is taken, or the database is not reachable.
 pub async fn create_administrator(
     config: &Config,
     username: &str,

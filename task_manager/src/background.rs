@@ -134,7 +134,7 @@ pub fn start(parts: Parts, wakeups: &Wakeups, tracker: &TaskTracker, shutdown: &
     }));
 }
 
-/// Something that is looked at again and again.
+/// A pass that runs at an interval.
 struct Every {
     what: &'static str,
     interval: Duration,
@@ -160,10 +160,10 @@ impl Every {
             };
             let error = result.err().map(|error| error.to_string());
             match &error {
-                None if failing.is_some() => info!("{what} are looked at again"),
+                None if failing.is_some() => info!("{what}: recovered"),
                 None => {}
-                error if *error == failing => debug!(?error, "{what} cannot be looked at"),
-                Some(error) => warn!(error, "{what} cannot be looked at now; trying on"),
+                error if *error == failing => debug!(?error, "{what}: still failing"),
+                Some(error) => warn!(error, "{what}: failed, will retry"),
             }
             failing = error;
             tokio::select! {

@@ -125,7 +125,7 @@ pub struct Config {
     pub jwt_key: Option<SecretString>,
     /// The key before: what it has signed still holds.
     pub jwt_previous_key: Option<SecretString>,
-    /// How long a token holds.
+    /// How long a token is valid.
     pub token_lifetime: Duration,
     /// How long a new password may be.
     pub password_length: PasswordLength,
@@ -157,7 +157,7 @@ impl Config {
     /// Reads the settings; files are by default in `folder`.
     ///
     /// # Errors
-    /// Every setting that does not hold.
+    /// Every invalid setting.
     pub fn load(
         file: Option<&Path>,
         folder: &Path,
@@ -170,7 +170,7 @@ impl Config {
     /// What must hold of a task manager of a fleet that starts.
     ///
     /// # Errors
-    /// Every setting that is missing or does not hold.
+    /// Every setting that is missing or invalid.
     pub fn check_fleet(&self) -> Result<(), SettingsError> {
         use secrecy::ExposeSecret;
         let mut problems = Vec::new();
@@ -211,7 +211,7 @@ impl Config {
     /// so that the service token may be a random one.
     ///
     /// # Errors
-    /// Everything that does not hold; a good secret is part of the text.
+    /// Everything that is invalid; a good secret is part of the text.
     pub fn check_start(&self, alone: bool) -> Result<(), SettingsError> {
         SettingsError::unless_empty(self.start_problems(alone))
     }

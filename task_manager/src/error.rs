@@ -17,11 +17,11 @@ use crate::db::DbError;
 pub enum Error {
     /// The request's shape is wrong: what it is, in words.
     BadRequest(String),
-    /// The request's parts do not hold.
+    /// Parts of the request are invalid.
     InvalidParameters(Vec<ErrorLocation>),
     /// There is no token, and one is needed.
     TokenMissing,
-    /// The token does not hold.
+    /// The token is invalid or expired.
     InvalidToken(&'static str),
     /// There is no such user, or the password is wrong.
     InvalidCredentials,
@@ -95,9 +95,9 @@ pub enum Error {
     /// The connection to the database broke during a commit, which may have taken place, or behind
     /// the first of several.
     OutcomeUnknown,
-    /// The storage does not work now.
+    /// The storage is temporarily unavailable.
     StorageUnavailable,
-    /// The database does not work now.
+    /// The database is temporarily unavailable.
     DatabaseUnavailable,
     /// The server, or its database, has more to do than it can.
     Overloaded,
@@ -108,7 +108,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A parameter that does not hold.
+    /// An invalid parameter.
     pub fn invalid(field: &str, reason: impl Into<String>) -> Self {
         Self::InvalidParameters(vec![ErrorLocation::field(field, reason)])
     }

@@ -19,7 +19,7 @@ const INTERRUPTED: u8 = 130;
 
 /// What to do about a server that asks for a login.
 const LOGIN_HINT: &str = "\nLog in with `taskctl login NAME`; `taskctl register NAME` signs up, and \
-                          `taskctl logout` forgets a token that holds no more.";
+                          `taskctl logout` forgets an expired token.";
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]

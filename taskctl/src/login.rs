@@ -77,7 +77,7 @@ pub(crate) async fn logout(session: &Session) -> Result<ExitCode, Failure> {
     let request = session.client.request(Method::DELETE, "/v1/sessions/current");
     match session.client.send(request).await {
         Ok(_) => {}
-        // It holds no more, or there was none: what is asked for is so already.
+        // It has expired, or there was none: the session has ended already.
         Err(ClientError::Problem(problem)) if matches!(problem.status, 401 | 409) => {}
         Err(error) => return Err(error.into()),
     }

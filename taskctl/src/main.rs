@@ -100,7 +100,7 @@ enum Remote {
     /// It is kept in ~/.config/taskctl/tokens.json, which nobody else can read. The variable
     /// TASKCTL_TOKEN wins over it.
     Login(login::UserArgs),
-    /// Log out: the token holds no more.
+    /// Log out: revoke the token.
     Logout,
     /// Hand a file over to be processed.
     Upload(upload::UploadArgs),

@@ -56,7 +56,7 @@ mod tests {
                 reason: "`many` is not an integer".to_owned(),
             })
             .collect();
-        Problem::new(422, "bad_rows", "Bad rows", "The file has rows that do not hold.")
+        Problem::new(422, "bad_rows", "Bad rows", "The file has invalid rows.")
             .with_errors(errors, count)
     }
 
@@ -64,7 +64,7 @@ mod tests {
     fn ten_errors_are_shown_and_the_rest_is_counted() {
         let text = problem_text(&bad_rows(1_100));
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "Bad rows: The file has rows that do not hold.");
+        assert_eq!(lines[0], "Bad rows: The file has invalid rows.");
         assert_eq!(lines[1], "  line 2, column 3 (Number of Plays): `many` is not an integer");
         assert_eq!(lines[10], "  line 11, column 3 (Number of Plays): `many` is not an integer");
         assert_eq!(lines[11], "  … and 1,090 more");

@@ -60,7 +60,7 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
                 .iter()
                 .map(|error| format!("  {}: {}", place(error), error.reason))
                 .collect();
-            let text = format!("These parameters do not hold:\n{}", lines.join("\n"));
+            let text = format!("These parameters are invalid:\n{}", lines.join("\n"));
             return Failure::usage(text).report(Console::new(false));
         }
     };

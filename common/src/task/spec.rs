@@ -57,7 +57,7 @@ impl TaskSpec {
     /// The spec of a `kind` from its parameters as a client gave them, in any order.
     ///
     /// # Errors
-    /// Every parameter that is unknown, repeated without need or has a value that does not hold.
+    /// Every parameter that is unknown, repeated without need or has an invalid value.
     pub fn from_parameters(
         kind: TaskKind,
         parameters: &[(String, String)],
@@ -112,7 +112,7 @@ fn no_file(kind: TaskKind) -> String {
     format!("{kind} takes no file; such tasks are made by {instead}")
 }
 
-/// What to do with a row that does not hold.
+/// What to do with an invalid row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnBadRow {

@@ -100,7 +100,7 @@ pub enum AggregationError {
         /// Its second position, from 1.
         second: u64,
     },
-    /// Rows do not hold, and they were not to be skipped.
+    /// Rows are invalid, and they were not to be skipped.
     #[error("{}", bad_rows(.0))]
     BadRows(BadRows),
     /// A record is longer than any row can be.

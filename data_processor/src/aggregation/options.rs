@@ -21,7 +21,7 @@ pub struct Options {
     pub sum: Vec<String>,
     /// Another name for the last sum in the output's header.
     pub total_header: Option<String>,
-    /// What to do with a row that does not hold.
+    /// What to do with an invalid row.
     pub on_bad_row: OnBadRow,
     /// Whether the second column of a group must be a date.
     pub check_dates: bool,

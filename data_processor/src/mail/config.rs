@@ -82,7 +82,7 @@ impl fmt::Display for SmtpTls {
 
 impl MailConfig {
     /// Reads `smtp_host`, `smtp_port`, `smtp_tls`, `smtp_user`, `smtp_password`, `smtp_ca_file`,
-    /// `mail_from` and `mail_to`; what does not hold is noted in `settings`.
+    /// `mail_from` and `mail_to`; what is invalid is noted in `settings`.
     pub fn from_settings(settings: &mut Settings) -> Self {
         let host = settings.optional("smtp_host");
         let tls = settings.value("smtp_tls", SmtpTls::StartTls);

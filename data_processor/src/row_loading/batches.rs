@@ -16,7 +16,7 @@ pub struct Batch {
     pub from: Option<LoadCheckpoint>,
     /// The checkpoint behind it.
     pub checkpoint: LoadCheckpoint,
-    /// The rows that hold: number, name and e-mail address.
+    /// The valid rows: number, name and e-mail address.
     pub rows: Vec<(u64, String, String)>,
     /// The rows that do not.
     pub rejected: Vec<RejectedRow>,

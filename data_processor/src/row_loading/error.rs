@@ -63,7 +63,7 @@ pub enum LoadError {
         /// Its second position, from 1.
         second: u64,
     },
-    /// Rows do not hold, and they were not to be skipped.
+    /// Rows are invalid, and they were not to be skipped.
     #[error(
         "{} {} invalid, and nothing was loaded; correct the file, or pass on_bad_row=skip to leave \
          such rows out",

@@ -14,7 +14,7 @@ use csv_input::{Record, Records};
 /// The longest name in characters: as many as most systems that take names over can keep.
 pub const MAX_NAME_CHARS: usize = 255;
 
-/// A value that does not hold is shown up to as many characters.
+/// An invalid value is shown up to as many characters.
 const SHOWN_CHARS: usize = 100;
 
 /// One row of the file.
@@ -39,7 +39,7 @@ impl<R: Read> Rows<R> {
     /// The rows of a whole file.
     ///
     /// # Errors
-    /// The header does not hold, or reading failed.
+    /// The header is invalid, or reading failed.
     pub fn from_start(input: R) -> Result<Self, LoadError> {
         let mut records = Records::from_start(input)?;
         let columns = Columns::read(&mut records)?;

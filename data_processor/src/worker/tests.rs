@@ -39,7 +39,7 @@ async fn a_file_is_aggregated_and_its_result_is_there_before_it_is_reported() {
     harness.publish(&[task]).await;
     harness.start_real();
     let Event::Completed { result, output } = harness.ended(task).await else {
-        unreachable!("it holds")
+        unreachable!("it is valid")
     };
     let expected = "Song,Date,Number of Plays\nA,2024-01-01,2\nB,2024-01-01,4\n";
     assert_eq!(harness.output(task, OutputPart::Result).as_deref(), Some(expected));
@@ -102,7 +102,7 @@ async fn rejected_rows_get_a_file_of_their_own() {
     harness.publish(&[task]).await;
     harness.start_real();
     let Event::Completed { output, .. } = harness.ended(task).await else {
-        unreachable!("it holds")
+        unreachable!("it is valid")
     };
     assert!(output.unwrap().has_rejected);
     assert!(harness.output(task, OutputPart::Rejected).unwrap().contains("many"));

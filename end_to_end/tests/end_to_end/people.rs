@@ -25,17 +25,17 @@ struct Page<T> {
     next_page_token: Option<String>,
 }
 
-/// A file `name,email` with what it holds.
+/// A file `name,email` with its contents.
 #[derive(Debug, Clone)]
 pub struct People {
     pub content: Bytes,
     good: Vec<Person>,
-    /// The numbers of the rows that do not hold.
+    /// The numbers of the invalid rows.
     bad: Vec<u64>,
 }
 
 impl People {
-    /// `rows` random rows, about every hundredth of which does not hold.
+    /// `rows` random rows, about every hundredth of which is invalid.
     pub fn random(random: &mut StdRng, rows: u64) -> Self {
         let mut content = "email,name\r\n".to_owned();
         let (mut good, mut bad) = (Vec::new(), Vec::new());

@@ -1,8 +1,8 @@
-//! Sessions: a name and a password are exchanged for a token, which holds until it expires or is
+//! Sessions: a name and a password are exchanged for a token, which is valid until it expires or is
 //! revoked.
 //!
 //! # Invariants
-//! - A token holds only with the one algorithm, a known key, the right issuer, audience and type,
+//! - A token is valid only with the one algorithm, a known key, the right issuer, audience and type,
 //!   within its time, for a user who exists, and until it is revoked, on every task manager at once.
 //! - The token is all that a session is: nothing but its revocation is kept.
 //!
@@ -38,7 +38,7 @@ pub struct NewSession {
         example = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiIsImtpZCI6Ii4uLiJ9.eyJpc3MiOiIuLi4ifQ.c2lnbmF0dXJl"
     )]
     pub token: String,
-    /// When it holds no more, UTC.
+    /// When it expires, UTC.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -66,7 +66,7 @@ impl Roles {
         Self(GroupCommit::reading(db, roles_of))
     }
 
-    /// What the user of a token may do now; none where the token holds no more.
+    /// What the user of a token may do now; none if the token is no longer valid.
     pub async fn of(&self, session: Session) -> DbResult<Option<Role>> {
         self.0.submit((session.user, session.id)).await
     }

@@ -89,7 +89,7 @@ fn unauthorized() -> Response {
         "error_count": 0
     })));
     ResponseBuilder::new()
-        .description("There is no token where one is needed, or it does not hold")
+        .description("The token is missing, invalid or expired")
         .content("application/problem+json", problem)
         .build()
 }

@@ -36,7 +36,7 @@ fn problem(error: &Error) -> Problem {
                 None | Some(0) => named,
                 Some(more) => format!("{named}; and {more} more"),
             };
-            return Problem::new(422, "invalid_parameters", "Parameters do not hold", detail)
+            return Problem::new(422, "invalid_parameters", "Invalid parameters", detail)
                 .with_errors(errors.clone(), errors.len() as u64);
         }
         Error::TokenMissing => (
@@ -48,12 +48,12 @@ fn problem(error: &Error) -> Problem {
                 .to_owned(),
         ),
         Error::InvalidToken(detail) => {
-            (401, "invalid_token", "The token does not hold", (*detail).to_owned())
+            (401, "invalid_token", "Invalid or expired token", (*detail).to_owned())
         }
         Error::InvalidCredentials => (
             401,
             "invalid_credentials",
-            "Name and password do not hold",
+            "Invalid user name or password",
             "There is no user with this name and this password.".to_owned(),
         ),
         Error::NoSession => (
@@ -226,7 +226,7 @@ fn problem(error: &Error) -> Problem {
         Error::UploadCut(detail) => (
             400,
             "upload_cut",
-            "The upload broke off",
+            "Upload interrupted",
             format!("{detail} Nothing of the file is kept; send it again."),
         ),
         Error::UploadIdle { timeout } => (
@@ -287,14 +287,14 @@ fn problem(error: &Error) -> Problem {
         Error::StorageUnavailable => (
             503,
             "storage_unavailable",
-            "The storage does not work now",
-            "The file storage does not work now; nothing was changed. Try again.".to_owned(),
+            "The storage is temporarily unavailable",
+            "The file storage is temporarily unavailable; nothing was changed. Try again.".to_owned(),
         ),
         Error::DatabaseUnavailable => (
             503,
             "database_unavailable",
-            "The database does not work now",
-            "The database does not work now; nothing was changed. Try again.".to_owned(),
+            "The database is temporarily unavailable",
+            "The database is temporarily unavailable; nothing was changed. Try again.".to_owned(),
         ),
         Error::Overloaded => (
             503,
@@ -313,7 +313,7 @@ fn problem(error: &Error) -> Problem {
         Error::Internal => (
             500,
             "internal",
-            "The server made a mistake",
+            "Internal server error",
             "The log has the details under this request's id (`x-request-id`).".to_owned(),
         ),
     };

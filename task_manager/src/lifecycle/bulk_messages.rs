@@ -3,8 +3,8 @@
 //! # Invariants
 //! - A request of any size takes a bounded piece of memory: documents are stored while others
 //!   arrive.
-//! - Of a chunk of documents either all that hold are stored, or none.
-//! - A document that does not hold spoils no other, and is named by its place in the request.
+//! - Of a chunk of documents either all valid ones are stored, or none.
+//! - An invalid document affects no other, and is named by its position in the request.
 //! - The answer to a request with a key is stored with its last chunk. One that broke off before is
 //!   carried out again from the start, and its first chunks are there twice.
 
@@ -30,7 +30,7 @@ pub use self::splitter::Format;
 /// is to last about 50 ms.
 const CHUNK: usize = 1_000;
 const CHUNK_BYTES: usize = 1 << 20;
-/// How many documents that do not hold are named.
+/// How many invalid documents are named.
 const MAX_NAMED: usize = 10_000;
 
 /// What became of the documents.

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - An interrupt and a completion race by compare-and-swap: the first commit wins.
 //! - An interrupt is final for the data when it is committed, since it takes the fence away.
-//! - Repeating one that holds changes nothing and succeeds.
+//! - Repeating one that is already in effect changes nothing and succeeds.
 
 use chrono::NaiveDateTime;
 use common::task::{TaskId, TaskState, TaskView, UserId};

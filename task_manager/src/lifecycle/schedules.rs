@@ -96,7 +96,7 @@ pub struct ScheduleView {
     pub time_zone: String,
     /// Whether it is served.
     pub enabled: bool,
-    /// Who gets the report; whom the workers are set to send to where there is nobody.
+    /// Who gets the report; if empty, the workers' default recipients.
     #[schema(example = json!(["reports@example.org"]))]
     pub recipients: Vec<String>,
     /// When it is due next, UTC; `null` where it is not enabled, or was just made.

@@ -444,7 +444,7 @@ pub fn completed(size: u64) -> Event {
 
 pub fn failed() -> Event {
     Event::Failed {
-        error: common::problem::Problem::new(422, "bad_rows", "Rows do not hold", "One of them."),
+        error: common::problem::Problem::new(422, "bad_rows", "Invalid rows", "One of them."),
     }
 }
 

@@ -111,7 +111,7 @@ fn reject(row: u64) -> RejectedRow {
         line: row + 1,
         column: (row % 2 == 1).then(|| "email".to_owned()),
         value: (row % 2 == 1).then(|| "a, \"b\"".to_owned()),
-        reason: "does not hold".to_owned(),
+        reason: "is invalid".to_owned(),
     }
 }
 
@@ -142,7 +142,7 @@ async fn rejected_rows_are_listed_and_are_a_csv_file(backend: Backend) {
     assert_eq!(asked.headers()["content-type"], "text/csv; charset=utf-8");
     let text = asked.text().await.unwrap();
     assert!(text.starts_with(
-        "row,line,column,value,reason\n1,2,email,\"a, \"\"b\"\"\",does not hold\n2,3,,,does not hold\n"
+        "row,line,column,value,reason\n1,2,email,\"a, \"\"b\"\"\",is invalid\n2,3,,,is invalid\n"
     ));
     assert_eq!(text.lines().count(), 1_501);
     let neither =

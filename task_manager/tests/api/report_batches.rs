@@ -57,7 +57,7 @@ async fn of_many_reports_each_is_answered_for_itself(backend: Backend) {
         Outcome::Continue,
     ];
     assert_eq!(app.report_all(batch(false)).await, expected);
-    // The same again, with one that does not hold: all are applied one by one.
+    // The same again, with an invalid one: all are applied one by one.
     let outcomes = app.report_all(batch(true)).await;
     assert_eq!(outcomes[..7], expected, "repeated");
     assert!(matches!(outcomes[7], Outcome::Rejected { .. }), "{outcomes:?}");

@@ -51,11 +51,7 @@ async fn a_completion_ends_the_task_and_may_be_repeated(backend: Backend) {
     assert_eq!(task.result.unwrap()["groups"], 1);
     assert!(task.finished_at.is_some() && task.links.download.is_some());
     assert_eq!(app.report(&attempt, completed(5)).await, Outcome::Accepted);
-    assert_eq!(
-        app.report(&attempt, failed()).await,
-        Outcome::LeaseLost,
-        "another end does not hold"
-    );
+    assert_eq!(app.report(&attempt, failed()).await, Outcome::LeaseLost, "another end is refused");
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processed);
 }
 

@@ -1,4 +1,4 @@
-//! Tokens that hold, and all the ways in which they do not.
+//! Valid tokens, and all the ways in which they are invalid.
 
 use jsonwebtoken::dangerous::insecure_decode;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};

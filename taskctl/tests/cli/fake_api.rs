@@ -144,7 +144,7 @@ pub(crate) fn failed() -> Value {
         .collect();
     task["error"] = json!({
         "type": "/problems/bad_rows", "title": "Bad rows", "status": 422,
-        "detail": "100 rows of the file do not hold.", "instance": null, "code": "bad_rows",
+        "detail": "100 rows of the file are invalid.", "instance": null, "code": "bad_rows",
         "timestamp": "2026-03-01T10:00:03Z", "errors": errors, "error_count": 100
     });
     task

@@ -52,7 +52,7 @@ async fn a_task_that_did_not_become_processed_ends_with_1() {
     for (ended, words) in [
         (
             failed(),
-            "Bad rows: 100 rows of the file do not hold.\n  line 5, column 3 (Number of Plays): `many` is not an integer\n",
+            "Bad rows: 100 rows of the file are invalid.\n  line 5, column 3 (Number of Plays): `many` is not an integer\n",
         ),
         (failed(), "  … and 90 more"),
         (task("stopped"), "was stopped"),

@@ -19,7 +19,7 @@ pub struct CsvAggregationSpec {
     pub sum: Vec<String>,
     /// Another name for the last sum in the output's header.
     pub total_header: Option<String>,
-    /// What to do with a row that does not hold.
+    /// What to do with an invalid row.
     pub on_bad_row: OnBadRow,
     /// Memory in bytes that the groups may take, where less than the worker allows.
     pub memory_limit: Option<u64>,
@@ -52,7 +52,7 @@ impl CsvAggregationSpec {
     /// See [`TaskSpec::from_parameters`](super::TaskSpec::from_parameters).
     ///
     /// # Errors
-    /// Every parameter that does not hold.
+    /// Every invalid parameter.
     pub fn from_parameters(parameters: &[(String, String)]) -> Result<Self, Vec<ErrorLocation>> {
         let mut spec = Self { group_by: Vec::new(), sum: Vec::new(), ..Self::default() };
         let mut errors = Vec::new();

@@ -12,7 +12,7 @@ use crate::problem::ErrorLocation;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DataUploadSpec {
-    /// What to do with a row that does not hold; `fail` checks the whole file before the first
+    /// What to do with an invalid row; `fail` checks the whole file before the first
     /// row is loaded.
     pub on_bad_row: OnBadRow,
 }
@@ -27,7 +27,7 @@ impl DataUploadSpec {
     /// See [`super::TaskSpec::from_parameters`].
     ///
     /// # Errors
-    /// Every parameter that does not hold.
+    /// Every invalid parameter.
     pub fn from_parameters(parameters: &[(String, String)]) -> Result<Self, Vec<ErrorLocation>> {
         let mut spec = Self::default();
         let mut errors = Vec::new();

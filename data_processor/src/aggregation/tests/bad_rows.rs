@@ -1,4 +1,4 @@
-//! Rows that do not hold.
+//! Invalid rows.
 
 use common::problem::ErrorLocation;
 

@@ -26,7 +26,7 @@ fn people(count: u64) -> String {
     content
 }
 
-/// The number of rows of `people` that hold.
+/// The number of valid rows of `people`.
 fn good(count: u64) -> u64 {
     count - count / 100
 }

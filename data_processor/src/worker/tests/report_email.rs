@@ -47,7 +47,7 @@ fn mailer(sink: &Sink) -> Mailer {
 fn completed(event: Event) -> Value {
     match event {
         Event::Completed { result, output: None } => result,
-        event => unreachable!("it holds: {event:?}"),
+        event => unreachable!("it is valid: {event:?}"),
     }
 }
 

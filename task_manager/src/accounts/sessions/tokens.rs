@@ -114,7 +114,7 @@ impl Tokens {
         Ok((token, session))
     }
 
-    /// What a token says; none where it does not hold. Whether it was revoked is not asked here.
+    /// The session of a token; none if the token is invalid. Revocation is not checked here.
     pub fn verify(&self, token: &str) -> Option<Session> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         if header.typ.as_deref() != Some(TOKEN_TYPE) {

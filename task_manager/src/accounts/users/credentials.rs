@@ -69,7 +69,7 @@ impl NewUser {
     /// Reads both.
     ///
     /// # Errors
-    /// Every one that does not hold; the password is not repeated.
+    /// Every invalid one; the password is not repeated.
     pub fn parse(
         name: &str,
         password: SecretString,

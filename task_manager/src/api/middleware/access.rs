@@ -4,7 +4,7 @@
 //! # Invariants
 //! - A route behind [`authenticate`] is reached by a known user only; a handler that asks for
 //!   [`CurrentUser`] and is not behind it refuses everybody.
-//! - A token that does not hold is refused, also where none is needed.
+//! - An invalid token is refused, also where none is needed.
 //! - Nothing under `/internal` is reached without the service token. It is no user's, and no user's
 //!   token is a worker's.
 
@@ -94,7 +94,7 @@ impl Gate {
 }
 
 const NOT_HOLDING: Error = Error::InvalidToken(
-    "The token does not hold, or not any more. Log in again with POST /v1/sessions.",
+    "The token is invalid or has expired. Log in again with POST /v1/sessions.",
 );
 
 /// Lets a request through to its handler when it is known who sent it.

@@ -68,7 +68,7 @@ fn framework_problem(status: StatusCode, method: &str, path: &str) -> Problem {
         ),
         status if status.is_server_error() => (
             "internal",
-            "The server made a mistake",
+            "Internal server error",
             "The log has the details under this request's id (`x-request-id`).".to_owned(),
         ),
         _ => (

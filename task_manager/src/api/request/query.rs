@@ -31,7 +31,7 @@ impl Query {
         self.parse(name, &text, parse)
     }
 
-    /// Every value of the parameter `name` that holds, without empty ones.
+    /// Every valid value of the parameter `name`, without empty ones.
     pub fn read_all<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let texts = self.parameters.take_all(name);
         texts

@@ -17,7 +17,7 @@ use crate::lifecycle::bulk_messages::{BulkResult, Format, load_once};
 /// Stores many messages at once, without validating them.
 ///
 /// The body is a JSON array of documents, or one document on each line (NDJSON), of any length:
-/// it is stored while it arrives. Documents that do not hold are named by their place, and the
+/// it is stored while it arrives. Invalid documents are named by their position, and the
 /// others are stored. They go in by chunks of up to 1,000; when the connection or the database
 /// fails, the chunks before it are there. The request counter does not rise.
 #[utoipa::path(

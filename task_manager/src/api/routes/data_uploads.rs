@@ -89,7 +89,7 @@ pub struct LoadedRowList {
         (status = 200, description = "A page of rows", body = LoadedRowList),
         (status = 404, description = "There is no such data upload", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn list_loaded_rows(
@@ -140,7 +140,7 @@ pub struct RejectedRowList {
         (status = 404, description = "There is no such data upload", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
         (status = 406, description = "The rows are neither of the media types that are accepted", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn list_rejected_rows(

@@ -82,7 +82,7 @@ pub struct FileStatisticsList {
     responses(
         (status = 200, description = "A page of statistics; empty where there are none of that time", body = FileStatisticsList),
         (status = 204, description = "The caller has no statistics at all"),
-        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn list_file_statistics(
@@ -142,7 +142,7 @@ impl Page {
         )),
         (status = 404, description = "It is not the caller's report", body = Problem, content_type = "application/problem+json"),
         (status = 406, description = "The report is neither of the media types that are accepted", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn report_file_statistics(

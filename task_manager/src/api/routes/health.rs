@@ -52,7 +52,7 @@ pub struct Readiness {
     get, path = "/readyz", tag = "health",
     responses(
         (status = 200, description = "Requests are served", body = Readiness),
-        (status = 503, description = "The database does not work now", body = Readiness),
+        (status = 503, description = "The database is temporarily unavailable", body = Readiness),
     )
 )]
 pub async fn readyz(

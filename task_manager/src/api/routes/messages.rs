@@ -85,7 +85,7 @@ pub struct MessageList {
     next_page_token: Option<String>,
 }
 
-/// Lists the caller's messages, or those that hold a text.
+/// Lists the caller's messages, or those that contain a text.
 ///
 /// With `text`: all given words, in any order and case. `"Words in quotes"` stand beside each
 /// other; `word*` is any word that starts so. Words are found in every script, emoji too; other
@@ -104,7 +104,7 @@ pub struct MessageList {
     ),
     responses(
         (status = 200, description = "A page of messages", body = MessageList),
-        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn list_messages(
@@ -213,7 +213,7 @@ pub struct MessageCounts {
     ),
     responses(
         (status = 200, description = "The counts", body = MessageCounts),
-        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn count_messages(

@@ -80,7 +80,7 @@ pub async fn show_schedule(
         (status = 400, description = "The body is no such JSON", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Only an administrator may do this", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Name, expression, time zone or an address do not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The name, expression, time zone or an address is invalid", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn put_schedule(

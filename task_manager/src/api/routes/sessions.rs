@@ -38,11 +38,11 @@ pub async fn log_in(
     Ok((StatusCode::CREATED, Json(session)))
 }
 
-/// Logs out: the token of this request holds no more.
+/// Logs out: the token of this request is revoked.
 #[utoipa::path(
     delete, path = "/v1/sessions/current", tag = "users",
     responses(
-        (status = 204, description = "The token holds no more"),
+        (status = 204, description = "The token is revoked"),
         (status = 409, description = "There is no session: no token was sent, and none is needed here", body = Problem, content_type = "application/problem+json"),
     )
 )]

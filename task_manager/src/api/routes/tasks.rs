@@ -78,7 +78,7 @@ pub async fn show_task_status(
     ),
     responses(
         (status = 200, description = "A page of tasks", body = TaskList),
-        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn list_tasks(

@@ -39,7 +39,7 @@ pub enum UserEventsForm {
 /// Sends events of users: one, or a list of up to 10,000.
 ///
 /// Each becomes a task that records it, once for each id of yours, however often it is sent. Every
-/// event is checked first: where one does not hold, none is accepted, and the errors name the place
+/// event is checked first: if one is invalid, none is accepted, and the errors name the place
 /// in the list and the field, such as `[3].address.city`.
 #[utoipa::path(
     post, path = "/v1/user_events", tag = "user_events",
@@ -52,7 +52,7 @@ pub enum UserEventsForm {
         (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is larger than 16 MiB", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "An event does not hold, there is none or there are too many, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "An event is invalid, there is none or there are too many, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn submit_user_events(
@@ -186,7 +186,7 @@ enum Whose {
         (status = 200, description = "The report", body = UserEventsReport),
         (status = 403, description = "Only an administrator may ask for all users", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "It is not the caller's report", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter does not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn report_user_events(

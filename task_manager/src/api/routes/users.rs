@@ -38,7 +38,7 @@ pub struct Credentials {
         (status = 201, description = "The user is signed up", body = UserView),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The name is taken, or a request with the same key is under way", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Name or password do not hold, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The name or password is invalid, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many tries; `Retry-After` says when to come back", body = Problem, content_type = "application/problem+json"),
     )
 )]

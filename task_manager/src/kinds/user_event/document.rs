@@ -100,7 +100,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// Notes what does not hold.
+/// Notes what is invalid.
 fn noted<T>(
     errors: &mut Vec<ErrorLocation>,
     place: &str,

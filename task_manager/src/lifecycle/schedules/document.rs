@@ -45,7 +45,7 @@ fn enabled() -> bool {
     true
 }
 
-/// A schedule that holds.
+/// A valid schedule.
 #[derive(Debug, Clone)]
 pub struct CheckedSchedule {
     pub name: String,
