@@ -270,6 +270,8 @@ check "make install installs" /root/source/scripts/install.sh install /root/sour
 check "the unit starts the program below /usr/local" systemctl enable --now taskctl-standalone
 check "it runs from there" sh -c \
     'readlink /proc/$(systemctl show --property MainPID --value taskctl-standalone)/exe | grep -qx /usr/local/bin/taskctl'
+# It is for the fleet that was at this address.
+check "the token is forgotten" taskctl logout
 aggregate
 check "make uninstall removes it" /root/source/scripts/install.sh uninstall
 refute "no service runs" systemctl --quiet is-active taskctl-standalone
