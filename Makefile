@@ -48,7 +48,7 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help up down wipe logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
-	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage release deps service-deps fleet-programs \
+	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage release deps service-deps docs-deps test-docs fleet-programs \
 	bench-deps bench-machine engine
 
 help: ## Show this list
@@ -142,6 +142,10 @@ test: deps service-deps ## Run all tests, with private MariaDB and RabbitMQ
 	scripts/services.sh run $(TEST)
 
 # FAULTS_SECONDS and FAULTS_SEED reach the test as variables of the environment.
+test-docs: deps docs-deps ## Run the commands of the documents and the example clients
+	$(BUILD_ALL)
+	$(TEST) --test end_to_end documents -- --include-ignored
+
 test-faults: deps service-deps ## Make random faults under load: FAULTS_SECONDS=600 FAULTS_SEED=21
 	$(BUILD_ALL)
 	scripts/services.sh run $(TEST) --test end_to_end random_faults -- --ignored --nocapture
@@ -261,6 +265,9 @@ deps: ## Install what the build needs where it is missing
 
 service-deps: ## Install MariaDB and RabbitMQ where they are missing; nothing is started
 	@scripts/install-services.sh
+
+docs-deps: # What the commands of the documents need
+	scripts/install-docs-tools.sh
 
 bench-deps:
 	@scripts/install-bench-tools.sh

@@ -17,6 +17,7 @@ mod end_to_end {
     mod cut_uploads;
     mod data_folder;
     mod data_uploads;
+    mod documents;
     mod drain;
     mod file_statistics;
     mod fleet;

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Makes sure that the programs are there which the commands of the documents call: curl, jq, Python and Node.js
+# 18 or newer. Installs what is missing on Debian and Ubuntu; elsewhere says what to install.
+set -euo pipefail
+
+readonly NODE_AT_LEAST=18
+
+say() { printf '%s\n' "$*" >&2; }
+
+missing_packages() {
+    command -v curl >/dev/null || echo curl
+    command -v jq >/dev/null || echo jq
+    command -v python3 >/dev/null || echo python3
+    command -v node >/dev/null || echo nodejs
+}
+
+read -r -a missing <<<"$(missing_packages | tr '\n' ' ')"
+if [[ ${#missing[@]} -gt 0 ]]; then
+    if ! command -v apt-get >/dev/null || [[ $EUID -ne 0 ]]; then
+        say "The documents are tested with these programs, which are missing: ${missing[*]}"
+        say "Install them, on Debian and Ubuntu by: sudo apt-get install ${missing[*]}"
+        exit 1
+    fi
+    say "Installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+version=$(node --version)
+if [[ $(tr -dc '0-9.' <<<"$version" | cut -d. -f1) -lt $NODE_AT_LEAST ]]; then
+    say "Node.js $version is too old: examples/aggregate.mjs needs $NODE_AT_LEAST or newer"
+    exit 1
+fi
