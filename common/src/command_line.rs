@@ -49,6 +49,10 @@ pub fn describe_version(version: &str, commit: Option<&str>, epoch: Option<&str>
 /// # Errors
 /// A file cannot be written.
 pub fn write_package_files(mut command: Command, folder: &Path) -> io::Result<()> {
+    let pages = folder.join("man1");
+    fs::create_dir_all(&pages)?;
+    // Before the completions, which add the subcommands `help`.
+    clap_mangen::generate_to(without_help(command.clone()), pages)?;
     let name = command.get_name().to_owned();
     let completions = [
         (Shell::Bash, "bash", name.clone()),
@@ -61,9 +65,12 @@ pub fn write_package_files(mut command: Command, folder: &Path) -> io::Result<()
         let mut file = File::create(folder.join(file))?;
         clap_complete::generate(shell, &mut command, &name, &mut file);
     }
-    let folder = folder.join("man1");
-    fs::create_dir_all(&folder)?;
-    clap_mangen::generate_to(command, folder)
+    Ok(())
+}
+
+/// Without the subcommand `help` of each command, which has no page of its own: it prints the others.
+fn without_help(command: Command) -> Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
 }
 
 #[cfg(test)]
@@ -84,15 +91,16 @@ mod tests {
     fn files_are_written_for_each_shell_and_each_command() {
         let folder = tempfile::tempdir().unwrap();
         let command = Command::new("program")
-            .subcommand(Command::new("work").about("Works"))
+            .subcommand(Command::new("work").about("Works").subcommand(Command::new("hard")))
             .subcommand(Command::new("secret").hide(true));
         write_package_files(command, folder.path()).unwrap();
         for file in ["bash/program", "zsh/_program", "fish/program.fish"] {
             let text = fs::read_to_string(folder.path().join(file)).unwrap();
             assert!(text.contains("work"), "{file}");
         }
-        assert!(folder.path().join("man1/program.1").exists());
-        assert!(folder.path().join("man1/program-work.1").exists());
-        assert!(!folder.path().join("man1/program-secret.1").exists());
+        let pages = fs::read_dir(folder.path().join("man1")).unwrap();
+        let mut pages: Vec<_> = pages.map(|page| page.unwrap().file_name()).collect();
+        pages.sort_unstable();
+        assert_eq!(pages, ["program-work-hard.1", "program-work.1", "program.1"]);
     }
 }
