@@ -3,6 +3,7 @@
 //! It knows neither the database nor the API's users; `common::report` is all it says and hears.
 
 pub mod aggregation;
+mod backoff;
 pub mod budget;
 pub mod config;
 pub mod csv_preview;
@@ -12,4 +13,5 @@ pub mod mail;
 pub mod processor;
 mod processors;
 pub mod row_loading;
+mod task_manager;
 pub mod worker;

@@ -12,7 +12,6 @@
 //! What a task does (`processors`), when a task is given up or run again (the task manager).
 
 mod attempts;
-pub(crate) mod backoff;
 mod claims;
 mod exclusive;
 mod execution;
@@ -20,7 +19,6 @@ mod intake;
 mod lane;
 mod rate;
 mod reporter;
-pub(crate) mod task_manager;
 #[cfg(test)]
 mod tests;
 
@@ -47,12 +45,12 @@ use self::execution::Processed;
 use self::intake::Readiness;
 use self::lane::{Lane, News};
 use self::reporter::Reporter;
-use self::task_manager::TaskManager;
 use crate::budget::Budget;
 use crate::config::WorkerConfig;
 use crate::mail::Mailer;
 use crate::processor::{Context, Interruption};
 use crate::processors::{self, Processing, Size, size_of};
+use crate::task_manager::TaskManager;
 
 /// What runs the processor of a task.
 type Process = Arc<dyn Fn(TaskSpec, Context) -> Processing + Send + Sync>;

@@ -17,7 +17,7 @@ use tracing::Span;
 use super::ProcessError;
 use crate::budget::Budget;
 use crate::config::WorkerConfig;
-use crate::worker::task_manager::TaskManager;
+use crate::task_manager::TaskManager;
 
 /// Why an attempt is to end before it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use common::report::{Claim, ClaimRequest, ClaimedDelivery, WorkerId};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
-use super::task_manager::TaskManager;
+use crate::backoff::Backoff;
+use crate::task_manager::TaskManager;
 
 /// A delivery with what the task manager said to it.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::attempts::Attempts;
-use super::backoff::Backoff;
-use super::task_manager::TaskManager;
+use crate::backoff::Backoff;
 use crate::processors::Size;
+use crate::task_manager::TaskManager;
 
 /// How often an idle worker says that it is there.
 const ANNOUNCE: Duration = Duration::from_secs(10);

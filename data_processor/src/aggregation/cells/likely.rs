@@ -3,9 +3,9 @@
 
 use csv_structure::prefetch;
 
-use super::super::groups::Entry;
-use super::super::words::Word;
 use super::{Cells, SEARCHED, TooLarge, first_index};
+use crate::aggregation::groups::Entry;
+use crate::aggregation::words::Word;
 
 /// So many bytes stay in the cache of one processor beside all else. What all processors share is some
 /// tens of times as far away, however large it is.
@@ -35,9 +35,9 @@ impl Likely {
 
 impl<W: Word> Cells<W> {
     /// Adds the values of rows whose keys are known. Each step is taken for many of them before the
-    /// next one; see [`super::super::groups::Groups::add_all`]. Where a sum is too large, tells how many rows
+    /// next one; see `Groups::add_all`. Where a sum is too large, tells how many rows
     /// were added before.
-    pub(in super::super) fn add_all(
+    pub(in crate::aggregation) fn add_all(
         &mut self,
         rows: &[Entry],
         keys: &[u32],
@@ -99,7 +99,7 @@ impl<W: Word> Cells<W> {
 
     /// Has the start of the key's cells brought into the processor's cache.
     #[inline]
-    pub(in super::super) fn prefetch(&self, key: usize) {
+    pub(in crate::aggregation) fn prefetch(&self, key: usize) {
         let at = match self.has_inner {
             true => self.places.get(key).map_or(0, |place| place.at as usize),
             false => key * self.sums,

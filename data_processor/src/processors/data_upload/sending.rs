@@ -13,8 +13,8 @@ use futures_util::stream::{FuturesOrdered, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use crate::backoff::Backoff;
 use crate::processor::{Context, Interrupted, Interruption, ProcessError};
-use crate::worker::backoff::Backoff;
 
 /// How many batches are under way at once: while one is written, the next ones arrive.
 const UNDER_WAY: usize = 4;

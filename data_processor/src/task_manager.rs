@@ -25,12 +25,12 @@ pub(crate) struct TaskManager {
 }
 
 impl TaskManager {
-    pub(super) fn new(api: FailoverClient) -> Self {
+    pub(crate) fn new(api: FailoverClient) -> Self {
         Self { api }
     }
 
     /// Asks for the tasks of deliveries; the answers are one for each, in order.
-    pub(super) async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, ClientError> {
+    pub(crate) async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, ClientError> {
         let response: ClaimResponse =
             self.api.post("/internal/v1/claims", request, TIMEOUT, PATIENCE).await?;
         let asked = request.deliveries.iter().map(|delivery| delivery.task_id);
@@ -42,7 +42,7 @@ impl TaskManager {
     }
 
     /// Reports; the outcomes are one for each report, in order.
-    pub(super) async fn report(
+    pub(crate) async fn report(
         &self,
         request: &ReportRequest,
     ) -> Result<ReportResponse, ClientError> {
