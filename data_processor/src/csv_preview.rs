@@ -64,11 +64,11 @@ pub fn preview(
     mut progress: impl FnMut(u64) -> ControlFlow<()>,
 ) -> Result<CsvPreview, PreviewError> {
     let mut records = Records::from_start(input)?;
-    let mut preview = match records.next()? {
+    let mut preview = match records.next_record()? {
         Some(header) => Preview::of(&header),
         None => return Err(PreviewError::EmptyFile),
     };
-    while let Some(record) = records.next()? {
+    while let Some(record) = records.next_record()? {
         preview.add(&record);
         if progress(records.place().offset).is_break() {
             return Err(PreviewError::Interrupted);
@@ -88,8 +88,8 @@ impl Preview {
             empty_count: 0,
         };
         Self(CsvPreview {
-            columns: (0..header.len().min(MAX_COLUMNS)).map(column).collect(),
-            column_count: header.len() as u64,
+            columns: (0..header.field_count().min(MAX_COLUMNS)).map(column).collect(),
+            column_count: header.field_count() as u64,
             rows: Vec::new(),
             row_count: 0,
             irregular_row_count: u64::from(header.unterminated),
@@ -99,7 +99,8 @@ impl Preview {
     fn add(&mut self, record: &Record<'_>) {
         let preview = &mut self.0;
         preview.row_count += 1;
-        let is_regular = record.len() as u64 == preview.column_count && !record.unterminated;
+        let is_regular =
+            record.field_count() as u64 == preview.column_count && !record.unterminated;
         preview.irregular_row_count += u64::from(!is_regular);
         for (index, column) in preview.columns.iter_mut().enumerate() {
             let value = record.field(index);
@@ -111,7 +112,7 @@ impl Preview {
             }
         }
         if preview.rows.len() < MAX_ROWS {
-            let values = 0..record.len().min(MAX_COLUMNS);
+            let values = 0..record.field_count().min(MAX_COLUMNS);
             let row: Vec<String> = values.map(|index| shown(record.field(index))).collect();
             let size = |row: &Vec<String>| row.iter().map(String::len).sum::<usize>();
             if preview.rows.iter().map(size).sum::<usize>() + size(&row) <= MAX_SHOWN {

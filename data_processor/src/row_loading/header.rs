@@ -40,11 +40,11 @@ pub fn read_header(input: impl Read) -> Result<Columns, LoadError> {
 impl Columns {
     /// Takes the header off the records of a whole file. Its names are trimmed and case-sensitive.
     pub(super) fn read(records: &mut Records<impl Read>) -> Result<Self, LoadError> {
-        let Some(record) = records.next()? else { return Err(LoadError::EmptyFile) };
+        let Some(record) = records.next_record()? else { return Err(LoadError::EmptyFile) };
         if record.unterminated {
             return Err(LoadError::UnterminatedHeader { line: record.line });
         }
-        let (count, line, names) = (record.len(), record.line, names(&record)?);
+        let (count, line, names) = (record.field_count(), record.line, names(&record)?);
         let mut missing = Vec::new();
         let mut find = |column: &'static str| {
             let mut found = (0..count).filter(|index| names[*index] == column);
@@ -95,5 +95,5 @@ fn names<'a>(record: &Record<'a>) -> Result<Vec<&'a str>, LoadError> {
             .map(str::trim)
             .map_err(|_| LoadError::HeaderNotUtf8 { line: record.line, column: index as u64 + 1 })
     };
-    (0..record.len()).map(name).collect()
+    (0..record.field_count()).map(name).collect()
 }

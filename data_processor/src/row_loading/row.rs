@@ -79,7 +79,7 @@ impl<R: Read> Rows<R> {
     /// A record is too long, or reading failed.
     #[expect(clippy::should_implement_trait, reason = "a row borrows from the reader")]
     pub fn next(&mut self) -> Result<Option<Row<'_>>, LoadError> {
-        let Some(record) = self.records.next()? else { return Ok(None) };
+        let Some(record) = self.records.next_record()? else { return Ok(None) };
         self.number += 1;
         let (number, line) = (self.number, record.line);
         let content = check(&record, &self.columns).map_err(|fault| RejectedRow {
@@ -119,8 +119,8 @@ fn check<'a>(record: &Record<'a>, columns: &Columns) -> Result<(&'a str, Cow<'a,
         let reason = "a quote is opened in this row and never closed";
         return Err(Fault::of_row(reason.to_owned()));
     }
-    if record.len() != columns.count {
-        let (fields, expected) = (record.len(), columns.count);
+    if record.field_count() != columns.count {
+        let (fields, expected) = (record.field_count(), columns.count);
         let noun = plural(fields as u64, "field", "fields");
         return Err(Fault::of_row(format!("the row has {fields} {noun}, the header {expected}")));
     }

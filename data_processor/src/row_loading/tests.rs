@@ -58,9 +58,9 @@ fn records(input: impl Read, place: Place) -> Vec<Plain> {
     let mut all = Vec::new();
     loop {
         let offset = records.place().offset;
-        let Some(record) = records.next().unwrap() else { return all };
+        let Some(record) = records.next_record().unwrap() else { return all };
         // What a quote without an end holds is nothing.
-        let fields = if record.unterminated { 0 } else { record.len() };
+        let fields = if record.unterminated { 0 } else { record.field_count() };
         let fields = (0..fields).map(|index| record.field(index).to_vec());
         all.push((offset, record.line, fields.collect(), record.unterminated));
     }

@@ -50,14 +50,12 @@ fn blocks(document: &str) -> (Vec<String>, Vec<String>) {
 /// Runs the blocks of a document; what they print.
 fn run(scripts: &[String], server: &str, folder: &Path) -> Output {
     let programs = super::process::built();
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
-    let script = format!("{PRELUDE}{}", scripts.concat())
+    let script = format!("PATH={}:$PATH\n{PRELUDE}{}", programs.display(), scripts.concat())
         .replace(ADDRESS, server)
         .replace("examples/", &format!("{}/examples/", root().display()));
     Command::new("bash")
         .args(["-c", &script])
         .current_dir(folder)
-        .env("PATH", path)
         .env("TASKCTL_SERVER", server)
         .env("SERVER", server)
         .env("HOME", folder)

@@ -55,7 +55,7 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// How many fields there are.
-    pub fn len(&self) -> usize {
+    pub fn field_count(&self) -> usize {
         self.ends.len()
     }
 
@@ -110,7 +110,7 @@ impl<R: Read> Records<R> {
     }
 
     /// The next record.
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, InputError> {
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, InputError> {
         if self.start == self.end && !self.fill()? {
             return Ok(None);
         }

@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the code; a test keeps a copy of it.
 
 pub mod rules;
+pub mod shared;
 
 use common::csv_preview::CsvPreview;
 use common::problem::Problem;

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, header};
 use common::problem::Problem;
 
 use crate::api::middleware::access::CurrentUser;
+use crate::api::openapi::shared::{IdempotencyKey, RequestInProgress, UnsupportedBody};
 use crate::api::request::detached::to_the_end;
 use crate::api::request::file::{FileBody, IdleTimeout, incoming};
 use crate::api::request::idempotency;
@@ -22,7 +23,7 @@ use crate::lifecycle::bulk_messages::{BulkResult, Format, load_once};
 /// fails, the chunks before it are there. The request counter does not rise.
 #[utoipa::path(
     post, path = "/v1/messages/bulk", tag = "messages",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body gets the same answer for 24 hours")),
+    params(IdempotencyKey),
     request_body(content(
         (Vec<MessageDocument> = "application/json"),
         (String = "application/x-ndjson", example = "{\"message\": \"one\"}\n{\"message\": \"two\", \"category\": \"Retried\"}\n"),
@@ -31,8 +32,8 @@ use crate::lifecycle::bulk_messages::{BulkResult, Format, load_once};
         (status = 200, description = "What became of the documents", body = BulkResult),
         (status = 400, description = "The body is no JSON array, and nothing was stored", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "No byte arrived for `upload_idle_timeout`, and nothing was stored", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
+        RequestInProgress,
+        UnsupportedBody,
         (status = 422, description = "The key was used for another body", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The database or the connection failed; the detail says how many were stored", body = Problem, content_type = "application/problem+json"),
     )

@@ -3,6 +3,7 @@
 use axum::response::Response;
 use common::task::{AcceptedTask, TaskKind};
 
+use crate::api::openapi::shared::IdempotencyKey;
 use crate::api::request::upload::{Upload, UploadErrors};
 use crate::error::Error;
 
@@ -25,7 +26,7 @@ pub struct CsvPreviewForm {
     post, path = "/v1/csv_previews", tag = "csv_previews",
     params(
         ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same file and name gets the same answer for 24 hours"),
+        IdempotencyKey,
     ),
     request_body(content = CsvPreviewForm, content_type = "multipart/form-data"),
     responses(

@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::middleware::access::CurrentUser;
+use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PageQuery};
 use crate::api::request::body::{Parameters, TaskPath};
 use crate::api::request::query::Query;
 use crate::api::request::upload::{Upload, UploadErrors};
@@ -52,7 +53,7 @@ pub struct DataUploadForm {
     params(
         ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself", example = "people.csv"),
         ("on_bad_row" = Option<OnBadRow>, Query, description = "`skip` (the default): bad rows are left out and listed as rejected; `fail`: the task fails"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same file, name and parameters gets the same answer for 24 hours"),
+        IdempotencyKey,
     ),
     request_body(content = DataUploadForm, content_type = "multipart/form-data"),
     responses(
@@ -82,14 +83,13 @@ pub struct LoadedRowList {
     get, path = "/v1/data_uploads/{id}/rows", tag = "data_uploads",
     params(
         ("id" = TaskId, Path, description = "The task's id"),
-        ("page_size" = Option<u64>, Query, description = "Rows a page: 50 where absent, lowered to 10,000"),
-        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+        PageQuery,
     ),
     responses(
         (status = 200, description = "A page of rows", body = LoadedRowList),
         (status = 404, description = "There is no such data upload", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
+        InvalidParameters,
     )
 )]
 pub async fn list_loaded_rows(
@@ -126,8 +126,7 @@ pub struct RejectedRowList {
     get, path = "/v1/data_uploads/{id}/rejected", tag = "data_uploads",
     params(
         ("id" = TaskId, Path, description = "The task's id"),
-        ("page_size" = Option<u64>, Query, description = "Rows a page of JSON: 50 where absent, lowered to 10,000"),
-        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+        PageQuery,
     ),
     responses(
         (status = 200, description = "A page of rows, or all of them as CSV", content(
@@ -140,7 +139,7 @@ pub struct RejectedRowList {
         (status = 404, description = "There is no such data upload", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
         (status = 406, description = "The rows are neither of the media types that are accepted", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
+        InvalidParameters,
     )
 )]
 pub async fn list_rejected_rows(

@@ -10,6 +10,7 @@ use common::storage::{ObjectKey, OutputPart, Storage};
 use common::task::{TaskId, TaskState};
 
 use crate::api::middleware::access::CurrentUser;
+use crate::api::openapi::shared::NoSuchTask;
 use crate::api::request::body::TaskPath;
 use crate::api::response::conditional::{Asked, asked};
 use crate::db::Database;
@@ -28,7 +29,7 @@ use crate::tasks::{Task, store};
         (status = 200, description = "The whole result", body = String, content_type = "text/csv"),
         (status = 206, description = "The range asked for", body = String, content_type = "text/csv"),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
-        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        NoSuchTask,
         (status = 409, description = "There is no result (`no_result`) or not yet (`not_ready`, with Retry-After)", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "The files are gone", body = Problem, content_type = "application/problem+json"),
         (status = 416, description = "The range lies outside of the file", body = Problem, content_type = "application/problem+json"),
@@ -51,7 +52,7 @@ pub async fn download_result(
     params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "The rejected rows", body = String, content_type = "text/csv"),
-        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        NoSuchTask,
         (status = 409, description = "There are none (`no_result`) or not yet (`not_ready`)", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "The files are gone", body = Problem, content_type = "application/problem+json"),
     )

@@ -11,13 +11,13 @@ use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
 use chrono::{DateTime, NaiveDateTime, SecondsFormat};
 use common::clock;
-use common::problem::Problem;
 use common::task::TaskId;
 use futures_util::StreamExt;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use utoipa::ToSchema;
 
 use crate::api::middleware::access::{CurrentUser, Gate};
+use crate::api::openapi::shared::{ForeignState, NoSuchTask};
 use crate::api::request::body::TaskPath;
 use crate::db::Database;
 use crate::error::Error;
@@ -63,8 +63,8 @@ pub struct TaskEvent {
     responses(
         (status = 200, description = "Events `task`, each with the task as JSON; the id is the time of the change", body = TaskEvent, content_type = "text/event-stream"),
         (status = 204, description = "The task has ended, and the event of `Last-Event-ID` showed it: no event follows"),
-        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task is in a state that only another version of the server knows (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
+        NoSuchTask,
+        ForeignState,
     )
 )]
 pub async fn task_events(

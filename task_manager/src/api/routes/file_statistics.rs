@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::middleware::access::CurrentUser;
+use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PageQuery, PeriodQuery};
 use crate::api::request::body::Parameters;
 use crate::api::request::query::Query;
 use crate::api::request::upload::{Upload, UploadErrors};
@@ -44,7 +45,7 @@ pub struct FileForm {
     post, path = "/v1/file_statistics", tag = "file_statistics",
     params(
         ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same file and name gets the same answer for 24 hours"),
+        IdempotencyKey,
     ),
     request_body(content = FileForm, content_type = "multipart/form-data"),
     responses(
@@ -71,18 +72,18 @@ pub struct FileStatisticsList {
 /// A line is a `\n`. Words are apart by white space (Unicode's White_Space). Characters are Unicode
 /// scalar values; a longest sequence of bytes that is no UTF-8 is one character. Binary files have
 /// no lines, words and characters.
+///
+/// `from` and `to` are about when statistics were found.
 #[utoipa::path(
     get, path = "/v1/file_statistics", tag = "file_statistics",
     params(
-        ("from" = Option<String>, Query, description = "Found out at or after this time (RFC 3339) or day (UTC)"),
-        ("to" = Option<String>, Query, description = "Found out before this time (RFC 3339) or day (UTC)"),
-        ("page_size" = Option<u64>, Query, description = "Files a page: 50 where absent, lowered to 10,000"),
-        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+        PeriodQuery,
+        PageQuery,
     ),
     responses(
         (status = 200, description = "A page of statistics; empty where there are none of that time", body = FileStatisticsList),
         (status = 204, description = "The caller has no statistics at all"),
-        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
+        InvalidParameters,
     )
 )]
 pub async fn list_file_statistics(
@@ -128,12 +129,13 @@ impl Page {
 ///
 /// As JSON, or as CSV where `Accept` prefers `text/csv`: rows of the sections `total`,
 /// `content_type`, `day` and `largest_file`. Administrators may ask for any user.
+///
+/// `from` and `to` are about when statistics were found.
 #[utoipa::path(
     get, path = "/v1/reports/file_statistics", tag = "file_statistics",
     params(
         ("user_id" = Option<Uuid>, Query, description = "Whose files; the caller's where absent"),
-        ("from" = Option<String>, Query, description = "Found out at or after this time (RFC 3339) or day (UTC)"),
-        ("to" = Option<String>, Query, description = "Found out before this time (RFC 3339) or day (UTC)"),
+        PeriodQuery,
     ),
     responses(
         (status = 200, description = "The report", content(
@@ -142,7 +144,7 @@ impl Page {
         )),
         (status = 404, description = "It is not the caller's report", body = Problem, content_type = "application/problem+json"),
         (status = 406, description = "The report is neither of the media types that are accepted", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
+        InvalidParameters,
     )
 )]
 pub async fn report_file_statistics(

@@ -14,6 +14,10 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::api::middleware::access::CurrentUser;
+use crate::api::openapi::shared::{
+    IdempotencyKey, InvalidParameters, PageQuery, PeriodQuery, RequestInProgress, UnreadableJson,
+    UnsupportedBody,
+};
 use crate::api::request::body::{Content, Parameters, read_json};
 use crate::api::request::detached::to_the_end;
 use crate::api::request::idempotency;
@@ -50,14 +54,14 @@ pub struct MessageRequest {
 /// `processed`; the category is in the task's `result`.
 #[utoipa::path(
     post, path = "/v1/messages", tag = "messages",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body gets the same answer for 24 hours")),
+    params(IdempotencyKey),
     request_body = MessageRequest,
     responses(
         (status = 202, description = "The message is kept and will be validated", body = AcceptedMessage,
             headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
-        (status = 400, description = "The body is no such JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson,
+        RequestInProgress,
+        UnsupportedBody,
         (status = 422, description = "The message is empty or too long, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -91,20 +95,20 @@ pub struct MessageList {
 /// other; `word*` is any word that starts so. Words are found in every script, emoji too; other
 /// marks mean nothing, and a text without a word finds nothing. In `snippet` the found words are
 /// between `**`; it is plain text, not escaped for HTML.
+///
+/// `from` and `to` are about when messages were accepted.
 #[utoipa::path(
     get, path = "/v1/messages", tag = "messages",
     params(
         ("text" = Option<String>, Query, description = "What the messages are to hold, up to 1,000 characters", max_length = 1000, example = "\"red apple\" pie*"),
         ("category" = Option<Category>, Query, description = "Only messages of this category"),
-        ("from" = Option<String>, Query, description = "Accepted at or after this time (RFC 3339) or day (UTC)"),
-        ("to" = Option<String>, Query, description = "Accepted before this time (RFC 3339) or day (UTC)"),
+        PeriodQuery,
         ("order" = Option<String>, Query, description = "`newest` first (the default), or the `best` match of `text` first", pattern = "^(newest|best)$"),
-        ("page_size" = Option<u64>, Query, description = "Messages a page: 50 where absent, lowered to 10,000"),
-        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+        PageQuery,
     ),
     responses(
         (status = 200, description = "A page of messages", body = MessageList),
-        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
+        InvalidParameters,
     )
 )]
 pub async fn list_messages(
@@ -204,16 +208,17 @@ pub struct MessageCounts {
 }
 
 /// Counts the caller's messages.
+///
+/// `from` and `to` are about when messages were accepted.
 #[utoipa::path(
     get, path = "/v1/messages/counts", tag = "messages",
     params(
         ("by" = Option<String>, Query, description = "`category`, `date`, or both with a comma between them: the default", pattern = "^ *(category|date) *(, *(category|date) *)*$", example = "category,date"),
-        ("from" = Option<String>, Query, description = "Accepted at or after this time (RFC 3339) or day (UTC)"),
-        ("to" = Option<String>, Query, description = "Accepted before this time (RFC 3339) or day (UTC)"),
+        PeriodQuery,
     ),
     responses(
         (status = 200, description = "The counts", body = MessageCounts),
-        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
+        InvalidParameters,
     )
 )]
 pub async fn count_messages(

@@ -12,6 +12,10 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use crate::api::middleware::access::{Administrator, CurrentUser};
+use crate::api::openapi::shared::{
+    AdministratorsOnly, IdempotencyKey, NoSuchSchedule, RequestInProgress, UnreadableJson,
+    UnsupportedBody,
+};
 use crate::api::request::body::JsonBody;
 use crate::api::request::detached::to_the_end;
 use crate::api::request::idempotency;
@@ -53,7 +57,7 @@ pub async fn list_schedules(
     responses(
         (status = 200, description = "The schedule", body = ScheduleView),
         (status = 403, description = "Only an administrator may see it", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such schedule", body = Problem, content_type = "application/problem+json"),
+        NoSuchSchedule,
     )
 )]
 pub async fn show_schedule(
@@ -77,9 +81,9 @@ pub async fn show_schedule(
     responses(
         (status = 200, description = "The schedule was replaced", body = ScheduleView),
         (status = 201, description = "The schedule is new", body = ScheduleView),
-        (status = 400, description = "The body is no such JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Only an administrator may do this", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson,
+        AdministratorsOnly,
+        UnsupportedBody,
         (status = 422, description = "The name, expression, time zone or an address is invalid", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -106,8 +110,8 @@ pub async fn put_schedule(
     params(("name" = String, Path, description = "Its name", example = "user_events_report")),
     responses(
         (status = 204, description = "The schedule is gone; what it has started goes on"),
-        (status = 403, description = "Only an administrator may do this", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such schedule", body = Problem, content_type = "application/problem+json"),
+        AdministratorsOnly,
+        NoSuchSchedule,
     )
 )]
 pub async fn delete_schedule(
@@ -131,14 +135,14 @@ pub async fn delete_schedule(
     post, path = "/v1/schedules/{name}/run", tag = "schedules",
     params(
         ("name" = String, Path, description = "Its name", example = "user_events_report"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours"),
+        IdempotencyKey,
     ),
     responses(
         (status = 202, description = "The report is made and will be sent", body = TaskView,
             headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
-        (status = 403, description = "Only an administrator may do this", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such schedule", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
+        AdministratorsOnly,
+        NoSuchSchedule,
+        RequestInProgress,
     )
 )]
 pub async fn run_schedule(

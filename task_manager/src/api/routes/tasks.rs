@@ -8,6 +8,9 @@ use common::problem::{ErrorLocation, Problem};
 use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
 
 use crate::api::middleware::access::CurrentUser;
+use crate::api::openapi::shared::{
+    ForeignState, InvalidParameters, NoSuchTask, PageQuery, PeriodQuery, WrongState,
+};
 use crate::api::request::body::{Parameters, TaskPath};
 use crate::api::request::detached::to_the_end;
 use crate::api::request::query::Query;
@@ -28,8 +31,8 @@ use crate::views::{view_any, views};
     params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "The task", body = TaskView),
-        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task is in a state that only another version of the server knows (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
+        NoSuchTask,
+        ForeignState,
     )
 )]
 pub async fn show_task(
@@ -52,8 +55,8 @@ pub async fn show_task(
     params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "The task", body = TaskView),
-        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task is in a state that only another version of the server knows (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
+        NoSuchTask,
+        ForeignState,
     )
 )]
 pub async fn show_task_status(
@@ -65,20 +68,20 @@ pub async fn show_task_status(
 }
 
 /// Lists the caller's tasks, newest first.
+///
+/// `from` and `to` are about when tasks were created.
 #[utoipa::path(
     get, path = "/v1/tasks", tag = "tasks",
     params(
         ("state" = Option<Vec<TaskState>>, Query, description = "Only tasks in this state; repeats"),
         ("kind" = Option<common::task::TaskKind>, Query, description = "Only tasks of this kind"),
         ("text" = Option<String>, Query, description = "Only tasks whose file name holds this text, in any case and spelling of its letters, or with this id"),
-        ("from" = Option<String>, Query, description = "Created at or after this time (RFC 3339) or day (UTC)"),
-        ("to" = Option<String>, Query, description = "Created before this time (RFC 3339) or day (UTC)"),
-        ("page_size" = Option<u64>, Query, description = "Tasks a page: 50 where absent, lowered to 10,000"),
-        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+        PeriodQuery,
+        PageQuery,
     ),
     responses(
         (status = 200, description = "A page of tasks", body = TaskList),
-        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
+        InvalidParameters,
     )
 )]
 pub async fn list_tasks(
@@ -124,8 +127,8 @@ fn read_filter(parameters: Parameters) -> Result<(store::Filter, PageSize), Vec<
     responses(
         (status = 202, description = "The task is being rolled back", body = TaskView),
         (status = 200, description = "The task is stopped already", body = TaskView),
-        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task's state does not allow it", body = Problem, content_type = "application/problem+json"),
+        NoSuchTask,
+        WrongState,
     )
 )]
 pub async fn stop_task(
@@ -143,8 +146,8 @@ pub async fn stop_task(
     params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "The task is killed", body = TaskView),
-        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task's state does not allow it", body = Problem, content_type = "application/problem+json"),
+        NoSuchTask,
+        WrongState,
     )
 )]
 pub async fn kill_task(
@@ -163,8 +166,8 @@ pub async fn kill_task(
     params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "The task is queued again", body = AcceptedTask),
-        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task's state does not allow it", body = Problem, content_type = "application/problem+json"),
+        NoSuchTask,
+        WrongState,
         (status = 410, description = "The task's files are gone", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -217,7 +220,7 @@ async fn ended(
     params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 204, description = "The task is gone"),
-        (status = 404, description = "There is no such task", body = Problem, content_type = "application/problem+json"),
+        NoSuchTask,
         (status = 409, description = "The task has not ended", body = Problem, content_type = "application/problem+json"),
     )
 )]

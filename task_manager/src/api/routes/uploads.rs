@@ -3,6 +3,7 @@
 use axum::response::Response;
 use common::task::{AcceptedTask, TaskKind};
 
+use crate::api::openapi::shared::IdempotencyKey;
 use crate::api::request::upload::{Upload, UploadErrors};
 use crate::error::Error;
 
@@ -39,7 +40,7 @@ pub struct UploadForm {
 #[utoipa::path(
     post, path = "/v1/data_processor/upload", tag = "data_processor",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same file, name and parameters gets the same answer for 24 hours"),
+        IdempotencyKey,
         ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
         ("group_by" = Option<Vec<String>>, Query, description = "A column of the groups; repeats"),
         ("sum" = Option<Vec<String>>, Query, description = "A column to sum; repeats"),

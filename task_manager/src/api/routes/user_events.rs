@@ -11,6 +11,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::middleware::access::CurrentUser;
+use crate::api::openapi::shared::{
+    IdempotencyKey, InvalidParameters, PeriodQuery, RequestInProgress, UnreadableJson,
+    UnsupportedBody,
+};
 use crate::api::request::body::{Content, Parameters, read_json};
 use crate::api::request::detached::to_the_end;
 use crate::api::request::idempotency;
@@ -43,15 +47,15 @@ pub enum UserEventsForm {
 /// in the list and the field, such as `[3].address.city`.
 #[utoipa::path(
     post, path = "/v1/user_events", tag = "user_events",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body gets the same answer for 24 hours")),
+    params(IdempotencyKey),
     request_body(content = UserEventsForm, content_type = "application/json"),
     responses(
         (status = 202, description = "The events are kept and will be recorded", body = AcceptedEvents,
             headers(("Retry-After" = u64, description = "Seconds until it is worth asking"))),
-        (status = 400, description = "The body is no such JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson,
+        RequestInProgress,
         (status = 413, description = "The body is larger than 16 MiB", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body's type is not supported", body = Problem, content_type = "application/problem+json"),
+        UnsupportedBody,
         (status = 422, description = "An event is invalid, there is none or there are too many, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -113,12 +117,12 @@ async fn submit(
     params(
         ("n" = u64, Path, description = "How many: 1 to 10,000", minimum = 1, maximum = 10000, example = 100),
         ("seed" = Option<u64>, Query, description = "Which ones; others each time where absent"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours"),
+        IdempotencyKey,
     ),
     responses(
         (status = 202, description = "The events are kept and will be recorded", body = AcceptedEvents,
             headers(("Retry-After" = u64, description = "Seconds until it is worth asking"))),
-        (status = 409, description = "A request with the same key is under way", body = Problem, content_type = "application/problem+json"),
+        RequestInProgress,
         (status = 422, description = "The number is none from 1 to 10,000, or the key was used for another request", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -173,20 +177,21 @@ enum Whose {
 /// Reports how many users there are of each city: every recorded event stands for one.
 ///
 /// Over your events. Administrators may ask for those of another user, or of all.
+///
+/// `from` and `to` are about when events happened.
 #[utoipa::path(
     get, path = "/v1/reports/user_events", tag = "user_events",
     params(
         ("user_id" = Option<WhoseEvents>, Query, description = "Whose events: a user's id, or `all`; yours where absent"),
         ("state" = Option<String>, Query, description = "Only those of this state, written as in the events"),
         ("country" = Option<String>, Query, description = "Only those of this country, written as in the events"),
-        ("from" = Option<String>, Query, description = "Happened at or after this time (RFC 3339) or day (UTC)"),
-        ("to" = Option<String>, Query, description = "Happened before this time (RFC 3339) or day (UTC)"),
+        PeriodQuery,
     ),
     responses(
         (status = 200, description = "The report", body = UserEventsReport),
         (status = 403, description = "Only an administrator may ask for all users", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "It is not the caller's report", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter is invalid", body = Problem, content_type = "application/problem+json"),
+        InvalidParameters,
     )
 )]
 pub async fn report_user_events(

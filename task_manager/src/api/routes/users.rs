@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::accounts::sessions::tokens::Tokens;
 use crate::accounts::users::credentials::{NewUser, PasswordLength};
 use crate::accounts::users::{UserView, Users};
+use crate::api::openapi::shared::IdempotencyKey;
 use crate::api::request::address::ClientAddress;
 use crate::api::request::body::{Content, read_json};
 use crate::api::request::detached::to_the_end;
@@ -32,7 +33,7 @@ pub struct Credentials {
 /// Signs a user up. Log in with `POST /v1/sessions` afterwards.
 #[utoipa::path(
     post, path = "/v1/users", tag = "users",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body gets the same answer for 24 hours")),
+    params(IdempotencyKey),
     request_body(content = Credentials, content_type = "application/json"),
     responses(
         (status = 201, description = "The user is signed up", body = UserView),
