@@ -19,7 +19,7 @@ use crate::accounts::users::credentials::NewUser;
 use crate::accounts::users::passwords::Passwords;
 use crate::accounts::users::throttle::Throttle;
 use crate::accounts::users::{self, UserView, Users};
-use crate::api::middleware::access::{Gate, ServiceToken};
+use crate::api::middleware::access::{Authenticator, ServiceToken};
 use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::body::BodyTimeout;
 use crate::api::request::file::IdleTimeout;
@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::config::secrets;
 use crate::db::{self, Database, DbResult};
 use crate::dispatch::redispatch::{self, Swallowed};
-use crate::idempotency::Keys;
+use crate::idempotency::IdempotencyKeys;
 use crate::kinds::data_upload::loads::Loads;
 use crate::lifecycle::schedules::Schedules;
 use crate::lifecycle::submit_messages::Messages;
@@ -41,7 +41,7 @@ use crate::lifecycle::wakeups::Wakeups;
 use crate::live::Changes;
 use crate::locks;
 use crate::tasks::store;
-use crate::workers::seen::Seen;
+use crate::workers::last_seen::LastSeen;
 
 /// How long open requests may take to end once the server ends.
 const GRACE: Duration = Duration::from_secs(10);
@@ -138,7 +138,7 @@ impl Server {
             store::expire_all_leases(conn, now - Duration::from_secs(1))
         })
         .await?;
-        Keys { db: db.clone() }.free_all().await?;
+        IdempotencyKeys { db: db.clone() }.free_all().await?;
         locks::free_all(&db).await?;
         redispatch::fill(&db).await?;
         Self::serve(config, queue, storage, db, listener)
@@ -158,10 +158,10 @@ impl Server {
         let service_token = config.service_token.clone().unwrap_or_else(secrets::random);
         let jwt_key = config.jwt_key.clone().unwrap_or_else(secrets::random);
         let tokens = Tokens::new(jwt_key, config.jwt_previous_key.clone(), config.token_lifetime);
-        let keys = Keys { db: db.clone() };
+        let keys = IdempotencyKeys { db: db.clone() };
         let throttle = Throttle::new(config.rates);
         let swallowed = Swallowed::default();
-        let gate = Gate {
+        let authenticator = Authenticator {
             roles: Roles::start(db.clone()),
             tokens: tokens.clone(),
             login_required: config.needs_login(),
@@ -171,7 +171,7 @@ impl Server {
             storage: storage.clone(),
             publisher: queue.publisher(),
             relay: wakeups.relay().clone(),
-            seen: Seen::default(),
+            seen: LastSeen::default(),
             changes,
             uploads: Uploads {
                 drafts: Drafts {
@@ -198,7 +198,7 @@ impl Server {
                 relay: wakeups.relay().clone(),
             },
             service_token: ServiceToken(service_token.clone()),
-            gate: gate.clone(),
+            authenticator: authenticator.clone(),
             tokens,
             users: Users {
                 db: db.clone(),
@@ -227,7 +227,7 @@ impl Server {
         background::start(parts, &wakeups, &tracker, &shutdown);
 
         let address = listener.local_addr()?;
-        let router = router::router(state, gate);
+        let router = router::router(state, authenticator);
         let limits = config.connections;
         let serving = tokio::spawn(server::serve(listener, router, limits, shutdown.clone()));
         Ok(Self { address, service_token, shutdown, serving, tracker })

@@ -18,7 +18,7 @@ use crate::backfill;
 use crate::db::Database;
 use crate::dispatch::redispatch::{self, Swallowed};
 use crate::dispatch::relay;
-use crate::idempotency::Keys;
+use crate::idempotency::IdempotencyKeys;
 use crate::kinds::message_validation::reindexing::Terms;
 use crate::lifecycle::retention::Retention;
 use crate::lifecycle::schedules::runs::Runs;
@@ -42,7 +42,7 @@ pub struct Parts {
     pub db: Database,
     pub storage: Storage,
     pub publisher: Publisher,
-    pub keys: Keys,
+    pub keys: IdempotencyKeys,
     pub throttle: Throttle,
     pub swallowed: Swallowed,
     pub retention: Retention,

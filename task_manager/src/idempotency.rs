@@ -1,9 +1,9 @@
-//! `Idempotency-Key`: a request that is sent again gets the answer of the first time, and is not
-//! carried out again.
+//! `Idempotency-Key`: a request that is repeated gets the response of the first time, and has no
+//! further effect.
 //!
 //! # Invariants
-//! - The answer is stored in the transaction that it tells of.
-//! - While a request is under way it holds a lock, renews it, and cannot commit without it. The lock
+//! - The answer is stored in the transaction that it describes.
+//! - While a request is in progress it holds a lock, renews it, and cannot commit without it. The lock
 //!   of a request whose process died expires.
 //! - An error stores nothing: the key is free again.
 //! - A key with another content is refused.
@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::error::Error;
 
-/// How long a lock holds without being renewed.
+/// How long a lock lasts without being renewed.
 const LOCK: Duration = Duration::from_secs(30);
 /// How often it is renewed.
 const RENEW: Duration = Duration::from_secs(10);
@@ -40,9 +40,9 @@ impl Key {
     }
 }
 
-/// A request that may be sent again: its key, and the hash of what it asks for. None where it has no
-/// key.
-pub type Repeatable = Option<(Key, String)>;
+/// What identifies a request that may be repeated: its key, and the hash of its content. None if it has
+/// no key.
+pub type IdempotentRequest = Option<(Key, String)>;
 
 /// A hash of `parts`, each with its length, so that no two lists of parts are alike.
 pub fn fingerprint(parts: &[&str]) -> String {
@@ -56,25 +56,25 @@ pub fn fingerprint(parts: &[&str]) -> String {
 
 /// The keys in the database. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Keys {
+pub struct IdempotencyKeys {
     pub db: Database,
 }
 
-/// How a request with a key begins.
+/// How a request with a key starts.
 #[derive(Debug)]
-pub enum Begun {
-    /// It is to be carried out, under the lock.
+pub enum Started {
+    /// It is the first one, and runs under the lock.
     Fresh(Lock),
-    /// It was carried out before.
-    Answered(Stored),
+    /// It was completed before.
+    Completed(StoredAnswer),
 }
 
-impl Keys {
+impl IdempotencyKeys {
     /// Takes the key's lock, or finds the answer.
     ///
     /// # Errors
-    /// Another request with the key is under way.
-    pub async fn begin(&self, key: &Key) -> Result<Begun, Error> {
+    /// Another request with the key is in progress.
+    pub async fn begin(&self, key: &Key) -> Result<Started, Error> {
         let (id, holder) = (key.0.clone(), Uuid::new_v4());
         let found = self.db.write(move |conn| {
             let now = db::now(conn)?;
@@ -82,28 +82,28 @@ impl Keys {
         });
         match found.await? {
             store::Found::Nothing => {
-                Ok(Begun::Fresh(Lock { db: self.db.clone(), key: key.0.clone(), holder }))
+                Ok(Started::Fresh(Lock { db: self.db.clone(), key: key.0.clone(), holder }))
             }
-            store::Found::Answer(stored) => Ok(Begun::Answered(stored)),
+            store::Found::Answer(stored) => Ok(Started::Completed(stored)),
             store::Found::UnderWay => Err(Error::RequestUnderWay),
         }
     }
 
-    /// Carries a request out once: `work` must store its answer by what it is given. One that was
-    /// answered before gets its answer again.
+    /// Runs a request once: `work` must store its answer by what it is given. A completed request gets its
+    /// answer again.
     ///
     /// # Errors
-    /// What `work` answers, another request with the key is under way, or the key was used for
+    /// What `work` answers, another request with the key is in progress, or the key was used for
     /// something else.
     pub async fn once<T: DeserializeOwned, F: Future<Output = Result<T, Error>>>(
         &self,
-        repeatable: Repeatable,
+        request_key: IdempotentRequest,
         work: impl FnOnce(Answering) -> F,
     ) -> Result<T, Error> {
-        let Some((key, fingerprint)) = repeatable else { return work(Answering(None)).await };
+        let Some((key, fingerprint)) = request_key else { return work(Answering(None)).await };
         match self.begin(&key).await? {
-            Begun::Answered(stored) => stored.replay(&fingerprint),
-            Begun::Fresh(lock) => {
+            Started::Completed(stored) => stored.replay(&fingerprint),
+            Started::Fresh(lock) => {
                 lock.hold(work(Answering(Some((lock.clone(), fingerprint))))).await
             }
         }
@@ -127,12 +127,12 @@ impl Keys {
 
 /// What a request was answered, and what it asked for.
 #[derive(Debug)]
-pub struct Stored {
+pub struct StoredAnswer {
     fingerprint: String,
     answer: String,
 }
 
-impl Stored {
+impl StoredAnswer {
     /// The answer again.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl Answering {
     }
 }
 
-/// The lock of a request that is under way. Clones are the same lock.
+/// The lock of a request in progress. Clones are the same lock.
 #[derive(Debug, Clone)]
 pub struct Lock {
     db: Database,

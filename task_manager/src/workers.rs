@@ -1,6 +1,6 @@
 //! The registry of workers: who reported lately.
 
-pub mod seen;
+pub mod last_seen;
 pub mod store;
 
 pub use store::WorkerView;

@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::audit;
 use crate::db::Database;
 use crate::error::Error;
-use crate::idempotency::{Answering, Keys, Repeatable};
+use crate::idempotency::{Answering, IdempotencyKeys, IdempotentRequest};
 use credentials::{NewUser, Username};
 use passwords::Passwords;
 pub use store::{first_administrator, roles_of};
@@ -78,7 +78,7 @@ pub struct UserView {
 #[derive(Debug, Clone)]
 pub struct Users {
     pub db: Database,
-    pub keys: Keys,
+    pub keys: IdempotencyKeys,
     pub passwords: Passwords,
     pub throttle: Throttle,
 }
@@ -88,11 +88,11 @@ impl Users {
     pub async fn sign_up(
         &self,
         user: NewUser,
-        repeatable: Repeatable,
+        request_key: IdempotentRequest,
         address: IpAddr,
     ) -> Result<UserView, Error> {
         self.throttle.check(Action::SignUp, user.name.key(), address)?;
-        self.keys.once(repeatable, |answering| self.insert(user, address, answering)).await
+        self.keys.once(request_key, |answering| self.insert(user, address, answering)).await
     }
 
     async fn insert(

@@ -16,7 +16,7 @@ use crate::kinds::data_upload::loads::Loads;
 use crate::lifecycle::{claim, report};
 use crate::live::Changes;
 use crate::strict_json;
-use crate::workers::seen::Seen;
+use crate::workers::last_seen::LastSeen;
 
 /// `POST /internal/v1/claims`
 pub async fn claim_tasks(
@@ -31,7 +31,7 @@ pub async fn report_attempts(
     State(db): State<Database>,
     State(storage): State<Storage>,
     State(relay): State<RelaySignal>,
-    State(seen): State<Seen>,
+    State(seen): State<LastSeen>,
     State(changes): State<Changes>,
     JsonBody(request): JsonBody<ReportRequest>,
 ) -> Result<Json<ReportResponse>, Error> {

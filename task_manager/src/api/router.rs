@@ -13,7 +13,9 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::accounts::users::credentials::PasswordLength;
-use crate::api::middleware::access::{Gate, ServiceToken, authenticate, authenticate_worker};
+use crate::api::middleware::access::{
+    Authenticator, ServiceToken, authenticate, authenticate_worker,
+};
 use crate::api::middleware::{content_encoding, host, problems, request_id, same_machine};
 use crate::api::routes::{
     bulk_messages as bulk, csv_previews, data_uploads, downloads, events, file_statistics, health,
@@ -117,11 +119,11 @@ fn document_of(login_required: bool, password_length: PasswordLength) -> Documen
 }
 
 /// The whole API.
-pub fn router(state: AppState, gate: Gate) -> Router {
-    let login_required = gate.login_required;
+pub fn router(state: AppState, authenticator: Authenticator) -> Router {
+    let login_required = authenticator.login_required;
     let document = document_of(login_required, PasswordLength::from_ref(&state));
-    let gate = from_fn_with_state(gate, authenticate);
-    let (of_users, _) = of_users().route_layer(gate).split_for_parts();
+    let authenticator = from_fn_with_state(authenticator, authenticate);
+    let (of_users, _) = of_users().route_layer(authenticator).split_for_parts();
     let (open, _) = open().split_for_parts();
     let service_token = ServiceToken::from_ref(&state);
     let internal = internal_routes().layer(from_fn_with_state(service_token, authenticate_worker));

@@ -9,14 +9,14 @@ use common::storage::Storage;
 use crate::accounts::sessions::tokens::Tokens;
 use crate::accounts::users::Users;
 use crate::accounts::users::credentials::PasswordLength;
-use crate::api::middleware::access::{Gate, ServiceToken};
+use crate::api::middleware::access::{Authenticator, ServiceToken};
 use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::body::BodyTimeout;
 use crate::api::request::file::IdleTimeout;
 use crate::db::Database;
 use crate::dispatch::redispatch::Swallowed;
 use crate::dispatch::relay::RelaySignal;
-use crate::idempotency::Keys;
+use crate::idempotency::IdempotencyKeys;
 use crate::kinds::data_upload::loads::Loads;
 use crate::lifecycle::schedules::Schedules;
 use crate::lifecycle::submit_messages::Messages;
@@ -24,7 +24,7 @@ use crate::lifecycle::submit_user_events::UserEvents;
 use crate::lifecycle::upload::Uploads;
 use crate::lifecycle::wakeups::Wakeups;
 use crate::live::Changes;
-use crate::workers::seen::Seen;
+use crate::workers::last_seen::LastSeen;
 
 /// Makes the state of the API of its parts, each of which a handler can ask for.
 macro_rules! state {
@@ -53,17 +53,17 @@ state! {
     publisher: Publisher,
     wakeups: Wakeups,
     relay: RelaySignal,
-    seen: Seen,
+    seen: LastSeen,
     changes: Changes,
     uploads: Uploads,
     idle: IdleTimeout,
     loads: Loads,
-    keys: Keys,
+    keys: IdempotencyKeys,
     messages: Messages,
     user_events: UserEvents,
     schedules: Schedules,
     service_token: ServiceToken,
-    gate: Gate,
+    authenticator: Authenticator,
     tokens: Tokens,
     users: Users,
     password_length: PasswordLength,

@@ -139,7 +139,7 @@ pub(super) fn begin(conn: &mut DbConnection) -> QueryResult<()> {
         // Takes SQLite's write lock at once: a transaction that reads first and writes later could
         // otherwise not be repeated.
         DbConnection::Sqlite(conn) => conn.batch_execute("BEGIN IMMEDIATE"),
-        // Begun by the first statement.
+        // Started by the first statement.
         DbConnection::Mysql(_) => Ok(()),
     }
 }

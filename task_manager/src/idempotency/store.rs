@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use uuid::Uuid;
 
-use super::Stored;
+use super::StoredAnswer;
 use crate::db::schema::idempotency_keys as keys;
 use crate::db::{DbConnection, DbResult, Id};
 
@@ -14,7 +14,7 @@ pub(super) enum Found {
     /// Nothing that counts; it is locked now.
     Nothing,
     UnderWay,
-    Answer(Stored),
+    Answer(StoredAnswer),
 }
 
 /// Locks the key for `holder` until `until` where it is free. What is from before `oldest` does not
@@ -48,7 +48,9 @@ pub(super) fn begin(
     let found: Option<(Option<String>, Option<String>)> =
         keys::table.find(id).select((keys::fingerprint, keys::answer)).first(conn).optional()?;
     Ok(match found {
-        Some((Some(fingerprint), Some(answer))) => Found::Answer(Stored { fingerprint, answer }),
+        Some((Some(fingerprint), Some(answer))) => {
+            Found::Answer(StoredAnswer { fingerprint, answer })
+        }
         // Where it has gone meanwhile, another try finds out more.
         _ => Found::UnderWay,
     })

@@ -21,7 +21,7 @@ use self::splitter::{Found, Splitter};
 use crate::db::{self, Database};
 use crate::error::Error;
 use crate::file_source::FileSource;
-use crate::idempotency::{Begun, Key, Keys, Lock};
+use crate::idempotency::{IdempotencyKeys, Key, Lock, Started};
 use crate::kinds::message_validation::{NewMessage, store};
 
 pub use self::splitter::Format;
@@ -72,7 +72,7 @@ impl BulkResult {
 /// Those of `load`, another request with the key is under way, or the key was used for another
 /// body.
 pub async fn load_once(
-    keys: &Keys,
+    keys: &IdempotencyKeys,
     key: Option<Key>,
     user: UserId,
     format: Format,
@@ -81,8 +81,8 @@ pub async fn load_once(
     let db = &keys.db;
     let Some(key) = key else { return load(db, user, format, body, None).await };
     match keys.begin(&key).await? {
-        Begun::Fresh(lock) => lock.hold(load(db, user, format, body, Some(lock.clone()))).await,
-        Begun::Answered(stored) => {
+        Started::Fresh(lock) => lock.hold(load(db, user, format, body, Some(lock.clone()))).await,
+        Started::Completed(stored) => {
             let mut hash = Sha256::new();
             while let Some(bytes) = body.next().await? {
                 hash.update(&bytes);

@@ -23,20 +23,20 @@ use crate::dispatch::relay::{self, RelaySignal};
 use crate::live::{Changes, News};
 use crate::tasks::store::sorted_ids;
 use crate::workers;
-use crate::workers::seen::Seen;
+use crate::workers::last_seen::LastSeen;
 
 /// Applies a worker's reports.
 pub async fn report(
     db: &Database,
     storage: &Storage,
     relay: &RelaySignal,
-    seen: &Seen,
+    seen: &LastSeen,
     changes: &Changes,
     request: ReportRequest,
 ) -> DbResult<ReportResponse> {
     let ReportRequest { worker, reports } = request;
-    let sign = seen.due(&worker);
-    let is_due = sign.is_some();
+    let heartbeat = seen.due(&worker);
+    let is_due = heartbeat.is_some();
     let applying = {
         let (reports, changes) = (reports.clone(), changes.clone());
         db.write(move |conn| {
@@ -47,8 +47,8 @@ pub async fn report(
         })
     };
     let applied = applying.await;
-    if let (Ok(_), Some(sign)) = (&applied, sign) {
-        seen.note(sign);
+    if let (Ok(_), Some(heartbeat)) = (&applied, heartbeat) {
+        seen.note(heartbeat);
     }
     let outcomes = match applied {
         Err(error) if !error.is_unavailable() && !reports.is_empty() => {

@@ -35,7 +35,7 @@ use self::timing::Timing;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::dispatch::relay::RelaySignal;
 use crate::error::Error;
-use crate::idempotency::{Answering, Keys, Repeatable};
+use crate::idempotency::{Answering, IdempotencyKeys, IdempotentRequest};
 use crate::kinds::user_event;
 use crate::kinds::user_event::store::Filter;
 use crate::tasks;
@@ -113,7 +113,7 @@ pub struct ScheduleView {
 #[derive(Debug, Clone)]
 pub struct Schedules {
     pub db: Database,
-    pub keys: Keys,
+    pub keys: IdempotencyKeys,
     pub relay: RelaySignal,
 }
 
@@ -182,7 +182,7 @@ impl Schedules {
         &self,
         owner: UserId,
         name: String,
-        repeatable: Repeatable,
+        request_key: IdempotentRequest,
     ) -> Result<TaskView, Error> {
         let work = async |answering: Answering| {
             let report = self.db.read(report_of_all).await?;
@@ -198,7 +198,7 @@ impl Schedules {
             self.relay.wake();
             Ok(task)
         };
-        self.keys.once(repeatable, work).await
+        self.keys.once(request_key, work).await
     }
 }
 

@@ -18,7 +18,7 @@ use crate::db::{Database, DbConnection, DbResult};
 use crate::dispatch::relay::RelaySignal;
 use crate::error::Error;
 use crate::group_commit::GroupCommit;
-use crate::idempotency::{Answering, Keys, Repeatable};
+use crate::idempotency::{Answering, IdempotencyKeys, IdempotentRequest};
 use crate::kinds::message_validation::{check, store};
 use crate::tasks::outbox::Dispatch;
 use crate::tasks::submissions::{self, NewTask};
@@ -28,7 +28,7 @@ use crate::views;
 #[derive(Debug, Clone)]
 pub struct Messages {
     submissions: GroupCommit<Submission, Queued>,
-    keys: Keys,
+    keys: IdempotencyKeys,
 }
 
 /// A message that arrived.
@@ -60,7 +60,7 @@ pub struct AcceptedMessage {
 
 impl Messages {
     /// Takes messages from now on.
-    pub fn start(db: Database, keys: Keys, relay: RelaySignal) -> Self {
+    pub fn start(db: Database, keys: IdempotencyKeys, relay: RelaySignal) -> Self {
         let committed = move |group: &[Queued]| {
             relay.hand_over(group.iter().map(|queued| queued.dispatch));
         };
@@ -72,7 +72,7 @@ impl Messages {
         &self,
         user: UserId,
         message: String,
-        repeatable: Repeatable,
+        request_key: IdempotentRequest,
     ) -> Result<AcceptedMessage, Error> {
         check(&message).map_err(|reason| Error::invalid("message", reason))?;
         let draw = Draw(rand::rng().random_range(Draw::RANGE));
@@ -80,7 +80,7 @@ impl Messages {
             let submission = Submission { user, message, draw, answering };
             Ok(self.submissions.submit(submission).await?.accepted)
         };
-        self.keys.once(repeatable, submit).await
+        self.keys.once(request_key, submit).await
     }
 }
 

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::db::{self, Database};
 use crate::dispatch::relay::RelaySignal;
 use crate::error::Error;
-use crate::idempotency::{Answering, Keys, Repeatable};
+use crate::idempotency::{Answering, IdempotencyKeys, IdempotentRequest};
 use crate::tasks::submissions::{self, NewTask};
 
 /// How many events a request may bring, or ask to be generated.
@@ -26,7 +26,7 @@ const CHUNK: usize = 1_000;
 #[derive(Debug, Clone)]
 pub struct UserEvents {
     pub db: Database,
-    pub keys: Keys,
+    pub keys: IdempotencyKeys,
     pub relay: RelaySignal,
 }
 
@@ -48,9 +48,9 @@ impl UserEvents {
         &self,
         owner: UserId,
         events: Vec<UserEvent>,
-        repeatable: Repeatable,
+        request_key: IdempotentRequest,
     ) -> Result<AcceptedEvents, Error> {
-        self.keys.once(repeatable, |answering| self.queue(owner, events, answering)).await
+        self.keys.once(request_key, |answering| self.queue(owner, events, answering)).await
     }
 
     async fn queue(

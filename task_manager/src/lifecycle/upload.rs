@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use self::draft::{Draft, Drafts, Purpose};
 use crate::error::Error;
 use crate::file_source::FileSource;
-use crate::idempotency::{Begun, Key, Keys, Lock};
+use crate::idempotency::{IdempotencyKeys, Key, Lock, Started};
 use crate::lifecycle::wakeups::Wakeups;
 use crate::log_fields::log_task;
 
@@ -29,7 +29,7 @@ use crate::log_fields::log_task;
 pub struct Uploads {
     pub drafts: Drafts,
     pub wakeups: Wakeups,
-    pub keys: Keys,
+    pub keys: IdempotencyKeys,
 }
 
 impl Uploads {
@@ -43,8 +43,8 @@ impl Uploads {
     ) -> Result<AcceptedTask, Error> {
         let Some(key) = key else { return self.take(purpose, body, None).await };
         match self.keys.begin(&key).await? {
-            Begun::Fresh(lock) => lock.hold(self.take(purpose, body, Some(lock.clone()))).await,
-            Begun::Answered(stored) => {
+            Started::Fresh(lock) => lock.hold(self.take(purpose, body, Some(lock.clone()))).await,
+            Started::Completed(stored) => {
                 let sha256 = self.hash(body).await?;
                 let identity = commit::identity(&purpose.spec, &sha256)?;
                 stored.replay(&commit::fingerprint(&purpose.file_name, &identity))

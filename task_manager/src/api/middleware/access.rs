@@ -72,14 +72,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Administrator {
 
 /// What tells who a request is from.
 #[derive(Debug, Clone)]
-pub struct Gate {
+pub struct Authenticator {
     pub roles: Roles,
     pub tokens: Tokens,
     /// Whether a request without a token is refused.
     pub login_required: bool,
 }
 
-impl Gate {
+impl Authenticator {
     async fn identify(&self, headers: &HeaderMap) -> Result<CurrentUser, Error> {
         let Some(token) = bearer(headers)? else {
             return match self.login_required {
@@ -98,8 +98,12 @@ const NOT_HOLDING: Error = Error::InvalidToken(
 );
 
 /// Lets a request through to its handler when it is known who sent it.
-pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    match gate.identify(request.headers()).await {
+pub async fn authenticate(
+    State(authenticator): State<Authenticator>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match authenticator.identify(request.headers()).await {
         Ok(user) => {
             log_user(user.id.0);
             request.extensions_mut().insert(user);

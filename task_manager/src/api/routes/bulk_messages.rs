@@ -11,7 +11,7 @@ use crate::api::request::detached::to_the_end;
 use crate::api::request::file::{FileBody, IdleTimeout, incoming};
 use crate::api::request::idempotency;
 use crate::error::Error;
-use crate::idempotency::Keys;
+use crate::idempotency::IdempotencyKeys;
 use crate::lifecycle::bulk_messages::document::MessageDocument;
 use crate::lifecycle::bulk_messages::{BulkResult, Format, load_once};
 
@@ -39,7 +39,7 @@ use crate::lifecycle::bulk_messages::{BulkResult, Format, load_once};
     )
 )]
 pub async fn load_messages(
-    State(keys): State<Keys>,
+    State(keys): State<IdempotencyKeys>,
     State(idle): State<IdleTimeout>,
     user: CurrentUser,
     request: Request,
@@ -48,7 +48,7 @@ pub async fn load_messages(
 }
 
 async fn receive(
-    keys: Keys,
+    keys: IdempotencyKeys,
     idle: IdleTimeout,
     user: CurrentUser,
     request: Request,

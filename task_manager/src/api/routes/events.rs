@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use utoipa::ToSchema;
 
-use crate::api::middleware::access::{CurrentUser, Gate};
+use crate::api::middleware::access::{Authenticator, CurrentUser};
 use crate::api::openapi::shared::{ForeignState, NoSuchTask};
 use crate::api::request::body::TaskPath;
 use crate::db::Database;
@@ -70,13 +70,13 @@ pub struct TaskEvent {
 pub async fn task_events(
     State(db): State<Database>,
     State(changes): State<Changes>,
-    State(gate): State<Gate>,
+    State(authenticator): State<Authenticator>,
     user: CurrentUser,
     TaskPath(id): TaskPath,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     match changes.watch(db, user.id, id, last_event(&headers)).await? {
-        Some(listener) => Ok(stream(listener, session_end(gate, user))),
+        Some(listener) => Ok(stream(listener, session_end(authenticator, user))),
         None => Ok((StatusCode::NO_CONTENT, NO_BUFFERS).into_response()),
     }
 }
@@ -91,12 +91,12 @@ pub async fn task_events(
 pub async fn all_task_events(
     State(db): State<Database>,
     State(changes): State<Changes>,
-    State(gate): State<Gate>,
+    State(authenticator): State<Authenticator>,
     user: CurrentUser,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let listener = changes.watch_all(db, user.id, last_event(&headers)).await?;
-    Ok(stream(listener, session_end(gate, user)))
+    Ok(stream(listener, session_end(authenticator, user)))
 }
 
 /// The time of the event that the client saw last.
@@ -122,15 +122,15 @@ fn stream(listener: Listener, end: impl Future<Output = ()> + Send + 'static) ->
 
 /// When the token has expired or was revoked, or its user is gone: the client reconnects, with a new
 /// one.
-async fn session_end(gate: Gate, user: CurrentUser) {
+async fn session_end(authenticator: Authenticator, user: CurrentUser) {
     let Some(session) = user.session else { return std::future::pending().await };
     let mut checks = interval_at(*CHECKED_SINCE, SESSION_CHECK);
     checks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         checks.tick().await;
         // Where the database does not answer, the token is good until it does.
-        let is_over =
-            session.expires_at <= clock::now() || matches!(gate.roles.of(session).await, Ok(None));
+        let is_over = session.expires_at <= clock::now()
+            || matches!(authenticator.roles.of(session).await, Ok(None));
         if is_over {
             return;
         }

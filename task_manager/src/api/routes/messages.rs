@@ -73,8 +73,8 @@ pub async fn submit_message(
 ) -> Result<Response, Error> {
     let MessageRequest { message } = read_json(&parts.headers, &content)?;
     let key = idempotency::key(&parts, &user.id.0.to_string())?;
-    let repeatable = key.map(|key| (key, hex::encode(Sha256::digest(&content))));
-    let submitting = async move { messages.submit(user.id, message, repeatable).await };
+    let request_key = key.map(|key| (key, hex::encode(Sha256::digest(&content))));
+    let submitting = async move { messages.submit(user.id, message, request_key).await };
     let message = to_the_end("accepting a message", submitting).await?;
     let location = message.task.links.this.clone();
     Ok(accepted(Some(&location), message))

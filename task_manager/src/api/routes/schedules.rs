@@ -153,9 +153,9 @@ pub async fn run_schedule(
     parts: Parts,
 ) -> Result<Response, Error> {
     let key = idempotency::key(&parts, &user.id.0.to_string())?;
-    let repeatable = key.map(|key| (key, fingerprint(&[&name])));
+    let request_key = key.map(|key| (key, fingerprint(&[&name])));
     let running = async move {
-        let task = schedules.run(user.id, name.clone(), repeatable).await?;
+        let task = schedules.run(user.id, name.clone(), request_key).await?;
         info!(target: audit::TARGET, user_id = %user.id.0, schedule = name, task_id = %task.task_id, "schedule run");
         Ok(task)
     };

@@ -22,7 +22,7 @@ use crate::api::request::query::Query;
 use crate::api::response::accepted::accepted;
 use crate::db::Database;
 use crate::error::Error;
-use crate::idempotency::{Repeatable, fingerprint};
+use crate::idempotency::{IdempotentRequest, fingerprint};
 use crate::kinds::user_event::document::UserEventDocument;
 use crate::kinds::user_event::store::Filter;
 use crate::kinds::user_event::{generate, report};
@@ -103,8 +103,8 @@ async fn submit(
     asked: String,
 ) -> Result<Response, Error> {
     let key = idempotency::key(parts, &user.id.0.to_string())?;
-    let repeatable: Repeatable = key.map(|key| (key, asked));
-    let submitting = async move { events.submit(user.id, checked, repeatable).await };
+    let request_key: IdempotentRequest = key.map(|key| (key, asked));
+    let submitting = async move { events.submit(user.id, checked, request_key).await };
     Ok(accepted(None, to_the_end("accepting events", submitting).await?))
 }
 

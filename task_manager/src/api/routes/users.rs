@@ -55,8 +55,8 @@ pub async fn sign_up(
     let user = NewUser::parse(&username, password, length).map_err(Error::InvalidParameters)?;
     // Nobody is logged in yet, so the key belongs to the name. The body holds a password: its
     // hash is one that needs the server's secret.
-    let repeatable =
+    let request_key =
         idempotency::key(&parts, user.name.key())?.map(|key| (key, tokens.fingerprint(&content)));
-    let signing_up = async move { users.sign_up(user, repeatable, address).await };
+    let signing_up = async move { users.sign_up(user, request_key, address).await };
     Ok((StatusCode::CREATED, Json(to_the_end("a sign-up", signing_up).await?)))
 }

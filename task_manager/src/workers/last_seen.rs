@@ -12,35 +12,36 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What this task manager noted lately. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Seen(Arc<Mutex<HashMap<WorkerId, Sign>>>);
+pub struct LastSeen(Arc<Mutex<HashMap<WorkerId, Heartbeat>>>);
 
-/// A sign of life.
+/// A report of a worker that shows that it lives.
 #[derive(Debug, Clone, Copy)]
-pub struct Sign {
+pub struct Heartbeat {
     worker: WorkerId,
     draining: bool,
     at: Instant,
 }
 
-impl Seen {
-    fn signs(&self) -> MutexGuard<'_, HashMap<WorkerId, Sign>> {
+impl LastSeen {
+    fn heartbeats(&self) -> MutexGuard<'_, HashMap<WorkerId, Heartbeat>> {
         // A panic while it was locked leaves a valid map.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be noted of a worker that reports now, where something is.
-    pub fn due(&self, worker: &WorkerInfo) -> Option<Sign> {
-        let sign = Sign { worker: worker.id, draining: worker.draining, at: Instant::now() };
-        let signs = self.signs();
-        let known = signs.get(&worker.id).filter(|last| last.draining == sign.draining);
-        known.is_none_or(|last| last.at + INTERVAL <= sign.at).then_some(sign)
+    /// The heartbeat to be recorded of a worker that reports now, if one is due.
+    pub fn due(&self, worker: &WorkerInfo) -> Option<Heartbeat> {
+        let heartbeat =
+            Heartbeat { worker: worker.id, draining: worker.draining, at: Instant::now() };
+        let heartbeats = self.heartbeats();
+        let known = heartbeats.get(&worker.id).filter(|last| last.draining == heartbeat.draining);
+        known.is_none_or(|last| last.at + INTERVAL <= heartbeat.at).then_some(heartbeat)
     }
 
-    /// It was noted: the transaction is committed.
-    pub fn note(&self, sign: Sign) {
-        let mut signs = self.signs();
-        signs.retain(|_, last| last.at + INTERVAL > sign.at);
-        signs.insert(sign.worker, sign);
+    /// Notes a heartbeat that was recorded: the transaction is committed.
+    pub fn note(&self, heartbeat: Heartbeat) {
+        let mut heartbeats = self.heartbeats();
+        heartbeats.retain(|_, last| last.at + INTERVAL > heartbeat.at);
+        heartbeats.insert(heartbeat.worker, heartbeat);
     }
 }
 
@@ -53,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_worker_is_noted_once_a_second_and_when_it_begins_to_drain() {
-        let seen = Seen::default();
+        let seen = LastSeen::default();
         let mut worker = WorkerInfo {
             id: WorkerId(Uuid::now_v7()),
             name: "a".to_owned(),
@@ -66,7 +67,7 @@ mod tests {
         assert!(seen.due(&worker).is_some(), "nothing was committed");
         seen.note(first);
         assert!(seen.due(&worker).is_none());
-        seen.note(Sign { at: Instant::now().checked_sub(INTERVAL).unwrap(), ..first });
+        seen.note(Heartbeat { at: Instant::now().checked_sub(INTERVAL).unwrap(), ..first });
         assert!(seen.due(&worker).is_some(), "a second has passed");
         seen.note(first);
         worker.draining = true;
