@@ -1,4 +1,4 @@
-//! Server-sent events: a task, or all tasks of a user, as they change.
+//! Subscriptions to a task, or to all tasks of a user, as they change; sent as server-sent events.
 //!
 //! # Invariants
 //! - An event is the task as it is now, never a delta: missing one loses nothing.
@@ -7,8 +7,11 @@
 //!   transaction open between two pages.
 //! - The stream of a single task ends with the event that shows the task's end.
 //!
-//! One poller per process reads the changed tasks of those who listen every half a second. What a worker's
-//! report or a user's interrupt to this process changed is shown at once.
+//! One poller per process reads the changed tasks of subscribed users every half a second. Changes made by a
+//! report or an interrupt that this process received are published immediately.
+//!
+//! # Not here
+//! HTTP (`api::routes::events`).
 
 mod subscribers;
 
@@ -53,11 +56,11 @@ pub struct Change {
 /// A task, by its owner and its id.
 pub type OwnedTask = (UserId, TaskId);
 
-/// Tasks as a transaction leaves them, to be shown after its commit.
+/// Tasks as a transaction leaves them, to be published after its commit.
 #[derive(Debug, Default)]
-pub struct News(Vec<(UserId, Vec<Change>)>);
+pub struct Unpublished(Vec<(UserId, Vec<Change>)>);
 
-/// Shows those who listen what changed. Clones share it.
+/// Publishes changes to subscribers. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
     subscribers: Arc<Mutex<Subscribers>>,
@@ -72,26 +75,26 @@ impl Changes {
     }
 
     /// Reads what is to be shown of tasks that the caller's transaction changed.
-    pub fn read(&self, conn: &mut DbConnection, changed: &[OwnedTask]) -> DbResult<News> {
+    pub fn read(&self, conn: &mut DbConnection, changed: &[OwnedTask]) -> DbResult<Unpublished> {
         let wanted = self.subscribers().wanted(changed).into_iter();
         let read = wanted.map(|(user, ids)| Ok((user, find(conn, user, &ids)?)));
-        Ok(News(read.collect::<DbResult<_>>()?))
+        Ok(Unpublished(read.collect::<DbResult<_>>()?))
     }
 
     /// Shows what was read, after the commit.
-    pub fn show(&self, News(news): News) {
-        if news.is_empty() {
+    pub fn publish(&self, Unpublished(changes): Unpublished) {
+        if changes.is_empty() {
             return;
         }
         let mut subscribers = self.subscribers();
-        news.into_iter().for_each(|(user, changes)| subscribers.show(user, changes));
+        changes.into_iter().for_each(|(user, changes)| subscribers.publish(user, changes));
     }
 
     /// Shows a task as it is now, after the commit that changed it.
-    pub async fn tell(&self, db: &Database, changed: OwnedTask) {
+    pub async fn notify(&self, db: &Database, changed: OwnedTask) {
         let changes = self.clone();
         match db.read(move |conn| changes.read(conn, &[changed])).await {
-            Ok(news) => self.show(news),
+            Ok(changes) => self.publish(changes),
             Err(error) => error!(%error, "a changed task could not be read"),
         }
     }
@@ -107,19 +110,19 @@ impl Changes {
         user: UserId,
         id: TaskId,
         last_seen: Option<NaiveDateTime>,
-    ) -> Result<Option<Listener>, Error> {
-        // Listening starts before the first look, so that no change falls between the two.
-        let receiver = self.listen(user);
+    ) -> Result<Option<Subscription>, Error> {
+        // Subscribed before the first read, so that no change falls between the two.
+        let receiver = self.subscribe(user);
         let first = current(&db, user, id).await?.ok_or(Error::TaskNotFound)?;
         let is_ended = first.task.state.is_ended();
         if is_ended && last_seen.is_some_and(|seen| first.changed_at <= seen) {
             return Ok(None);
         }
-        let mut listener = Listener::new(db, user, receiver, self.closed.clone());
-        listener.only = Some(id);
-        listener.note_sent(first.changed_at, is_ended);
-        listener.first = vec![first];
-        Ok(Some(listener))
+        let mut subscription = Subscription::new(db, user, receiver, self.closed.clone());
+        subscription.only = Some(id);
+        subscription.note_sent(first.changed_at, is_ended);
+        subscription.first = vec![first];
+        Ok(Some(subscription))
     }
 
     /// Watches all tasks of `user`: what has changed since the event of the time `last_seen` first,
@@ -132,21 +135,21 @@ impl Changes {
         db: Database,
         user: UserId,
         last_seen: Option<NaiveDateTime>,
-    ) -> Result<Listener, Error> {
-        let receiver = self.listen(user);
-        let mut listener = Listener::new(db, user, receiver, self.closed.clone());
+    ) -> Result<Subscription, Error> {
+        let receiver = self.subscribe(user);
+        let mut subscription = Subscription::new(db, user, receiver, self.closed.clone());
         if let Some(seen) = last_seen {
             // The first page here, so that a database that does not answer is told by the status.
-            let (first, next) = missed(&listener.db, user, missed_since(seen)).await?;
-            listener.sent = first.iter().map(|change| change.changed_at).max().max(Some(seen));
-            listener.missing = next;
-            listener.first = first;
+            let (first, next) = missed(&subscription.db, user, missed_since(seen)).await?;
+            subscription.sent = first.iter().map(|change| change.changed_at).max().max(Some(seen));
+            subscription.missing = next;
+            subscription.first = first;
         }
-        Ok(listener)
+        Ok(subscription)
     }
 
-    fn listen(&self, user: UserId) -> broadcast::Receiver<Arc<Change>> {
-        self.subscribers().listen(user)
+    fn subscribe(&self, user: UserId) -> broadcast::Receiver<Arc<Change>> {
+        self.subscribers().subscribe(user)
     }
 
     fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
@@ -162,12 +165,12 @@ impl Changes {
                 _ = polls.tick() => {}
                 () = self.closed.cancelled() => return,
             }
-            let listened = self.subscribers().begin_poll();
-            for (user, seen) in listened {
+            let subscribed = self.subscribers().begin_poll();
+            for (user, seen) in subscribed {
                 match db.read(move |conn| poll(conn, user, &seen)).await {
                     Ok((changes, polled)) => {
                         let mut subscribers = self.subscribers();
-                        subscribers.show(user, changes);
+                        subscribers.publish(user, changes);
                         subscribers.note(user, polled);
                     }
                     Err(error) => error!(%error, "changed tasks could not be read"),
@@ -193,9 +196,9 @@ fn poll(conn: &mut DbConnection, user: UserId, seen: &Seen) -> DbResult<(Vec<Cha
     let is_full = i64::try_from(changed.len()) == Ok(BATCH);
     let last = changed.last().filter(|_| is_full);
     let next = last.map_or(overlap, |(id, changed_at)| Cursor { time: *changed_at, id: id.0 });
-    let news = changed.into_iter().filter(|(id, changed_at)| !seen.has(*id, *changed_at));
-    let news: Vec<TaskId> = news.map(|(id, _)| id).collect();
-    let changes = if news.is_empty() { Vec::new() } else { find(conn, user, &news)? };
+    let unseen = changed.into_iter().filter(|(id, changed_at)| !seen.has(*id, *changed_at));
+    let unseen: Vec<TaskId> = unseen.map(|(id, _)| id).collect();
+    let changes = if unseen.is_empty() { Vec::new() } else { find(conn, user, &unseen)? };
     Ok((changes, Polled { now, next }))
 }
 
@@ -250,7 +253,7 @@ async fn missed(
 }
 
 /// The changes that one stream sends.
-pub struct Listener {
+pub struct Subscription {
     db: Database,
     user: UserId,
     /// The task that is watched; all of the user's where none.
@@ -267,7 +270,7 @@ pub struct Listener {
     is_over: bool,
 }
 
-impl Listener {
+impl Subscription {
     fn new(
         db: Database,
         user: UserId,
@@ -295,7 +298,7 @@ impl Listener {
         while !self.is_over {
             let changes = self.find_next().await?;
             let changes: Vec<_> =
-                changes.into_iter().filter(|change| self.is_news(change)).collect();
+                changes.into_iter().filter(|change| self.is_new(change)).collect();
             if let Some(latest) = changes.iter().map(|change| change.changed_at).max() {
                 self.note_sent(latest, changes.iter().any(|change| change.task.state.is_ended()));
                 return Some(changes);
@@ -311,7 +314,7 @@ impl Listener {
 
     /// Of the watched task, what was read earlier than what was sent is none; a clock that was set back
     /// hides nothing.
-    fn is_news(&self, change: &Change) -> bool {
+    fn is_new(&self, change: &Change) -> bool {
         let is_old = |sent| (sent - OVERLAP..=sent).contains(&change.changed_at);
         match self.only {
             Some(id) => id == change.task.task_id && !self.sent.is_some_and(is_old),

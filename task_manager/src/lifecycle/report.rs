@@ -20,7 +20,7 @@ use self::apply::Applied;
 use super::sweep;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::dispatch::relay::{self, RelaySignal};
-use crate::live::{Changes, News};
+use crate::live::{Changes, Unpublished};
 use crate::tasks::store::sorted_ids;
 use crate::workers;
 use crate::workers::last_seen::LastSeen;
@@ -56,8 +56,8 @@ pub async fn report(
             apply_one_by_one(db, &reports, changes).await?
         }
         applied => {
-            let (outcomes, news) = applied?;
-            changes.show(news);
+            let (outcomes, unpublished) = applied?;
+            changes.publish(unpublished);
             outcomes
         }
     };
@@ -82,7 +82,7 @@ fn apply_batch(
     conn: &mut DbConnection,
     batch: &[Report],
     changes: &Changes,
-) -> DbResult<(Vec<Outcome>, News)> {
+) -> DbResult<(Vec<Outcome>, Unpublished)> {
     let mut applied = Applied::default();
     let mut rest = batch;
     while !rest.is_empty() {
@@ -96,8 +96,8 @@ fn apply_batch(
         apply::apply(conn, reports, &mut applied)?;
         rest = others;
     }
-    let news = changes.read(conn, &applied.changed)?;
-    Ok((applied.outcomes, news))
+    let unpublished = changes.read(conn, &applied.changed)?;
+    Ok((applied.outcomes, unpublished))
 }
 
 async fn apply_one_by_one(
@@ -112,9 +112,9 @@ async fn apply_one_by_one(
             db.write(move |conn| apply_batch(conn, &single, &changes))
         };
         match applying.await {
-            Ok((outcomes, news)) => {
+            Ok((outcomes, unpublished)) => {
                 all.extend(outcomes);
-                changes.show(news);
+                changes.publish(unpublished);
             }
             Err(error) if error.is_unavailable() => return Err(error),
             Err(error) => {

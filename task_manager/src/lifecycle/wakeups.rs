@@ -33,7 +33,7 @@ impl Wakeups {
     /// A request of its owner changed a task: there may be something to do, and to show.
     pub async fn changed(&self, db: &Database, task: OwnedTask) {
         self.wake();
-        self.changes.tell(db, task).await;
+        self.changes.notify(db, task).await;
     }
 
     /// Wakes the relay alone.

@@ -1,4 +1,4 @@
-//! Who listens, and what they have been shown.
+//! Subscribers, and what they have received.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,47 +10,47 @@ use tokio::sync::broadcast;
 use super::{Change, OVERLAP, OwnedTask, Polled};
 use crate::paging::Cursor;
 
-/// How many changes a slow listener may lag behind before it is sent the present state instead.
+/// How many changes a slow subscriber may lag behind before it gets the current state instead.
 const BUFFER: usize = 2_048;
-/// How many tasks are read to be shown at once between two polls. Where more change, the next poll takes
-/// them together, each as it is by then.
-const AT_ONCE: usize = 100;
+/// How many tasks are read immediately between two polls. If more change, the next poll reads them
+/// together, each in its current state.
+const IMMEDIATE: usize = 100;
 
-/// Who listens.
+/// The subscribers of all users.
 #[derive(Debug, Default)]
 pub(super) struct Subscribers {
-    listeners: HashMap<UserId, Listeners>,
+    channels: HashMap<UserId, Channel>,
     /// How many tasks were read since the last poll.
     read_since_poll: usize,
 }
 
-/// The listeners of one user.
+/// The subscribers of one user.
 #[derive(Debug)]
-struct Listeners {
+struct Channel {
     sender: broadcast::Sender<Arc<Change>>,
     seen: Arc<Seen>,
 }
 
-/// What a user's listeners have been shown.
+/// What the subscribers of a user have received.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     /// Where the next poll begins.
     pub(super) since: Option<Cursor>,
-    /// When what was shown had changed, as far as it may be found again.
+    /// The times of the changes that a poll may find again.
     recent: HashMap<TaskId, NaiveDateTime>,
 }
 
 impl Subscribers {
-    pub(super) fn listen(&mut self, user: UserId) -> broadcast::Receiver<Arc<Change>> {
-        let none_yet = || Listeners { sender: broadcast::channel(BUFFER).0, seen: Arc::default() };
-        self.listeners.entry(user).or_insert_with(none_yet).sender.subscribe()
+    pub(super) fn subscribe(&mut self, user: UserId) -> broadcast::Receiver<Arc<Change>> {
+        let new = || Channel { sender: broadcast::channel(BUFFER).0, seen: Arc::default() };
+        self.channels.entry(user).or_insert_with(new).sender.subscribe()
     }
 
-    /// Those of `changed` that somebody wants to see, as far as they may be read at once.
+    /// Those of `changed` with subscribers, up to the number that may be read immediately.
     pub(super) fn wanted(&mut self, changed: &[OwnedTask]) -> HashMap<UserId, Vec<TaskId>> {
         let mut wanted: HashMap<UserId, Vec<TaskId>> = HashMap::new();
         for (owner, id) in changed {
-            if self.listeners.contains_key(owner) && self.read_since_poll < AT_ONCE {
+            if self.channels.contains_key(owner) && self.read_since_poll < IMMEDIATE {
                 self.read_since_poll += 1;
                 wanted.entry(*owner).or_default().push(*id);
             }
@@ -58,22 +58,22 @@ impl Subscribers {
         wanted
     }
 
-    /// Who listens, and what they have been shown, before a poll.
+    /// The subscribed users and what they have received, before a poll.
     pub(super) fn begin_poll(&mut self) -> Vec<(UserId, Arc<Seen>)> {
-        self.listeners.retain(|_, listeners| listeners.sender.receiver_count() > 0);
+        self.channels.retain(|_, channel| channel.sender.receiver_count() > 0);
         self.read_since_poll = 0;
-        let seen = |(user, listeners): (&UserId, &Listeners)| (*user, Arc::clone(&listeners.seen));
-        self.listeners.iter().map(seen).collect()
+        let seen = |(user, channel): (&UserId, &Channel)| (*user, Arc::clone(&channel.seen));
+        self.channels.iter().map(seen).collect()
     }
 
-    /// Shows a user's listeners what they have not seen: what was read earlier may come later.
-    pub(super) fn show(&mut self, user: UserId, changes: Vec<Change>) {
-        let Some(Listeners { sender, seen }) = self.listeners.get_mut(&user) else { return };
+    /// Sends the subscribers of a user what they have not received: changes may arrive out of order.
+    pub(super) fn publish(&mut self, user: UserId, changes: Vec<Change>) {
+        let Some(Channel { sender, seen }) = self.channels.get_mut(&user) else { return };
         let seen = Arc::make_mut(seen);
         for change in changes {
             if !seen.has(change.task.task_id, change.changed_at) {
                 seen.recent.insert(change.task.task_id, change.changed_at);
-                // Nobody may be listening any more; then nobody misses it.
+                // The last subscriber may be gone.
                 let _ = sender.send(Arc::new(change));
             }
         }
@@ -81,7 +81,7 @@ impl Subscribers {
 
     /// Notes where the next poll of a user's tasks begins.
     pub(super) fn note(&mut self, user: UserId, polled: Polled) {
-        let Some(Listeners { seen, .. }) = self.listeners.get_mut(&user) else { return };
+        let Some(Channel { seen, .. }) = self.channels.get_mut(&user) else { return };
         let seen = Arc::make_mut(seen);
         seen.since = Some(polled.next);
         // No later poll finds what changed before. What changed in the future, by a clock that was set
@@ -127,41 +127,41 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_earlier_is_not_shown_later() {
+    fn older_states_are_not_sent_after_newer_ones() {
         let (user, id) = (UserId(Uuid::new_v4()), TaskId::new());
         let mut subscribers = Subscribers::default();
-        let mut receiver = subscribers.listen(user);
+        let mut receiver = subscribers.subscribe(user);
         for seconds in [10, 12, 11, 12, 13] {
-            subscribers.show(user, vec![change(id, time(seconds))]);
+            subscribers.publish(user, vec![change(id, time(seconds))]);
         }
         assert_eq!(shown(&mut receiver), [10, 12, 13].map(time));
-        subscribers.show(user, vec![change(TaskId::new(), time(11))]);
+        subscribers.publish(user, vec![change(TaskId::new(), time(11))]);
         assert_eq!(shown(&mut receiver), [time(11)], "each task has its own time");
     }
 
     #[test]
-    fn a_clock_that_was_set_back_hides_no_change() {
+    fn a_clock_set_back_hides_no_change() {
         let (user, id) = (UserId(Uuid::new_v4()), TaskId::new());
         let mut subscribers = Subscribers::default();
-        let mut receiver = subscribers.listen(user);
-        subscribers.show(user, vec![change(id, time(4_000))]);
+        let mut receiver = subscribers.subscribe(user);
+        subscribers.publish(user, vec![change(id, time(4_000))]);
         let next = Cursor { time: time(95), id: Uuid::nil() };
         subscribers.note(user, Polled { now: time(100), next });
-        subscribers.show(user, vec![change(id, time(101))]);
+        subscribers.publish(user, vec![change(id, time(101))]);
         assert_eq!(shown(&mut receiver), [4_000, 101].map(time));
     }
 
     #[test]
-    fn a_few_of_those_that_are_listened_to_are_read_at_once() {
-        let [listening, other] = [(); 2].map(|()| UserId(Uuid::new_v4()));
+    fn a_few_subscribed_tasks_are_read_immediately() {
+        let [subscribed, other] = [(); 2].map(|()| UserId(Uuid::new_v4()));
         let mut subscribers = Subscribers::default();
-        let receiver = subscribers.listen(listening);
-        let changed: Vec<_> = (0..AT_ONCE + 5).map(|_| (listening, TaskId::new())).collect();
+        let receiver = subscribers.subscribe(subscribed);
+        let changed: Vec<_> = (0..IMMEDIATE + 5).map(|_| (subscribed, TaskId::new())).collect();
         assert!(subscribers.wanted(&[(other, TaskId::new())]).is_empty());
-        assert_eq!(subscribers.wanted(&changed)[&listening].len(), AT_ONCE);
+        assert_eq!(subscribers.wanted(&changed)[&subscribed].len(), IMMEDIATE);
         assert!(subscribers.wanted(&changed).is_empty());
         assert_eq!(subscribers.begin_poll().len(), 1);
-        assert_eq!(subscribers.wanted(&changed[..2])[&listening].len(), 2);
+        assert_eq!(subscribers.wanted(&changed[..2])[&subscribed].len(), 2);
         drop(receiver);
         assert!(subscribers.begin_poll().is_empty());
         assert!(subscribers.wanted(&changed).is_empty());

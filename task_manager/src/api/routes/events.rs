@@ -21,7 +21,7 @@ use crate::api::openapi::shared::{ForeignState, NoSuchTask};
 use crate::api::request::body::TaskPath;
 use crate::db::Database;
 use crate::error::Error;
-use crate::live::{Change, Changes, Listener};
+use crate::live::{Change, Changes, Subscription};
 
 /// When a client is to reconnect.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -76,7 +76,7 @@ pub async fn task_events(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     match changes.watch(db, user.id, id, last_event(&headers)).await? {
-        Some(listener) => Ok(stream(listener, session_end(authenticator, user))),
+        Some(subscription) => Ok(stream(subscription, session_end(authenticator, user))),
         None => Ok((StatusCode::NO_CONTENT, NO_BUFFERS).into_response()),
     }
 }
@@ -95,8 +95,8 @@ pub async fn all_task_events(
     user: CurrentUser,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let listener = changes.watch_all(db, user.id, last_event(&headers)).await?;
-    Ok(stream(listener, session_end(authenticator, user)))
+    let subscription = changes.watch_all(db, user.id, last_event(&headers)).await?;
+    Ok(stream(subscription, session_end(authenticator, user)))
 }
 
 /// The time of the event that the client saw last.
@@ -105,15 +105,15 @@ fn last_event(headers: &HeaderMap) -> Option<NaiveDateTime> {
     DateTime::parse_from_rfc3339(id).ok().map(|time| time.naive_utc())
 }
 
-fn stream(listener: Listener, end: impl Future<Output = ()> + Send + 'static) -> Response {
+fn stream(subscription: Subscription, end: impl Future<Output = ()> + Send + 'static) -> Response {
     let events = futures_util::stream::unfold(
-        (listener, VecDeque::new()),
-        |(mut listener, mut pending)| async {
+        (subscription, VecDeque::new()),
+        |(mut subscription, mut pending)| async {
             while pending.is_empty() {
-                pending.extend(listener.next().await?);
+                pending.extend(subscription.next().await?);
             }
             let event = pending.pop_front().map(|change| Ok::<_, Infallible>(to_event(&change)))?;
-            Some((event, (listener, pending)))
+            Some((event, (subscription, pending)))
         },
     );
     let heartbeats = KeepAlive::new().interval(HEARTBEAT);
