@@ -83,7 +83,7 @@ start_database() {
         --volume "$dir/tls:/tls:ro" \
         --env MYSQL_ROOT_PASSWORD="$NAME" --env MYSQL_DATABASE="$NAME" \
         --env MYSQL_USER="$NAME" --env MYSQL_PASSWORD="$NAME" \
-        "$image" --max-connections=300 --innodb-buffer-pool-size=128M --performance-schema=OFF --skip-log-bin \
+        "$image" --max-connections=300 --innodb-buffer-pool-size=128M --skip-log-bin \
         --ssl-ca=/tls/ca.pem --ssl-cert=/tls/server.pem --ssl-key=/tls/server.key
     await database database_answers
     grant_everything

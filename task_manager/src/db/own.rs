@@ -2,28 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use diesel::prelude::*;
-use diesel::sql_types::BigInt;
 use tempfile::TempDir;
 
-use super::{Database, DbConnection};
+use super::Database;
 use crate::backend::{Backend, TestDatabase};
 
-/// Waits until another connection waits for a lock: until a statement takes a second, since MySQL does not
-/// show one whose values are binary. On SQLite it cannot: a transaction begins with the lock.
-pub fn until_another_locks(conn: &mut DbConnection, test: &TestDatabase) {
-    let Some(name) = &test.name else { return };
-    let locking = format!(
-        "(SELECT COUNT(*) FROM information_schema.processlist \
-          WHERE id <> CONNECTION_ID() AND db = '{name}' AND command IN ('Query', 'Execute') \
-          AND time >= 1)"
-    );
+/// Waits until a statement waits for a lock. On SQLite none does: a transaction begins with the lock.
+pub fn until_a_lock_is_awaited(test: &TestDatabase) {
     let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let locking = diesel::select(diesel::dsl::sql::<BigInt>(&locking)).get_result::<i64>(conn);
-        if locking.unwrap() > 0 {
-            return;
-        }
+    while test.name.is_some() && !test.has_waiting_statement() {
         assert!(Instant::now() < deadline, "nobody asks for the lock");
     }
 }

@@ -12,7 +12,7 @@ use diesel::sql_types::BigInt;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::own::{OwnDatabase, until_another_locks};
+use super::own::{OwnDatabase, until_a_lock_is_awaited};
 use super::schema::{task_attempts, tasks, workers};
 use super::{
     CONNECTIONS, Database, DbConnection, DbError, DbResult, Id, READ_WAIT, clock, dialect,
@@ -246,7 +246,7 @@ async fn a_row_that_is_waited_for_is_timed_when_it_is_locked(backend: Backend) {
             db.write(move |conn| {
                 lock_and_time(conn)?;
                 is_held.notify_one();
-                until_another_locks(conn, &test);
+                until_a_lock_is_awaited(&test);
                 Ok(super::now(conn)?)
             })
             .await

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use crate::backend::Backend;
     use crate::db;
-    use crate::db::own::{OwnDatabase, until_another_locks};
+    use crate::db::own::{OwnDatabase, until_a_lock_is_awaited};
     use crate::db::schema::tasks;
 
     const OWNER: UserId = UserId(Uuid::nil());
@@ -89,7 +89,7 @@ mod tests {
                     let state = tasks::state.eq(TaskState::Processing.as_str());
                     diesel::update(tasks::table).set(state).execute(conn)?;
                     is_changed.notify_one();
-                    until_another_locks(conn, &test);
+                    until_a_lock_is_awaited(&test);
                     Ok(())
                 })
                 .await

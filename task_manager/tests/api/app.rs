@@ -10,6 +10,7 @@ use common::report::{
 };
 use common::storage::{ObjectKey, OutputPart, Storage};
 use common::task::{AcceptedTask, KindName, TaskId, TaskKind, TaskList, TaskState, TaskView};
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::{MysqlConnection, SqliteConnection, sql_query};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -39,7 +40,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, check: imp
 
 pub struct TestApp {
     pub backend: Backend,
-    _database: TestDatabase,
+    pub database: TestDatabase,
     queue: Queue,
     pub folder: TempDir,
     pub storage: Storage,
@@ -76,7 +77,7 @@ impl TestApp {
         };
         Self {
             backend,
-            _database: database,
+            database,
             queue,
             folder,
             storage,
@@ -349,8 +350,9 @@ impl TestApp {
         let mut conn = self.database_connection();
         // As the server's own: a lock of what is between rows would hold up new tasks too.
         let isolation = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+        // As text: MySQL does not prepare BEGIN.
         for statement in [isolation, "BEGIN", statement] {
-            sql_query(statement).execute(&mut conn).unwrap();
+            conn.batch_execute(statement).unwrap();
         }
         conn
     }

@@ -1,7 +1,9 @@
 //! The two pairs of database and queue: every test runs on both.
 
 use common::queue::{AmqpQueue, MemoryQueue, Queue};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
 use diesel::{MysqlConnection, sql_query};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -42,6 +44,26 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
+    /// Whether a statement in this database has been running for a second, as one that waits for a lock
+    /// does. InnoDB's own list is a cache that is never renewed while others look at it too.
+    pub fn has_waiting_statement(&self) -> bool {
+        let Some(name) = &self.name else { return false };
+        let mut conn = MysqlConnection::establish(&self.url).unwrap();
+        let version = diesel::select(sql::<Text>("VERSION()")).get_result::<String>(&mut conn);
+        // MySQL cannot show a statement with binary values in its information_schema, and MariaDB's
+        // performance_schema is switched off.
+        let schema = match version.unwrap().contains("MariaDB") {
+            true => "information_schema",
+            false => "performance_schema",
+        };
+        let waiting = format!(
+            "(SELECT COUNT(*) FROM {schema}.processlist WHERE db = '{name}' \
+             AND command IN ('Query', 'Execute') AND time >= 1)"
+        );
+        let waiting = diesel::select(sql::<BigInt>(&waiting)).get_result::<i64>(&mut conn);
+        waiting.unwrap() > 0
+    }
+
     pub fn create(backend: Backend, folder: &TempDir) -> Self {
         match backend {
             Backend::Alone => {

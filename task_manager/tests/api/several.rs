@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use common::report::Claim;
 use common::task::TaskState;
-use diesel::prelude::*;
-use diesel::sql_query;
+use diesel::connection::SimpleConnection;
 use reqwest::{Method, StatusCode};
 
 use super::app::{SONGS, TestApp, eventually, problem};
@@ -84,7 +83,7 @@ async fn a_slow_database_is_told_and_the_process_stays_responsive() {
     let app = TestApp::start(Backend::Fleet).await;
     let mut locker = app.database_connection();
     // Whoever reads a task waits.
-    sql_query("LOCK TABLES tasks WRITE").execute(&mut locker).unwrap();
+    locker.batch_execute("LOCK TABLES tasks WRITE").unwrap();
     let begin = Instant::now();
     let readers = (0..100).map(|_| {
         let request = app.request(Method::GET, "/v1/tasks");
@@ -107,7 +106,7 @@ async fn a_slow_database_is_told_and_the_process_stays_responsive() {
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         assert!(begin.elapsed() < Duration::from_secs(1), "{path}: {:?}", begin.elapsed());
     }
-    sql_query("UNLOCK TABLES").execute(&mut locker).unwrap();
+    locker.batch_execute("UNLOCK TABLES").unwrap();
     for reader in readers {
         reader.await.unwrap();
     }

@@ -198,12 +198,6 @@ async fn a_field_after_the_file_is_refused_and_leaves_nothing(backend: Backend) 
     app.wait_for_files(&[]).await;
 }
 
-#[derive(diesel::QueryableByName)]
-struct Count {
-    #[diesel(sql_type = diesel::sql_types::BigInt)]
-    count: i64,
-}
-
 /// Uploads the same file while `change` of the task that was killed is being committed.
 async fn upload_during(change: &str) -> (TestApp, common::task::TaskId) {
     let mut app = TestApp::start(Backend::Fleet).await;
@@ -213,14 +207,7 @@ async fn upload_during(change: &str) -> (TestApp, common::task::TaskId) {
     let path = "/v1/data_processor/upload?file_name=songs.csv";
     let uploading = tokio::spawn(app.request(Method::POST, path).body(SONGS).send());
     eventually("the upload waits for the lock", || async {
-        // InnoDB's own list is a cache that is never renewed while others look at it too.
-        let waiting = sql_query(
-            "SELECT COUNT(*) AS count FROM information_schema.processlist \
-             WHERE db = DATABASE() AND command IN ('Query', 'Execute') AND time >= 1",
-        );
-        let mut conn = app.open_transaction("SELECT 1");
-        let Count { count } = waiting.get_result(&mut conn).unwrap();
-        (count > 0).then_some(())
+        app.database.has_waiting_statement().then_some(())
     })
     .await;
     sql_query("COMMIT").execute(&mut changing).unwrap();
