@@ -1,11 +1,13 @@
 //! `/v1/tasks`: show, list, interrupt, delete.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRef, FromRequestParts, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use common::problem::{ErrorLocation, Problem};
 use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
+use tracing::info;
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{
@@ -131,13 +133,8 @@ fn read_filter(parameters: Parameters) -> Result<(store::Filter, PageSize), Vec<
         WrongState,
     )
 )]
-pub async fn stop_task(
-    State(db): State<Database>,
-    State(wakeups): State<Wakeups>,
-    user: CurrentUser,
-    TaskPath(id): TaskPath,
-) -> Result<Response, Error> {
-    ended(db, wakeups, user, id, Interrupt::Stop).await
+pub async fn stop_task(request: TaskRequest) -> Result<Response, Error> {
+    request.interrupt(Interrupt::Stop).await.map(ended)
 }
 
 /// Kills a task: it ends, and what it made durable is kept.
@@ -150,13 +147,8 @@ pub async fn stop_task(
         WrongState,
     )
 )]
-pub async fn kill_task(
-    State(db): State<Database>,
-    State(wakeups): State<Wakeups>,
-    user: CurrentUser,
-    TaskPath(id): TaskPath,
-) -> Result<Response, Error> {
-    ended(db, wakeups, user, id, Interrupt::Kill).await
+pub async fn kill_task(request: TaskRequest) -> Result<Response, Error> {
+    request.interrupt(Interrupt::Kill).await.map(ended)
 }
 
 /// Resumes a killed or failed task: it is queued again and goes on from its checkpoint, or from
@@ -171,47 +163,18 @@ pub async fn kill_task(
         (status = 410, description = "The task's files are gone", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn resume_task(
-    State(db): State<Database>,
-    State(wakeups): State<Wakeups>,
-    user: CurrentUser,
-    TaskPath(id): TaskPath,
-) -> Result<Json<AcceptedTask>, Error> {
-    let interrupted = interrupt(db, wakeups, user, id, Interrupt::Resume).await?;
-    let Interrupted { task, resumes_from_row } = interrupted;
+pub async fn resume_task(request: TaskRequest) -> Result<Json<AcceptedTask>, Error> {
+    let Interrupted { task, resumes_from_row } = request.interrupt(Interrupt::Resume).await?;
     Ok(Json(AcceptedTask { task, resumed: true, resumed_from_row: resumes_from_row }))
 }
 
-async fn interrupt(
-    db: Database,
-    wakeups: Wakeups,
-    user: CurrentUser,
-    id: TaskId,
-    interrupt: Interrupt,
-) -> Result<Interrupted, Error> {
-    let interrupting = async move {
-        let interrupted = interrupt::interrupt(&db, user.id, id, interrupt).await?;
-        let state = interrupted.task.state;
-        tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, ?interrupt, %state, "interrupted");
-        wakeups.changed(&db, (user.id, id)).await;
-        Ok(interrupted)
-    };
-    to_the_end("an interrupt", interrupting).await
-}
-
-async fn ended(
-    db: Database,
-    wakeups: Wakeups,
-    user: CurrentUser,
-    id: TaskId,
-    verb: Interrupt,
-) -> Result<Response, Error> {
-    let task = interrupt(db, wakeups, user, id, verb).await?.task;
+/// The answer to an interrupt that ends a task.
+fn ended(Interrupted { task, .. }: Interrupted) -> Response {
     let status = match task.state {
         TaskState::Stopping => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
     };
-    Ok((status, Json(task)).into_response())
+    (status, Json(task)).into_response()
 }
 
 /// Deletes an ended task and everything that it made.
@@ -224,19 +187,57 @@ async fn ended(
         (status = 409, description = "The task has not ended", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn delete_task(
-    State(db): State<Database>,
-    State(wakeups): State<Wakeups>,
+pub async fn delete_task(request: TaskRequest) -> Result<StatusCode, Error> {
+    request.delete().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A request of a user to change a task.
+pub struct TaskRequest {
+    db: Database,
+    wakeups: Wakeups,
     user: CurrentUser,
-    TaskPath(id): TaskPath,
-) -> Result<StatusCode, Error> {
-    let deleting = async move {
-        delete::delete(&db, user.id, id).await?;
-        tracing::info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, "deleted");
-        wakeups.wake();
-        Ok(StatusCode::NO_CONTENT)
-    };
-    to_the_end("a deletion", deleting).await
+    id: TaskId,
+}
+
+impl<S> FromRequestParts<S> for TaskRequest
+where
+    S: Send + Sync,
+    Database: FromRef<S>,
+    Wakeups: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let user = CurrentUser::from_request_parts(parts, state).await?;
+        let TaskPath(id) = TaskPath::from_request_parts(parts, state).await?;
+        Ok(Self { db: Database::from_ref(state), wakeups: Wakeups::from_ref(state), user, id })
+    }
+}
+
+impl TaskRequest {
+    async fn interrupt(self, interrupt: Interrupt) -> Result<Interrupted, Error> {
+        let Self { db, wakeups, user, id } = self;
+        let interrupting = async move {
+            let interrupted = interrupt::interrupt(&db, user.id, id, interrupt).await?;
+            let state = interrupted.task.state;
+            info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, ?interrupt, %state, "interrupted");
+            wakeups.changed(&db, (user.id, id)).await;
+            Ok(interrupted)
+        };
+        to_the_end("an interrupt", interrupting).await
+    }
+
+    async fn delete(self) -> Result<(), Error> {
+        let Self { db, wakeups, user, id } = self;
+        let deleting = async move {
+            delete::delete(&db, user.id, id).await?;
+            info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, "deleted");
+            wakeups.wake();
+            Ok(())
+        };
+        to_the_end("a deletion", deleting).await
+    }
 }
 
 #[cfg(test)]
