@@ -14,6 +14,7 @@ use common::problem::Problem;
 use csv_input::{InputError, Record, Records};
 
 use self::column_type::type_of;
+use crate::input_problem::input_problem;
 
 /// How many rows are shown.
 const MAX_ROWS: usize = 100;
@@ -43,11 +44,7 @@ impl PreviewError {
     #[must_use]
     pub fn problem(&self) -> Problem {
         let (status, code, title) = match self {
-            Self::Input(InputError::NotCsv(_)) => (422, "not_csv", "The file is not CSV"),
-            Self::Input(InputError::RecordTooLong { .. } | InputError::TooManyFields { .. }) => {
-                (422, "record_too_long", "A row is too long")
-            }
-            Self::Input(InputError::Read(_)) => (500, "read_failed", "The input could not be read"),
+            Self::Input(error) => return input_problem(error),
             Self::EmptyFile => (422, "empty_file", "The file is empty"),
             Self::Interrupted => (409, "interrupted", "The task was interrupted"),
         };
@@ -74,10 +71,14 @@ pub fn preview(
             return Err(PreviewError::Interrupted);
         }
     }
-    Ok(preview.0)
+    Ok(preview.shown)
 }
 
-struct Preview(CsvPreview);
+struct Preview {
+    shown: CsvPreview,
+    /// How many bytes of rows may still be shown; none behind a row that did not fit.
+    room: Option<usize>,
+}
 
 impl Preview {
     fn of(header: &Record<'_>) -> Self {
@@ -87,17 +88,18 @@ impl Preview {
             value_count: 0,
             empty_count: 0,
         };
-        Self(CsvPreview {
+        let shown = CsvPreview {
             columns: (0..header.field_count().min(MAX_COLUMNS)).map(column).collect(),
             column_count: header.field_count() as u64,
             rows: Vec::new(),
             row_count: 0,
             irregular_row_count: u64::from(header.unterminated),
-        })
+        };
+        Self { shown, room: Some(MAX_SHOWN) }
     }
 
     fn add(&mut self, record: &Record<'_>) {
-        let preview = &mut self.0;
+        let preview = &mut self.shown;
         preview.row_count += 1;
         let is_regular =
             record.field_count() as u64 == preview.column_count && !record.unterminated;
@@ -111,11 +113,11 @@ impl Preview {
                 column.column_type = type_of(column.column_type, value);
             }
         }
-        if preview.rows.len() < MAX_ROWS {
+        if let Some(room) = self.room.filter(|_| preview.rows.len() < MAX_ROWS) {
             let values = 0..record.field_count().min(MAX_COLUMNS);
             let row: Vec<String> = values.map(|index| shown(record.field(index))).collect();
-            let size = |row: &Vec<String>| row.iter().map(String::len).sum::<usize>();
-            if preview.rows.iter().map(size).sum::<usize>() + size(&row) <= MAX_SHOWN {
+            self.room = room.checked_sub(row.iter().map(String::len).sum());
+            if self.room.is_some() {
                 preview.rows.push(row);
             }
         }
@@ -182,9 +184,10 @@ mod tests {
         assert_eq!(long.columns[0].name, format!("{}…", "é".repeat(MAX_VALUE)));
         assert_eq!(long.rows[0][0].chars().count(), MAX_VALUE + 1);
         let row = vec!["y".repeat(MAX_VALUE); 3_000].join(",");
-        let wide = of(&format!("{row}\n{row}\n{row}\n"));
+        let wide = of(&format!("{row}\n{row}\n{row}\nz\n"));
         assert_eq!((wide.columns.len(), wide.column_count), (MAX_COLUMNS, 3_000));
-        assert_eq!((wide.rows.len(), wide.row_count), (1, 2));
+        // Rows behind one that does not fit are not the first ones.
+        assert_eq!((wide.rows.len(), wide.row_count), (1, 3));
     }
 
     #[test]

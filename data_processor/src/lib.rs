@@ -9,6 +9,7 @@ pub mod config;
 pub mod csv_preview;
 pub mod file_statistics;
 pub mod health;
+mod input_problem;
 pub mod mail;
 pub mod processor;
 mod processors;

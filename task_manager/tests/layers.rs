@@ -65,8 +65,8 @@ const RANKS: [(&str, Ranks); 2] = [
     (
         "data_processor/src/",
         &[
-            &["aggregation", "backoff", "budget", "csv_preview", "file_statistics", "row_loading"],
-            &["mail", "task_manager"],
+            &["aggregation", "backoff", "budget", "file_statistics", "input_problem"],
+            &["csv_preview", "mail", "row_loading", "task_manager"],
             &["config"],
             &["processor"],
             &["processors"],

@@ -5,7 +5,7 @@ use common::csv_preview::ColumnType;
 
 /// The narrowest type of values of type `before` and this one.
 pub(super) fn type_of(before: ColumnType, value: &[u8]) -> ColumnType {
-    // Nothing is narrower than text, so its values need not be looked at.
+    // Nothing is wider than text, so its values need not be looked at.
     if before == ColumnType::Text {
         return before;
     }

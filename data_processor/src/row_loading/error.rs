@@ -6,6 +6,7 @@ use common::problem::{ErrorLocation, Problem};
 use csv_input::InputError;
 
 use super::Interrupted;
+use crate::input_problem::input_problem;
 
 /// The bad rows of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -80,18 +81,14 @@ impl LoadError {
     #[must_use]
     pub fn problem(&self) -> Problem {
         let (status, code, title) = match self {
-            Self::Input(InputError::NotCsv(_)) => (422, "not_csv", "The file is not CSV"),
+            Self::Input(error) => return input_problem(error),
             Self::EmptyFile => (422, "empty_file", "The file is empty"),
             Self::UnterminatedHeader { .. } => (422, "bad_header", "The header is not valid CSV"),
             Self::HeaderNotUtf8 { .. } => (422, "not_utf8", "The file is not UTF-8"),
             Self::MissingColumns { .. } => (422, "missing_column", "A column is missing"),
             Self::RepeatedColumn { .. } => (422, "repeated_column", "A column is repeated"),
             Self::BadRows(_) => (422, "bad_rows", "The file has bad rows"),
-            Self::Input(InputError::RecordTooLong { .. } | InputError::TooManyFields { .. }) => {
-                (422, "record_too_long", "A row is too long")
-            }
             Self::Interrupted(_) => (409, "interrupted", "The task was interrupted"),
-            Self::Input(InputError::Read(_)) => (500, "read_failed", "The input could not be read"),
         };
         let (errors, count) = self.locations();
         Problem::new(status, code, title, self.to_string()).with_errors(errors, count)
@@ -119,11 +116,6 @@ impl LoadError {
             }
             Self::UnterminatedHeader { line } => {
                 vec![at(*line, None, None, "a quote is opened and never closed")]
-            }
-            Self::Input(
-                InputError::RecordTooLong { line } | InputError::TooManyFields { line },
-            ) => {
-                vec![at(*line, None, None, "the row is too long")]
             }
             Self::Input(_) | Self::EmptyFile | Self::Interrupted(_) => Vec::new(),
         };
