@@ -8,9 +8,6 @@
 
 mod disposition;
 pub mod form;
-#[cfg(test)]
-#[path = "file/tests.rs"]
-mod form_tests;
 
 use std::time::Duration;
 

@@ -6,6 +6,9 @@
 //! - The file has ended only when the closing boundary, and behind it the end of the body, arrived.
 //! - The file is the last field.
 
+#[cfg(test)]
+mod tests;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};

@@ -2,15 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use futures_util::stream::{self, BoxStream};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::form::{Form, read_form};
 use super::*;
+use crate::api::request::file::incoming;
 
 const BOUNDARY: &str = "edge";
 /// Looks like a boundary in places.
