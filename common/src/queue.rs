@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::task::{TaskId, TaskKind};
 
-/// What travels: which task is to be run, and the how-manieth time it was put in the queue.
+/// What travels: which task is to be run, and its dispatch number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Message {
     /// The task.

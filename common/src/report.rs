@@ -32,7 +32,7 @@ pub struct ClaimRequest {
 pub struct ClaimedDelivery {
     /// The task to run.
     pub task_id: TaskId,
-    /// The how-manieth time it was put in the queue; another one than the latest is refused.
+    /// The dispatch number, from 1; any but the latest is refused.
     pub dispatch: u32,
 }
 

@@ -206,7 +206,7 @@ fn problem(error: &Error) -> Problem {
             "out_of_order",
             "The rows before these are missing",
             format!(
-                "The batch goes on behind row {from}, but only row {stored} was reached. \
+                "The batch continues after row {from}, but only row {stored} was reached. \
                  Send what is in between first."
             ),
         ),

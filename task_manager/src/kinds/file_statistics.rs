@@ -1,7 +1,7 @@
 //! The statistics of files: rows that completed tasks leave, and the report over them.
 //!
 //! # Invariants
-//! - A task has one row at the most, written in the transaction that accepts its completion.
+//! - A task has at most one row, written in the transaction that accepts its completion.
 //! - The row is the task's `result`.
 //! - Rows stay until their task is deleted; the expiry of a task leaves its row.
 //!

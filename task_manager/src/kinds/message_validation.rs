@@ -41,7 +41,7 @@ pub struct TrackedMessage {
     /// The message.
     #[schema(example = "The parcel has arrived.")]
     pub message: String,
-    /// The how-manieth message of the user it is; `null` where it was loaded without one.
+    /// 1 for the user's first message, 2 for the second; `null` if it was loaded without one.
     #[schema(example = 1)]
     pub request_count: Option<u64>,
     /// How it was accepted.

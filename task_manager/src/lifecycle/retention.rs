@@ -126,7 +126,7 @@ mod tests {
         let own = OwnDatabase::migrated(backend).await;
         let left = own.db.write(|conn| {
             let id = killed(conn)?;
-            // Not deleted, so not to be removed, whoever lists it.
+            // It is not deleted, so it stays, even if a pass has listed it.
             purge::store::remove_deleted(conn, id)?;
             let killed = tasks::find(conn, id)?.is_some();
             let now = db::now(conn)?;

@@ -53,7 +53,7 @@ pub struct AcceptedMessage {
     /// The task that validates it.
     #[serde(flatten)]
     pub task: TaskView,
-    /// The how-manieth message of the user it is, from 1.
+    /// 1 for the user's first message, 2 for the second.
     #[schema(example = 1)]
     pub request_count: u64,
 }

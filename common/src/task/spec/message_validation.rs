@@ -15,6 +15,6 @@ pub struct MessageValidationSpec {
     pub message: String,
     /// The number drawn for it, from 1 to 60.
     pub number: u8,
-    /// The how-manieth message of its user it is, from 1.
+    /// 1 for the user's first message, 2 for the second.
     pub request_count: u64,
 }

@@ -27,7 +27,7 @@ pub struct MessageDocument {
     category: Option<Category>,
     /// When it was accepted: a time of 1970 to 9999; now where absent.
     created_at: Option<DateTime<Utc>>,
-    /// The how-manieth message of the user it was.
+    /// 1 for the user's first message, 2 for the second.
     #[schema(example = 1)]
     request_count: Option<u64>,
     /// The caller, if anybody: nobody stores messages of others.
