@@ -7,7 +7,7 @@ use common::plural::plural;
 use common::problem::{ErrorLocation, MAX_LISTED_ERRORS, Problem};
 use csv_input::Packing;
 
-use super::Interrupted;
+use crate::aggregation::control::Interrupted;
 
 /// The bad rows of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,7 +19,7 @@ pub struct BadRows {
 }
 
 impl BadRows {
-    pub(super) fn add(&mut self, location: impl FnOnce() -> ErrorLocation) {
+    pub(crate) fn add(&mut self, location: impl FnOnce() -> ErrorLocation) {
         self.count += 1;
         if self.first.len() < MAX_LISTED_ERRORS {
             self.first.push(location());
@@ -27,7 +27,7 @@ impl BadRows {
     }
 
     /// Adds those of rows behind these.
-    pub(super) fn append(&mut self, later: Self) {
+    pub(crate) fn append(&mut self, later: Self) {
         self.count += later.count;
         let room = MAX_LISTED_ERRORS - self.first.len();
         self.first.extend(later.first.into_iter().take(room));
@@ -158,7 +158,7 @@ pub enum AggregationError {
 
 impl AggregationError {
     /// The error of a temporary file, behind which there may be an interrupt.
-    pub(super) fn spill(error: io::Error) -> Self {
+    pub(crate) fn spill(error: io::Error) -> Self {
         match error.downcast::<Interrupted>() {
             Ok(interrupted) => Self::Interrupted(interrupted),
             Err(error) => Self::Spill(error),

@@ -1,51 +1,13 @@
-//! What belongs to one key: its inners and their sums, on the way from the tables to the output.
+//! Groups in memory: the keys, the sums of each, and the last column as a dictionary.
 
-/// One key, its inners in order and their sums.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Group {
-    /// The columns of the group but for what is kept apart; see [`super::key`].
-    pub(super) key: Vec<u8>,
-    /// What is kept apart ([`super::inner`]): the codes of days ([`super::dates::text`]), the numbers of
-    /// values, or one that means nothing.
-    pub(super) inners: Vec<u32>,
-    /// The sums of the first inner, then those of the next one, and so on.
-    pub(super) sums: Vec<i128>,
-}
-
-impl Group {
-    pub(super) fn clear(&mut self) {
-        self.key.clear();
-        self.inners.clear();
-        self.sums.clear();
-    }
-
-    /// Adds what `other` has of the same key. `scratch` is overwritten.
-    pub(super) fn merge(&mut self, other: &Self, scratch: &mut Self) {
-        let width = self.sums.len() / self.inners.len().max(1);
-        scratch.clear();
-        let (mut left, mut right) = (0, 0);
-        let part = |index: usize| index * width..(index + 1) * width;
-        loop {
-            let order = match (self.inners.get(left), other.inners.get(right)) {
-                (None, None) => break,
-                (Some(_), None) => std::cmp::Ordering::Less,
-                (None, Some(_)) => std::cmp::Ordering::Greater,
-                (Some(a), Some(b)) => a.cmp(b),
-            };
-            let from = if order.is_le() { (&*self, left) } else { (other, right) };
-            scratch.inners.push(from.0.inners[from.1]);
-            let start = scratch.sums.len();
-            scratch.sums.extend_from_slice(&from.0.sums[part(from.1)]);
-            if order.is_eq() {
-                let theirs = &other.sums[part(right)];
-                for (sum, more) in scratch.sums[start..].iter_mut().zip(theirs) {
-                    *sum += more;
-                }
-            }
-            left += usize::from(order.is_le());
-            right += usize::from(order.is_ge());
-        }
-        std::mem::swap(&mut self.inners, &mut scratch.inners);
-        std::mem::swap(&mut self.sums, &mut scratch.sums);
-    }
-}
+pub(crate) mod cells;
+pub(crate) mod dates;
+pub(crate) mod entry;
+pub(crate) mod group;
+pub(crate) mod groups;
+pub(crate) mod inner;
+pub(crate) mod key;
+pub(crate) mod keys;
+pub(crate) mod order;
+pub(crate) mod sums;
+pub(crate) mod values;

@@ -54,7 +54,7 @@ impl Options {
     }
 
     /// The header of the output.
-    pub(super) fn output_header(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn output_header(&self) -> impl Iterator<Item = &str> {
         let renamed = self.total_header.as_deref();
         let last = self.sum.len().saturating_sub(1);
         let sums = self.sum.iter().enumerate().map(move |(index, column)| match renamed {

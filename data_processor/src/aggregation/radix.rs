@@ -10,7 +10,7 @@ const FEW: usize = 64;
 ///
 /// One pass for each digit, the last one first, without the branches of a comparison: in days at random they
 /// would be guessed wrong half of the time.
-pub(super) fn sort_by_upper_half(words: &mut Vec<u64>, other: &mut Vec<u64>, limit: u32) {
+pub(crate) fn sort_by_upper_half(words: &mut Vec<u64>, other: &mut Vec<u64>, limit: u32) {
     if words.len() <= FEW {
         return words.sort_unstable();
     }

@@ -9,12 +9,12 @@ const NAME: usize = 200;
 
 /// A value of the input for a message: shortened, with control characters and bytes that are no
 /// text escaped.
-pub(super) fn value(bytes: &[u8]) -> String {
+pub(crate) fn value(bytes: &[u8]) -> String {
     shown(bytes, VALUE)
 }
 
 /// A column's name for a message.
-pub(super) fn name(name: &str) -> String {
+pub(crate) fn name(name: &str) -> String {
     shown(name.as_bytes(), NAME)
 }
 

@@ -11,8 +11,10 @@ use std::io::{self, Read, Write};
 
 use common::task::spec::CsvAggregationSpec;
 
-use super::{AggregationError, Control, DEFAULT_MEMORY_LIMIT, Interrupted, Options, Outputs};
-use super::{Sizes, Summary, aggregate, aggregate_in_chunks};
+use crate::aggregation::control::{Control, Interrupted, Outputs};
+use crate::aggregation::error::AggregationError;
+use crate::aggregation::options::{DEFAULT_MEMORY_LIMIT, Options};
+use crate::aggregation::run::{Sizes, Summary, aggregate, aggregate_in_chunks};
 
 /// Outputs in memory.
 #[derive(Default)]

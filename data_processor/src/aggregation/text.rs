@@ -2,41 +2,41 @@
 
 /// Where some bytes stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Span {
+pub(crate) struct Span {
     start: u32,
     end: u32,
 }
 
 impl Span {
     #[inline(always)]
-    pub(super) fn new(start: usize, end: usize) -> Self {
+    pub(crate) fn new(start: usize, end: usize) -> Self {
         Self { start: start as u32, end: end as u32 }
     }
 
     #[inline(always)]
-    pub(super) fn start(self) -> usize {
+    pub(crate) fn start(self) -> usize {
         self.start as usize
     }
 
     #[inline(always)]
-    pub(super) fn end(self) -> usize {
+    pub(crate) fn end(self) -> usize {
         self.end as usize
     }
 
     #[inline(always)]
-    pub(super) fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         self.end.wrapping_sub(self.start) as usize
     }
 
     #[inline(always)]
-    pub(super) fn of(self, data: &[u8]) -> &[u8] {
+    pub(crate) fn of(self, data: &[u8]) -> &[u8] {
         &data[self.start()..self.end()]
     }
 }
 
 /// Sixteen bytes from `at` on, the first one lowest; 0 where there are not as many.
 #[inline(always)]
-pub(super) fn wide(data: &[u8], at: usize) -> u128 {
+pub(crate) fn wide(data: &[u8], at: usize) -> u128 {
     let bytes = data.get(at..at + 16).and_then(|bytes| bytes.try_into().ok());
     bytes.map_or(0, u128::from_le_bytes)
 }
@@ -54,19 +54,19 @@ const FIRST: [u128; 17] = {
 
 /// The first bytes of many texts, side by side: so several of them are worked on at a time.
 #[derive(Debug, Default)]
-pub(super) struct Heads {
+pub(crate) struct Heads {
     /// The first eight bytes of each, and the next eight where these were asked for; the first one
     /// lowest.
-    pub(super) first: Vec<u64>,
-    pub(super) second: Vec<u64>,
+    pub(crate) first: Vec<u64>,
+    pub(crate) second: Vec<u64>,
     /// How long each text is.
-    pub(super) lengths: Vec<u64>,
+    pub(crate) lengths: Vec<u64>,
 }
 
 impl Heads {
     /// Those of the texts at `spans`, and with `SECOND` eight more bytes.
     #[inline]
-    pub(super) fn read<const SECOND: bool>(&mut self, data: &[u8], spans: &[Span]) {
+    pub(crate) fn read<const SECOND: bool>(&mut self, data: &[u8], spans: &[Span]) {
         let Self { first, second, lengths } = self;
         first.resize(spans.len(), 0);
         lengths.resize(spans.len(), 0);
@@ -85,10 +85,10 @@ impl Heads {
 }
 
 /// How many bytes must follow a text.
-pub(super) const PADDING: usize = 16;
+pub(crate) const PADDING: usize = 16;
 
 /// A copy of a text that has nothing behind it, with [`PADDING`].
-pub(super) fn padded(text: &[u8]) -> Vec<u8> {
+pub(crate) fn padded(text: &[u8]) -> Vec<u8> {
     [text, &[0; PADDING]].concat()
 }
 
@@ -97,19 +97,19 @@ const MULTIPLIERS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD1B5_4A32_D192_ED03];
 
 /// A part of `data`, behind which there are at least [`PADDING`] bytes of whatever kind.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'a> {
+pub(crate) struct Text<'a> {
     data: &'a [u8],
     span: Span,
 }
 
 impl<'a> Text<'a> {
     #[inline(always)]
-    pub(super) fn new(data: &'a [u8], span: Span) -> Self {
+    pub(crate) fn new(data: &'a [u8], span: Span) -> Self {
         Self { data, span }
     }
 
     #[inline]
-    pub(super) fn bytes(self) -> &'a [u8] {
+    pub(crate) fn bytes(self) -> &'a [u8] {
         self.span.of(self.data)
     }
 
@@ -128,7 +128,7 @@ impl<'a> Text<'a> {
     /// All of a text of up to sixteen bytes, as a number that means something to these only, and how
     /// many they are.
     #[inline(always)]
-    pub(super) fn short(self) -> Option<(u128, u32)> {
+    pub(crate) fn short(self) -> Option<(u128, u32)> {
         let length = self.span.len() as u32;
         (length <= 16).then(|| (self.whole(), length))
     }
@@ -136,7 +136,7 @@ impl<'a> Text<'a> {
     /// A folded multiplication for sixteen bytes each. `seed` makes the hashes of this process its
     /// own, so that no file can be made to collide.
     #[inline(always)]
-    pub(super) fn hash(self, seed: u64) -> u64 {
+    pub(crate) fn hash(self, seed: u64) -> u64 {
         let seed = seed ^ self.span.len() as u64;
         if self.span.len() <= 16 { fold(seed, self.whole()) } else { self.long_hash(seed) }
     }
@@ -149,7 +149,7 @@ impl<'a> Text<'a> {
 
     /// Whether both have the same bytes; most are so short that a call of `memcmp` would cost more.
     #[inline(always)]
-    pub(super) fn same(self, other: Text<'_>) -> bool {
+    pub(crate) fn same(self, other: Text<'_>) -> bool {
         if self.span.len() != other.span.len() {
             return false;
         }

@@ -4,21 +4,21 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::{Control, Interrupted};
+use crate::aggregation::control::{Control, Interrupted};
 
 /// A thread that waits looks so often whether it may work.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The caller's [`Control`], asked by one thread at a time and never again once it has ended the
 /// work.
-pub(super) struct Watch<'a> {
+pub(crate) struct Watch<'a> {
     control: &'a dyn Control,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 /// See [`Watch::end_on_panic`].
-pub(super) struct EndOnPanic<'a>(&'a Watch<'a>);
+pub(crate) struct EndOnPanic<'a>(&'a Watch<'a>);
 
 impl Drop for EndOnPanic<'_> {
     fn drop(&mut self) {
@@ -35,12 +35,12 @@ struct State {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(control: &'a dyn Control) -> Self {
+    pub(crate) fn new(control: &'a dyn Control) -> Self {
         Self { control, state: Mutex::default(), changed: Condvar::new() }
     }
 
     /// `bytes` more are read.
-    pub(super) fn read(&self, bytes: u64) -> Result<(), Interrupted> {
+    pub(crate) fn read(&self, bytes: u64) -> Result<(), Interrupted> {
         let mut state = self.lock();
         if state.ended {
             return Err(Interrupted);
@@ -52,23 +52,23 @@ impl<'a> Watch<'a> {
     }
 
     /// Looks for an interrupt.
-    pub(super) fn checkpoint(&self) -> Result<(), Interrupted> {
+    pub(crate) fn checkpoint(&self) -> Result<(), Interrupted> {
         self.read(0)
     }
 
     /// How many threads may work now.
-    pub(super) fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         self.control.threads().max(1)
     }
 
     /// How much memory in bytes groups may take now.
-    pub(super) fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         self.control.memory()
     }
 
     /// Waits while fewer threads may work than up to the one of this number, from 0, and there is
     /// work.
-    pub(super) fn wait_for_turn(
+    pub(crate) fn wait_for_turn(
         &self,
         number: usize,
         is_done: impl Fn() -> bool,
@@ -81,7 +81,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Wakes the threads that wait for their turn: all work is done, or taken by others.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.changed.notify_all();
     }
 
@@ -91,12 +91,12 @@ impl<'a> Watch<'a> {
 
     /// Ends the work of all threads where it is dropped by a panic of this one: others may wait for
     /// what it was to do.
-    pub(super) fn end_on_panic(&self) -> EndOnPanic<'_> {
+    pub(crate) fn end_on_panic(&self) -> EndOnPanic<'_> {
         EndOnPanic(self)
     }
 
     /// Ends the work of all threads.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.lock().ended = true;
         self.wake();
     }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 /// A sum, or what stands beside it in a table of them: the number of an inner, or of a place.
-pub(super) trait Word: Copy + PartialEq + Debug {
+pub(crate) trait Word: Copy + PartialEq + Debug {
     /// Stands where there is no sum.
     const ABSENT: Self;
     /// Whether there is no larger word.

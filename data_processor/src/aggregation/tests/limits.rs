@@ -7,7 +7,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::aggregation::{MAX_FIELDS, MAX_RECORD};
+use crate::aggregation::limits::{MAX_FIELDS, MAX_RECORD};
 
 const HEADER: &str = "Song,Date,Number of Plays\n";
 

@@ -4,9 +4,9 @@ use common::problem::ErrorLocation;
 use proptest::prelude::*;
 
 use super::*;
-use crate::aggregation::marks::Marking;
-use crate::aggregation::reports::Ahead;
-use crate::aggregation::{Sizes, aggregate_in_chunks};
+use crate::aggregation::collect::reports::Ahead;
+use crate::aggregation::run::{Sizes, aggregate_in_chunks};
+use crate::aggregation::spill::marks::Marking;
 
 /// Pieces of which a file is put together: whole rows, good and bad, and what breaks them.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {

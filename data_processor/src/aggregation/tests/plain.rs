@@ -11,10 +11,13 @@ use common::task::spec::OnBadRow;
 
 pub(super) use self::reader::Reader;
 use super::{Free, Outcome};
-use crate::aggregation::error::BadRows;
-use crate::aggregation::header::Header;
-use crate::aggregation::row::RowCheck;
-use crate::aggregation::{AggregationError, Options, Summary, rejects, shown};
+use crate::aggregation::error::{AggregationError, BadRows};
+use crate::aggregation::options::Options;
+use crate::aggregation::read::check::RowCheck;
+use crate::aggregation::read::header::Header;
+use crate::aggregation::read::rejects;
+use crate::aggregation::run::Summary;
+use crate::aggregation::shown;
 
 /// What comes of an aggregation.
 pub(super) fn run(input: impl Read, options: &Options) -> Result<Outcome, AggregationError> {

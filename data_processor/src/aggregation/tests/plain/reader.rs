@@ -4,10 +4,12 @@ use std::io::{self, Read};
 
 use csv::ByteRecord;
 
-use crate::aggregation::row::Row;
+use crate::aggregation::read::row::Row;
 
 use super::scanner::{Scanner, Stop};
-use crate::aggregation::{AggregationError, Control, MAX_FIELDS, MAX_RECORD};
+use crate::aggregation::control::Control;
+use crate::aggregation::error::AggregationError;
+use crate::aggregation::limits::{MAX_FIELDS, MAX_RECORD};
 
 /// How much is read at once: an interrupt is seen between two reads.
 const BUFFER: usize = 64 << 10;

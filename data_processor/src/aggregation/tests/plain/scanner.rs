@@ -8,7 +8,9 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-use crate::aggregation::{AggregationError, Control, Interrupted, MAX_FIELDS, MAX_RECORD};
+use crate::aggregation::control::{Control, Interrupted};
+use crate::aggregation::error::AggregationError;
+use crate::aggregation::limits::{MAX_FIELDS, MAX_RECORD};
 
 /// Fields are counted in records longer than this: a shorter one cannot have too many.
 const COUNT_FIELDS_FROM: u64 = 64 << 10;

@@ -1,0 +1,4 @@
+//! From groups to the lines of the result.
+
+pub(crate) mod result;
+pub(crate) mod totals;
