@@ -1,56 +1,72 @@
-//! The engine of `csv_aggregation`: sums of a CSV file's columns by groups of equal rows.
-//!
-//! The stages are folders, and each uses only those before it:
-//!
-//! 1. `read`: bytes become chunks of whole records, decompressed where they must be, and rows become
-//!    fields, numbers and dates; what is wrong with a row is found here.
-//! 2. `group`: groups in memory. Keys are kept in a hash table, the last column of a group as a
-//!    dictionary, and the sums in dense rows or small tables.
-//! 3. `spill`: groups that all threads share, which go to sorted temporary files where they take too
-//!    much memory, and the merge of both.
-//! 4. `collect`: the threads. Each takes chunks, parses them by columns, keeps groups of its own as
-//!    long as these are few and shares them afterwards. Invalid rows are put into the order of the file.
-//! 5. `write`: the keys are cut into ranges; the groups of each are sorted, merged and written.
-//!
-//! `run` connects them; the other modules of this level belong to no stage and use none.
-//!
-//! # Invariants
-//! - The answer depends on the rows alone: not on their order, on how the input arrives, on the
-//!   number of threads or on the memory.
-//! - A sum is exact or an error, never wrapped.
-//! - Memory is bounded, whatever the input holds: by [`Options::memory_limit`] for the groups and
-//!   what is known of those in files, about a quarter of that more while groups from files are
-//!   merged and written, and a few times [`MAX_RECORD`] for each thread.
-//! - The result is written only after the whole input was read and found good. A sum that is out of
-//!   range is found while it is written: what is written before the error is worthless.
-//! - An interrupt takes effect within some milliseconds of work, as long as the input and the
-//!   outputs do not block.
-//! - No temporary file stays, however the work ends.
-//!
-//! # Not here
-//! Tasks, HTTP and storage: the caller opens the input, gives the outputs and makes them durable.
+//! `csv_aggregation`: what lies between a task and its engine (the crate `csv_aggregation`).
 
-mod collect;
-mod control;
-mod csv_line;
-mod error;
-mod group;
-mod limits;
-mod options;
-mod radix;
-mod read;
-mod run;
-mod shown;
-mod spill;
+use common::task::spec::{CsvAggregationSpec, OnBadRow};
+use csv_aggregation::{Options, Summary};
+use serde::Serialize;
+
+/// The `result` of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AggregationResult {
+    /// Rows behind the header, rejected ones included and blank lines not.
+    pub rows_read: u64,
+    /// Invalid rows, which were left out.
+    pub rows_rejected: u64,
+    /// Rows of the result behind its header.
+    pub groups: u64,
+    /// The size of the result in bytes.
+    pub output_size: u64,
+}
+
+impl From<Summary> for AggregationResult {
+    fn from(summary: Summary) -> Self {
+        let Summary { rows_read, rows_rejected, groups, output_size } = summary;
+        Self { rows_read, rows_rejected, groups, output_size }
+    }
+}
+
+/// The engine's options for a task whose groups may take up to `memory_limit` bytes. A smaller limit
+/// of the task's own takes precedence.
+#[must_use]
+pub fn options(spec: &CsvAggregationSpec, memory_limit: u64) -> Options {
+    let mut options = Options::new(spec.group_by.clone(), spec.sum.clone());
+    options.total_header = spec.total_header.clone();
+    options.on_bad_row = match spec.on_bad_row {
+        OnBadRow::Fail => csv_aggregation::OnBadRow::Fail,
+        OnBadRow::Skip => csv_aggregation::OnBadRow::Skip,
+    };
+    options.last_is_date = spec.has_default_grouping();
+    options.memory_limit = spec.memory_limit.unwrap_or(memory_limit).min(memory_limit);
+    options
+}
+
 #[cfg(test)]
-mod tests;
-mod text;
-mod watch;
-mod words;
-mod write;
+mod tests {
+    use super::*;
 
-pub use self::control::{Control, Interrupted, Outputs};
-pub use self::error::{AggregationError, BadRows};
-pub use self::limits::{MAX_FIELDS, MAX_RECORD, WRITE_SIZE};
-pub use self::options::{DEFAULT_MEMORY_LIMIT, DEFAULT_UNPACKED_LIMIT, Options};
-pub use self::run::{Summary, aggregate};
+    #[test]
+    fn the_smaller_memory_limit_counts() {
+        let mut spec = CsvAggregationSpec::default();
+        assert_eq!(options(&spec, 100).memory_limit, 100);
+        spec.memory_limit = Some(50);
+        assert_eq!(options(&spec, 100).memory_limit, 50);
+        spec.memory_limit = Some(200);
+        assert_eq!(options(&spec, 100).memory_limit, 100);
+    }
+
+    #[test]
+    fn dates_are_checked_with_the_default_grouping_only() {
+        let mut spec = CsvAggregationSpec::default();
+        assert!(options(&spec, 1).last_is_date);
+        spec.group_by = vec!["Song".to_owned(), "Day".to_owned()];
+        assert!(!options(&spec, 1).last_is_date);
+    }
+
+    #[test]
+    fn the_result_on_the_wire() {
+        let summary = Summary { rows_read: 1, rows_rejected: 2, groups: 3, output_size: 4 };
+        assert_eq!(
+            serde_json::to_string(&AggregationResult::from(summary)).unwrap(),
+            r#"{"rows_read":1,"rows_rejected":2,"groups":3,"output_size":4}"#
+        );
+    }
+}

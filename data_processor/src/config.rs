@@ -11,7 +11,7 @@ use common::queue::DEFAULT_PREFIX;
 use common::telemetry::LogFormat;
 use secrecy::SecretString;
 
-use crate::aggregation::DEFAULT_UNPACKED_LIMIT;
+use csv_aggregation::DEFAULT_UNPACKED_LIMIT;
 
 pub use crate::mail::config::MailConfig;
 

@@ -10,11 +10,9 @@ use std::io::Read;
 use std::ops::ControlFlow;
 
 use common::csv_preview::{ColumnType, CsvPreview, PreviewColumn};
-use common::problem::Problem;
-use csv_input::{InputError, Record, Records};
+use csv_input::{HeaderError, InputError, Record, Records};
 
 use self::column_type::type_of;
-use crate::input_problem::input_problem;
 
 /// How many rows are shown.
 const MAX_ROWS: usize = 100;
@@ -32,24 +30,11 @@ pub enum PreviewError {
     #[error(transparent)]
     Input(#[from] InputError),
     /// There is no header.
-    #[error("the file is empty: it has no header and no rows")]
-    EmptyFile,
+    #[error(transparent)]
+    Header(#[from] HeaderError),
     /// The work was interrupted before it was done.
     #[error("interrupted")]
     Interrupted,
-}
-
-impl PreviewError {
-    /// The error as it goes over the wire, with the codes that other kinds use for the same.
-    #[must_use]
-    pub fn problem(&self) -> Problem {
-        let (status, code, title) = match self {
-            Self::Input(error) => return input_problem(error),
-            Self::EmptyFile => (422, "empty_file", "The file is empty"),
-            Self::Interrupted => (409, "interrupted", "The task was interrupted"),
-        };
-        Problem::new(status, code, title, self.to_string())
-    }
 }
 
 /// Reads a whole file. `progress` gets the number of bytes read so far, after each row.
@@ -63,7 +48,7 @@ pub fn preview(
     let mut records = Records::from_start(input)?;
     let mut preview = match records.next_record()? {
         Some(header) => Preview::of(&header),
-        None => return Err(PreviewError::EmptyFile),
+        None => return Err(HeaderError::EmptyFile.into()),
     };
     while let Some(record) = records.next_record()? {
         preview.add(&record);
@@ -193,9 +178,9 @@ mod tests {
     #[test]
     fn what_is_no_csv_is_refused() {
         let refused = |input: &[u8]| preview(input, |_| ControlFlow::Continue(())).unwrap_err();
-        assert!(matches!(refused(b"\n\n"), PreviewError::EmptyFile));
+        assert!(matches!(refused(b"\n\n"), PreviewError::Header(HeaderError::EmptyFile)));
         let not_csv = refused(b"PK\x03\x04 and more");
-        assert_eq!(not_csv.problem().code, "not_csv");
+        assert!(matches!(not_csv, PreviewError::Input(InputError::NotCsv(_))));
         let ended = preview(&b"a\n1\n"[..], |_| ControlFlow::Break(())).unwrap_err();
         assert!(matches!(ended, PreviewError::Interrupted));
     }

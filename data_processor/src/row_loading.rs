@@ -20,10 +20,10 @@ mod tests;
 
 use std::io::Read;
 
-use common::problem::MAX_LISTED_ERRORS;
+use csv_input::BadRows;
 
 pub use self::batches::{Batch, Batches};
-pub use self::error::{BadRows, LoadError};
+pub use self::error::LoadError;
 pub use self::header::{Columns, read_header};
 pub use self::row::{MAX_NAME_CHARS, Row, Rows};
 pub use csv_input::{MAX_FIELDS, MAX_RECORD, Place};
@@ -33,8 +33,8 @@ pub use csv_input::{MAX_FIELDS, MAX_RECORD, Place};
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Reads the whole file and returns its columns if every row is valid. `progress` hears how
-/// many bytes were read, for every few rows.
+/// Reads the whole file and returns its columns if every row is valid. `progress` gets the number
+/// of bytes read so far, after each row.
 ///
 /// # Errors
 /// The file or rows of it are invalid, reading failed, or `progress` ended the work.
@@ -46,10 +46,7 @@ pub fn check(
     let mut bad = BadRows::default();
     while let Some(row) = rows.next()? {
         if let Err(rejected) = row.content {
-            bad.count += 1;
-            if bad.first.len() < MAX_LISTED_ERRORS {
-                bad.first.push(rows.columns().location(&rejected));
-            }
+            bad.add(|| rows.columns().error(&rejected));
         }
         progress(rows.place().offset)?;
     }

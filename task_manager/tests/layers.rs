@@ -29,14 +29,15 @@ const SEAMS: [(Knowledge, &[&str]); 7] = [
 ];
 
 /// Which crate of ours may use which.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("common", &[]),
+    ("csv_aggregation", &["csv_input", "csv_structure"]),
     ("csv_input", &[]),
     ("csv_structure", &[]),
     ("text_statistics", &[]),
     ("task_manager", &["common", "csv_input"]),
-    ("data_processor", &["common", "csv_input", "csv_structure", "text_statistics"]),
-    ("taskctl", &["common", "task_manager", "data_processor"]),
+    ("data_processor", &["common", "csv_aggregation", "csv_input", "text_statistics"]),
+    ("taskctl", &["common", "csv_aggregation", "task_manager", "data_processor"]),
     ("end_to_end", &["common"]),
     ("task_load", &[]),
     ("text_count", &["text_statistics"]),
@@ -47,7 +48,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
 type Ranks = &'static [&'static [&'static str]];
 
 /// Where the sources of a crate are, and its ranks.
-const RANKS: [(&str, Ranks); 2] = [
+const RANKS: [(&str, Ranks); 3] = [
     (
         "task_manager/src/",
         &[
@@ -65,13 +66,28 @@ const RANKS: [(&str, Ranks); 2] = [
     (
         "data_processor/src/",
         &[
-            &["aggregation", "backoff", "budget", "file_statistics", "input_problem"],
+            &["aggregation", "backoff", "budget", "file_statistics"],
             &["csv_preview", "mail", "row_loading", "task_manager"],
+            &["problems"],
             &["config"],
             &["processor"],
             &["processors"],
             &["worker"],
             &["health", "lib", "main"],
+        ],
+    ),
+    (
+        "engines/csv_aggregation/src/",
+        &[
+            &["control", "csv_line", "limits", "options", "radix", "text", "words"],
+            &["error", "watch"],
+            &["read"],
+            &["group"],
+            &["spill"],
+            &["collect"],
+            &["write"],
+            &["run"],
+            &["lib", "tests"],
         ],
     ),
 ];

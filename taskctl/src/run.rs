@@ -16,10 +16,11 @@ use clap::Args;
 use common::problem::Problem;
 use common::task::TaskKind;
 use common::task::spec::{CsvAggregationSpec, OnBadRow, TaskSpec};
-use data_processor::aggregation::{
-    self, AggregationError, Control, DEFAULT_MEMORY_LIMIT, Interrupted, Options, Outputs, Summary,
-    WRITE_SIZE,
+use csv_aggregation::{
+    AggregationError, Control, DEFAULT_MEMORY_LIMIT, Interrupted, Outputs, Summary, WRITE_SIZE,
 };
+use data_processor::aggregation::{self, AggregationResult};
+use data_processor::problems;
 use serde::Serialize;
 
 use crate::console::{Console, note};
@@ -122,7 +123,7 @@ fn aggregate(args: &RunArgs, spec: CsvAggregationSpec, json: Json) -> Result<Exi
     let (rejected, rejected_part) = open_rejected(&args.output, &destination, spec.on_bad_row)?;
     // The user of this machine is its worker: any limit that is asked for is granted.
     let limit = spec.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT);
-    let mut options = Options::new(&spec, limit);
+    let mut options = aggregation::options(&spec, limit);
     options.unpacked_limit = u64::MAX;
     if let Some(threads) = args.threads {
         options.threads = threads.get();
@@ -136,7 +137,7 @@ fn aggregate(args: &RunArgs, spec: CsvAggregationSpec, json: Json) -> Result<Exi
     let shown = bar.clone();
     let done = until_interrupted(move |cancel| {
         let progress = Progress { bar: shown, size, cancel };
-        Ok(aggregation::aggregate(input, &options, &mut outputs, &progress))
+        Ok(csv_aggregation::aggregate(input, &options, &mut outputs, &progress))
     });
     bar.finish();
     let summary = match done? {
@@ -147,7 +148,7 @@ fn aggregate(args: &RunArgs, spec: CsvAggregationSpec, json: Json) -> Result<Exi
         {
             return Ok(ExitCode::SUCCESS);
         }
-        Err(error) => return failed(&error.problem(), json),
+        Err(error) => return failed(&problems::of_aggregation(&error), json),
     };
     let rejected_file = match rejected_part.filter(|_| summary.rows_rejected > 0) {
         Some(part) => Some(part.keep()?),
@@ -155,7 +156,7 @@ fn aggregate(args: &RunArgs, spec: CsvAggregationSpec, json: Json) -> Result<Exi
     };
     let result_file = result_part.map(Part::keep).transpose()?;
     if json.wanted {
-        json.print(&summary)?;
+        json.print(&AggregationResult::from(summary))?;
     } else {
         note(&sentence(&summary, started.elapsed(), result_file.as_deref()));
     }

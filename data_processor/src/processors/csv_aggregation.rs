@@ -1,4 +1,4 @@
-//! `csv_aggregation`: the engine (`aggregation`) between the files of a task.
+//! `csv_aggregation`: the engine between the files of a task.
 //!
 //! # Invariants
 //! - Both files are finished, and so durable, before the task is completed.
@@ -11,10 +11,12 @@ use common::report::Output;
 use common::storage::{BlockingWriter, ObjectWriter, OutputPart};
 use common::task::spec::CsvAggregationSpec;
 
-use crate::aggregation::{
-    self, AggregationError, Control, Options, Outputs, Summary, WRITE_SIZE, aggregate,
-};
+use csv_aggregation::{AggregationError, Control, Outputs, WRITE_SIZE, aggregate};
+use csv_input::InputError;
+
+use crate::aggregation::{AggregationResult, options};
 use crate::budget::Share;
+use crate::problems;
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 
 const MEDIA_TYPE: &str = "text/csv; charset=utf-8";
@@ -26,10 +28,10 @@ pub(super) struct CsvAggregation {
 }
 
 impl Processor for CsvAggregation {
-    type Output = Summary;
+    type Output = AggregationResult;
 
-    async fn process(self, ctx: &Context) -> Result<Completed<Summary>, ProcessError> {
-        let mut options = Options::new(&self.spec, ctx.budget().memory());
+    async fn process(self, ctx: &Context) -> Result<Completed<AggregationResult>, ProcessError> {
+        let mut options = options(&self.spec, ctx.budget().memory());
         options.threads = ctx.budget().threads();
         options.unpacked_limit = ctx.unpacked_limit();
         let input = ctx.open_input().await?;
@@ -51,7 +53,7 @@ impl Processor for CsvAggregation {
         let (size, has_rejected) = files.finish().await?;
         let file_name = output_name(&ctx.input()?.file_name);
         let output = Output { file_name, media_type: MEDIA_TYPE.to_owned(), size, has_rejected };
-        Ok(Completed { result: summary, output: Some(output) })
+        Ok(Completed { result: summary.into(), output: Some(output) })
     }
 }
 
@@ -62,8 +64,8 @@ struct Attempt<'a> {
 }
 
 impl Control for Attempt<'_> {
-    fn progress(&self, bytes_read: u64) -> Result<(), aggregation::Interrupted> {
-        self.ctx.progress(bytes_read).map_err(|Interrupted| aggregation::Interrupted)
+    fn progress(&self, bytes_read: u64) -> Result<(), csv_aggregation::Interrupted> {
+        self.ctx.progress(bytes_read).map_err(|Interrupted| csv_aggregation::Interrupted)
     }
 
     fn threads(&self) -> usize {
@@ -80,10 +82,10 @@ impl From<AggregationError> for ProcessError {
         match error {
             AggregationError::Interrupted(_) => Interrupted.into(),
             // Of the storage, not of the file: it may work again.
-            AggregationError::Read(_) | AggregationError::Write(_) | AggregationError::Spill(_) => {
-                Self::retry(error.to_string())
-            }
-            error => Self::fail(error.problem()),
+            AggregationError::Input(InputError::Read(_))
+            | AggregationError::Write(_)
+            | AggregationError::Spill(_) => Self::retry(error.to_string()),
+            error => Self::fail(problems::of_aggregation(&error)),
         }
     }
 }

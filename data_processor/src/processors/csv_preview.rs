@@ -6,6 +6,7 @@ use common::csv_preview::CsvPreview;
 use csv_input::InputError;
 
 use crate::csv_preview::{PreviewError, preview};
+use crate::problems;
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 
 /// Shows the first rows of a CSV file and what its columns hold.
@@ -33,7 +34,7 @@ impl Processor for PreviewCsv {
             Err(error @ PreviewError::Input(InputError::Read(_))) => {
                 Err(ProcessError::retry(error.to_string()))
             }
-            Err(error) => Err(ProcessError::fail(error.problem())),
+            Err(error) => Err(ProcessError::fail(problems::of_preview(&error))),
         }
     }
 }

@@ -18,6 +18,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use self::sending::{Outcome, send};
+use crate::problems;
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 use crate::row_loading::{self, Batches, Columns, LoadError, check, read_header};
 
@@ -141,7 +142,7 @@ impl From<LoadError> for ProcessError {
             LoadError::Interrupted(row_loading::Interrupted) => Interrupted.into(),
             // Of the storage, not of the file: it may work again.
             LoadError::Input(InputError::Read(_)) => Self::retry(error.to_string()),
-            error => Self::fail(error.problem()),
+            error => Self::fail(problems::of_loading(&error)),
         }
     }
 }

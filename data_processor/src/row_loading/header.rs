@@ -2,19 +2,14 @@
 
 use std::io::Read;
 
-use common::problem::ErrorLocation;
 use common::report::RejectedRow;
+use csv_input::{Header, HeaderError, Place, Records, RowError};
 
 use super::LoadError;
-use super::row::shortened;
-use csv_input::{Place, Record, Records};
 
 /// The names of the columns, in the order of the header that a result has.
 pub(super) const NAME: &str = "name";
 pub(super) const EMAIL: &str = "email";
-
-/// As many of the input's columns are listed where one is missing.
-const SHOWN_COLUMNS: usize = 20;
 
 /// Where a file's columns are, and where its rows begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,47 +33,29 @@ pub fn read_header(input: impl Read) -> Result<Columns, LoadError> {
 }
 
 impl Columns {
-    /// Takes the header off the records of a whole file. Its names are trimmed and case-sensitive.
+    /// Reads the header, the first of the records of a whole file.
     pub(super) fn read(records: &mut Records<impl Read>) -> Result<Self, LoadError> {
-        let Some(record) = records.next_record()? else { return Err(LoadError::EmptyFile) };
-        if record.unterminated {
-            return Err(LoadError::UnterminatedHeader { line: record.line });
-        }
-        let (count, line, names) = (record.field_count(), record.line, names(&record)?);
-        let mut missing = Vec::new();
-        let mut find = |column: &'static str| {
-            let mut found = (0..count).filter(|index| names[*index] == column);
-            match (found.next(), found.next()) {
-                (Some(index), None) => Ok(index),
-                (None, _) => {
-                    missing.push(column);
-                    Ok(0)
-                }
-                (Some(first), Some(second)) => Err(LoadError::RepeatedColumn {
-                    line,
-                    name: column,
-                    first: first as u64 + 1,
-                    second: second as u64 + 1,
-                }),
-            }
+        let header = match records.next_record()? {
+            Some(record) => Header::new(record.fields(), record.line, record.unterminated)?,
+            None => return Err(HeaderError::EmptyFile.into()),
         };
-        let (name, email) = (find(NAME)?, find(EMAIL)?);
-        if !missing.is_empty() {
-            let present = names.iter().take(SHOWN_COLUMNS).map(|name| shortened(name)).collect();
-            let more = count.saturating_sub(SHOWN_COLUMNS) as u64;
-            return Err(LoadError::MissingColumns { line, missing, present, more });
-        }
-        Ok(Self { count, name, email, rows_at: records.place() })
+        let positions = header.positions(&[NAME, EMAIL])?;
+        Ok(Self {
+            count: header.column_count(),
+            name: positions[0],
+            email: positions[1],
+            rows_at: records.place(),
+        })
     }
 
-    /// Where a rejected row is, for an error.
-    pub(super) fn location(&self, rejected: &RejectedRow) -> ErrorLocation {
+    /// What is wrong with a rejected row, and where.
+    pub(super) fn error(&self, rejected: &RejectedRow) -> RowError {
         let column = rejected.column.as_deref().map(|column| match column {
             NAME => self.name,
             _ => self.email,
         });
-        ErrorLocation {
-            line: Some(rejected.line),
+        RowError {
+            line: rejected.line,
             column: column.map(|index| index as u64 + 1),
             field: rejected.column.clone(),
             reason: match &rejected.value {
@@ -87,13 +64,4 @@ impl Columns {
             },
         }
     }
-}
-
-fn names<'a>(record: &Record<'a>) -> Result<Vec<&'a str>, LoadError> {
-    let name = |index| {
-        std::str::from_utf8(record.field(index))
-            .map(str::trim)
-            .map_err(|_| LoadError::HeaderNotUtf8 { line: record.line, column: index as u64 + 1 })
-    };
-    (0..record.field_count()).map(name).collect()
 }

@@ -157,7 +157,7 @@ fn text<'a>(record: &Record<'a>, index: usize, column: &'static str) -> Result<&
 }
 
 /// A text of the input for a message: its start, on one line.
-pub(super) fn shortened(text: &str) -> String {
+fn shortened(text: &str) -> String {
     let mut shown = String::new();
     for (index, character) in text.chars().enumerate() {
         if index == SHOWN_CHARS {

@@ -279,21 +279,20 @@ fn lengths() {
 }
 
 #[test]
-fn headers_that_do_not_hold() {
-    for (content, code, words) in [
-        (&b""[..], "empty_file", "no header"),
-        (b"\n\n", "empty_file", "no header"),
-        (b"name,mail\nx,y\n", "missing_column", "lacks `email`; it has `name`, `mail`"),
-        (b"Name,Email\n", "missing_column", "lower case"),
-        (b"name;email\n", "missing_column", "separated by commas"),
-        (b"name,email,name\n", "repeated_column", "as column 1 and as column 3"),
-        (b"name,\"email\nx,y\n", "bad_header", "never closed"),
-        (b"name,\xFF,email\n", "not_utf8", "column 2"),
-        (b"PK\x03\x04zip", "not_csv", "ZIP"),
+fn invalid_headers() {
+    for (content, words) in [
+        (&b""[..], "no header"),
+        (b"\n\n", "no header"),
+        (b"name,mail\nx,y\n", "lacks the column `email`; it has `name`, `mail`"),
+        (b"Name,Email\n", "case-sensitive"),
+        (b"name;email\n", "separated by commas"),
+        (b"name,email,name\n", "columns 1 and 3"),
+        (b"name,\"email\nx,y\n", "never closed"),
+        (b"name,\xFF,email\n", "`\\xFF`"),
+        (b"PK\x03\x04zip", "ZIP"),
     ] {
-        let problem = read_header(content).unwrap_err().problem();
-        assert_eq!(problem.code, code, "{}", problem.detail);
-        assert!(problem.detail.contains(words), "{}", problem.detail);
+        let error = read_header(content).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
     }
 }
 
@@ -305,10 +304,7 @@ fn a_check_counts_all_bad_rows_and_names_the_first() {
     };
     assert_eq!((bad.count, bad.first.len()), (150, 100));
     let first = &bad.first[0];
-    assert_eq!(
-        (first.line, first.column, first.field.as_deref()),
-        (Some(2), Some(1), Some("email"))
-    );
+    assert_eq!((first.line, first.column, first.field.as_deref()), (2, Some(1), Some("email")));
     assert!(first.reason.starts_with("`no` is not an e-mail address"), "{}", first.reason);
     assert_eq!(check(&b"name,email\n"[..], |_| Ok(())).unwrap().count, 2);
     let ended = check(content.as_bytes(), |_| Err(Interrupted)).unwrap_err();
@@ -332,7 +328,10 @@ fn batches_hold_to_the_limits() {
 fn a_record_without_an_end_is_refused() {
     let input = io::Read::chain(&b"name,email\nx,\""[..], io::repeat(b'x'));
     let mut rows = Rows::from_start(input).unwrap();
-    assert!(matches!(rows.next(), Err(LoadError::Input(InputError::RecordTooLong { line: 2 }))));
+    assert!(matches!(
+        rows.next(),
+        Err(LoadError::Input(InputError::RecordTooLong { line: 2, in_quotes: true }))
+    ));
     let input = io::Read::chain(&b"name,email\n"[..], io::repeat(b','));
     let mut rows = Rows::from_start(input).unwrap();
     assert!(matches!(rows.next(), Err(LoadError::Input(InputError::TooManyFields { line: 2 }))));

@@ -14,13 +14,15 @@ pub enum InputError {
     NotCsv(String),
     /// A record is longer than [`MAX_RECORD`].
     #[error(
-        "the row that starts on line {line} is longer than {}; a quote opened in it is perhaps \
-         never closed",
-        ByteSize(MAX_RECORD).display().iec()
+        "the row that starts on line {line} is longer than {}{}",
+        ByteSize(MAX_RECORD).display().iec(),
+        if *in_quotes { "; a quote opened in it seems never to be closed" } else { "" }
     )]
     RecordTooLong {
         /// Where it starts.
         line: u64,
+        /// Whether the limit was reached inside quotes.
+        in_quotes: bool,
     },
     /// A record has more than [`MAX_FIELDS`] fields.
     #[error("the row that starts on line {line} has more than {MAX_FIELDS} fields")]

@@ -1,9 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod bad_rows;
 mod error;
+mod excerpt;
+mod header;
 mod records;
 mod start;
 
+pub use bad_rows::{BadRows, MAX_LISTED_ROWS, RowError};
 pub use error::InputError;
+pub use excerpt::{name_excerpt, value_excerpt};
+pub use header::{Header, HeaderError};
 pub use records::{MAX_FIELDS, MAX_RECORD, Place, Record, Records};
 pub use start::{BOM, Packing, START_BYTES, check_start, packing};

@@ -54,6 +54,11 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// The fields in their order.
+    pub fn fields(&self) -> impl Iterator<Item = &'a [u8]> {
+        (0..self.field_count()).map(|index| self.field(index))
+    }
+
     /// How many fields there are.
     pub fn field_count(&self) -> usize {
         self.ends.len()
@@ -109,7 +114,10 @@ impl<R: Read> Records<R> {
         self.place
     }
 
-    /// The next record.
+    /// The next record; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// The record is too long, has too many fields, or reading failed.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, InputError> {
         if self.start == self.end && !self.fill()? {
             return Ok(None);
@@ -141,7 +149,9 @@ impl<R: Read> Records<R> {
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
             }
             if self.place.offset - offset > MAX_RECORD {
-                return Err(InputError::RecordTooLong { line });
+                let rest = self.parser.read_record(b"\n", &mut [0; 4], &mut [0; 4]).0;
+                let in_quotes = matches!(rest, ReadRecordResult::InputEmpty);
+                return Err(InputError::RecordTooLong { line, in_quotes });
             }
         }
         self.skip_line_ends()?;
@@ -149,7 +159,10 @@ impl<R: Read> Records<R> {
         Ok(Some(Record { line, unterminated, text, ends }))
     }
 
-    /// Goes on to the next record or the end: what lies between records belongs to none.
+    /// Skips line ends up to the next record or the end of the file; they belong to no record.
+    ///
+    /// # Errors
+    /// Reading failed.
     pub fn skip_line_ends(&mut self) -> Result<(), InputError> {
         while self.start < self.end || self.fill()? {
             let unread = &self.buffer[self.start..self.end];

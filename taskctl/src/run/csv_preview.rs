@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use common::csv_preview::{CsvPreview, PreviewColumn};
 use data_processor::csv_preview::{PreviewError, preview};
+use data_processor::problems;
 use indicatif::HumanCount;
 
 use super::{Json, RunArgs, failed, open, print};
@@ -32,7 +33,10 @@ pub(super) fn csv_preview(args: &RunArgs, json: bool) -> Result<ExitCode, Failur
         Ok(preview) => preview,
         Err(PreviewError::Interrupted) => return Err(Failure::interrupted("Interrupted.")),
         Err(error) => {
-            return failed(&error.problem(), Json { wanted: json, stdout_taken: false });
+            return failed(
+                &problems::of_preview(&error),
+                Json { wanted: json, stdout_taken: false },
+            );
         }
     };
     let text = if json {

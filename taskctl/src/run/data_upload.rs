@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use common::report::RejectedRow;
 use common::task::spec::{DataUploadSpec, OnBadRow};
-use data_processor::aggregation::WRITE_SIZE;
+use csv_aggregation::WRITE_SIZE;
+use data_processor::problems;
 use data_processor::row_loading::{Interrupted, LoadError, Rows, check};
 use serde_json::json;
 
@@ -86,7 +87,7 @@ pub(super) fn data_upload(
     bar.finish();
     let Counts { loaded, rejected } = match done? {
         Ok(counts) => counts,
-        Err(Stopped::Load(error)) => return failed(&error.problem(), json),
+        Err(Stopped::Load(error)) => return failed(&problems::of_loading(&error), json),
         // A reader of standard output that has seen enough (`| head`) is no failure.
         Err(Stopped::Write(error))
             if json.stdout_taken && error.kind() == io::ErrorKind::BrokenPipe =>

@@ -1,0 +1,81 @@
+//! Why an aggregation failed.
+
+use std::io;
+
+use bytesize::ByteSize;
+use csv_input::{BadRows, HeaderError, InputError, Packing};
+
+use crate::control::Interrupted;
+
+/// Why an aggregation failed. Names and values of the input are shortened.
+#[derive(Debug, thiserror::Error)]
+pub enum AggregationError {
+    /// The input is not CSV, or could not be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The input is compressed and could not be decompressed.
+    #[error("the file cannot be unpacked as {packing}: {reason}; it is damaged or incomplete")]
+    Unpack {
+        /// The format that its first bytes name.
+        packing: Packing,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The input is compressed, and larger than permitted once decompressed.
+    #[error("unpacked, the file is larger than {}, which is the limit", ByteSize(*limit).display().iec())]
+    UnpackedTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The options name no column to group by, or none to sum.
+    #[error("name at least one column to group by and one to sum")]
+    NoColumns,
+    /// The header cannot be used.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// Rows are invalid, and the options ask for a failure in that case.
+    #[error("{0}")]
+    BadRows(BadRows),
+    /// A sum does not fit a 64-bit number.
+    #[error(
+        "the sum of `{column}` for the group `{group}` is {sum}, which is out of range: sums go \
+         from {} to {}",
+        i64::MIN,
+        i64::MAX
+    )]
+    Overflow {
+        /// The values of the group.
+        group: String,
+        /// The column that was summed.
+        column: String,
+        /// The true sum.
+        sum: i128,
+    },
+    /// The temporary files for what does not fit into memory could not be written or read.
+    #[error(
+        "the groups need more memory than they may take, and moving them to temporary files \
+         failed: {0}"
+    )]
+    Spill(#[source] io::Error),
+    /// The work was to end before it was done.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// An output could not be written.
+    #[error("writing the output failed: {0}")]
+    Write(#[source] io::Error),
+}
+
+impl AggregationError {
+    /// The error of reading the input, which may carry an error of the readers in between.
+    pub(crate) fn read(error: io::Error) -> Self {
+        error.downcast().unwrap_or_else(|error| InputError::Read(error).into())
+    }
+
+    /// The error of a temporary file, behind which there may be an interrupt.
+    pub(crate) fn spill(error: io::Error) -> Self {
+        match error.downcast::<Interrupted>() {
+            Ok(interrupted) => Self::Interrupted(interrupted),
+            Err(error) => Self::Spill(error),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod collect;
+mod control;
+mod csv_line;
+mod error;
+mod group;
+mod limits;
+mod options;
+mod radix;
+mod read;
+mod run;
+mod spill;
+#[cfg(test)]
+mod tests;
+mod text;
+mod watch;
+mod words;
+mod write;
+
+pub use self::control::{Control, Interrupted, Outputs};
+pub use self::error::AggregationError;
+pub use self::limits::WRITE_SIZE;
+pub use self::options::{DEFAULT_MEMORY_LIMIT, DEFAULT_UNPACKED_LIMIT, OnBadRow, Options};
+pub use self::run::{Summary, aggregate};

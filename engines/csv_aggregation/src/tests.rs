@@ -1,0 +1,423 @@
+//! Tests of the engine as a whole: bytes in, bytes out.
+
+mod bad_rows;
+mod limits;
+mod nasty;
+mod packed;
+mod plain;
+mod reference;
+
+use std::io::{self, Read, Write};
+
+use csv_input::{HeaderError, InputError};
+
+use crate::control::{Control, Interrupted, Outputs};
+use crate::error::AggregationError;
+use crate::options::{OnBadRow, Options};
+use crate::run::{Sizes, Summary, aggregate, aggregate_in_chunks};
+
+/// Outputs in memory.
+#[derive(Default)]
+struct Memory {
+    result: Option<Vec<u8>>,
+    rejected: Option<Vec<u8>>,
+}
+
+impl Outputs for Memory {
+    fn result(&mut self) -> io::Result<&mut dyn Write> {
+        assert!(self.result.is_none(), "the result is asked for once");
+        Ok(self.result.insert(Vec::new()))
+    }
+
+    fn rejected(&mut self) -> io::Result<&mut dyn Write> {
+        Ok(self.rejected.get_or_insert_default())
+    }
+}
+
+/// Never interrupts.
+pub(super) struct Free;
+
+impl Control for Free {
+    fn progress(&self, _: u64) -> Result<(), Interrupted> {
+        Ok(())
+    }
+}
+
+/// What came of an aggregation.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    summary: Summary,
+    result: String,
+    rejected: Option<String>,
+}
+
+const GROUP_BY: [&str; 2] = ["Song", "Date"];
+
+/// The options by name and value: songs and days, of which the plays are summed, where nothing else
+/// is given.
+fn options(parameters: &[(&str, &str)]) -> Options {
+    let all = |wanted: &str, default: &[&str]| -> Vec<String> {
+        let given: Vec<_> = parameters
+            .iter()
+            .filter(|(name, _)| *name == wanted)
+            .map(|(_, value)| *value)
+            .collect();
+        let names = if given.is_empty() { default } else { &given };
+        names.iter().map(|name| (*name).to_owned()).collect()
+    };
+    let one = |wanted: &str| all(wanted, &[]).pop();
+    let mut options = Options::new(all("group_by", &GROUP_BY), all("sum", &["Number of Plays"]));
+    options.last_is_date = options.group_by == GROUP_BY;
+    options.total_header = one("total_header");
+    if one("on_bad_row").as_deref() == Some("skip") {
+        options.on_bad_row = OnBadRow::Skip;
+    }
+    options
+}
+
+fn run(input: impl Read + Send, options: &Options) -> Result<Outcome, AggregationError> {
+    let mut outputs = Memory::default();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    match aggregate(input, options, &mut outputs, &Free) {
+        Ok(summary) => {
+            let result = text(outputs.result.unwrap());
+            assert_eq!(summary.output_size, result.len() as u64);
+            assert_eq!(summary.rows_rejected > 0, outputs.rejected.is_some());
+            Ok(Outcome { summary, result, rejected: outputs.rejected.map(text) })
+        }
+        Err(error) => {
+            let in_the_input = !matches!(error, AggregationError::Overflow { .. });
+            assert!(
+                outputs.result.is_none() || !in_the_input,
+                "no result may be begun where the input is bad"
+            );
+            Err(error)
+        }
+    }
+}
+
+/// The result of a file that is good, under these parameters.
+fn result_with(parameters: &[(&str, &str)], input: &str) -> String {
+    run(input.as_bytes(), &options(parameters)).unwrap().result
+}
+
+/// The result of a file that is good.
+fn result(input: &str) -> String {
+    result_with(&[], input)
+}
+
+fn error(input: impl AsRef<[u8]>) -> AggregationError {
+    run(input.as_ref(), &options(&[])).unwrap_err()
+}
+
+/// The kind of the error and its text.
+fn named_error(input: impl AsRef<[u8]>) -> (&'static str, String) {
+    let error = error(input);
+    (kind(&error), error.to_string())
+}
+
+fn kind(error: &AggregationError) -> &'static str {
+    match error {
+        AggregationError::Input(InputError::NotCsv(_)) => "not CSV",
+        AggregationError::Input(InputError::RecordTooLong { .. }) => "record too long",
+        AggregationError::Input(InputError::TooManyFields { .. }) => "too many fields",
+        AggregationError::Input(InputError::Read(_)) => "read",
+        AggregationError::Header(HeaderError::EmptyFile) => "empty file",
+        AggregationError::Header(HeaderError::Unterminated { .. }) => "unterminated header",
+        AggregationError::Header(HeaderError::NotUtf8 { .. }) => "header not UTF-8",
+        AggregationError::Header(HeaderError::MissingColumns { .. }) => "missing columns",
+        AggregationError::Header(HeaderError::RepeatedColumn { .. }) => "repeated column",
+        AggregationError::NoColumns => "no columns",
+        AggregationError::Unpack { .. } => "unpack",
+        AggregationError::UnpackedTooLarge { .. } => "unpacked too large",
+        AggregationError::BadRows(_) => "bad rows",
+        AggregationError::Overflow { .. } => "overflow",
+        AggregationError::Spill(_) => "spill",
+        AggregationError::Interrupted(_) => "interrupted",
+        AggregationError::Write(_) => "write",
+    }
+}
+
+const SAMPLE: &str = "\
+Song,Date,Number of Plays
+Umbrella,2020-01-02,200
+Umbrella,2020-01-01,100
+In The End,2020-01-01,500
+Umbrella,2020-01-01,50
+In The End,2020-01-01,1000
+Umbrella,2020-01-02,50
+In The End,2020-01-02,500
+";
+
+const SAMPLE_RESULT: &str = "\
+Song,Date,Number of Plays
+In The End,2020-01-01,1500
+In The End,2020-01-02,500
+Umbrella,2020-01-01,150
+Umbrella,2020-01-02,250
+";
+
+#[test]
+fn the_sample_of_the_specification() {
+    let outcome = run(SAMPLE.as_bytes(), &options(&[])).unwrap();
+    assert_eq!(outcome.result, SAMPLE_RESULT);
+    let size = SAMPLE_RESULT.len() as u64;
+    let summary = Summary { rows_read: 7, rows_rejected: 0, groups: 4, output_size: size };
+    assert_eq!(outcome.summary, summary);
+}
+
+#[test]
+fn a_result_aggregated_again_is_itself() {
+    assert_eq!(result(SAMPLE_RESULT), SAMPLE_RESULT);
+}
+
+#[test]
+fn options_without_columns_are_an_error() {
+    for (group_by, sum) in [(vec![], vec!["a".to_owned()]), (vec!["a".to_owned()], vec![])] {
+        let error = run(&b"a\n1\n"[..], &Options::new(group_by, sum)).unwrap_err();
+        assert!(matches!(error, AggregationError::NoColumns));
+    }
+}
+
+#[test]
+fn a_single_column_is_text_even_if_dates_are_asked_for() {
+    let mut options = options(&[("group_by", "Date")]);
+    options.last_is_date = true;
+    let input = "Date,Number of Plays\nx,1\n2020-01-01,2\nx,3\n";
+    let expected = "Date,Number of Plays\n2020-01-01,2\nx,4\n";
+    assert_eq!(run(input.as_bytes(), &options).unwrap().result, expected);
+}
+
+#[test]
+fn the_last_of_three_columns_can_be_a_date() {
+    let mut options = options(&[("group_by", "a"), ("group_by", "b"), ("group_by", "Date")]);
+    options.last_is_date = true;
+    let good = "a,b,Date,Number of Plays\n1,2,2020-01-02,1\n1,2,2020-01-01,1\n1,2,2020-01-02,3\n";
+    let expected = "a,b,Date,Number of Plays\n1,2,2020-01-01,1\n1,2,2020-01-02,4\n";
+    assert_eq!(run(good.as_bytes(), &options).unwrap().result, expected);
+    let bad = "a,b,Date,Number of Plays\n1,2020-01-01,x,1\n";
+    assert_eq!(kind(&run(bad.as_bytes(), &options).unwrap_err()), "bad rows");
+}
+
+#[test]
+fn line_ends_bom_and_a_missing_last_line_end_change_nothing() {
+    let bom = format!("\u{FEFF}{SAMPLE}");
+    for input in [
+        SAMPLE.replace('\n', "\r\n"),
+        SAMPLE.replace('\n', "\r"),
+        SAMPLE.trim_end().to_owned(),
+        bom.replace('\n', "\r\n").trim_end().to_owned(),
+        bom,
+        SAMPLE.replace('\n', "\n\n\r\n"),
+        format!("\n\r\n{SAMPLE}"),
+    ] {
+        let outcome = run(input.as_bytes(), &options(&[])).unwrap();
+        assert_eq!(outcome.result, SAMPLE_RESULT, "{input:?}");
+        assert_eq!(outcome.summary.rows_read, 7, "{input:?}");
+    }
+}
+
+#[test]
+fn a_bom_before_a_quoted_header() {
+    let input = "\u{FEFF}\"Song\",\"Date\",\"Number of Plays\"\na,2020-01-01,1\n";
+    assert_eq!(result(input), "Song,Date,Number of Plays\na,2020-01-01,1\n");
+}
+
+#[test]
+fn columns_are_found_by_name() {
+    let input = "\
+Artist, Number of Plays ,Date,song,Song
+Rihanna,3,2020-01-01,x,Umbrella
+Rihanna,4,2020-01-01,y,Umbrella
+";
+    assert_eq!(result(input), "Song,Date,Number of Plays\nUmbrella,2020-01-01,7\n");
+}
+
+#[test]
+fn other_groups_and_sums() {
+    let input = "City,Day,a,b\nBonn,x,1,10\nBonn,y,2,20\nAachen,x,3,30\nBonn,x,4,40\n";
+    let groups = [("group_by", "Day"), ("group_by", "City"), ("sum", "b"), ("sum", "a")];
+    assert_eq!(
+        result_with(&groups, input),
+        "Day,City,b,a\nx,Aachen,30,3\nx,Bonn,50,5\ny,Bonn,20,2\n"
+    );
+    let one = [("group_by", "City"), ("sum", "a"), ("total_header", "Total, all days")];
+    assert_eq!(result_with(&one, input), "City,\"Total, all days\"\nAachen,3\nBonn,7\n");
+}
+
+#[test]
+fn dates_are_text_where_the_groups_are_others() {
+    let input = "Song,Date,Number of Plays\na,yesterday,1\n";
+    let groups = [("group_by", "Date"), ("group_by", "Song")];
+    assert_eq!(result_with(&groups, input), "Date,Song,Number of Plays\nyesterday,a,1\n");
+}
+
+#[test]
+fn quoting_is_minimal() {
+    let input = "Song,Date,Number of Plays
+\"plain\",\"2020-01-01\",\"1\"
+\"a, b\",2020-01-01,1
+\"say \"\"hey\"\"\",2020-01-01,1
+\"two
+lines\",2020-01-01,1
+\"cr\rlf\",2020-01-01,1
+ blanks ,2020-01-01,1
+O'Hara; x\ty,2020-01-01,1
+";
+    let expected = "Song,Date,Number of Plays
+ blanks ,2020-01-01,1
+O'Hara; x\ty,2020-01-01,1
+\"a, b\",2020-01-01,1
+\"cr\rlf\",2020-01-01,1
+plain,2020-01-01,1
+\"say \"\"hey\"\"\",2020-01-01,1
+\"two
+lines\",2020-01-01,1
+";
+    assert_eq!(result(input), expected);
+}
+
+#[test]
+fn values_are_not_trimmed_and_sort_by_bytes() {
+    let input = "Song,Date,Number of Plays
+ä,2020-01-01,1
+z,2020-01-01,1
+a,2020-01-02,1
+a,2020-01-01,1
+a ,2020-01-01,1
+Z,2020-01-01,1
+,2020-01-01,1
+";
+    let expected = "Song,Date,Number of Plays
+,2020-01-01,1
+Z,2020-01-01,1
+a,2020-01-01,1
+a,2020-01-02,1
+a ,2020-01-01,1
+z,2020-01-01,1
+ä,2020-01-01,1
+";
+    assert_eq!(result(input), expected);
+}
+
+#[test]
+fn a_header_alone_gives_a_header() {
+    for input in ["Song,Date,Number of Plays", "Song,Date,Number of Plays\n\n"] {
+        let outcome = run(input.as_bytes(), &options(&[])).unwrap();
+        assert_eq!(outcome.result, "Song,Date,Number of Plays\n");
+        assert_eq!(outcome.summary.groups, 0);
+    }
+}
+
+#[test]
+fn sums_may_leave_the_range_on_the_way() {
+    let input = format!(
+        "Song,Date,Number of Plays\na,2020-01-01,{max}\na,2020-01-01,{max}\na,2020-01-01,-{max}\n",
+        max = i64::MAX
+    );
+    let expected = format!("Song,Date,Number of Plays\na,2020-01-01,{}\n", i64::MAX);
+    assert_eq!(result(&input), expected);
+}
+
+#[test]
+fn an_overflow_names_the_first_group_in_order() {
+    let max = i64::MAX;
+    let min = i64::MIN;
+    let (found, detail) = named_error(format!(
+        "Song,Date,Number of Plays
+z,2020-01-01,{min}\nok,2020-01-01,5\nz,2020-01-01,-1
+b,2020-01-01,{max}\nb,2020-01-01,1\n"
+    ));
+    assert_eq!(found, "overflow");
+    assert!(detail.contains("`Number of Plays`"), "{detail}");
+    assert!(detail.contains("`b, 2020-01-01` is 9223372036854775808"), "{detail}");
+}
+
+#[test]
+fn of_many_overflows_the_first_in_order_is_named_however_many_threads_find_them() {
+    let sum = i128::from(i64::MAX) + 1;
+    let groups = [
+        // Days, values and whole keys.
+        vec![],
+        vec![("group_by", "Date"), ("group_by", "Song")],
+        vec![("group_by", "Song")],
+    ];
+    for parameters in groups {
+        let mut input = "Song,Date,Number of Plays\n".to_owned();
+        for song in 0..2_000 {
+            let plays = if song < 100 { 1 } else { i64::MAX };
+            input += &format!("song {song:04},2020-01-01,{plays}\nsong {song:04},2020-01-01,1\n");
+        }
+        let options = Options { threads: 8, ..options(&parameters) };
+        let sizes = Sizes { range: 1, ..Sizes::REAL };
+        for _ in 0..5 {
+            let mut outputs = Memory::default();
+            let result =
+                aggregate_in_chunks(input.as_bytes(), &options, &mut outputs, &Free, sizes);
+            match result.unwrap_err() {
+                AggregationError::Overflow { group, column, sum: found } => {
+                    assert!(group.contains("song 0100"), "{group}");
+                    assert_eq!((column.as_str(), found), ("Number of Plays", sum));
+                }
+                other => panic!("{other}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn no_header_is_an_empty_file() {
+    for input in ["", "\u{FEFF}", "\n", "\r\n\r\n", "\u{FEFF}\n\n"] {
+        assert_eq!(kind(&error(input)), "empty file", "{input:?}");
+    }
+}
+
+#[test]
+fn missing_columns_are_all_named() {
+    let (found, detail) = named_error("song,Plays,Date\nx,1,2020-01-01\n");
+    assert_eq!(found, "missing columns");
+    assert!(detail.contains("`Song`, `Number of Plays`"), "{detail}");
+    assert!(detail.contains("it has `song`, `Plays`, `Date`"), "{detail}");
+
+    let many: Vec<_> = (0..100_000).map(|n| format!("column {n}")).collect();
+    let (_, detail) = named_error(many.join(","));
+    assert!(detail.contains("and 99980 more"), "{detail}");
+    assert!(detail.len() < 1_000);
+
+    let (_, detail) = named_error("Song;Date;Number of Plays\n");
+    assert!(detail.contains("separated by commas"), "{detail}");
+}
+
+#[test]
+fn a_repeated_column_is_an_error_where_it_is_needed() {
+    let (found, detail) = named_error("Song,Date, Song,Number of Plays\n");
+    assert_eq!(found, "repeated column");
+    assert!(detail.contains("`Song`") && detail.contains("columns 1 and 3"), "{detail}");
+    let input = "x,Song,Date,x,Number of Plays\n1,a,2020-01-01,2,3\n";
+    assert_eq!(result(input), "Song,Date,Number of Plays\na,2020-01-01,3\n");
+}
+
+#[test]
+fn a_bad_header_is_an_error_of_its_own() {
+    assert_eq!(
+        kind(&error("Song,Date,\"Number of Plays\na,2020-01-01,1\n")),
+        "unterminated header"
+    );
+    let (found, detail) = named_error(b"Song,Date,Number of Plays,Gr\xF6\xDFe\n");
+    assert_eq!(found, "header not UTF-8");
+    assert!(detail.contains("`Gr\\xF6\\xDFe`"), "{detail}");
+}
+
+#[test]
+fn what_is_not_csv_is_named() {
+    for (input, name) in [
+        (&b"PK\x03\x04\x14\0\0\0\x08\0"[..], "ZIP"),
+        (b"\xFD7zXZ\0\0\0", "xz"),
+        (b"\xFF\xFES\0o\0n\0g\0", "UTF-16"),
+        (b"S\0o\0n\0g\0,\0", "UTF-16"),
+    ] {
+        let (found, detail) = named_error(input);
+        assert_eq!(found, "not CSV");
+        assert!(detail.contains(name), "{detail}");
+    }
+}

@@ -1,0 +1,67 @@
+//! The rows of a CSV file, with the lines on which they start.
+
+use std::io::{self, Read};
+
+use csv::ByteRecord;
+use csv_input::{HeaderError, InputError};
+
+use crate::read::row::Row;
+
+use super::scanner::{Scanner, Stop};
+use crate::control::Control;
+use crate::error::AggregationError;
+
+/// How much is read at once: an interrupt is seen between two reads.
+const BUFFER: usize = 64 << 10;
+
+/// Reads a CSV file row by row.
+pub(in super::super) struct Reader<'a, R> {
+    csv: csv::Reader<Scanner<'a, R>>,
+    record: ByteRecord,
+}
+
+impl<'a, R: Read> Reader<'a, R> {
+    pub(in super::super) fn open(
+        input: R,
+        control: &'a dyn Control,
+    ) -> Result<Self, AggregationError> {
+        let csv = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .buffer_capacity(BUFFER)
+            .from_reader(Scanner::open(input, control)?);
+        Ok(Self { csv, record: ByteRecord::new() })
+    }
+
+    /// The first row.
+    pub(super) fn header(&mut self) -> Result<Row<'_>, AggregationError> {
+        Ok(self.next()?.ok_or(HeaderError::EmptyFile)?)
+    }
+
+    /// The next row; blank lines are none.
+    pub(in super::super) fn next(&mut self) -> Result<Option<Row<'_>>, AggregationError> {
+        if !self.csv.read_byte_record(&mut self.record).map_err(read_error)? {
+            return Ok(None);
+        }
+        let scanner = self.csv.get_mut();
+        let line = scanner.take_record_line();
+        let unterminated = scanner.is_unterminated();
+        Ok(Some(Row { fields: &self.record, line, unterminated }))
+    }
+}
+
+/// What the scanner said, or the input's own error.
+fn read_error(error: csv::Error) -> AggregationError {
+    let error = match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        kind => return InputError::Read(io::Error::other(format!("{kind:?}"))).into(),
+    };
+    match error.downcast::<Stop>() {
+        Ok(Stop::Interrupted(interrupted)) => interrupted.into(),
+        Ok(Stop::RecordTooLong { line, in_quotes }) => {
+            InputError::RecordTooLong { line, in_quotes }.into()
+        }
+        Ok(Stop::TooManyFields { line }) => InputError::TooManyFields { line }.into(),
+        Err(error) => InputError::Read(error).into(),
+    }
+}

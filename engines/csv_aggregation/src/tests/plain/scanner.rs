@@ -1,0 +1,232 @@
+//! Watches the bytes on their way to the CSV parser for what the parser does not tell: on which
+//! line a record starts, a quote that is never closed, a record that never ends.
+//!
+//! It runs the parser's own states (RFC 4180 as the `csv` crate reads it): a quote opens a field
+//! only as its first byte; `""` inside is a quote; bytes behind a closing quote belong to the
+//! field; `\r`, `\n` and `\r\n` end a record; blank lines are no records.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+
+use crate::control::{Control, Interrupted};
+use crate::error::AggregationError;
+use csv_input::{InputError, MAX_FIELDS, MAX_RECORD};
+
+/// Fields are counted in records longer than this: a shorter one cannot have too many.
+const COUNT_FIELDS_FROM: u64 = 64 << 10;
+
+/// Why no more bytes come, inside of an [`io::Error`], on its way through the parser.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stop {
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    #[error("the record on line {line} is too long")]
+    RecordTooLong { line: u64, in_quotes: bool },
+    #[error("the record on line {line} has too many fields")]
+    TooManyFields { line: u64 },
+}
+
+/// What the next byte belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Line ends, or the first byte of a record.
+    BetweenRecords,
+    /// A record outside quotes, behind the byte that is kept.
+    Plain(u8),
+    /// A quoted field.
+    Quoted,
+    /// A quoted field behind a quote: its end, or the first half of `""`.
+    BehindQuote,
+}
+
+/// The input, watched.
+pub(super) struct Scanner<'a, R> {
+    input: R,
+    control: &'a dyn Control,
+    /// The first bytes, read when opened, and how many of them are handed out.
+    start: Vec<u8>,
+    start_taken: usize,
+    /// How many bytes at the start are a byte order mark, which the parser skips.
+    bom: usize,
+    bytes_read: u64,
+    ended: bool,
+
+    state: State,
+    /// The line of the next byte, from 1.
+    line: u64,
+    record_line: u64,
+    record_length: u64,
+    record_fields: u64,
+    /// The lines of the records whose first byte was handed out and that were not asked for yet:
+    /// as many as a buffer of the parser holds.
+    record_lines: VecDeque<u64>,
+}
+
+impl<'a, R: Read> Scanner<'a, R> {
+    /// Reads the start of `input` and looks whether it is CSV at all.
+    pub(super) fn open(input: R, control: &'a dyn Control) -> Result<Self, AggregationError> {
+        let mut scanner = Self {
+            input,
+            control,
+            start: vec![0; csv_input::START_BYTES],
+            start_taken: 0,
+            bom: 0,
+            bytes_read: 0,
+            ended: false,
+            state: State::BetweenRecords,
+            line: 1,
+            record_line: 1,
+            record_length: 0,
+            record_fields: 0,
+            record_lines: VecDeque::new(),
+        };
+        let mut length = 0;
+        while let Some(rest) = scanner.start.get_mut(length..).filter(|rest| !rest.is_empty()) {
+            match read(&mut scanner.input, rest).map_err(InputError::Read)? {
+                0 => break,
+                n => length += n,
+            }
+        }
+        scanner.start.truncate(length);
+        csv_input::check_start(&scanner.start).map_err(InputError::NotCsv)?;
+        if scanner.start.starts_with(csv_input::BOM) {
+            scanner.bom = csv_input::BOM.len();
+        }
+        Ok(scanner)
+    }
+
+    /// The line on which the next record that the parser returned starts.
+    pub(super) fn take_record_line(&mut self) -> u64 {
+        self.record_lines.pop_front().unwrap_or(self.record_line)
+    }
+
+    /// Whether the record whose line was taken last reaches the end of the file inside quotes.
+    pub(super) fn is_unterminated(&self) -> bool {
+        self.ended && self.state == State::Quoted && self.record_lines.is_empty()
+    }
+
+    /// The next bytes, not yet watched.
+    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let start = &self.start[self.start_taken..];
+        if start.is_empty() {
+            return read(&mut self.input, buffer);
+        }
+        let length = start.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&start[..length]);
+        self.start_taken += length;
+        Ok(length)
+    }
+
+    fn watch(&mut self, mut rest: &[u8]) -> Result<(), Stop> {
+        while let Some(&byte) = rest.first() {
+            let before = self.state;
+            let length = match before {
+                State::BetweenRecords => {
+                    match byte {
+                        b'\n' => self.line += 1,
+                        b'\r' => {}
+                        _ => self.start_record(byte),
+                    }
+                    1
+                }
+                State::Plain(previous) => self.watch_plain(previous, rest),
+                State::Quoted => match memchr::memchr2(b'"', b'\n', rest) {
+                    None => rest.len(),
+                    Some(at) => {
+                        match rest[at] {
+                            b'\n' => self.line += 1,
+                            _ => self.state = State::BehindQuote,
+                        }
+                        at + 1
+                    }
+                },
+                State::BehindQuote => {
+                    match byte {
+                        b'"' => self.state = State::Quoted,
+                        b'\r' | b'\n' => self.end_record(byte),
+                        _ => self.state = State::Plain(byte),
+                    }
+                    1
+                }
+            };
+            rest = &rest[length..];
+            let ended = self.state == State::BetweenRecords;
+            if !ended || before != State::BetweenRecords {
+                // The line end is not part of the record.
+                self.record_length += length as u64 - u64::from(ended);
+                self.check_record()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches up to the next byte that may change the state and returns how many bytes that are.
+    fn watch_plain(&mut self, previous: u8, rest: &[u8]) -> usize {
+        let special = memchr::memchr3(b'\n', b'\r', b'"', rest);
+        let length = special.map_or(rest.len(), |at| at + 1);
+        if self.record_length > COUNT_FIELDS_FROM {
+            self.record_fields += memchr::memchr_iter(b',', &rest[..length]).count() as u64;
+        }
+        let byte = rest[length - 1];
+        let before = if length == 1 { previous } else { rest[length - 2] };
+        match byte {
+            b'\n' | b'\r' => self.end_record(byte),
+            b'"' if before == b',' => self.state = State::Quoted,
+            _ => self.state = State::Plain(byte),
+        }
+        length
+    }
+
+    fn start_record(&mut self, byte: u8) {
+        self.record_line = self.line;
+        self.record_lines.push_back(self.line);
+        self.record_length = 0;
+        self.record_fields = 0;
+        self.state = if byte == b'"' { State::Quoted } else { State::Plain(byte) };
+    }
+
+    fn end_record(&mut self, terminator: u8) {
+        self.line += u64::from(terminator == b'\n');
+        self.state = State::BetweenRecords;
+    }
+
+    fn check_record(&self) -> Result<(), Stop> {
+        let line = self.record_line;
+        if self.record_length > MAX_RECORD {
+            return Err(Stop::RecordTooLong { line, in_quotes: self.state == State::Quoted });
+        }
+        if self.record_fields > MAX_FIELDS as u64 {
+            return Err(Stop::TooManyFields { line });
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Scanner<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.fill(buffer)?;
+        let mut bytes = &buffer[..length];
+        if self.bytes_read == 0 {
+            // The parser asks for far more than the start, so the mark comes in one piece.
+            bytes = &bytes[self.bom.min(length)..];
+        }
+        self.bytes_read += length as u64;
+        self.ended = length == 0;
+        self.control
+            .progress(self.bytes_read)
+            .map_err(Stop::from)
+            .and_then(|()| self.watch(bytes))
+            .map_err(io::Error::other)?;
+        Ok(length)
+    }
+}
+
+/// Reads once, again where a signal came between.
+fn read(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match input.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! All groups when the input is read, wherever they are, on their way to the output.
+
+use crate::collect::worker::Found;
+use crate::control::Outputs;
+use crate::error::AggregationError;
+use crate::group::groups::Groups;
+use crate::group::inner::Inner;
+use crate::options::Options;
+use crate::spill::compaction::compact;
+use crate::spill::ranges::{self, Kind, Ranges};
+use crate::spill::shards::Stored;
+use crate::watch::Watch;
+use crate::write::result::{Layout, Lines};
+
+/// All groups.
+pub(crate) struct Totals<'a> {
+    /// Those that threads have kept for themselves.
+    pub(crate) found: Vec<Found>,
+    /// Those that they share, without what is kept apart of them, and whole ones.
+    pub(crate) shards: Stored,
+    pub(crate) whole: Stored,
+    pub(crate) inner: &'a Inner,
+}
+
+impl Totals<'_> {
+    /// Writes them in order; answers how many there are and the size of the output in bytes. A
+    /// range of keys has about `size` bytes, and more where groups are in files, up to a part of
+    /// `memory`.
+    pub(crate) fn write(
+        self,
+        options: &Options,
+        (size, memory): (u64, u64),
+        outputs: &mut dyn Outputs,
+        watch: &Watch<'_>,
+    ) -> Result<(u64, u64), AggregationError> {
+        let Self { found, shards, whole, inner } = self;
+        // Those that wait for their turn while lines are made take memory then too.
+        let threads = options.threads.max(1);
+        let largest = ranges::largest(size, memory, threads);
+        let values = inner.values();
+        let own = found.iter().map(|found| &found.groups).chain(&shards.groups);
+        let runs = compact(shards.runs, largest, threads, watch)?;
+        let mut kinds =
+            vec![Kind { sources: own.collect(), runs, order: inner.order(), whole: None }];
+        let mut layout = match (inner, &values) {
+            (_, Some(values)) => Layout::Valued(values),
+            (Inner::Dates(_), None) => Layout::Dated,
+            (_, None) => Layout::Whole,
+        };
+        if found.iter().any(|found| found.whole.is_some()) {
+            kinds[0].whole = values.as_ref().map(|values| (values, options.group_by.len() - 1));
+            let own = found.iter().filter_map(|found| found.whole.as_ref()).chain(&whole.groups);
+            let (sources, order) = (own.collect::<Vec<&Groups>>(), Inner::Nothing.order());
+            let runs = compact(whole.runs, largest, threads, watch)?;
+            kinds.push(Kind { sources, runs, order, whole: None });
+            layout = Layout::Whole;
+        }
+        let ranges = &Ranges::new(&kinds, (size, threads), watch)?;
+        Lines { ranges, layout, options, watch }.write(outputs)
+    }
+}
