@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_names_what_the_build_was_given() {
+    fn the_version_contains_the_build_information() {
         let describe = |commit, epoch| describe_version("1.2.3", commit, epoch);
         assert_eq!(describe(None, None), "1.2.3");
         assert_eq!(describe(Some(""), Some("")), "1.2.3");
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_written_for_each_shell_and_each_command() {
+    fn completions_and_man_pages_are_written() {
         let folder = tempfile::tempdir().unwrap();
         let command = Command::new("program")
             .subcommand(Command::new("work").about("Works").subcommand(Command::new("hard")))

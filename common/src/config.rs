@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+    fn the_environment_overrides_the_file_and_the_file_the_default() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.toml");
         std::fs::write(&file, "port = 1\nlimit = \"2MiB\"\n").unwrap();
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn time_spans_are_shown_as_they_may_be_set() {
+    fn durations_are_shown_in_the_format_of_settings() {
         let shown = [(0, "0ms"), (1_500, "1500ms"), (90_000, "90s"), (7_776_000_000, "90d")];
         for (millis, text) in shown {
             assert_eq!(show_duration(Duration::from_millis(millis)), text);
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_named_at_once() {
+    fn all_problems_are_reported_together() {
         let given = variables(&[
             ("UNIT_TEST_PORT", "many"),
             ("UNIT_TEST_AGE", "soon"),
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_one_in_the_file_and_has_commas_in_the_environment() {
+    fn lists_are_arrays_in_the_file_and_comma_separated_in_the_environment() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.toml");
         std::fs::write(&file, "urls = [\"http://a\", \" http://b \"]\nport = [1, 2]\n").unwrap();
@@ -506,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_wins_over_the_file_and_a_variable_over_the_credential() {
+    fn a_credential_overrides_the_file_and_a_variable_the_credential() {
         use secrecy::ExposeSecret;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.toml");

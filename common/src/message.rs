@@ -86,13 +86,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn six_of_sixty_numbers_are_bad() {
+    fn six_of_sixty_numbers_are_invalid() {
         let bad: Vec<u8> = Draw::RANGE.filter(|number| !Draw(*number).is_good()).collect();
         assert_eq!(bad, [10, 20, 30, 40, 50, 60]);
     }
 
     #[test]
-    fn categories_are_read_as_they_are_written() {
+    fn category_names_round_trip() {
         for category in Category::ALL {
             assert_eq!(category.as_str().parse(), Ok(category));
             assert_eq!(serde_json::to_value(category).unwrap(), category.as_str());

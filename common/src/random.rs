@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    pub fn numbers_stay_below_their_limit_and_reach_it() {
+    pub fn numbers_cover_the_range_below_their_limit() {
         let mut random = Random::new(0);
         let mut seen = [false; 10];
         for _ in 0..1_000 {

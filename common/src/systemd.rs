@@ -217,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_is_gone_ends_nothing() {
+    fn a_missing_socket_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         notifier(path.to_str().unwrap(), None).ready("listening");
     }
 
     #[tokio::test]
-    async fn the_watchdog_is_fed_by_the_runtime() {
+    async fn the_runtime_feeds_the_watchdog() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watchdog_of_another_process_is_not_ours() {
+    fn a_watchdog_of_another_process_is_ignored() {
         let own = std::process::id().to_string();
         let second = Some(Duration::from_secs(1));
         assert_eq!(watchdog_timeout(Some("1000000"), Some(&own)), second);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_known_by_device_and_inode() {
+    fn a_journal_stream_is_recognized_by_device_and_inode() {
         let file = tempfile::tempfile().unwrap();
         let metadata = file.metadata().unwrap();
         let (device, inode) = (metadata.dev(), metadata.ino());

@@ -378,7 +378,7 @@ mod tests {
     proptest! {
         /// Whatever happens to a task, it can only end up where section "Task states" lets it.
         #[test]
-        fn any_walk_keeps_the_promises_of_the_states(wishes in prop::collection::vec(any_state(), 0..60)) {
+        fn random_transitions_keep_the_state_invariants(wishes in prop::collection::vec(any_state(), 0..60)) {
             let mut state = TaskState::Initializing;
             let mut seen_processing = false;
             let mut seen_stopping = false;
@@ -402,14 +402,14 @@ mod tests {
         }
 
         #[test]
-        fn names_read_back(state in any_state()) {
+        fn names_round_trip(state in any_state()) {
             prop_assert_eq!(state.as_str().parse::<TaskState>(), Ok(state));
             prop_assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         }
     }
 
     #[test]
-    fn no_state_but_the_two_final_ones_is_a_dead_end() {
+    fn only_the_two_final_states_are_dead_ends() {
         for state in TaskState::ALL {
             let dead_end = !TaskState::ALL.into_iter().any(|next| state.can_become(next));
             assert_eq!(
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interrupts_start_where_the_design_says() {
+    fn interrupts_apply_to_the_documented_states() {
         use TaskState::*;
         let from = |next| TaskState::before(next).collect::<Vec<_>>();
         assert_eq!(from(Stopping), [Initializing, Queued, Processing, Failed, Killed]);
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_says_what_is_known() {
+    fn an_unknown_name_lists_the_known_ones() {
         let error = "done".parse::<TaskState>().unwrap_err();
         assert!(error.to_string().starts_with("`done` is not one of initializing, queued"));
     }

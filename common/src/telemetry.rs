@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_for_the_journal_has_a_priority_and_no_time() {
+    fn journal_lines_have_a_priority_and_no_time() {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()

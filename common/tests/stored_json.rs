@@ -61,7 +61,7 @@ fn with_new_fields(value: &Value) -> Value {
 }
 
 #[test]
-fn what_earlier_versions_stored_is_read() {
+fn documents_of_earlier_versions_are_read() {
     for (version, stored) in versions() {
         let mut kinds = Vec::new();
         for task in stored["tasks"].as_array().unwrap() {
@@ -99,7 +99,7 @@ fn what_earlier_versions_stored_is_read() {
 }
 
 #[test]
-fn a_spec_without_fields_that_have_defaults_is_read() {
+fn specs_are_read_without_their_default_fields() {
     let read = |text: &str| serde_json::from_str::<TaskSpec>(text).unwrap();
     let aggregation = TaskSpec::CsvAggregation(CsvAggregationSpec::default());
     assert_eq!(read(r#"{"kind": "csv_aggregation"}"#), aggregation);
@@ -118,7 +118,7 @@ struct NextDataUploadSpec {
 }
 
 #[test]
-fn a_field_that_is_added_by_the_rule_changes_nothing_stored() {
+fn an_added_default_field_changes_no_stored_document() {
     let stored = r#"{"on_bad_row":"skip"}"#;
     let read: NextDataUploadSpec = serde_json::from_str(stored).unwrap();
     assert_eq!(read.batch_size, None);

@@ -360,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_hold() {
+    fn defaults_are_valid() {
         let mut settings = Settings::load(None, "TASK_MANAGER_UNIT_TEST");
         let config = Config::from_settings(&mut settings, Path::new("/data"));
         assert_eq!(config.listen.to_string(), "127.0.0.1:5000");
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_needs_a_login_and_others_reach_nothing_without_one() {
+    fn a_fleet_requires_a_login() {
         let mut config = config();
         config.listen.set_ip([0, 0, 0, 0].into());
         assert!(problems(&config, true).contains("`login_required`"));
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn production_does_not_start_with_secrets_that_can_be_guessed() {
+    fn production_refuses_guessable_secrets() {
         let mut config = config();
         config.environment = Environment::Production;
         let text = problems(&config, false);

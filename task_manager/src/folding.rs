@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings_of_a_text_are_alike() {
+    fn folding_ignores_case_and_spelling() {
         for spellings in [
             vec!["Straße", "STRASSE", "STRAẞE", "straſſe", "Stra\u{ad}ße"],
             vec!["Österreich", "O\u{308}sterreich", "öSTERREICH", "Öｓｔｅｒｒｅｉｃｈ"],
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn every_i_is_one_letter() {
+    fn dotted_and_dotless_i_fold_to_the_same_letter() {
         for i in ["I", "i", "İ", "ı", "I\u{307}", "i\u{307}", "ı\u{307}"] {
             assert_eq!(fold(i), "i");
             assert_eq!(fold(&format!("D{i}YARBAKIR")), "diyarbakir");
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn folding_again_changes_nothing_and_cases_are_alike() {
+    fn folding_is_idempotent_and_ignores_case() {
         let mut folding = 0;
         for c in (0..=0x0010_FFFF).filter_map(char::from_u32) {
             let cases = [c.to_lowercase().to_string(), c.to_uppercase().to_string()];

@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_do_not_run_into_each_other() {
+    fn fingerprint_parts_are_delimited() {
         assert_ne!(fingerprint(&["ab", "c"]), fingerprint(&["a", "bc"]));
         assert_ne!(Key::new("u", "POST", "/a", "k"), Key::new("u", "POST", "/b", "k"));
     }

@@ -49,11 +49,11 @@ mod tests {
     use crate::backend::{Backend, backend_tests};
     use crate::db::own::OwnDatabase;
 
-    backend_tests![one_of_many_holds_a_lock, a_lock_ends_with_its_time];
+    backend_tests![one_task_manager_holds_a_lock, a_lock_expires];
 
     const LONG: Duration = Duration::from_secs(3600);
 
-    async fn one_of_many_holds_a_lock(backend: Backend) {
+    async fn one_task_manager_holds_a_lock(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let locks: Vec<_> = (0..16).map(|_| Lock::new(own.db.clone(), "a")).collect();
         let taken = futures_util::future::join_all(locks.iter().map(|lock| lock.take(LONG))).await;
@@ -67,7 +67,7 @@ mod tests {
         assert!(Lock::new(own.db.clone(), "a").take(LONG).await.unwrap());
     }
 
-    async fn a_lock_ends_with_its_time(backend: Backend) {
+    async fn a_lock_expires(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let (first, second) = (Lock::new(own.db.clone(), "a"), Lock::new(own.db.clone(), "a"));
         assert!(first.take(Duration::ZERO).await.unwrap());

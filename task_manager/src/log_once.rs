@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finding_is_first_once() {
+    fn a_finding_is_logged_once() {
         assert!(is_first("a test's finding".to_owned()));
         assert!(!is_first("a test's finding".to_owned()));
         assert!(is_first("another one".to_owned()));

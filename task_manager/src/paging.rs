@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_tells_its_row() {
+    fn a_page_token_decodes_to_its_row() {
         // Of 2025, 2040 and 9999.
         for time in ["1763708400123456", "2214086400000000", "253402300799000000"] {
             let token = format!("{time}.01890a5d-ac96-774b-bcce-b302099a8057");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_page_with_rows_beyond_it_has_a_next_one() {
+    fn the_last_page_has_no_next_page_token() {
         let size = PageSize(2);
         assert_eq!(size.limit(), 3);
         let mut rows = vec![1, 2, 3];
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_text_is_a_token() {
+    fn other_texts_are_not_page_tokens() {
         for wrong in [
             "50",
             "x.y",

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_connection_ends_a_pass_and_other_failures_are_counted() {
+    fn a_lost_connection_ends_a_pass_other_failures_are_counted() {
         let mut failures = Failures::default();
         failures.note("task 1", DbError::corrupt("x")).unwrap();
         failures.note("task 2", DbError::corrupt("y")).unwrap();

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_the_described_shape_is_read() {
+    fn documents_of_the_described_shape_are_read() {
         let read: Drawing = from_slice(
             br#" {"name": null, "pair": [1, 2], "named": {"a": {"x": 5}}, "more": [{}],
                   "shapes": ["Empty", {"At": {"x": -1, "y": 0.5}}, {"Line": [7, {"x": 1}]},
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_is_no_object_at_any_depth() {
+    fn nested_arrays_are_not_accepted_as_objects() {
         for (json, place) in [
             (r#"["a", []]"#, ""),
             (r#"{"shapes": [{"At": [1, 2.0]}]}"#, "shapes[0].At: "),

@@ -161,7 +161,7 @@ fn strangers(file: &str, source: &str) -> Vec<String> {
 }
 
 #[test]
-fn only_the_seams_know_what_is_behind_them() {
+fn only_the_seams_use_their_libraries() {
     let files = Workspace::read().sources();
     assert!(files.len() > 200, "{} files are not all", files.len());
     let strangers: Vec<_> =
@@ -177,7 +177,7 @@ fn modules_use_lower_ranks_only() {
 }
 
 #[test]
-fn an_arrow_up_is_named_with_its_line() {
+fn a_use_of_a_higher_rank_is_reported_with_its_line() {
     let store = "task_manager/src/tasks/store.rs";
     let up =
         "task_manager/src/tasks/store.rs:2: `tasks` has rank 2 and must not use `api` of rank 7";
@@ -203,7 +203,7 @@ fn an_arrow_up_is_named_with_its_line() {
 }
 
 #[test]
-fn all_of_a_file_is_read_but_its_unit_tests() {
+fn sources_are_read_without_their_unit_tests() {
     let file = "common/src/queue.rs";
     for source in [
         "use lapin::Connection;",
@@ -234,7 +234,7 @@ fn all_of_a_file_is_read_but_its_unit_tests() {
 }
 
 #[test]
-fn a_place_is_a_whole_name() {
+fn an_allowed_path_matches_whole_names() {
     let uses_diesel = "use diesel::prelude::*;";
     for (file, is_known) in [
         ("task_manager/src/tasks/store.rs", true),
@@ -249,7 +249,7 @@ fn a_place_is_a_whole_name() {
 }
 
 #[test]
-fn crates_point_one_way() {
+fn crate_dependencies_point_one_way() {
     let crates = Workspace::read().crates();
     let known = ARROWS.map(|(name, _)| name);
     for (name, uses) in &crates {
@@ -263,7 +263,7 @@ fn crates_point_one_way() {
 }
 
 #[test]
-fn there_is_no_file_that_says_nothing_by_its_name() {
+fn every_file_name_is_descriptive() {
     for (name, _) in Workspace::read().sources() {
         let file = name.rsplit('/').next().unwrap();
         assert!(!["mod.rs", "utils.rs", "helpers.rs", "prelude.rs"].contains(&file), "{name}");

@@ -68,7 +68,7 @@ fn both_databases_have_the_same_migrations_and_columns() {
 }
 
 #[test]
-fn a_step_of_mysql_is_one_statement_since_each_commits() {
+fn a_mysql_migration_step_is_one_statement() {
     for name in names("mysql") {
         let sql = std::fs::read_to_string(folder("mysql").join(&name).join("up.sql")).unwrap();
         let code = sql.lines().filter(|line| !line.starts_with("--"));

@@ -123,13 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_makes_the_file() {
+    fn the_file_depends_on_the_seed_alone() {
         assert_eq!(file(500, 7, 1.0), file(500, 7, 1.0));
         assert_ne!(file(500, 7, 1.0), file(500, 8, 1.0));
     }
 
     #[test]
-    fn as_many_rows_are_bad_as_asked_for() {
+    fn the_requested_share_of_rows_is_invalid() {
         assert_eq!(good_and_bad(&file(5_000, 1, 0.0)), (5_000, 0));
         assert_eq!(good_and_bad(&file(1_000, 1, 100.0)), (0, 1_000));
         let (good, bad) = good_and_bad(&file(20_000, 1, 2.5));

@@ -94,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_makes_the_file() {
+    fn the_file_depends_on_the_seed_alone() {
         assert_eq!(file(&args(50, 5, 500, 7)), file(&args(50, 5, 500, 7)));
         assert_ne!(file(&args(50, 5, 500, 7)), file(&args(50, 5, 500, 8)));
     }
 
     #[test]
-    fn the_numbers_hold() {
+    fn songs_and_plays_are_in_range() {
         let bytes = file(&args(40, 10, 5_000, 1));
         let mut csv = csv::Reader::from_reader(bytes.as_slice());
         assert_eq!(csv.headers().unwrap(), vec!["Song", "Date", "Number of Plays"]);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rows_are_a_header() {
+    fn a_file_without_rows_has_a_header() {
         assert_eq!(file(&args(1, 1, 0, 0)), b"Song,Date,Number of Plays\n");
     }
 }

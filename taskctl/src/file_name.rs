@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_rfc_6266_writes_them() {
+    fn file_names_are_parsed_per_rfc_6266() {
         for (header, expected) in [
             ("attachment; filename=\"plays.csv\"", "plays.csv"),
             ("attachment; filename=plays.csv", "plays.csv"),

@@ -72,13 +72,13 @@ mod tests {
     }
 
     #[test]
-    fn few_errors_are_all_there_is() {
+    fn few_errors_are_shown_without_a_count() {
         assert_eq!(problem_text(&bad_rows(10)).lines().count(), 11);
         assert_eq!(problem_text(&bad_rows(0)).lines().count(), 1);
     }
 
     #[test]
-    fn places_say_what_is_known() {
+    fn positions_show_the_known_parts() {
         let field = ErrorLocation::field("colour", "is not a parameter");
         assert_eq!(place(&field), "colour");
         let line = ErrorLocation { line: Some(7), ..ErrorLocation::default() };
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cannot_steer_the_terminal() {
+    fn control_characters_are_escaped() {
         let problem = Problem::new(422, "x", "Title", "`\u{1b}[2J` is not an integer");
         assert_eq!(problem_text(&problem), "Title: `\u{fffd}[2J` is not an integer");
     }

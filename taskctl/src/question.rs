@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers() {
+    fn answers_are_parsed() {
         assert_eq!(answer("s\n"), Some(Answer::Stop));
         assert_eq!(answer(" Kill \n"), Some(Answer::Kill));
         assert_eq!(answer("\n"), Some(Answer::Leave));

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_kept_than_a_record() {
+    fn at_most_one_record_is_buffered() {
         let mut rows = CsvRows::default();
         rows.push(b"line,value\n").unwrap();
         let (mut taken, mut line) = (0, 0);

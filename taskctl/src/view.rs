@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn phrases_say_what_matters_in_each_state() {
+    fn each_state_has_its_phrase() {
         let progress = json!({"done": 12_582_912, "total": 31_457_280, "unit": "bytes",
             "per_second": 5_242_880.0});
         assert_eq!(
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn an_aggregation_ends_in_counts() {
+    fn a_finished_aggregation_shows_its_counts() {
         let done = task(json!({
             "state": "processed", "started_at": "2026-03-01T10:00:01Z",
             "finished_at": "2026-03-01T10:00:02.234Z",
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn the_statistics_of_a_file_end_in_counts() {
+    fn finished_file_statistics_show_their_counts() {
         let result = json!({"lines": 2, "words": 1_234, "characters": 9_999});
         let done = task(json!({"state": "processed", "result": result}));
         let expected = "Processed plays.csv with 2 lines, 1,234 words and 9,999 characters.";
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_names_who_was_refused() {
+    fn a_report_names_refused_recipients() {
         let refused = json!([{"recipient": "b@example.org", "reason": "no mailbox here"}]);
         let result = json!({"sent": true, "recipients": ["a@example.org", "b@example.org"],
             "refused": refused, "message_id": "<1@example.org>"});
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_lines_up_and_fits() {
+    fn the_table_is_aligned_and_fits_the_terminal() {
         let long = "a very long name of a file that nobody can read.csv";
         let list = TaskList {
             items: vec![
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_have_one_unit() {
+    fn ages_are_shown_in_one_unit() {
         let ages = [-5, 59, 60, 3_599, 3_600, 86_399, 86_400, 864_000]
             .map(|seconds| age(TimeDelta::seconds(seconds)));
         assert_eq!(ages, ["0s", "59s", "1m", "59m", "1h", "23h", "1d", "10d"]);

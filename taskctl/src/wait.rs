@@ -132,7 +132,7 @@ mod tests {
     use crate::console::Console;
 
     #[tokio::test]
-    async fn a_server_that_stays_away_is_given_up_with_words_on_how_to_go_on() {
+    async fn a_server_that_stays_unreachable_is_given_up_with_a_hint() {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let server = format!("http://{}", nobody.local_addr().unwrap());
         drop(nobody);

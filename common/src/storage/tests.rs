@@ -17,7 +17,7 @@ fn output(task_id: TaskId, attempt: u32) -> ObjectKey {
 }
 
 #[tokio::test]
-async fn what_is_written_is_read_back_whole_and_in_part() {
+async fn contents_read_back_whole_and_in_part() {
     let folder = tempfile::tempdir().unwrap();
     let storage = Storage::local(folder.path()).unwrap();
     let key = ObjectKey::Input(TaskId::new());
@@ -32,7 +32,7 @@ async fn what_is_written_is_read_back_whole_and_in_part() {
 }
 
 #[tokio::test]
-async fn code_that_blocks_reads_and_writes_too() {
+async fn blocking_code_reads_and_writes() {
     let folder = tempfile::tempdir().unwrap();
     let storage = Storage::local(folder.path()).unwrap();
     let key = output(TaskId::new(), 1);
@@ -53,7 +53,7 @@ async fn code_that_blocks_reads_and_writes_too() {
 }
 
 #[tokio::test]
-async fn an_unfinished_file_never_was() {
+async fn unfinished_files_are_invisible() {
     let folder = tempfile::tempdir().unwrap();
     let storage = Storage::local(folder.path()).unwrap();
     let key = ObjectKey::Input(TaskId::new());
@@ -67,7 +67,7 @@ async fn an_unfinished_file_never_was() {
 }
 
 #[tokio::test]
-async fn what_a_killed_process_left_is_removed_when_it_is_old_enough() {
+async fn old_leftovers_of_killed_processes_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let storage = Storage::local(folder.path()).unwrap();
     let task_folder = folder.path().join(OUTPUTS).join(TaskId::new().to_string());
@@ -82,7 +82,7 @@ async fn what_a_killed_process_left_is_removed_when_it_is_old_enough() {
 }
 
 #[tokio::test]
-async fn the_folder_is_made_again_when_somebody_deletes_it() {
+async fn a_deleted_folder_is_created_again() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("bucket");
     let storage = Storage::local(&folder).unwrap();
@@ -139,7 +139,7 @@ async fn a_folder_that_cannot_be_listed_hides_no_other() {
 }
 
 #[tokio::test]
-async fn young_files_are_left_out_of_lists() {
+async fn recent_files_are_left_out_of_lists() {
     let folder = tempfile::tempdir().unwrap();
     let storage = Storage::local(folder.path()).unwrap();
     let (young, old) = (TaskId::new(), TaskId::new());
@@ -158,7 +158,7 @@ async fn young_files_are_left_out_of_lists() {
 }
 
 #[test]
-fn only_our_own_paths_are_keys() {
+fn only_own_paths_are_keys() {
     let task_id = TaskId::new();
     for key in [ObjectKey::Input(task_id), output(task_id, 3)] {
         assert_eq!(ObjectKey::parse(&key.to_string()), Some(key));

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_any_version_read_back() {
+    fn kind_names_of_any_version_round_trip() {
         for (name, known) in [("user_event", Some(TaskKind::UserEvent)), ("thumbnail", None)] {
             let kind = KindName::from(name.to_owned());
             assert_eq!((kind.known(), kind.to_string().as_str()), (known, name));

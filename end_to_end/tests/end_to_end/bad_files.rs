@@ -97,7 +97,7 @@ async fn a_hundred_bad_rows_are_listed_and_all_are_counted() {
 }
 
 #[tokio::test]
-async fn a_header_without_the_columns_fails_the_task() {
+async fn a_header_without_the_required_columns_fails_the_task() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     let (_, problem) = failed(&server, "Title,Day,Plays\na,2020-01-01,1\n").await;
@@ -113,7 +113,7 @@ async fn a_header_without_the_columns_fails_the_task() {
 }
 
 #[tokio::test]
-async fn a_header_alone_gives_a_header() {
+async fn a_file_with_only_a_header_results_in_a_header() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     let id = server.api.accept("", HEADER).await;
@@ -121,7 +121,7 @@ async fn a_header_alone_gives_a_header() {
 }
 
 #[tokio::test]
-async fn a_sum_never_wraps() {
+async fn a_sum_never_overflows() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     let row = format!("a,2020-01-01,{}\n", i64::MAX);
@@ -131,7 +131,7 @@ async fn a_sum_never_wraps() {
 }
 
 #[tokio::test]
-async fn groups_beyond_the_memory_are_summed_all_the_same() {
+async fn groups_that_exceed_the_memory_are_summed() {
     let data = tempfile::tempdir().unwrap();
     let settings = [("DATA_PROCESSOR_MEMORY_LIMIT", "1MiB")];
     let server = Standalone::start_with(data.path(), &settings).await;

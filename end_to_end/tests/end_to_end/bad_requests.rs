@@ -91,7 +91,7 @@ async fn requests_with_a_wrong_shape_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_so() {
+async fn missing_resources_are_404() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     let api = &server.api;

@@ -26,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Docker engine and images: make test-compose"]
-async fn compose_runs_the_platform_whatever_fails() {
+async fn the_compose_stack_survives_faults() {
     tokio::time::timeout(DEADLINE, run()).await.unwrap();
 }
 
@@ -34,7 +34,7 @@ async fn run() {
     let mut test = Test::start();
     test.log_in().await;
     test.the_main_job();
-    test.a_worker_is_killed_in_mid_task().await;
+    test.a_worker_is_killed_during_a_task().await;
     test.a_service_is_restarted("broker").await;
     test.a_service_is_restarted("database").await;
     test.a_worker_is_cut_off().await;
@@ -87,7 +87,7 @@ impl Test {
         self.tell("the main job by taskctl in a container");
     }
 
-    async fn a_worker_is_killed_in_mid_task(&mut self) {
+    async fn a_worker_is_killed_during_a_task(&mut self) {
         self.stack.slow_workers(true);
         let (id, plays) = start_long_task(&self.api).await;
         docker(&["kill", &self.stack.worker_of(id).await]);

@@ -16,7 +16,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn compressed_files_are_aggregated_as_they_are() {
+async fn compressed_files_are_aggregated() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     for file in [gzip(SAMPLE.as_bytes()), zstd::encode_all(SAMPLE.as_bytes(), 0).unwrap()] {
@@ -26,7 +26,7 @@ async fn compressed_files_are_aggregated_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_unpacked_fails_its_task() {
+async fn a_file_that_cannot_be_decompressed_fails_its_task() {
     let data = tempfile::tempdir().unwrap();
     let settings = [("DATA_PROCESSOR_UNPACKED_LIMIT", "1MiB")];
     let server = Standalone::start_with(data.path(), &settings).await;

@@ -23,7 +23,7 @@ const SEED: u64 = 20_200_101;
 type Accepted = Arc<Mutex<Vec<(TaskId, Plays)>>>;
 
 #[tokio::test]
-async fn nothing_accepted_is_lost_however_often_the_server_is_killed() {
+async fn no_accepted_task_is_lost_when_the_server_is_killed() {
     let data = tempfile::tempdir().unwrap();
     let mut server = Standalone::start(data.path()).await;
     let accepted = Accepted::default();

@@ -51,7 +51,7 @@ async fn a_file_is_previewed() {
 }
 
 #[tokio::test]
-async fn a_fleet_previews_the_same() {
+async fn a_fleet_previews_a_file() {
     let mut fleet = Fleet::start(Services::shared()).await;
     fleet.add_worker(1).await;
     check(&fleet.api).await;

@@ -127,14 +127,14 @@ async fn stop(api: &Api) {
 }
 
 #[tokio::test]
-async fn killed_and_resumed_anywhere_alone() {
+async fn a_load_is_killed_and_resumed_anywhere_standalone() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     kill_and_resume(&server.api).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_and_resumed_anywhere_in_a_fleet() {
+async fn a_load_is_killed_and_resumed_anywhere_in_a_fleet() {
     let mut fleet = Fleet::start(Services::shared()).await;
     fleet.add_worker(1).await;
     fleet.add_worker(1).await;
@@ -142,14 +142,14 @@ async fn killed_and_resumed_anywhere_in_a_fleet() {
 }
 
 #[tokio::test]
-async fn stopped_anywhere_alone() {
+async fn a_load_is_stopped_anywhere_standalone() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     stop(&server.api).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stopped_anywhere_in_a_fleet() {
+async fn a_load_is_stopped_anywhere_in_a_fleet() {
     let mut fleet = Fleet::start(Services::shared()).await;
     fleet.add_worker(1).await;
     stop(&fleet.api).await;
@@ -169,7 +169,7 @@ async fn rows_of_processed(fleet: &Fleet) -> String {
 }
 
 #[tokio::test]
-async fn the_process_is_killed_anywhere() {
+async fn a_load_survives_kills_of_the_process() {
     let data = tempfile::tempdir().unwrap();
     let mut server = Standalone::start(data.path()).await;
     let mut random = StdRng::seed_from_u64(SEED);
@@ -190,7 +190,7 @@ async fn the_process_is_killed_anywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_are_killed_anywhere() {
+async fn a_load_survives_kills_of_workers() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let mut worker = fleet.add_worker(1).await;
     let mut random = StdRng::seed_from_u64(SEED);
@@ -217,7 +217,7 @@ async fn workers_are_killed_anywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn task_managers_are_killed_anywhere() {
+async fn a_load_survives_kills_of_task_managers() {
     let mut fleet = Fleet::start(Services::shared()).await;
     fleet.add_worker(1).await;
     let mut manager = 0;
@@ -241,7 +241,7 @@ async fn task_managers_are_killed_anywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_workers_that_both_believe_to_have_the_task() {
+async fn two_workers_with_the_same_task_load_each_row_once() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let relay = Relay::start(vec![fleet.front.address]).await;
     let cut_off = fleet.add_worker_by(1, relay.address).await;

@@ -9,7 +9,7 @@ use super::long_task::start_long_task;
 use super::standalone::Standalone;
 
 #[tokio::test]
-async fn a_task_goes_on_after_an_orderly_end_without_a_failure() {
+async fn a_task_resumes_after_a_graceful_shutdown_without_a_failure() {
     let data = tempfile::tempdir().unwrap();
     let settings = [("DATA_PROCESSOR_DRAIN_TIMEOUT", "100ms")];
     let mut server = Standalone::start_with(data.path(), &settings).await;
@@ -25,7 +25,7 @@ async fn a_task_goes_on_after_an_orderly_end_without_a_failure() {
 }
 
 #[tokio::test]
-async fn a_task_that_ends_soon_is_waited_for() {
+async fn a_drain_waits_for_short_tasks() {
     let data = tempfile::tempdir().unwrap();
     let settings = [("DATA_PROCESSOR_DRAIN_TIMEOUT", "5m")];
     let mut server = Standalone::start_with(data.path(), &settings).await;

@@ -146,14 +146,14 @@ fn adds_up(report: &Value, rows: &BTreeMap<TaskId, FileStatisticsRow>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_files_are_counted_right_and_the_report_adds_up() {
+async fn a_thousand_files_are_counted_and_the_report_adds_up() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     check(&server.api, 1_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fleet_counts_the_same() {
+async fn a_fleet_counts_a_thousand_files() {
     let mut fleet = Fleet::start(Services::shared()).await;
     fleet.add_worker(2).await;
     fleet.add_worker(2).await;
@@ -163,7 +163,7 @@ async fn a_fleet_counts_the_same() {
 
 /// A large file is counted and hashed in pieces; a binary one is not counted.
 #[tokio::test]
-async fn files_of_every_sort_are_taken() {
+async fn large_empty_and_binary_files_are_accepted() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     let line = "много слов\u{2003}и 🎉\n";

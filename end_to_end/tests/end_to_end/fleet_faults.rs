@@ -42,7 +42,7 @@ async fn managers_and_workers_share_the_work() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_is_killed_in_mid_task() {
+async fn a_worker_is_killed_during_a_task() {
     let mut fleet = Fleet::start(Services::shared()).await;
     fleet.add_worker(2).await;
     fleet.add_worker(2).await;
@@ -76,7 +76,7 @@ async fn the_only_manager_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_managers_are_killed_in_turn() {
+async fn two_managers_are_killed_alternately() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let second = fleet.add_manager().await;
     fleet.add_worker(2).await;
@@ -94,7 +94,7 @@ async fn two_managers_are_killed_in_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_is_cut_off_is_replaced_and_its_late_report_refused() {
+async fn a_disconnected_worker_is_replaced_and_its_late_report_refused() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let relay = Relay::start(vec![fleet.front.address]).await;
     let cut_off = fleet.add_worker_by(1, relay.address).await;
@@ -133,7 +133,7 @@ async fn a_worker_that_is_cut_off_is_replaced_and_its_late_report_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_is_stopped_for_longer_than_its_lease_does_no_harm() {
+async fn a_worker_suspended_beyond_its_lease_does_no_harm() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let stopped = fleet.add_worker(1).await;
     let (id, plays) = start_long_task(&fleet.api).await;
@@ -155,7 +155,7 @@ async fn a_worker_that_is_stopped_for_longer_than_its_lease_does_no_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_is_asked_to_end_gives_its_task_back() {
+async fn a_terminated_worker_returns_its_task() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let first = fleet.add_worker(1).await;
     let (id, plays) = start_long_task(&fleet.api).await;
@@ -174,7 +174,7 @@ async fn a_worker_that_is_asked_to_end_gives_its_task_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_hangs_delays_no_drain() {
+async fn a_hanging_broker_delays_no_drain() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let worker = fleet.add_worker(1).await;
     let plays = Plays::random(&mut StdRng::seed_from_u64(9), 20_000, 2_000);
@@ -198,7 +198,7 @@ async fn a_broker_that_hangs_delays_no_drain() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_that_come_three_times_change_nothing() {
+async fn messages_delivered_three_times_change_nothing() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let load = Load::start(&fleet.api, 200).done().await;
     let publisher = fleet.queue().publisher();
@@ -225,7 +225,7 @@ async fn messages_that_come_three_times_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_busy_worker_with_one_slot_keeps_nothing_waiting() {
+async fn a_busy_worker_with_one_slot_blocks_no_other_task() {
     let mut fleet = Fleet::start(Services::shared()).await;
     fleet.add_worker(1).await;
     fleet.add_worker(1).await;
@@ -247,7 +247,7 @@ async fn a_busy_worker_with_one_slot_keeps_nothing_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_and_stalling_network_only_takes_time() {
+async fn a_slow_and_stalling_network_only_causes_delays() {
     let mut fleet = Fleet::start(Services::shared()).await;
     fleet.add_worker(2).await;
     fleet.to_broker.delay(Duration::from_millis(20));
@@ -312,7 +312,7 @@ async fn repeat(fleet: &Fleet, plays: &Plays) -> TaskId {
 }
 
 #[tokio::test]
-async fn an_upload_whose_commit_was_in_doubt_keeps_its_file_if_it_was_done() {
+async fn a_commit_in_doubt_keeps_the_uploaded_file_if_it_succeeded() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let plays = Plays::random(&mut StdRng::seed_from_u64(4), 50, 5);
     upload_in_doubt(&fleet, &plays, Fate::Done).await;
@@ -325,7 +325,7 @@ async fn an_upload_whose_commit_was_in_doubt_keeps_its_file_if_it_was_done() {
 }
 
 #[tokio::test]
-async fn an_upload_whose_commit_was_lost_leaves_nothing() {
+async fn a_lost_commit_leaves_nothing_of_the_upload() {
     let fleet = Fleet::start(Services::shared()).await;
     let plays = Plays::random(&mut StdRng::seed_from_u64(5), 50, 5);
     upload_in_doubt(&fleet, &plays, Fate::Lost).await;
@@ -337,7 +337,7 @@ async fn an_upload_whose_commit_was_lost_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_bulk_load_whose_commit_was_in_doubt_says_how_much_may_be_stored() {
+async fn a_bulk_load_in_doubt_says_how_much_may_be_stored() {
     let fleet = Fleet::start(Services::shared()).await;
     let documents: Vec<Value> =
         (0..2_500).map(|number| json!({"message": format!("parcel {number}.")})).collect();

@@ -128,7 +128,7 @@ async fn the_same_file_again_resumes_the_killed_task() {
 }
 
 #[tokio::test]
-async fn what_has_ended_well_stays_as_it_is() {
+async fn a_processed_task_cannot_be_interrupted() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     let api = &server.api;

@@ -30,7 +30,7 @@ async fn workers(api: &Api) -> StatusCode {
 }
 
 #[tokio::test]
-async fn an_administrator_is_made_beside_a_running_server_and_stays_logged_in_over_a_restart() {
+async fn an_administrator_is_created_while_the_server_runs_and_survives_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let settings = [("TASK_MANAGER_LOGIN_REQUIRED", "true")];
     let mut server = Standalone::start_with(data.path(), &settings).await;
@@ -103,7 +103,7 @@ async fn the_audit_log_names_who_did_what_and_never_a_secret() {
 }
 
 #[tokio::test]
-async fn without_a_login_nobody_else_is_let_in() {
+async fn without_a_login_remote_requests_are_refused() {
     let data = tempfile::tempdir().unwrap();
     let mut command = taskctl();
     command.args(["standalone", "--listen", "0.0.0.0:0", "--data"]).arg(data.path());
@@ -131,7 +131,7 @@ fn production(folder: &Path) -> Command {
 }
 
 #[tokio::test]
-async fn production_does_not_start_with_secrets_that_can_be_guessed_and_offers_better_ones() {
+async fn production_refuses_guessable_secrets_and_suggests_better_ones() {
     let folder = tempfile::tempdir().unwrap();
     let (service_token, jwt_key) = ("TASK_MANAGER_SERVICE_TOKEN", "TASK_MANAGER_JWT_KEY");
     let mut good = Vec::new();

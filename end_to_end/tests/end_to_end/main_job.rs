@@ -15,7 +15,7 @@ use super::standalone::Standalone;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn a_form_is_uploaded_watched_and_downloaded() {
+async fn a_form_upload_is_watched_and_downloaded() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     let form = Form::new().part("file", Part::text(SAMPLE).file_name("plays of 2020.csv"));
@@ -64,7 +64,7 @@ async fn columns_can_be_chosen_and_the_sum_renamed() {
 }
 
 #[tokio::test]
-async fn a_download_can_go_on_where_it_broke() {
+async fn an_interrupted_download_can_be_resumed() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     let id = server.api.accept("", SAMPLE).await;
@@ -120,7 +120,7 @@ async fn a_file_can_be_processed_without_a_server() {
 }
 
 #[tokio::test]
-async fn a_data_folder_has_one_server() {
+async fn a_data_folder_is_used_by_one_server() {
     let data = tempfile::tempdir().unwrap();
     let _server = Standalone::start(data.path()).await;
     let mut command = taskctl();
@@ -132,7 +132,7 @@ async fn a_data_folder_has_one_server() {
 }
 
 #[tokio::test]
-async fn the_server_says_that_it_is_well() {
+async fn the_server_reports_its_health() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     assert_eq!(server.api.get("/healthz").await.status(), StatusCode::OK);

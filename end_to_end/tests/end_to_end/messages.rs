@@ -59,7 +59,7 @@ async fn all_tracked(api: &Api, ids: &[TaskId]) -> Vec<(TaskView, Validation)> {
 }
 
 #[tokio::test]
-async fn ninety_percent_are_direct_nine_retried_and_one_failed() {
+async fn messages_are_sorted_into_direct_retried_and_failed() {
     const COUNT: usize = 300;
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
@@ -135,7 +135,7 @@ fn drawn_again(tracked: &[(TaskView, Validation)], waiting: &[TaskId]) {
 }
 
 #[tokio::test]
-async fn a_message_that_is_drawn_again_survives_a_crash() {
+async fn a_retried_message_survives_a_crash() {
     let data = tempfile::tempdir().unwrap();
     let mut server = Standalone::start(data.path()).await;
     let ids = send_all(&server.api, SOME).await;
@@ -146,7 +146,7 @@ async fn a_message_that_is_drawn_again_survives_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_that_is_drawn_again_survives_the_death_of_a_fleet() {
+async fn a_retried_message_survives_the_death_of_a_fleet() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let worker = fleet.add_worker(4).await;
     let ids = send_all(&fleet.api, SOME).await;
@@ -160,7 +160,7 @@ async fn a_message_that_is_drawn_again_survives_the_death_of_a_fleet() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_whose_manager_dies_before_it_publishes_them_are_validated() {
+async fn messages_of_a_manager_killed_before_publishing_are_validated() {
     let mut fleet = Fleet::start(Services::shared()).await;
     // What is accepted now stays between its commit and its message.
     fleet.to_broker.stall();

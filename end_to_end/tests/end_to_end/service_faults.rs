@@ -32,7 +32,7 @@ async fn readiness(fleet: &Fleet) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uploads_go_on_while_the_broker_is_away() {
+async fn uploads_continue_while_the_broker_is_down() {
     let _turn = TURN.lock().await;
     let mut fleet = Fleet::start(Services::own()).await;
     fleet.add_worker(2).await;
@@ -53,7 +53,7 @@ async fn uploads_go_on_while_the_broker_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_broker_is_killed_in_the_middle() {
+async fn the_broker_is_killed_under_load() {
     let _turn = TURN.lock().await;
     let mut fleet = Fleet::start(Services::own()).await;
     fleet.add_worker(2).await;
@@ -70,7 +70,7 @@ async fn the_broker_is_killed_in_the_middle() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn its_queues_are_deleted() {
+async fn the_queues_are_deleted() {
     let _turn = TURN.lock().await;
     let mut fleet = Fleet::start(Services::own()).await;
     let uploading = Load::start(&fleet.api, 300);

@@ -55,7 +55,7 @@ async fn a_task_manager_waits_for_its_database() {
 }
 
 #[tokio::test]
-async fn a_task_manager_that_waits_for_its_database_can_be_ended() {
+async fn a_task_manager_that_waits_for_its_database_can_be_terminated() {
     let fleet = Fleet::start(Services::shared()).await;
     fleet.to_database.cut();
     let mut process = Process::spawn(&mut fleet.manager_command());

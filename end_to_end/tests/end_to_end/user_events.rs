@@ -37,7 +37,7 @@ async fn all_recorded(api: &Api, count: u64) {
 }
 
 #[tokio::test]
-async fn events_are_recorded_once_however_often_the_server_is_killed() {
+async fn events_are_recorded_once_when_the_server_is_killed() {
     let data = tempfile::tempdir().unwrap();
     let mut server = Standalone::start(data.path()).await;
     generate(&server.api, "600?seed=7").await;
@@ -93,7 +93,7 @@ async fn without_a_mail_server_the_report_is_logged() {
 }
 
 #[tokio::test]
-async fn a_schedule_is_served_by_itself_when_it_is_due() {
+async fn a_due_schedule_runs_on_its_own() {
     let data = tempfile::tempdir().unwrap();
     let settings = [("TASK_MANAGER_RUN_SCHEDULES", "true")];
     let server = Standalone::start_with(data.path(), &settings).await;

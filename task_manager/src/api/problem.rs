@@ -377,7 +377,7 @@ mod tests {
     use crate::db::DbError;
 
     #[test]
-    fn an_outcome_that_is_unknown_is_not_said_to_be_nothing() {
+    fn an_unknown_outcome_is_reported_as_unknown() {
         let in_doubt = Error::from(DbError::CommitInDoubt("lost connection".to_owned()));
         let partly = Error::PartlyStored { inserted: 1_000, in_doubt: 500 };
         for (error, code) in [(in_doubt, "outcome_unknown"), (partly, "partly_stored")] {

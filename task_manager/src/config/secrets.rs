@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_guessed_is_told_with_a_better_one() {
+    fn guessable_secrets_are_named_with_a_suggestion() {
         for (secret, reason) in [
             (None, "is missing"),
             (Some("tiny"), "shorter than 32"),

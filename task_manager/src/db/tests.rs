@@ -26,11 +26,11 @@ backend_tests![
     times_of_every_year_are_kept_and_compared,
     text_is_compared_byte_by_byte,
     a_failed_transaction_changes_nothing,
-    the_clock_is_utc_and_goes_on,
-    a_row_that_is_waited_for_is_timed_when_it_is_locked,
-    a_change_is_prepared_once,
-    writers_that_meet_all_get_through,
-    a_connection_that_was_cut_is_replaced,
+    the_database_clock_is_utc_and_advances,
+    the_clock_is_read_after_a_lock_wait,
+    a_batch_statement_is_prepared_once,
+    conflicting_writers_all_succeed,
+    a_lost_connection_is_replaced,
     readers_of_a_slow_database_are_refused_in_time,
 ];
 
@@ -227,7 +227,7 @@ async fn a_failed_transaction_changes_nothing(backend: Backend) {
     assert_eq!(count.unwrap(), 0);
 }
 
-async fn the_clock_is_utc_and_goes_on(backend: Backend) {
+async fn the_database_clock_is_utc_and_advances(backend: Backend) {
     let Fixture { db, test: _test, _folder } = fixture(backend).await;
     let now = || db.read(|conn| Ok(super::now(conn)?));
     let (first, second) = (now().await.unwrap(), now().await.unwrap());
@@ -236,7 +236,7 @@ async fn the_clock_is_utc_and_goes_on(backend: Backend) {
     assert!((here - first).num_seconds().abs() < 5, "{first} is not the time in UTC, {here}");
 }
 
-async fn a_row_that_is_waited_for_is_timed_when_it_is_locked(backend: Backend) {
+async fn the_clock_is_read_after_a_lock_wait(backend: Backend) {
     let Fixture { db, test, _folder } = fixture(backend).await;
     db.write(|conn| insert_task(conn, Uuid::nil(), "a", 1)).await.unwrap();
     let is_held = Arc::new(Notify::new());
@@ -267,7 +267,7 @@ fn lock_and_time(conn: &mut DbConnection) -> DbResult<NaiveDateTime> {
 }
 
 #[tokio::test]
-async fn migrations_wait_for_those_of_their_own_database_alone() {
+async fn migrations_wait_for_those_of_the_same_database_only() {
     let own = OwnDatabase::empty(Backend::Fleet).await;
     let other = OwnDatabase::empty(Backend::Fleet).await;
     let connect = || diesel::MysqlConnection::establish(&own.test.url).unwrap();
@@ -281,7 +281,7 @@ async fn migrations_wait_for_those_of_their_own_database_alone() {
     assert!(!own.db.migrate().await.unwrap().is_empty());
 }
 
-async fn a_change_is_prepared_once(backend: Backend) {
+async fn a_batch_statement_is_prepared_once(backend: Backend) {
     let Fixture { db, test: _test, _folder } = fixture(backend).await;
     let changed = db.write(|conn| {
         let prepared = Arc::<AtomicUsize>::default();
@@ -305,7 +305,7 @@ async fn a_change_is_prepared_once(backend: Backend) {
 }
 
 /// Each takes the same two rows in another order: on MySQL they run into deadlocks.
-async fn writers_that_meet_all_get_through(backend: Backend) {
+async fn conflicting_writers_all_succeed(backend: Backend) {
     let Fixture { db, test: _test, _folder } = fixture(backend).await;
     let ids = [Uuid::from_u128(1), Uuid::from_u128(2)];
     db.write(move |conn| ids.into_iter().try_for_each(|id| insert_task(conn, id, "a", 0)))
@@ -334,7 +334,7 @@ async fn writers_that_meet_all_get_through(backend: Backend) {
     assert_eq!(attempts.unwrap(), [40, 40]);
 }
 
-async fn a_connection_that_was_cut_is_replaced(backend: Backend) {
+async fn a_lost_connection_is_replaced(backend: Backend) {
     let Fixture { db, test, _folder } = fixture(backend).await;
     for _ in 0..3 {
         cut_connections(&test);
@@ -393,7 +393,7 @@ async fn readers_of_a_slow_database_are_refused_in_time(backend: Backend) {
 }
 
 #[tokio::test]
-async fn a_lock_wait_is_recognised_whatever_the_servers_language() {
+async fn lock_waits_are_recognized_in_any_server_language() {
     let Fixture { db, test, _folder } = fixture(Backend::Fleet).await;
     db.write(|conn| insert_task(conn, Uuid::nil(), "a", 0)).await.unwrap();
     let connect = || dialect::connect(&test.url).unwrap();

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_url_asks_for_is_encrypted() {
+    fn the_url_decides_on_encryption() {
         let (url, ca) = (service("TEST_DATABASE_URL"), ca_file());
         for query in ["ssl_mode=required&", "ssl_mode=verify_ca&", ""] {
             let mut conn = connect(&format!("{url}/tasks?{query}ssl_ca={ca}")).unwrap();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_that_signed_nothing_is_refused_and_named() {
+    fn a_wrong_authority_is_refused_and_named() {
         let folder = tempfile::tempdir().unwrap();
         let other = folder.path().join("other.pem");
         let args =
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_library_cannot_do_is_refused() {
+    fn unsupported_tls_modes_are_refused() {
         let read = |query: &str, knows_modes| {
             Wanted::read(&format!("mysql://me@db/tasks?{query}"), knows_modes)
         };

@@ -167,9 +167,9 @@ mod tests {
     use crate::tasks::submissions::{NewTask, dispatches, submit_held};
 
     backend_tests![
-        what_is_handed_over_is_published_and_then_noted,
-        what_many_hand_over_at_once_is_published,
-        what_a_dead_process_held_is_published_when_it_is_held_no_more,
+        submitted_tasks_are_published_and_then_recorded,
+        concurrent_submissions_are_published,
+        tasks_of_a_dead_process_are_published_after_their_reservation,
     ];
 
     const KIND: TaskKind = TaskKind::MessageValidation;
@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    async fn what_is_handed_over_is_published_and_then_noted(backend: Backend) {
+    async fn submitted_tasks_are_published_and_then_recorded(backend: Backend) {
         let mut fixture = Fixture::new(backend).await;
         let relay = fixture.start_relay();
         for _ in 0..3 {
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(fixture.rows().await, 0);
     }
 
-    async fn what_many_hand_over_at_once_is_published(backend: Backend) {
+    async fn concurrent_submissions_are_published(backend: Backend) {
         let mut fixture = Fixture::new(backend).await;
         let mut awaited = HashSet::new();
         let mut relay = None;
@@ -293,7 +293,7 @@ mod tests {
         relay.unwrap().await.unwrap();
     }
 
-    async fn what_a_dead_process_held_is_published_when_it_is_held_no_more(backend: Backend) {
+    async fn tasks_of_a_dead_process_are_published_after_their_reservation(backend: Backend) {
         let mut fixture = Fixture::new(backend).await;
         // It died between the commit and the message: nothing was handed over.
         let message = fixture.accept().await[0].message;
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_only_process_publishes_at_its_start_what_the_one_before_held() {
+    async fn a_single_process_publishes_the_reserved_tasks_of_its_predecessor() {
         let mut fixture = Fixture::new(Backend::Alone).await;
         let message = fixture.accept().await[0].message;
         redispatch::fill(&fixture.own.db).await.unwrap();

@@ -174,9 +174,9 @@ mod tests {
     use crate::tasks::store as tasks;
 
     backend_tests![
-        a_message_is_missed_when_the_queue_is_empty,
-        a_message_that_waits_its_turn_is_not_missed,
-        a_message_is_missed_when_one_that_was_sent_again_later_is_processed,
+        a_message_is_missing_when_the_queue_is_empty,
+        a_waiting_message_is_not_missing,
+        a_message_is_missing_when_a_later_redispatch_is_processed,
         a_task_that_is_dispatched_again_and_again_is_noted_until_it_is_queued_anew,
     ];
 
@@ -267,7 +267,7 @@ mod tests {
 
     const OLD: Duration = Duration::from_secs(61);
 
-    async fn a_message_is_missed_when_the_queue_is_empty(backend: Backend) {
+    async fn a_message_is_missing_when_the_queue_is_empty(backend: Backend) {
         let fixture = Fixture::new(backend).await;
         let lost = fixture.dispatched(OLD).await;
         let fresh = fixture.dispatched(Duration::from_secs(50)).await;
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(fixture.dispatch_after_pass(lost).await, 2, "its outbox row is not doubled");
     }
 
-    async fn a_message_that_waits_its_turn_is_not_missed(backend: Backend) {
+    async fn a_waiting_message_is_not_missing(backend: Backend) {
         let fixture = Fixture::new(backend).await;
         let waiting = fixture.dispatched(OLD).await;
         fixture.fill_queue().await;
@@ -288,7 +288,7 @@ mod tests {
         fixture.claim(later).await;
         assert_eq!(fixture.dispatch_after_pass(waiting).await, 2, "a later one was claimed");
     }
-    async fn a_message_is_missed_when_one_that_was_sent_again_later_is_processed(backend: Backend) {
+    async fn a_message_is_missing_when_a_later_redispatch_is_processed(backend: Backend) {
         let fixture = Fixture::new(backend).await;
         // Two that have waited for long, and were sent again: so nothing that was queued later is claimed.
         let swallowed = fixture.dispatched(3 * OLD).await;
@@ -325,7 +325,7 @@ mod tests {
 
     /// Workers that hang keep what they are handed.
     #[tokio::test]
-    async fn a_swallowed_message_reaches_a_consumer_that_works() {
+    async fn a_swallowed_message_reaches_a_healthy_consumer() {
         let fixture = Fixture::new(Backend::Fleet).await;
         let shutdown = CancellationToken::new();
         let (db, signal) = (fixture.own.db.clone(), RelaySignal::default());

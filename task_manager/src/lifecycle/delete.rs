@@ -71,7 +71,7 @@ mod tests {
 
     /// A worker claims the task, and commits while the deletion waits for its lock.
     #[tokio::test]
-    async fn a_refused_deletion_names_the_state_in_which_it_found_the_task() {
+    async fn a_refused_deletion_names_the_state_of_the_task() {
         let OwnDatabase { db, test, folder: _folder } = OwnDatabase::migrated(Backend::Fleet).await;
         let id = TaskId::new();
         let insert = db.write(move |conn| {

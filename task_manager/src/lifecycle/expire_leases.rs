@@ -158,9 +158,9 @@ mod tests {
     use crate::db::own::OwnDatabase;
     use crate::tasks::limits::UPLOAD_LEASE;
 
-    backend_tests![an_upload_that_was_renewed_after_all_is_not_removed];
+    backend_tests![an_upload_renewed_in_the_meantime_is_not_removed];
 
-    async fn an_upload_that_was_renewed_after_all_is_not_removed(backend: Backend) {
+    async fn an_upload_renewed_in_the_meantime_is_not_removed(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let removed = own.db.write(|conn| {
             let (id, owner, now) = (TaskId::new(), UserId(Uuid::nil()), db::now(conn)?);

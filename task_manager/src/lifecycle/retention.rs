@@ -92,7 +92,7 @@ mod tests {
     use crate::lifecycle::purge;
     use crate::tasks::store as tasks;
 
-    backend_tests![a_task_that_ended_just_now_keeps_its_files, a_task_that_goes_on_is_not_removed,];
+    backend_tests![a_task_that_just_ended_keeps_its_files, a_resumed_task_is_not_removed,];
 
     const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -109,7 +109,7 @@ mod tests {
     }
 
     /// As when it is listed as old, resumed and ends again before its turn has come.
-    async fn a_task_that_ended_just_now_keeps_its_files(backend: Backend) {
+    async fn a_task_that_just_ended_keeps_its_files(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let marked = own.db.write(|conn| {
             let id = killed(conn)?;
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(marked.await.unwrap(), (false, true, false));
     }
 
-    async fn a_task_that_goes_on_is_not_removed(backend: Backend) {
+    async fn a_resumed_task_is_not_removed(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let left = own.db.write(|conn| {
             let id = killed(conn)?;

@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cities_with_the_most_users_are_kept() {
+    fn the_largest_cities_are_kept() {
         let stats = [("a", 1), ("b", 3), ("c", 2), ("d", 1)];
         let stats: BTreeMap<_, _> = stats.map(|(city, users)| (city.to_owned(), users)).into();
         let (kept, left_out) = largest(stats.clone(), 2);

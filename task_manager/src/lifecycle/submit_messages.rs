@@ -135,12 +135,12 @@ mod tests {
     use crate::backend::{Backend, backend_tests};
     use crate::db::own::OwnDatabase;
 
-    backend_tests![groups_of_several_users_count_each];
+    backend_tests![messages_of_several_users_are_counted_per_user];
 
     const USER: UserId = UserId(Uuid::from_u128(1));
     const STRANGER: UserId = UserId(Uuid::from_u128(2));
 
-    async fn groups_of_several_users_count_each(backend: Backend) {
+    async fn messages_of_several_users_are_counted_per_user(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let submission = |user| Submission {
             user,

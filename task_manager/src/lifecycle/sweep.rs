@@ -87,9 +87,9 @@ mod tests {
     use crate::backend::{Backend, backend_tests};
     use crate::db::own::OwnDatabase;
 
-    backend_tests![of_many_task_managers_one_sweeps];
+    backend_tests![only_one_task_manager_sweeps];
 
-    async fn of_many_task_managers_one_sweeps(backend: Backend) {
+    async fn only_one_task_manager_sweeps(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let storage = Storage::local(own.folder.path()).unwrap();
         let (first, second) =

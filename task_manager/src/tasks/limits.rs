@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retries_wait_longer_each_time_but_never_for_ever() {
+    fn retry_delays_grow_up_to_a_limit() {
         for failures in 1..100 {
             let delay = backoff(failures);
             let average = FIRST_BACKOFF.saturating_mul(1 << (failures - 1).min(16));

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_is_noted_once_a_second_and_when_it_begins_to_drain() {
+    fn a_worker_is_recorded_once_a_second_and_when_it_begins_to_drain() {
         let seen = LastSeen::default();
         let mut worker = WorkerInfo {
             id: WorkerId(Uuid::now_v7()),

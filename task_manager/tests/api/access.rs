@@ -9,8 +9,8 @@ use super::app::{SONGS, TestApp, problem};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    every_route_but_the_open_ones_asks_for_a_token,
-    what_belongs_to_another_user_is_not_there_on_any_route,
+    every_route_except_the_open_ones_requires_a_token,
+    resources_of_other_users_are_404_on_every_route,
     users_see_only_their_own,
 ];
 
@@ -37,7 +37,7 @@ fn routes() -> Vec<(Method, String, bool)> {
     routes
 }
 
-async fn every_route_but_the_open_ones_asks_for_a_token(backend: Backend) {
+async fn every_route_except_the_open_ones_requires_a_token(backend: Backend) {
     let app = TestApp::start(backend).await;
     let mut open = Vec::new();
     for (method, path, asks) in routes() {
@@ -64,7 +64,7 @@ async fn every_route_but_the_open_ones_asks_for_a_token(backend: Backend) {
     }
 }
 
-async fn what_belongs_to_another_user_is_not_there_on_any_route(backend: Backend) {
+async fn resources_of_other_users_are_404_on_every_route(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let states = [TaskState::Processed, TaskState::Failed, TaskState::Stopped, TaskState::Killed];
     let mut tasks = Vec::new();
@@ -138,7 +138,7 @@ async fn without_a_login_foreign_names_and_pages_are_refused() {
 }
 
 #[tokio::test]
-async fn with_a_login_a_server_has_any_name() {
+async fn with_a_login_any_host_name_is_accepted() {
     let app = TestApp::start(Backend::Fleet).await;
     let request = app.request(Method::GET, "/v1/tasks").header("host", "tasks.example");
     let request = request.header("origin", "https://dashboard.example");
@@ -146,7 +146,7 @@ async fn with_a_login_a_server_has_any_name() {
 }
 
 #[tokio::test]
-async fn a_server_that_runs_alone_may_ask_for_a_login_too() {
+async fn a_standalone_server_can_require_a_login() {
     let app = TestApp::start_with(Backend::Alone, |config| {
         config.login_required = task_manager::config::LoginRequired::True;
     })

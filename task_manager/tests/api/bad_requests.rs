@@ -10,19 +10,19 @@ use super::app::{SONGS, TestApp, problem};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    what_is_not_there_is_404,
-    a_foreign_method_is_told_the_right_ones,
-    uploads_with_a_wrong_shape_are_refused_in_words,
-    every_wrong_parameter_is_named_in_one_answer,
-    a_token_that_nobody_gave_is_refused,
-    a_request_id_is_taken_over_where_it_is_plain,
-    the_pages_for_people_are_there,
-    an_array_is_no_object,
+    unknown_paths_and_tasks_are_404,
+    a_wrong_method_lists_the_allowed_ones,
+    malformed_uploads_are_refused_with_a_reason,
+    one_answer_names_every_invalid_parameter,
+    a_made_up_page_token_is_refused,
+    simple_request_ids_are_adopted,
+    the_html_pages_are_served,
+    arrays_are_not_accepted_as_objects,
     a_request_that_names_two_hosts_is_refused,
-    nothing_internal_is_reached_without_the_service_token,
+    internal_routes_require_the_service_token,
 ];
 
-async fn what_is_not_there_is_404(backend: Backend) {
+async fn unknown_paths_and_tasks_are_404(backend: Backend) {
     let app = TestApp::start(backend).await;
     let id = TaskId::new();
     for (path, code) in [
@@ -41,7 +41,7 @@ async fn what_is_not_there_is_404(backend: Backend) {
     }
 }
 
-async fn a_foreign_method_is_told_the_right_ones(backend: Backend) {
+async fn a_wrong_method_lists_the_allowed_ones(backend: Backend) {
     let app = TestApp::start(backend).await;
     let response = app.request(Method::PUT, "/v1/tasks").send().await.unwrap();
     let allow = response.headers()["allow"].to_str().unwrap().to_owned();
@@ -51,7 +51,7 @@ async fn a_foreign_method_is_told_the_right_ones(backend: Backend) {
     assert_eq!(body["code"], "method_not_allowed");
 }
 
-async fn uploads_with_a_wrong_shape_are_refused_in_words(backend: Backend) {
+async fn malformed_uploads_are_refused_with_a_reason(backend: Backend) {
     let app = TestApp::start(backend).await;
     let path = "/v1/data_processor/upload";
     let form = "multipart/form-data; boundary=x";
@@ -79,7 +79,7 @@ async fn uploads_with_a_wrong_shape_are_refused_in_words(backend: Backend) {
     app.wait_for_files(&[]).await;
 }
 
-async fn every_wrong_parameter_is_named_in_one_answer(backend: Backend) {
+async fn one_answer_names_every_invalid_parameter(backend: Backend) {
     let app = TestApp::start(backend).await;
     let path = "/v1/data_processor/upload?file_name=a.csv&colour=red&on_bad_row=x&total_header=";
     let request = app.request(Method::POST, path).body(SONGS);
@@ -89,14 +89,14 @@ async fn every_wrong_parameter_is_named_in_one_answer(backend: Backend) {
     assert_eq!((status, &body["error_count"]), (StatusCode::UNPROCESSABLE_ENTITY, &2.into()));
 }
 
-async fn a_token_that_nobody_gave_is_refused(backend: Backend) {
+async fn a_made_up_page_token_is_refused(backend: Backend) {
     let app = TestApp::start(backend).await;
     let request = app.request(Method::GET, "/v1/tasks").bearer_auth("guess");
     let (status, body) = problem(request.send().await.unwrap()).await;
     assert_eq!((status, &body["code"]), (StatusCode::UNAUTHORIZED, &"invalid_token".into()));
 }
 
-async fn a_request_id_is_taken_over_where_it_is_plain(backend: Backend) {
+async fn simple_request_ids_are_adopted(backend: Backend) {
     let app = TestApp::start(backend).await;
     let send = async |id: &str| {
         let request = app.request(Method::GET, "/healthz").header("x-request-id", id);
@@ -106,7 +106,7 @@ async fn a_request_id_is_taken_over_where_it_is_plain(backend: Backend) {
     assert_ne!(send("<script>").await, "<script>");
 }
 
-async fn the_pages_for_people_are_there(backend: Backend) {
+async fn the_html_pages_are_served(backend: Backend) {
     let app = TestApp::start(backend).await;
     let home = app.get("/").await.text().await.unwrap();
     assert!(home.contains(&format!("http://{}/v1/data_processor/upload", app.address())));
@@ -120,7 +120,7 @@ async fn the_pages_for_people_are_there(backend: Backend) {
     );
 }
 
-async fn an_array_is_no_object(backend: Backend) {
+async fn arrays_are_not_accepted_as_objects(backend: Backend) {
     let app = TestApp::start(backend).await;
     let address = json!(["Portland", "Oregon", "United States", "97201"]);
     let time = "2019-05-07T19:54:13Z";
@@ -178,7 +178,7 @@ async fn a_request_that_names_two_hosts_is_refused(backend: Backend) {
     }
 }
 
-async fn nothing_internal_is_reached_without_the_service_token(backend: Backend) {
+async fn internal_routes_require_the_service_token(backend: Backend) {
     let app = TestApp::start(backend).await;
     let user = app.log_in_as("alice").await;
     let id = TaskId::new();

@@ -52,7 +52,7 @@ async fn head(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn a_connection_without_a_whole_request_ends() {
+async fn a_connection_without_a_complete_request_is_closed() {
     let app = app(|config| {
         config.connections.timeouts.header = SHORT;
         config.connections.timeouts.keep_alive = LONG;
@@ -77,7 +77,7 @@ async fn a_connection_without_a_whole_request_ends() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_kept_alive_ends_after_its_timeout() {
+async fn a_kept_alive_connection_is_closed_after_its_timeout() {
     let keep_alive = SHORT * 5;
     let app = app(|config| {
         config.connections.timeouts.header = SHORT;
@@ -125,7 +125,7 @@ async fn a_body_that_stalls_is_answered_408() {
 }
 
 #[tokio::test]
-async fn what_makes_progress_is_never_cut() {
+async fn connections_that_make_progress_are_never_closed() {
     let mut app = app(|config| {
         config.connections.timeouts.header = SHORT;
         config.connections.timeouts.keep_alive = SHORT;
@@ -171,7 +171,7 @@ async fn what_makes_progress_is_never_cut() {
 }
 
 #[tokio::test]
-async fn a_download_goes_on_while_it_is_read_and_ends_when_it_is_not() {
+async fn a_download_lasts_as_long_as_it_is_read() {
     const SIZE: usize = 32 << 20;
     let mut app = app(|config| config.connections.timeouts.send = SHORT * 3).await;
     let attempt = app.processing_task().await;
@@ -202,7 +202,7 @@ async fn a_download_goes_on_while_it_is_read_and_ends_when_it_is_not() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_refused_in_words_and_health_is_told_all_the_same() {
+async fn connections_beyond_the_limit_are_refused_but_health_checks_are_answered() {
     const LIMIT: usize = 4;
     let app = app(|config| config.connections.max_connections = LIMIT).await;
     let mut streams = Vec::new();
@@ -259,7 +259,7 @@ async fn idle_connections_make_room() {
 }
 
 #[tokio::test]
-async fn more_connections_than_can_be_answered_wait() {
+async fn excess_connections_wait() {
     const LIMIT: usize = 1;
     let app = app(|config| {
         config.connections.max_connections = LIMIT;

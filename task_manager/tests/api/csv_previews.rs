@@ -12,7 +12,7 @@ use super::backend::{Backend, backend_tests};
 backend_tests![
     the_preview_is_the_result_of_the_task,
     only_csv_files_are_accepted,
-    a_result_of_another_shape_is_rejected,
+    a_result_of_the_wrong_shape_is_rejected,
 ];
 
 const PATH: &str = "/v1/csv_previews";
@@ -61,7 +61,7 @@ async fn only_csv_files_are_accepted(backend: Backend) {
     }
 }
 
-async fn a_result_of_another_shape_is_rejected(backend: Backend) {
+async fn a_result_of_the_wrong_shape_is_rejected(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     upload(&app, "", b"a\n1\n").await;
     let attempt = app.next_attempt().await;

@@ -16,20 +16,20 @@ use super::loads::{
 };
 
 backend_tests![
-    a_batch_that_comes_again_loads_nothing,
-    batches_in_flight_are_loaded_in_their_order,
-    a_batch_whose_predecessors_do_not_come_is_refused_after_a_second,
-    nothing_is_loaded_once_the_fence_is_taken,
-    two_attempts_that_both_believe_to_own_a_task_load_no_row_twice,
+    a_repeated_batch_loads_nothing,
+    batches_in_flight_are_loaded_in_order,
+    a_batch_without_its_predecessor_is_refused_after_a_second,
+    nothing_is_loaded_after_the_fence_is_lost,
+    two_concurrent_attempts_load_no_row_twice,
     a_batch_renews_the_lease,
-    the_checkpoint_of_a_report_is_not_believed,
+    the_checkpoint_of_a_report_is_ignored_for_loads,
 ];
 
 fn numbers(to: u64) -> Vec<u64> {
     (1..=to).collect()
 }
 
-async fn a_batch_that_comes_again_loads_nothing(backend: Backend) {
+async fn a_repeated_batch_loads_nothing(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = loaded(&mut app, 20).await;
     let id = attempt.task_id;
@@ -42,7 +42,7 @@ async fn a_batch_that_comes_again_loads_nothing(backend: Backend) {
     assert_eq!(row_numbers(&app, id).await, numbers(20));
 }
 
-async fn batches_in_flight_are_loaded_in_their_order(backend: Backend) {
+async fn batches_in_flight_are_loaded_in_order(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = processing(&mut app).await;
     for round in 0..5 {
@@ -59,7 +59,7 @@ async fn batches_in_flight_are_loaded_in_their_order(backend: Backend) {
     assert_eq!(row_numbers(&app, attempt.task_id).await, numbers(1_500));
 }
 
-async fn a_batch_whose_predecessors_do_not_come_is_refused_after_a_second(backend: Backend) {
+async fn a_batch_without_its_predecessor_is_refused_after_a_second(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = loaded(&mut app, 10).await;
     let begun = Instant::now();
@@ -74,7 +74,7 @@ fn expire(app: &TestApp) {
     app.sql("UPDATE tasks SET leased_until = '2000-01-01 00:00:00' WHERE state = 'processing'");
 }
 
-async fn nothing_is_loaded_once_the_fence_is_taken(backend: Backend) {
+async fn nothing_is_loaded_after_the_fence_is_lost(backend: Backend) {
     for (verb, outcome, rows) in
         [("stop", Outcome::Stop, 0), ("kill", Outcome::Kill, 10), ("lease", Outcome::LeaseLost, 10)]
     {
@@ -104,7 +104,7 @@ async fn nothing_is_loaded_once_the_fence_is_taken(backend: Backend) {
     }
 }
 
-async fn two_attempts_that_both_believe_to_own_a_task_load_no_row_twice(backend: Backend) {
+async fn two_concurrent_attempts_load_no_row_twice(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let first = loaded(&mut app, 100).await;
     expire(&app);
@@ -138,7 +138,7 @@ async fn a_batch_renews_the_lease(backend: Backend) {
 }
 
 /// A worker that gives a task back may not know of its last batches.
-async fn the_checkpoint_of_a_report_is_not_believed(backend: Backend) {
+async fn the_checkpoint_of_a_report_is_ignored_for_loads(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = loaded(&mut app, 2 * FULL).await;
     let behind = Some(json!(checkpoint(FULL)));

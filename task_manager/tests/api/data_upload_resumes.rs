@@ -14,12 +14,12 @@ use super::loads::{
 };
 
 backend_tests![
-    a_killed_load_keeps_its_rows_and_goes_on_behind_them,
-    the_same_file_goes_on_after_a_kill_or_failure,
-    another_file_or_parameter_or_user_begins_anew,
-    what_has_ended_well_or_runs_is_not_gone_on_with,
-    the_same_file_twice_at_once_resumes_one_task_once,
-    rows_stay_when_the_file_is_gone,
+    a_killed_load_keeps_its_rows_and_resumes_after_them,
+    the_same_file_resumes_after_a_kill_or_failure,
+    another_file_or_parameter_or_user_starts_from_the_beginning,
+    processed_and_running_tasks_are_not_resumed,
+    concurrent_uploads_of_a_file_resume_a_task_once,
+    rows_outlive_the_uploaded_file,
 ];
 
 /// The rest of a load, and its end.
@@ -37,7 +37,7 @@ async fn finish(app: &mut TestApp, from: u64, to: u64) -> Attempt {
     attempt
 }
 
-async fn a_killed_load_keeps_its_rows_and_goes_on_behind_them(backend: Backend) {
+async fn a_killed_load_keeps_its_rows_and_resumes_after_them(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let id = loaded(&mut app, 30).await.task_id;
     let (status, task) = app.interrupt(id, "kill").await;
@@ -50,7 +50,7 @@ async fn a_killed_load_keeps_its_rows_and_goes_on_behind_them(backend: Backend) 
     assert_eq!(finish(&mut app, 30, 50).await.task_id, id);
 }
 
-async fn the_same_file_goes_on_after_a_kill_or_failure(backend: Backend) {
+async fn the_same_file_resumes_after_a_kill_or_failure(backend: Backend) {
     for state in [TaskState::Killed, TaskState::Failed] {
         let mut app = TestApp::start(backend).await;
         let attempt = loaded(&mut app, 30).await;
@@ -70,7 +70,7 @@ async fn the_same_file_goes_on_after_a_kill_or_failure(backend: Backend) {
     }
 }
 
-async fn another_file_or_parameter_or_user_begins_anew(backend: Backend) {
+async fn another_file_or_parameter_or_user_starts_from_the_beginning(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let id = loaded(&mut app, 30).await.task_id;
     app.interrupt(id, "kill").await;
@@ -87,7 +87,7 @@ async fn another_file_or_parameter_or_user_begins_anew(backend: Backend) {
     assert_eq!(rows_in_database(&app), 30);
 }
 
-async fn what_has_ended_well_or_runs_is_not_gone_on_with(backend: Backend) {
+async fn processed_and_running_tasks_are_not_resumed(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let running = loaded(&mut app, 30).await;
     let second = upload(&app, "", PEOPLE).await;
@@ -111,7 +111,7 @@ async fn what_has_ended_well_or_runs_is_not_gone_on_with(backend: Backend) {
     assert_eq!(again.resumed_from_row, None, "it was killed before its first row");
 }
 
-async fn the_same_file_twice_at_once_resumes_one_task_once(backend: Backend) {
+async fn concurrent_uploads_of_a_file_resume_a_task_once(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let id = loaded(&mut app, 30).await.task_id;
     app.interrupt(id, "kill").await;
@@ -122,7 +122,7 @@ async fn the_same_file_twice_at_once_resumes_one_task_once(backend: Backend) {
     assert_eq!(app.list("").await.items.len(), 6);
 }
 
-async fn rows_stay_when_the_file_is_gone(backend: Backend) {
+async fn rows_outlive_the_uploaded_file(backend: Backend) {
     let sweeping = |config: &mut task_manager::config::Config| {
         config.sweep_interval = Duration::from_secs(1);
     };

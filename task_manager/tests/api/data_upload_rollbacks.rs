@@ -12,9 +12,9 @@ use super::loads::{
 
 backend_tests![
     a_stop_removes_every_row_from_every_state,
-    a_stop_among_batches_in_flight_leaves_no_row,
-    a_long_rollback_shows_its_progress_and_goes_on_after_a_restart,
-    a_long_rollback_holds_up_no_other,
+    a_stop_during_batches_in_flight_leaves_no_row,
+    a_long_rollback_shows_progress_and_resumes_after_a_restart,
+    a_long_rollback_delays_no_other,
 ];
 
 async fn a_stop_removes_every_row_from_every_state(backend: Backend) {
@@ -43,7 +43,7 @@ async fn a_stop_removes_every_row_from_every_state(backend: Backend) {
     }
 }
 
-async fn a_stop_among_batches_in_flight_leaves_no_row(backend: Backend) {
+async fn a_stop_during_batches_in_flight_leaves_no_row(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     for _ in 0..5 {
         let attempt = processing(&mut app).await;
@@ -80,7 +80,7 @@ fn fill(app: &TestApp, id: TaskId, thousands: u64) {
     app.sql(&format!("UPDATE tasks SET checkpoint = '{checkpoint}' WHERE id = X'{id}'"));
 }
 
-async fn a_long_rollback_shows_its_progress_and_goes_on_after_a_restart(backend: Backend) {
+async fn a_long_rollback_shows_progress_and_resumes_after_a_restart(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = processing(&mut app).await;
     let id = attempt.task_id;
@@ -105,7 +105,7 @@ async fn a_long_rollback_shows_its_progress_and_goes_on_after_a_restart(backend:
     assert_eq!(rows_in_database(&app), 0);
 }
 
-async fn a_long_rollback_holds_up_no_other(backend: Backend) {
+async fn a_long_rollback_delays_no_other(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let long = processing(&mut app).await.task_id;
     fill(&app, long, 100);

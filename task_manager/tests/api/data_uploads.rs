@@ -18,11 +18,11 @@ backend_tests![
     rows_between_rejected_ones_keep_their_numbers,
     text_of_any_kind_reads_back,
     rejected_rows_are_listed_and_are_a_csv_file,
-    what_is_no_data_upload_of_the_caller_has_no_rows,
-    batches_that_do_not_hold_are_refused_and_load_nothing,
-    a_file_that_must_have_no_bad_rows_loads_none,
-    a_deleted_task_takes_its_rows_with_it,
-    other_writes_get_through_while_rows_are_loaded,
+    only_own_data_uploads_have_rows,
+    invalid_batches_are_refused_and_load_nothing,
+    a_strict_load_of_a_bad_file_loads_no_rows,
+    deleting_a_task_deletes_its_rows,
+    other_writes_succeed_while_rows_are_loaded,
 ];
 
 async fn rows_are_loaded_and_read_back_in_the_order_of_the_file(backend: Backend) {
@@ -150,7 +150,7 @@ async fn rejected_rows_are_listed_and_are_a_csv_file(backend: Backend) {
     assert_eq!(problem(neither).await.0, StatusCode::NOT_ACCEPTABLE);
 }
 
-async fn what_is_no_data_upload_of_the_caller_has_no_rows(backend: Backend) {
+async fn only_own_data_uploads_have_rows(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let other_kind = app.processing_task().await;
     let attempt = loaded(&mut app, 3).await;
@@ -170,7 +170,7 @@ async fn what_is_no_data_upload_of_the_caller_has_no_rows(backend: Backend) {
     }
 }
 
-async fn batches_that_do_not_hold_are_refused_and_load_nothing(backend: Backend) {
+async fn invalid_batches_are_refused_and_load_nothing(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = processing(&mut app).await;
     let id = attempt.task_id;
@@ -219,7 +219,7 @@ async fn batches_that_do_not_hold_are_refused_and_load_nothing(backend: Backend)
     assert_eq!(rows_in_database(&app), 10);
 }
 
-async fn a_file_that_must_have_no_bad_rows_loads_none(backend: Backend) {
+async fn a_strict_load_of_a_bad_file_loads_no_rows(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let id = upload(&app, "&on_bad_row=fail", PEOPLE).await.task.task_id;
     let attempt = app.next_attempt().await;
@@ -231,7 +231,7 @@ async fn a_file_that_must_have_no_bad_rows_loads_none(backend: Backend) {
     assert_eq!(rows_in_database(&app), 0);
 }
 
-async fn a_deleted_task_takes_its_rows_with_it(backend: Backend) {
+async fn deleting_a_task_deletes_its_rows(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let kept = loaded(&mut app, 5).await;
     let attempt = loaded(&mut app, 3 * FULL).await;
@@ -247,7 +247,7 @@ async fn a_deleted_task_takes_its_rows_with_it(backend: Backend) {
 }
 
 /// Fairness, not speed: the machine may be slow, but nobody waits for the end of the load.
-async fn other_writes_get_through_while_rows_are_loaded(backend: Backend) {
+async fn other_writes_succeed_while_rows_are_loaded(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = processing(&mut app).await;
     let writes = async {

@@ -10,14 +10,14 @@ use super::app::{TestApp, problem};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    a_result_comes_whole_in_part_and_not_twice,
-    conditions_are_those_of_rfc_9110,
-    what_has_no_result_says_so,
-    rejected_rows_are_a_file_of_their_own,
-    a_result_that_somebody_deleted_is_gone,
+    a_result_supports_ranges_and_conditional_requests,
+    conditional_requests_follow_rfc_9110,
+    tasks_without_a_result_say_why,
+    rejected_rows_are_a_separate_file,
+    a_deleted_result_is_410,
 ];
 
-async fn a_result_comes_whole_in_part_and_not_twice(backend: Backend) {
+async fn a_result_supports_ranges_and_conditional_requests(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     let path = format!("/v1/data_processor/download/{}", attempt.task_id);
@@ -61,7 +61,7 @@ async fn a_result_comes_whole_in_part_and_not_twice(backend: Backend) {
     );
 }
 
-async fn what_has_no_result_says_so(backend: Backend) {
+async fn tasks_without_a_result_say_why(backend: Backend) {
     for state in [TaskState::Failed, TaskState::Stopped, TaskState::Killed] {
         let mut app = TestApp::start(backend).await;
         let id = app.task_in(state).await;
@@ -71,7 +71,7 @@ async fn what_has_no_result_says_so(backend: Backend) {
     }
 }
 
-async fn rejected_rows_are_a_file_of_their_own(backend: Backend) {
+async fn rejected_rows_are_a_separate_file(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     app.write_result(&attempt, "good\n").await;
@@ -100,7 +100,7 @@ async fn rejected_rows_are_a_file_of_their_own(backend: Backend) {
     assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("no_result")));
 }
 
-async fn a_result_that_somebody_deleted_is_gone(backend: Backend) {
+async fn a_deleted_result_is_410(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let id = app.task_in(TaskState::Processed).await;
     std::fs::remove_dir_all(app.folder.path().join("local_storage")).unwrap();
@@ -108,7 +108,7 @@ async fn a_result_that_somebody_deleted_is_gone(backend: Backend) {
     assert_eq!((status, &body["code"]), (StatusCode::GONE, &json!("expired")));
 }
 
-async fn conditions_are_those_of_rfc_9110(backend: Backend) {
+async fn conditional_requests_follow_rfc_9110(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     app.complete(&attempt, "0123456789").await;

@@ -15,16 +15,16 @@ use super::app::{DEADLINE, TestApp, failed};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    a_task_is_shown_at_once_and_at_every_change,
-    what_reports_and_interrupts_change_is_told_at_once,
-    however_many_change_each_is_told,
+    subscribers_get_the_task_immediately_and_on_every_change,
+    changes_by_reports_and_interrupts_are_pushed_immediately,
+    every_one_of_many_changes_is_pushed,
     after_a_reconnect_everything_missed_is_sent,
-    whoever_missed_everything_is_sent_everything,
+    a_client_that_missed_all_changes_gets_all_tasks,
     a_stream_ends_when_its_token_expires,
     a_stream_ends_soon_after_its_token_was_revoked_anywhere,
     the_stream_of_a_task_ends_with_the_task,
-    nothing_keeps_events_back,
-    a_stream_of_no_task_is_404_and_open_ones_do_not_hold_up_the_end,
+    events_are_not_buffered_by_proxies,
+    unknown_streams_are_404_and_open_ones_delay_no_shutdown,
 ];
 
 /// An open stream of events.
@@ -83,7 +83,7 @@ async fn read_until(
     Events::open(request).await.until(fits).await
 }
 
-async fn a_task_is_shown_at_once_and_at_every_change(backend: Backend) {
+async fn subscribers_get_the_task_immediately_and_on_every_change(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     let path = format!("/v1/tasks/{}/events", attempt.task_id);
@@ -103,7 +103,7 @@ async fn a_task_is_shown_at_once_and_at_every_change(backend: Backend) {
     assert_eq!(ended.1.state, TaskState::Failed);
 }
 
-async fn what_reports_and_interrupts_change_is_told_at_once(backend: Backend) {
+async fn changes_by_reports_and_interrupts_are_pushed_immediately(backend: Backend) {
     /// As often as the task changes. Polls are half a second apart, so that they would take twice as long
     /// as the time that is given.
     const TIMES: u64 = 20;
@@ -129,7 +129,7 @@ async fn what_reports_and_interrupts_change_is_told_at_once(backend: Backend) {
     timeout(TIME, changing).await.expect("they do not wait for a poll");
 }
 
-async fn however_many_change_each_is_told(backend: Backend) {
+async fn every_one_of_many_changes_is_pushed(backend: Backend) {
     const COUNT: usize = 1_500;
     let app = TestApp::start(backend).await;
     let mut events = Events::open(app.request(Method::GET, "/v1/tasks/events")).await;
@@ -161,7 +161,7 @@ async fn after_a_reconnect_everything_missed_is_sent(backend: Backend) {
     assert_eq!(task.state, TaskState::Failed, "everything has changed since then");
 }
 
-async fn a_stream_of_no_task_is_404_and_open_ones_do_not_hold_up_the_end(backend: Backend) {
+async fn unknown_streams_are_404_and_open_ones_delay_no_shutdown(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let path = format!("/v1/tasks/{}/events", common::task::TaskId::new());
     assert_eq!(app.get(&path).await.status(), StatusCode::NOT_FOUND);
@@ -183,7 +183,7 @@ async fn a_stream_ends_when_its_token_expires(backend: Backend) {
     tokio::time::timeout(DEADLINE, stream.bytes()).await.expect("it ends").unwrap();
 }
 
-async fn whoever_missed_everything_is_sent_everything(backend: Backend) {
+async fn a_client_that_missed_all_changes_gets_all_tasks(backend: Backend) {
     const COUNT: usize = 5_000;
     let app = TestApp::start(backend).await;
     let accepted = app.post(&format!("/v1/user_events/generate/{COUNT}")).await;
@@ -264,7 +264,7 @@ async fn the_stream_of_a_task_ends_with_the_task(backend: Backend) {
     assert!(read(again).await.contains("\"state\":\"killed\""));
 }
 
-async fn nothing_keeps_events_back(backend: Backend) {
+async fn events_are_not_buffered_by_proxies(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     for path in ["/v1/tasks/events".to_owned(), format!("/v1/tasks/{}/events", attempt.task_id)] {

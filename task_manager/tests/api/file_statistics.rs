@@ -11,19 +11,19 @@ use super::app::{TestApp, eventually, failed, problem};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    any_file_is_accepted_and_leads_on_to_the_report,
-    an_empty_file_is_accepted_in_a_form_and_as_a_body,
+    any_file_is_accepted_and_links_to_the_report,
+    an_empty_file_is_accepted_as_form_and_as_raw_body,
     bad_requests_are_refused,
     the_row_is_the_result_and_is_listed,
     without_statistics_there_is_no_content,
-    a_list_has_the_rows_of_a_time_page_by_page,
-    a_completion_that_is_repeated_leaves_one_row,
+    a_list_of_a_period_is_paged,
+    a_repeated_completion_leaves_one_row,
     an_attempt_that_lost_its_lease_leaves_no_row,
     a_result_of_the_wrong_shape_is_rejected_and_leaves_nothing,
-    the_row_goes_with_its_task_at_once,
+    deleting_a_task_deletes_its_row_immediately,
     the_row_stays_when_the_task_expires,
     an_interrupted_task_leaves_no_row,
-    the_same_file_goes_on_after_a_kill,
+    the_same_file_resumes_after_a_kill,
 ];
 
 pub const PATH: &str = "/v1/file_statistics";
@@ -97,7 +97,7 @@ pub fn found_at(app: &TestApp, id: TaskId, time: &str) {
     assert_eq!(app.sql(&statement), 1);
 }
 
-async fn any_file_is_accepted_and_leads_on_to_the_report(backend: Backend) {
+async fn any_file_is_accepted_and_links_to_the_report(backend: Backend) {
     let app = TestApp::start(backend).await;
     for (name, content) in
         [("a.txt", &b"words\n"[..]), ("a.png", b"\x89PNG\r\n\x1a\n\0\0"), ("a", b"\xFF\xFEa\0")]
@@ -119,7 +119,7 @@ async fn any_file_is_accepted_and_leads_on_to_the_report(backend: Backend) {
     assert_eq!(task["links"]["self"], location);
 }
 
-async fn an_empty_file_is_accepted_in_a_form_and_as_a_body(backend: Backend) {
+async fn an_empty_file_is_accepted_as_form_and_as_raw_body(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let id = upload(&app, "empty", b"").await.task.task_id;
     let raw = app.request(Method::POST, &format!("{PATH}?file_name=empty"));
@@ -200,7 +200,7 @@ async fn without_statistics_there_is_no_content(backend: Backend) {
     assert_eq!(list(&app, "?to=2020-01-01").await, nothing, "there are some of another time");
 }
 
-async fn a_list_has_the_rows_of_a_time_page_by_page(backend: Backend) {
+async fn a_list_of_a_period_is_paged(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let days = [
         "2026-03-01 12:00:00",
@@ -243,7 +243,7 @@ async fn a_list_has_the_rows_of_a_time_page_by_page(backend: Backend) {
     assert_eq!(paged, ids, "also where times are the same");
 }
 
-async fn a_completion_that_is_repeated_leaves_one_row(backend: Backend) {
+async fn a_repeated_completion_leaves_one_row(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = attempt(&mut app, "a").await;
     for _ in 0..3 {
@@ -297,7 +297,7 @@ async fn a_result_of_the_wrong_shape_is_rejected_and_leaves_nothing(backend: Bac
     assert_eq!(count(&app).await, 2);
 }
 
-async fn the_row_goes_with_its_task_at_once(backend: Backend) {
+async fn deleting_a_task_deletes_its_row_immediately(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let id = examined(&mut app, &statistics("a")).await;
     let other = examined(&mut app, &statistics("b")).await;
@@ -339,7 +339,7 @@ async fn an_interrupted_task_leaves_no_row(backend: Backend) {
     assert_eq!(app.get(PATH).await.status(), StatusCode::NO_CONTENT);
 }
 
-async fn the_same_file_goes_on_after_a_kill(backend: Backend) {
+async fn the_same_file_resumes_after_a_kill(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let killed = attempt(&mut app, "a").await.task_id;
     app.interrupt(killed, "kill").await;

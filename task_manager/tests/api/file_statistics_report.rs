@@ -11,10 +11,10 @@ use super::file_statistics::{PATH, REPORT, examined, found_at, report, statistic
 
 backend_tests![
     a_report_adds_up_to_the_rows,
-    a_report_is_csv_where_that_is_preferred,
+    a_report_is_csv_on_request,
     a_report_holds_numbers_beyond_32_bits,
-    the_statistics_of_others_are_theirs,
-    only_administrators_ask_for_the_report_of_somebody_else,
+    a_report_covers_one_user,
+    only_administrators_get_the_report_of_another_user,
 ];
 
 /// Three files of two days and two types; one of them is binary.
@@ -79,7 +79,7 @@ async fn a_report_adds_up_to_the_rows(backend: Backend) {
     assert_eq!(day["largest_files"].as_array().unwrap().len(), 1);
 }
 
-async fn a_report_is_csv_where_that_is_preferred(backend: Backend) {
+async fn a_report_is_csv_on_request(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     three_files(&mut app).await;
     let request = app.request(Method::GET, REPORT);
@@ -109,7 +109,7 @@ async fn a_report_holds_numbers_beyond_32_bits(backend: Backend) {
     assert_eq!((&totals["size"], &totals["characters"]), (&json!(2 * large), &json!(2 * large)));
 }
 
-async fn the_statistics_of_others_are_theirs(backend: Backend) {
+async fn a_report_covers_one_user(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     examined(&mut app, &statistics("theirs")).await;
     let other = "00000000-0000-4000-8000-00000000000f";
@@ -122,7 +122,7 @@ async fn the_statistics_of_others_are_theirs(backend: Backend) {
     assert_eq!((&theirs["totals"]["files"], &theirs["user_id"]), (&json!(1), &json!(other)));
 }
 
-async fn only_administrators_ask_for_the_report_of_somebody_else(backend: Backend) {
+async fn only_administrators_get_the_report_of_another_user(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     three_files(&mut app).await;
     let token = app.log_in_as("alice").await;

@@ -13,17 +13,17 @@ use super::app::{DEADLINE, PASSWORD, SONGS, TestApp, eventually, problem};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    two_hundred_at_once_make_one_task,
-    an_upload_sent_again_gets_its_answer_again,
-    another_content_is_refused,
-    a_key_is_one_users_on_one_path,
-    while_a_request_is_under_way_others_wait,
-    an_expired_lock_is_taken_over_and_its_first_holder_commits_nothing,
+    two_hundred_concurrent_requests_create_one_task,
+    a_repeated_upload_replays_its_answer,
+    a_key_with_other_content_is_refused,
+    a_key_is_scoped_to_its_user_and_path,
+    repeats_are_409_while_a_request_is_in_progress,
+    the_first_holder_of_an_expired_lock_commits_nothing,
     an_error_frees_the_key,
-    an_answer_is_kept_for_a_day,
-    a_sign_up_sent_again_gets_its_answer_again,
-    a_key_that_cannot_be_one_is_refused,
-    a_restart_in_the_middle_leaves_nothing_in_the_way,
+    an_answer_is_replayed_for_a_day,
+    a_repeated_sign_up_replays_its_answer,
+    an_invalid_key_is_refused,
+    a_restart_in_mid_request_blocks_no_repeat,
 ];
 
 const UPLOAD: &str = "/v1/data_processor/upload";
@@ -49,7 +49,7 @@ async fn count(app: &TestApp) -> usize {
     app.list("?page_size=1000").await.items.len()
 }
 
-async fn two_hundred_at_once_make_one_task(backend: Backend) {
+async fn two_hundred_concurrent_requests_create_one_task(backend: Backend) {
     let app = TestApp::start(backend).await;
     let answers = join_all((0..200).map(|_| send(raw(&app, "once", SONGS)))).await;
     let mut ids = Vec::new();
@@ -67,7 +67,7 @@ async fn two_hundred_at_once_make_one_task(backend: Backend) {
     app.wait_for_files(&[format!("raw_data/{}", ids[0].as_str().unwrap())]).await;
 }
 
-async fn an_upload_sent_again_gets_its_answer_again(backend: Backend) {
+async fn a_repeated_upload_replays_its_answer(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let form = |app: &TestApp| {
         // Every form has boundaries of its own.
@@ -87,7 +87,7 @@ async fn an_upload_sent_again_gets_its_answer_again(backend: Backend) {
     assert_eq!(count(&app).await, 1);
 }
 
-async fn another_content_is_refused(backend: Backend) {
+async fn a_key_with_other_content_is_refused(backend: Backend) {
     let app = TestApp::start(backend).await;
     let first = accepted(raw(&app, "key", SONGS)).await;
     let others = [
@@ -109,7 +109,7 @@ async fn another_content_is_refused(backend: Backend) {
     assert_ne!(accepted(raw(&app, "another", SONGS)).await["task_id"], first["task_id"]);
 }
 
-async fn a_key_is_one_users_on_one_path(backend: Backend) {
+async fn a_key_is_scoped_to_its_user_and_path(backend: Backend) {
     let app = TestApp::start(backend).await;
     let [alice, bobby] = [app.log_in_as("alice").await, app.log_in_as("bobby").await];
     let path = format!("{UPLOAD}?file_name=songs.csv");
@@ -147,7 +147,7 @@ async fn end_upload(mut stream: TcpStream) -> String {
     ending.await.unwrap()
 }
 
-async fn while_a_request_is_under_way_others_wait(backend: Backend) {
+async fn repeats_are_409_while_a_request_is_in_progress(backend: Backend) {
     let app = TestApp::start(backend).await;
     let stream = begin_upload(&app, "slow");
     eventually("the upload is under way", || async { (count(&app).await == 1).then_some(()) })
@@ -161,7 +161,7 @@ async fn while_a_request_is_under_way_others_wait(backend: Backend) {
     assert_eq!(count(&app).await, 1);
 }
 
-async fn an_expired_lock_is_taken_over_and_its_first_holder_commits_nothing(backend: Backend) {
+async fn the_first_holder_of_an_expired_lock_commits_nothing(backend: Backend) {
     let app = TestApp::start(backend).await;
     let stream = begin_upload(&app, "stalled");
     eventually("the upload is under way", || async { (count(&app).await == 1).then_some(()) })
@@ -192,7 +192,7 @@ async fn an_error_frees_the_key(backend: Backend) {
     assert_eq!(count(&app).await, 2);
 }
 
-async fn an_answer_is_kept_for_a_day(backend: Backend) {
+async fn an_answer_is_replayed_for_a_day(backend: Backend) {
     let app = TestApp::start_with(backend, |config| {
         config.sweep_interval = std::time::Duration::from_millis(100);
     })
@@ -210,7 +210,7 @@ async fn an_answer_is_kept_for_a_day(backend: Backend) {
     .await;
 }
 
-async fn a_sign_up_sent_again_gets_its_answer_again(backend: Backend) {
+async fn a_repeated_sign_up_replays_its_answer(backend: Backend) {
     let app = TestApp::start(backend).await;
     let sign_up = |name: &str, password: &str| {
         let body = json!({"username": name, "password": password});
@@ -229,7 +229,7 @@ async fn a_sign_up_sent_again_gets_its_answer_again(backend: Backend) {
     assert_eq!(send(taken).await.1["code"], "username_taken");
 }
 
-async fn a_key_that_cannot_be_one_is_refused(backend: Backend) {
+async fn an_invalid_key_is_refused(backend: Backend) {
     let app = TestApp::start(backend).await;
     for key in ["", "two words", &"x".repeat(256)] {
         let (status, body) = problem(raw(&app, key, SONGS).send().await.unwrap()).await;
@@ -240,7 +240,7 @@ async fn a_key_that_cannot_be_one_is_refused(backend: Backend) {
     assert_eq!(count(&app).await, 0);
 }
 
-async fn a_restart_in_the_middle_leaves_nothing_in_the_way(backend: Backend) {
+async fn a_restart_in_mid_request_blocks_no_repeat(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let first = accepted(raw(&app, "done", SONGS)).await;
     accepted(raw(&app, "open", SONGS)).await;

@@ -9,11 +9,11 @@ use super::backend::{Backend, backend_tests};
 
 backend_tests![
     stop_rolls_back_from_every_state_but_processed,
-    kill_ends_what_is_queued_or_processing,
-    resume_goes_on_from_killed_and_failed,
-    a_killed_task_in_the_queue_is_not_delivered_any_more,
-    a_rollback_goes_on_after_a_restart,
-    an_ended_task_is_deleted_with_all_that_it_made,
+    kill_ends_queued_and_processing_tasks,
+    resume_continues_killed_and_failed_tasks,
+    a_killed_task_in_the_queue_is_no_longer_claimable,
+    a_rollback_resumes_after_a_restart,
+    an_ended_task_is_deleted_with_all_its_data,
     a_task_that_has_not_ended_is_not_deleted,
 ];
 
@@ -61,7 +61,7 @@ async fn stop_rolls_back_from_every_state_but_processed(backend: Backend) {
     }
 }
 
-async fn kill_ends_what_is_queued_or_processing(backend: Backend) {
+async fn kill_ends_queued_and_processing_tasks(backend: Backend) {
     for from in STATES {
         match from {
             TaskState::Queued | TaskState::Processing | TaskState::Killed => {
@@ -72,7 +72,7 @@ async fn kill_ends_what_is_queued_or_processing(backend: Backend) {
     }
 }
 
-async fn resume_goes_on_from_killed_and_failed(backend: Backend) {
+async fn resume_continues_killed_and_failed_tasks(backend: Backend) {
     for from in STATES {
         match from {
             TaskState::Killed | TaskState::Failed => {
@@ -86,7 +86,7 @@ async fn resume_goes_on_from_killed_and_failed(backend: Backend) {
     }
 }
 
-async fn a_killed_task_in_the_queue_is_not_delivered_any_more(backend: Backend) {
+async fn a_killed_task_in_the_queue_is_no_longer_claimable(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let id = app.task_in(TaskState::Queued).await;
     app.interrupt(id, "kill").await;
@@ -95,7 +95,7 @@ async fn a_killed_task_in_the_queue_is_not_delivered_any_more(backend: Backend) 
     assert_eq!(app.next_attempt().await.task_id, id);
 }
 
-async fn a_rollback_goes_on_after_a_restart(backend: Backend) {
+async fn a_rollback_resumes_after_a_restart(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     app.write_result(&attempt, "written before the stop").await;
@@ -106,7 +106,7 @@ async fn a_rollback_goes_on_after_a_restart(backend: Backend) {
     assert_eq!(app.files(), [format!("raw_data/{}", attempt.task_id)]);
 }
 
-async fn an_ended_task_is_deleted_with_all_that_it_made(backend: Backend) {
+async fn an_ended_task_is_deleted_with_all_its_data(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let id = app.task_in(TaskState::Processed).await;
     let path = format!("/v1/tasks/{id}");

@@ -7,12 +7,12 @@ use super::app::{TestApp, completed, heartbeat};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    a_lost_lease_is_a_failure_and_the_task_is_run_again,
-    a_task_that_loses_its_lease_again_is_run_alone,
-    an_error_before_a_lost_lease_makes_no_suspect,
-    what_is_to_run_alone_waits_when_it_is_given_back,
+    a_lost_lease_counts_as_a_failure_and_the_task_is_requeued,
+    a_task_that_lost_leases_repeatedly_runs_exclusively,
+    an_error_before_a_lost_lease_does_not_make_a_task_exclusive,
+    a_returned_exclusive_task_waits,
     heartbeats_keep_a_lease,
-    a_task_that_loses_every_worker_fails_and_says_why,
+    a_task_that_loses_every_worker_fails_with_a_reason,
 ];
 
 /// Lets all leases end.
@@ -20,7 +20,7 @@ fn expire(app: &TestApp) {
     app.sql("UPDATE tasks SET leased_until = '2000-01-01 00:00:00' WHERE leased_until IS NOT NULL");
 }
 
-async fn a_lost_lease_is_a_failure_and_the_task_is_run_again(backend: Backend) {
+async fn a_lost_lease_counts_as_a_failure_and_the_task_is_requeued(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let lost = app.processing_task().await;
     expire(&app);
@@ -37,7 +37,7 @@ async fn a_lost_lease_is_a_failure_and_the_task_is_run_again(backend: Backend) {
     app.wait_for_files(&[result, format!("raw_data/{}", next.task_id)]).await;
 }
 
-async fn a_task_that_loses_its_lease_again_is_run_alone(backend: Backend) {
+async fn a_task_that_lost_leases_repeatedly_runs_exclusively(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     app.processing_task().await;
     expire(&app);
@@ -57,7 +57,7 @@ async fn a_task_that_loses_its_lease_again_is_run_alone(backend: Backend) {
     assert!(!resumed.alone);
 }
 
-async fn an_error_before_a_lost_lease_makes_no_suspect(backend: Backend) {
+async fn an_error_before_a_lost_lease_does_not_make_a_task_exclusive(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let first = app.processing_task().await;
     let error = Event::Retry { after: Some(0.0), checkpoint: None, reason: Some("no disk".into()) };
@@ -69,7 +69,7 @@ async fn an_error_before_a_lost_lease_makes_no_suspect(backend: Backend) {
     assert_eq!(app.task(third.task_id).await.failures, 2);
 }
 
-async fn what_is_to_run_alone_waits_when_it_is_given_back(backend: Backend) {
+async fn a_returned_exclusive_task_waits(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     // The fifth one waits for 8 s at least, which is long on any machine.
     let attempt = Attempt { attempt: 5, ..app.processing_task().await };
@@ -96,7 +96,7 @@ async fn heartbeats_keep_a_lease(backend: Backend) {
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processing);
 }
 
-async fn a_task_that_loses_every_worker_fails_and_says_why(backend: Backend) {
+async fn a_task_that_loses_every_worker_fails_with_a_reason(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let mut attempt = app.processing_task().await;
     app.sql("UPDATE tasks SET failures = 3");

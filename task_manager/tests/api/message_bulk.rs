@@ -10,12 +10,12 @@ use super::backend::{Backend, backend_tests};
 use super::messages::{json_of, load};
 
 backend_tests![
-    a_hundred_thousand_documents_are_loaded_and_bad_ones_named,
+    a_hundred_thousand_documents_are_loaded_and_invalid_ones_named,
     both_formats_are_read,
-    bodies_that_are_no_documents_change_nothing,
-    a_body_that_breaks_off_late_keeps_what_came_before,
+    malformed_bodies_change_nothing,
+    a_body_interrupted_late_keeps_the_documents_before,
     the_caller_owns_what_is_loaded,
-    messages_of_far_years_are_listed_found_and_counted,
+    messages_of_distant_years_are_listed_found_and_counted,
 ];
 
 async fn post(app: &TestApp, content_type: &str, body: impl Into<Body>) -> Response {
@@ -30,7 +30,7 @@ fn streamed(pieces: impl Iterator<Item = String> + Send + 'static) -> Body {
     Body::wrap_stream(stream::iter(pieces))
 }
 
-async fn a_hundred_thousand_documents_are_loaded_and_bad_ones_named(backend: Backend) {
+async fn a_hundred_thousand_documents_are_loaded_and_invalid_ones_named(backend: Backend) {
     const COUNT: usize = 100_000;
     let app = TestApp::start(backend).await;
     let document = |index: usize| match index {
@@ -93,7 +93,7 @@ async fn both_formats_are_read(backend: Backend) {
     assert_eq!(json_of(&app, "/v1/messages").await["items"].as_array().unwrap().len(), 4);
 }
 
-async fn bodies_that_are_no_documents_change_nothing(backend: Backend) {
+async fn malformed_bodies_change_nothing(backend: Backend) {
     let app = TestApp::start(backend).await;
     for (content_type, body, status) in [
         ("application/json", "", 400),
@@ -108,7 +108,7 @@ async fn bodies_that_are_no_documents_change_nothing(backend: Backend) {
     assert_eq!(json_of(&app, "/v1/messages").await["items"], json!([]));
 }
 
-async fn a_body_that_breaks_off_late_keeps_what_came_before(backend: Backend) {
+async fn a_body_interrupted_late_keeps_the_documents_before(backend: Backend) {
     let app = TestApp::start(backend).await;
     let document =
         |n: usize| format!("{}{{\"message\": \"m{n}\"}}", if n == 0 { "[" } else { "," });
@@ -142,7 +142,7 @@ async fn the_caller_owns_what_is_loaded(backend: Backend) {
     assert_eq!(counts["counts"][0]["count"], 1);
 }
 
-async fn messages_of_far_years_are_listed_found_and_counted(backend: Backend) {
+async fn messages_of_distant_years_are_listed_found_and_counted(backend: Backend) {
     let app = TestApp::start(backend).await;
     let times = [
         "1970-01-02T00:00:00Z",

@@ -11,9 +11,9 @@ use super::backend::{Backend, backend_tests};
 use super::messages::load;
 
 backend_tests![
-    queries_mean_the_same_on_both,
-    phrases_are_found_after_many_loads_at_once,
-    any_text_is_a_query,
+    queries_mean_the_same_on_both_databases,
+    phrases_are_found_after_concurrent_loads,
+    any_text_is_a_valid_query,
 ];
 
 async fn search(app: &TestApp, text: &str) -> (StatusCode, Value) {
@@ -22,7 +22,7 @@ async fn search(app: &TestApp, text: &str) -> (StatusCode, Value) {
     (response.status(), response.json().await.unwrap())
 }
 
-async fn queries_mean_the_same_on_both(backend: Backend) {
+async fn queries_mean_the_same_on_both_databases(backend: Backend) {
     let app = TestApp::start(backend).await;
     let long = "Donaudampfschifffahrtsgesellschaft".repeat(4);
     let messages = [
@@ -201,7 +201,7 @@ async fn search_all(app: &TestApp, text: &str, order: &str) -> BTreeSet<String> 
     }
 }
 
-async fn phrases_are_found_after_many_loads_at_once(backend: Backend) {
+async fn phrases_are_found_after_concurrent_loads(backend: Backend) {
     const CLIENTS: usize = 8;
     const EACH: usize = 3_000;
     let app = TestApp::start(backend).await;
@@ -236,7 +236,7 @@ async fn phrases_are_found_after_many_loads_at_once(backend: Backend) {
     }
 }
 
-async fn any_text_is_a_query(backend: Backend) {
+async fn any_text_is_a_valid_query(backend: Backend) {
     use proptest::strategy::{Strategy, ValueTree};
     use proptest::test_runner::TestRunner;
 

@@ -12,18 +12,18 @@ use super::app::{TestApp, problem};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    a_message_is_a_task_with_a_count_and_is_tracked_when_it_is_validated,
-    messages_sent_at_once_are_counted_without_gap_or_repeat,
+    a_validated_message_is_tracked_with_its_count,
+    concurrent_messages_are_counted_without_gap_or_repeat,
     a_message_is_tracked_once_when_its_completion_is_reported_twice,
     a_delay_keeps_the_draws_and_is_no_failure,
-    messages_that_do_not_hold_are_refused,
-    the_list_is_paged_and_narrowed,
+    invalid_messages_are_refused,
+    the_list_is_paged_and_filtered,
     messages_are_counted_by_category_and_day,
-    a_deleted_task_takes_its_message_along,
+    deleting_a_task_deletes_its_message,
     a_stopped_task_leaves_no_message,
-    a_result_that_is_none_is_rejected,
-    a_message_sent_again_with_its_key_is_taken_once,
-    a_bulk_request_sent_again_with_its_key_is_stored_once,
+    an_invalid_result_is_rejected,
+    a_repeated_message_is_accepted_once,
+    a_repeated_bulk_request_is_stored_once,
 ];
 
 pub async fn send(app: &TestApp, message: &str) -> Value {
@@ -59,7 +59,7 @@ pub async fn processing(app: &mut TestApp, message: &str) -> Attempt {
     attempt
 }
 
-async fn a_message_is_a_task_with_a_count_and_is_tracked_when_it_is_validated(backend: Backend) {
+async fn a_validated_message_is_tracked_with_its_count(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let body = json!({"message": " The parcel has arrived. "});
     let request = app.request(Method::POST, "/v1/messages").json(&body);
@@ -101,7 +101,7 @@ async fn a_message_is_a_task_with_a_count_and_is_tracked_when_it_is_validated(ba
     assert_eq!(app.list("?kind=message_validation").await.items.len(), 1);
 }
 
-async fn messages_sent_at_once_are_counted_without_gap_or_repeat(backend: Backend) {
+async fn concurrent_messages_are_counted_without_gap_or_repeat(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let sends = (0..200).map(|n| {
         let request =
@@ -154,7 +154,7 @@ async fn a_delay_keeps_the_draws_and_is_no_failure(backend: Backend) {
     assert_eq!(json_of(&app, "/v1/messages").await["items"][0]["category"], "Failed");
 }
 
-async fn messages_that_do_not_hold_are_refused(backend: Backend) {
+async fn invalid_messages_are_refused(backend: Backend) {
     let app = TestApp::start(backend).await;
     let long = json!({"message": "é".repeat(8_193)}).to_string();
     for (content_type, body, status, code) in [
@@ -215,7 +215,7 @@ async fn pages(app: &TestApp, query: &str) -> Vec<Vec<String>> {
     }
 }
 
-async fn the_list_is_paged_and_narrowed(backend: Backend) {
+async fn the_list_is_paged_and_filtered(backend: Backend) {
     let app = TestApp::start(backend).await;
     five(&app).await;
     for (query, expected) in [
@@ -298,7 +298,7 @@ async fn messages_are_counted_by_category_and_day(backend: Backend) {
     }
 }
 
-async fn a_deleted_task_takes_its_message_along(backend: Backend) {
+async fn deleting_a_task_deletes_its_message(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     load(&app, &json!([{"message": "gone or not"}])).await;
     let attempt = processing(&mut app, "gone").await;
@@ -321,7 +321,7 @@ async fn a_stopped_task_leaves_no_message(backend: Backend) {
     assert_eq!(send(&app, "next").await["request_count"], 2, "the counter is not rolled back");
 }
 
-async fn a_result_that_is_none_is_rejected(backend: Backend) {
+async fn an_invalid_result_is_rejected(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = processing(&mut app, "odd").await;
     let event = Event::Completed { result: json!({"category": "Odd"}), output: None };
@@ -331,7 +331,7 @@ async fn a_result_that_is_none_is_rejected(backend: Backend) {
     assert_eq!(attempt.spec.kind(), TaskKind::MessageValidation);
 }
 
-async fn a_message_sent_again_with_its_key_is_taken_once(backend: Backend) {
+async fn a_repeated_message_is_accepted_once(backend: Backend) {
     let app = TestApp::start(backend).await;
     let send_with_key = async |message: &str| {
         let request = app.request(Method::POST, "/v1/messages").header("idempotency-key", "k-1");
@@ -347,7 +347,7 @@ async fn a_message_sent_again_with_its_key_is_taken_once(backend: Backend) {
     assert_eq!(send(&app, "hello").await["request_count"], 2);
 }
 
-async fn a_bulk_request_sent_again_with_its_key_is_stored_once(backend: Backend) {
+async fn a_repeated_bulk_request_is_stored_once(backend: Backend) {
     let app = TestApp::start(backend).await;
     let load_with_key = async |documents: &Value| {
         let request = app.request(Method::POST, "/v1/messages/bulk");

@@ -8,14 +8,14 @@ use super::app::TestApp;
 use super::backend::Backend;
 
 #[test]
-fn the_document_is_the_one_that_was_agreed() {
+fn the_document_matches_its_snapshot() {
     let document = serde_json::to_value(task_manager::openapi_document()).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     insta::assert_json_snapshot!(document);
 }
 
 #[tokio::test]
-async fn a_server_shows_the_document_that_is_true_of_it() {
+async fn the_served_document_matches_the_settings() {
     let shown = async |app: &TestApp| -> Value {
         app.anonymous(Method::GET, "/openapi.json").send().await.unwrap().json().await.unwrap()
     };

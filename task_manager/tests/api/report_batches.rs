@@ -11,15 +11,15 @@ use super::backend::{Backend, backend_tests};
 use super::messages::{json_of, processing, validated};
 
 backend_tests![
-    of_many_reports_each_is_answered_for_itself,
-    a_task_that_is_reported_twice_in_a_batch_ends_once,
+    each_report_of_a_batch_is_answered_separately,
+    a_task_reported_twice_in_a_batch_ends_once,
 ];
 
 fn report(attempt: &Attempt, event: Event) -> Report {
     Report { task_id: attempt.task_id, attempt: attempt.attempt, event }
 }
 
-async fn of_many_reports_each_is_answered_for_itself(backend: Backend) {
+async fn each_report_of_a_batch_is_answered_separately(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let mut attempts = Vec::new();
     for message in ["good", "killed", "fenced off", "drawn again", "none", "\u{0}'\"\\ 𝄞", "runs"]
@@ -84,7 +84,7 @@ async fn of_many_reports_each_is_answered_for_itself(backend: Backend) {
     assert_eq!(tracked, ["good", "\u{0}'\"\\ 𝄞"].into());
 }
 
-async fn a_task_that_is_reported_twice_in_a_batch_ends_once(backend: Backend) {
+async fn a_task_reported_twice_in_a_batch_ends_once(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let one = processing(&mut app, "one").await;
     let other = processing(&mut app, "other").await;

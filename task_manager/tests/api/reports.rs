@@ -9,19 +9,19 @@ use super::app::{SONGS, TestApp, completed, failed, heartbeat, problem};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    a_claim_is_given_once_and_again_to_the_same_worker,
+    a_claim_is_granted_once_and_repeatable_by_its_worker,
     a_completion_ends_the_task_and_may_be_repeated,
     progress_is_shown,
     a_failure_shows_its_problem,
-    a_report_after_an_interrupt_is_told_so_and_its_output_goes,
-    a_drained_task_goes_back_without_a_failure,
-    a_delay_is_no_failure_but_an_error_is,
-    too_many_errors_end_the_task_and_a_resume_counts_anew,
-    a_report_that_does_not_hold_spoils_no_other,
+    a_report_after_an_interrupt_is_refused_and_its_output_removed,
+    a_drained_task_is_requeued_without_a_failure,
+    an_error_counts_as_a_failure_and_a_delay_does_not,
+    too_many_errors_fail_the_task_and_a_resume_resets_the_count,
+    an_invalid_report_affects_no_other,
     workers_are_listed_and_need_their_token,
 ];
 
-async fn a_claim_is_given_once_and_again_to_the_same_worker(backend: Backend) {
+async fn a_claim_is_granted_once_and_repeatable_by_its_worker(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     app.upload(SONGS).await;
     let delivery = app.delivery().await;
@@ -76,7 +76,7 @@ async fn a_failure_shows_its_problem(backend: Backend) {
     assert_eq!(error.instance, Some(task.links.this));
 }
 
-async fn a_report_after_an_interrupt_is_told_so_and_its_output_goes(backend: Backend) {
+async fn a_report_after_an_interrupt_is_refused_and_its_output_removed(backend: Backend) {
     for (verb, expected, ended) in
         [("stop", Outcome::Stop, TaskState::Stopped), ("kill", Outcome::Kill, TaskState::Killed)]
     {
@@ -94,7 +94,7 @@ async fn a_report_after_an_interrupt_is_told_so_and_its_output_goes(backend: Bac
     }
 }
 
-async fn a_drained_task_goes_back_without_a_failure(backend: Backend) {
+async fn a_drained_task_is_requeued_without_a_failure(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     let checkpoint = Some(json!({"row": 3}));
@@ -107,7 +107,7 @@ async fn a_drained_task_goes_back_without_a_failure(backend: Backend) {
     assert_eq!(app.report(&attempt, heartbeat()).await, Outcome::LeaseLost);
 }
 
-async fn a_delay_is_no_failure_but_an_error_is(backend: Backend) {
+async fn an_error_counts_as_a_failure_and_a_delay_does_not(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     let delay = |reason: Option<&str>| Event::Retry {
@@ -124,7 +124,7 @@ async fn a_delay_is_no_failure_but_an_error_is(backend: Backend) {
     assert_eq!(app.task(third.task_id).await.failures, 1);
 }
 
-async fn too_many_errors_end_the_task_and_a_resume_counts_anew(backend: Backend) {
+async fn too_many_errors_fail_the_task_and_a_resume_resets_the_count(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let mut attempt = app.processing_task().await;
     for failures in 1..=5 {
@@ -148,7 +148,7 @@ async fn too_many_errors_end_the_task_and_a_resume_counts_anew(backend: Backend)
     assert_eq!(app.next_attempt().await.attempt, 6);
 }
 
-async fn a_report_that_does_not_hold_spoils_no_other(backend: Backend) {
+async fn an_invalid_report_affects_no_other(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let good = app.processing_task().await;
     let bad = app.processing_task().await;

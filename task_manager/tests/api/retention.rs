@@ -10,10 +10,10 @@ use super::app::{SONGS, TestApp, eventually, problem};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    files_go_after_their_time_and_the_task_later,
+    files_expire_before_their_task,
     an_expired_task_is_not_resumed,
-    files_that_no_task_knows_are_swept_and_no_others,
-    what_cannot_be_removed_holds_up_nothing_else,
+    only_files_without_a_task_are_swept,
+    a_failed_removal_delays_no_other,
     a_late_repeat_of_a_report_deletes_no_result,
 ];
 
@@ -22,7 +22,7 @@ async fn quick(backend: Backend) -> TestApp {
     TestApp::start_with(backend, |config| config.sweep_interval = Duration::from_secs(1)).await
 }
 
-async fn files_go_after_their_time_and_the_task_later(backend: Backend) {
+async fn files_expire_before_their_task(backend: Backend) {
     let mut app = quick(backend).await;
     let id = app.task_in(TaskState::Processed).await;
     let young = app.task_in(TaskState::Processed).await;
@@ -54,7 +54,7 @@ async fn an_expired_task_is_not_resumed(backend: Backend) {
     assert!(!app.upload(SONGS).await.resumed);
 }
 
-async fn files_that_no_task_knows_are_swept_and_no_others(backend: Backend) {
+async fn only_files_without_a_task_are_swept(backend: Backend) {
     let mut app = quick(backend).await;
     let done = app.task_in(TaskState::Processed).await;
     let running = app.processing_task().await;
@@ -75,7 +75,7 @@ async fn files_that_no_task_knows_are_swept_and_no_others(backend: Backend) {
     app.wait_for_files(&expected).await;
 }
 
-async fn what_cannot_be_removed_holds_up_nothing_else(backend: Backend) {
+async fn a_failed_removal_delays_no_other(backend: Backend) {
     let mut app = quick(backend).await;
     let bucket = app.folder.path().join("local_storage");
     // A folder in the place of a file cannot be deleted, and one that leads back to itself not be listed.

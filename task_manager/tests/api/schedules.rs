@@ -13,16 +13,16 @@ use super::messages::json_of;
 use super::user_events::record;
 
 backend_tests![
-    there_is_an_hourly_report_from_the_start,
+    an_hourly_report_is_scheduled_by_default,
     a_due_schedule_sends_the_report_of_all_users,
-    what_was_missed_in_an_outage_is_made_up_for_once,
-    what_is_not_due_or_not_enabled_is_not_run,
-    a_schedule_that_cannot_be_run_is_shown_and_holds_up_no_other,
-    tasks_of_a_schedule_belong_to_the_user_who_made_it,
-    a_run_by_hand_is_the_callers_and_moves_no_due_time,
-    a_schedule_is_made_changed_and_removed,
-    schedules_that_do_not_hold_are_refused,
-    expressions_of_any_kind_are_refused_in_no_time,
+    runs_missed_in_an_outage_are_made_up_for_once,
+    schedules_that_are_not_due_or_disabled_do_not_run,
+    a_failing_schedule_is_shown_and_delays_no_other,
+    tasks_of_a_schedule_belong_to_its_creator,
+    a_manual_run_belongs_to_its_caller_and_moves_no_due_time,
+    a_schedule_is_created_changed_and_removed,
+    invalid_schedules_are_refused,
+    pathological_expressions_are_refused_quickly,
     schedules_are_for_administrators,
 ];
 
@@ -72,7 +72,7 @@ fn sent() -> Event {
     Event::Completed { result: json!({"sent": true}), output: None }
 }
 
-async fn there_is_an_hourly_report_from_the_start(backend: Backend) {
+async fn an_hourly_report_is_scheduled_by_default(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let list = json_of(&app, LIST).await;
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
@@ -129,7 +129,7 @@ async fn a_due_schedule_sends_the_report_of_all_users(backend: Backend) {
     assert!(app.is_queue_silent().await);
 }
 
-async fn what_was_missed_in_an_outage_is_made_up_for_once(backend: Backend) {
+async fn runs_missed_in_an_outage_are_made_up_for_once(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     delete(&app, HOURLY).await;
     // Half an hour from now, so that it is not due while the test runs.
@@ -145,7 +145,7 @@ async fn what_was_missed_in_an_outage_is_made_up_for_once(backend: Backend) {
     assert!(app.is_queue_silent().await, "one run for all that was missed");
 }
 
-async fn what_is_not_due_or_not_enabled_is_not_run(backend: Backend) {
+async fn schedules_that_are_not_due_or_disabled_do_not_run(backend: Backend) {
     let mut app = start(backend).await;
     make_due(&app, -TimeDelta::hours(1));
     let past = app.time(-TimeDelta::hours(1));
@@ -161,7 +161,7 @@ async fn what_is_not_due_or_not_enabled_is_not_run(backend: Backend) {
     assert!(app.is_queue_silent().await);
 }
 
-async fn a_schedule_that_cannot_be_run_is_shown_and_holds_up_no_other(backend: Backend) {
+async fn a_failing_schedule_is_shown_and_delays_no_other(backend: Backend) {
     let mut app = start(backend).await;
     let past = app.time(-TimeDelta::hours(1));
     for (name, change, field) in [
@@ -191,7 +191,7 @@ async fn a_schedule_that_cannot_be_run_is_shown_and_holds_up_no_other(backend: B
     assert!(app.is_queue_silent().await);
 }
 
-async fn tasks_of_a_schedule_belong_to_the_user_who_made_it(backend: Backend) {
+async fn tasks_of_a_schedule_belong_to_its_creator(backend: Backend) {
     let mut app = start(backend).await;
     let alice = app.log_in_as("alice").await;
     app.sql("UPDATE users SET role = 'admin' WHERE username = 'alice'");
@@ -225,7 +225,7 @@ async fn tasks_of_a_schedule_belong_to_the_user_who_made_it(backend: Backend) {
     assert_eq!(put(&app, PATH, &rare()).await.1["user_id"], mine, "until somebody puts it");
 }
 
-async fn a_run_by_hand_is_the_callers_and_moves_no_due_time(backend: Backend) {
+async fn a_manual_run_belongs_to_its_caller_and_moves_no_due_time(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     record(&mut app).await;
     put(&app, PATH, &rare()).await;
@@ -255,7 +255,7 @@ async fn a_run_by_hand_is_the_callers_and_moves_no_due_time(backend: Backend) {
     assert_eq!(json_of(&app, PATH).await["last_task"], Value::Null);
 }
 
-async fn a_schedule_is_made_changed_and_removed(backend: Backend) {
+async fn a_schedule_is_created_changed_and_removed(backend: Backend) {
     let app = TestApp::start(backend).await;
     let mut given = json!({
         "cron": "30 2 * * *",
@@ -298,7 +298,7 @@ async fn a_schedule_is_made_changed_and_removed(backend: Backend) {
     }
 }
 
-async fn schedules_that_do_not_hold_are_refused(backend: Backend) {
+async fn invalid_schedules_are_refused(backend: Backend) {
     let app = TestApp::start(backend).await;
     let before = json_of(&app, LIST).await;
     let many = vec!["a@example.org"; 101];
@@ -334,7 +334,7 @@ async fn schedules_that_do_not_hold_are_refused(backend: Backend) {
     assert_eq!(json_of(&app, LIST).await, before);
 }
 
-async fn expressions_of_any_kind_are_refused_in_no_time(backend: Backend) {
+async fn pathological_expressions_are_refused_quickly(backend: Backend) {
     let app = TestApp::start(backend).await;
     let long = "1,".repeat(5_000);
     let long_list = format!("{long}1 * * * *");
@@ -403,7 +403,7 @@ async fn schedules_are_for_administrators(backend: Backend) {
 
 /// Three task managers look at the same schedule.
 #[tokio::test]
-async fn a_due_time_is_served_once_by_many_that_look() {
+async fn a_due_time_is_served_once_by_many_task_managers() {
     let mut app = start(Backend::Fleet).await;
     let others = [app.switch_to_another().await, app.switch_to_another().await];
     for round in 0..5 {

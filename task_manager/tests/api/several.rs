@@ -12,7 +12,7 @@ use super::app::{SONGS, TestApp, eventually, problem};
 use super::backend::Backend;
 
 #[tokio::test]
-async fn what_one_accepts_another_hands_out_and_shows() {
+async fn task_managers_share_their_tasks() {
     let mut app = TestApp::start(Backend::Fleet).await;
     let id = app.upload(SONGS).await.task.task_id;
     let first = app.switch_to_another().await;
@@ -47,7 +47,7 @@ async fn many_relays_publish_each_task_once() {
 }
 
 #[tokio::test]
-async fn a_lost_lease_is_counted_once_by_many_that_look() {
+async fn a_lost_lease_is_counted_once_by_many_task_managers() {
     let mut app = TestApp::start(Backend::Fleet).await;
     let others = [app.switch_to_another().await, app.switch_to_another().await];
     let mut attempts = Vec::new();
@@ -79,7 +79,7 @@ async fn a_task_is_claimed_by_one_of_many_workers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_database_is_told_and_the_process_stays_responsive() {
+async fn the_process_stays_responsive_while_the_database_is_slow() {
     let app = TestApp::start(Backend::Fleet).await;
     let mut locker = app.database_connection();
     // Whoever reads a task waits.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::app::{SONGS, TestApp};
 use super::backend::{Backend, backend_tests};
 
-backend_tests![rows_of_earlier_versions_are_read, answers_of_earlier_versions_are_given_again];
+backend_tests![rows_of_earlier_versions_are_read, answers_of_earlier_versions_are_replayed];
 
 const VERSIONS: [&str; 1] = [include_str!("../../../common/tests/stored/0.1.0.json")];
 
@@ -55,7 +55,7 @@ async fn rows_of_earlier_versions_are_read(backend: Backend) {
     }
 }
 
-async fn answers_of_earlier_versions_are_given_again(backend: Backend) {
+async fn answers_of_earlier_versions_are_replayed(backend: Backend) {
     let app = TestApp::start(backend).await;
     let path = "/v1/data_processor/upload?file_name=songs.csv";
     let send = || {

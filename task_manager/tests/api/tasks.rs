@@ -8,13 +8,13 @@ use super::app::{SONGS, TestApp, eventually};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    the_tasks_of_others_are_not_there,
+    tasks_of_other_users_are_404,
     a_list_is_paged_newest_first,
     a_list_is_filtered,
-    a_file_is_found_by_its_name_however_it_is_written,
-    places_in_the_queue_are_counted_and_rise,
-    a_place_is_counted_up_to_a_thousand,
-    the_two_addresses_of_a_task_show_the_same,
+    file_name_search_ignores_case_and_spelling,
+    queue_positions_are_counted_and_rise,
+    queue_positions_are_exact_up_to_a_thousand,
+    both_addresses_of_a_task_answer_alike,
 ];
 
 async fn a_list_is_paged_newest_first(backend: Backend) {
@@ -58,7 +58,7 @@ async fn a_list_is_filtered(backend: Backend) {
     assert_eq!(ids("?from=2020-01-01T00:00:00Z").await.len(), 2);
 }
 
-async fn a_file_is_found_by_its_name_however_it_is_written(backend: Backend) {
+async fn file_name_search_ignores_case_and_spelling(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let names = ["Österreich.csv", "Straße 100%_!.csv", "o\u{308}l.csv", "İzmir ﬁnal.csv"];
     for name in names {
@@ -110,7 +110,7 @@ async fn a_file_is_found_by_its_name_however_it_is_written(backend: Backend) {
     assert_eq!(found(&app, "ÖSTERREICH").await, [names[0]]);
 }
 
-async fn places_in_the_queue_are_counted_and_rise(backend: Backend) {
+async fn queue_positions_are_counted_and_rise(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let first = app.upload(SONGS).await.task;
     let second = app.upload(SONGS).await.task;
@@ -121,7 +121,7 @@ async fn places_in_the_queue_are_counted_and_rise(backend: Backend) {
     assert_eq!(listed[0].queue_position, Some(1));
 }
 
-async fn a_place_is_counted_up_to_a_thousand(backend: Backend) {
+async fn queue_positions_are_exact_up_to_a_thousand(backend: Backend) {
     let app = TestApp::start(backend).await;
     let task = app.upload(SONGS).await.task;
     // Tasks that came before.
@@ -148,7 +148,7 @@ async fn a_place_is_counted_up_to_a_thousand(backend: Backend) {
     }
 }
 
-async fn the_two_addresses_of_a_task_show_the_same(backend: Backend) {
+async fn both_addresses_of_a_task_answer_alike(backend: Backend) {
     let app = TestApp::start(backend).await;
     let id = app.upload(SONGS).await.task.task_id;
     let mut one: Value = app.get(&format!("/v1/tasks/{id}")).await.json().await.unwrap();
@@ -162,7 +162,7 @@ async fn the_two_addresses_of_a_task_show_the_same(backend: Backend) {
     }
 }
 
-async fn the_tasks_of_others_are_not_there(backend: Backend) {
+async fn tasks_of_other_users_are_404(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let id = app.task_in(TaskState::Processed).await;
     let killed = app.task_in(TaskState::Killed).await;

@@ -10,11 +10,11 @@ use super::backend::{Backend, backend_tests};
 
 backend_tests![
     a_forged_token_is_refused,
-    a_token_of_nobody_is_refused,
-    a_rotated_key_verifies_until_it_is_taken_out,
-    a_token_holds_on_after_a_restart_and_a_revoked_one_does_not,
+    a_token_without_a_user_is_refused,
+    a_rotated_key_is_valid_until_it_is_removed,
+    tokens_and_revocations_survive_a_restart,
     a_token_expires,
-    the_service_token_is_no_users_and_no_users_token_is_a_workers,
+    service_tokens_and_user_tokens_are_not_interchangeable,
 ];
 
 async fn status(app: &TestApp, token: &str) -> StatusCode {
@@ -106,14 +106,14 @@ async fn a_forged_token_is_refused(backend: Backend) {
     assert_eq!(status(&app, &token).await, StatusCode::OK);
 }
 
-async fn a_token_of_nobody_is_refused(backend: Backend) {
+async fn a_token_without_a_user_is_refused(backend: Backend) {
     let app = TestApp::start(backend).await;
     let token = app.log_in_as("alice").await;
     assert_eq!(app.sql("DELETE FROM users WHERE username = 'alice'"), 1);
     assert_eq!(status(&app, &token).await, StatusCode::UNAUTHORIZED);
 }
 
-async fn a_rotated_key_verifies_until_it_is_taken_out(backend: Backend) {
+async fn a_rotated_key_is_valid_until_it_is_removed(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let old = app.log_in_as("alice").await;
     app.restart_with(|config| {
@@ -129,7 +129,7 @@ async fn a_rotated_key_verifies_until_it_is_taken_out(backend: Backend) {
     assert_eq!(status(&app, &new).await, StatusCode::OK);
 }
 
-async fn a_token_holds_on_after_a_restart_and_a_revoked_one_does_not(backend: Backend) {
+async fn tokens_and_revocations_survive_a_restart(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let [kept, revoked] = [app.log_in_as("alice").await, app.log_in_as("bobby").await];
     let log_out = app.request_as(&revoked, Method::DELETE, "/v1/sessions/current");
@@ -152,7 +152,7 @@ async fn a_token_expires(backend: Backend) {
     .await;
 }
 
-async fn the_service_token_is_no_users_and_no_users_token_is_a_workers(backend: Backend) {
+async fn service_tokens_and_user_tokens_are_not_interchangeable(backend: Backend) {
     let app = TestApp::start(backend).await;
     let token = app.log_in_as("alice").await;
     assert_eq!(status(&app, app.service_token()).await, StatusCode::UNAUTHORIZED);

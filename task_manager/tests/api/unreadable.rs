@@ -11,16 +11,16 @@ use super::backend::{Backend, backend_tests};
 use super::loads;
 
 backend_tests![
-    tasks_of_another_version_are_left_alone_and_hold_up_no_other,
-    a_task_of_another_version_is_seen_and_can_be_deleted,
+    tasks_of_another_version_are_skipped_and_delay_no_other,
+    a_task_of_another_version_is_listed_and_can_be_deleted,
     a_task_in_a_state_of_another_version_hides_no_other,
-    a_broken_task_fails_alone_when_it_is_claimed,
-    broken_tasks_fail_in_every_state_and_hold_up_no_other,
-    a_broken_task_that_somebody_looks_at_fails,
-    a_broken_task_can_be_deleted_or_resumed_once_it_can_be_read,
-    rows_of_the_outbox_that_cannot_be_read_starve_nobody,
+    claiming_a_broken_task_fails_only_that_task,
+    broken_tasks_fail_in_every_state_and_delay_no_other,
+    viewing_a_broken_task_fails_it,
+    a_broken_task_can_be_deleted_or_resumed_once_readable,
+    unreadable_outbox_rows_delay_no_other,
     workers_and_schedules_of_another_version_hide_no_other,
-    the_answer_of_another_version_is_no_error_of_the_server,
+    a_stored_answer_of_another_version_is_not_a_server_error,
 ];
 
 const FOREIGN: &str = r#"{"kind": "thumbnail", "width": 64}"#;
@@ -127,7 +127,7 @@ async fn quick(backend: Backend) -> TestApp {
     TestApp::start_with(backend, quick).await
 }
 
-async fn tasks_of_another_version_are_left_alone_and_hold_up_no_other(backend: Backend) {
+async fn tasks_of_another_version_are_skipped_and_delay_no_other(backend: Backend) {
     let mut app = quick(backend).await;
     let good = app.upload(SONGS).await.task.task_id;
     let delivery = app.delivery().await;
@@ -179,7 +179,7 @@ async fn tasks_of_another_version_are_left_alone_and_hold_up_no_other(backend: B
     assert_eq!(app.sql("UPDATE outbox SET dispatch = 2"), 1, "its row waits for another version");
 }
 
-async fn a_task_of_another_version_is_seen_and_can_be_deleted(backend: Backend) {
+async fn a_task_of_another_version_is_listed_and_can_be_deleted(backend: Backend) {
     let app = TestApp::start(backend).await;
     let good = app.upload(SONGS).await.task.task_id;
     let queued = store(&app, good, FOREIGN_QUEUED);
@@ -243,7 +243,7 @@ async fn a_task_in_a_state_of_another_version_hides_no_other(backend: Backend) {
     assert_eq!(delete(&app, paused).await, StatusCode::NO_CONTENT);
 }
 
-async fn a_broken_task_fails_alone_when_it_is_claimed(backend: Backend) {
+async fn claiming_a_broken_task_fails_only_that_task(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let good = app.upload(SONGS).await.task.task_id;
     let good_delivery = app.delivery().await;
@@ -264,7 +264,7 @@ async fn a_broken_task_fails_alone_when_it_is_claimed(backend: Backend) {
     assert_eq!(app.state(good).await, TaskState::Processing);
 }
 
-async fn broken_tasks_fail_in_every_state_and_hold_up_no_other(backend: Backend) {
+async fn broken_tasks_fail_in_every_state_and_delay_no_other(backend: Backend) {
     let mut app = quick(backend).await;
     let good = app.processing_task().await;
     let not_json = r#"{"kind": "csv_aggregation""#;
@@ -323,7 +323,7 @@ async fn broken_tasks_fail_in_every_state_and_hold_up_no_other(backend: Backend)
     assert_others_are_served(&mut app).await;
 }
 
-async fn a_broken_task_that_somebody_looks_at_fails(backend: Backend) {
+async fn viewing_a_broken_task_fails_it(backend: Backend) {
     let app = TestApp::start(backend).await;
     let good = app.upload(SONGS).await.task.task_id;
     let shown = store(&app, good, BROKEN_QUEUED);
@@ -350,7 +350,7 @@ async fn a_broken_task_that_somebody_looks_at_fails(backend: Backend) {
     );
 }
 
-async fn a_broken_task_can_be_deleted_or_resumed_once_it_can_be_read(backend: Backend) {
+async fn a_broken_task_can_be_deleted_or_resumed_once_readable(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let good = app.upload(SONGS).await.task.task_id;
     app.delivery().await;
@@ -375,7 +375,7 @@ async fn a_broken_task_can_be_deleted_or_resumed_once_it_can_be_read(backend: Ba
     .await;
 }
 
-async fn rows_of_the_outbox_that_cannot_be_read_starve_nobody(backend: Backend) {
+async fn unreadable_outbox_rows_delay_no_other(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let good = app.upload(SONGS).await.task.task_id;
     app.delivery().await;
@@ -431,7 +431,7 @@ async fn workers_and_schedules_of_another_version_hide_no_other(backend: Backend
     assert_eq!(list["items"].as_array().unwrap().len(), 2, "{list}");
 }
 
-async fn the_answer_of_another_version_is_no_error_of_the_server(backend: Backend) {
+async fn a_stored_answer_of_another_version_is_not_a_server_error(backend: Backend) {
     let app = TestApp::start(backend).await;
     let send = || {
         let path = "/v1/data_processor/upload?file_name=songs.csv";

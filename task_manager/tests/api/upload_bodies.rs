@@ -14,10 +14,10 @@ use super::backend::{Backend, backend_tests};
 
 backend_tests![
     a_form_that_ends_before_its_closing_boundary_is_refused_whatever_the_timing,
-    an_idle_upload_is_ended_and_leaves_nothing,
+    an_idle_upload_is_aborted_and_leaves_nothing,
     a_refusal_does_not_wait_for_the_rest_of_the_body,
     file_names_are_read_as_clients_write_them,
-    a_file_without_a_name_gets_a_neutral_one,
+    an_unnamed_file_gets_a_neutral_name,
     encoded_bodies_are_refused_on_every_route,
 ];
 
@@ -90,7 +90,7 @@ async fn a_form_that_ends_before_its_closing_boundary_is_refused_whatever_the_ti
     assert_nothing_is_left(&app).await;
 }
 
-async fn an_idle_upload_is_ended_and_leaves_nothing(backend: Backend) {
+async fn an_idle_upload_is_aborted_and_leaves_nothing(backend: Backend) {
     let change = |config: &mut task_manager::config::Config| {
         config.upload_idle_timeout = Duration::from_millis(400);
     };
@@ -174,7 +174,7 @@ async fn file_names_are_read_as_clients_write_them(backend: Backend) {
     }
 }
 
-async fn a_file_without_a_name_gets_a_neutral_one(backend: Backend) {
+async fn an_unnamed_file_gets_a_neutral_name(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     for disposition in ["", "; filename=\"\"", "; filename=\"..\""] {
         let name = name_of(&app, "/v1/file_statistics", FORM, part(disposition)).await;

@@ -16,10 +16,10 @@ backend_tests![
     an_upload_is_a_task_with_links_and_a_message_in_the_queue,
     a_cut_upload_leaves_nothing_behind,
     a_stop_ends_an_upload_with_409,
-    the_same_file_again_goes_on_with_the_killed_task,
-    a_failed_task_goes_on_only_from_a_checkpoint,
+    uploading_the_same_file_resumes_the_killed_task,
+    a_failed_task_is_resumed_only_from_a_checkpoint,
     a_file_over_the_limit_is_refused_and_leaves_nothing,
-    files_that_are_no_csv_are_refused_and_leave_nothing,
+    files_other_than_csv_are_refused_and_leave_nothing,
     a_field_after_the_file_is_refused_and_leaves_nothing,
 ];
 
@@ -104,7 +104,7 @@ async fn a_stop_ends_an_upload_with_409(backend: Backend) {
 }
 
 #[tokio::test]
-async fn an_upload_whose_server_died_is_removed_by_its_lease() {
+async fn an_upload_of_a_dead_server_is_removed_with_its_lease() {
     let mut app = TestApp::start(Backend::Alone).await;
     let id = app.upload(SONGS).await.task.task_id;
     // As a server leaves it that is killed while the file arrives.
@@ -118,7 +118,7 @@ async fn an_upload_whose_server_died_is_removed_by_its_lease() {
     app.wait_for_files(&[]).await;
 }
 
-async fn the_same_file_again_goes_on_with_the_killed_task(backend: Backend) {
+async fn uploading_the_same_file_resumes_the_killed_task(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let killed = app.task_in(TaskState::Killed).await;
 
@@ -138,7 +138,7 @@ async fn the_same_file_again_goes_on_with_the_killed_task(backend: Backend) {
     assert!(!third.resumed, "a queued task is not resumed a second time");
 }
 
-async fn a_failed_task_goes_on_only_from_a_checkpoint(backend: Backend) {
+async fn a_failed_task_is_resumed_only_from_a_checkpoint(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     app.report(&attempt, super::app::failed()).await;
@@ -169,7 +169,7 @@ async fn a_file_over_the_limit_is_refused_and_leaves_nothing(backend: Backend) {
     app.wait_for_files(&[]).await;
 }
 
-async fn files_that_are_no_csv_are_refused_and_leave_nothing(backend: Backend) {
+async fn files_other_than_csv_are_refused_and_leave_nothing(backend: Backend) {
     let app = TestApp::start(backend).await;
     let cases: [(&[u8], &str); 3] =
         [(b"", "empty_file"), (b"PK\x03\x04rest", "not_csv"), (b"\xFF\xFES\0o\0", "not_csv")];
@@ -220,7 +220,7 @@ async fn upload_during(change: &str) -> (TestApp, common::task::TaskId) {
 }
 
 #[tokio::test]
-async fn a_task_that_is_being_deleted_is_not_resumed_by_an_upload() {
+async fn a_task_in_deletion_is_not_resumed_by_an_upload() {
     let (app, id) = upload_during("deleted = TRUE").await;
     app.wait_for_files(&[format!("raw_data/{id}")]).await;
     let tasks = app.list("").await.items;
@@ -228,7 +228,7 @@ async fn a_task_that_is_being_deleted_is_not_resumed_by_an_upload() {
 }
 
 #[tokio::test]
-async fn a_task_that_is_losing_its_files_is_not_resumed_by_an_upload() {
+async fn an_expiring_task_is_not_resumed_by_an_upload() {
     let (mut app, id) = upload_during("files_removed = TRUE").await;
     assert!(app.files().contains(&format!("raw_data/{id}")));
     assert_eq!(app.next_attempt().await.task_id, id);

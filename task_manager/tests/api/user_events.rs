@@ -14,19 +14,19 @@ use super::messages::json_of;
 
 backend_tests![
     an_event_is_a_task_and_is_recorded_when_it_is_processed,
-    an_event_is_recorded_once_however_often_it_is_delivered,
+    an_event_delivered_repeatedly_is_recorded_once,
     the_same_event_of_two_users_is_two_events,
-    events_that_do_not_hold_are_refused_with_all_that_come_with_them,
-    other_requests_that_do_not_hold_are_refused,
+    an_invalid_event_refuses_the_whole_list,
+    other_invalid_requests_are_refused,
     many_events_are_accepted_in_order,
     the_same_seed_gives_the_same_events,
-    events_sent_again_with_their_key_get_their_answer_again,
-    the_report_is_narrowed,
-    a_report_of_others_is_for_administrators,
-    a_deleted_task_takes_its_event_along,
-    a_task_that_was_interrupted_or_failed_records_nothing,
-    a_result_that_is_no_event_is_rejected,
-    events_of_far_years_are_recorded_and_reported,
+    repeated_events_replay_their_answer,
+    the_report_can_be_filtered,
+    only_administrators_get_reports_of_other_users,
+    deleting_a_task_deletes_its_event,
+    interrupted_and_failed_tasks_record_nothing,
+    a_result_other_than_an_event_is_rejected,
+    events_of_distant_years_are_recorded_and_reported,
 ];
 
 const PATH: &str = "/v1/user_events";
@@ -121,7 +121,7 @@ async fn an_event_is_a_task_and_is_recorded_when_it_is_processed(backend: Backen
     assert_eq!(report.as_object().unwrap().len(), 2);
 }
 
-async fn an_event_is_recorded_once_however_often_it_is_delivered(backend: Backend) {
+async fn an_event_delivered_repeatedly_is_recorded_once(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let first = event("7", "Austin", "2019-05-07 19:54:13");
     // In one request and in another one; with another city, the first one counts.
@@ -161,7 +161,7 @@ async fn the_same_event_of_two_users_is_two_events(backend: Backend) {
     assert_eq!(stats(&app, "?user_id=all").await, json!({"Austin": 2}));
 }
 
-async fn events_that_do_not_hold_are_refused_with_all_that_come_with_them(backend: Backend) {
+async fn an_invalid_event_refuses_the_whole_list(backend: Backend) {
     let app = TestApp::start(backend).await;
     let good = event("1", "Austin", "2019-05-07 19:54:13.563");
     let bad = event("", &"x".repeat(101), "noon");
@@ -203,7 +203,7 @@ async fn events_that_do_not_hold_are_refused_with_all_that_come_with_them(backen
     assert!(app.list("").await.items.is_empty(), "nothing was accepted");
 }
 
-async fn other_requests_that_do_not_hold_are_refused(backend: Backend) {
+async fn other_invalid_requests_are_refused(backend: Backend) {
     let app = TestApp::start(backend).await;
     for path in ["0", "10001", "-1", "many", "1?seed=-1", "1?seeds=1"] {
         let response = app.post(&format!("{PATH}/generate/{path}")).await;
@@ -249,7 +249,7 @@ async fn the_same_seed_gives_the_same_events(backend: Backend) {
     assert_eq!(sum(&stats(&app, "").await), 40);
 }
 
-async fn events_sent_again_with_their_key_get_their_answer_again(backend: Backend) {
+async fn repeated_events_replay_their_answer(backend: Backend) {
     let app = TestApp::start(backend).await;
     let send = async |path: &str, body: &Value| {
         let request = app.request(Method::POST, path).header("Idempotency-Key", "once");
@@ -268,7 +268,7 @@ async fn events_sent_again_with_their_key_get_their_answer_again(backend: Backen
     assert_eq!(app.list("?page_size=2000").await.items.len(), 1_205);
 }
 
-async fn the_report_is_narrowed(backend: Backend) {
+async fn the_report_can_be_filtered(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     record(&mut app).await;
     // Somebody else's.
@@ -292,7 +292,7 @@ async fn the_report_is_narrowed(backend: Backend) {
     assert!(text.contains(r#"{"Austin":2,"Dallas":1,"Portland":1}"#), "by city: {text}");
 }
 
-async fn a_report_of_others_is_for_administrators(backend: Backend) {
+async fn only_administrators_get_reports_of_other_users(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     record(&mut app).await;
     let alice = app.log_in_as("alice").await;
@@ -309,7 +309,7 @@ async fn a_report_of_others_is_for_administrators(backend: Backend) {
     assert_eq!((status.as_u16(), &body["code"]), (404, &json!("user_not_found")));
 }
 
-async fn a_deleted_task_takes_its_event_along(backend: Backend) {
+async fn deleting_a_task_deletes_its_event(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let kept = event("1", "Berlin", "2019-05-07 19:54:13");
     let ids = submit(&app, &json!([event("2", "Austin", "2019-05-07 19:54:13"), kept])).await;
@@ -320,7 +320,7 @@ async fn a_deleted_task_takes_its_event_along(backend: Backend) {
     assert_eq!(stats(&app, "").await, json!({"Berlin": 1}));
 }
 
-async fn a_task_that_was_interrupted_or_failed_records_nothing(backend: Backend) {
+async fn interrupted_and_failed_tasks_record_nothing(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let mut take = async |id: &str| {
         submit(&app, &event(id, "Berlin", "2019-05-07 19:54:13")).await;
@@ -341,7 +341,7 @@ async fn a_task_that_was_interrupted_or_failed_records_nothing(backend: Backend)
     assert_eq!(stats(&app, "").await, json!({}));
 }
 
-async fn a_result_that_is_no_event_is_rejected(backend: Backend) {
+async fn a_result_other_than_an_event_is_rejected(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     submit(&app, &event("1", "Berlin", "2019-05-07 19:54:13")).await;
     let attempt = app.next_attempt().await;
@@ -350,7 +350,7 @@ async fn a_result_that_is_no_event_is_rejected(backend: Backend) {
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processing);
 }
 
-async fn events_of_far_years_are_recorded_and_reported(backend: Backend) {
+async fn events_of_distant_years_are_recorded_and_reported(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let events = json!([
         event("1", "Austin", "2038-01-19 03:14:07"),

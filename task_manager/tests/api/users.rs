@@ -10,13 +10,13 @@ use super::backend::{Backend, backend_tests};
 
 backend_tests![
     a_user_signs_up_logs_in_and_out,
-    a_name_is_taken_regardless_of_case,
-    names_and_passwords_that_do_not_hold_are_named,
+    user_names_are_unique_regardless_of_case,
+    invalid_names_and_passwords_are_named,
     credentials_of_a_wrong_shape_are_refused,
     an_unknown_user_and_a_wrong_password_get_the_same_answer,
     guessing_at_a_name_is_throttled,
-    an_address_tries_only_so_often,
-    an_administrator_is_made_by_hand_only,
+    attempts_of_an_address_are_limited,
+    administrators_are_created_by_the_command_line_only,
 ];
 
 async fn send(app: &TestApp, path: &str, body: Value) -> Response {
@@ -61,7 +61,7 @@ async fn a_user_signs_up_logs_in_and_out(backend: Backend) {
     assert_eq!(log_in(&app, "Alice42", PASSWORD).await.status(), StatusCode::CREATED);
 }
 
-async fn a_name_is_taken_regardless_of_case(backend: Backend) {
+async fn user_names_are_unique_regardless_of_case(backend: Backend) {
     let app = TestApp::start(backend).await;
     assert_eq!(sign_up(&app, "Alice", PASSWORD).await.status(), StatusCode::CREATED);
     for name in ["Alice", "aLiCe", "local", "LOCAL"] {
@@ -72,7 +72,7 @@ async fn a_name_is_taken_regardless_of_case(backend: Backend) {
     assert_eq!(log_in(&app, "local", "other pass").await.status(), StatusCode::UNAUTHORIZED);
 }
 
-async fn names_and_passwords_that_do_not_hold_are_named(backend: Backend) {
+async fn invalid_names_and_passwords_are_named(backend: Backend) {
     let app = TestApp::start_with(backend, |config| config.password_length.most = 20).await;
     for (name, password, field) in [
         ("abcd", PASSWORD, "username"),
@@ -155,7 +155,7 @@ async fn guessing_at_a_name_is_throttled(backend: Backend) {
     assert_eq!(tries, 2, "one was the sign-up itself");
 }
 
-async fn an_address_tries_only_so_often(backend: Backend) {
+async fn attempts_of_an_address_are_limited(backend: Backend) {
     let app = TestApp::start_with(backend, |config| config.rates.by_address = rate(5)).await;
     let logged_in = u32::from(app.token.is_some());
     let names = |tried| format!("name{tried}");
@@ -163,7 +163,7 @@ async fn an_address_tries_only_so_often(backend: Backend) {
     assert_eq!(tries_until_refused(&app, "/v1/users", names).await, 5);
 }
 
-async fn an_administrator_is_made_by_hand_only(backend: Backend) {
+async fn administrators_are_created_by_the_command_line_only(backend: Backend) {
     let app = TestApp::start(backend).await;
     let body = json!({"username": "mallory", "password": PASSWORD, "role": "admin"});
     assert_eq!(send(&app, "/v1/users", body).await.status(), StatusCode::CREATED);

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn few_titles_have_what_makes_csv_hard() {
+    fn few_titles_need_quoting() {
         let titles = titles(40, &mut Random::new(0));
         for part in [",", "\"\""] {
             assert!(titles.iter().any(|title| title.contains(part)), "{part}");

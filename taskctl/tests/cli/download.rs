@@ -28,7 +28,7 @@ fn with_result(disposition: &'static str, content: &'static [u8]) -> Router {
 }
 
 #[tokio::test]
-async fn the_servers_name_is_used_and_never_replaces_a_file_unasked() {
+async fn the_servers_file_name_never_overwrites_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let router = with_result("attachment; filename=\"../plays totals.csv\"", b"new");
     let server = serve(router).await;
@@ -52,7 +52,7 @@ async fn the_servers_name_is_used_and_never_replaces_a_file_unasked() {
 }
 
 #[tokio::test]
-async fn output_names_the_file_or_the_pipe() {
+async fn output_is_a_file_or_standard_output() {
     let folder = tempfile::tempdir().unwrap();
     let server = serve(with_result("attachment; filename=x.csv", b"a\x00b\n")).await;
     let run = taskctl(&server, folder.path(), &["download", ID, "--output", "-"]).await;
@@ -66,7 +66,7 @@ async fn output_names_the_file_or_the_pipe() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_link_is_followed_and_a_new_file_has_the_usual_permissions() {
+async fn symlinks_are_followed_and_new_files_have_default_permissions() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let server = serve(with_result("attachment; filename=x.csv", b"new")).await;
@@ -158,7 +158,7 @@ fn content(seed: u8) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_broken_download_goes_on_where_it_broke() {
+async fn an_interrupted_download_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let breaking = Breaking::new(vec![
         (content(0), "\"one\"", Some(700_000)),
@@ -187,7 +187,7 @@ async fn a_broken_download_goes_on_where_it_broke() {
 }
 
 #[tokio::test]
-async fn a_result_that_changed_meanwhile_is_fetched_from_its_start() {
+async fn a_changed_result_is_downloaded_from_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let breaking = Breaking::new(vec![
         (content(0), "\"one\"", Some(1_500_000)),
@@ -200,7 +200,7 @@ async fn a_result_that_changed_meanwhile_is_fetched_from_its_start() {
 }
 
 #[tokio::test]
-async fn a_pipe_goes_on_too_but_cannot_start_again() {
+async fn a_download_to_a_pipe_resumes_but_cannot_restart() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["download", ID, "--output", "-"];
     let steady =
@@ -217,7 +217,7 @@ async fn a_pipe_goes_on_too_but_cannot_start_again() {
 }
 
 #[tokio::test]
-async fn a_connection_that_always_breaks_is_given_up_and_leaves_no_file() {
+async fn a_download_that_keeps_failing_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     // A weak tag promises nothing, so that every try starts again and breaks at the same place.
     let breaking = Breaking::new(vec![(content(0), "W/\"weak\"", Some(500_000))]);

@@ -3,7 +3,7 @@
 use crate::fake_api::{nowhere, taskctl};
 
 #[tokio::test]
-async fn made_up_plays_are_aggregated_right_here() {
+async fn generated_plays_are_aggregated_locally() {
     let folder = tempfile::tempdir().unwrap();
     let server = nowhere().await;
     let args =
@@ -27,7 +27,7 @@ async fn made_up_plays_are_aggregated_right_here() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_as_a_server_would() {
+async fn local_errors_match_those_of_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let rows: String = (0..100).map(|row| format!("song {row},2026-01-01,many\n")).collect();
     let content = format!("Song,Date,Number of Plays\n{rows}");
@@ -52,7 +52,7 @@ async fn what_is_wrong_is_told_as_a_server_would() {
 }
 
 #[tokio::test]
-async fn the_columns_of_a_csv_file_are_printed_right_here() {
+async fn csv_columns_are_printed_locally() {
     let folder = tempfile::tempdir().unwrap();
     let songs = "Song,Plays\nUmbrella,200\n\"In\nThe End\",\n";
     std::fs::write(folder.path().join("songs.csv"), songs).unwrap();
@@ -73,7 +73,7 @@ async fn the_columns_of_a_csv_file_are_printed_right_here() {
 }
 
 #[tokio::test]
-async fn the_statistics_of_a_file_are_printed_right_here() {
+async fn file_statistics_are_printed_locally() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("notes.md"), "# Grüße\n\nvon\u{a0}zuhause\n").unwrap();
     std::fs::write(folder.path().join("blob"), b"\x00\x01").unwrap();

@@ -42,7 +42,7 @@ async fn server() -> (String, Asked) {
 }
 
 #[tokio::test]
-async fn after_a_login_every_command_shows_the_token_until_the_logout() {
+async fn every_command_sends_the_token_until_logout() {
     let folder = tempfile::tempdir().unwrap();
     let (server, asked) = server().await;
     let run = taskctl(&server, folder.path(), &["list"]).await;
@@ -69,7 +69,7 @@ async fn after_a_login_every_command_shows_the_token_until_the_logout() {
 }
 
 #[tokio::test]
-async fn the_token_is_kept_where_nobody_else_can_read_it() {
+async fn the_token_file_is_private() {
     let folder = tempfile::tempdir().unwrap();
     let (server, _) = server().await;
     std::fs::write(folder.path().join("password"), "Pa55word!\n").unwrap();
@@ -90,7 +90,7 @@ async fn the_token_is_kept_where_nobody_else_can_read_it() {
 }
 
 #[tokio::test]
-async fn the_variable_wins_over_the_file() {
+async fn the_variable_overrides_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let (server, asked) = server().await;
     taskctl_with_input(&server, folder.path(), &["login", "alice"], "Pa55word!\n").await;
@@ -101,7 +101,7 @@ async fn the_variable_wins_over_the_file() {
 }
 
 #[tokio::test]
-async fn without_a_password_nothing_is_asked() {
+async fn without_a_password_no_request_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let (server, asked) = server().await;
     for args in [vec!["login", "alice"], vec!["register", "alice", "--password-file", "nowhere"]] {
@@ -113,7 +113,7 @@ async fn without_a_password_nothing_is_asked() {
 }
 
 #[tokio::test]
-async fn a_sign_up_is_repeated_with_the_same_key() {
+async fn a_sign_up_is_retried_with_the_same_key() {
     let folder = tempfile::tempdir().unwrap();
     let keys = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&keys);

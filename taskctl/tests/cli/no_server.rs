@@ -28,7 +28,7 @@ async fn without_a_server_every_command_says_how_to_start_one() {
 }
 
 #[tokio::test]
-async fn the_flag_wins_over_the_variable() {
+async fn the_flag_overrides_the_variable() {
     let folder = tempfile::tempdir().unwrap();
     let (flag, variable) = (nowhere().await, nowhere().await);
     let run = taskctl(&variable, folder.path(), &["list", "--server", &flag]).await;
@@ -36,7 +36,7 @@ async fn the_flag_wins_over_the_variable() {
 }
 
 #[tokio::test]
-async fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
+async fn usage_errors_exit_with_2_and_a_message() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("plays.csv"), "Song,Date,Number of Plays\n").unwrap();
     let server = nowhere().await;

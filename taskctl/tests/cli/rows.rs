@@ -42,7 +42,7 @@ fn router() -> Router {
 }
 
 #[tokio::test]
-async fn rows_of_all_pages_come_in_order() {
+async fn rows_of_all_pages_are_printed_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let server = serve(router()).await;
     let run = taskctl(&server, folder.path(), &["rows", ID]).await;
@@ -61,7 +61,7 @@ async fn rows_of_all_pages_come_in_order() {
 }
 
 #[tokio::test]
-async fn rejected_rows_of_a_load_and_of_an_aggregation() {
+async fn rejected_rows_of_loads_and_aggregations_are_printed() {
     let folder = tempfile::tempdir().unwrap();
     let server = serve(router()).await;
     let run = taskctl(&server, folder.path(), &["rejected", ID]).await;

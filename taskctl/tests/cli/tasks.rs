@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::fake_api::{ID, answer, failed, problem, processed, serve, task, taskctl};
 
 #[tokio::test]
-async fn status_shows_the_task_to_people_and_to_scripts() {
+async fn status_prints_text_or_json() {
     let folder = tempfile::tempdir().unwrap();
     let router = Router::new().route("/v1/tasks/{id}", get(|| async { answer(200, &processed()) }));
     let server = serve(router).await;
@@ -49,7 +49,7 @@ async fn the_status_of_a_failed_task_says_why() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_in_words_or_as_its_document() {
+async fn a_refusal_is_printed_as_text_or_json() {
     let folder = tempfile::tempdir().unwrap();
     let refuse = || async { problem(404, "not_found", "There is no such task.") };
     let server = serve(Router::new().route("/v1/tasks/{id}", get(refuse).delete(refuse))).await;
@@ -66,7 +66,7 @@ async fn a_refusal_is_told_in_words_or_as_its_document() {
 }
 
 #[tokio::test]
-async fn another_server_is_not_taken_for_ours() {
+async fn a_foreign_server_is_recognized() {
     let folder = tempfile::tempdir().unwrap();
     let server = serve(Router::new().fallback(|| async { "hello" })).await;
     let run = taskctl(&server, folder.path(), &["status", ID]).await;
@@ -90,7 +90,7 @@ fn paged(queries: Queries) -> Router {
 }
 
 #[tokio::test]
-async fn list_filters_and_turns_pages_up_to_the_limit() {
+async fn list_filters_and_pages_up_to_the_limit() {
     let folder = tempfile::tempdir().unwrap();
     let queries = Queries::default();
     let server = serve(paged(Arc::clone(&queries))).await;
@@ -126,7 +126,7 @@ async fn an_empty_list_says_so() {
 }
 
 #[tokio::test]
-async fn a_reader_that_has_seen_enough_is_no_failure() {
+async fn a_closed_pipe_is_not_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let server = serve(paged(Queries::default())).await;
     let mut child = crate::fake_api::command(&server, folder.path(), &["list", "--limit", "130"])
@@ -138,7 +138,7 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[tokio::test]
-async fn the_verbs_answer_the_task() {
+async fn interrupts_print_the_task() {
     let folder = tempfile::tempdir().unwrap();
     let act = async |Path((id, verb)): Path<(String, String)>| {
         assert_eq!(id, ID);

@@ -55,7 +55,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn parameters_come_before_the_file_and_the_result_arrives_whole() {
+async fn parameters_precede_the_file_and_the_result_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     std::fs::write(folder.path().join("größe \"1\".csv"), &content).unwrap();
@@ -101,7 +101,7 @@ async fn parameters_come_before_the_file_and_the_result_arrives_whole() {
 }
 
 #[tokio::test]
-async fn scripts_get_one_document() {
+async fn json_output_is_one_document() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("plays.csv"), "").unwrap();
     let (router, arrived) = accepting(accepted(), b"result");
@@ -119,7 +119,7 @@ async fn scripts_get_one_document() {
 }
 
 #[tokio::test]
-async fn the_result_can_go_on_in_a_pipe() {
+async fn the_result_can_be_piped() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("plays.csv"), "x").unwrap();
     let server = serve(accepting(accepted(), b"only\nthis\n").0).await;
@@ -129,7 +129,7 @@ async fn the_result_can_go_on_in_a_pipe() {
 }
 
 #[tokio::test]
-async fn an_earlier_task_that_goes_on_is_named() {
+async fn a_resumed_earlier_task_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("plays.csv"), "x").unwrap();
     let mut reply = accepted();
@@ -149,7 +149,7 @@ fn large_file(folder: &Path) {
 }
 
 #[tokio::test]
-async fn a_refusal_before_the_end_of_the_file_is_understood() {
+async fn an_early_refusal_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     large_file(folder.path());
     let refuse = || async { problem(413, "too_large", "At most 1 MiB.") };
@@ -193,7 +193,7 @@ fn write_answer(stream: &mut TcpStream, status: u16, body: &Value) {
 }
 
 #[tokio::test]
-async fn a_server_that_hung_up_gives_its_reason_at_the_next_try() {
+async fn the_reason_for_a_closed_connection_is_reported_on_retry() {
     let folder = tempfile::tempdir().unwrap();
     large_file(folder.path());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -224,7 +224,7 @@ async fn a_server_that_hung_up_gives_its_reason_at_the_next_try() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_up_without_a_word_counts_as_not_reachable() {
+async fn a_server_that_closes_silently_is_unreachable() {
     let folder = tempfile::tempdir().unwrap();
     large_file(folder.path());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -263,7 +263,7 @@ fn outcome_unknown() -> Value {
 }
 
 #[tokio::test]
-async fn an_upload_whose_outcome_is_unknown_is_repeated_with_the_same_key() {
+async fn an_upload_with_unknown_outcome_is_retried_with_the_same_key() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("plays.csv"), "x").unwrap();
     let under_way = problem_document(409, "request_under_way", "It is not done yet.");
@@ -294,7 +294,7 @@ async fn an_upload_whose_outcome_is_unknown_is_repeated_with_the_same_key() {
 }
 
 #[tokio::test]
-async fn an_upload_is_not_repeated_for_ever_and_a_refusal_not_at_all() {
+async fn upload_retries_are_limited_and_refusals_are_final() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("plays.csv"), "x").unwrap();
     let (router, keys) = answering(vec![(503, outcome_unknown())]);
@@ -309,7 +309,7 @@ async fn an_upload_is_not_repeated_for_ever_and_a_refusal_not_at_all() {
 }
 
 #[tokio::test]
-async fn an_upload_whose_answer_was_lost_is_not_said_to_be_gone() {
+async fn a_lost_answer_is_not_reported_as_a_lost_upload() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("plays.csv"), "x".repeat(100_000)).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

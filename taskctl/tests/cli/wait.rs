@@ -24,7 +24,7 @@ fn steps(tasks: Vec<Value>) -> (Router, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn every_change_is_a_line_where_there_is_no_terminal() {
+async fn without_a_terminal_each_change_is_a_line() {
     let folder = tempfile::tempdir().unwrap();
     let mut queued = task("queued");
     queued["queue_position"] = json!(7);
@@ -47,7 +47,7 @@ async fn every_change_is_a_line_where_there_is_no_terminal() {
 }
 
 #[tokio::test]
-async fn a_task_that_did_not_become_processed_ends_with_1() {
+async fn waiting_for_a_failed_task_exits_with_1() {
     let folder = tempfile::tempdir().unwrap();
     for (ended, words) in [
         (
@@ -70,7 +70,7 @@ async fn a_task_that_did_not_become_processed_ends_with_1() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_away_and_comes_back_is_waited_for() {
+async fn waiting_survives_a_server_restart() {
     let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -105,7 +105,7 @@ async fn a_server_that_goes_away_and_comes_back_is_waited_for() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn ctrl_c_says_that_the_task_goes_on() {
+async fn ctrl_c_says_that_the_task_continues() {
     let folder = tempfile::tempdir().unwrap();
     let (router, looks) = steps(vec![task("processing")]);
     let server = serve(router).await;

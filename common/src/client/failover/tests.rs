@@ -69,7 +69,7 @@ fn client_of(servers: &[&Server]) -> FailoverClient {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_costs_one_wait() {
+async fn a_hanging_server_costs_one_timeout() {
     let [hangs, answers] = [Server::start("hangs").await, Server::start("200 OK").await];
     let client = client_of(&[&hangs, &answers]);
     let start = Instant::now();
@@ -81,7 +81,7 @@ async fn a_server_that_hangs_costs_one_wait() {
 }
 
 #[tokio::test]
-async fn a_server_that_fails_costs_no_wait() {
+async fn a_failing_server_costs_no_timeout() {
     let [fails, answers] =
         [Server::start("503 Service Unavailable").await, Server::start("200 OK").await];
     let gone = Server::start("200 OK").await;
@@ -93,7 +93,7 @@ async fn a_server_that_fails_costs_no_wait() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_an_answer() {
+async fn a_refusal_causes_no_failover() {
     let [refuses, answers] = [Server::start("403 Forbidden").await, Server::start("200 OK").await];
     let error = post(&client_of(&[&refuses, &answers])).await.unwrap_err();
     assert!(!error.is_transient(), "{error}");
@@ -101,7 +101,7 @@ async fn a_refusal_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_not_given_up_for_another_call() {
+async fn a_slow_answer_survives_the_failover_of_another_call() {
     let [first, second] = [Server::start("hangs").await, Server::start("hangs").await];
     let client = client_of(&[&first, &second]);
     let short = Duration::from_secs(1);
@@ -111,7 +111,7 @@ async fn a_slow_answer_is_not_given_up_for_another_call() {
 }
 
 #[tokio::test]
-async fn every_address_of_a_name_is_a_server() {
+async fn each_address_of_a_host_name_is_a_server() {
     let hangs = Server::start("hangs").await;
     let port = hangs.url.rsplit(':').next().unwrap().parse().unwrap();
     let address = |last| SocketAddr::from(([127, 0, 0, last], port));

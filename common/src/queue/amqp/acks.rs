@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_each_other_is_acked_at_once() {
+    fn consecutive_deliveries_are_acked_together() {
         let acks = Acks::default();
         assert_eq!(acks.settle(&[1, 2, 3]), [through(3)]);
         assert_eq!(acks.settle(&[4]), [one(4)]);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ack_never_speaks_for_what_is_not_settled() {
+    fn a_multiple_ack_covers_settled_deliveries_only() {
         let acks = Acks::default();
         assert_eq!(acks.settle(&[2, 3]), [one(2), one(3)], "1 is not");
         assert_eq!(acks.settle(&[5, 1]), [one(1), one(5)], "4 is not");
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ack_names_what_was_not_settled_before() {
+    fn every_delivery_is_acked_once() {
         let acks = Acks::default();
         acks.settle(&[2, 3]);
         // The broker would take an ack of 3 for a fault.

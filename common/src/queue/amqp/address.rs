@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_an_error_that_tells_no_secret() {
+    fn an_invalid_address_is_an_error_without_secrets() {
         let long = format!("amqp://me:geheim@broker/{}", "v".repeat(256));
         for url in [
             "",

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_is_deaf_after_some_silent_batches_in_a_row() {
+    fn consecutive_confirm_timeouts_make_a_queue_unresponsive() {
         let (kind, other) = (TaskKind::ALL[0], TaskKind::ALL[TaskKind::ALL.len() - 1]);
         let silences = Silences::default();
         for _ in 0..TRIES - 1 {
@@ -203,7 +203,7 @@ mod tests {
         assert!(silences.deaf().is_empty());
     }
     #[test]
-    fn a_queue_that_was_made_anew_is_left_alone_for_longer_each_time() {
+    fn recreations_of_a_queue_back_off() {
         let at = Instant::now();
         for (times, pause) in [(1, 60), (2, 120), (3, 240)] {
             let replaced = Replaced { at, times };

@@ -126,7 +126,7 @@ async fn a_consumer_whose_queue_was_deleted_reads_the_next_one() {
 }
 
 #[tokio::test]
-async fn both_recover_from_a_cut_and_what_was_unacked_comes_again() {
+async fn publisher_and_consumer_recover_and_unacked_messages_return() {
     let relay = Relay::start().await;
     let bench = Bench::new(&relay.url());
     let publisher = bench.queue.publisher();
@@ -222,7 +222,7 @@ async fn a_pause_under_load_leaves_no_delivery_behind() {
 }
 
 #[tokio::test]
-async fn a_resumed_consumer_asks_for_as_much_as_is_taken() {
+async fn a_resumed_consumer_adapts_its_prefetch() {
     let bench = Bench::new(&broker_url());
     let publisher = bench.queue.publisher();
     let batch: Vec<_> = (0..20).map(|_| (KIND, message())).collect();
@@ -249,7 +249,7 @@ async fn a_resumed_consumer_asks_for_as_much_as_is_taken() {
 }
 
 #[tokio::test]
-async fn what_comes_while_a_resumed_consumer_asks_for_more_is_delivered() {
+async fn messages_arrive_while_the_prefetch_is_raised() {
     const MESSAGES: usize = 300;
     let bench = Bench::new(&broker_url());
     let batch: Vec<_> = (0..MESSAGES).map(|_| (KIND, message())).collect();
@@ -301,7 +301,7 @@ async fn a_consumer_may_pause_and_resume_whatever_the_connection_does() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_dropped() {
+async fn unreadable_messages_are_dropped() {
     let bench = Bench::new(&broker_url());
     let publisher = bench.queue.publisher();
     let mut consumer = bench.queue.consumer(&[KIND], 1);
@@ -324,7 +324,7 @@ async fn what_cannot_be_read_is_dropped() {
 }
 
 #[tokio::test]
-async fn publishing_without_a_broker_fails_in_time_and_works_when_it_is_there() {
+async fn publishing_fails_in_time_without_a_broker_and_recovers() {
     for reach in [Reach::Refuses, Reach::IsSilent] {
         let relay = Relay::start().await;
         relay.set(reach);
@@ -342,7 +342,7 @@ async fn publishing_without_a_broker_fails_in_time_and_works_when_it_is_there() 
 }
 
 #[tokio::test]
-async fn a_broker_that_falls_silent_is_given_up_in_time() {
+async fn a_silent_broker_is_given_up_in_time() {
     let relay = Relay::start().await;
     let bench = Bench::new(&relay.url());
     let publisher = bench.queue.publisher();
@@ -360,7 +360,7 @@ async fn a_broker_that_falls_silent_is_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn a_broker_that_blocks_publishing_is_told_from_one_that_is_away() {
+async fn a_blocking_broker_is_distinguished_from_a_missing_one() {
     let relay = Relay::start().await;
     let bench = Bench::new(&relay.url());
     let publisher = bench.queue.publisher();
@@ -379,7 +379,7 @@ async fn a_broker_that_blocks_publishing_is_told_from_one_that_is_away() {
 }
 
 #[tokio::test]
-async fn publishers_share_a_connection_that_ends_with_the_last_of_them() {
+async fn publishers_share_a_connection_until_the_last_is_dropped() {
     let relay = Relay::start().await;
     let bench = Bench::new(&relay.url());
     let publishers = [bench.queue.publisher(), bench.queue.clone().publisher()];
@@ -395,7 +395,7 @@ async fn publishers_share_a_connection_that_ends_with_the_last_of_them() {
 }
 
 #[tokio::test]
-async fn the_log_tells_of_an_outage_once_and_of_no_password() {
+async fn an_outage_is_logged_once_and_without_the_password() {
     let log = Log::of_all_tests();
     let relay = Relay::start().await;
     let bench = Bench::new(&relay.url());
@@ -419,7 +419,7 @@ async fn the_log_tells_of_an_outage_once_and_of_no_password() {
 }
 
 #[tokio::test]
-async fn settings_that_lead_nowhere_are_refused() {
+async fn invalid_settings_are_refused() {
     let new = |url: &str, prefix: &str| AmqpQueue::new(url.to_owned().into(), prefix);
     assert!(new("amqp://broker", "tasks").is_ok());
     for (url, prefix) in [

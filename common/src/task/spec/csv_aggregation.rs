@@ -139,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn no_parameters_are_the_default() {
+    fn missing_parameters_are_the_defaults() {
         let spec = parse(&[]).unwrap();
         assert_eq!(spec, CsvAggregationSpec::default());
         assert!(spec.has_default_grouping());
     }
 
     #[test]
-    fn columns_repeat_in_order() {
+    fn repeated_columns_keep_their_order() {
         let spec =
             parse(&[("group_by", "City"), ("sum", "a"), ("group_by", " Day "), ("sum", "b")])
                 .unwrap();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_parameter_is_named() {
+    fn every_invalid_parameter_is_named() {
         let errors = parse(&[
             ("on_bad_row", "ignore"),
             ("colour", "red"),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_total_is_named_like_no_other_column() {
+    fn the_name_of_the_sum_is_unique() {
         let errors = parse(&[("total_header", "Date")]).unwrap_err();
         assert_eq!(errors[0].field.as_deref(), Some("total_header"));
         let two_sums = [("sum", "a"), ("sum", "b")];

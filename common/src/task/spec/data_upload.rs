@@ -62,13 +62,13 @@ mod tests {
     }
 
     #[test]
-    fn bad_rows_are_skipped_unless_asked_otherwise() {
+    fn bad_rows_are_skipped_by_default() {
         assert_eq!(parse(&[]).unwrap().on_bad_row, OnBadRow::Skip);
         assert_eq!(parse(&[("on_bad_row", "fail")]).unwrap().on_bad_row, OnBadRow::Fail);
     }
 
     #[test]
-    fn every_wrong_parameter_is_named() {
+    fn every_invalid_parameter_is_named() {
         let errors =
             parse(&[("on_bad_row", "x"), ("group_by", "a"), ("on_bad_row", "skip")]).unwrap_err();
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_deref().unwrap()).collect();

@@ -25,7 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Docker engine and images: make test-cluster"]
-async fn a_cluster_survives_its_nodes() {
+async fn a_cluster_survives_the_loss_of_nodes() {
     tokio::time::timeout(DEADLINE, run()).await.unwrap();
 }
 

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_signs_as_the_standard_says() {
+    fn signatures_match_the_standard() {
         // RFC 4231, test case 2.
         let mac = mac(b"Jefe", b"what do ya want for nothing?").unwrap();
         let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn it_knows_no_other_algorithm() {
+    fn other_algorithms_are_refused() {
         let key = EncodingKey::from_secret(b"secret");
         for other in [Algorithm::HS384, Algorithm::HS512, Algorithm::RS256, Algorithm::EdDSA] {
             assert!(signer(&other, &key).is_err(), "{other:?}");

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_password_is_known_again_and_no_other() {
+    async fn only_the_right_password_is_verified() {
         let passwords = Passwords::default();
         let hash = passwords.hash("correct horse".into()).await.unwrap();
         let again = passwords.hash("correct horse".into()).await.unwrap();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobodys_password_takes_the_same_work_and_never_holds() {
+    async fn an_unknown_user_costs_the_same_work_and_is_never_verified() {
         let parameters = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
         let hash = Passwords::default().hash("anything".into()).await.unwrap();
         assert_eq!(parameters(&hash), parameters(NOBODYS));

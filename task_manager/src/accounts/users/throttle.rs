@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_guessed_at_only_so_often_from_wherever() {
+    fn attempts_per_name_are_limited_across_addresses() {
         let throttle = throttle();
         for from in ["10.0.0.1", "10.0.0.2"] {
             throttle.check(Action::LogIn, "alice", address(from)).unwrap();
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_tries_only_so_many_names() {
+    fn attempts_per_address_are_limited() {
         let throttle = throttle();
         // All of one IPv6 network are one.
         for last in 1..=4 {

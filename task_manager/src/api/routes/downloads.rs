@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_any_script_survive() {
+    fn file_names_of_any_script_survive() {
         assert_eq!(
             disposition("Größe \"1\".csv"),
             "attachment; filename=\"Gr__e _1_.csv\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe%20%221%22.csv"

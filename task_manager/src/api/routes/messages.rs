@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_parameter_is_named() {
+    fn every_invalid_parameter_is_named() {
         let text = "x".repeat(1_001);
         let given = [
             ("text", text.as_str()),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_belongs_to_its_order() {
+    fn a_page_token_is_bound_to_its_order() {
         let newest = "1763708400123456.01890a5d-ac96-774b-bcce-b302099a8057";
         assert!(matches!(page(&[("page_token", newest)]).unwrap().place, Place::Newest(Some(_))));
         let best = [("text", "a"), ("order", "best"), ("page_token", "50")];
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn dimensions_are_read_with_commas() {
+    fn dimensions_are_comma_separated() {
         assert_eq!(dimensions("category"), Ok((true, false)));
         assert_eq!(dimensions("date, category"), Ok((true, true)));
         assert!(dimensions("").is_err() && dimensions("day").is_err());

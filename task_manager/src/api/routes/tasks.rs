@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_wrong_parameter_of_a_list_is_named() {
+    fn every_invalid_list_parameter_is_named() {
         let given = [("state", "done"), ("page_size", "0"), ("color", "red"), ("to", "now")];
         let given = given.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let errors = read_filter(Parameters(given)).unwrap_err();

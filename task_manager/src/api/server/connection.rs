@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_without_a_request_ends() {
+    async fn a_connection_without_a_request_is_closed() {
         let activity = Activity::new(TIMEOUTS);
         assert_eq!(ends_after(&activity).await, Some(15), "nothing ever came");
         let activity = Activity::new(TIMEOUTS);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_takes_any_time_as_long_as_it_is_read() {
+    async fn a_slow_reader_is_not_cut_off_while_it_reads() {
         let activity = Activity::new(TIMEOUTS);
         let answering = activity.begin_answer();
         activity.received();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_for_a_request_is_idle() {
+    async fn a_connection_that_waits_for_a_request_is_idle() {
         let second = Duration::from_secs(1);
         let activity = Activity::new(TIMEOUTS);
         assert!(!activity.is_idle_for(second));

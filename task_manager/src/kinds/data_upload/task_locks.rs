@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_has_one_lock_and_none_is_kept() {
+    fn unused_task_locks_are_dropped() {
         let locks = TaskLocks::default();
         let id = TaskId::new();
         let first = locks.of(id);

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_found_in_the_original() {
+    fn normalized_ranges_map_back_to_the_original() {
         assert_eq!(originals("see Über", &["see", "Über"]), ["see", "Über"]);
         assert_eq!(originals("an H₂O b", &["H2O", "2", "b"]), ["H₂O", "₂", "b"]);
         assert_eq!(originals("cafe\u{301}…x", &["café", "..", "x"]), ["cafe\u{301}", "…", "x"]);
@@ -103,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_make_the_form_of_the_whole(text in prop_oneof![COMPOSED, "\\PC{0,40}"]) {
+        fn normalization_matches_nfkc_and_maps_back(text in prop_oneof![COMPOSED, "\\PC{0,40}"]) {
             let normal = Normal::of(&text);
             prop_assert_eq!(normal.as_str(), text.nfkc().collect::<String>());
             for (at, c) in normal.as_str().char_indices() {

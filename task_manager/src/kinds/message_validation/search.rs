@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_are_words_phrases_and_prefixes() {
+    fn a_query_consists_of_words_phrases_and_prefixes() {
         for (text, expected) in [
             ("red Apple", vec!["qzred", "qzapple"]),
             ("\"red apple\" pie", vec!["qzpie", "\"qzred qzapple\""]),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phrase_of_any_length_is_one() {
+    fn a_phrase_may_have_any_length() {
         let text: Vec<_> = (0..200).map(|n| format!("w{n}")).collect();
         let search = Search::parse(&format!("\"{}\"", text.join(" ")));
         assert_eq!(search.phrases().len(), 1);
@@ -196,7 +196,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_of_a_query_reaches_the_engines_but_terms(text in "\\PC{0,200}") {
+        fn only_terms_of_a_query_reach_the_database(text in "\\PC{0,200}") {
             for part in parts(&text) {
                 let inner = part.strip_suffix('*').unwrap_or(&part);
                 let inner = inner.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(inner);

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn found_words_are_marked_as_they_were_written() {
+    fn matches_are_marked_in_their_original_spelling() {
         assert_eq!(
             shown("Red apples, green APPLE.", "apple* red"),
             "**Red** **apples**, green **APPLE**."
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_message_is_cut_around_the_first_found_word() {
+    fn a_long_message_is_cut_around_the_first_match() {
         let message = format!("{} needle {}", "x ".repeat(1_000), "y ".repeat(1_000));
         let shown = shown(&message, "needle");
         assert!(shown.starts_with("…") && shown.ends_with('…') && shown.contains("**needle**"));
@@ -96,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_snippet_of_anything_is_made(message in "\\PC{0,600}", query in "\\PC{0,20}") {
+        fn a_snippet_is_made_of_any_text(message in "\\PC{0,600}", query in "\\PC{0,20}") {
             shown(&message, &query);
             shown(&format!("{message} {query}"), &query);
         }

@@ -155,12 +155,12 @@ mod tests {
     }
 
     #[test]
-    fn plain_words_are_readable_behind_the_prefix() {
+    fn ascii_words_stay_readable_after_the_prefix() {
         assert_eq!(indexed("Parcel 7, the END."), "qzparcel qz7 qzthe qzend");
     }
 
     #[test]
-    fn cases_and_compatibility_forms_are_alike() {
+    fn case_and_compatibility_forms_are_ignored() {
         same("STRASSE", "Straße");
         same("ΟΔΟΣ", "οδος");
         same("ПРИВЕТ", "привет");
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_knows_its_place() {
+    fn a_word_has_its_range_in_the_text() {
         let text = "see Über.com… U\u{308}ber H₂O ½ e\u{ad}\u{301}";
         let found: Vec<_> = words(text).into_iter().map(|word| &text[word.range]).collect();
         let expected = ["see", "Über", "com", "U\u{308}ber", "H₂O", "½", "½", "e\u{ad}\u{301}"];
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_fit_both_engines_and_tell_long_words_apart() {
+    fn long_words_get_short_distinct_terms() {
         for long in ["a".repeat(83), "я".repeat(40), "م".repeat(30), "a".repeat(16_000)] {
             let one = indexed(&long);
             assert_eq!(one.len(), LONGEST);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_a_word_is_the_start_of_its_term() {
+    fn a_prefix_of_a_word_is_a_prefix_of_its_term() {
         let word = "zażółćЖя名前";
         let whole = term(word);
         for (at, _) in word.char_indices() {

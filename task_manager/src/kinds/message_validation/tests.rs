@@ -15,7 +15,7 @@ use crate::backend::{Backend, backend_tests};
 use crate::backfill;
 use crate::db::own::OwnDatabase;
 
-backend_tests![both_engines_find_what_a_query_means, terms_of_older_versions_are_worked_out_anew,];
+backend_tests![both_engines_find_what_a_query_means, terms_of_older_versions_are_recomputed,];
 
 const USER: UserId = UserId(Uuid::from_u128(1));
 const STRANGER: UserId = UserId(Uuid::from_u128(2));
@@ -85,7 +85,7 @@ async fn both_engines_find_what_a_query_means(backend: Backend) {
     assert!(hits > 1_000, "the queries find something: {hits}");
 }
 
-async fn terms_of_older_versions_are_worked_out_anew(backend: Backend) {
+async fn terms_of_older_versions_are_recomputed(backend: Backend) {
     const COUNT: i64 = 700;
     let own = OwnDatabase::migrated(backend).await;
     // Two in each hundred have terms that were others, and one has been rebuilt.

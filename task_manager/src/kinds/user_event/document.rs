@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_taken_as_people_write_them() {
+    fn times_are_accepted_in_common_spellings() {
         for (given, expected) in [
             ("2019-05-07 19:54:13.563", "2019-05-07T19:54:13.563Z"),
             ("2019-05-07T19:54:13.563", "2019-05-07T19:54:13.563Z"),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_go_and_numbers_are_texts() {
+    fn values_are_trimmed_and_numbers_become_strings() {
         let mut given = event();
         given["id"] = json!(42);
         given["address"]["postCode"] = json!(97201);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_that_does_not_hold_is_named() {
+    fn every_invalid_field_is_named() {
         for (pointer, value, reason) in [
             ("/id", json!(""), "[7].id: is empty"),
             ("/id", json!("x".repeat(101)), "[7].id: has 101 characters"),

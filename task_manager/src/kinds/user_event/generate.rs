@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_always_gives_the_same_events_and_another_one_others() {
+    fn events_depend_on_the_seed_alone() {
         let first = &events(1, 42)[0];
         assert_eq!(events(10_000, 42)[0], *first);
         assert_ne!(events(1, 43)[0].id, first.id);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_many_and_plausible() {
+    fn events_have_plausible_values() {
         let events = events(10_000, 7);
         let ids: BTreeSet<_> = events.iter().map(|event| &event.id).collect();
         assert_eq!(ids.len(), events.len());

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_has_a_default() {
+    fn missing_fields_have_defaults() {
         let message = reading(r#"{"message": " hi "}"#).unwrap();
         assert_eq!((message.message.as_str(), message.category), (" hi ", Category::Direct));
         assert_eq!((message.request_count, message.created_at), (None, NaiveDateTime::default()));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_hold_is_told_in_words() {
+    fn invalid_fields_are_described_in_words() {
         let long = format!(r#"{{"message": "{}"}}"#, "x".repeat(16_385));
         for (json, reason) in [
             ("", "is no such document: EOF"),

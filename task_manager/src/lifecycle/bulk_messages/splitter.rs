@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_are_split_at_their_own_commas() {
+    fn arrays_are_split_at_top_level_commas() {
         for (body, expected) in [
             ("[]", vec![]),
             (" [ ] \n", vec![]),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_array_is_told() {
+    fn malformed_arrays_are_reported() {
         for (body, reason) in [
             ("", "holds no JSON array"),
             ("{}", "does not start with `[`"),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_documents_unless_they_are_blank() {
+    fn each_nonblank_line_is_a_document() {
         let body = "\u{FEFF}{\"a\": 1}\r\n\n  \nx\n{\"b\": 2}";
         for piece in [1, 2, 1_000] {
             let (found, result) = split(Format::Lines, body.as_bytes(), piece);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_without_end_is_not_kept() {
+    fn an_endless_document_is_not_buffered() {
         for format in [Format::Lines, Format::Array] {
             let mut splitter = Splitter::new(format);
             let mut found = Vec::new();
@@ -274,7 +274,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_array_is_split_as_a_parser_reads_it(
+        fn the_splitter_agrees_with_a_json_parser(
             texts in prop::collection::vec("\\PC{0,20}", 0..10), piece in 1_usize..50
         ) {
             let values: Vec<serde_json::Value> =
@@ -289,7 +289,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_split_alike_in_pieces(body: Vec<u8>, piece in 1_usize..9) {
+        fn splitting_does_not_depend_on_chunk_boundaries(body: Vec<u8>, piece in 1_usize..9) {
             for format in [Format::Lines, Format::Array] {
                 prop_assert_eq!(split(format, &body, piece), split(format, &body, body.len().max(1)));
             }

@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_those_of_the_month_or_of_the_week() {
+    fn days_match_the_month_or_the_week() {
         // 2026-02-01 is a Sunday.
         assert_eq!(days("0 0 * * *", "2026-02").len(), 28);
         assert_eq!(days("0 0 5,31 * *", "2026-02"), [5]);
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_in_words() {
+    fn errors_are_described_in_words() {
         let long = "1".repeat(10_000);
         for (cron, reason) in [
             ("", "it has 0 fields; it takes five"),

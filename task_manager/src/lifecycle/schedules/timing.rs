@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_the_zone() {
+    fn times_are_local_to_the_zone() {
         let start = "2026-01-31 12:34:56";
         assert_eq!(times("0 * * * *", "UTC", start, 2), ["01-31 13:00", "01-31 14:00"]);
         assert_eq!(times("@hourly", "UTC", start, 1), ["01-31 13:00"]);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn summer_time_moves_them_in_utc() {
+    fn summer_time_shifts_runs_in_utc() {
         // In Berlin clocks went from 2:00 to 3:00 on 2026-03-29, and go from 3:00 to 2:00 on 10-25.
         let daily = |start| times("0 8 * * *", "Europe/Berlin", start, 2);
         assert_eq!(daily("2026-03-28 00:00:00"), ["03-28 07:00", "03-29 06:00"]);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_that_is_left_out_leaves_no_run_out() {
+    fn a_skipped_hour_skips_no_run() {
         let nightly = times("30 2 * * *", "Europe/Berlin", "2026-03-28 12:00:00", 2);
         assert_eq!(nightly, ["03-29 01:00", "03-30 00:30"]);
         let hourly = times("0 * * * *", "Europe/Berlin", "2026-03-28 23:30:00", 3);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_that_comes_twice_has_one_run_of_a_fixed_time() {
+    fn a_repeated_hour_runs_a_fixed_time_once() {
         let nightly = times("30 2 * * *", "Europe/Berlin", "2026-10-24 12:00:00", 2);
         assert_eq!(nightly, ["10-25 00:30", "10-26 01:30"]);
         let hourly = times("0 * * * *", "Europe/Berlin", "2026-10-24 23:30:00", 4);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_gap_leaves_out_is_due_right_behind_it() {
+    fn runs_in_a_gap_are_due_right_after_it() {
         for (cron, zone, start, due) in [
             // The gap is the last hour of the day.
             ("30 23 27 3 *", "America/Nuuk", "2026-11-29 00:00:00", "2027-03-28 01:00:00"),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_over_midnight_makes_one_run() {
+    fn a_clock_set_back_over_midnight_causes_one_run() {
         // In St John's the clock went from 00:01 to 23:01 of the day before on 2010-11-07.
         let daily = |cron| times(cron, "America/St_Johns", "2010-11-06 12:00:00", 2);
         assert_eq!(daily("30 23 * * *"), ["11-07 02:00", "11-08 03:00"]);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn far_times_are_found() {
+    fn distant_times_are_found() {
         assert_eq!(next("0 0 1 1 *", "UTC", "2037-12-31 12:00:00"), "2038-01-01 00:00:00");
         assert_eq!(
             next("0 0 20 1 *", "Europe/Berlin", "2038-01-19 12:00:00"),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn no_expression_takes_long() {
+    fn every_expression_is_evaluated_quickly() {
         for cron in
             ["0 0 30 2 *", "0 0 31 4,6,9,11 *", "* * 31 2 *", "0 0 29 2 +MON#1", "* * 29 2 +1"]
         {
@@ -294,7 +294,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_next_time_is_the_first_minute_that_is_due(
+        fn the_next_time_is_the_first_matching_minute(
             (zone, day) in prop::sample::select(&CHANGES[..]),
             start in 0_i64..(2 * 24 * 3600),
             minute in "\\*|\\*/7|[0-5]?[0-9]|[0-5]?[0-9],30",
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_hold_is_named() {
+    fn invalid_timings_are_named() {
         let fields = |cron, zone| -> Vec<String> {
             let errors = Timing::parse(cron, zone).unwrap_err();
             errors.into_iter().filter_map(|error| error.field).collect()

@@ -142,11 +142,11 @@ mod tests {
     use crate::lifecycle::retention::store as retention;
 
     backend_tests![
-        the_same_file_lets_an_earlier_task_go_on,
-        a_task_that_is_deleted_between_find_and_lock_does_not_go_on,
-        a_task_that_loses_its_files_between_find_and_lock_does_not_go_on,
+        the_same_file_resumes_an_earlier_task,
+        a_task_deleted_between_find_and_lock_is_not_resumed,
+        a_task_expired_between_find_and_lock_is_not_resumed,
         a_task_that_goes_on_otherwise_between_find_and_lock_does_not_go_on_twice,
-        a_draft_whose_row_is_gone_or_stopped_is_no_task,
+        a_missing_or_stopped_draft_does_not_become_a_task,
     ];
 
     const IDENTITY: &str = "kind, parameters and content";
@@ -199,7 +199,7 @@ mod tests {
         accept.await.unwrap()
     }
 
-    async fn the_same_file_lets_an_earlier_task_go_on(backend: Backend) {
+    async fn the_same_file_resumes_an_earlier_task(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let (killed, draft) = killed_and_draft(&own).await;
         let accepted = accept_after(&own, draft, Some(killed), |_, _| Ok(true)).await.unwrap();
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(left, None, "the draft's own task is gone");
     }
 
-    async fn a_task_that_is_deleted_between_find_and_lock_does_not_go_on(backend: Backend) {
+    async fn a_task_deleted_between_find_and_lock_is_not_resumed(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let (killed, draft) = killed_and_draft(&own).await;
         let delete = |conn: &mut DbConnection, id| {
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(deleted, Some(TaskState::Killed), "nothing becomes of what was deleted");
     }
 
-    async fn a_task_that_loses_its_files_between_find_and_lock_does_not_go_on(backend: Backend) {
+    async fn a_task_expired_between_find_and_lock_is_not_resumed(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let (killed, draft) = killed_and_draft(&own).await;
         let remove = |conn: &mut DbConnection, id| {
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!((accepted.resumed, accepted.task.task_id), (false, draft));
     }
 
-    async fn a_draft_whose_row_is_gone_or_stopped_is_no_task(backend: Backend) {
+    async fn a_missing_or_stopped_draft_does_not_become_a_task(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let gone = draft(&own).await;
         let remove = own.db.write(move |conn| store::remove_initializing(conn, gone));

@@ -320,9 +320,9 @@ mod tests {
     use crate::lifecycle::wakeups::Wakeups;
 
     backend_tests![
-        the_lease_is_renewed_until_the_commit_however_long_the_file_takes,
-        a_draft_whose_row_was_removed_is_lost_and_leaves_nothing,
-        a_draft_that_was_stopped_is_stopped_and_leaves_nothing,
+        the_lease_is_renewed_until_the_commit,
+        a_draft_without_its_row_is_lost_and_leaves_nothing,
+        a_stopped_draft_leaves_nothing,
         a_dropped_draft_is_removed_by_its_lease,
     ];
 
@@ -385,7 +385,7 @@ mod tests {
         }
     }
 
-    async fn the_lease_is_renewed_until_the_commit_however_long_the_file_takes(backend: Backend) {
+    async fn the_lease_is_renewed_until_the_commit(backend: Backend) {
         let fixture = Fixture::new(backend).await;
         let (id, draft) = fixture.draft().await;
         fixture.outlast_leases(id).await;
@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(fixture.files(), 1);
     }
 
-    async fn a_draft_whose_row_was_removed_is_lost_and_leaves_nothing(backend: Backend) {
+    async fn a_draft_without_its_row_is_lost_and_leaves_nothing(backend: Backend) {
         let fixture = Fixture::new(backend).await;
         let remove = async |id| {
             fixture.own.db.write(move |conn| store::remove_initializing(conn, id)).await.unwrap()
@@ -415,7 +415,7 @@ mod tests {
         assert_eq!(fixture.files(), 0);
     }
 
-    async fn a_draft_that_was_stopped_is_stopped_and_leaves_nothing(backend: Backend) {
+    async fn a_stopped_draft_leaves_nothing(backend: Backend) {
         let fixture = Fixture::new(backend).await;
         let stop = async |id| {
             let stopped = fixture.own.db.write(move |conn| {

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_name_is_called_csv_only_where_it_is_read_as_csv() {
+    fn unnamed_files_get_a_csv_name_only_for_csv_kinds() {
         for given in ["", "..", "dir/", " \t", "\0"] {
             assert_eq!(super::clean(given, TaskKind::CsvAggregation), "upload.csv");
             assert_eq!(super::clean(given, TaskKind::DataUpload), "upload.csv");
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_keeps_its_ending() {
+    fn a_long_name_keeps_its_extension() {
         let cleaned = clean(&format!("{}.csv", "é".repeat(400)));
         assert_eq!(cleaned.chars().count(), 255);
         assert!(cleaned.ends_with(".csv"));

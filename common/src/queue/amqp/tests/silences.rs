@@ -18,7 +18,7 @@ async fn replace(queue: &Queue) {
 }
 
 #[tokio::test]
-async fn a_queue_that_answers_is_not_deleted() {
+async fn a_responsive_queue_is_not_deleted() {
     let bench = Bench::new(&broker_url());
     let publisher = bench.queue.publisher();
     let sent = [publish_new(&publisher).await, publish_new(&publisher).await];

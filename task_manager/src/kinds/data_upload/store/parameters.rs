@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_cut_into_pieces_of_few_lengths() {
+    fn rows_are_split_into_chunks_of_few_lengths() {
         let row = |number| (number, String::new(), String::new());
         let rows: Vec<Row> = (0..2 * MAX_BATCH_ROWS as u64).map(row).collect();
         let longest = MAX_BATCH_ROWS;
