@@ -4,9 +4,9 @@
 //! or reordering messages changes no result.
 //!
 //! # Invariants
-//! - [`Publisher::publish`] answers only when the queue has taken responsibility for the message.
+//! - [`Publisher::publish`] returns only when the queue has taken responsibility for the message.
 //! - A delivery that is dropped without an ack is delivered again.
-//! - A consumer holds at most `prefetch` deliveries that are not acked.
+//! - A consumer has at most `prefetch` unacked deliveries.
 //! - After a [`Consumer::pause`], no delivery waits in the consumer.
 //!
 //! # Not here
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::task::{TaskId, TaskKind};
 
-/// What travels: which task is to be run, and its dispatch number.
+/// A message: the task to run, and its dispatch number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Message {
     /// The task.
@@ -32,19 +32,19 @@ pub struct Message {
     pub dispatch: u32,
 }
 
-/// Why the queue could not do its work now. It is worth trying again.
+/// The queue failed for now; a retry may succeed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the queue is not available: {0}")]
 pub struct QueueError(pub String);
 
-/// Log directives for the library behind the queue. Whatever it complains about is said by this
-/// module, once and in words for people.
+/// Log directives for the library behind the queue. This module logs its errors itself, once and in
+/// plain words.
 pub const LOG_DIRECTIVES: &str = "lapin=off";
 
-/// What the names of a broker's queues begin with unless set otherwise.
+/// The default prefix of the names of a broker's queues.
 pub const DEFAULT_PREFIX: &str = "tasks";
 
-/// Where a queue is.
+/// Either queue.
 #[derive(Debug, Clone)]
 pub enum Queue {
     /// In this process.
@@ -54,7 +54,7 @@ pub enum Queue {
 }
 
 impl Queue {
-    /// A handle that puts messages in.
+    /// A handle that publishes messages.
     #[must_use]
     pub fn publisher(&self) -> Publisher {
         match self {
@@ -63,7 +63,7 @@ impl Queue {
         }
     }
 
-    /// A handle that takes messages of `kinds` out, at most `prefetch` of them unacked.
+    /// A handle that consumes messages of `kinds`, at most `prefetch` of them unacked.
     #[must_use]
     pub fn consumer(&self, kinds: &[TaskKind], prefetch: usize) -> Consumer {
         match self {
@@ -77,7 +77,7 @@ impl Queue {
     }
 }
 
-/// Says in the log what the process is connected to, once when it starts.
+/// Logs which queue the process is connected to, once when it starts.
 pub async fn log_connection(queue: &Queue) {
     match queue.publisher().check().await {
         Ok(()) => tracing::info!("connected to {queue}"),
@@ -107,7 +107,7 @@ enum PublisherKind {
 }
 
 impl Publisher {
-    /// Publishes the messages; the answer, one per message in order, is the queue's confirm.
+    /// Publishes the messages; returns the queue's confirms, one per message in order.
     pub async fn publish(&self, messages: &[(TaskKind, Message)]) -> Vec<Result<(), QueueError>> {
         match &self.inner {
             PublisherKind::Memory(queue) => queue.publish(messages),
@@ -132,16 +132,16 @@ impl Publisher {
     /// The queue is not available.
     pub async fn consumers(&self, kind: TaskKind) -> Result<u64, QueueError> {
         match &self.inner {
-            // Those of this process, which all work or all have ended: a message reaches them all.
+            // Those of this process, which all run or have all ended.
             PublisherKind::Memory(_) => Ok(1),
             PublisherKind::Amqp(publisher) => publisher.consumers(kind).await,
         }
     }
 
-    /// Whether the queue takes messages now, for `/readyz`.
+    /// Whether the queue accepts messages now, for `/readyz`.
     ///
     /// # Errors
-    /// Why it does not.
+    /// The reason why it does not.
     pub async fn check(&self) -> Result<(), QueueError> {
         match &self.inner {
             PublisherKind::Memory(_) => Ok(()),
@@ -149,7 +149,7 @@ impl Publisher {
         }
     }
 
-    /// What people call this queue.
+    /// The name of this queue for logs and health checks.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match &self.inner {
@@ -159,7 +159,7 @@ impl Publisher {
     }
 }
 
-/// Takes messages out of the queue.
+/// Consumes messages.
 #[derive(Debug)]
 pub struct Consumer {
     inner: ConsumerKind,
@@ -172,8 +172,8 @@ enum ConsumerKind {
 }
 
 impl Consumer {
-    /// Waits for the next delivery. Cancel-safe: what was delivered is not lost when the future
-    /// is dropped. Pending for ever while paused.
+    /// Waits for the next delivery. Cancel-safe: no delivery is lost when the future is dropped. Pending
+    /// while paused.
     pub async fn next(&mut self) -> Delivery {
         match &mut self.inner {
             ConsumerKind::Memory(consumer) => {
@@ -185,7 +185,7 @@ impl Consumer {
         }
     }
 
-    /// Takes another delivery if one is there already: to claim several with one request.
+    /// Takes another delivery if one has arrived, to claim several with one request.
     pub fn try_next(&mut self) -> Option<Delivery> {
         match &mut self.inner {
             ConsumerKind::Memory(consumer) => {
@@ -197,8 +197,8 @@ impl Consumer {
         }
     }
 
-    /// Takes no more messages, from the call on; what was delivered to this consumer and not yet taken
-    /// by `next` goes back to the queue before the answer is ready, also where nobody waits for it.
+    /// Stops consuming from the call on. Deliveries that `next` has not taken yet return to the queue
+    /// before the returned future is ready, even if it is dropped.
     pub fn pause(&mut self) -> impl Future<Output = ()> + Send + use<> {
         let at_broker = match &mut self.inner {
             ConsumerKind::Memory(consumer) => {
@@ -214,7 +214,7 @@ impl Consumer {
         }
     }
 
-    /// Takes messages again.
+    /// Resumes consuming.
     pub fn resume(&mut self) {
         match &mut self.inner {
             ConsumerKind::Memory(consumer) => consumer.resume(),
@@ -223,7 +223,7 @@ impl Consumer {
     }
 }
 
-/// A message that was delivered and waits for its ack. Dropped without one, it is delivered again.
+/// A delivered message that waits for its ack. If it is dropped without one, it is delivered again.
 #[derive(Debug)]
 pub struct Delivery {
     inner: DeliveryKind,
@@ -236,7 +236,7 @@ enum DeliveryKind {
 }
 
 impl Delivery {
-    /// What the message says.
+    /// The message.
     #[must_use]
     pub fn message(&self) -> Message {
         match &self.inner {
@@ -245,14 +245,14 @@ impl Delivery {
         }
     }
 
-    /// Tells the queue to forget the message. Where that does not reach the queue, the message
-    /// comes again and its claim is refused.
+    /// Acks the message. If the ack does not reach the queue, the message is delivered again and its
+    /// claim is refused.
     pub async fn ack(self) {
         ack_all(vec![self]).await;
     }
 }
 
-/// Acks many deliveries, which costs less than to ack each.
+/// Acks many deliveries, which costs less than acking each.
 pub async fn ack_all(deliveries: Vec<Delivery>) {
     let mut of_broker = Vec::new();
     for delivery in deliveries {

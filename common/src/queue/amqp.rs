@@ -1,40 +1,41 @@
 //! The queue in a RabbitMQ broker: one durable quorum queue per kind, named `{prefix}.{kind}`.
 //!
 //! # Invariants
-//! - Nothing here gives up: connections that end are made again for ever, with growing, jittered
-//!   pauses, and what cannot be done now is an error within [`PATIENCE`].
-//! - Publishing and consuming have connections of their own: a broker that is short of memory or
-//!   disk stops reading from those that publish.
+//! - Connections that end are opened again indefinitely, with growing, jittered pauses. Meanwhile
+//!   every operation fails within [`PATIENCE`].
+//! - Publishing and consuming have separate connections: a broker that is short of memory or disk
+//!   stops reading from publishers.
 //! - Queues are declared with `x-queue-type` and nothing else: other arguments could not be
 //!   changed later, and policies can set them.
-//! - A subscription has a channel of its own, which its deliveries keep open: they stay ackable
-//!   when the consumer has gone on to another one.
+//! - Each subscription has its own channel, which its deliveries keep open: they can be acked even
+//!   when the consumer has a new subscription.
 //!
-//! # What brokers do
-//! Tried with RabbitMQ 3.10 and lapin 4.12, also while many acks were on their way:
-//! - `cancel-ok` comes behind the last delivery. What was delivered before and not yet taken waits
-//!   in lapin's stream, which ends behind it.
-//! - What is acked or returned after `cancel-ok` reaches the queue and brings no further delivery.
-//! - What is acked or returned *before* the cancel makes room, so the next messages come at once.
-//!   Hence: cancel first, then return what waits, ack last.
-//! - Returned messages go to the end of the queue (RabbitMQ 4: to their place, and after 20 returns
-//!   they are dropped), so a consumer asks for no more than it is likely to use; see `consumer`.
-//! - The prefetch counts for each subscription; quorum queues refuse one for the whole channel. A
-//!   consumer of several kinds therefore counts what it hands out.
-//! - A broker that is short of memory or disk says so to those that publish (`connection.blocked`)
-//!   and reads no more from them; heartbeats are suspended, and the connection lives on.
+//! # Behaviour of brokers
+//! Observed with RabbitMQ 3.10 and lapin 4.12, also while many acks were in flight:
+//! - `cancel-ok` follows the last delivery. Deliveries that were not taken before wait in lapin's
+//!   stream, which ends after them.
+//! - An ack or return after `cancel-ok` reaches the queue and causes no further delivery.
+//! - An ack or return *before* the cancel frees prefetch, so the next messages arrive immediately.
+//!   Hence: cancel first, then return the waiting deliveries, ack last.
+//! - Returned messages go to the end of the queue (RabbitMQ 4: to their position, and after 20
+//!   returns they are dropped), so a consumer prefetches no more than it is likely to use; see
+//!   `consumer`.
+//! - The prefetch applies to each subscription; quorum queues refuse one for the whole channel. A
+//!   consumer of several kinds therefore counts its deliveries itself.
+//! - A broker that is short of memory or disk notifies publishers (`connection.blocked`) and stops
+//!   reading from them; heartbeats are suspended, and the connection stays open.
 //!
 //! # Not here
 //! Policies, users and virtual hosts are the operator's.
 
 mod acks;
 mod address;
+mod confirm_timeouts;
+mod connection;
 mod consumer;
 mod delivery;
-mod link;
 mod outage;
 mod publisher;
-mod silence;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -54,33 +55,33 @@ use self::publisher::Supervision;
 use crate::task::TaskKind;
 use crate::tls::Trust;
 
-/// How long the broker has for any answer: a connection, a confirm, an ack.
+/// How long to wait for any answer of the broker: a connection, a confirm, an ack.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Leaves room for the name of a kind in the 255 bytes of a queue's name.
 const LONGEST_PREFIX: usize = 100;
 
-/// A setting that cannot lead to a queue. Says what is wrong without the password.
+/// An invalid setting, described without the password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct AmqpSettingsError(String);
 
-/// The queues of one installation in a broker. Clones share the connection that publishes, which
-/// ends with the last publisher.
+/// The queues of one installation in a broker. Clones share the connection for publishing, which is
+/// closed with the last publisher.
 #[derive(Clone)]
 pub struct AmqpQueue {
-    place: Place,
-    uplink: Arc<Mutex<Weak<Supervision>>>,
+    target: BrokerTarget,
+    supervision: Arc<Mutex<Weak<Supervision>>>,
 }
 
-/// Where the queues are.
+/// The broker, and the queues of this installation in it.
 #[derive(Debug, Clone)]
-struct Place {
+struct BrokerTarget {
     address: Arc<Address>,
     prefix: Arc<str>,
     trust: Trust,
 }
 
-impl Place {
+impl BrokerTarget {
     fn queue_name(&self, kind: TaskKind) -> String {
         format!("{}.{kind}", self.prefix)
     }
@@ -101,37 +102,37 @@ impl AmqpQueue {
             )));
         }
         let (address, prefix) = (Arc::new(address), prefix.into());
-        let place = Place { address, prefix, trust: Trust::default() };
-        Ok(Self { place, uplink: Arc::default() })
+        let target = BrokerTarget { address, prefix, trust: Trust::default() };
+        Ok(Self { target, supervision: Arc::default() })
     }
 
-    /// The same with other certificates to trust than the system's alone.
+    /// The same with certificates to trust beside the system's.
     #[must_use]
     pub fn trusting(mut self, trust: Trust) -> Self {
-        self.place.trust = trust;
+        self.target.trust = trust;
         self
     }
 
     pub(super) fn publisher(&self) -> AmqpPublisher {
-        let mut uplink = self.uplink.lock().unwrap_or_else(PoisonError::into_inner);
-        let supervision = uplink.upgrade().unwrap_or_default();
-        *uplink = Arc::downgrade(&supervision);
-        AmqpPublisher::new(self.place.clone(), supervision)
+        let mut weak = self.supervision.lock().unwrap_or_else(PoisonError::into_inner);
+        let supervision = weak.upgrade().unwrap_or_default();
+        *weak = Arc::downgrade(&supervision);
+        AmqpPublisher::new(self.target.clone(), supervision)
     }
 
     pub(super) fn consumer(&self, kinds: &[TaskKind], prefetch: usize) -> AmqpConsumer {
-        AmqpConsumer::new(self.place.clone(), kinds, prefetch)
+        AmqpConsumer::new(self.target.clone(), kinds, prefetch)
     }
 }
 
 impl fmt::Display for AmqpQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.place.address.fmt(f)
+        self.target.address.fmt(f)
     }
 }
 
 impl fmt::Debug for AmqpQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.place.fmt(f)
+        self.target.fmt(f)
     }
 }

@@ -1,4 +1,4 @@
-//! What every queue must do: one suite, run over each of them.
+//! The conformance suite that every queue must pass.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -10,7 +10,7 @@ use super::{Consumer, Delivery, Message, Publisher, Queue};
 use crate::task::{TaskId, TaskKind};
 
 const KIND: TaskKind = TaskKind::CsvAggregation;
-/// How long the suite waits for what must happen.
+/// How long the suite waits for a condition.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs the suite; `fresh` gives an empty queue each time.
@@ -50,7 +50,7 @@ async fn next(consumer: &mut Consumer) -> Delivery {
 
 async fn assert_nothing_comes(consumer: &mut Consumer) {
     let silence = Duration::from_millis(300);
-    assert!(timeout(silence, consumer.next()).await.is_err(), "a delivery came that must not");
+    assert!(timeout(silence, consumer.next()).await.is_err(), "an unexpected delivery");
 }
 
 async fn delivers_each_message_once(queue: &Queue) {

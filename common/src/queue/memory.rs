@@ -1,5 +1,5 @@
-//! The queue inside one process. It holds no state that matters: at start it is filled from the
-//! task manager's table.
+//! The in-process queue. Its contents need not survive: at start it is filled from the task manager's
+//! table.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,13 +18,13 @@ pub struct MemoryQueue {
 #[derive(Debug, Default)]
 struct Shared {
     waiting: Mutex<HashMap<TaskKind, VecDeque<Message>>>,
-    /// Rings when a message arrives or comes back, or a consumer may take one more.
+    /// Notified when a message arrives or returns, or a consumer may take one more.
     changed: Notify,
 }
 
 impl Shared {
     fn waiting(&self) -> MutexGuard<'_, HashMap<TaskKind, VecDeque<Message>>> {
-        // A panic while it was locked leaves a valid queue: every change is one push or pop.
+        // A panic while it was locked leaves a valid queue: every change is a single push or pop.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -71,7 +71,7 @@ impl MemoryConsumer {
             let shared = Arc::clone(&self.shared);
             let changed = shared.changed.notified();
             tokio::pin!(changed);
-            // Enabled before the look, so that a change between the two is not missed.
+            // Enabled before polling, so that no change in between is missed.
             changed.as_mut().enable();
             if let Some(delivery) = self.try_next() {
                 return delivery;
@@ -88,7 +88,7 @@ impl MemoryConsumer {
         for position in 0..self.kinds.len() {
             let kind = self.kinds[position];
             if let Some(message) = waiting.get_mut(&kind).and_then(VecDeque::pop_front) {
-                // The next look starts behind this kind, so that no kind starves another.
+                // The next poll starts after this kind, so that no kind starves another.
                 self.kinds[position..].rotate_left(1);
                 drop(waiting);
                 return Some(MemoryDelivery {

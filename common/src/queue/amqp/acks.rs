@@ -1,43 +1,43 @@
-//! The acks of one channel. An ack may speak for all deliveries before it, which costs the broker as
-//! much as one: a quorum queue writes a record of its log for each ack that it gets.
+//! The acks of one channel. A multiple ack covers all deliveries before it at the cost of one: a quorum
+//! queue writes one log record for each ack that it receives.
 //!
 //! # Invariants
-//! - Nobody's delivery is acked by another one's ack: an ack speaks for others only where every
-//!   delivery before it was settled.
+//! - A multiple ack covers no unsettled delivery: it is sent only if every delivery before it is
+//!   settled.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Mutex as AsyncMutex;
 
-/// Which deliveries of a channel are settled: acked, or given back.
+/// The settled deliveries of a channel: acked or returned.
 #[derive(Debug, Default)]
 pub(super) struct Acks {
     settled: Mutex<Settled>,
-    /// One says its acks at a time: one that speaks for others comes behind those of the others.
-    pub(super) turn: AsyncMutex<()>,
+    /// Serializes sending, so that a multiple ack follows the acks of the deliveries that it covers.
+    pub(super) sending: AsyncMutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct Settled {
-    /// All up to this tag. The broker counts them from 1, without gaps.
+    /// All tags up to this one. The broker counts them from 1, without gaps.
     through: u64,
-    /// Those behind it.
+    /// Settled tags after it.
     beyond: BTreeSet<u64>,
 }
 
-/// What is to be said to the broker.
+/// An ack to send to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ack {
     pub(super) tag: u64,
-    /// Whether it speaks for those before it.
+    /// Whether it covers all deliveries before it.
     pub(super) multiple: bool,
 }
 
 impl Acks {
-    /// Notes that the deliveries with these tags are settled; answers the acks that say so.
+    /// Marks the deliveries with these tags as settled; returns the acks to send.
     pub(super) fn settle(&self, tags: &[u64]) -> Vec<Ack> {
-        // A panic while it was locked leaves valid sets: every change is complete in itself.
+        // A panic while it was locked leaves valid sets: every change is atomic.
         let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
         settled.beyond.extend(tags);
         while let Some(first) = settled.beyond.first().copied()
@@ -90,7 +90,7 @@ mod tests {
     fn every_delivery_is_acked_once() {
         let acks = Acks::default();
         acks.settle(&[2, 3]);
-        // The broker would take an ack of 3 for a fault.
+        // The broker would treat a second ack of 3 as an error.
         assert_eq!(acks.settle(&[1]), [one(1)]);
     }
 }

@@ -1,4 +1,4 @@
-//! Where the broker is. Holds the password and never shows it.
+//! The address of the broker. Contains the password and never displays it.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 
 use super::AmqpSettingsError;
 
-/// A broker that is silent for twice this long, in seconds, is gone.
+/// The heartbeat in seconds: a broker that is silent for twice as long is considered down.
 const HEARTBEAT: u16 = 10;
 /// The longest name that the protocol can carry.
 const LONGEST_NAME: usize = 255;
@@ -18,7 +18,7 @@ impl Address {
     /// Reads `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://`.
     ///
     /// # Errors
-    /// What is wrong, in words that hold nothing of the URL: lapin's own words may.
+    /// The problem, without any part of the URL, which lapin's own message may contain.
     pub(super) fn parse(url: &str) -> Result<Self, AmqpSettingsError> {
         let error =
             |reason: &str| Err(AmqpSettingsError(format!("the URL of the broker {reason}")));
@@ -35,7 +35,7 @@ impl Address {
         Ok(Self(uri))
     }
 
-    /// Whether the broker is spoken to with TLS.
+    /// Whether the connection uses TLS.
     pub(super) fn has_tls(&self) -> bool {
         self.0.scheme == AMQPScheme::AMQPS
     }

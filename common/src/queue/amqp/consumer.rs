@@ -1,15 +1,14 @@
-//! Consuming: a subscription at a time, made again whenever it ends.
+//! Consuming: one subscription at a time, renewed whenever it ends.
 //!
 //! # Invariants
-//! - A consumer has one connection: it survives pauses, and ends with a subscription that fails.
-//! - A subscription has a channel of its own, which ends with it and with the last delivery that was
-//!   taken from it, however far it was opened. So a pause or drop at any moment leaves no consumer at
-//!   the broker that nobody reads.
+//! - A consumer has one connection, which survives pauses and is closed when a subscription fails.
+//! - A subscription has its own channel, which is closed with it and its last delivery, even if it was
+//!   only partly opened. So a pause or drop at any moment leaves no unread consumer at the broker.
 //!
-//! The first subscription asks for as many deliveries as the consumer may hold. A later one asks
-//! for one, and for twice as many each time that they were all taken: who resumes may have room
-//! for one message, and whatever else were delivered would be returned by the next pause. Brokers
-//! move returned messages to the end of the queue, or drop them when that has happened often.
+//! The first subscription prefetches as many deliveries as the consumer may have unacked. A later one
+//! prefetches one delivery, and doubles that each time all of them were taken: a worker that resumes
+//! may have a slot for only one message, and the next pause would return the others. Brokers move
+//! returned messages to the end of the queue, or drop them after several returns.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,37 +28,37 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::acks::Acks;
+use super::confirm_timeouts::ConfirmTimeouts;
+use super::connection::{Connection, OwnedChannel, declare};
 use super::delivery::{AmqpDelivery, requeue};
-use super::link::{Link, OwnedChannel, declare};
 use super::outage::{Outage, in_words, no_answer};
-use super::silence::Silences;
-use super::{PATIENCE, Place};
+use super::{BrokerTarget, PATIENCE};
 use crate::task::TaskKind;
 
-/// How many deliveries a subscription asks for where there is little room, maybe.
-const NARROW: u16 = 1;
+/// The prefetch of a subscription that may have few slots.
+const INITIAL_WINDOW: u16 = 1;
 
-/// A connection that is being opened, or that was.
-type Opening = Shared<BoxFuture<'static, Result<Arc<Link>, String>>>;
+/// A connection that is being opened, or has been.
+type Opening = Shared<BoxFuture<'static, Result<Arc<Connection>, String>>>;
 
-/// Takes messages out. Subscribes only while it is asked for something.
+/// Consumes messages. Subscribes unless paused.
 pub(in crate::queue) struct AmqpConsumer {
     plan: Plan,
     state: State,
-    /// A permit per delivery that may be taken: the broker counts for each kind by itself.
+    /// A permit per unacked delivery: the broker counts each kind separately.
     room: Arc<Semaphore>,
 }
 
-/// What is subscribed to.
+/// The parameters of subscriptions, and the state that they share.
 #[derive(Debug, Clone)]
 struct Plan {
-    place: Place,
+    target: BrokerTarget,
     kinds: Vec<TaskKind>,
     prefetch: u16,
     outage: Arc<Mutex<Outage>>,
-    silences: Arc<Silences>,
-    /// The connection, from the first subscription on.
-    link: Arc<Mutex<Option<Opening>>>,
+    confirm_timeouts: Arc<ConfirmTimeouts>,
+    /// None before the first subscription.
+    connection: Arc<Mutex<Option<Opening>>>,
 }
 
 impl Plan {
@@ -67,40 +66,42 @@ impl Plan {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn link(&self) -> MutexGuard<'_, Option<Opening>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connection(&self) -> MutexGuard<'_, Option<Opening>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection; a new one where there is none that can be used. It is opened also where nothing
-    /// waits for it any more: the next subscription gets it.
-    fn connection(&self) -> Opening {
-        let mut link = self.link();
-        if let Some(opening) = &*link
-            && opening.peek().is_none_or(|opened| opened.as_ref().is_ok_and(|link| link.is_alive()))
+    /// The connection; a new one if none is usable. It is opened even if its caller is dropped: the next
+    /// subscription uses it.
+    fn opened(&self) -> Opening {
+        let mut connection = self.connection();
+        if let Some(opening) = &*connection
+            && opening
+                .peek()
+                .is_none_or(|opened| opened.as_ref().is_ok_and(|connection| connection.is_alive()))
         {
             return opening.clone();
         }
-        let place = self.place.clone();
-        let open = async move { Link::open(&place, "consumer").await.map(Arc::new) };
+        let target = self.target.clone();
+        let open = async move { Connection::open(&target, "consumer").await.map(Arc::new) };
         let opening = open.boxed().shared();
         tokio::spawn(opening.clone());
-        *link = Some(opening.clone());
+        *connection = Some(opening.clone());
         opening
     }
 
-    /// Closes the connection, where there is one; the broker gets everything back.
+    /// Closes the connection, if any, which returns all unacked messages.
     fn disconnect(&self) {
-        let opening = self.link().take();
-        // One that is still being opened is closed when nobody refers to it.
-        if let Some(Ok(link)) = opening.as_ref().and_then(Shared::peek) {
-            link.close();
+        let opening = self.connection().take();
+        // One that is still being opened is closed when it is dropped.
+        if let Some(Ok(connection)) = opening.as_ref().and_then(Shared::peek) {
+            connection.close();
         }
     }
 }
 
 enum State {
-    /// Kept between calls, so that a wait that is given up does not begin it anew. Dropped, it takes
-    /// with it what was opened.
+    /// Kept between calls, so that a cancelled wait does not start over. Dropping it closes what it
+    /// opened.
     Subscribing(BoxFuture<'static, Box<Subscription>>),
     Subscribed(Box<Subscription>),
     Paused,
@@ -113,12 +114,13 @@ impl fmt::Debug for AmqpConsumer {
 }
 
 impl AmqpConsumer {
-    pub(super) fn new(place: Place, kinds: &[TaskKind], prefetch: usize) -> Self {
-        // 0 would be no limit at all.
+    pub(super) fn new(target: BrokerTarget, kinds: &[TaskKind], prefetch: usize) -> Self {
+        // 0 would mean unlimited.
         let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX).max(1);
-        let outage = Arc::new(Mutex::new(Outage::new(place.clone(), "consuming")));
-        let (silences, link) = (Arc::default(), Arc::default());
-        let plan = Plan { place, kinds: kinds.to_vec(), prefetch, outage, silences, link };
+        let outage = Arc::new(Mutex::new(Outage::new(target.clone(), "consuming")));
+        let (confirm_timeouts, connection) = (Arc::default(), Arc::default());
+        let plan =
+            Plan { target, kinds: kinds.to_vec(), prefetch, outage, confirm_timeouts, connection };
         let state = subscribing(&plan, Duration::ZERO, prefetch);
         Self { plan, state, room: Arc::new(Semaphore::new(prefetch.into())) }
     }
@@ -131,7 +133,7 @@ impl AmqpConsumer {
                     self.state = State::Subscribed(subscription.await);
                 }
                 State::Subscribed(subscription) => {
-                    // Nobody closes the semaphore.
+                    // The semaphore is never closed.
                     let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
                         return pending().await;
                     };
@@ -163,11 +165,11 @@ impl AmqpConsumer {
         }
     }
 
-    /// Takes nothing more from now on. What the broker must be told goes on in the background, also
-    /// where the answer is dropped; the answer waits for it, within [`PATIENCE`].
+    /// Stops consuming from the call on. The cancellation continues in the background, even if the
+    /// returned future is dropped; the future waits for it, within [`PATIENCE`].
     pub(in crate::queue) fn pause(&mut self) -> impl Future<Output = ()> + Send + use<> {
         let ending = match std::mem::replace(&mut self.state, State::Paused) {
-            // Its channel is closed with it.
+            // Dropping it closes its channel.
             State::Subscribing(_) | State::Paused => None,
             State::Subscribed(subscription) => {
                 Handle::try_current().ok().map(|runtime| runtime.spawn(subscription.end_in_time()))
@@ -175,7 +177,7 @@ impl AmqpConsumer {
         };
         async move {
             if let Some(ending) = ending {
-                // An error is a panic, whose subscription was dropped and so has ended.
+                // An error is a panic, which dropped and so ended the subscription.
                 let _ = ending.await;
             }
         }
@@ -183,14 +185,14 @@ impl AmqpConsumer {
 
     pub(in crate::queue) fn resume(&mut self) {
         if let State::Paused = &mut self.state {
-            self.state = subscribing(&self.plan, Duration::ZERO, NARROW);
+            self.state = subscribing(&self.plan, Duration::ZERO, INITIAL_WINDOW);
         }
     }
 
     fn subscribe_again(&mut self, reason: &str) {
         self.plan.disconnect();
-        let wait = self.plan.outage().goes_on(reason);
-        self.state = subscribing(&self.plan, wait, NARROW);
+        let wait = self.plan.outage().retry_in(reason);
+        self.state = subscribing(&self.plan, wait, INITIAL_WINDOW);
     }
 }
 
@@ -200,7 +202,7 @@ impl Drop for AmqpConsumer {
     }
 }
 
-/// Subscribes, however long it takes.
+/// Subscribes, with retries until it succeeds.
 fn subscribing(plan: &Plan, mut wait: Duration, window: u16) -> State {
     let plan = plan.clone();
     State::Subscribing(Box::pin(async move {
@@ -208,12 +210,12 @@ fn subscribing(plan: &Plan, mut wait: Duration, window: u16) -> State {
             sleep(wait).await;
             match Subscription::open(&plan, window).await {
                 Ok(subscription) => {
-                    plan.outage().is_over();
+                    plan.outage().has_ended();
                     return Box::new(subscription);
                 }
                 Err(reason) => {
                     plan.disconnect();
-                    wait = plan.outage().goes_on(&reason);
+                    wait = plan.outage().retry_in(&reason);
                 }
             }
         }
@@ -225,35 +227,35 @@ struct Subscription {
     channel: Arc<OwnedChannel>,
     acks: Arc<Acks>,
     streams: Vec<lapin::Consumer>,
-    /// Delivered and not yet taken, by delivery tag: in the order of the channel.
+    /// Deliveries that were not taken yet, by delivery tag: in the order of the channel.
     waiting: BTreeMap<u64, lapin::message::Delivery>,
-    /// How many unacked deliveries of a kind the broker hands to `streams`.
+    /// How many unacked deliveries of a kind the broker sends to `streams`.
     window: u16,
-    /// How many are to be taken before it becomes wider.
+    /// How many must be taken before the window grows.
     untaken: u16,
     widening: Option<BoxFuture<'static, lapin::Result<Vec<lapin::Consumer>>>>,
 }
 
 impl Subscription {
     async fn open(plan: &Plan, window: u16) -> Result<Self, String> {
-        let link = plan.connection().await?;
-        plan.silences.replace_deaf_queues(&link, &plan.place).await?;
-        // For the channel, and for each queue by itself.
+        let connection = plan.opened().await?;
+        plan.confirm_timeouts.recreate_unresponsive_queues(&connection, &plan.target).await?;
+        // One for the channel, and one for each queue.
         let answers = u32::try_from(plan.kinds.len() + 1).unwrap_or(u32::MAX);
         let patience = PATIENCE.saturating_mul(answers);
-        match timeout(patience, Self::on(plan, &link, window)).await {
+        match timeout(patience, Self::on(plan, &connection, window)).await {
             Ok(subscription) => subscription.map_err(|error| in_words(&error)),
             Err(_) => {
-                link.cut();
+                connection.abort();
                 Err(no_answer())
             }
         }
     }
 
-    async fn on(plan: &Plan, link: &Arc<Link>, window: u16) -> lapin::Result<Self> {
-        let channel = Arc::new(link.channel().await?);
+    async fn on(plan: &Plan, connection: &Arc<Connection>, window: u16) -> lapin::Result<Self> {
+        let channel = Arc::new(connection.channel().await?);
         for kind in &plan.kinds {
-            declare(&channel, &plan.place.queue_name(*kind)).await?;
+            declare(&channel, &plan.target.queue_name(*kind)).await?;
         }
         let streams = consume(Arc::clone(&channel), plan.clone(), window).await?;
         Ok(Self {
@@ -268,7 +270,7 @@ impl Subscription {
         })
     }
 
-    /// Waits for the next delivery of any kind, or for the reason why there will be none.
+    /// Waits for the next delivery of any kind, or for the reason why the subscription ended.
     /// Cancel-safe.
     async fn next(&mut self) -> Result<lapin::message::Delivery, String> {
         poll_fn(|context| match self.poll_wider(context) {
@@ -278,13 +280,13 @@ impl Subscription {
         .await
     }
 
-    /// The next delivery, where it is there already.
+    /// The next delivery, if it has arrived.
     fn try_next(&mut self) -> Option<Result<lapin::message::Delivery, String>> {
         poll_fn(|context| self.poll_delivery(context)).now_or_never()
     }
 
-    /// Asks for more, where all was taken and the consumer waits. One step at a time: a step that were
-    /// dropped half done would take with it what was delivered to it.
+    /// Raises the prefetch when all deliveries were taken and the consumer waits. One step at a time:
+    /// dropping an unfinished step would lose its deliveries.
     fn poll_wider(&mut self, context: &mut Context<'_>) -> lapin::Result<()> {
         if self.widening.is_none() && self.untaken == 0 && self.window < self.plan.prefetch {
             let more = self.window.min(self.plan.prefetch - self.window);
@@ -312,7 +314,8 @@ impl Subscription {
                     Some(Ok(delivery)) => delivery,
                     Some(Err(error)) => return Poll::Ready(Err(in_words(&error))),
                     None => {
-                        let reason = format!("the broker has ended reading {}", stream.queue());
+                        let reason =
+                            format!("the broker has cancelled the consumer of {}", stream.queue());
                         return Poll::Ready(Err(reason));
                     }
                 };
@@ -332,21 +335,21 @@ impl Subscription {
         AmqpDelivery::read(raw, &self.channel, &self.acks, permit)
     }
 
-    /// Ends it in good order, or its connection where the broker does not let it.
+    /// Ends the subscription gracefully, or aborts its connection if the broker does not answer.
     async fn end_in_time(self: Box<Self>) {
-        let link = Arc::clone(&self.channel.link);
+        let connection = Arc::clone(&self.channel.connection);
         match timeout(PATIENCE, self.end()).await {
             Ok(Ok(())) => {}
-            // Without the connection the broker has everything back.
+            // Without the connection, the broker requeues everything.
             Ok(Err(error)) => {
                 debug!(%error, "the connection ended during a pause");
-                link.close();
+                connection.close();
             }
-            Err(_) => link.cut(),
+            Err(_) => connection.abort(),
         }
     }
 
-    /// Cancels, then returns what waits here. The channel stays for what was taken.
+    /// Cancels, then returns the waiting deliveries. The channel stays open for those that were taken.
     async fn end(mut self: Box<Self>) -> lapin::Result<()> {
         if let Some(widening) = self.widening.take() {
             self.streams.extend(widening.await?);
@@ -355,7 +358,7 @@ impl Subscription {
             self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default()).await?;
         }
         for stream in &mut self.streams {
-            // Ends behind the last delivery, since the cancel was answered.
+            // Ends after the last delivery, since the cancel was answered.
             while let Some(delivery) = stream.next().await {
                 let delivery = delivery?;
                 self.waiting.insert(delivery.delivery_tag, delivery);
@@ -368,24 +371,24 @@ impl Subscription {
     }
 }
 
-/// Begins to read the queues, with at most `window` unacked deliveries from each.
+/// Starts to consume the queues, with at most `window` unacked deliveries from each.
 async fn consume(
     channel: Arc<OwnedChannel>,
     plan: Plan,
     window: u16,
 ) -> lapin::Result<Vec<lapin::Consumer>> {
-    // Holds for what is begun after it.
+    // Applies to consumers that start after it.
     channel.basic_qos(window, BasicQosOptions::default()).await?;
     let mut streams = Vec::with_capacity(plan.kinds.len());
     for kind in &plan.kinds {
-        let queue = plan.place.queue_name(*kind);
+        let queue = plan.target.queue_name(*kind);
         let options = BasicConsumeOptions::default();
         let stream = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
         let Ok(stream) = timeout(PATIENCE, stream).await else {
-            plan.silences.silent(*kind);
+            plan.confirm_timeouts.timed_out(*kind);
             return Err(io::Error::new(io::ErrorKind::TimedOut, no_answer()).into());
         };
-        plan.silences.heard(*kind);
+        plan.confirm_timeouts.confirmed(*kind);
         streams.push(stream?);
     }
     Ok(streams)

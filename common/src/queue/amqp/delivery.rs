@@ -1,4 +1,4 @@
-//! Messages that were taken, and their acks.
+//! Deliveries and their acks.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,21 +13,21 @@ use tracing::{debug, warn};
 
 use super::PATIENCE;
 use super::acks::Acks;
-use super::link::OwnedChannel;
+use super::connection::OwnedChannel;
 use crate::queue::Message;
 
-/// How much of a message that cannot be read the log shows, in bytes.
+/// How much of an unreadable message is logged, in bytes.
 const SHOWN: usize = 200;
 
-/// A message that was taken.
+/// A delivered message.
 pub(in crate::queue) struct AmqpDelivery {
     message: Message,
     tag: u64,
-    /// Until it was acked.
+    /// None once it is acked.
     acker: Option<Acker>,
-    /// Of its channel.
+    /// Those of its channel.
     acks: Arc<Acks>,
-    /// Keeps the channel open: only there can it be acked.
+    /// Keeps the channel open: the delivery can be acked only there.
     channel: Arc<OwnedChannel>,
     _permit: OwnedSemaphorePermit,
 }
@@ -39,7 +39,7 @@ impl fmt::Debug for AmqpDelivery {
 }
 
 impl AmqpDelivery {
-    /// Reads a delivery; one that cannot be read carries nothing and is acked.
+    /// Parses a delivery; an unreadable one is acked, since it carries nothing.
     pub(super) fn read(
         raw: lapin::message::Delivery,
         channel: &Arc<OwnedChannel>,
@@ -58,8 +58,8 @@ impl AmqpDelivery {
             Err(error) => {
                 let body = String::from_utf8_lossy(&raw.data[..raw.data.len().min(SHOWN)]);
                 let (queue, bytes) = (&raw.routing_key, raw.data.len());
-                warn!(%queue, bytes, ?body, "dropped a message that cannot be read: {error}");
-                // The first poll hands the ack over; that it was sent is of no interest.
+                warn!(%queue, bytes, ?body, "dropped an unreadable message: {error}");
+                // The first poll queues the ack in lapin; whether it is sent does not matter.
                 let _ = raw.acker.ack(BasicAckOptions::default()).now_or_never();
                 acks.settle(&[raw.delivery_tag]);
                 None
@@ -72,8 +72,8 @@ impl AmqpDelivery {
     }
 }
 
-/// Acks deliveries of any number of channels, within [`PATIENCE`] for each. The connection of one that
-/// takes longer is ended: the broker then has its messages back.
+/// Acks deliveries of any number of channels, within [`PATIENCE`] for each. If a channel takes longer,
+/// its connection is aborted, which returns its messages to the broker.
 pub(in crate::queue) async fn ack_all(mut deliveries: Vec<AmqpDelivery>) {
     while let Some(first) = deliveries.first() {
         let channel = Arc::clone(&first.channel);
@@ -82,7 +82,7 @@ pub(in crate::queue) async fn ack_all(mut deliveries: Vec<AmqpDelivery>) {
         let deadline = Instant::now() + PATIENCE;
         if timeout_at(deadline, ack_of_channel(of_channel)).await.is_err() {
             debug!("acks were not sent in time");
-            channel.link.cut();
+            channel.connection.abort();
         }
     }
 }
@@ -94,15 +94,15 @@ async fn ack_of_channel(deliveries: Vec<AmqpDelivery>) {
     let Some((_, first)) = deliveries.first_key_value() else { return };
     let acks = Arc::clone(&first.acks);
     let tags: Vec<_> = deliveries.keys().copied().collect();
-    let _turn = acks.turn.lock().await;
+    let _guard = acks.sending.lock().await;
     for ack in acks.settle(&tags) {
         if ack.multiple {
-            // It speaks for these: an answer of their own would be a fault that closes the channel.
+            // It covers these: acking one of them again would close the channel.
             deliveries.range_mut(..ack.tag).for_each(|(_, delivery)| delivery.acker = None);
         }
         let delivery = deliveries.get_mut(&ack.tag);
         let Some(acker) = delivery.and_then(|delivery| delivery.acker.take()) else { continue };
-        // Where it does not arrive, the connection ends and the message comes again.
+        // If it does not arrive, the connection ends and the message is delivered again.
         if let Err(error) = acker.ack(BasicAckOptions { multiple: ack.multiple }).await {
             debug!(%error, "an ack did not reach the broker");
         }
@@ -112,9 +112,9 @@ async fn ack_of_channel(deliveries: Vec<AmqpDelivery>) {
 impl Drop for AmqpDelivery {
     fn drop(&mut self) {
         if let Some(acker) = self.acker.take() {
-            // The first poll hands it over; without a connection the broker has it back already.
+            // The first poll queues it in lapin; without a connection the message is back already.
             let _ = acker.nack(requeue()).now_or_never();
-            // Only now: an ack that speaks for it would otherwise come first.
+            // Only now, so that no multiple ack covers it before it is returned.
             self.acks.settle(&[self.tag]);
         }
     }

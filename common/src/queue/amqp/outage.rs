@@ -1,4 +1,4 @@
-//! The times when the broker is away: when to try again, and what the log says.
+//! Outages of the broker: when to retry, and what to log.
 
 use std::time::Duration;
 
@@ -6,36 +6,36 @@ use lapin::ErrorKind;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{PATIENCE, Place};
+use super::{BrokerTarget, PATIENCE};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Knows whether the broker is away, so that the log says it once and not at every try.
+/// Remembers whether the broker is down, so that an outage is logged once and not at every attempt.
 #[derive(Debug)]
 pub(super) struct Outage {
-    place: Place,
-    /// What cannot be done meanwhile.
+    target: BrokerTarget,
+    /// The work that is blocked, for the log.
     work: &'static str,
-    is_away: bool,
+    is_down: bool,
     pause: Duration,
-    back_since: Option<Instant>,
+    up_since: Option<Instant>,
 }
 
 impl Outage {
-    pub(super) fn new(place: Place, work: &'static str) -> Self {
-        Self { place, work, is_away: false, pause: SHORTEST_PAUSE, back_since: None }
+    pub(super) fn new(target: BrokerTarget, work: &'static str) -> Self {
+        Self { target, work, is_down: false, pause: SHORTEST_PAUSE, up_since: None }
     }
 
-    /// The broker does not work, because of `reason`. Answers when to try again.
-    pub(super) fn goes_on(&mut self, reason: &str) -> Duration {
-        if !self.is_away {
-            let (address, work) = (&self.place.address, self.work);
-            warn!("the message broker at {address} is away, {work} waits for it: {reason}");
-            self.is_away = true;
+    /// The broker failed because of `reason`; returns how long to wait before the next attempt.
+    pub(super) fn retry_in(&mut self, reason: &str) -> Duration {
+        if !self.is_down {
+            let (address, work) = (&self.target.address, self.work);
+            warn!("the message broker at {address} is down, {work} waits for it: {reason}");
+            self.is_down = true;
         }
-        // A broker that leaves again at once is not asked more often than one that is silent.
-        if self.back_since.take().is_some_and(|since| since.elapsed() > LONGEST_PAUSE) {
+        // A broker that fails again immediately is not tried more often than a silent one.
+        if self.up_since.take().is_some_and(|since| since.elapsed() > LONGEST_PAUSE) {
             self.pause = SHORTEST_PAUSE;
         }
         let pause = self.pause.mul_f64(rand::random_range(0.5..1.0));
@@ -43,17 +43,20 @@ impl Outage {
         pause
     }
 
-    /// The broker works.
-    pub(super) fn is_over(&mut self) {
-        if self.is_away {
-            info!("the message broker at {} is back: {} goes on", self.place.address, self.work);
-            self.is_away = false;
+    /// The broker works again.
+    pub(super) fn has_ended(&mut self) {
+        if self.is_down {
+            info!(
+                "the message broker at {} is up again, {} continues",
+                self.target.address, self.work
+            );
+            self.is_down = false;
         }
-        self.back_since = Some(Instant::now());
+        self.up_since = Some(Instant::now());
     }
 }
 
-/// What went wrong, without the library's name for the kind of error.
+/// The message of an error, without the library's name for its kind.
 pub(super) fn in_words(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
@@ -62,7 +65,7 @@ pub(super) fn in_words(error: &lapin::Error) -> String {
     }
 }
 
-/// What is said about a broker that is silent.
+/// The error for a broker that does not answer.
 pub(super) fn no_answer() -> String {
     format!("no answer within {} seconds", PATIENCE.as_secs())
 }

@@ -1,4 +1,4 @@
-//! Publishing: a task of its own keeps the one connection; publishers use what it has.
+//! Publishing: a background task maintains the one connection that all publishers share.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,26 +18,26 @@ use tokio::time::{Instant, interval, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::link::{Link, OwnedChannel, declare};
+use super::confirm_timeouts::ConfirmTimeouts;
+use super::connection::{Connection, OwnedChannel, declare};
 use super::outage::{Outage, in_words, no_answer};
-use super::silence::Silences;
-use super::{PATIENCE, Place};
+use super::{BrokerTarget, PATIENCE};
 use crate::queue::{Message, QueueError};
 use crate::task::TaskKind;
 
-/// Tells the broker to write the message to disk.
+/// The delivery mode that has the broker write the message to disk.
 const PERSISTENT: u8 = 2;
-/// How often the connection is looked at, where no event told that it ended.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the connection is checked, in case no event reports its end.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Publishes.
+/// A handle that publishes.
 #[derive(Clone)]
 pub(in crate::queue) struct AmqpPublisher {
-    place: Place,
+    target: BrokerTarget,
     supervision: Arc<Supervision>,
 }
 
-/// The task that keeps the connection, from the first use on.
+/// The task that maintains the connection, started at the first use.
 #[derive(Default)]
 pub(super) struct Supervision(OnceLock<Supervisor>);
 
@@ -48,22 +48,22 @@ struct Supervisor {
 
 #[derive(Clone)]
 enum State {
-    /// The first try is under way.
+    /// The first attempt is in progress.
     Connecting,
-    Up(Arc<Uplink>),
+    Up(Arc<PublisherConnection>),
     Blocked(String),
-    Away(String),
+    Down(String),
 }
 
 impl fmt::Debug for AmqpPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.place.fmt(f)
+        self.target.fmt(f)
     }
 }
 
 impl AmqpPublisher {
-    pub(super) fn new(place: Place, supervision: Arc<Supervision>) -> Self {
-        Self { place, supervision }
+    pub(super) fn new(target: BrokerTarget, supervision: Arc<Supervision>) -> Self {
+        Self { target, supervision }
     }
 
     pub(in crate::queue) async fn publish(
@@ -71,8 +71,8 @@ impl AmqpPublisher {
         messages: &[(TaskKind, Message)],
     ) -> Vec<Result<(), QueueError>> {
         let deadline = Instant::now() + PATIENCE;
-        match self.uplink(deadline).await {
-            Ok(uplink) => uplink.publish(&self.place, messages, deadline).await,
+        match self.connection(deadline).await {
+            Ok(connection) => connection.publish(&self.target, messages, deadline).await,
             Err(error) => vec![Err(error); messages.len()],
         }
     }
@@ -85,11 +85,11 @@ impl AmqpPublisher {
         Ok(self.queue(kind).await?.map_or(0, |queue| queue.consumer_count().into()))
     }
 
-    /// The queue of a kind as it is now; none where it is not declared.
+    /// The current state of the queue of a kind; none if it is not declared.
     async fn queue(&self, kind: TaskKind) -> Result<Option<lapin::Queue>, QueueError> {
         let deadline = Instant::now() + PATIENCE;
-        let uplink = self.uplink(deadline).await?;
-        match timeout_at(deadline, uplink.queue(&self.place.queue_name(kind))).await {
+        let connection = self.connection(deadline).await?;
+        match timeout_at(deadline, connection.queue(&self.target.queue_name(kind))).await {
             Ok(Ok(queue)) => Ok(Some(queue)),
             Ok(Err(error)) if is_not_found(&error) => Ok(None),
             Ok(Err(error)) => Err(QueueError(in_words(&error))),
@@ -98,12 +98,12 @@ impl AmqpPublisher {
     }
 
     pub(in crate::queue) async fn check(&self) -> Result<(), QueueError> {
-        self.uplink(Instant::now() + PATIENCE).await.map(drop)
+        self.connection(Instant::now() + PATIENCE).await.map(drop)
     }
 
-    /// The connection as it is now; waits only for the very first one.
-    async fn uplink(&self, deadline: Instant) -> Result<Arc<Uplink>, QueueError> {
-        let supervisor = self.supervision.0.get_or_init(|| start(self.place.clone()));
+    /// The current connection; waits only for the first attempt.
+    async fn connection(&self, deadline: Instant) -> Result<Arc<PublisherConnection>, QueueError> {
+        let supervisor = self.supervision.0.get_or_init(|| start(self.target.clone()));
         let mut state = supervisor.state.clone();
         let known = state.wait_for(|state| !matches!(state, State::Connecting));
         let state = match timeout_at(deadline, known).await {
@@ -111,56 +111,59 @@ impl AmqpPublisher {
             _ => State::Connecting,
         };
         Err(QueueError(match state {
-            State::Up(uplink) => return Ok(uplink),
+            State::Up(connection) => return Ok(connection),
             State::Blocked(reason) => format!("the broker has blocked publishing: {reason}"),
-            State::Away(reason) => reason,
+            State::Down(reason) => reason,
             State::Connecting => no_answer(),
         }))
     }
 }
 
-fn start(place: Place) -> Supervisor {
+fn start(target: BrokerTarget) -> Supervisor {
     let (sender, state) = watch::channel(State::Connecting);
-    let task = tokio::spawn(supervise(place, sender));
+    let task = tokio::spawn(supervise(target, sender));
     Supervisor { state, _task: AbortOnDropHandle::new(task) }
 }
 
-/// Keeps a connection for ever.
-async fn supervise(place: Place, state: watch::Sender<State>) {
-    let mut outage = Outage::new(place.clone(), "publishing");
-    let silences = Arc::new(Silences::default());
+/// Maintains the connection until dropped.
+async fn supervise(target: BrokerTarget, state: watch::Sender<State>) {
+    let mut outage = Outage::new(target.clone(), "publishing");
+    let confirm_timeouts = Arc::new(ConfirmTimeouts::default());
     loop {
-        let reason = match Uplink::open(&place, &silences).await {
-            Ok(uplink) => {
-                let uplink = Arc::new(uplink);
-                let reason = match silences.replace_deaf_queues(&uplink.link, &place).await {
+        let reason = match PublisherConnection::open(&target, &confirm_timeouts).await {
+            Ok(publisher) => {
+                let publisher = Arc::new(publisher);
+                let reason = match confirm_timeouts
+                    .recreate_unresponsive_queues(&publisher.connection, &target)
+                    .await
+                {
                     Ok(()) => {
-                        outage.is_over();
-                        attend(&uplink, &state).await
+                        outage.has_ended();
+                        monitor(&publisher, &state).await
                     }
                     Err(reason) => reason,
                 };
-                uplink.link.cut();
+                publisher.connection.abort();
                 reason
             }
             Err(reason) => reason,
         };
-        state.send_replace(State::Away(reason.clone()));
-        tokio::time::sleep(outage.goes_on(&reason)).await;
+        state.send_replace(State::Down(reason.clone()));
+        tokio::time::sleep(outage.retry_in(&reason)).await;
     }
 }
 
-/// Follows a connection to its end; answers why it ended.
-async fn attend(uplink: &Arc<Uplink>, state: &watch::Sender<State>) -> String {
-    let mut events = pin!(uplink.link.connection.events_listener());
-    let mut looks = interval(LOOK);
-    state.send_replace(State::Up(Arc::clone(uplink)));
-    let mut told = None;
+/// Follows a connection to its end; returns why it ended.
+async fn monitor(publisher: &Arc<PublisherConnection>, state: &watch::Sender<State>) -> String {
+    let mut events = pin!(publisher.connection.lapin.events_listener());
+    let mut checks = interval(CHECK_INTERVAL);
+    state.send_replace(State::Up(Arc::clone(publisher)));
+    let mut reported = None;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            () = uplink.faulty.notified() => return no_answer(),
-            _ = looks.tick() => None,
+            () = publisher.unresponsive.notified() => return no_answer(),
+            _ = checks.tick() => None,
         };
         match event {
             Some(Event::ConnectionBlocked(reason)) => {
@@ -168,68 +171,71 @@ async fn attend(uplink: &Arc<Uplink>, state: &watch::Sender<State>) -> String {
                 state.send_replace(State::Blocked(reason));
             }
             Some(Event::ConnectionUnblocked) => {
-                info!("the broker takes messages again");
-                state.send_replace(State::Up(Arc::clone(uplink)));
+                info!("the broker accepts messages again");
+                state.send_replace(State::Up(Arc::clone(publisher)));
             }
-            Some(Event::Error(error)) => told = Some(in_words(&error)),
+            Some(Event::Error(error)) => reported = Some(in_words(&error)),
             _ => {}
         }
-        if !uplink.is_alive() {
-            return told.unwrap_or_else(|| "the connection ended".to_owned());
+        if !publisher.is_alive() {
+            return reported.unwrap_or_else(|| "the connection ended".to_owned());
         }
     }
 }
 
-/// A connection that publishes.
-struct Uplink {
-    link: Arc<Link>,
+/// A connection for publishing.
+struct PublisherConnection {
+    connection: Arc<Connection>,
     /// In confirm mode.
     channel: OwnedChannel,
-    /// The kinds whose queues are there, as far as this connection knows.
+    /// The kinds whose queues were declared on this connection.
     declared: Mutex<HashSet<TaskKind>>,
-    /// One batch at a time: lapin hands a returned message out with the next confirm, which may
-    /// be that of another message.
-    turn: AsyncMutex<()>,
-    /// Rings when the broker does not answer.
-    faulty: Notify,
+    /// Permits one batch at a time: lapin returns a message with the next confirm, which may belong
+    /// to another message.
+    batch_lock: AsyncMutex<()>,
+    /// Notified when the broker does not answer.
+    unresponsive: Notify,
     /// Outlives the connection.
-    silences: Arc<Silences>,
+    confirm_timeouts: Arc<ConfirmTimeouts>,
 }
 
 /// Why a message is not in its queue.
 enum Fault {
-    Silence,
+    Timeout,
     Refused,
     Library(lapin::Error),
 }
 
-impl Uplink {
-    async fn open(place: &Place, silences: &Arc<Silences>) -> Result<Self, String> {
-        let link = Arc::new(Link::open(place, "publisher").await?);
+impl PublisherConnection {
+    async fn open(
+        target: &BrokerTarget,
+        confirm_timeouts: &Arc<ConfirmTimeouts>,
+    ) -> Result<Self, String> {
+        let connection = Arc::new(Connection::open(target, "publisher").await?);
         let setup = async {
-            let channel = link.channel().await?;
+            let channel = connection.channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok::<_, lapin::Error>(channel)
         };
         match timeout_at(Instant::now() + PATIENCE, setup).await {
             Ok(Ok(channel)) => Ok(Self {
-                link,
+                connection,
                 channel,
                 declared: Mutex::default(),
-                turn: AsyncMutex::default(),
-                faulty: Notify::new(),
-                silences: Arc::clone(silences),
+                batch_lock: AsyncMutex::default(),
+                unresponsive: Notify::new(),
+                confirm_timeouts: Arc::clone(confirm_timeouts),
             }),
             Ok(Err(error)) => Err(in_words(&error)),
             Err(_) => {
-                link.cut();
+                connection.abort();
                 Err(no_answer())
             }
         }
     }
 
     fn is_alive(&self) -> bool {
-        self.link.connection.status().connected() && self.channel.status().connected()
+        self.connection.lapin.status().connected() && self.channel.status().connected()
     }
 
     fn declared(&self) -> MutexGuard<'_, HashSet<TaskKind>> {
@@ -238,30 +244,30 @@ impl Uplink {
 
     async fn publish(
         &self,
-        place: &Place,
+        target: &BrokerTarget,
         messages: &[(TaskKind, Message)],
         deadline: Instant,
     ) -> Vec<Result<(), QueueError>> {
-        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
+        let Ok(_guard) = timeout_at(deadline, self.batch_lock.lock()).await else {
             return vec![Err(QueueError(no_answer())); messages.len()];
         };
-        // Whoever had the turn before may have taken almost all of the time.
+        // The batch before may have taken almost all of the time.
         let deadline = Instant::now() + PATIENCE;
         let kinds: HashSet<_> = messages.iter().map(|(kind, _)| *kind).collect();
         for kind in kinds {
-            if let Err(fault) = self.ensure_queue(place, kind, deadline).await {
+            if let Err(fault) = self.ensure_queue(target, kind, deadline).await {
                 let error = self.explain(fault);
                 return vec![Err(error); messages.len()];
             }
         }
         let bodies: Vec<_> = messages.iter().map(|(_, message)| body(message)).collect();
         let confirms = join_all(messages.iter().zip(&bodies).map(|((kind, _), body)| async {
-            let publish = self.publish_one(place.queue_name(*kind), body);
-            timeout_at(deadline, publish).await.unwrap_or(Err(Fault::Silence))
+            let publish = self.publish_one(target.queue_name(*kind), body);
+            timeout_at(deadline, publish).await.unwrap_or(Err(Fault::Timeout))
         }))
         .await;
-        self.listen(messages, &confirms);
-        // All the returned ones first: each may have come with any confirm.
+        self.record_confirms(messages, &confirms);
+        // Collects all returned messages first: each may have come with any confirm.
         let returned: HashSet<_> = confirms
             .iter()
             .filter_map(|confirm| confirm.as_ref().ok()?.as_ref())
@@ -272,10 +278,10 @@ impl Uplink {
             results.push(match confirm {
                 Err(fault) => Err(self.explain(fault)),
                 Ok(_) if returned.contains(body) => {
-                    // Somebody deleted the queue: it is declared again with the next batch.
+                    // The queue was deleted: it is declared again with the next batch.
                     self.declared().remove(kind);
-                    let queue = place.queue_name(*kind);
-                    Err(QueueError(format!("the queue {queue} was not there")))
+                    let queue = target.queue_name(*kind);
+                    Err(QueueError(format!("the queue {queue} does not exist")))
                 }
                 Ok(_) => Ok(()),
             });
@@ -283,31 +289,31 @@ impl Uplink {
         results
     }
 
-    /// Notes which queues confirmed something and which did not.
-    fn listen(
+    /// Records which queues confirmed messages and which timed out.
+    fn record_confirms(
         &self,
         messages: &[(TaskKind, Message)],
         confirms: &[Result<Option<BasicReturnMessage>, Fault>],
     ) {
         let outcomes = || messages.iter().map(|(kind, _)| *kind).zip(confirms);
-        let heard: HashSet<_> =
+        let confirmed: HashSet<_> =
             outcomes().filter(|(_, confirm)| confirm.is_ok()).map(|(kind, _)| kind).collect();
-        let silent: HashSet<_> = outcomes()
-            .filter(|(_, confirm)| matches!(confirm, Err(Fault::Silence)))
+        let timed_out: HashSet<_> = outcomes()
+            .filter(|(_, confirm)| matches!(confirm, Err(Fault::Timeout)))
             .map(|(kind, _)| kind)
             .collect();
-        for kind in &heard {
-            self.silences.heard(*kind);
+        for kind in &confirmed {
+            self.confirm_timeouts.confirmed(*kind);
         }
-        // One that reads nothing, because it is short of memory, cannot confirm anything either.
-        if !self.link.connection.status().blocked() {
-            for kind in silent.difference(&heard) {
-                self.silences.silent(*kind);
+        // A broker that is short of memory reads nothing, so it cannot confirm anything either.
+        if !self.connection.lapin.status().blocked() {
+            for kind in timed_out.difference(&confirmed) {
+                self.confirm_timeouts.timed_out(*kind);
             }
         }
     }
 
-    /// Publishes and waits for the confirm; answers the message that was returned with it.
+    /// Publishes and waits for the confirm; answers the message that was returned with it, if any.
     async fn publish_one(
         &self,
         queue: String,
@@ -326,29 +332,29 @@ impl Uplink {
 
     async fn ensure_queue(
         &self,
-        place: &Place,
+        target: &BrokerTarget,
         kind: TaskKind,
         deadline: Instant,
     ) -> Result<(), Fault> {
         if self.declared().contains(&kind) {
             return Ok(());
         }
-        // On a channel of its own, which is what ends where the queue has other arguments.
+        // On a separate channel, since an error closes it if the queue has other arguments.
         let declaration = async {
-            let channel = self.link.channel().await?;
-            declare(&channel, &place.queue_name(kind)).await
+            let channel = self.connection.channel().await?;
+            declare(&channel, &target.queue_name(kind)).await
         };
         match timeout_at(deadline, declaration).await {
             Ok(declared) => declared.map_err(Fault::Library)?,
-            Err(_) => return Err(Fault::Silence),
+            Err(_) => return Err(Fault::Timeout),
         }
         self.declared().insert(kind);
         Ok(())
     }
 
     async fn queue(&self, queue: &str) -> lapin::Result<lapin::Queue> {
-        // The channel ends where the queue is not there.
-        let channel = self.link.channel().await?;
+        // The channel is closed if the queue does not exist.
+        let channel = self.connection.channel().await?;
         let passive = QueueDeclareOptions::durable().passive();
         channel.queue_declare(queue.into(), passive, FieldTable::default()).await
     }
@@ -357,18 +363,18 @@ impl Uplink {
         QueueError(match fault {
             Fault::Refused => "the broker refused the message".to_owned(),
             Fault::Library(error) => in_words(&error),
-            Fault::Silence if self.link.connection.status().blocked() => {
+            Fault::Timeout if self.connection.lapin.status().blocked() => {
                 "the broker has blocked publishing".to_owned()
             }
-            Fault::Silence => {
-                self.faulty.notify_one();
+            Fault::Timeout => {
+                self.unresponsive.notify_one();
                 no_answer()
             }
         })
     }
 }
 
-/// What travels.
+/// The body of a message.
 fn body(message: &Message) -> Vec<u8> {
     // A struct of an id and a number always becomes JSON.
     serde_json::to_vec(message).unwrap_or_default()

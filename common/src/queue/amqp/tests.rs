@@ -2,9 +2,9 @@
 
 mod acks;
 mod churn;
+mod confirm_timeouts;
 mod fixture;
 mod relay;
-mod silences;
 mod tls;
 
 use std::collections::HashSet;
@@ -19,9 +19,9 @@ use super::super::{Consumer, Delivery, Message, Publisher, Queue, QueueError, co
 use super::*;
 use crate::task::{TaskId, TaskKind};
 
-/// How long a test waits for what must happen.
+/// How long a test waits for a condition.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// Longer than a publisher may take, whatever happens.
+/// Longer than a publisher may take in any case.
 const BOUND: Duration = Duration::from_secs(7);
 
 fn message() -> Message {
@@ -46,10 +46,10 @@ async fn next(consumer: &mut Consumer) -> Delivery {
 
 async fn assert_nothing_comes(consumer: &mut Consumer) {
     let silence = Duration::from_millis(300);
-    assert!(timeout(silence, consumer.next()).await.is_err(), "a delivery came that must not");
+    assert!(timeout(silence, consumer.next()).await.is_err(), "an unexpected delivery");
 }
 
-/// Asks until it is so.
+/// Polls until the condition is true.
 async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
     let deadline = Instant::now() + DEADLINE;
     while !is_so().await {
@@ -117,7 +117,7 @@ async fn a_consumer_whose_queue_was_deleted_reads_the_next_one() {
     next(&mut consumer).await.ack().await;
     bench.delete_queue().await;
 
-    // It makes the queue itself: a publisher learns of the deletion by its next message only.
+    // The consumer recreates the queue: a publisher detects the deletion only with its next message.
     assert_nothing_comes(&mut consumer).await;
     let again = message();
     eventually("a confirm", || async { publish(&publisher, again).await.is_ok() }).await;
@@ -137,7 +137,7 @@ async fn publisher_and_consumer_recover_and_unacked_messages_return() {
 
     relay.set(Reach::Refuses);
     eventually("the end of the connection", || async { publisher.check().await.is_err() }).await;
-    // Acks of a dead connection lead nowhere, and neither wait nor fail.
+    // Acks on a dead connection have no effect, and neither wait nor fail.
     timeout(BOUND, lost.ack()).await.unwrap();
     assert_nothing_comes(&mut consumer).await;
 
@@ -202,14 +202,14 @@ async fn a_pause_under_load_leaves_no_delivery_behind() {
     let mut consumer = bench.queue.consumer(&[KIND], 8);
     let mut left = 300;
     for round in 0..24 {
-        // Keeps its channel open, so that what came too late would stay there.
+        // Keeps its channel open, so that a late delivery would stay there.
         let held = next(&mut consumer).await;
         let mut acks = Vec::new();
         for _ in 0..round % 8 {
             acks.push(next(&mut consumer).await.ack());
             left -= 1;
         }
-        // Acks make room, so deliveries are on their way when the consumer is paused.
+        // Acks free prefetch, so deliveries are in flight when the consumer is paused.
         tokio::join!(futures_util::future::join_all(acks), consumer.pause());
         depth_becomes(&publisher, left - 1).await;
         assert!(consumer.try_next().is_none());
@@ -238,7 +238,7 @@ async fn a_resumed_consumer_adapts_its_prefetch() {
 
     consumer.resume();
     held.push(next(&mut consumer).await);
-    assert!(consumer.try_next().is_none(), "it does not ask for more unless it waits");
+    assert!(consumer.try_next().is_none(), "it prefetches more only when it waits");
     depth_becomes(&publisher, 18).await;
     for _ in 1..6 {
         held.push(next(&mut consumer).await);
@@ -253,7 +253,7 @@ async fn messages_arrive_while_the_prefetch_is_raised() {
     const MESSAGES: usize = 300;
     let bench = Bench::new(&broker_url());
     let batch: Vec<_> = (0..MESSAGES).map(|_| (KIND, message())).collect();
-    // Of more kinds, so that asking for more takes longer than the next delivery.
+    // With several kinds, so that raising the prefetch takes longer than the next delivery.
     let mut consumer = bench.queue.consumer(&TaskKind::ALL, 64);
     consumer.pause().await;
     consumer.resume();
@@ -315,7 +315,7 @@ async fn unreadable_messages_are_dropped() {
         assert_eq!(delivery.message(), message);
         delivery.ack().await;
     }
-    // Nothing comes back when the consumer goes.
+    // Nothing returns to the queue when the consumer is dropped.
     drop(consumer);
     let mut other = bench.queue.consumer(&[KIND], 10);
     assert_nothing_comes(&mut other).await;
@@ -413,8 +413,8 @@ async fn an_outage_is_logged_once_and_without_the_password() {
     assert!(!log.contains(&relay.credentials()), "{log}");
     let lines: Vec<_> = log.lines().filter(|line| line.contains(&relay.address())).collect();
     let [away, back] = lines[..] else { panic!("{lines:#?}") };
-    assert!(away.contains("is away, publishing waits for it"), "{away}");
-    assert!(back.contains("is back: publishing goes on"), "{back}");
+    assert!(away.contains("is down, publishing waits for it"), "{away}");
+    assert!(back.contains("is up again, publishing continues"), "{back}");
     bench.finish().await;
 }
 

@@ -1,4 +1,4 @@
-//! A wire between the platform and the broker that can be cut, fall silent, and tell lies.
+//! A TCP relay in front of the broker that can cut connections, stall them, and inject frames.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,8 +11,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::fixture::broker_url;
 
-/// What becomes of connections. Every change ends those that are open, except for silence, which
-/// falls over them.
+/// How connections are treated. Every change closes the open ones, except for `IsSilent`, which stalls
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
     Passes,

@@ -1,20 +1,20 @@
-//! A queue that seems deaf is looked at before it is deleted.
+//! A queue that seems unresponsive is probed before it is deleted.
 
 use std::sync::Arc;
 
-use super::super::link::Link;
-use super::super::silence::Silences;
+use super::super::confirm_timeouts::ConfirmTimeouts;
+use super::super::connection::Connection;
 use super::*;
 
-/// Counts the queue as deaf, and has it replaced where it is.
-async fn replace(queue: &Queue) {
+/// Counts the queue as unresponsive, and has it recreated if it is.
+async fn recreate_if_unresponsive(queue: &Queue) {
     let Queue::Amqp(queue) = queue else { unreachable!("it is a broker's") };
-    let silences = Silences::default();
+    let confirm_timeouts = ConfirmTimeouts::default();
     for _ in 0..10 {
-        silences.silent(KIND);
+        confirm_timeouts.timed_out(KIND);
     }
-    let link = Arc::new(Link::open(&queue.place, "operator").await.unwrap());
-    silences.replace_deaf_queues(&link, &queue.place).await.unwrap();
+    let connection = Arc::new(Connection::open(&queue.target, "operator").await.unwrap());
+    confirm_timeouts.recreate_unresponsive_queues(&connection, &queue.target).await.unwrap();
 }
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a_responsive_queue_is_not_deleted() {
     let bench = Bench::new(&broker_url());
     let publisher = bench.queue.publisher();
     let sent = [publish_new(&publisher).await, publish_new(&publisher).await];
-    replace(&bench.queue).await;
+    recreate_if_unresponsive(&bench.queue).await;
     depth_becomes(&publisher, 2).await;
     let mut consumer = bench.queue.consumer(&[KIND], 2);
     let mut received = HashSet::new();
@@ -33,8 +33,8 @@ async fn a_responsive_queue_is_not_deleted() {
     }
     assert_eq!(received, HashSet::from(sent));
 
-    // Nor is an empty one that is read.
-    replace(&bench.queue).await;
+    // Nor is an empty one with a consumer.
+    recreate_if_unresponsive(&bench.queue).await;
     let last = publish_new(&publisher).await;
     let delivery = next(&mut consumer).await;
     assert_eq!(delivery.message(), last);
