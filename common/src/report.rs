@@ -74,7 +74,8 @@ pub struct Attempt {
     /// Where an earlier attempt got to.
     pub checkpoint: Option<Value>,
     /// To be run with nothing else beside it, since an earlier attempt lost its worker.
-    pub alone: bool,
+    #[serde(rename = "alone")]
+    pub exclusive: bool,
 }
 
 /// The input file of a task; where it lies follows from the task's id.

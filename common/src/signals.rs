@@ -1,18 +1,18 @@
-//! The signals that end a server.
+//! The signals that shut down a server.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and Ctrl-C, from the moment that one listens.
+/// SIGTERM and Ctrl-C.
 #[derive(Debug)]
-pub struct Ending {
+pub struct ShutdownSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Ending {
-    /// Listens: from now on the signals do not end the process by themselves.
+impl ShutdownSignals {
+    /// Installs the handlers: from now on the signals do not end the process by themselves.
     ///
     /// # Errors
     /// The system refuses.
@@ -23,7 +23,7 @@ impl Ending {
         })
     }
 
-    /// Waits for the next of them; answers its name.
+    /// Waits for the next signal; returns its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",

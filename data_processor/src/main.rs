@@ -70,7 +70,7 @@ async fn main() -> anyhow::Result<()> {
 /// Works until SIGTERM or Ctrl-C.
 async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     telemetry::start(config.log_format, &config.log)?;
-    let mut signals = signals::Ending::listen()?;
+    let mut signals = signals::ShutdownSignals::listen()?;
     let systemd = Notifier::from_environment();
     let drain_timeout = config.worker.drain_timeout;
     let mailer = Mailer::new(config.mail)?;

@@ -266,7 +266,7 @@ impl Worker {
             let budget = Arc::clone(&self.budget);
             let context = Context::new(&attempt, storage, task_manager, &self.config, budget);
             let key = self.attempts.add(delivery.message(), &attempt, context.clone(), sent);
-            let Attempt { spec, alone: is_exclusive, .. } = attempt;
+            let Attempt { spec, exclusive: is_exclusive, .. } = attempt;
             brought_exclusive |= is_exclusive;
             let size = size_of(spec.kind());
             self.lane(size).hold(key, delivery);

@@ -1,7 +1,7 @@
-//! Who may call: users, their passwords, and the tokens of their sessions.
+//! Authentication: users, their passwords, and the tokens of their sessions.
 //!
 //! # Not here
-//! Which request may do what (`api::middleware::access`).
+//! Authorization of requests (`api::middleware::access`).
 
 pub mod sessions;
 pub mod users;

@@ -1,4 +1,4 @@
-//! The server: its parts, put together, and its end.
+//! The server: wires its parts together, starts and stops them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,24 +43,24 @@ use crate::locks;
 use crate::tasks::store;
 use crate::workers::last_seen::LastSeen;
 
-/// How long open requests may take to end once the server ends.
+/// How long open requests may take to finish during a shutdown.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long to wait before the database is tried again, after each try has waited for a connection.
+/// How long to wait between attempts to open the database, each of which waits for a connection.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
 
-/// A server that listens.
+/// A running server.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
+    /// The address it listens on.
     pub address: SocketAddr,
-    /// What workers must show.
+    /// The token that workers must send.
     pub service_token: SecretString,
     shutdown: CancellationToken,
     serving: tokio::task::JoinHandle<()>,
     tracker: TaskTracker,
 }
 
-/// Opens the database and brings its tables up to date; answers the names of the migrations that
+/// Opens the database and brings its tables up to date; returns the names of the migrations that
 /// ran.
 ///
 /// # Errors
@@ -70,8 +70,7 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Vec<String>> {
     Ok(db.migrate().await?)
 }
 
-/// Adds an administrator to the database, whose tables are brought up to date first; answers the
-/// name.
+/// Adds an administrator to the database, after bringing its tables up to date; returns the name.
 ///
 /// # Errors
 /// The name or password is invalid, the name is taken, or the database is not reachable.
@@ -94,8 +93,8 @@ pub async fn create_administrator(
 
 impl Server {
     /// Starts one of any number of task managers on their common database, queue and storage.
-    /// A database that is not available yet is waited for: after a restart of the machine it may
-    /// be the last to start.
+    /// Waits for a database that is not available yet: after a restart of the machine it may be the last
+    /// to start.
     ///
     /// # Errors
     /// The address is taken, or the database or the storage does not work.
@@ -114,13 +113,13 @@ impl Server {
         Self::serve(config, queue, storage, db, listener)
     }
 
-    /// Starts the only task manager of its database and its in-process queue: all leases are
-    /// ended, since nobody else can hold one, and the queue is filled from the table.
+    /// Starts the only task manager of its database and its in-process queue. It ends all leases, since
+    /// no other process can hold one, and fills the queue from the table.
     ///
     /// # Errors
-    /// The address is taken, the database or the storage does not work, or the database is one
-    /// that others may use.
-    pub async fn start_alone(
+    /// The address is taken, the database or the storage does not work, or other processes may use the
+    /// database.
+    pub async fn start_standalone(
         config: &Config,
         queue: &Queue,
         storage: Storage,
@@ -233,7 +232,7 @@ impl Server {
         Ok(Self { address, service_token, shutdown, serving, tracker })
     }
 
-    /// Takes no more requests, lets the open ones end for a bounded while, then the rest.
+    /// Accepts no more requests, waits a bounded time for the open ones, then stops the rest.
     ///
     /// # Errors
     /// Serving has panicked.
@@ -243,13 +242,13 @@ impl Server {
         match tokio::time::timeout(GRACE, self.serving).await {
             Ok(served) => served?,
             Err(_) => {
-                warn!("requests were still open after {GRACE:?} and are cut");
+                warn!("requests are still open after {GRACE:?} and are aborted");
                 aborting.abort();
             }
         }
         self.tracker.close();
         if tokio::time::timeout(GRACE, self.tracker.wait()).await.is_err() {
-            warn!("background work was still going on after {GRACE:?} and is cut");
+            warn!("background work is still running after {GRACE:?} and is aborted");
         }
         Ok(())
     }

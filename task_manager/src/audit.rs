@@ -1,6 +1,6 @@
-//! The audit log: who signed up, logged in or was refused, interrupted or deleted what.
+//! The audit log: sign-ups, logins and refused logins, interrupts and deletions, with their users.
 //!
-//! Its lines are lines of the log under a target of their own, so that they can be kept apart
+//! Its lines have a target of their own in the log, so that they can be filtered
 //! (`log = "warn,audit=info"`). They name users, addresses and tasks, never a password or token.
 
 /// The target of every line.

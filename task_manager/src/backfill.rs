@@ -1,16 +1,16 @@
-//! Columns that are worked out from others are brought up to date after an upgrade.
+//! Backfills: derived columns are brought up to date after an upgrade.
 //!
 //! # Invariants
-//! - Rows are read in batches outside of any transaction, and those that changed are written in a
-//!   short one with the mark that says how far it is. A pass goes on from its mark after a restart,
-//!   and several task managers share it: the mark moves by compare-and-swap.
-//! - A new version of the reckoning begins with the first row; a version that is older than the
-//!   mark's changes nothing.
-//! - Each start goes on a little before the mark: while task managers are replaced one by one,
-//!   older ones write rows, and the last one that is started finds them.
+//! - Rows are read in batches outside of any transaction. Those that changed are written in a short
+//!   transaction together with a bookmark. A pass resumes at its bookmark after a restart. Several
+//!   task managers share it: the bookmark moves by compare-and-swap.
+//! - A new version of the derivation starts at the first row; a version older than the bookmark's
+//!   changes nothing.
+//! - Each start resumes a little before the bookmark: during a rolling upgrade older task managers
+//!   still write rows, and the last one that starts finds them.
 //!
 //! # Not here
-//! What the columns hold (`messages::terms`, `folding`).
+//! The contents of the columns (`kinds::message_validation::terms`, `folding`).
 
 mod store;
 
@@ -21,46 +21,46 @@ use tracing::{info, warn};
 
 use crate::db::{Database, DbConnection, DbResult};
 
-/// Requests come first: the pass rests for so long after each batch.
+/// The pause after each batch, so that requests come first.
 const REST: Duration = Duration::from_millis(10);
 /// How long to wait for a database that is not available.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// A column that is worked out from others.
+/// A derived column.
 pub trait Column: 'static {
-    /// What its mark is called.
+    /// The name of its bookmark.
     const NAME: &'static str;
-    /// The version of the reckoning: with a greater one all rows are worked out anew.
+    /// The version of the derivation: a greater one recomputes all rows.
     const VERSION: i32;
-    /// A row that is not up to date, and its new value.
+    /// An outdated row and its new value.
     type Change: Send + Sync + 'static;
 
-    /// The next rows behind the one at `mark`; all of them behind an empty one.
+    /// The rows after the bookmark `mark`; an empty one starts with the first row.
     ///
     /// # Errors
-    /// The database's.
+    /// The database failed.
     fn read(conn: &mut DbConnection, mark: &str) -> DbResult<Batch<Self::Change>>;
 
-    /// Writes new values; rows that are gone meanwhile stay so.
+    /// Writes new values; rows deleted in the meantime stay deleted.
     ///
     /// # Errors
-    /// The database's.
+    /// The database failed.
     fn write(conn: &mut DbConnection, changes: &[Self::Change]) -> DbResult<()>;
 
-    /// The mark of a row that is a little before the one at `mark`.
+    /// The bookmark of a row a little before the one at `mark`.
     fn before(mark: &str) -> String;
 }
 
 /// Rows of a table.
 #[derive(Debug)]
 pub struct Batch<T> {
-    /// The mark of the last one; none where there are none.
+    /// The bookmark of the last row, if there are rows.
     pub last: Option<String>,
-    /// Those that are not up to date.
+    /// The outdated ones.
     pub changes: Vec<T>,
 }
 
-/// Brings a column up to date, once; waits for a database that is not available.
+/// Brings a column up to date once; waits while the database is not available.
 pub async fn run<C: Column>(db: Database, shutdown: CancellationToken) {
     let mut has_failed = false;
     loop {
@@ -70,7 +70,7 @@ pub async fn run<C: Column>(db: Database, shutdown: CancellationToken) {
         };
         let Err(error) = result else { return };
         if !has_failed {
-            warn!(%error, column = C::NAME, "cannot be brought up to date yet; will retry");
+            warn!(%error, column = C::NAME, "cannot bring the column up to date, will retry");
         }
         has_failed = true;
         tokio::select! {
@@ -80,7 +80,7 @@ pub async fn run<C: Column>(db: Database, shutdown: CancellationToken) {
     }
 }
 
-/// Works the column out for all rows behind the mark.
+/// Recomputes the column for all rows after the bookmark.
 ///
 /// # Errors
 /// The database is not available.

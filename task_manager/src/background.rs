@@ -1,6 +1,6 @@
-//! What goes on without a request: the relay, leases, schedules, rollbacks, retention, backfills.
+//! Background work: the relay, leases, schedules, rollbacks, retention, backfills.
 //!
-//! Every part polls, so that a crash needs no recovery path; a notification only makes it sooner.
+//! Every part polls, so that a crash needs no recovery path; a notification only saves the wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,14 +29,14 @@ use crate::passes::PassError;
 use crate::tasks::file_names::FileNames;
 use crate::workers;
 
-/// How often leases and rollbacks are looked at.
+/// How often leases and rollbacks are polled.
 const FAST: Duration = Duration::from_secs(1);
-/// How often what is past its time is looked for; not more seldom than the sweep.
+/// How often expired data is searched for, at least as often as the sweep.
 const MINUTELY: Duration = Duration::from_secs(60);
-/// How often lost messages are looked for.
+/// How often lost messages are searched for.
 const REDISPATCH: Duration = Duration::from_secs(15);
 
-/// What the background works with.
+/// The parts that background work uses.
 #[derive(Debug, Clone)]
 pub struct Parts {
     pub db: Database,
@@ -46,11 +46,11 @@ pub struct Parts {
     pub throttle: Throttle,
     pub swallowed: Swallowed,
     pub retention: Retention,
-    /// Whether this task manager serves schedules.
+    /// Whether this task manager runs schedules.
     pub run_schedules: bool,
-    /// Whether only known users may call.
+    /// Whether requests need a login.
     pub login_required: bool,
-    /// How often files that no task knows are looked for.
+    /// How often files without a task are searched for.
     pub sweep_interval: Duration,
 }
 
@@ -111,7 +111,7 @@ pub fn start(parts: Parts, wakeups: &Wakeups, tracker: &TaskTracker, shutdown: &
     }));
 
     let (pass_db, lock) = (db.clone(), Lock::new(db.clone(), "sweep"));
-    tracker.spawn(every("files of no task", sweep_interval, never()).run(move || {
+    tracker.spawn(every("files without a task", sweep_interval, never()).run(move || {
         let (db, storage, lock) = (pass_db.clone(), storage.clone(), lock.clone());
         async move { sweep::pass(&db, &storage, &lock, sweep_interval).await }
     }));
@@ -143,8 +143,8 @@ struct Every {
 }
 
 impl Every {
-    /// Calls `pass` at once, then at every interval and whenever it is woken. Says once why it
-    /// does not succeed, and once when it does again.
+    /// Calls `pass` immediately, then at every interval and whenever it is woken. Logs once why it
+    /// fails, and once when it has recovered.
     async fn run<F, Fut>(self, pass: F)
     where
         F: Fn() -> Fut,
@@ -153,7 +153,7 @@ impl Every {
         let Self { what, interval, wake, shutdown } = self;
         let mut failing: Option<String> = None;
         loop {
-            // A long pass is cut: what it did is committed, and the rest is found again.
+            // A shutdown interrupts a long pass: its commits stay, and the rest is found again.
             let result = tokio::select! {
                 result = pass() => result,
                 () = shutdown.cancelled() => return,

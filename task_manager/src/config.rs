@@ -24,12 +24,12 @@ pub const PREFIX: &str = "TASK_MANAGER";
 /// Where the API listens unless set otherwise.
 pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
-/// The libraries would tell of every try while the database or the broker is away; what follows
-/// from it is told once.
+/// The libraries would log every attempt while the database or the broker is down; the server logs
+/// an outage once.
 const DEFAULT_LOG: &str = "info,r2d2=off,lapin=off";
-/// No time span may be longer: times further back than the calendar have no meaning.
+/// The longest time span: times before the calendar begins have no meaning.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-/// More connections than a process can have files open.
+/// More connections than the files that a process can open.
 const MOST_CONNECTIONS: usize = 1_000_000;
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 const SHORTEST_TOKEN: Duration = Duration::from_secs(1);
@@ -39,9 +39,9 @@ const MOST_PASSWORD: usize = 1_000;
 /// Where the server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Environment {
-    /// On a developer's machine: any secret will do.
+    /// On a developer's machine: any secret is accepted.
     Development,
-    /// For its users: secrets that can be guessed stop the start.
+    /// For users: the server refuses to start with guessable secrets.
     Production,
 }
 
@@ -69,7 +69,7 @@ impl std::fmt::Display for Environment {
 /// Whether a request needs a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginRequired {
-    /// In a fleet; not where the server runs alone.
+    /// In a fleet, but not in a standalone server.
     Auto,
     /// Always.
     True,
@@ -100,56 +100,56 @@ impl std::fmt::Display for LoginRequired {
     }
 }
 
-/// What the task manager needs to know.
+/// The settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the API listens.
+    /// The address that the API listens on.
     pub listen: SocketAddr,
     /// `sqlite://PATH` or `mysql://USER:PASSWORD@HOST/DATABASE`.
     pub database_url: SecretString,
     /// The folder of the bucket.
     pub storage: PathBuf,
-    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` of the broker; the queue in the process where absent.
+    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` of the broker; if absent, the queue is in the process.
     pub queue_url: Option<SecretString>,
-    /// More certificates to trust than the system's, for the broker: a PEM file.
+    /// A PEM file of certificates to trust for the broker, beside the system's.
     pub ca_file: Option<PathBuf>,
-    /// What the names of the broker's queues begin with.
+    /// The prefix of the names of the broker's queues.
     pub queue_prefix: String,
-    /// What workers show; a random one at each start where absent.
+    /// The token that workers send; if absent, each start makes a random one.
     pub service_token: Option<SecretString>,
-    /// Whether secrets that can be guessed stop the start.
+    /// In production, guessable secrets are refused.
     pub environment: Environment,
     /// Whether a request needs a token.
     pub login_required: LoginRequired,
-    /// Signs tokens; a random one at each start where absent.
+    /// The key that signs tokens; if absent, each start makes a random one.
     pub jwt_key: Option<SecretString>,
-    /// The key before: what it has signed still holds.
+    /// The previous key: tokens that it signed are still valid.
     pub jwt_previous_key: Option<SecretString>,
     /// How long a token is valid.
     pub token_lifetime: Duration,
     /// How long a new password may be.
     pub password_length: PasswordLength,
-    /// How often somebody may try to log in or sign up.
+    /// Limits on logins and sign-ups.
     pub rates: Rates,
     /// Whether a proxy in front names the client's address in `X-Forwarded-For`.
     pub trust_forwarded_for: bool,
-    /// How many connections there may be, and when one ends that does nothing.
+    /// The number of connections, and when an idle one is closed.
     pub connections: ConnectionLimits,
-    /// How long a client may send nothing of a body that is no file.
+    /// How long a request body other than a file may stall.
     pub body_timeout: Duration,
-    /// The largest file that is taken, in bytes.
+    /// The largest file that is accepted, in bytes.
     pub upload_limit: u64,
-    /// How long an upload may give no byte.
+    /// How long an upload may stall.
     pub upload_idle_timeout: Duration,
-    /// How long things are kept.
+    /// How long files and tasks are kept.
     pub retention: Retention,
-    /// How often files that no task knows are looked for, by one task manager for all.
+    /// How often one task manager of the fleet searches for files without a task.
     pub sweep_interval: Duration,
-    /// Whether this task manager serves schedules; one that does is enough.
+    /// Whether this task manager runs schedules; one that does is enough.
     pub run_schedules: bool,
-    /// How the log looks.
+    /// The format of the log.
     pub log_format: LogFormat,
-    /// What the log tells: a level, or directives by module.
+    /// The filter of the log: a level, or directives by module.
     pub log: String,
 }
 
@@ -167,7 +167,7 @@ impl Config {
         settings.finish().map(|effective| (config, effective))
     }
 
-    /// What must hold of a task manager of a fleet that starts.
+    /// Checks the settings of a task manager of a fleet.
     ///
     /// # Errors
     /// Every setting that is missing or invalid.
@@ -180,7 +180,7 @@ impl Config {
         if self.queue_url.is_none() {
             problems.push("`queue_url` must name the fleet's RabbitMQ, as amqp://USER:PASSWORD@HOST:PORT/VHOST".to_owned());
         }
-        // In production it is said with good ones.
+        // In production, `check_start` reports it and suggests a good one.
         let is_development = self.environment == Environment::Development;
         if is_development && self.service_token.is_none() {
             problems.push("`service_token` must be the secret that the workers show".to_owned());
@@ -206,17 +206,17 @@ impl Config {
         }
     }
 
-    /// What must hold of every server that starts: nobody else reaches one without a login, and
-    /// in production no secret can be guessed. `alone` tells that worker and API are one process,
-    /// so that the service token may be a random one.
+    /// Checks the settings of any server: one without a login must not be reachable from other
+    /// machines, and in production no secret may be guessable. If `standalone`, worker and API are one
+    /// process, so that the service token may be random.
     ///
     /// # Errors
-    /// Everything that is invalid; a good secret is part of the text.
-    pub fn check_start(&self, alone: bool) -> Result<(), SettingsError> {
-        SettingsError::unless_empty(self.start_problems(alone))
+    /// Every problem; the text suggests a good secret.
+    pub fn check_start(&self, standalone: bool) -> Result<(), SettingsError> {
+        SettingsError::unless_empty(self.start_problems(standalone))
     }
 
-    fn start_problems(&self, alone: bool) -> Vec<String> {
+    fn start_problems(&self, standalone: bool) -> Vec<String> {
         use secrecy::ExposeSecret;
         let mut problems = Vec::new();
         if !self.listen.ip().is_loopback() && !self.needs_login() {
@@ -232,7 +232,7 @@ impl Config {
                 let previous = self.jwt_previous_key.as_ref();
                 problems.extend(secrets::problem("jwt_previous_key", previous));
             }
-            if !alone || self.service_token.is_some() {
+            if !standalone || self.service_token.is_some() {
                 problems.extend(secrets::problem("service_token", self.service_token.as_ref()));
             }
         }
@@ -249,7 +249,7 @@ impl Config {
         problems
     }
 
-    /// Where the database is, without user and password.
+    /// The address of the database, without user and password.
     #[must_use]
     pub fn database_address(&self) -> &str {
         use secrecy::ExposeSecret;
@@ -378,8 +378,8 @@ mod tests {
         Config::from_settings(&mut settings, Path::new("/data"))
     }
 
-    fn problems(config: &Config, alone: bool) -> String {
-        config.check_start(alone).map_or_else(|error| error.to_string(), |()| String::new())
+    fn problems(config: &Config, standalone: bool) -> String {
+        config.check_start(standalone).map_or_else(|error| error.to_string(), |()| String::new())
     }
 
     #[test]

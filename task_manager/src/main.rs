@@ -105,7 +105,7 @@ async fn main() -> anyhow::Result<()> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     config.check_fleet()?;
     telemetry::start(config.log_format, &config.log)?;
-    let mut signals = signals::Ending::listen()?;
+    let mut signals = signals::ShutdownSignals::listen()?;
     let systemd = Notifier::from_environment();
     let queue_url = config.queue_url.clone().context("`queue_url` is missing")?;
     let trust = Trust::with_file(config.ca_file.as_deref())?;

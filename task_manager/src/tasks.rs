@@ -34,7 +34,7 @@ pub struct Task {
     pub dispatch: u32,
     pub failures: u32,
     /// To be run with nothing beside it, since an attempt lost its worker.
-    pub alone: bool,
+    pub exclusive: bool,
     pub worker: Option<WorkerId>,
     pub progress: Option<Progress>,
     pub checkpoint: Option<Value>,

@@ -85,7 +85,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     settings.finish()?;
     telemetry::start(config.log_format, &config.log)?;
     // Before anything is accepted, so that no signal ends the process halfway.
-    let mut signals = signals::Ending::listen()?;
+    let mut signals = signals::ShutdownSignals::listen()?;
     let systemd = Notifier::from_environment();
     let drain_timeout = worker_config.drain_timeout;
 
@@ -93,7 +93,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
         .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
     let mailer = Mailer::new(mail_config)?;
     let queue = Queue::Memory(MemoryQueue::default());
-    let server = Server::start_alone(&config, &queue, storage.clone()).await?;
+    let server = Server::start_standalone(&config, &queue, storage.clone()).await?;
     let url = format!("http://{}", server.address);
     let api = ApiClient::new(&url, Some(server.service_token.clone()))?.into();
     let draining = CancellationToken::new();

@@ -403,7 +403,7 @@ async fn a_drain_lets_work_end_and_takes_nothing_more() {
 async fn a_drain_gives_back_what_takes_too_long_and_what_waits() {
     let mut harness = Harness::new().await;
     let running = harness.task(|_| ());
-    let waiting = harness.task(|attempt| attempt.alone = true);
+    let waiting = harness.task(|attempt| attempt.exclusive = true);
     harness.publish(&[running, waiting]).await;
     let gate = Gate::new();
     harness.start(2, Duration::from_millis(50), gate.process());

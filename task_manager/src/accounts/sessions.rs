@@ -1,13 +1,14 @@
-//! Sessions: a name and a password are exchanged for a token, which is valid until it expires or is
-//! revoked.
+//! Sessions: a client exchanges a name and a password for a token, which is valid until it expires or
+//! is revoked.
 //!
 //! # Invariants
-//! - A token is valid only with the one algorithm, a known key, the right issuer, audience and type,
-//!   within its time, for a user who exists, and until it is revoked, on every task manager at once.
-//! - The token is all that a session is: nothing but its revocation is kept.
+//! - A token is accepted only if it is signed with HS256 and a known key, has the right issuer,
+//!   audience and type, has not expired and belongs to an existing user.
+//! - A revoked token is refused by every task manager immediately.
+//! - Sessions are stateless: the database stores revocations only.
 //!
 //! # Not here
-//! Passwords (`users`), who may call what (`api::middleware::access`).
+//! Passwords (`users`), authorization (`api::middleware::access`).
 
 mod hs256;
 mod store;
@@ -30,7 +31,7 @@ use crate::error::Error;
 use crate::group_commit::GroupCommit;
 use tokens::{Session, Tokens};
 
-/// A token and its time.
+/// A token and its expiry.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NewSession {
     /// To be sent as `Authorization: Bearer TOKEN`.
@@ -56,30 +57,30 @@ pub async fn log_in(
     Ok(NewSession { token, expires_at: session.expires_at })
 }
 
-/// What the users of tokens may do, as the database knows it. Clones share the looks at it.
+/// The roles of the users of tokens. Clones share their queries.
 #[derive(Debug, Clone)]
 pub struct Roles(GroupCommit<(UserId, Uuid), Option<Role>>);
 
 impl Roles {
-    /// Looks into `db`: once for all requests that come while a look is under way.
+    /// Reads roles from `db`; requests that arrive during a query share the next one.
     pub fn start(db: Database) -> Self {
         Self(GroupCommit::reading(db, roles_of))
     }
 
-    /// What the user of a token may do now; none if the token is no longer valid.
+    /// The current role of the user of a token; none if the token is no longer valid.
     pub async fn of(&self, session: Session) -> DbResult<Option<Role>> {
         self.0.submit((session.user, session.id)).await
     }
 }
 
-/// Revokes a token before its time.
+/// Revokes a token before it expires.
 pub async fn log_out(db: &Database, user: UserId, session: Session) -> Result<(), Error> {
     db.write(move |conn| store::revoke(conn, session)).await?;
     info!(target: audit::TARGET, user_id = %user.0, session = %session.id, "logged out");
     Ok(())
 }
 
-/// Forgets revocations of tokens that have expired.
+/// Deletes the revocations of expired tokens.
 pub async fn sweep(db: &Database) -> DbResult<()> {
     db.write(|conn| {
         let before = db::now(conn)? - tokens::LEEWAY * 2;

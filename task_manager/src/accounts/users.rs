@@ -1,12 +1,12 @@
-//! Users: who may call, under which name and with which password.
+//! Users, with their names and passwords.
 //!
 //! # Invariants
-//! - A name belongs to one user, regardless of case; `local` belongs to nobody.
-//! - A password is kept as an Argon2id hash only, and is never logged.
+//! - A name belongs to one user, regardless of case; `local` is reserved.
+//! - A password is stored as an Argon2id hash only, and is never logged.
 //! - An unknown user and a wrong password get the same answer after the same work.
 //!
 //! # Not here
-//! Tokens and their revocation (`sessions`), who may call what (`api::middleware::access`).
+//! Tokens and their revocation (`sessions`), authorization (`api::middleware::access`).
 
 pub mod credentials;
 pub mod passwords;
@@ -35,9 +35,9 @@ use throttle::{Action, Throttle};
 /// What a user may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// What concerns the user's own tasks.
+    /// May use the user's own tasks.
     User,
-    /// What concerns the platform, too.
+    /// May also manage the platform.
     Admin,
 }
 
@@ -58,12 +58,12 @@ impl FromStr for Role {
         match text {
             "user" => Ok(Self::User),
             "admin" => Ok(Self::Admin),
-            _ => Err(format!("`{text}` is no role")),
+            _ => Err(format!("`{text}` is not a role")),
         }
     }
 }
 
-/// A user just signed up.
+/// A user who has just signed up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UserView {
     /// The owner of everything that the user makes.
@@ -74,7 +74,7 @@ pub struct UserView {
     pub username: String,
 }
 
-/// Signs users up and knows them again. Clones share everything.
+/// Signs users up and checks their credentials. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Users {
     pub db: Database,
@@ -118,7 +118,7 @@ impl Users {
         Ok(view)
     }
 
-    /// Who has this name and password.
+    /// The user with this name and password.
     pub async fn recognize(
         &self,
         name: &str,
@@ -127,7 +127,7 @@ impl Users {
     ) -> Result<UserId, Error> {
         let name = Username::parse(name).ok();
         let shown = name.as_ref().map_or("(no name)", Username::as_str).to_owned();
-        // What cannot be a name is throttled by the address alone.
+        // An invalid name is throttled by the address only.
         let key = name.as_ref().map_or("", Username::key);
         self.throttle.check(Action::LogIn, key, address).inspect_err(|_| {
             info!(target: audit::TARGET, username = shown, %address, "login throttled");
@@ -151,7 +151,7 @@ impl Users {
 /// Adds an administrator to the database; for the command line.
 ///
 /// # Errors
-/// The name is taken, or the database does not work.
+/// The name is taken, or the database failed.
 pub async fn add_administrator(db: &Database, user: NewUser) -> anyhow::Result<UserView> {
     let hash = Passwords::default()
         .hash(user.password)

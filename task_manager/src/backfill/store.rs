@@ -6,8 +6,8 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use crate::db::schema::backfills;
 use crate::db::{DbConnection, DbResult};
 
-/// Sets the mark of a column back by `before`, or to the beginning where an older version has set
-/// it or none has; false where a newer one has.
+/// Moves the bookmark of a column back by `before`, or to the beginning if an older version or none
+/// has set it; false if a newer version has.
 pub(super) fn begin(
     conn: &mut DbConnection,
     name: &str,
@@ -38,7 +38,7 @@ pub(super) fn begin(
     Ok(true)
 }
 
-/// How far this version is; none where a newer one has begun.
+/// The bookmark of this version; none if a newer version has started.
 pub(super) fn mark(conn: &mut DbConnection, name: &str, version: i32) -> DbResult<Option<String>> {
     let mark = backfills::table
         .find(name)
@@ -49,7 +49,7 @@ pub(super) fn mark(conn: &mut DbConnection, name: &str, version: i32) -> DbResul
     Ok(mark)
 }
 
-/// Moves the mark, by compare-and-swap: true for one of all that try.
+/// Moves the bookmark by compare-and-swap: true for only one of concurrent callers.
 pub(super) fn advance(
     conn: &mut DbConnection,
     name: &str,

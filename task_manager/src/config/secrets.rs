@@ -1,16 +1,16 @@
-//! Whether the secrets of a server in production can be guessed.
+//! Detects guessable secrets of a server in production.
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// Shorter ones are guessed too quickly, in characters.
+/// The shortest secret that resists guessing, in characters.
 const LEAST_LENGTH: usize = 32;
-/// A random text of that length has more different characters than this.
+/// A random text of that length has more distinct characters than this.
 const LEAST_VARIETY: usize = 8;
-/// What stands in documentation and examples.
+/// Parts of the secrets in documentation and examples.
 const EXAMPLES: [&str; 7] =
     ["example", "changeme", "change-me", "secret", "password", "development", "insecure"];
 
-/// What is wrong with the secret `name`, and what to set instead: a good random one.
+/// The problem with the secret `name`, and a good random one to use instead.
 pub(super) fn problem(name: &str, secret: Option<&SecretString>) -> Option<String> {
     let wrong = match secret {
         None => "is missing".to_owned(),
@@ -26,7 +26,7 @@ fn weakness(secret: &str) -> Option<String> {
     let lowered = secret.to_lowercase();
     let variety = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
     if let Some(example) = EXAMPLES.iter().find(|example| lowered.contains(*example)) {
-        Some(format!("holds `{example}`, as examples do"))
+        Some(format!("contains `{example}`, as examples do"))
     } else if secret.chars().count() < LEAST_LENGTH {
         Some(format!("is shorter than {LEAST_LENGTH} characters"))
     } else if variety < LEAST_VARIETY {

@@ -12,7 +12,8 @@ diesel::table! {
         dispatch -> Integer,
         failures -> Integer,
         redispatches -> Integer,
-        alone -> Bool,
+        #[sql_name = "alone"]
+        exclusive -> Bool,
         worker -> Nullable<Binary>,
         leased_until -> Nullable<Timestamp>,
         progress -> Nullable<Text>,

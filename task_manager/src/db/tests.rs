@@ -61,7 +61,7 @@ fn insert_task(conn: &mut DbConnection, id: Uuid, file_name: &str, size: i64) ->
             tasks::spec.eq("{}"),
             tasks::file_name.eq(file_name),
             tasks::size.eq(size),
-            tasks::alone.eq(true),
+            tasks::exclusive.eq(true),
             tasks::created_at.eq(time()),
             tasks::changed_at.eq(time()),
         ))
@@ -95,7 +95,7 @@ async fn values_read_back_as_they_were_written(backend: Backend) {
                         tasks::file_name,
                         tasks::size,
                         tasks::result,
-                        tasks::alone,
+                        tasks::exclusive,
                         tasks::attempt,
                         tasks::created_at,
                     ))

@@ -313,7 +313,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_single_process_publishes_the_reserved_tasks_of_its_predecessor() {
-        let mut fixture = Fixture::new(Backend::Alone).await;
+        let mut fixture = Fixture::new(Backend::Standalone).await;
         let message = fixture.accept().await[0].message;
         redispatch::fill(&fixture.own.db).await.unwrap();
         let started = Instant::now();

@@ -12,10 +12,10 @@ use crate::db::own::OwnDatabase;
 /// Runs each test where the database is waited for in place (MySQL), and where it is not.
 macro_rules! threaded_backend_tests {
     ($($name:ident),* $(,)?) => {
-        mod alone {
+        mod standalone {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                super::$name(super::fixture(super::Backend::Alone).await).await;
+                super::$name(super::fixture(super::Backend::Standalone).await).await;
             })*
         }
         mod fleet {

@@ -84,6 +84,6 @@ fn attempt(task: &Task) -> Attempt {
         spec: task.spec.clone(),
         input: task.input.clone(),
         checkpoint: task.checkpoint.clone(),
-        alone: task.alone,
+        exclusive: task.exclusive,
     }
 }

@@ -97,7 +97,7 @@ async fn take_back(db: &Database, ids: &[TaskId]) -> DbResult<Vec<(TaskId, u32)>
             let failures = task.failures + 1;
             let change = Enqueue {
                 failures,
-                alone: task.alone || suspects.contains(&task.id),
+                exclusive: task.exclusive || suspects.contains(&task.id),
                 checkpoint: task.checkpoint.clone(),
                 progress: task.progress.clone(),
             };

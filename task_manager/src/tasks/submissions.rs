@@ -79,7 +79,7 @@ fn queued(NewTask { owner, spec }: NewTask, now: NaiveDateTime) -> Task {
         attempt: 0,
         dispatch: 1,
         failures: 0,
-        alone: false,
+        exclusive: false,
         worker: None,
         progress: None,
         checkpoint: None,

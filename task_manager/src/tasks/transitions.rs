@@ -47,7 +47,7 @@ pub fn resume(conn: &mut DbConnection, task: &Task, now: NaiveDateTime) -> DbRes
     }
     let change = Enqueue {
         failures: 0,
-        alone: false,
+        exclusive: false,
         checkpoint: task.checkpoint.clone(),
         progress: task.checkpoint.as_ref().and(task.progress.clone()),
     };

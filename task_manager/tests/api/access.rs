@@ -107,7 +107,7 @@ async fn users_see_only_their_own(backend: Backend) {
 
 #[tokio::test]
 async fn without_a_login_foreign_names_and_pages_are_refused() {
-    let app = TestApp::start(Backend::Alone).await;
+    let app = TestApp::start(Backend::Standalone).await;
     let cases = [
         ("host", "evil.example", "foreign_host"),
         ("host", "localhost:5000.evil.example", "foreign_host"),
@@ -147,7 +147,7 @@ async fn with_a_login_any_host_name_is_accepted() {
 
 #[tokio::test]
 async fn a_standalone_server_can_require_a_login() {
-    let app = TestApp::start_with(Backend::Alone, |config| {
+    let app = TestApp::start_with(Backend::Standalone, |config| {
         config.login_required = task_manager::config::LoginRequired::True;
     })
     .await;

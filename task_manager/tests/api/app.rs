@@ -100,7 +100,7 @@ impl TestApp {
     pub async fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
         change(&mut self.config);
         self.server.take().unwrap().stop().await.unwrap();
-        if self.backend == Backend::Alone {
+        if self.backend == Backend::Standalone {
             self.queue = queue(self.backend);
         }
         let (server, consumer) =
@@ -424,7 +424,9 @@ async fn serve(
 ) -> (Server, Consumer) {
     let consumer = queue.consumer(&TaskKind::ALL, 1_000);
     let server = match backend {
-        Backend::Alone => Server::start_alone(config, queue, storage.clone()).await.unwrap(),
+        Backend::Standalone => {
+            Server::start_standalone(config, queue, storage.clone()).await.unwrap()
+        }
         Backend::Fleet => Server::start(config, queue, storage.clone()).await.unwrap(),
     };
     (server, consumer)

@@ -12,7 +12,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     /// SQLite and the queue in the process.
-    Alone,
+    Standalone,
     /// MySQL or MariaDB, and RabbitMQ.
     Fleet,
 }
@@ -20,10 +20,10 @@ pub enum Backend {
 /// Makes a test of each function for each pair; `Backend` must be in scope beside them.
 macro_rules! backend_tests {
     ($($name:ident),* $(,)?) => {
-        mod alone {
+        mod standalone {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(super::Backend::Alone).await;
+                super::$name(super::Backend::Standalone).await;
             })*
         }
         mod fleet {
@@ -66,7 +66,7 @@ impl TestDatabase {
 
     pub fn create(backend: Backend, folder: &TempDir) -> Self {
         match backend {
-            Backend::Alone => {
+            Backend::Standalone => {
                 let file = folder.path().join("tasks.sqlite");
                 Self { url: format!("sqlite://{}", file.display()), name: None }
             }
@@ -93,7 +93,7 @@ impl Drop for TestDatabase {
 /// A queue of a test's own.
 pub fn queue(backend: Backend) -> Queue {
     match backend {
-        Backend::Alone => Queue::Memory(MemoryQueue::default()),
+        Backend::Standalone => Queue::Memory(MemoryQueue::default()),
         Backend::Fleet => {
             let prefix = format!("test-{}", Uuid::new_v4().simple());
             Queue::Amqp(AmqpQueue::new(service("TEST_AMQP_URL").into(), &prefix).unwrap())

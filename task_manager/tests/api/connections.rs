@@ -20,7 +20,7 @@ const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(60);
 
 async fn app(change: impl FnOnce(&mut Config)) -> TestApp {
-    TestApp::start_with(Backend::Alone, change).await
+    TestApp::start_with(Backend::Standalone, change).await
 }
 
 /// A connection on which `text` was sent.

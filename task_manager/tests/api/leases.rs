@@ -25,7 +25,7 @@ async fn a_lost_lease_counts_as_a_failure_and_the_task_is_requeued(backend: Back
     let lost = app.processing_task().await;
     expire(&app);
     let next = app.next_attempt().await;
-    assert_eq!((next.task_id, next.attempt, next.alone), (lost.task_id, 2, false));
+    assert_eq!((next.task_id, next.attempt, next.exclusive), (lost.task_id, 2, false));
     assert_eq!(app.task(next.task_id).await.failures, 1);
 
     assert_eq!(app.report(&lost, heartbeat()).await, Outcome::LeaseLost);
@@ -44,17 +44,17 @@ async fn a_task_that_lost_leases_repeatedly_runs_exclusively(backend: Backend) {
     let second = app.next_attempt().await;
     expire(&app);
     let third = app.next_attempt().await;
-    assert_eq!((third.task_id, third.attempt, third.alone), (second.task_id, 3, true));
+    assert_eq!((third.task_id, third.attempt, third.exclusive), (second.task_id, 3, true));
     // Whatever becomes of it, until it has succeeded or is resumed.
     let error = Event::Retry { after: Some(0.0), checkpoint: None, reason: Some("no disk".into()) };
     assert_eq!(app.report(&third, error).await, Outcome::Accepted);
     let fourth = app.next_attempt().await;
-    assert!(fourth.alone);
+    assert!(fourth.exclusive);
     assert_eq!(app.task(fourth.task_id).await.failures, 3);
     app.interrupt(fourth.task_id, "kill").await;
     app.interrupt(fourth.task_id, "resume").await;
     let resumed = app.next_attempt().await;
-    assert!(!resumed.alone);
+    assert!(!resumed.exclusive);
 }
 
 async fn an_error_before_a_lost_lease_does_not_make_a_task_exclusive(backend: Backend) {
@@ -65,7 +65,7 @@ async fn an_error_before_a_lost_lease_does_not_make_a_task_exclusive(backend: Ba
     app.next_attempt().await;
     expire(&app);
     let third = app.next_attempt().await;
-    assert_eq!((third.attempt, third.alone), (3, false));
+    assert_eq!((third.attempt, third.exclusive), (3, false));
     assert_eq!(app.task(third.task_id).await.failures, 2);
 }
 
@@ -79,7 +79,7 @@ async fn a_returned_exclusive_task_waits(backend: Backend) {
     assert!(app.is_queue_silent().await, "others get a turn first");
     app.sql("UPDATE outbox SET due_at = '2000-01-01 00:00:00'");
     let next = app.next_attempt().await;
-    assert_eq!((next.task_id, next.attempt, next.alone), (attempt.task_id, 6, true));
+    assert_eq!((next.task_id, next.attempt, next.exclusive), (attempt.task_id, 6, true));
     assert_eq!(app.task(next.task_id).await.failures, 0);
 }
 
@@ -117,7 +117,7 @@ async fn a_task_that_loses_every_worker_fails_with_a_reason(backend: Backend) {
 
 #[tokio::test]
 async fn a_restart_of_the_only_server_ends_all_leases() {
-    let mut app = TestApp::start(Backend::Alone).await;
+    let mut app = TestApp::start(Backend::Standalone).await;
     let lost = app.processing_task().await;
     app.restart().await;
     let next = app.next_attempt().await;

@@ -22,7 +22,7 @@ async fn the_served_document_matches_the_settings() {
     let fleet = TestApp::start(Backend::Fleet).await;
     let agreed = serde_json::to_value(task_manager::openapi_document()).unwrap();
     assert_eq!(shown(&fleet).await, agreed);
-    let alone = TestApp::start_with(Backend::Alone, |config| {
+    let alone = TestApp::start_with(Backend::Standalone, |config| {
         config.password_length.least = 8;
         config.password_length.most = 64;
     })

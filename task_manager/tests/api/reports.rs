@@ -26,7 +26,7 @@ async fn a_claim_is_granted_once_and_repeatable_by_its_worker(backend: Backend) 
     app.upload(SONGS).await;
     let delivery = app.delivery().await;
     let first = app.claim_one(delivery).await;
-    assert_eq!((first.attempt, first.lease, first.alone), (1, 30, false));
+    assert_eq!((first.attempt, first.lease, first.exclusive), (1, 30, false));
     let again = app.claim_one(delivery).await;
     assert_eq!(again, first, "a repeated claim raises nothing");
     app.other_worker();
@@ -101,7 +101,7 @@ async fn a_drained_task_is_requeued_without_a_failure(backend: Backend) {
     let released = Event::Released { checkpoint: checkpoint.clone() };
     assert_eq!(app.report(&attempt, released.clone()).await, Outcome::Accepted);
     let next = app.next_attempt().await;
-    assert_eq!((next.attempt, next.checkpoint, next.alone), (2, checkpoint, false));
+    assert_eq!((next.attempt, next.checkpoint, next.exclusive), (2, checkpoint, false));
     assert_eq!(app.task(next.task_id).await.failures, 0);
     assert_eq!(app.report(&attempt, released).await, Outcome::Accepted, "repeated");
     assert_eq!(app.report(&attempt, heartbeat()).await, Outcome::LeaseLost);

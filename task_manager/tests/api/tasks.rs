@@ -126,7 +126,7 @@ async fn queue_positions_are_exact_up_to_a_thousand(backend: Backend) {
     let task = app.upload(SONGS).await.task;
     // Tasks that came before.
     let random_id = match backend {
-        Backend::Alone => "randomblob(16)",
+        Backend::Standalone => "randomblob(16)",
         Backend::Fleet => "UNHEX(REPLACE(UUID(), '-', ''))",
     };
     let mut ahead = 0;

@@ -380,7 +380,7 @@ async fn unreadable_outbox_rows_delay_no_other(backend: Backend) {
     let good = app.upload(SONGS).await.task.task_id;
     app.delivery().await;
     let random_id = match backend {
-        Backend::Alone => "randomblob(16)",
+        Backend::Standalone => "randomblob(16)",
         Backend::Fleet => "UNHEX(REPLACE(UUID(), '-', ''))",
     };
     // More than a batch of each.

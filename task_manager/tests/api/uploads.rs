@@ -105,7 +105,7 @@ async fn a_stop_ends_an_upload_with_409(backend: Backend) {
 
 #[tokio::test]
 async fn an_upload_of_a_dead_server_is_removed_with_its_lease() {
-    let mut app = TestApp::start(Backend::Alone).await;
+    let mut app = TestApp::start(Backend::Standalone).await;
     let id = app.upload(SONGS).await.task.task_id;
     // As a server leaves it that is killed while the file arrives.
     app.sql("UPDATE tasks SET state = 'initializing', leased_until = '2099-01-01 00:00:00'");
@@ -236,7 +236,7 @@ async fn an_expiring_task_is_not_resumed_by_an_upload() {
 
 #[tokio::test]
 async fn an_accepted_task_survives_a_restart() {
-    let mut app = TestApp::start(Backend::Alone).await;
+    let mut app = TestApp::start(Backend::Standalone).await;
     let id = app.upload(SONGS).await.task.task_id;
     let lost = app.delivery().await;
     app.restart().await;

@@ -7,7 +7,7 @@ use super::harness::{Gate, Harness, Step, eventually};
 
 /// Its patience outlasts any test.
 fn patient(attempt: &mut Attempt) {
-    attempt.alone = true;
+    attempt.exclusive = true;
     attempt.attempt = 30;
 }
 
@@ -76,7 +76,7 @@ async fn an_exclusive_task_leaves_the_other_lane_open() {
 async fn an_exclusive_task_that_cannot_start_soon_is_given_back() {
     let mut harness = Harness::new().await;
     let [running, later] = [(); 2].map(|()| harness.task(|_| ()));
-    let exclusive = harness.task(|attempt| attempt.alone = true);
+    let exclusive = harness.task(|attempt| attempt.exclusive = true);
     harness.publish(&[running, exclusive]).await;
     let gate = Gate::new();
     harness.start(2, LONG, gate.process());

@@ -110,7 +110,7 @@ impl Harness {
             spec: TaskSpec::CsvAggregation(CsvAggregationSpec::default()),
             input: None,
             checkpoint: None,
-            alone: false,
+            exclusive: false,
         };
         change(&mut attempt);
         self.api.script().attempts.insert(task_id, attempt);

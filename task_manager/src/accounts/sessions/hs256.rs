@@ -1,5 +1,5 @@
-//! HS256 (RFC 7518, section 3.2) for `jsonwebtoken`, and nothing else: what is not linked cannot be
-//! talked into verifying a token.
+//! HS256 (RFC 7518, section 3.2) for `jsonwebtoken`. No other algorithm is linked, so none can be
+//! tricked into verifying a token.
 
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
@@ -16,9 +16,9 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes it what this process signs and verifies with; once more changes nothing.
+/// Makes this the provider of the process; idempotent.
 pub(super) fn install() {
-    // An error says that it was done before.
+    // An error means that it is installed already.
     let _ = PROVIDER.install_default();
 }
 
@@ -56,7 +56,7 @@ impl Signer<Vec<u8>> for Hs256 {
 }
 
 impl Verifier<Vec<u8>> for Hs256 {
-    /// In a time that tells nothing of the right signature.
+    /// In constant time, so that the time reveals nothing of the right signature.
     fn verify(&self, message: &[u8], given: &Vec<u8>) -> Result<(), signature::Error> {
         let mac = self.0.clone().chain_update(message);
         mac.verify_slice(given).map_err(|_| signature::Error::new())

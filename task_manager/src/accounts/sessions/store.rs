@@ -8,7 +8,7 @@ use super::tokens::Session;
 use crate::db::schema::revoked_tokens;
 use crate::db::{DbConnection, DbResult, Id};
 
-/// Revokes a token; once more changes nothing.
+/// Revokes a token; idempotent.
 pub(super) fn revoke(conn: &mut DbConnection, session: Session) -> DbResult<()> {
     let inserted = diesel::insert_into(revoked_tokens::table)
         .values((
@@ -23,7 +23,7 @@ pub(super) fn revoke(conn: &mut DbConnection, session: Session) -> DbResult<()> 
     }
 }
 
-/// Forgets what had expired before `before`.
+/// Deletes the revocations of tokens that expired before `before`.
 pub(super) fn forget_expired(conn: &mut DbConnection, before: NaiveDateTime) -> DbResult<()> {
     diesel::delete(revoked_tokens::table.filter(revoked_tokens::expires_at.lt(before)))
         .execute(conn)?;

@@ -1,7 +1,7 @@
 //! Tokens: JWTs (RFC 9068) signed with HS256.
 //!
-//! Two keys verify while one of them is replaced: the new one signs, and the header's `kid` says
-//! which one it was.
+//! While a key is being replaced, two keys verify: the new one signs, and the `kid` of the header
+//! names the key that signed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +19,15 @@ use uuid::Uuid;
 use super::hs256;
 use crate::error::Error;
 
-/// Who gives tokens, and to whom they are shown.
+/// The issuer and the audience of tokens.
 const ISSUER: &str = "task_manager";
 const AUDIENCE: &str = "task_manager/v1";
-/// The type of an access token (RFC 9068): a token for another purpose is none.
+/// The type of an access token (RFC 9068): tokens for other purposes are refused.
 const TOKEN_TYPE: &str = "at+jwt";
 /// By how much the clocks of task managers may differ.
 pub const LEEWAY: Duration = Duration::from_secs(5);
 
-/// A token that was verified.
+/// A verified token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
     /// The token's id.
@@ -62,7 +62,7 @@ impl Key {
     }
 }
 
-/// Gives tokens and verifies them. Clones share the keys.
+/// Issues and verifies tokens. Clones share the keys.
 #[derive(Clone)]
 pub struct Tokens {
     /// The first one signs.
@@ -78,7 +78,7 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// Signs with `key`; takes what was signed with `previous` too.
+    /// Signs with `key`; accepts tokens signed with `previous` too.
     pub fn new(key: SecretString, previous: Option<SecretString>, lifetime: Duration) -> Self {
         hs256::install();
         let keys = std::iter::once(key).chain(previous).map(Key::new).collect();
@@ -95,7 +95,7 @@ impl Tokens {
         let now = clock::now().timestamp();
         let seconds = i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX);
         let expires_at = DateTime::from_timestamp(now.saturating_add(seconds), 0)
-            .ok_or_else(|| failed(&"it would hold for too long"))?;
+            .ok_or_else(|| failed(&"its lifetime is too long"))?;
         let session = Session { id: Uuid::new_v4(), user, expires_at };
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -133,8 +133,8 @@ impl Tokens {
         Some(Session { id: claims.jti, user: UserId(claims.sub), expires_at })
     }
 
-    /// A hash of a request that holds a secret: without the signing key nothing can be guessed
-    /// from it.
+    /// A keyed hash of a request that contains a secret. Without the signing key, guesses cannot be
+    /// checked against it.
     pub fn fingerprint(&self, content: &[u8]) -> String {
         let message = [b"idempotency\n", content].concat();
         let macs = self.keys.first().map(|key| {

@@ -1,4 +1,4 @@
-//! What a name and a password may be.
+//! The rules for user names and passwords.
 
 use common::problem::ErrorLocation;
 use secrecy::{ExposeSecret, SecretString};
@@ -21,7 +21,7 @@ impl Default for PasswordLength {
     }
 }
 
-/// A name that a user can have; `local` is one too, although nobody gets it.
+/// A valid user name, which includes the reserved `local`.
 #[derive(Debug, Clone)]
 pub struct Username {
     given: String,
@@ -32,7 +32,7 @@ impl Username {
     /// Reads a name.
     ///
     /// # Errors
-    /// What a name may be, in words.
+    /// The rules for names, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !is_plain || !NAME_LENGTH.contains(&text.len()) {
@@ -47,18 +47,18 @@ impl Username {
         &self.given
     }
 
-    /// The same for all names that are the same.
+    /// The form that equal names share.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// Whether it is the name of the user without a login.
+    /// Whether it is the name of the local user, who has no login.
     pub fn is_reserved(&self) -> bool {
         self.key == "local"
     }
 }
 
-/// A name and a password that can be a user's.
+/// A valid name and password.
 #[derive(Debug, Clone)]
 pub struct NewUser {
     pub name: Username,
@@ -69,7 +69,7 @@ impl NewUser {
     /// Reads both.
     ///
     /// # Errors
-    /// Every invalid one; the password is not repeated.
+    /// One for each invalid field; the password is not repeated.
     pub fn parse(
         name: &str,
         password: SecretString,

@@ -2,9 +2,9 @@
 //! lane.
 //!
 //! # Invariants
-//! - Hashing runs on blocking threads, a few at a time: logins cannot take all processors and the
+//! - Hashing runs on blocking threads, a few at a time: logins cannot take all processors and all
 //!   memory from the rest of the API.
-//! - A password of nobody is hashed too, so that the time tells nothing.
+//! - The password of an unknown user is hashed too, so that the time reveals nothing.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::error::Error;
 
 /// How long a login waits for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// The hash of a password that nobody has, made with the same parameters as all others.
+/// A hash without a known password, made with the same parameters as all others.
 const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$uW5UrYvpbcbRRDxpLCYDdA$5PVR0aLbZWkIb5Xlt6RbiGAvyuhAnVwIHAsVlTQpTZ4";
 
 /// Hashes passwords, a bounded number at a time. Clones share the bound.

@@ -13,7 +13,7 @@ use super::credentials::Username;
 use crate::db::schema::{revoked_tokens, users};
 use crate::db::{self, DbConnection, DbResult, Id, on_either, one_of};
 
-/// Inserts a user; false where the name is taken or nobody's to take.
+/// Inserts a user; false if the name is taken or reserved.
 pub(super) fn insert(
     conn: &mut DbConnection,
     id: Uuid,
@@ -52,7 +52,7 @@ pub(super) fn find(conn: &mut DbConnection, name: &Username) -> DbResult<Option<
     Ok(found.map(|(id, hash)| (UserId(id.0), hash)))
 }
 
-/// The administrator who was there first; none where there is none yet.
+/// The oldest administrator, if any.
 pub fn first_administrator(conn: &mut DbConnection) -> DbResult<Option<UserId>> {
     let first: Option<Id> = users::table
         .filter(users::role.eq(Role::Admin.as_str()))
@@ -63,14 +63,14 @@ pub fn first_administrator(conn: &mut DbConnection) -> DbResult<Option<UserId>> 
     Ok(first.map(|id| UserId(id.0)))
 }
 
-/// What the users of tokens may do; none where there is no such user or the token was revoked.
+/// The roles of the users of `tokens`; none for an unknown user or a revoked token.
 pub fn roles_of(conn: &mut DbConnection, tokens: &[(UserId, Uuid)]) -> DbResult<Vec<Option<Role>>> {
     let distinct = |ids: &mut dyn Iterator<Item = Uuid>| -> Vec<Id> {
         ids.collect::<BTreeSet<_>>().into_iter().map(Id).collect()
     };
     let user_ids = distinct(&mut tokens.iter().map(|(user, _)| user.0));
     let token_ids = distinct(&mut tokens.iter().map(|(_, token)| *token));
-    // Every request asks this, so it is one statement: a revoked token comes without a role.
+    // Every request runs this, so it is one statement: a revoked token has no role.
     let revoked = revoked_tokens::table
         .filter(one_of(revoked_tokens::jti, &token_ids))
         .select((revoked_tokens::jti, None::<String>.into_sql::<Nullable<Text>>()));
@@ -84,7 +84,7 @@ pub fn roles_of(conn: &mut DbConnection, tokens: &[(UserId, Uuid)]) -> DbResult<
             |id: Uuid| found.iter().find(|(found, _)| found.0 == id).map(|(_, role)| role);
         let role = role_of(user.0).and_then(Option::as_deref);
         let role = role.filter(|_| role_of(*token).is_none());
-        // A role of another version may allow less than ours: it allows nothing here.
+        // A role of another version may permit less than ours, so it permits nothing here.
         role.and_then(|role| role.parse().ok())
     };
     Ok(tokens.iter().map(role).collect())

@@ -1,8 +1,8 @@
-//! How often somebody may try to log in or sign up: by name and by address.
+//! Rate limits for logins and sign-ups, by name and by address.
 //!
-//! Every try counts, also a good one. The counts are this process's own: several task managers
-//! behind a balancer let through as many times more, which the limits leave room for, and nothing
-//! is written to the database for a guess.
+//! Every attempt counts, including a successful one. Each process counts for itself, so that a guess
+//! writes nothing to the database. N task managers behind a balancer let through N times as many
+//! attempts; the limits allow for that.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -13,7 +13,7 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 
 use crate::error::Error;
 
-/// How many tries a minute; as many may come at once after a pause.
+/// Attempts per minute; after a pause, as many may come in a burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
     /// For one name.
@@ -32,14 +32,14 @@ const fn nonzero(number: u32) -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(number - 1)
 }
 
-/// What is tried; each is counted apart.
+/// What is attempted; each is counted separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     SignUp,
     LogIn,
 }
 
-/// Counts tries. Clones count together.
+/// Counts attempts. Clones share the counts.
 #[derive(Debug, Clone)]
 pub struct Throttle {
     names: Arc<DefaultKeyedRateLimiter<(Action, String)>>,
@@ -47,7 +47,7 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// Nobody has tried yet.
+    /// Starts without any attempts.
     pub fn new(rates: Rates) -> Self {
         let limiter = Quota::per_minute;
         Self {
@@ -56,10 +56,10 @@ impl Throttle {
         }
     }
 
-    /// Counts a try.
+    /// Counts an attempt.
     ///
     /// # Errors
-    /// It is one too many; the error says for how long. A name that is empty is not counted.
+    /// The limit is exceeded; the error says for how long. An empty name is not counted.
     pub fn check(&self, action: Action, name: &str, address: IpAddr) -> Result<(), Error> {
         let refused = |until: governor::NotUntil<_>| {
             let wait = until.wait_time_from(DefaultClock::default().now());
@@ -72,14 +72,14 @@ impl Throttle {
         Ok(())
     }
 
-    /// Forgets those whose tries lie so far back that they count no more.
+    /// Drops counters whose attempts no longer count.
     pub fn forget_old(&self) {
         self.names.retain_recent();
         self.addresses.retain_recent();
     }
 }
 
-/// One customer has a whole IPv6 network of 64 bits.
+/// An IPv6 customer has a whole network of 64 bits, which counts as one address.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),

@@ -114,13 +114,13 @@ fn with_fence(
             ended(AttemptOutcome::Released, None);
             let change = Enqueue {
                 failures: task.failures,
-                alone: task.alone,
+                exclusive: task.exclusive,
                 checkpoint: kinds::of(task.kind()).checkpoint(task, checkpoint.as_ref()),
                 progress: task.progress.clone(),
             };
             let error = || failed_too_often("");
             // One that is to run alone was given back by a busy worker: the others get a turn first.
-            let delay = if task.alone { backoff(task.attempt) } else { Duration::ZERO };
+            let delay = if task.exclusive { backoff(task.attempt) } else { Duration::ZERO };
             let dispatch = retry_or_fail(conn, task, change, delay, error, now)?;
             changes.dispatches.extend(dispatch);
         }
@@ -150,7 +150,7 @@ fn retry(
     };
     let change = Enqueue {
         failures,
-        alone: task.alone,
+        exclusive: task.exclusive,
         checkpoint: kinds::of(task.kind()).checkpoint(task, checkpoint),
         progress: task.progress.clone(),
     };

@@ -98,7 +98,7 @@ pub fn remove_cut(conn: &mut DbConnection, id: TaskId, now: NaiveDateTime) -> Db
 #[derive(Debug, Clone, Default)]
 pub struct Enqueue {
     pub failures: u32,
-    pub alone: bool,
+    pub exclusive: bool,
     pub checkpoint: Option<Value>,
     pub progress: Option<Progress>,
 }
@@ -129,7 +129,7 @@ pub fn enqueue(
                 tasks::dispatch.eq(signed(task.dispatch + 1)),
                 tasks::failures.eq(signed(change.failures)),
                 tasks::redispatches.eq(0),
-                tasks::alone.eq(change.alone),
+                tasks::exclusive.eq(change.exclusive),
                 tasks::checkpoint.eq(change.checkpoint.as_ref().map(to_json).transpose()?),
                 tasks::progress.eq(change.progress.as_ref().map(to_json).transpose()?),
                 tasks::error.eq(None::<String>),
