@@ -35,11 +35,11 @@ pub trait Column: 'static {
     /// An outdated row and its new value.
     type Change: Send + Sync + 'static;
 
-    /// The rows after the bookmark `mark`; an empty one starts with the first row.
+    /// The rows after the given bookmark; an empty one starts with the first row.
     ///
     /// # Errors
     /// The database failed.
-    fn read(conn: &mut DbConnection, mark: &str) -> DbResult<Batch<Self::Change>>;
+    fn read(conn: &mut DbConnection, bookmark: &str) -> DbResult<Batch<Self::Change>>;
 
     /// Writes new values; rows deleted in the meantime stay deleted.
     ///
@@ -47,8 +47,8 @@ pub trait Column: 'static {
     /// The database failed.
     fn write(conn: &mut DbConnection, changes: &[Self::Change]) -> DbResult<()>;
 
-    /// The bookmark of a row a little before the one at `mark`.
-    fn before(mark: &str) -> String;
+    /// The bookmark of a row a little before the one at `bookmark`.
+    fn before(bookmark: &str) -> String;
 }
 
 /// Rows of a table.
@@ -91,14 +91,14 @@ pub async fn pass<C: Column>(db: &Database) -> DbResult<()> {
     }
     let mut changed = 0;
     loop {
-        let read = db.read(|conn| match store::mark(conn, C::NAME, C::VERSION)? {
-            Some(mark) => C::read(conn, &mark).map(|batch| Some((mark, batch))),
+        let read = db.read(|conn| match store::bookmark(conn, C::NAME, C::VERSION)? {
+            Some(bookmark) => C::read(conn, &bookmark).map(|batch| Some((bookmark, batch))),
             None => Ok(None),
         });
-        let Some((mark, Batch { last: Some(last), changes })) = read.await? else { break };
+        let Some((bookmark, Batch { last: Some(last), changes })) = read.await? else { break };
         let count = changes.len();
         let written = db.write(move |conn| {
-            let moved = store::advance(conn, C::NAME, C::VERSION, &mark, &last)?;
+            let moved = store::advance(conn, C::NAME, C::VERSION, &bookmark, &last)?;
             if moved {
                 C::write(conn, &changes)?;
             }

@@ -227,38 +227,38 @@ enum Use {
 }
 
 /// A connection of a pool.
-struct Kept {
+struct PooledConn {
     conn: DbConnection,
     /// What had been lost when it was known to work.
     losses: u64,
     /// It is not known in which transaction it is.
-    is_spoiled: bool,
+    is_tainted: bool,
 }
 
 impl ManageConnection for Manager {
-    type Connection = Kept;
+    type Connection = PooledConn;
     type Error = diesel::r2d2::Error;
 
-    fn connect(&self) -> Result<Kept, Self::Error> {
+    fn connect(&self) -> Result<PooledConn, Self::Error> {
         let losses = self.losses.load(Ordering::Relaxed);
         let mut conn = dialect::connect(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
         dialect::prepare(&mut conn, self.use_for == Use::Writing)
             .map_err(diesel::r2d2::Error::QueryError)?;
-        Ok(Kept { conn, losses, is_spoiled: false })
+        Ok(PooledConn { conn, losses, is_tainted: false })
     }
 
-    fn is_valid(&self, kept: &mut Kept) -> Result<(), Self::Error> {
+    fn is_valid(&self, pooled: &mut PooledConn) -> Result<(), Self::Error> {
         let losses = self.losses.load(Ordering::Relaxed);
-        if kept.losses != losses {
-            kept.conn.ping().map_err(diesel::r2d2::Error::QueryError)?;
-            kept.losses = losses;
+        if pooled.losses != losses {
+            pooled.conn.ping().map_err(diesel::r2d2::Error::QueryError)?;
+            pooled.losses = losses;
         }
         Ok(())
     }
 
-    fn has_broken(&self, kept: &mut Kept) -> bool {
+    fn has_broken(&self, pooled: &mut PooledConn) -> bool {
         // A closure that panicked has left its transaction open.
-        kept.is_spoiled || std::thread::panicking()
+        pooled.is_tainted || std::thread::panicking()
     }
 }
 
@@ -329,7 +329,7 @@ impl Database {
         _permit: OwnedSemaphorePermit,
         work: impl Fn(&mut DbConnection) -> DbResult<T>,
     ) -> DbResult<T> {
-        self.retrying(&self.0.readers, |kept| work(&mut kept.conn))
+        self.retrying(&self.0.readers, |pooled| work(&mut pooled.conn))
     }
 
     /// Runs `work` in a transaction, again where it lost against another transaction or its
@@ -364,13 +364,13 @@ impl Database {
         _permit: OwnedSemaphorePermit,
         work: impl Fn(&mut DbConnection) -> DbResult<T>,
     ) -> DbResult<T> {
-        self.retrying(&self.0.writers, |kept| transaction(kept, &work))
+        self.retrying(&self.0.writers, |pooled| transaction(pooled, &work))
     }
 
     fn retrying<T>(
         &self,
         pool: &Pool<Manager>,
-        work: impl Fn(&mut Kept) -> DbResult<T>,
+        work: impl Fn(&mut PooledConn) -> DbResult<T>,
     ) -> DbResult<T> {
         let mut tries = 1;
         loop {
@@ -436,16 +436,16 @@ fn permit_blocking(permits: &Arc<Semaphore>, wait: Duration) -> DbResult<OwnedSe
 
 /// Runs `work` in a transaction.
 fn transaction<T>(
-    kept: &mut Kept,
+    pooled: &mut PooledConn,
     work: impl FnOnce(&mut DbConnection) -> DbResult<T>,
 ) -> DbResult<T> {
-    dialect::begin(&mut kept.conn)?;
-    let result = work(&mut kept.conn).and_then(|value| {
-        dialect::commit(&mut kept.conn).map_err(DbError::from_commit).map(|()| value)
+    dialect::begin(&mut pooled.conn)?;
+    let result = work(&mut pooled.conn).and_then(|value| {
+        dialect::commit(&mut pooled.conn).map_err(DbError::from_commit).map(|()| value)
     });
     if result.is_err() {
         // The first error is the one to tell.
-        kept.is_spoiled = dialect::roll_back(&mut kept.conn).is_err();
+        pooled.is_tainted = dialect::roll_back(&mut pooled.conn).is_err();
     }
     result
 }

@@ -38,9 +38,9 @@ pub enum Error {
     /// A page of another site sent the request.
     ForeignOrigin,
     /// Another request with the same `Idempotency-Key` is under way.
-    RequestUnderWay,
+    RequestInProgress,
     /// The `Idempotency-Key` was used for another content.
-    KeyUsedOtherwise,
+    KeyReused,
     /// The request with this `Idempotency-Key` was carried out, but its answer cannot be read by this version.
     UnreadableAnswer,
     /// There is no such task.
@@ -52,7 +52,7 @@ pub enum Error {
     /// The answer has none of the media types that the client takes.
     NotAcceptable { offered: String },
     /// The task's state does not allow it.
-    InvalidState { id: TaskId, state: TaskState, wish: &'static str },
+    InvalidState { id: TaskId, state: TaskState, rule: &'static str },
     /// The task's row cannot be read by this version: why, and what to do.
     UnreadableTask(String),
     /// The result is not there yet.
@@ -117,7 +117,7 @@ impl Error {
 impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::LockLost => return Self::RequestUnderWay,
+            DbError::LockLost => return Self::RequestInProgress,
             DbError::UnreadableTask(detail) => return Self::UnreadableTask(detail),
             _ => {}
         }

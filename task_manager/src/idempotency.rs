@@ -85,7 +85,7 @@ impl IdempotencyKeys {
                 Ok(Started::Fresh(Lock { db: self.db.clone(), key: key.0.clone(), holder }))
             }
             store::Found::Answer(stored) => Ok(Started::Completed(stored)),
-            store::Found::UnderWay => Err(Error::RequestUnderWay),
+            store::Found::InProgress => Err(Error::RequestInProgress),
         }
     }
 
@@ -140,7 +140,7 @@ impl StoredAnswer {
     /// what another one answered.
     pub fn replay<T: DeserializeOwned>(&self, fingerprint: &str) -> Result<T, Error> {
         if self.fingerprint != fingerprint {
-            return Err(Error::KeyUsedOtherwise);
+            return Err(Error::KeyReused);
         }
         serde_json::from_str(&self.answer).map_err(|error| {
             warn!(%error, "the stored answer of a request cannot be read");

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 use uuid::Uuid;
 
-use self::subscribers::{Seen, Subscribers};
+use self::subscribers::{Received, Subscribers};
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::error::Error;
 use crate::paging::Cursor;
@@ -166,8 +166,8 @@ impl Changes {
                 () = self.closed.cancelled() => return,
             }
             let subscribed = self.subscribers().begin_poll();
-            for (user, seen) in subscribed {
-                match db.read(move |conn| poll(conn, user, &seen)).await {
+            for (user, received) in subscribed {
+                match db.read(move |conn| poll(conn, user, &received)).await {
                     Ok((changes, polled)) => {
                         let mut subscribers = self.subscribers();
                         subscribers.publish(user, changes);
@@ -188,15 +188,19 @@ struct Polled {
     next: Cursor,
 }
 
-fn poll(conn: &mut DbConnection, user: UserId, seen: &Seen) -> DbResult<(Vec<Change>, Polled)> {
+fn poll(
+    conn: &mut DbConnection,
+    user: UserId,
+    received: &Received,
+) -> DbResult<(Vec<Change>, Polled)> {
     let now = db::now(conn)?;
     let overlap = from(now - OVERLAP);
-    let since = seen.since.unwrap_or(overlap);
+    let since = received.since.unwrap_or(overlap);
     let changed = store::changed_since(conn, user, since, BATCH)?;
     let is_full = i64::try_from(changed.len()) == Ok(BATCH);
     let last = changed.last().filter(|_| is_full);
     let next = last.map_or(overlap, |(id, changed_at)| Cursor { time: *changed_at, id: id.0 });
-    let unseen = changed.into_iter().filter(|(id, changed_at)| !seen.has(*id, *changed_at));
+    let unseen = changed.into_iter().filter(|(id, changed_at)| !received.has(*id, *changed_at));
     let unseen: Vec<TaskId> = unseen.map(|(id, _)| id).collect();
     let changes = if unseen.is_empty() { Vec::new() } else { find(conn, user, &unseen)? };
     Ok((changes, Polled { now, next }))

@@ -95,14 +95,14 @@ fn problem(error: &Error) -> Problem {
             "Without a login this server takes no requests from pages of other sites."
                 .to_owned(),
         ),
-        Error::RequestUnderWay => (
+        Error::RequestInProgress => (
             409,
             "request_under_way",
             "The same request is under way",
             "Another request with this Idempotency-Key is not done yet. Send it again later."
                 .to_owned(),
         ),
-        Error::KeyUsedOtherwise => (
+        Error::KeyReused => (
             422,
             "idempotency_key_reused",
             "The Idempotency-Key was used for another content",
@@ -137,11 +137,11 @@ fn problem(error: &Error) -> Problem {
             "The answer has no such media type",
             format!("The Accept header takes none of what there is: {offered}."),
         ),
-        Error::InvalidState { id, state, wish } => (
+        Error::InvalidState { id, state, rule } => (
             409,
             "invalid_state",
             "The task's state does not allow it",
-            format!("The task {id} is {state}; {wish}."),
+            format!("The task {id} is {state}; {rule}."),
         ),
         Error::UnreadableTask(detail) => {
             (409, unreadable::CODE, "The task cannot be read", detail.clone())
@@ -327,7 +327,7 @@ fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
             Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
         }
         Error::NotReady { .. }
-        | Error::RequestUnderWay
+        | Error::RequestInProgress
         | Error::UploadLost
         | Error::OutcomeUnknown
         | Error::StorageUnavailable

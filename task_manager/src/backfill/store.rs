@@ -19,7 +19,7 @@ pub(super) fn begin(
         .select((backfills::version, backfills::done_to))
         .first(conn)
         .optional()?;
-    let Some((found, mark)) = found else {
+    let Some((found, bookmark)) = found else {
         let row =
             (backfills::name.eq(name), backfills::version.eq(version), backfills::done_to.eq(""));
         return match diesel::insert_into(backfills::table).values(row).execute(conn) {
@@ -31,22 +31,26 @@ pub(super) fn begin(
     if found > version {
         return Ok(false);
     }
-    let mark = if found == version { before(&mark) } else { String::new() };
+    let bookmark = if found == version { before(&bookmark) } else { String::new() };
     diesel::update(backfills::table.find(name))
-        .set((backfills::version.eq(version), backfills::done_to.eq(mark)))
+        .set((backfills::version.eq(version), backfills::done_to.eq(bookmark)))
         .execute(conn)?;
     Ok(true)
 }
 
 /// The bookmark of this version; none if a newer version has started.
-pub(super) fn mark(conn: &mut DbConnection, name: &str, version: i32) -> DbResult<Option<String>> {
-    let mark = backfills::table
+pub(super) fn bookmark(
+    conn: &mut DbConnection,
+    name: &str,
+    version: i32,
+) -> DbResult<Option<String>> {
+    let bookmark = backfills::table
         .find(name)
         .filter(backfills::version.eq(version))
         .select(backfills::done_to)
         .first(conn)
         .optional()?;
-    Ok(mark)
+    Ok(bookmark)
 }
 
 /// Moves the bookmark by compare-and-swap: true for only one of concurrent callers.

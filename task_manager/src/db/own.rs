@@ -8,7 +8,7 @@ use super::Database;
 use crate::backend::{Backend, TestDatabase};
 
 /// Waits until a statement waits for a lock. On SQLite none does: a transaction begins with the lock.
-pub fn until_a_lock_is_awaited(test: &TestDatabase) {
+pub fn await_lock_wait(test: &TestDatabase) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while test.name.is_some() && !test.has_waiting_statement() {
         assert!(Instant::now() < deadline, "nobody asks for the lock");

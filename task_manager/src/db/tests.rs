@@ -12,7 +12,7 @@ use diesel::sql_types::BigInt;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::own::{OwnDatabase, until_a_lock_is_awaited};
+use super::own::{OwnDatabase, await_lock_wait};
 use super::schema::{task_attempts, tasks, workers};
 use super::{
     CONNECTIONS, Database, DbConnection, DbError, DbResult, Id, READ_WAIT, clock, dialect,
@@ -246,7 +246,7 @@ async fn the_clock_is_read_after_a_lock_wait(backend: Backend) {
             db.write(move |conn| {
                 lock_and_time(conn)?;
                 is_held.notify_one();
-                until_a_lock_is_awaited(&test);
+                await_lock_wait(&test);
                 Ok(super::now(conn)?)
             })
             .await

@@ -12,7 +12,7 @@ use mysqlclient_sys::SUPPORTS_MYSQL_SSL_MODE;
 
 /// What a URL asks for.
 #[derive(Debug, PartialEq, Eq)]
-struct Wanted {
+struct TlsOptions {
     /// As the library takes it.
     url: String,
     /// Whether a connection without TLS is refused.
@@ -20,7 +20,7 @@ struct Wanted {
     ca: Option<String>,
 }
 
-impl Wanted {
+impl TlsOptions {
     fn read(url: &str, knows_modes: bool) -> ConnectionResult<Self> {
         let (address, query) = url.split_once('?').unwrap_or((url, ""));
         let parameters: Vec<_> =
@@ -82,10 +82,10 @@ fn refused<T>(reason: &str) -> ConnectionResult<T> {
 
 /// Opens a connection, with TLS where the URL asks for it.
 pub(super) fn connect(url: &str) -> ConnectionResult<MysqlConnection> {
-    let wanted = Wanted::read(url, SUPPORTS_MYSQL_SSL_MODE)?;
+    let options = TlsOptions::read(url, SUPPORTS_MYSQL_SSL_MODE)?;
     let mut conn =
-        MysqlConnection::establish(&wanted.url).map_err(|error| wanted.explain(error))?;
-    if wanted.is_required {
+        MysqlConnection::establish(&options.url).map_err(|error| options.explain(error))?;
+    if options.is_required {
         check(&mut conn)?;
     }
     Ok(conn)
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn unsupported_tls_modes_are_refused() {
         let read = |query: &str, knows_modes| {
-            Wanted::read(&format!("mysql://me@db/tasks?{query}"), knows_modes)
+            TlsOptions::read(&format!("mysql://me@db/tasks?{query}"), knows_modes)
         };
         assert!(read("ssl_mode=verify_identity&ssl_ca=/ca.pem", false).is_err());
         assert!(read("ssl_mode=verify_identity&ssl_ca=/ca.pem", true).is_ok());
@@ -172,7 +172,7 @@ mod tests {
         assert!(read("ssl_mode=maybe", true).is_err());
         let passed_on = read("ssl_mode=REQUIRED&ssl_ca=/ca.pem", false).unwrap();
         assert_eq!(passed_on.url, "mysql://me@db/tasks?ssl_ca=/ca.pem");
-        let plain = Wanted::read("mysql://me@db/tasks", false).unwrap();
+        let plain = TlsOptions::read("mysql://me@db/tasks", false).unwrap();
         assert_eq!((plain.url.as_str(), plain.is_required), ("mysql://me@db/tasks", false));
     }
 }

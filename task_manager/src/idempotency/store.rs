@@ -13,7 +13,7 @@ use crate::db::{DbConnection, DbResult, Id};
 pub(super) enum Found {
     /// Nothing that counts; it is locked now.
     Nothing,
-    UnderWay,
+    InProgress,
     Answer(StoredAnswer),
 }
 
@@ -52,7 +52,7 @@ pub(super) fn begin(
             Found::Answer(StoredAnswer { fingerprint, answer })
         }
         // Where it has gone meanwhile, another try finds out more.
-        _ => Found::UnderWay,
+        _ => Found::InProgress,
     })
 }
 

@@ -25,7 +25,7 @@ pub async fn delete(db: &Database, owner: UserId, id: TaskId) -> Result<(), Erro
         Deleted::WrongState(state) => Err(Error::InvalidState {
             id,
             state,
-            wish: "only a task that is processed, failed, stopped or killed can be deleted",
+            rule: "only a task that is processed, failed, stopped or killed can be deleted",
         }),
     }
 }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use crate::backend::Backend;
     use crate::db;
-    use crate::db::own::{OwnDatabase, until_a_lock_is_awaited};
+    use crate::db::own::{OwnDatabase, await_lock_wait};
     use crate::db::schema::tasks;
 
     const OWNER: UserId = UserId(Uuid::nil());
@@ -89,7 +89,7 @@ mod tests {
                     let state = tasks::state.eq(TaskState::Processing.as_str());
                     diesel::update(tasks::table).set(state).execute(conn)?;
                     is_changed.notify_one();
-                    until_a_lock_is_awaited(&test);
+                    await_lock_wait(&test);
                     Ok(())
                 })
                 .await

@@ -35,7 +35,7 @@ impl Interrupt {
         }
     }
 
-    fn wish(self) -> &'static str {
+    fn rule(self) -> &'static str {
         match self {
             Self::Stop => {
                 "only a task that is initializing, queued, processing, killed or failed can be stopped"
@@ -107,7 +107,7 @@ pub async fn interrupt(
         Attempted::FilesGone => Err(Error::Expired),
         Attempted::Unreadable(detail) => Err(Error::UnreadableTask(detail)),
         Attempted::WrongState(state) => {
-            Err(Error::InvalidState { id, state, wish: interrupt.wish() })
+            Err(Error::InvalidState { id, state, rule: interrupt.rule() })
         }
     }
 }

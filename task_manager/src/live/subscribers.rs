@@ -28,12 +28,12 @@ pub(super) struct Subscribers {
 #[derive(Debug)]
 struct Channel {
     sender: broadcast::Sender<Arc<Change>>,
-    seen: Arc<Seen>,
+    received: Arc<Received>,
 }
 
 /// What the subscribers of a user have received.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
+pub(super) struct Received {
     /// Where the next poll begins.
     pub(super) since: Option<Cursor>,
     /// The times of the changes that a poll may find again.
@@ -42,7 +42,7 @@ pub(super) struct Seen {
 
 impl Subscribers {
     pub(super) fn subscribe(&mut self, user: UserId) -> broadcast::Receiver<Arc<Change>> {
-        let new = || Channel { sender: broadcast::channel(BUFFER).0, seen: Arc::default() };
+        let new = || Channel { sender: broadcast::channel(BUFFER).0, received: Arc::default() };
         self.channels.entry(user).or_insert_with(new).sender.subscribe()
     }
 
@@ -59,20 +59,21 @@ impl Subscribers {
     }
 
     /// The subscribed users and what they have received, before a poll.
-    pub(super) fn begin_poll(&mut self) -> Vec<(UserId, Arc<Seen>)> {
+    pub(super) fn begin_poll(&mut self) -> Vec<(UserId, Arc<Received>)> {
         self.channels.retain(|_, channel| channel.sender.receiver_count() > 0);
         self.read_since_poll = 0;
-        let seen = |(user, channel): (&UserId, &Channel)| (*user, Arc::clone(&channel.seen));
-        self.channels.iter().map(seen).collect()
+        let received =
+            |(user, channel): (&UserId, &Channel)| (*user, Arc::clone(&channel.received));
+        self.channels.iter().map(received).collect()
     }
 
     /// Sends the subscribers of a user what they have not received: changes may arrive out of order.
     pub(super) fn publish(&mut self, user: UserId, changes: Vec<Change>) {
-        let Some(Channel { sender, seen }) = self.channels.get_mut(&user) else { return };
-        let seen = Arc::make_mut(seen);
+        let Some(Channel { sender, received }) = self.channels.get_mut(&user) else { return };
+        let received = Arc::make_mut(received);
         for change in changes {
-            if !seen.has(change.task.task_id, change.changed_at) {
-                seen.recent.insert(change.task.task_id, change.changed_at);
+            if !received.has(change.task.task_id, change.changed_at) {
+                received.recent.insert(change.task.task_id, change.changed_at);
                 // The last subscriber may be gone.
                 let _ = sender.send(Arc::new(change));
             }
@@ -81,17 +82,17 @@ impl Subscribers {
 
     /// Notes where the next poll of a user's tasks begins.
     pub(super) fn note(&mut self, user: UserId, polled: Polled) {
-        let Some(Channel { seen, .. }) = self.channels.get_mut(&user) else { return };
-        let seen = Arc::make_mut(seen);
-        seen.since = Some(polled.next);
+        let Some(Channel { received, .. }) = self.channels.get_mut(&user) else { return };
+        let received = Arc::make_mut(received);
+        received.since = Some(polled.next);
         // No later poll finds what changed before. What changed in the future, by a clock that was set
         // back since, would hide what comes.
         let found = polled.next.time.min(polled.now - OVERLAP)..=polled.now + OVERLAP;
-        seen.recent.retain(|_, changed_at| found.contains(changed_at));
+        received.recent.retain(|_, changed_at| found.contains(changed_at));
     }
 }
 
-impl Seen {
+impl Received {
     /// Whether the task was shown as it was then, or later.
     pub(super) fn has(&self, id: TaskId, changed_at: NaiveDateTime) -> bool {
         self.recent.get(&id).is_some_and(|shown| *shown >= changed_at)

@@ -10,7 +10,7 @@ use crate::folding::fold;
 
 /// How many tasks are read at once.
 const BATCH: i64 = 1_000;
-/// Tasks are numbered before they are committed: those of so long before the mark, in
+/// Tasks are numbered before they are committed: those of so long before the bookmark, in
 /// milliseconds, are read again.
 const MARGIN: u128 = 3_600_000;
 /// Behind the milliseconds of a UUID of version 7.
@@ -25,8 +25,8 @@ impl Column for FileNames {
     const VERSION: i32 = 1;
     type Change = (TaskId, String);
 
-    fn read(conn: &mut DbConnection, mark: &str) -> DbResult<Batch<Self::Change>> {
-        let found = store::with_file_names_behind(conn, TaskId(id(mark)), BATCH)?;
+    fn read(conn: &mut DbConnection, bookmark: &str) -> DbResult<Batch<Self::Change>> {
+        let found = store::with_file_names_behind(conn, TaskId(id(bookmark)), BATCH)?;
         let last = found.last().map(|(id, ..)| id.0.to_string());
         let changes = found.into_iter().filter_map(|(id, name, stored)| {
             let key = fold(&name?);
@@ -39,12 +39,12 @@ impl Column for FileNames {
         changes.iter().try_for_each(|(id, key)| store::set_file_name_key(conn, *id, key))
     }
 
-    fn before(mark: &str) -> String {
-        let time = (id(mark).as_u128() >> BEHIND_TIME).saturating_sub(MARGIN);
+    fn before(bookmark: &str) -> String {
+        let time = (id(bookmark).as_u128() >> BEHIND_TIME).saturating_sub(MARGIN);
         Uuid::from_u128(time << BEHIND_TIME).to_string()
     }
 }
 
-fn id(mark: &str) -> Uuid {
-    mark.parse().unwrap_or_default()
+fn id(bookmark: &str) -> Uuid {
+    bookmark.parse().unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use crate::db::{DbConnection, DbResult};
 
 /// How many messages are read at once: up to 16 KiB each.
 const BATCH: i64 = 250;
-/// Messages are numbered before they are committed: so many before the mark are read again.
+/// Messages are numbered before they are committed: so many before the bookmark are read again.
 const MARGIN: i64 = 10_000;
 
 /// The terms of messages.
@@ -22,8 +22,8 @@ impl Column for Terms {
     /// The number of a message, and its terms.
     type Change = (i64, String);
 
-    fn read(conn: &mut DbConnection, mark: &str) -> DbResult<Batch<Self::Change>> {
-        let found = store::with_terms_behind(conn, number(mark), BATCH)?;
+    fn read(conn: &mut DbConnection, bookmark: &str) -> DbResult<Batch<Self::Change>> {
+        let found = store::with_terms_behind(conn, number(bookmark), BATCH)?;
         let last = found.last().map(|(sequence, ..)| sequence.to_string());
         let changes = found.into_iter().filter_map(|(sequence, message, stored)| {
             let terms = terms::indexed(&message);
@@ -36,12 +36,12 @@ impl Column for Terms {
         changes.iter().try_for_each(|(sequence, terms)| store::set_terms(conn, *sequence, terms))
     }
 
-    fn before(mark: &str) -> String {
-        number(mark).saturating_sub(MARGIN).max(0).to_string()
+    fn before(bookmark: &str) -> String {
+        number(bookmark).saturating_sub(MARGIN).max(0).to_string()
     }
 }
 
 /// Messages are numbered from 1.
-fn number(mark: &str) -> i64 {
-    mark.parse().unwrap_or(0)
+fn number(bookmark: &str) -> i64 {
+    bookmark.parse().unwrap_or(0)
 }
