@@ -1,11 +1,11 @@
 //! The database: the truth about every task.
 //!
 //! # Invariants
-//! - Closures given to [`Database::write`] hold only SQL: they may run more than once.
-//! - On SQLite one connection writes, fed first come, first served.
-//! - No more threads wait for the database than it has connections here: everything else waits
-//!   without one, and for a bounded while.
-//! - Times that decide between processes are the database's ([`now`]).
+//! - Closures given to [`Database::write`] contain only SQL: they may run more than once.
+//! - On SQLite one connection writes, first come, first served.
+//! - At most one thread per connection waits for the database. All other requests wait without a
+//!   thread, and for a bounded time.
+//! - Times that processes compare are read from the database's clock ([`now`]).
 //!
 //! # Not here
 //! SQL (each feature's `store.rs`), and which database it is (`dialect`).
@@ -56,21 +56,22 @@ pub enum DbConnection {
     Mysql(diesel::MysqlConnection),
 }
 
-/// How many connections read at once, and on MySQL write at once too.
+/// The number of connections that read, and on MySQL also of those that write.
 const CONNECTIONS: u32 = 8;
-/// How long a request waits for a connection to be made.
+/// How long a request waits for a connection to open.
 const CONNECTION_WAIT: Duration = Duration::from_secs(10);
-/// How long a request waits for its turn to read, and to write: without a thread.
+/// How long a request waits for a permit to read or write, without a thread.
 const READ_WAIT: Duration = Duration::from_secs(2);
 const WRITE_WAIT: Duration = Duration::from_secs(30);
-/// How often a transaction that lost against another one is tried.
+/// The limit of attempts of a transaction that loses against another one.
 const MAX_TRIES: u32 = 10;
 
 /// MySQL's error texts for a deadlock (1213) and a lock wait (1205); SQLite's for a lock.
 const LOST_RACES: [&str; 4] =
     ["Deadlock found", "Lock wait timeout", "database is locked", "database table is locked"];
-/// The client library's error texts for a connection that is gone (2002 to 2013), and those of a server
-/// that ends it: while it shuts down (1053), by KILL (MariaDB, 1927), and when it was idle (MySQL, 4031).
+/// The client library's error texts for a lost connection (2002 to 2013), and those of a server
+/// that closes one: during its shutdown (1053), by KILL (MariaDB, 1927), and when it was idle
+/// (MySQL, 4031).
 const LOST_CONNECTIONS: [&str; 7] = [
     "gone away",
     "Lost connection",
@@ -81,25 +82,25 @@ const LOST_CONNECTIONS: [&str; 7] = [
     "disconnected by the server",
 ];
 
-/// Why the database did not do what it was asked.
+/// A failure of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// It cannot be reached now.
+    /// It is not reachable now.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// All connections were in use for too long; nothing was asked of it.
-    #[error("the database has more to do than it can")]
+    /// All connections were in use for too long; nothing was executed.
+    #[error("the database is overloaded")]
     Overloaded,
-    /// The connection broke during a commit, which may have taken place.
+    /// The connection broke during a commit, which may have succeeded.
     #[error("the commit is in doubt: {0}")]
     CommitInDoubt(String),
     /// The tables could not be brought up to date.
     #[error("the database could not be migrated: {0}")]
     Migration(String),
-    /// A row holds what this version does not understand.
-    #[error("the database holds what this version does not understand: {0}")]
+    /// A row contains a value that this version does not understand.
+    #[error("the database contains a value that this version does not understand: {0}")]
     Corrupt(String),
-    /// The row of the task that was asked for holds what this version does not understand.
+    /// The row of the requested task contains a value that this version does not understand.
     #[error("{0}")]
     UnreadableTask(String),
     /// The library that talks to MySQL misreads rows.
@@ -109,22 +110,22 @@ pub enum DbError {
          with the security updates on), or build with --features bundled-mysql-client"
     )]
     ClientLibrary,
-    /// Another request has taken over the lock that this one needs to commit.
+    /// Another request took over the lock that this one needs to commit.
     #[error("another request with the same Idempotency-Key has taken over")]
     LockLost,
-    /// Anything else that it said.
+    /// Any other error.
     #[error("the database failed: {0}")]
     Query(#[from] DieselError),
 }
 
 impl DbError {
-    /// A value of a row that does not read back.
+    /// An unreadable value of a row.
     pub fn corrupt(error: impl std::fmt::Display) -> Self {
         Self::Corrupt(error.to_string())
     }
 
-    /// What a failed commit means. When the connection broke nobody knows whether it took place,
-    /// so it must not be tried again here; a lost race is known to have changed nothing.
+    /// The error of a failed commit. If the connection broke, the outcome is unknown, so the
+    /// transaction must not be retried here; a lost race is known to have changed nothing.
     fn from_commit(error: DieselError) -> Self {
         match Self::Query(error) {
             error if error.is_lost_race() => error,
@@ -132,12 +133,13 @@ impl DbError {
         }
     }
 
-    /// Whether the work may have been carried out all the same.
+    /// Whether the transaction may have been committed nevertheless.
     pub fn is_in_doubt(&self) -> bool {
         matches!(self, Self::CommitInDoubt(_))
     }
 
-    /// The same for each of many whose common transaction failed for want of the database.
+    /// A copy for each of many items whose common transaction failed because the database is
+    /// unavailable.
     pub fn for_one_of_many(&self) -> Self {
         match self {
             Self::CommitInDoubt(reason) => Self::CommitInDoubt(reason.clone()),
@@ -146,7 +148,7 @@ impl DbError {
         }
     }
 
-    /// Whether nothing was changed and the same work may succeed on another try.
+    /// Whether nothing was changed and a retry may succeed.
     fn is_worth_a_retry(&self) -> bool {
         matches!(self, Self::Query(_)) && self.is_unavailable()
     }
@@ -163,13 +165,13 @@ impl DbError {
         }
     }
 
-    /// Whether the moment is at fault and not what was asked.
+    /// Whether the failure is temporary, rather than caused by the statement.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Overloaded) || self.is_lost_race() || self.is_lost_connection()
     }
 
-    /// Whether the database cannot be reached now.
+    /// Whether the database is not reachable now.
     #[must_use]
     pub fn is_lost_connection(&self) -> bool {
         match self {
@@ -184,7 +186,7 @@ impl DbError {
     }
 }
 
-/// What the stores answer.
+/// The result of a store.
 pub type DbResult<T> = Result<T, DbError>;
 
 /// A handle on the database. Clones share it.
@@ -195,11 +197,11 @@ struct Pools {
     readers: Pool<Manager>,
     writers: Pool<Manager>,
     losses: Arc<AtomicU64>,
-    /// As many as connections, so that nothing waits for a connection on a thread. Fair, unlike the
-    /// pools: first come, first served.
+    /// As many as connections, so that no thread waits for a connection. Unlike the pools, they are
+    /// fair: first come, first served.
     read_permits: Arc<Semaphore>,
     write_permits: Arc<Semaphore>,
-    /// Whether statements are answered by another process.
+    /// Whether another process executes the statements.
     is_remote: bool,
 }
 
@@ -209,12 +211,12 @@ impl std::fmt::Debug for Database {
     }
 }
 
-/// Makes the connections of a pool.
+/// Opens the connections of a pool.
 struct Manager {
     url: String,
     use_for: Use,
-    /// How many connections were found broken so far. A look at each connection before each use
-    /// would cost as much as many a use: only after one broke are the others looked at.
+    /// How many connections were found broken so far. A ping before each use would cost as much as
+    /// a statement, so the connections are pinged only after one broke.
     losses: Arc<AtomicU64>,
 }
 
@@ -222,16 +224,16 @@ struct Manager {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
     Reading,
-    /// Everything is in a transaction.
+    /// Every statement is in a transaction.
     Writing,
 }
 
 /// A connection of a pool.
 struct PooledConn {
     conn: DbConnection,
-    /// What had been lost when it was known to work.
+    /// The number of losses when it was last known to work.
     losses: u64,
-    /// It is not known in which transaction it is.
+    /// Whether it may have an open transaction.
     is_tainted: bool,
 }
 
@@ -257,7 +259,7 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, pooled: &mut PooledConn) -> bool {
-        // A closure that panicked has left its transaction open.
+        // A closure that panicked left its transaction open.
         pooled.is_tainted || std::thread::panicking()
     }
 }
@@ -279,7 +281,7 @@ impl Database {
                     .build(Manager { url: url.clone(), use_for, losses: Arc::clone(&losses) })
                     .map_err(|error| DbError::Unavailable(error.to_string()))
             };
-            // The writer first: it makes the file of SQLite and sets its mode.
+            // The writer first: it creates SQLite's file and sets its mode.
             let is_remote = !dialect::is_in_process(&url);
             let writers = pool(if is_remote { CONNECTIONS } else { 1 }, Use::Writing)?;
             let readers = pool(CONNECTIONS, Use::Reading)?;
@@ -291,7 +293,7 @@ impl Database {
         opened.await.map_err(|error| DbError::Unavailable(error.to_string()))?
     }
 
-    /// Brings the tables up to date; answers the names of the migrations that ran.
+    /// Brings the tables up to date; returns the names of the migrations that ran.
     ///
     /// # Errors
     /// A migration failed.
@@ -301,10 +303,10 @@ impl Database {
         self.blocking(move || dialect::migrate(&mut get(&pool)?.conn)).await
     }
 
-    /// Runs `work`, which only reads; again where its connection broke.
+    /// Runs `work`, which only reads; retries it if its connection broke.
     ///
     /// # Errors
-    /// What `work` answers, or the database is not available or overloaded.
+    /// Those of `work`, or the database is not available or overloaded.
     pub async fn read<T, F>(&self, work: F) -> DbResult<T>
     where
         T: Send + 'static,
@@ -315,10 +317,10 @@ impl Database {
         self.blocking(move || db.read_with(permit, work)).await
     }
 
-    /// The same, on a thread that may wait.
+    /// The same, on a thread that may block.
     ///
     /// # Errors
-    /// What `work` answers, or the database is not available or overloaded.
+    /// Those of `work`, or the database is not available or overloaded.
     pub fn read_blocking<T>(&self, work: impl Fn(&mut DbConnection) -> DbResult<T>) -> DbResult<T> {
         let permit = permit_blocking(&self.0.read_permits, READ_WAIT)?;
         self.read_with(permit, work)
@@ -332,11 +334,11 @@ impl Database {
         self.retrying(&self.0.readers, |pooled| work(&mut pooled.conn))
     }
 
-    /// Runs `work` in a transaction, again where it lost against another transaction or its
-    /// connection broke before the commit. What it answers holds when this returns: the commit is on the disk.
+    /// Runs `work` in a transaction; retries it if it lost against another transaction or its
+    /// connection broke before the commit. When this returns, the commit is durable.
     ///
     /// # Errors
-    /// What `work` answers, or the database is not available or overloaded.
+    /// Those of `work`, or the database is not available or overloaded.
     pub async fn write<T, F>(&self, work: F) -> DbResult<T>
     where
         T: Send + 'static,
@@ -347,10 +349,10 @@ impl Database {
         self.blocking(move || db.write_with(permit, work)).await
     }
 
-    /// The same, on a thread that may wait.
+    /// The same, on a thread that may block.
     ///
     /// # Errors
-    /// What `work` answers, or the database is not available.
+    /// Those of `work`, or the database is not available.
     pub fn write_blocking<T>(
         &self,
         work: impl Fn(&mut DbConnection) -> DbResult<T>,
@@ -390,10 +392,10 @@ impl Database {
         }
     }
 
-    /// Whether the database is best waited for by the thread that asks. Most statements of another process
-    /// are answered sooner than another thread wakes up, and meanwhile another one goes on with everything
-    /// else. Where there is no other one, or much work of our own (SQLite), the work goes to a thread for
-    /// such.
+    /// Whether the calling thread should wait for the database itself. A remote database answers
+    /// most statements sooner than another thread wakes up, and another worker thread runs
+    /// everything else meanwhile. Without another worker thread, or if the work is in this process
+    /// (SQLite), it goes to a blocking thread.
     pub fn is_waited_for_in_place(&self) -> bool {
         self.0.is_remote && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
     }
@@ -426,7 +428,7 @@ async fn permit(permits: &Arc<Semaphore>, wait: Duration) -> DbResult<OwnedSemap
     }
 }
 
-/// The same, on a thread that may wait.
+/// The same, on a thread that may block.
 fn permit_blocking(permits: &Arc<Semaphore>, wait: Duration) -> DbResult<OwnedSemaphorePermit> {
     match Arc::clone(permits).try_acquire_owned() {
         Ok(permit) => Ok(permit),
@@ -444,7 +446,7 @@ fn transaction<T>(
         dialect::commit(&mut pooled.conn).map_err(DbError::from_commit).map(|()| value)
     });
     if result.is_err() {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         pooled.is_tainted = dialect::roll_back(&mut pooled.conn).is_err();
     }
     result

@@ -1,11 +1,11 @@
-//! From the outbox to the queue.
+//! Dispatch: publishes outbox rows to the queue.
 //!
 //! # Invariants
 //! - The relay takes no input, so a crash needs no recovery path; a notification only wakes it.
-//! - A message too many changes nothing: a claim is refused by its dispatch number.
+//! - A surplus message changes nothing: its claim is refused because of its dispatch number.
 //!
 //! # Not here
-//! The rows of the outbox (`tasks::outbox`), and the decision when a task runs again (`lifecycle`).
+//! The rows of the outbox (`tasks::outbox`), the decision to run a task again (`lifecycle`).
 
 mod direct_publish;
 pub mod redispatch;

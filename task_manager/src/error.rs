@@ -1,7 +1,7 @@
-//! Why a request is not carried out: a closed set.
+//! The errors of requests: a closed set.
 //!
 //! # Not here
-//! Status, code and words of each (`api::problem`).
+//! Their status codes, error codes and texts (`api::problem`).
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use tracing::{debug, error};
 
 use crate::db::DbError;
 
-/// Why a request got no success.
+/// Why a request failed.
 #[derive(Debug)]
 pub enum Error {
-    /// The request's shape is wrong: what it is, in words.
+    /// The request is malformed: the reason, in words.
     BadRequest(String),
     /// Parts of the request are invalid.
     InvalidParameters(Vec<ErrorLocation>),
-    /// There is no token, and one is needed.
+    /// A token is required and missing.
     TokenMissing,
     /// The token is invalid or expired.
     InvalidToken(&'static str),
-    /// There is no such user, or the password is wrong.
+    /// The user does not exist, or the password is wrong.
     InvalidCredentials,
-    /// There is no session to end.
+    /// The request has no session to end.
     NoSession,
     /// Only an administrator may do this.
     NotAdministrator,
@@ -37,73 +37,74 @@ pub enum Error {
     ForeignHost,
     /// A page of another site sent the request.
     ForeignOrigin,
-    /// Another request with the same `Idempotency-Key` is under way.
+    /// Another request with the same `Idempotency-Key` is in progress.
     RequestInProgress,
-    /// The `Idempotency-Key` was used for another content.
+    /// The `Idempotency-Key` was used for other content.
     KeyReused,
-    /// The request with this `Idempotency-Key` was carried out, but its answer cannot be read by this version.
+    /// The request with this `Idempotency-Key` was completed, but this version cannot read its
+    /// answer.
     UnreadableAnswer,
-    /// There is no such task.
+    /// The task does not exist.
     TaskNotFound,
-    /// There is no such user, or none that the caller may ask for.
+    /// The user does not exist, or is not visible to the caller.
     UserNotFound,
-    /// There is no such schedule.
+    /// The schedule does not exist.
     ScheduleNotFound,
-    /// The answer has none of the media types that the client takes.
+    /// None of the offered media types is acceptable to the client.
     NotAcceptable { offered: String },
-    /// The task's state does not allow it.
+    /// The task's state does not permit the request: the rule, in words.
     InvalidState { id: TaskId, state: TaskState, rule: &'static str },
-    /// The task's row cannot be read by this version: why, and what to do.
+    /// This version cannot read the task's row: the reason, and what to do.
     UnreadableTask(String),
-    /// The result is not there yet.
+    /// The result does not exist yet.
     NotReady { state: TaskState },
-    /// There will be no result.
+    /// The task will have no result.
     NoResult { state: TaskState, reason: &'static str },
     /// The files have been removed.
     Expired,
-    /// The client's copy, by its tag, is not the file that there is.
+    /// The client's copy, by its tag, differs from the current file.
     PreconditionFailed,
-    /// The range lies outside of the file of this size.
+    /// The range is outside of the file of this size.
     RangeNotSatisfiable { size: u64 },
     /// The file is larger than the limit, in bytes.
     TooLarge { limit: u64 },
     /// The body of a request without a file is larger than it may be.
     BodyTooLarge,
-    /// The body's type is none that is accepted.
+    /// The type of the body is not accepted.
     UnsupportedMediaType { given: String, accepted: &'static str },
-    /// A worker sent more rows at once than may be: how many, and how many may be.
+    /// A worker sent a batch with too many rows.
     BatchTooLarge { given: String, limit: String },
-    /// A worker sent rows while those before them have not come.
+    /// A worker sent rows whose predecessors have not arrived.
     OutOfOrder { stored: u64, from: u64 },
-    /// The file has nothing in it.
+    /// The file is empty.
     EmptyFile,
-    /// The file is no CSV: what it looks like instead.
+    /// The file is not CSV: what it looks like instead.
     NotCsv(String),
-    /// The task was stopped while its file arrived.
+    /// The task was stopped during its upload.
     UploadStopped(TaskId),
-    /// The connection broke while the file arrived.
+    /// The connection broke during the upload.
     UploadCut(String),
-    /// No byte of the body arrived for this long.
+    /// The body stalled for this long.
     UploadIdle { timeout: Duration },
-    /// The lease of the upload expired while its file arrived.
+    /// The lease of the upload expired before its end.
     UploadLost,
-    /// The body is encoded: how.
+    /// The body has a content encoding.
     EncodedBody { given: String },
-    /// The database or the connection failed when a request was carried out in part: how many
-    /// documents are stored, and of how many more that is not known.
+    /// The database or the connection failed in the middle of a request: how many documents are
+    /// stored, and for how many more the outcome is unknown.
     PartlyStored { inserted: u64, in_doubt: u64 },
-    /// The connection to the database broke during a commit, which may have taken place, or behind
-    /// the first of several.
+    /// The connection to the database broke during a commit, which may have succeeded, or after the
+    /// first of several commits.
     OutcomeUnknown,
     /// The storage is temporarily unavailable.
     StorageUnavailable,
     /// The database is temporarily unavailable.
     DatabaseUnavailable,
-    /// The server, or its database, has more to do than it can.
+    /// The server or its database is overloaded.
     Overloaded,
-    /// The client sent nothing of its body for too long.
+    /// The request body stalled for too long.
     RequestTimeout,
-    /// A fault of ours; the detail is in the log.
+    /// A bug; the log has the details.
     Internal,
 }
 
@@ -122,7 +123,7 @@ impl From<DbError> for Error {
             _ => {}
         }
         if matches!(error, DbError::Overloaded) {
-            debug!("a request found no connection to the database in time");
+            debug!("a request got no database connection in time");
             return Self::Overloaded;
         }
         error!(%error, "the database failed");

@@ -1,16 +1,16 @@
-//! One form for all ways to write a text: what is alike to a reader is found by either spelling.
+//! Unicode folding: texts that readers consider equal are found by any of their spellings.
 //!
 //! # Invariants
-//! - Texts that differ in case, in the way accents are written or in a compatibility form fold to
-//!   the same text, by Unicode's full case folding and its form NFKC (`toNFKC_Casefold`): `Straße`
-//!   and `STRAẞE`, `ﬁ` and `FI`, `ς` and `Σ`.
-//! - Characters that are not seen (soft hyphens, joiners, variation selectors) tell nothing apart.
-//! - `I`, `i`, `İ` and `ı` are one letter: which of them is the capital of which depends on the
-//!   language, and a text does not say its own.
-//! - Accents stay. Folding again changes nothing.
+//! - Texts that differ only in case, in the encoding of accents or in a compatibility form fold to
+//!   the same text, by Unicode's full case folding and NFKC (`toNFKC_Casefold`): `Straße` and
+//!   `STRAẞE`, `ﬁ` and `FI`, `ς` and `Σ`.
+//! - Invisible characters (soft hyphens, joiners, variation selectors) are ignored.
+//! - `I`, `i`, `İ` and `ı` fold to the same letter: their case mapping depends on the language,
+//!   which is unknown.
+//! - Accents stay. Folding is idempotent.
 //!
 //! # Not here
-//! Where words begin and end (`messages::terms`).
+//! Word boundaries (`kinds::message_validation::terms`).
 
 use icu_casemap::CaseMapper;
 use icu_properties::CodePointSetData;
@@ -18,9 +18,9 @@ use icu_properties::props::DefaultIgnorableCodePoint;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 
-/// The dot above an `i`, as a character of its own.
+/// The dot above an `i`, as a separate character.
 const DOT_ABOVE: char = '\u{307}';
-/// The class of marks that stand above a letter: the first one takes the place of its dot.
+/// The combining class of marks above a letter: the first one replaces its dot.
 const ABOVE: u8 = 230;
 
 /// The folded form of `text`.
@@ -45,7 +45,7 @@ pub fn fold(text: &str) -> String {
     one_i.nfc().collect()
 }
 
-/// Whether a character is not seen, and tells no texts apart.
+/// Whether a character is invisible and ignored.
 pub fn is_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }

@@ -1,12 +1,12 @@
-//! `Idempotency-Key`: a request that is repeated gets the response of the first time, and has no
-//! further effect.
+//! `Idempotency-Key`: a repeated request gets the response of the first one, and has no further
+//! effect.
 //!
 //! # Invariants
 //! - The answer is stored in the transaction that it describes.
-//! - While a request is in progress it holds a lock, renews it, and cannot commit without it. The lock
-//!   of a request whose process died expires.
+//! - While a request is in progress it holds a lock, renews it, and cannot commit without it. The
+//!   lock of a request whose process died expires.
 //! - An error stores nothing: the key is free again.
-//! - A key with another content is refused.
+//! - A key with other content is refused.
 
 mod store;
 
@@ -29,22 +29,21 @@ const RENEW: Duration = Duration::from_secs(10);
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// What makes two requests the same one: who sends it, where to, and the key.
+/// Identifies repeats of a request, by its sender, its method, its path and the given key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key(String);
 
 impl Key {
-    /// The key that `scope` (a user, or what stands for one) gave to a request.
+    /// The key that `scope` (a user, or a stand-in for one) gave to a request.
     pub fn new(scope: &str, method: &str, path: &str, given: &str) -> Self {
         Self(fingerprint(&[scope, method, path, given]))
     }
 }
 
-/// What identifies a request that may be repeated: its key, and the hash of its content. None if it has
-/// no key.
+/// A request that may be repeated: its key, and the hash of its content. None if it has no key.
 pub type IdempotentRequest = Option<(Key, String)>;
 
-/// A hash of `parts`, each with its length, so that no two lists of parts are alike.
+/// A hash of `parts`, each with its length, so that different lists never have the same input.
 pub fn fingerprint(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -89,12 +88,12 @@ impl IdempotencyKeys {
         }
     }
 
-    /// Runs a request once: `work` must store its answer by what it is given. A completed request gets its
-    /// answer again.
+    /// Runs a request once: `work` must store its answer through its argument. For a completed
+    /// request, returns the stored answer.
     ///
     /// # Errors
-    /// What `work` answers, another request with the key is in progress, or the key was used for
-    /// something else.
+    /// Those of `work`, another request with the key is in progress, or the key was used for other
+    /// content.
     pub async fn once<T: DeserializeOwned, F: Future<Output = Result<T, Error>>>(
         &self,
         request_key: IdempotentRequest,
@@ -109,12 +108,12 @@ impl IdempotencyKeys {
         }
     }
 
-    /// Ends all locks: at the start of the only process there is, nobody holds one.
+    /// Releases all locks: at the start of the only process, none is in use.
     pub async fn free_all(&self) -> DbResult<()> {
         self.db.write(store::delete_unanswered).await
     }
 
-    /// Forgets answers after their time, and locks whose requests are long gone.
+    /// Deletes expired answers, and locks whose requests ended long ago.
     pub async fn sweep(&self) -> DbResult<()> {
         self.db
             .write(|conn| {
@@ -125,7 +124,7 @@ impl IdempotencyKeys {
     }
 }
 
-/// What a request was answered, and what it asked for.
+/// The answer to a request, and the hash of the request.
 #[derive(Debug)]
 pub struct StoredAnswer {
     fingerprint: String,
@@ -133,11 +132,11 @@ pub struct StoredAnswer {
 }
 
 impl StoredAnswer {
-    /// The answer again.
+    /// Replays the answer.
     ///
     /// # Errors
-    /// The request asks for something else than the first one with its key, or this version cannot read
-    /// what another one answered.
+    /// The request has other content than the first one with its key, or this version cannot read
+    /// the answer of another version.
     pub fn replay<T: DeserializeOwned>(&self, fingerprint: &str) -> Result<T, Error> {
         if self.fingerprint != fingerprint {
             return Err(Error::KeyReused);
@@ -149,12 +148,12 @@ impl StoredAnswer {
     }
 }
 
-/// Stores the answer of a request, where it has a key.
+/// Stores the answer of a request if it has a key.
 #[derive(Debug, Clone, Default)]
 pub struct Answering(Option<(Lock, String)>);
 
 impl Answering {
-    /// Stores it, in the transaction that it tells of.
+    /// Stores it, in the transaction that it describes.
     ///
     /// # Errors
     /// The lock was lost: the transaction must not be committed.
@@ -175,7 +174,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Does `work` while the lock is renewed; where it fails, the key is free again.
+    /// Runs `work` while the lock is renewed; if it fails, frees the key.
     pub async fn hold<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let worked = tokio::select! {
             worked = work => worked,
@@ -185,7 +184,7 @@ impl Lock {
             let (key, holder) = (self.key.clone(), self.holder);
             let freed = self.db.write(move |conn| store::release(conn, &key, holder)).await;
             if let Err(error) = freed {
-                warn!(%error, "an Idempotency-Key is left to the expiry of its lock");
+                warn!(%error, "cannot free an Idempotency-Key; its lock will expire");
             }
         }
         worked
@@ -201,14 +200,15 @@ impl Lock {
                 let until = db::now(conn)? + LOCK;
                 store::renew(conn, &key, holder, until)
             });
-            // A lock that was lost is found out by `complete`.
+            // `complete` detects a lost lock.
             if let Err(error) = renewed.await {
                 warn!(%error, "the lock of an Idempotency-Key could not be renewed");
             }
         }
     }
 
-    /// Stores the answer to what `fingerprint` asks for, in the transaction that it tells of.
+    /// Stores the answer to the request with this fingerprint, in the transaction that it
+    /// describes.
     ///
     /// # Errors
     /// The lock was lost: the transaction must not be committed.

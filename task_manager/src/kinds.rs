@@ -1,4 +1,4 @@
-//! What is different for each kind of task: one folder a kind, and one trait.
+//! The differences between kinds of tasks: one folder per kind, and one trait.
 //!
 //! # Invariants
 //! - Nothing outside of this module matches on the kind of a task to decide what happens to it.
@@ -23,8 +23,8 @@ use serde_json::Value;
 use crate::db::{DbConnection, DbResult};
 use crate::tasks::Task;
 
-/// A kind of task, as the task manager sees it. The defaults are those of a kind that leaves nothing
-/// in the database but its task.
+/// A kind of task, as the task manager sees it. The defaults are those of a kind that leaves
+/// nothing in the database but its task.
 pub trait Kind: Sync {
     /// Records what a completed attempt reports; returns the task's result.
     ///
@@ -71,7 +71,7 @@ pub trait Kind: Sync {
         reported.or(task.checkpoint.as_ref()).cloned()
     }
 
-    /// What a task has achieved that is not processed, shown as its result.
+    /// The partial result of an unfinished task, shown as its result.
     fn result_so_far(&self, _task: &Task) -> Option<Value> {
         None
     }
@@ -87,7 +87,7 @@ pub trait Kind: Sync {
     }
 }
 
-/// The kind of this name.
+/// The implementation of a kind.
 pub fn of(kind: TaskKind) -> &'static dyn Kind {
     match kind {
         TaskKind::CsvAggregation => &csv_aggregation::CsvAggregation,

@@ -1,8 +1,8 @@
-//! The task manager: a REST API that keeps tasks in a database and hands them to workers.
+//! The task manager: a REST API that stores tasks in a database and dispatches them to workers.
 //!
 //! # Invariants
 //! - The database is the truth; the queue is a wake-up.
-//! - Accepted means durable: task, outbox row and file are on the disk before the answer.
+//! - Accepted means durable: task, outbox row and file are on disk before the response.
 //!
 //! # Not here
 //! The work itself (`data_processor`), the queue and the storage (`common`).

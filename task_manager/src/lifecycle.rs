@@ -1,7 +1,7 @@
-//! The life of a task: one use case a file, each a transaction or a few.
+//! The life of a task: one use case per file, each with one or a few transactions.
 //!
 //! # Not here
-//! What is different for a kind (`kinds`), rows and states (`tasks`), publishing (`dispatch`).
+//! Differences between kinds (`kinds`), rows and states (`tasks`), publishing (`dispatch`).
 
 pub mod bulk_messages;
 pub mod claim;

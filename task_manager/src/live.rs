@@ -1,14 +1,14 @@
-//! Subscriptions to a task, or to all tasks of a user, as they change; sent as server-sent events.
+//! Subscriptions to changes of a task, or of all tasks of a user, for server-sent events.
 //!
 //! # Invariants
 //! - An event is the task as it is now, never a delta: missing one loses nothing.
-//! - Its id is the database's time of the change; after a reconnect everything that has changed
-//!   since then is sent, page by page: no stream has more than a page of it in memory, or a
+//! - Its id is the database's time of the change. After a reconnect, all tasks that have changed
+//!   since then are sent, page by page: no stream has more than a page of them in memory, or a
 //!   transaction open between two pages.
 //! - The stream of a single task ends with the event that shows the task's end.
 //!
-//! One poller per process reads the changed tasks of subscribed users every half a second. Changes made by a
-//! report or an interrupt that this process received are published immediately.
+//! One poller per process reads the changed tasks of subscribed users every half a second. Changes
+//! made by a report or an interrupt that this process received are published immediately.
 //!
 //! # Not here
 //! HTTP (`api::routes::events`).
@@ -36,14 +36,14 @@ use crate::tasks::store;
 use crate::tasks::unreadable::ReadTask;
 use crate::views::{view_any, views};
 
-/// How often the database is asked for changes.
+/// How often the database is polled for changes.
 const POLL: Duration = Duration::from_millis(500);
-/// Transactions commit later than they read the clock: changes are looked for this far back, and
-/// those seen before are left out.
+/// Transactions commit later than they read the clock: each poll reads changes this far back, and
+/// leaves out those already sent.
 const OVERLAP: Duration = Duration::from_secs(5);
-/// How many changes of a user one look takes; the rest follows in the next one.
+/// How many changes of a user one poll reads; the next one reads the rest.
 const BATCH: i64 = 1_000;
-/// How many changes that were missed are in memory at a time, for each stream.
+/// How many missed changes each stream has in memory at a time.
 const PAGE: i64 = 200;
 
 /// A task that changed.
@@ -74,14 +74,14 @@ impl Changes {
         Self { closed, ..Self::default() }
     }
 
-    /// Reads what is to be shown of tasks that the caller's transaction changed.
+    /// Reads the tasks that the caller's transaction changed, to publish them after its commit.
     pub fn read(&self, conn: &mut DbConnection, changed: &[OwnedTask]) -> DbResult<Unpublished> {
         let wanted = self.subscribers().wanted(changed).into_iter();
         let read = wanted.map(|(user, ids)| Ok((user, find(conn, user, &ids)?)));
         Ok(Unpublished(read.collect::<DbResult<_>>()?))
     }
 
-    /// Shows what was read, after the commit.
+    /// Publishes them, after the commit.
     pub fn publish(&self, Unpublished(changes): Unpublished) {
         if changes.is_empty() {
             return;
@@ -90,7 +90,7 @@ impl Changes {
         changes.into_iter().for_each(|(user, changes)| subscribers.publish(user, changes));
     }
 
-    /// Shows a task as it is now, after the commit that changed it.
+    /// Publishes the current state of a task, after the commit that changed it.
     pub async fn notify(&self, db: &Database, changed: OwnedTask) {
         let changes = self.clone();
         match db.read(move |conn| changes.read(conn, &[changed])).await {
@@ -99,11 +99,11 @@ impl Changes {
         }
     }
 
-    /// Watches a task of `user`: as it is now first, then every change. None where the task has
-    /// ended and the client has seen the event of it, whose time is `last_seen`.
+    /// Watches a task of `user`: sends its current state first, then every change. None if the task
+    /// has ended and the client has seen that event, whose time is `last_seen`.
     ///
     /// # Errors
-    /// There is no such task, or the database is not available.
+    /// The task does not exist, or the database is not available.
     pub async fn watch(
         &self,
         db: Database,
@@ -111,7 +111,7 @@ impl Changes {
         id: TaskId,
         last_seen: Option<NaiveDateTime>,
     ) -> Result<Option<Subscription>, Error> {
-        // Subscribed before the first read, so that no change falls between the two.
+        // Subscribed before the first read, so that no change in between is missed.
         let receiver = self.subscribe(user);
         let first = current(&db, user, id).await?.ok_or(Error::TaskNotFound)?;
         let is_ended = first.task.state.is_ended();
@@ -125,8 +125,8 @@ impl Changes {
         Ok(Some(subscription))
     }
 
-    /// Watches all tasks of `user`: what has changed since the event of the time `last_seen` first,
-    /// then every change.
+    /// Watches all tasks of `user`: sends those that changed since the event of the time
+    /// `last_seen` first, then every change.
     ///
     /// # Errors
     /// The database is not available.
@@ -139,7 +139,7 @@ impl Changes {
         let receiver = self.subscribe(user);
         let mut subscription = Subscription::new(db, user, receiver, self.closed.clone());
         if let Some(seen) = last_seen {
-            // The first page here, so that a database that does not answer is told by the status.
+            // The first page is read here, so that a failing database results in an error status.
             let (first, next) = missed(&subscription.db, user, missed_since(seen)).await?;
             subscription.sent = first.iter().map(|change| change.changed_at).max().max(Some(seen));
             subscription.missing = next;
@@ -180,7 +180,7 @@ impl Changes {
     }
 }
 
-/// What a poll found beside changes.
+/// The results of a poll beside changes.
 #[derive(Debug)]
 struct Polled {
     now: NaiveDateTime,
@@ -208,7 +208,7 @@ fn poll(
 
 fn find(conn: &mut DbConnection, user: UserId, ids: &[TaskId]) -> DbResult<Vec<Change>> {
     let mut tasks = store::find_several(conn, user, ids)?;
-    // One in a state that this version does not know has no view.
+    // A task in a state that this version does not know has no view.
     tasks.retain(|task| task.as_ref().map_or_else(|task| task.state.is_some(), |_| true));
     let changed_at =
         |task: &ReadTask| task.as_ref().map_or_else(|task| task.changed_at, |task| task.changed_at);
@@ -217,7 +217,7 @@ fn find(conn: &mut DbConnection, user: UserId, ids: &[TaskId]) -> DbResult<Vec<C
     Ok(changes.map(|(changed_at, task)| Change { changed_at, task }).collect())
 }
 
-/// All that changed at `time` or later: no task's id is smaller than this one.
+/// The position of the first change at `time` or later: no id is smaller than nil.
 fn from(time: NaiveDateTime) -> Cursor {
     Cursor { time, id: Uuid::nil() }
 }
@@ -231,14 +231,14 @@ async fn current(db: &Database, user: UserId, id: TaskId) -> DbResult<Option<Cha
     .await
 }
 
-/// Where everything begins that somebody may have missed who has seen an event of `time`: changes that
-/// are shown immediately overtake those found by a poll.
+/// The position of the first change that a client may have missed after an event of `time`: changes
+/// that are published immediately overtake those found by a poll.
 fn missed_since(time: NaiveDateTime) -> Cursor {
     let (earliest, _) = Period::bounds();
     from((time.max(earliest) - OVERLAP).max(earliest))
 }
 
-/// A page of what changed since `since`, and where the next page begins, if there is one.
+/// A page of the changes since `since`, and the start of the next page, if any.
 async fn missed(
     db: &Database,
     user: UserId,
@@ -260,17 +260,17 @@ async fn missed(
 pub struct Subscription {
     db: Database,
     user: UserId,
-    /// The task that is watched; all of the user's where none.
+    /// The watched task; none if all tasks of the user are watched.
     only: Option<TaskId>,
     receiver: broadcast::Receiver<Arc<Change>>,
     closed: CancellationToken,
-    /// What is sent before anything that was received.
+    /// Sent before any received change.
     first: Vec<Change>,
-    /// Where the next page of missed changes begins; none when nothing is missing.
+    /// The start of the next page of missed changes; none if nothing is missing.
     missing: Option<Cursor>,
-    /// The latest change that was sent.
+    /// The time of the latest change that was sent.
     sent: Option<NaiveDateTime>,
-    /// Whether the event has been sent behind which there is none.
+    /// Whether the last event has been sent.
     is_over: bool,
 }
 
@@ -294,7 +294,7 @@ impl Subscription {
         }
     }
 
-    /// The next changes to send; none when the server ends or the watched task has ended.
+    /// The next changes to send; none if the server shuts down or the watched task has ended.
     pub async fn next(&mut self) -> Option<Vec<Change>> {
         if !self.first.is_empty() {
             return Some(std::mem::take(&mut self.first));
@@ -316,8 +316,8 @@ impl Subscription {
         self.is_over = self.only.is_some() && any_ended;
     }
 
-    /// Of the watched task, what was read earlier than what was sent is none; a clock that was set back
-    /// hides nothing.
+    /// Whether a change is newer than the last one sent. If all tasks are watched, every change is;
+    /// a clock that was set back hides none.
     fn is_new(&self, change: &Change) -> bool {
         let is_old = |sent| (sent - OVERLAP..=sent).contains(&change.changed_at);
         match self.only {
@@ -328,7 +328,7 @@ impl Subscription {
 
     async fn find_next(&mut self) -> Option<Vec<Change>> {
         if let Some(since) = self.missing.filter(|_| !self.closed.is_cancelled()) {
-            // On an error the client reconnects, and says what it has seen.
+            // On an error the client reconnects with the id of its last event.
             let (changes, next) = missed(&self.db, self.user, since).await.ok()?;
             self.missing = next;
             return Some(changes);
@@ -340,7 +340,7 @@ impl Subscription {
         match (received, self.only) {
             (Ok(change), _) => Some(vec![Change::clone(&change)]),
             (Err(RecvError::Closed), _) => None,
-            // Too slow for the buffer: the task as it is now says it all.
+            // Too slow for the buffer: the current state of the task suffices.
             (Err(RecvError::Lagged(_)), Some(id)) => {
                 let current = current(&self.db, self.user, id).await;
                 current.ok().flatten().map(|change| vec![change])

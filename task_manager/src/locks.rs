@@ -1,8 +1,8 @@
-//! Work that one task manager of a fleet does for all of them.
+//! Locks for work that one task manager does for the whole fleet.
 //!
 //! # Invariants
-//! - A lock is held by one process at a time, until its end on the database's clock.
-//! - A process that dies frees its locks by their end.
+//! - A lock is held by one process at a time, until it expires on the database's clock.
+//! - The locks of a dead process expire.
 
 mod store;
 
@@ -38,7 +38,7 @@ impl Lock {
     }
 }
 
-/// Frees all locks: at the start of the only process there is, nobody else holds one.
+/// Frees all locks: at the start of the only process, none is in use.
 pub async fn free_all(db: &Database) -> DbResult<()> {
     db.write(store::free_all).await
 }
@@ -73,7 +73,7 @@ mod tests {
         assert!(first.take(Duration::ZERO).await.unwrap());
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
         while !second.take(LONG).await.unwrap() {
-            assert!(tokio::time::Instant::now() < deadline, "the lock never ends");
+            assert!(tokio::time::Instant::now() < deadline, "the lock never expires");
         }
         assert!(!first.take(LONG).await.unwrap());
     }

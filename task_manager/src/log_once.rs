@@ -1,14 +1,14 @@
-//! What is found again and again is logged once by a process.
+//! Findings that recur are logged once per process.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-/// So many findings are remembered; then some are logged again.
+/// How many findings are remembered; beyond that, some are logged again.
 const MOST: usize = 10_000;
 
 static LOGGED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
-/// Whether this process asks for the first time about `finding`, which then is to be logged.
+/// Whether `finding` is new to this process, and should be logged.
 pub fn is_first(finding: String) -> bool {
     // A panic while it was locked leaves a valid set.
     let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);

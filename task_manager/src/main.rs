@@ -1,4 +1,4 @@
-//! The task manager as a program of its own: one of a fleet, its database and its settings.
+//! The task manager program for a fleet: serves the API, migrates the database, shows settings.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use common::{command_line, health, password, signals, telemetry};
 use task_manager::Server;
 use task_manager::config::Config;
 
-/// How long `Server::stop` may take.
+/// The limit for `Server::stop`.
 const STOP_AT_MOST: Duration = Duration::from_secs(20);
 
 /// Keeps tasks in a database and hands them to workers.
@@ -22,7 +22,7 @@ const STOP_AT_MOST: Duration = Duration::from_secs(20);
 #[derive(Parser)]
 #[command(name = "task_manager", version = common::version!())]
 struct Arguments {
-    /// A file with settings (TOML); variables TASK_MANAGER_… win over it.
+    /// A file with settings (TOML); variables TASK_MANAGER_… override it.
     #[arg(long, global = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -38,7 +38,7 @@ enum Command {
     /// Administrators.
     #[command(subcommand)]
     Admin(Admin),
-    /// Asks the server that runs with these settings whether it is ready; fails unless it is.
+    /// Checks whether the server that runs with these settings is ready; fails if it is not.
     Health,
     /// Prints the settings in force, secrets masked, and where each comes from.
     Config,
@@ -54,7 +54,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Admin {
-    /// Makes an administrator, in the database of the settings.
+    /// Creates an administrator in the database of the settings.
     ///
     /// The password is asked for on a terminal, else it is the first line of the standard input.
     Create {
@@ -88,13 +88,13 @@ async fn main() -> anyhow::Result<()> {
             let name = task_manager::create_administrator(&config, &username, password).await?;
             println!("{name} is an administrator");
         }
-        #[expect(clippy::print_stdout, reason = "it is what the command is for")]
+        #[expect(clippy::print_stdout, reason = "it is the output of the command")]
         Command::Health => {
             println!("{}", health::check(config.listen).await.map_err(anyhow::Error::msg)?);
         }
-        #[expect(clippy::print_stdout, reason = "it is what the command is for")]
+        #[expect(clippy::print_stdout, reason = "it is the output of the command")]
         Command::Config => print!("{effective}"),
-        #[expect(clippy::print_stdout, reason = "it is what the command is for")]
+        #[expect(clippy::print_stdout, reason = "it is the output of the command")]
         Command::Openapi => println!("{}", task_manager::openapi_document().to_pretty_json()?),
         Command::PackageFiles { .. } => {}
     }
@@ -128,11 +128,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     systemd.start_watchdog();
     systemd.ready(&format!("listening on http://{}", server.address));
     let name = signals.next().await;
-    tracing::info!("{name}: open requests are ended");
+    tracing::info!("{name}: shutting down");
     systemd.stopping(STOP_AT_MOST);
     tokio::select! {
         stopped = server.stop() => stopped?,
-        name = signals.next() => tracing::warn!("{name} again: ending at once"),
+        name = signals.next() => tracing::warn!("{name} again: ending immediately"),
     }
     tracing::info!("ended");
     Ok(())

@@ -1,24 +1,24 @@
 //! Pages of lists that are sorted by time, and the periods that limit them.
 //!
 //! # Not here
-//! The query parameters that ask for them (`api::query`).
+//! Their query parameters (`api::request::query`).
 
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use uuid::Uuid;
 
-/// The last row of a page: newest first, the next page has the rows behind it. Its text is the
-/// `next_page_token`.
+/// The last row of a page; lists are newest first, and the next page has the rows after it. Its
+/// text is the `next_page_token`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     pub time: NaiveDateTime,
-    /// Tells rows of the same time apart.
+    /// Distinguishes rows of the same time.
     pub id: Uuid,
 }
 
 impl Cursor {
-    /// None where it is no token, or one of a time that no row has.
+    /// None for an invalid token, or one with a time that no row can have.
     pub fn parse(token: &str) -> Option<Self> {
         let (time, id) = token.split_once('.')?;
         let time = DateTime::from_timestamp_micros(time.parse().ok()?)?.naive_utc();
@@ -35,8 +35,8 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// Which rows are behind a cursor, by their columns of time and id. The first condition says nothing
-/// that the second does not, but a database finds by it where to begin in an index.
+/// Selects the rows after a cursor, by their columns of time and id. The first condition is implied
+/// by the second, but lets a database find its start in an index.
 macro_rules! behind {
     ($cursor:expr, $time:expr, $id:expr) => {
         $time
@@ -46,12 +46,12 @@ macro_rules! behind {
 }
 pub(crate) use behind;
 
-/// How many items a page has.
+/// The number of items of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageSize(pub u64);
 
 impl PageSize {
-    /// How many rows to read for a page: the one beyond it shows that another page follows.
+    /// The number of rows to read for a page: one more shows that another page follows.
     pub fn limit(self) -> i64 {
         i64::try_from(self.0.saturating_add(1)).unwrap_or(i64::MAX)
     }
@@ -65,8 +65,7 @@ impl PageSize {
     }
 }
 
-/// From a time on, until before another one. Without a bound where it lies outside of the times
-/// that are kept.
+/// The times from `from` to before `to`. A bound outside of the storable times is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Period {
     pub from: Option<NaiveDateTime>,
@@ -74,8 +73,8 @@ pub struct Period {
 }
 
 impl Period {
-    /// The earliest time that is kept, and the one that all of them are before: the last one that
-    /// MySQL knows.
+    /// The earliest storable time, and the upper bound of all of them: the last one that MySQL
+    /// supports.
     pub fn bounds() -> (NaiveDateTime, NaiveDateTime) {
         let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
         let last = day(9999, 12, 31).and_hms_micro_opt(23, 59, 59, 999_999).unwrap_or_default();

@@ -1,28 +1,28 @@
-//! Passes over many items, made again and again.
+//! Recurring passes over many items.
 //!
 //! # Invariants
-//! - An item that fails holds up no other: a pass notes it and goes on with the next one.
-//! - A pass walks over its items from the first to the last, so that items that fail every time
-//!   do not keep it from those behind them.
+//! - A failing item delays no other: a pass records it and continues with the next one.
+//! - A pass visits its items from the first to the last, so that items that fail every time do not
+//!   block those after them.
 
 use common::storage::StorageError;
 use tracing::debug;
 
 use crate::db::DbError;
 
-/// Why a pass has not done all of its work; the next one tries again.
+/// Why a pass did not complete; the next one retries.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
     #[error(transparent)]
     Database(#[from] DbError),
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The others are done.
+    /// Some items failed; the others are done.
     #[error("{count} failed, the others are done; the first: {first}")]
     Items { count: usize, first: String },
 }
 
-/// The items of a pass that failed.
+/// The failed items of a pass.
 #[derive(Debug, Default)]
 pub struct Failures {
     count: usize,
@@ -30,10 +30,10 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// Notes the failure of `item`.
+    /// Records the failure of `item`.
     ///
     /// # Errors
-    /// The database cannot be reached, so that every other item would fail too.
+    /// The database is not reachable, so that every other item would fail too.
     pub fn note(
         &mut self,
         item: impl std::fmt::Display,
@@ -43,7 +43,7 @@ impl Failures {
         if matches!(&error, PassError::Database(error) if error.is_lost_connection()) {
             return Err(error);
         }
-        debug!(%item, %error, "a pass goes on without an item");
+        debug!(%item, %error, "a pass skips a failed item");
         self.count += 1;
         self.first.get_or_insert_with(|| format!("{item}: {error}"));
         Ok(())

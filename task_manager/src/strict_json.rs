@@ -1,7 +1,7 @@
-//! Reading JSON as strictly as the API describes it: what is an object there is an object.
+//! Parses JSON strictly as the API describes it: an object must be an object.
 //!
-//! `serde` reads a struct from an array too, field by field in the order of the source, which no
-//! client may come to rely on.
+//! `serde` also reads a struct from an array, field by field in the order of the source. No client
+//! may rely on that.
 
 use std::fmt;
 
@@ -10,27 +10,27 @@ use serde::de::{
     Unexpected, VariantAccess, Visitor,
 };
 
-/// Reads a JSON text; an error names the place.
+/// Parses a JSON text; an error names the path in the document.
 ///
 /// # Errors
-/// It is no JSON, or has another shape.
+/// The text is not JSON, or has another shape.
 pub fn from_slice<T: DeserializeOwned>(content: &[u8]) -> Result<T, String> {
     let mut json = serde_json::Deserializer::from_slice(content);
     let read = serde_path_to_error::deserialize(Strict(&mut json)).map_err(|error| {
         let place = error.path().to_string();
         let reason = error.into_inner().to_string();
-        // The place of what is wrong with the whole is `.`.
+        // The path of the whole document is `.`.
         if place == "." { reason } else { format!("{place}: {reason}") }
     })?;
     json.end().map_err(|error| error.to_string())?;
     Ok(read)
 }
 
-/// Wraps each part of a deserializer in its like, so that structs at any depth are met here. What
-/// `serde` buffers itself (`tag`, `untagged`, `flatten`) is beyond it.
+/// Wraps each part of a deserializer recursively, so that structs at any depth are checked. Values
+/// that `serde` buffers itself (`tag`, `untagged`, `flatten`) are not.
 struct Strict<T>(T);
 
-/// A visitor of what must be an object.
+/// A visitor that accepts objects only.
 struct ObjectVisitor<V>(V);
 
 macro_rules! forward {

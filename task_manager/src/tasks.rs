@@ -1,9 +1,9 @@
-//! Tasks as the task manager keeps them.
+//! Tasks as the task manager stores them.
 //!
 //! # Invariants
 //! - A state changes only by compare-and-swap, along `TaskState::can_become`.
 //! - `attempt` is the fence: only a claim raises it, nothing lowers it.
-//! - Everything asked on behalf of a user is filtered by owner.
+//! - Every query on behalf of a user filters by owner.
 
 pub mod attempts;
 pub mod file_names;
@@ -28,12 +28,12 @@ pub struct Task {
     pub owner: UserId,
     pub state: TaskState,
     pub spec: TaskSpec,
-    /// How often a worker took it; the fence of every report.
+    /// How many times a worker claimed it; the fence of every report.
     pub attempt: u32,
-    /// How often it was put in the queue.
+    /// How many times it was queued.
     pub dispatch: u32,
     pub failures: u32,
-    /// To be run with nothing beside it, since an attempt lost its worker.
+    /// Whether a worker must run nothing beside it, since an attempt lost its worker.
     pub exclusive: bool,
     pub worker: Option<WorkerId>,
     pub progress: Option<Progress>,
@@ -59,14 +59,14 @@ impl Task {
         self.spec.kind()
     }
 
-    /// The first row that an attempt reads which goes on from the checkpoint; none where the kind
-    /// does not read rows, or reads them from the start.
+    /// The first row that an attempt reads if it resumes from the checkpoint; none if the kind does
+    /// not read rows, or reads them from the start.
     pub fn resumes_from_row(&self) -> Option<u64> {
         self.checkpoint.as_ref()?.get("row")?.as_u64()?.checked_add(1)
     }
 }
 
-/// The time with its zone, for clients.
+/// Adds the time zone, for clients.
 pub fn utc(time: Option<NaiveDateTime>) -> Option<DateTime<Utc>> {
     time.map(|time| time.and_utc())
 }

@@ -11,10 +11,10 @@ use crate::kinds;
 use crate::tasks::unreadable::ReadTask;
 use crate::tasks::{Task, limits, store, utc};
 
-/// Positions in the queue are counted up to this one.
+/// Queue positions are counted up to this one.
 pub const MAX_QUEUE_POSITION: u64 = 1_000;
 
-/// What the client sees; `queue_position` is its place from 1, where it was counted.
+/// The view of a task; `queue_position` counts from 1, if known.
 pub fn view_at(task: Task, queue_position: Option<u64>) -> TaskView {
     let queued = task.state == TaskState::Queued;
     let links = links(&task);
@@ -66,8 +66,7 @@ fn links(task: &Task) -> TaskLinks {
     }
 }
 
-/// The views of `tasks`, with their places in the queues. Those of which not even the state is known have
-/// none.
+/// The views of `tasks`, with their queue positions. A task whose state cannot be read has none.
 pub fn views(conn: &mut DbConnection, tasks: Vec<ReadTask>) -> DbResult<Vec<TaskView>> {
     let mut places: HashMap<TaskKind, HashMap<TaskId, u64>> = HashMap::new();
     let mut views = Vec::with_capacity(tasks.len());
@@ -97,7 +96,7 @@ pub fn views(conn: &mut DbConnection, tasks: Vec<ReadTask>) -> DbResult<Vec<Task
     Ok(views)
 }
 
-/// The view of one task, with its place in the queue.
+/// The view of one task, with its queue position.
 pub fn view(conn: &mut DbConnection, task: Task) -> DbResult<TaskView> {
     let place = match task.state {
         TaskState::Queued => store::queue_position(conn, &task, MAX_QUEUE_POSITION)?,
@@ -109,7 +108,7 @@ pub fn view(conn: &mut DbConnection, task: Task) -> DbResult<TaskView> {
 /// The view of one task, readable or not.
 ///
 /// # Errors
-/// [`DbError::UnreadableTask`], where not even its state is known.
+/// [`DbError::UnreadableTask`] if its state cannot be read.
 pub fn view_any(conn: &mut DbConnection, task: ReadTask) -> DbResult<TaskView> {
     match task {
         Ok(task) => view(conn, task),

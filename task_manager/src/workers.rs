@@ -1,4 +1,4 @@
-//! The registry of workers: who reported lately.
+//! The registry of workers that reported recently.
 
 pub mod last_seen;
 pub mod store;
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use crate::db::{self, Database, DbResult};
 
-/// A worker that was silent for longer is forgotten.
+/// A worker that has been silent for longer is removed.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// Forgets workers that are long gone.
+/// Removes workers that have been silent for long.
 pub async fn forget_gone(db: &Database) -> DbResult<()> {
     db.write(|conn| {
         let before = db::now(conn)? - FORGET_AFTER;

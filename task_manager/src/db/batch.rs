@@ -1,6 +1,6 @@
-//! Statements on any number of rows whose text stays the same, so that a connection prepares them
-//! once. What diesel makes of a list differs with its length: each call would be prepared, and
-//! closed after it, which takes the server longer than the rows do.
+//! Statements on any number of rows with a constant text, so that a connection prepares them once.
+//! The text that diesel generates for a list depends on its length: each call would prepare and
+//! close a statement, which costs the server more than the rows.
 
 use diesel::backend::Backend;
 use diesel::connection::Connection;
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{DbError, DbResult, Id};
 
-/// Has statements prepared by their texts: their types alone do not tell one from another.
+/// Has statements cached by their texts, since their types do not distinguish them.
 macro_rules! known_by_text {
     ($($statement:ident $(<$part:tt>)?),* $(,)?) => {
         $(impl $(<$part>)? diesel::query_builder::QueryId for $statement $(<$part>)? {
@@ -34,8 +34,8 @@ pub fn one_of<C>(column: C, ids: &[Id]) -> OneOf<C> {
     OneOf { column, ids: ids.to_vec() }
 }
 
-/// See [`one_of`]. The list is made as long as the next power of two by repeating its last id, so
-/// that there are few different texts.
+/// See [`one_of`]. The list is padded to the next power of two by repeating its last id, so that
+/// there are few different texts.
 #[derive(Debug, Clone)]
 pub struct OneOf<C> {
     column: C,
@@ -77,7 +77,7 @@ where
     }
 }
 
-/// A statement of MySQL's that takes its rows from one JSON text.
+/// A MySQL statement that takes its rows from one JSON text.
 #[derive(Debug, Clone)]
 pub struct FromJson {
     text: &'static str,
@@ -107,9 +107,9 @@ impl QueryFragment<Mysql> for FromJson {
 
 impl RunQueryDsl<MysqlConnection> for FromJson {}
 
-/// Has a statement prepared once that diesel would prepare anew each time, as it does with every
-/// update. What it looks like must be one of few texts. Nothing of it is seen by a
-/// [`super::DbConnection`], nor where rows are changed: see `execute_cached`.
+/// Caches the prepared statement of a query that diesel would prepare each time, such as an update.
+/// The query must have one of few texts. This has no effect through a [`super::DbConnection`], nor
+/// on statements that change rows: see `execute_cached`.
 pub fn cached<Q>(statement: Q) -> Cached<Q> {
     Cached(statement)
 }
@@ -129,8 +129,8 @@ impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Cached<Q> {
 }
 
 impl<Q> Cached<Q> {
-    /// Executes a statement that changes rows. For those a connection sees only whether the parts of the
-    /// statement may be prepared once; so it gets one that has no parts any more.
+    /// Executes a statement that changes rows. For those, a connection checks only whether the
+    /// parts of the statement may be cached; so it gets a collected one, without parts.
     ///
     /// # Errors
     /// The statement fails.
@@ -157,7 +157,7 @@ impl<Q: Query> Query for Cached<Q> {
 
 impl<Q, Conn> RunQueryDsl<Conn> for Cached<Q> {}
 
-/// How many rows a query gives, which may have a limit; they stay in the database.
+/// Counts the rows of a query, which may have a limit, in the database.
 pub fn count_of<Q>(query: Q) -> CountOf<Q> {
     CountOf(query)
 }

@@ -1,8 +1,8 @@
-//! Whether the MySQL client library that is linked reads rows as they are.
+//! Checks that the linked MySQL client library reads rows correctly.
 //!
-//! Some releases of MariaDB's connector misread rows with diesel, 10.11.18 among them: they give out
-//! values of other lengths, so an id of 16 bytes cannot be read any more. Better no start than
-//! wrong values. The library is the system's, so this can change with an update of the system.
+//! Some releases of MariaDB's connector, such as 10.11.18, misread rows with diesel: they return
+//! values of wrong lengths, so that ids of 16 bytes are unreadable. The server then refuses to
+//! start. The library belongs to the system, so an update of the system can change it.
 
 use chrono::{NaiveDate, NaiveDateTime};
 use diesel::mysql::MysqlConnection;
@@ -11,7 +11,7 @@ use diesel::sql_types::{BigInt, Binary, Datetime, Nullable, Text};
 
 use super::{DbError, DbResult};
 
-/// Rows of several lengths, since what is misread is what follows a shorter or longer value.
+/// Rows of several lengths, since values are misread after a shorter or longer one.
 const ROWS: &str = "SELECT * FROM (\
      SELECT 1 AS number, X'00ff0127005c0a0d1a220000007f8000' AS id, 'one' AS text, \
             TIMESTAMP'2024-02-29 23:59:59.123456' AS time \

@@ -1,4 +1,4 @@
-//! The database's clock, by which processes agree on times: UTC.
+//! The database's clock in UTC, which all processes share.
 
 use chrono::NaiveDateTime;
 use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is_aggregate};
@@ -15,13 +15,13 @@ pub fn now(conn: &mut DbConnection) -> QueryResult<NaiveDateTime> {
     on_either!(conn, |conn| diesel::select(clock()).get_result(conn))
 }
 
-/// The database's time as a column of a query, which saves the round trip of [`now`]: that at which the row
-/// was read, and locked where the query locks it.
+/// The database's time as a column of a query, which saves the round trip of [`now`]. It is the
+/// time at which the row was read, or locked if the query locks it.
 pub fn clock() -> Clock {
     Clock(common::clock::now().naive_utc())
 }
 
-/// See [`clock`]. SQLite has none of its own to compare with: there is one process, and its clock.
+/// See [`clock`]. With SQLite it is the clock of the only process.
 #[derive(Debug, Clone, Copy, QueryId)]
 pub struct Clock(NaiveDateTime);
 
@@ -39,8 +39,8 @@ impl ValidGrouping<()> for Clock {
 
 impl QueryFragment<Mysql> for Clock {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        // In the session's time zone, which is UTC. `UTC_TIMESTAMP` is when the statement began: before it
-        // waited for a lock.
+        // In the session's time zone, which is UTC. `UTC_TIMESTAMP` is the start of the statement,
+        // before it waited for a lock.
         out.push_sql("SYSDATE(6)");
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The one place that asks which database it is.
+//! The only module that distinguishes the databases.
 
 use std::collections::BTreeSet;
 
@@ -20,36 +20,37 @@ use super::{
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const MYSQL_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
 
-/// Several task managers may start at once on one MySQL: one of them migrates, the others wait
-/// for at most this many seconds.
+/// Several task managers may start at the same time on one MySQL: one of them migrates, the others
+/// wait for at most this many seconds.
 const MIGRATION_WAIT: u32 = 600;
 
-/// The lock of migrations. Locks are a server's, and it may have databases of several fleets; a name has up to
-/// 64 characters, as that of a database may have.
+/// The lock of migrations. Locks are global to a server, which may have databases of several
+/// fleets. Its name is limited to 64 characters, like that of a database, which is therefore
+/// hashed.
 const MIGRATION_LOCK: &str = "CONCAT('task_manager_migrations_', LEFT(SHA2(DATABASE(), 256), 32))";
 
-/// What a SQLite connection is set to: readers beside one writer, every commit durable.
+/// The settings of a SQLite connection: readers beside one writer, every commit durable.
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
                                PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
 
-/// What SQLite's one writer is set to besides: it keeps up to 16 MiB of pages, since with the 2 MiB that
-/// are usual it reads most pages from the file again and again; and it copies the log into the file after
-/// as much, so that a page that is written often is copied once.
+/// More settings of SQLite's only writer. It caches 16 MiB of pages: with the default of 2 MiB it
+/// rereads most pages from the file. It checkpoints after 16 MiB of log, so that a page that is
+/// written often is copied once.
 const SQLITE_WRITER_SETTINGS: &str = "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4096";
 
-/// What a MySQL session is set to: times in UTC, nothing cut or guessed silently, errors in English:
-/// some are recognised by their text, for which diesel hides the number. MariaDB ends a transaction
-/// whose client has said nothing for five seconds: a task manager that freezes in the middle of one
+/// The settings of a MySQL session: times in UTC, no silent truncation or conversion, errors in
+/// English, since some are recognized by their text (diesel hides the number). MariaDB ends a
+/// transaction whose client is silent for five seconds: a task manager that freezes inside one
 /// would keep its rows locked, and other task managers could not renew the leases of these tasks.
-/// MySQL has no such setting, and reads no comment of MariaDB's.
+/// MySQL has no such setting, and skips comments for MariaDB.
 const MYSQL_SETTINGS: &str = "SET SESSION time_zone = '+00:00', \
                               sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE', \
                               lc_messages = 'en_US' \
                               /*M!100301 , idle_transaction_timeout = 5 */";
-/// Among a million tasks, the page of a list would be read by two indexes at once and then sorted,
-/// which takes seconds; one index has the order that is asked for.
+/// With a million tasks, the optimizer would intersect two indexes for a page of a list and then
+/// sort, which takes seconds; one of the indexes has the requested order already.
 const MYSQL_OPTIMIZER: &str = "SET SESSION optimizer_switch = 'index_merge_intersection=off'";
-/// No gap locks, which would make independent tasks wait for each other.
+/// Avoids gap locks, which would make independent tasks wait for each other.
 const MYSQL_ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// Opens a connection; the URL starts with `sqlite://` or `mysql://`.
@@ -60,12 +61,12 @@ pub(super) fn connect(url: &str) -> ConnectionResult<DbConnection> {
     }
 }
 
-/// Whether the database lives in this process, so that one connection writes at a time.
+/// Whether the database is in this process, so that one connection writes at a time.
 pub fn is_in_process(url: &str) -> bool {
     url.starts_with("sqlite://")
 }
 
-/// Sets up a connection just opened, for writing or for reading.
+/// Sets up a new connection, for writing or for reading.
 pub(super) fn prepare(conn: &mut DbConnection, writes: bool) -> QueryResult<()> {
     match conn {
         DbConnection::Sqlite(conn) => {
@@ -80,7 +81,7 @@ pub(super) fn prepare(conn: &mut DbConnection, writes: bool) -> QueryResult<()> 
             conn.batch_execute(MYSQL_ISOLATION)?;
             conn.batch_execute(MYSQL_OPTIMIZER)?;
             if writes {
-                // The first statement begins a transaction: one round trip less for each.
+                // The first statement begins a transaction, which saves a round trip.
                 conn.batch_execute("SET SESSION autocommit = 0")?;
             }
             Ok(())
@@ -88,8 +89,8 @@ pub(super) fn prepare(conn: &mut DbConnection, writes: bool) -> QueryResult<()> 
     }
 }
 
-/// Brings the tables up to date, where the client library can be trusted; answers the names of the
-/// migrations that ran.
+/// Brings the tables up to date if the client library reads rows correctly; returns the names of
+/// the migrations that ran.
 pub(super) fn migrate(conn: &mut DbConnection) -> Result<Vec<String>, DbError> {
     let failed =
         |error: Box<dyn std::error::Error + Send + Sync>| DbError::Migration(error.to_string());
@@ -111,10 +112,11 @@ pub(super) fn migrate(conn: &mut DbConnection) -> Result<Vec<String>, DbError> {
     }
 }
 
-/// Takes the lock of the database's migrations, which ends with the connection at the latest.
+/// Takes the lock of the database's migrations, which is released with the connection at the
+/// latest.
 ///
 /// # Errors
-/// Another task manager has had it for `wait` seconds.
+/// Another task manager has held it for `wait` seconds.
 pub(super) fn lock_migrations(conn: &mut MysqlConnection, wait: u32) -> DbResult<()> {
     let taken: Option<i64> =
         diesel::select(sql::<Nullable<BigInt>>(&format!("GET_LOCK({MIGRATION_LOCK}, {wait})")))
@@ -123,7 +125,7 @@ pub(super) fn lock_migrations(conn: &mut MysqlConnection, wait: u32) -> DbResult
         return Ok(());
     }
     Err(DbError::Unavailable(format!(
-        "another task manager has been migrating it for {wait} s; where it hangs, end it (SHOW PROCESSLIST \
+        "another task manager has been migrating it for {wait} s; if it hangs, end it (SHOW PROCESSLIST \
          shows its connection)"
     )))
 }
@@ -136,8 +138,8 @@ pub fn ping(conn: &mut DbConnection) -> QueryResult<()> {
 /// Begins a transaction that may write.
 pub(super) fn begin(conn: &mut DbConnection) -> QueryResult<()> {
     match conn {
-        // Takes SQLite's write lock at once: a transaction that reads first and writes later could
-        // otherwise not be repeated.
+        // Takes SQLite's write lock immediately: otherwise a transaction that reads first and
+        // writes later could fail without a safe retry.
         DbConnection::Sqlite(conn) => conn.batch_execute("BEGIN IMMEDIATE"),
         // Started by the first statement.
         DbConnection::Mysql(_) => Ok(()),
@@ -148,8 +150,8 @@ pub(super) fn begin(conn: &mut DbConnection) -> QueryResult<()> {
 pub(super) fn commit(conn: &mut DbConnection) -> QueryResult<()> {
     match conn {
         DbConnection::Sqlite(conn) => conn.batch_execute("COMMIT"),
-        // Prepared once. As a batch, MySQL would be asked to take several statements before it and none
-        // behind it: three round trips instead of one.
+        // Prepared once. `batch_execute` would enable multiple statements before it and disable
+        // them after it: three round trips instead of one.
         DbConnection::Mysql(conn) => {
             let commit = diesel::sql_query("COMMIT");
             cached(commit).execute_on(conn, diesel::mysql::Mysql).map(drop)
@@ -157,17 +159,17 @@ pub(super) fn commit(conn: &mut DbConnection) -> QueryResult<()> {
     }
 }
 
-/// Takes back what it did.
+/// Rolls it back.
 pub(super) fn roll_back(conn: &mut DbConnection) -> QueryResult<()> {
     conn.batch_execute("ROLLBACK")
 }
 
-/// Locks the tasks in the order of their ids until the transaction ends, so that two batches
-/// cannot wait for each other in a ring.
+/// Locks the tasks in the order of their ids until the transaction ends, so that two batches cannot
+/// deadlock.
 pub fn lock_tasks(conn: &mut DbConnection, ids: &[Id]) -> QueryResult<()> {
     use super::schema::tasks;
     match conn {
-        // The transaction holds the one write lock there is.
+        // The transaction holds the only write lock.
         DbConnection::Sqlite(_) => Ok(()),
         DbConnection::Mysql(conn) => tasks::table
             .filter(one_of(tasks::id, ids))
@@ -179,8 +181,8 @@ pub fn lock_tasks(conn: &mut DbConnection, ids: &[Id]) -> QueryResult<()> {
     }
 }
 
-/// Locks the rows of a query until the transaction ends; SQLite's transaction holds the one write
-/// lock there is. Loads them as `$row`.
+/// Locks the rows of a query until the transaction ends, and loads them as `$row`. SQLite's
+/// transaction holds the only write lock already.
 macro_rules! locked {
     ($conn:expr, $query:expr, $row:ty) => {
         match $conn {
@@ -191,7 +193,7 @@ macro_rules! locked {
 }
 pub(crate) use locked;
 
-/// As [`locked`], without the rows that others have locked.
+/// Like [`locked`], but skips rows that others have locked.
 macro_rules! locked_and_skipped {
     ($conn:expr, $query:expr, $row:ty) => {
         match $conn {
@@ -204,7 +206,8 @@ macro_rules! locked_and_skipped {
 }
 pub(crate) use locked_and_skipped;
 
-/// Does the same on a connection to either database: what diesel does not know of a [`DbConnection`].
+/// Runs the same code on a connection to either database, for what a [`DbConnection`] does not
+/// support.
 macro_rules! on_either {
     ($db:expr, |$conn:ident| $work:expr) => {
         match $db {
@@ -215,7 +218,7 @@ macro_rules! on_either {
 }
 pub(crate) use on_either;
 
-/// Executes a statement that is prepared once; see [`cached`].
+/// Executes a statement that is cached; see [`cached`].
 macro_rules! execute_cached {
     ($db:expr, $statement:expr) => {
         match $db {
@@ -230,8 +233,8 @@ macro_rules! execute_cached {
 }
 pub(crate) use execute_cached;
 
-/// Changes the rows of a table by `statement`, which takes what changes from a JSON text, on MySQL;
-/// answers how many. None on SQLite, to which a statement for each row costs less.
+/// On MySQL, changes rows by `statement`, which takes the changes from a JSON text; returns how
+/// many. None on SQLite, for which one statement per row is cheaper.
 ///
 /// # Errors
 /// A row cannot be written as JSON, or the statement fails.
@@ -246,9 +249,9 @@ pub fn update_all<T: Serialize>(
     }
 }
 
-/// Inserts the records of a table: all with one statement on SQLite; on MySQL by what `$on_mysql` answers,
-/// for example from a JSON text, since a statement with a parameter for each value would be prepared anew each
-/// time, which takes it several times as long.
+/// Inserts the records of a table: all with one statement on SQLite; on MySQL by `$on_mysql`, for
+/// example from a JSON text, since a statement with a parameter for each value would be prepared
+/// each time, which takes several times as long.
 macro_rules! insert_all {
     ($conn:expr, $table:expr, $records:expr, $on_mysql:expr) => {
         match $conn {
@@ -261,9 +264,9 @@ macro_rules! insert_all {
 }
 pub(crate) use insert_all;
 
-/// Inserts a slice of records into a table by statements that are prepared once for any number of
-/// them: one by an insert, which diesel prepares once; several on SQLite so one after another, on MySQL
-/// all by `$statement`, which reads them from a JSON text.
+/// Inserts a slice of records into a table by cached statements: a single one by an insert, which
+/// diesel caches; several on SQLite by one insert each, and on MySQL by `$statement`, which reads
+/// them from a JSON text.
 macro_rules! insert_records {
     ($conn:expr, $table:expr, $records:expr, $statement:expr) => {
         match $conn {
@@ -283,13 +286,13 @@ macro_rules! insert_records {
 }
 pub(crate) use insert_records;
 
-/// What is looked for among the messages of a user. Each bound holds: there is one that excludes
-/// nothing.
+/// A search among the messages of a user. Every bound applies; unbounded searches pass bounds that
+/// exclude nothing.
 #[derive(Debug, Clone)]
 pub struct FoundBy {
-    /// Terms that must all be there, a prefix with a `*` behind it (`messages::search`).
+    /// Terms that must all occur, a prefix with a trailing `*` (`message_validation::search`).
     pub terms: Vec<String>,
-    /// Terms that must be there one behind the other, two or more of each.
+    /// Sequences of two or more terms that must occur adjacent and in order.
     pub phrases: Vec<Vec<String>>,
     pub user: Id,
     /// Any category where empty.
@@ -298,7 +301,7 @@ pub struct FoundBy {
     pub to: Moment,
     /// Older than this message.
     pub before: (Moment, Id),
-    /// The best by the engine's own measure first; else the newest.
+    /// Sorts by the engine's own rank; otherwise the newest first.
     pub best_first: bool,
     pub offset: u64,
     pub limit: i64,
@@ -310,17 +313,17 @@ struct Sequence {
     sequence: i64,
 }
 
-/// The sequence numbers of the messages that hold what is looked for, in order.
+/// The sequence numbers of the matching messages, in order.
 ///
 /// # Errors
-/// The database's.
+/// The database failed.
 pub fn find_messages(conn: &mut DbConnection, by: &FoundBy) -> QueryResult<Vec<i64>> {
     let found: Vec<Sequence> = match conn {
         DbConnection::Sqlite(conn) => {
             let phrases = by.phrases.iter().map(|phrase| format!("\"{}\"", phrase.join(" ")));
             let expression: Vec<_> = by.terms.iter().cloned().chain(phrases).collect();
-            // `CROSS` has SQLite read the index once, and not again for each message: the rank of a
-            // message is worked out from all that are found.
+            // `CROSS` has SQLite read the index once instead of once for each message: the rank of
+            // a message depends on all matches.
             let query = diesel::sql_query(
                 "SELECT messages.sequence AS sequence FROM message_terms \
                  CROSS JOIN messages ON messages.sequence = message_terms.rowid \
@@ -330,8 +333,8 @@ pub fn find_messages(conn: &mut DbConnection, by: &FoundBy) -> QueryResult<Vec<i
             in_bounds(query, by).sql(page(by, "message_terms.rank")).load(conn)?
         }
         DbConnection::Mysql(conn) => {
-            // The index finds the words alone: after loads by several clients at once, MySQL 9.7
-            // misses phrases until the table is optimized. The phrases are looked for in the text.
+            // The index is used for words only: after concurrent loads, MySQL 9.7 misses phrases
+            // until the table is optimized. Phrases are searched for in the text.
             let of_phrases = by.phrases.iter().flat_map(|phrase| phrase.iter().take(MOST_INDEXED));
             let words: BTreeSet<_> = by.terms.iter().chain(of_phrases).collect();
             let expression = words.into_iter().fold(String::new(), |mut all, word| {
@@ -345,7 +348,7 @@ pub fn find_messages(conn: &mut DbConnection, by: &FoundBy) -> QueryResult<Vec<i
             );
             let mut query = in_bounds(query.into_boxed().bind::<Text, _>(expression.clone()), by);
             for phrase in &by.phrases {
-                // One blank parts the terms of a message.
+                // One blank separates the terms of a message.
                 query = query
                     .sql(" AND LOCATE(?, CONCAT(' ', messages.terms, ' ')) > 0")
                     .bind::<Text, _>(format!(" {} ", phrase.join(" ")));
@@ -360,7 +363,7 @@ pub fn find_messages(conn: &mut DbConnection, by: &FoundBy) -> QueryResult<Vec<i
     Ok(found.into_iter().map(|found| found.sequence).collect())
 }
 
-/// So many words of a phrase are looked for in MySQL's index; the text decides on the others.
+/// How many words of a phrase are searched for in MySQL's index; the text decides on the others.
 const MOST_INDEXED: usize = 32;
 
 /// `query` with the conditions on everything but the terms.
@@ -389,7 +392,7 @@ where
         .bind::<Binary, _>(by.before.1)
 }
 
-/// The order of what is found, and the part of it that is answered.
+/// The order of the matches, and the page of them.
 fn page(by: &FoundBy, rank: &str) -> String {
     let best = if by.best_first { format!("{rank}, ") } else { String::new() };
     let FoundBy { limit, offset, .. } = by;

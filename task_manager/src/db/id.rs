@@ -13,7 +13,7 @@ use uuid::Uuid;
 #[diesel(sql_type = Binary)]
 pub struct Id(pub Uuid);
 
-/// As MySQL's `UNHEX` reads it, in JSON that is handed to it.
+/// In JSON for MySQL, as its `UNHEX` reads it.
 impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.0.simple().encode_lower(&mut Uuid::encode_buffer()))

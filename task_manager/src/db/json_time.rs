@@ -3,12 +3,12 @@
 use chrono::NaiveDateTime;
 use serde::Serializer;
 
-/// As `DATETIME(6)` is written.
+/// In the format of `DATETIME(6)`.
 pub fn serialize<S: Serializer>(time: &NaiveDateTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&time.format("%F %T%.6f"))
 }
 
-/// The same where there may be none.
+/// The same for an optional time.
 pub fn optional<S: Serializer>(
     time: &Option<NaiveDateTime>,
     serializer: S,

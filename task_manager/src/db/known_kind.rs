@@ -1,4 +1,4 @@
-//! Leaving out the tasks of other versions.
+//! A filter that skips tasks of kinds that only other versions know.
 
 use common::task::TaskKind;
 use diesel::backend::Backend;
@@ -11,12 +11,12 @@ use super::known_by_text;
 
 known_by_text!(KnownKind<C>);
 
-/// Whether the column names a kind of task that this version has.
+/// Whether the column names a kind of task that this version knows.
 pub fn known_kind<C: Expression<SqlType = Text>>(column: C) -> KnownKind<C> {
     KnownKind(column)
 }
 
-/// See [`known_kind`]. The names are part of the text, so that a connection prepares it once.
+/// See [`known_kind`]. The names are part of the text, so that a connection caches the statement.
 #[derive(Debug, Clone, Copy)]
 pub struct KnownKind<C>(C);
 
@@ -34,8 +34,9 @@ impl<C> ValidGrouping<()> for KnownKind<C> {
 
 impl<C: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for KnownKind<C> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        // The function keeps SQLite from the index of the queue: it takes the one with the most columns
-        // that are equal to something, and would read all tasks instead of the few that are due.
+        // The function keeps SQLite from using an index on the kind: it prefers the index with the
+        // most columns compared by equality, and would read all tasks instead of the few that are
+        // due.
         out.push_sql("COALESCE(");
         self.0.walk_ast(out.reborrow())?;
         out.push_sql(", '')");

@@ -1,4 +1,4 @@
-//! Times of any year as parameters of a query.
+//! Query parameters for times of any year.
 
 use chrono::{NaiveDateTime, SubsecRound};
 use diesel::backend::Backend;
@@ -9,24 +9,24 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{HasSqlType, Nullable, Text, Timestamp};
 use serde::{Serialize, Serializer};
 
-/// A time, UTC, to be compared with a column or kept in one, whatever its year.
+/// A time in UTC, of any year, to compare with a column or to store in one.
 ///
-/// It goes to the database as text in the form of the columns of both. Diesel would send a
-/// `TIMESTAMP`, of which MariaDB makes a null outside of 1970 to 2038, although the columns are
-/// `DATETIME`. What is near the present may be sent so.
+/// It is sent as text, in the format of the columns of both databases. Diesel would send a
+/// `TIMESTAMP`, which MariaDB turns into null outside of 1970 to 2038, although the columns are
+/// `DATETIME`. Times near the present may be sent that way.
 #[derive(Debug, Clone, PartialEq, Eq, QueryId)]
 pub struct Moment(String);
 
-/// The same where there may be no time.
+/// The same for an optional time.
 #[derive(Debug, Clone, PartialEq, Eq, QueryId)]
 pub struct MomentOrNull(Option<String>);
 
-/// `time` as a parameter; what is less than a microsecond is cut off, as databases do.
+/// `time` as a parameter, truncated to microseconds, as the databases store it.
 pub fn moment(time: NaiveDateTime) -> Moment {
     Moment(time.trunc_subsecs(6).format("%F %T%.f").to_string())
 }
 
-/// The same where there may be no time.
+/// The same for an optional time.
 pub fn moment_or_null(time: Option<NaiveDateTime>) -> MomentOrNull {
     MomentOrNull(time.map(|time| moment(time).0))
 }
@@ -38,7 +38,7 @@ impl Moment {
     }
 }
 
-/// As MySQL reads it, in JSON that is handed to it.
+/// In JSON for MySQL, as it reads times.
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)

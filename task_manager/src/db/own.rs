@@ -1,4 +1,4 @@
-//! A database of a test's own.
+//! A separate database for each test.
 
 use std::time::{Duration, Instant};
 
@@ -7,15 +7,16 @@ use tempfile::TempDir;
 use super::Database;
 use crate::backend::{Backend, TestDatabase};
 
-/// Waits until a statement waits for a lock. On SQLite none does: a transaction begins with the lock.
+/// Waits until a statement waits for a lock. Not for SQLite, where a transaction begins with the
+/// lock.
 pub fn await_lock_wait(test: &TestDatabase) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while test.name.is_some() && !test.has_waiting_statement() {
-        assert!(Instant::now() < deadline, "nobody asks for the lock");
+        assert!(Instant::now() < deadline, "no statement waits for the lock");
     }
 }
 
-/// Goes with the test.
+/// Dropped with the test.
 pub struct OwnDatabase {
     pub db: Database,
     pub test: TestDatabase,

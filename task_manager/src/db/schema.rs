@@ -1,4 +1,4 @@
-//! The tables, as diesel sees them. A test compares both migration folders with each other.
+//! The tables, as declared to diesel. A test compares both migration folders with each other.
 
 diesel::table! {
     tasks (id) {

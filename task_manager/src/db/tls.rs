@@ -1,8 +1,9 @@
-//! TLS to MySQL: what the URL asks for, and what the client library that is linked makes of it.
+//! TLS to MySQL, as requested by the URL and supported by the linked client library.
 //!
-//! `ssl_mode` and `ssl_ca` are parameters of the URL. Oracle's library does what they say. MariaDB's has
-//! no modes: with `ssl_ca` it uses TLS, and accepts what this authority has signed, whatever the name;
-//! but where the server offers no TLS, it goes on without. So what is required is checked here.
+//! `ssl_mode` and `ssl_ca` are parameters of the URL. Oracle's library implements them. MariaDB's
+//! has no modes: with `ssl_ca` it uses TLS, and accepts any certificate that this authority signed,
+//! whatever its name; but if the server offers no TLS, it continues without. So this module checks
+//! that a required encryption is in use.
 
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
@@ -10,10 +11,10 @@ use diesel::result::ConnectionError;
 use diesel::sql_types::Text;
 use mysqlclient_sys::SUPPORTS_MYSQL_SSL_MODE;
 
-/// What a URL asks for.
+/// The TLS options of a URL.
 #[derive(Debug, PartialEq, Eq)]
 struct TlsOptions {
-    /// As the library takes it.
+    /// The URL in the form that the library accepts.
     url: String,
     /// Whether a connection without TLS is refused.
     is_required: bool,
@@ -45,7 +46,7 @@ impl TlsOptions {
             }
             Some(_) => {
                 return refused(
-                    "`ssl_mode` is none of disabled, preferred, required, verify_ca and \
+                    "`ssl_mode` must be one of disabled, preferred, required, verify_ca and \
                      verify_identity",
                 );
             }
@@ -62,7 +63,7 @@ impl TlsOptions {
         Ok(Self { url: format!("{address}{separator}{}", query.join("&")), is_required, ca })
     }
 
-    /// What went wrong, and what to do about it where it has to do with TLS.
+    /// The error, with advice if it concerns TLS.
     fn explain(&self, error: ConnectionError) -> ConnectionError {
         let reason = error.to_string();
         let is_of_tls = ["SSL", "TLS", "certificate"].iter().any(|word| reason.contains(word));
@@ -80,7 +81,7 @@ fn refused<T>(reason: &str) -> ConnectionResult<T> {
     Err(ConnectionError::InvalidConnectionUrl(reason.to_owned()))
 }
 
-/// Opens a connection, with TLS where the URL asks for it.
+/// Opens a connection, with TLS if the URL requests it.
 pub(super) fn connect(url: &str) -> ConnectionResult<MysqlConnection> {
     let options = TlsOptions::read(url, SUPPORTS_MYSQL_SSL_MODE)?;
     let mut conn =
@@ -97,14 +98,14 @@ struct Status {
     value: String,
 }
 
-/// Refuses a connection that is not encrypted.
+/// Refuses an unencrypted connection.
 fn check(conn: &mut MysqlConnection) -> ConnectionResult<()> {
     let cipher = diesel::sql_query("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
         .get_result::<Status>(conn)
         .map_err(ConnectionError::CouldntSetupConfiguration)?;
     if cipher.value.is_empty() {
         return Err(ConnectionError::BadConnection(
-            "the database offers no TLS, and its URL asks for it (`ssl_mode`, `ssl_ca`)".to_owned(),
+            "the database offers no TLS, and its URL requires it (`ssl_mode`, `ssl_ca`)".to_owned(),
         ));
     }
     Ok(())
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
     use crate::backend::service;
 
-    /// The certificate that signs the test database's.
+    /// The certificate of the authority that signed the test database's.
     fn ca_file() -> String {
         let services = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut command = Command::new(services.join("scripts/services.sh"));

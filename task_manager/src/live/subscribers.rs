@@ -67,7 +67,8 @@ impl Subscribers {
         self.channels.iter().map(received).collect()
     }
 
-    /// Sends the subscribers of a user what they have not received: changes may arrive out of order.
+    /// Sends the subscribers of a user what they have not received: changes may arrive out of
+    /// order.
     pub(super) fn publish(&mut self, user: UserId, changes: Vec<Change>) {
         let Some(Channel { sender, received }) = self.channels.get_mut(&user) else { return };
         let received = Arc::make_mut(received);
@@ -85,15 +86,15 @@ impl Subscribers {
         let Some(Channel { received, .. }) = self.channels.get_mut(&user) else { return };
         let received = Arc::make_mut(received);
         received.since = Some(polled.next);
-        // No later poll finds what changed before. What changed in the future, by a clock that was set
-        // back since, would hide what comes.
+        // No later poll finds earlier changes. Changes in the future, from a clock that was set
+        // back since, would hide new ones.
         let found = polled.next.time.min(polled.now - OVERLAP)..=polled.now + OVERLAP;
         received.recent.retain(|_, changed_at| found.contains(changed_at));
     }
 }
 
 impl Received {
-    /// Whether the task was shown as it was then, or later.
+    /// Whether this state of the task or a later one was sent.
     pub(super) fn has(&self, id: TaskId, changed_at: NaiveDateTime) -> bool {
         self.recent.get(&id).is_some_and(|shown| *shown >= changed_at)
     }
