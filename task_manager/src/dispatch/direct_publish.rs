@@ -1,14 +1,15 @@
-//! What was just committed goes to the queue at once, without another look at the outbox.
+//! Publishes messages right after their commit, without reading them back from the outbox.
 //!
 //! # Invariants
-//! - Everything here is in the outbox too, held for this process: what is lost here, with the process
-//!   or because there is too much, is published by a relay when it is held no more.
-//! - Nothing waits for company: a single one goes at once, and what comes while others are published
-//!   goes with the next ones.
-//! - What the queue confirmed is deleted from the outbox later, with much else: nobody waits for that.
+//! - Every message here is in the outbox too, reserved for this process. Messages that are lost,
+//!   with the process or because too many wait, are published by a relay when their reservation
+//!   expires.
+//! - Nothing waits to fill a batch: a single message is published immediately, and messages that
+//!   arrive during a publish share the next batch.
+//! - Confirmed messages are deleted from the outbox later, in batches: no request waits for that.
 //!
 //! # Not here
-//! Reading the outbox, and noting in it what became of messages (`relay`).
+//! Reading the outbox, and recording outcomes in it (`relay`).
 
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -21,33 +22,33 @@ use tokio_util::sync::CancellationToken;
 use super::relay::{Published, publish};
 use crate::tasks::outbox::Dispatch;
 
-/// How many messages are published at once.
+/// The largest batch of messages.
 const BATCH: usize = 500;
-/// How many wait at the most; a queue that takes so long is as good as away.
-const MOST: usize = 100_000;
-/// When so many are to be noted, the relay is not waited for.
-const NOTED: usize = 500;
+/// The most messages that wait; a queue that is so slow counts as down.
+const MAX_WAITING: usize = 100_000;
+/// When so many outcomes wait to be recorded, the relay is woken early.
+const RECORD_AT: usize = 500;
 
-/// Messages on their way to the queue.
+/// Messages being published.
 type Publishing = Pin<Box<dyn Future<Output = Published> + Send>>;
 
-/// Between who commits, who publishes, and the relay.
+/// Connects the committing requests, the publishing task and the relay.
 #[derive(Default)]
 pub(super) struct DirectPublish {
-    /// There is one when the relay has started.
+    /// Set when the relay has started.
     publisher: OnceLock<Publisher>,
     queue: Mutex<Queue>,
-    begun: Notify,
+    started: Notify,
     published: Mutex<Published>,
 }
 
 #[derive(Default)]
 struct Queue {
     waiting: Vec<Dispatch>,
-    /// Whether somebody publishes, and takes what waits after that.
+    /// Whether a thread or task is publishing, and will take the waiting messages next.
     is_served: bool,
-    /// What was begun by who committed it; the relay carries it on.
-    begun: Option<Publishing>,
+    /// A publish that was started on a committing thread, for the relay to continue.
+    started: Option<Publishing>,
 }
 
 impl std::fmt::Debug for DirectPublish {
@@ -57,21 +58,21 @@ impl std::fmt::Debug for DirectPublish {
 }
 
 impl DirectPublish {
-    /// Takes what was committed. Calls `wake` when the relay is to note what was published.
+    /// Takes committed dispatches. Calls `wake` when the relay should record outcomes.
     pub(super) fn add(&self, dispatches: impl IntoIterator<Item = Dispatch>, wake: impl Fn()) {
         let mut queue = lock(&self.queue);
-        let free = MOST.saturating_sub(queue.waiting.len());
+        let free = MAX_WAITING.saturating_sub(queue.waiting.len());
         queue.waiting.extend(dispatches.into_iter().take(free));
         drop(queue);
         self.begin(wake);
     }
 
-    /// What was published and is still to be noted.
+    /// Takes the outcomes that are not recorded yet.
     pub(super) fn published(&self) -> Published {
         std::mem::take(&mut *lock(&self.published))
     }
 
-    /// Publishes until `shutdown`; calls `wake` when the relay is to note what was published.
+    /// Publishes until `shutdown`; calls `wake` when the relay should record outcomes.
     pub(super) async fn run(
         &self,
         publisher: &Publisher,
@@ -81,22 +82,22 @@ impl DirectPublish {
         let publisher = self.publisher.get_or_init(|| publisher.clone());
         self.begin(&wake);
         loop {
-            let begun = lock(&self.queue).begun.take();
-            let Some(begun) = begun else {
+            let started = lock(&self.queue).started.take();
+            let Some(started) = started else {
                 tokio::select! {
-                    () = self.begun.notified() => continue,
+                    () = self.started.notified() => continue,
                     () = shutdown.cancelled() => return,
                 }
             };
-            self.note(begun.await, &wake);
+            self.note(started.await, &wake);
             while let Some(publishing) = self.next(publisher) {
                 self.note(publishing.await, &wake);
             }
         }
     }
 
-    /// Publishes what waits, unless that is done already. It is begun here and now: with the first look at it
-    /// messages are on their way, which otherwise waited until another thread has woken up.
+    /// Publishes the waiting messages, unless that is in progress. It starts on the calling thread:
+    /// the first poll sends the messages, without waiting for another thread to wake up.
     fn begin(&self, wake: impl Fn()) {
         let Some(publisher) = self.publisher.get() else { return };
         if std::mem::replace(&mut lock(&self.queue).is_served, true) {
@@ -106,15 +107,15 @@ impl DirectPublish {
             match (&mut publishing).now_or_never() {
                 Some(published) => self.note(published, &wake),
                 None => {
-                    lock(&self.queue).begun = Some(publishing);
-                    self.begun.notify_one();
+                    lock(&self.queue).started = Some(publishing);
+                    self.started.notify_one();
                     return;
                 }
             }
         }
     }
 
-    /// What is to be published next by who serves the line; where there is nothing, it is no longer served.
+    /// The next batch to publish; if there is none, the queue is no longer served.
     fn next(&self, publisher: &Publisher) -> Option<Publishing> {
         let mut queue = lock(&self.queue);
         let count = queue.waiting.len().min(BATCH);
@@ -130,9 +131,9 @@ impl DirectPublish {
     fn note(&self, latest: Published, wake: impl Fn()) {
         let mut published = lock(&self.published);
         published.append(latest);
-        let is_much = published.len() >= NOTED;
+        let is_large = published.len() >= RECORD_AT;
         drop(published);
-        if is_much {
+        if is_large {
             wake();
         }
     }
@@ -163,8 +164,8 @@ mod tests {
     use crate::db::schema::outbox;
     use crate::dispatch::redispatch;
     use crate::dispatch::relay::{self, POLL, RelaySignal};
-    use crate::tasks::outbox::HELD;
-    use crate::tasks::submissions::{NewTask, dispatches, submit_held};
+    use crate::tasks::outbox::RESERVATION;
+    use crate::tasks::submissions::{NewTask, dispatches, submit_reserved};
 
     backend_tests![
         submitted_tasks_are_published_and_then_recorded,
@@ -173,7 +174,7 @@ mod tests {
     ];
 
     const KIND: TaskKind = TaskKind::MessageValidation;
-    /// Less than [`HELD`]: what comes later was left to the outbox.
+    /// Less than [`RESERVATION`]: later messages came through the outbox.
     const DEADLINE: Duration = Duration::from_secs(8);
 
     struct Fixture {
@@ -214,7 +215,7 @@ mod tests {
                     request_count: 1,
                 });
                 let tasks = vec![NewTask { owner, spec }; count];
-                Ok(dispatches(&submit_held(conn, tasks, now)?))
+                Ok(dispatches(&submit_reserved(conn, tasks, now)?))
             });
             accepted.await.unwrap()
         }
@@ -238,7 +239,7 @@ mod tests {
         async fn is_noted(&self) {
             let deadline = Instant::now() + DEADLINE;
             while self.rows().await > 0 {
-                assert!(Instant::now() < deadline, "the outbox is never emptied");
+                assert!(Instant::now() < deadline, "the outbox never becomes empty");
                 sleep(Duration::from_millis(20)).await;
             }
         }
@@ -250,13 +251,13 @@ mod tests {
         for _ in 0..3 {
             let dispatches = fixture.accept().await;
             let message = dispatches[0].message;
-            fixture.signal.hand_over(dispatches);
+            fixture.signal.publish_directly(dispatches);
             assert_eq!(fixture.next().await, message);
         }
         fixture.is_noted().await;
-        // What is handed over last is noted before the end.
+        // The last message is recorded before the shutdown.
         let dispatches = fixture.accept().await;
-        fixture.signal.hand_over(dispatches);
+        fixture.signal.publish_directly(dispatches);
         fixture.next().await;
         fixture.shutdown.cancel();
         relay.await.unwrap();
@@ -270,16 +271,16 @@ mod tests {
         for _ in 0..3 {
             let dispatches = fixture.accept_several(400).await;
             awaited.extend(dispatches.iter().map(|due| due.message));
-            let handed_over = dispatches.chunks(100).map(|part| {
+            let submitted = dispatches.chunks(100).map(|part| {
                 let (part, signal) = (part.to_vec(), fixture.signal.clone());
                 tokio::task::spawn_blocking(move || {
-                    part.into_iter().for_each(|due| signal.hand_over([due]));
+                    part.into_iter().for_each(|due| signal.publish_directly([due]));
                 })
             });
-            for one in handed_over.collect::<Vec<_>>() {
+            for one in submitted.collect::<Vec<_>>() {
                 one.await.unwrap();
             }
-            // The first ones come before there is a relay.
+            // The first messages are submitted before the relay starts.
             relay.get_or_insert_with(|| fixture.start_relay());
         }
         let published = async {
@@ -287,7 +288,7 @@ mod tests {
                 awaited.remove(&fixture.next().await);
             }
         };
-        timeout(DEADLINE, published).await.expect("none is left to the outbox");
+        timeout(DEADLINE, published).await.expect("all are published directly");
         fixture.is_noted().await;
         fixture.shutdown.cancel();
         relay.unwrap().await.unwrap();
@@ -295,10 +296,10 @@ mod tests {
 
     async fn tasks_of_a_dead_process_are_published_after_their_reservation(backend: Backend) {
         let mut fixture = Fixture::new(backend).await;
-        // It died between the commit and the message: nothing was handed over.
+        // The process died between the commit and the publish.
         let message = fixture.accept().await[0].message;
         let relay = fixture.start_relay();
-        assert!(fixture.is_silent().await, "others leave it alone");
+        assert!(fixture.is_silent().await, "it is reserved");
         let long_ago = fixture.own.db.write(|conn| {
             let past = db::now(conn)? - Duration::from_secs(1);
             diesel::update(outbox::table).set(outbox::locked_until.eq(past)).execute(conn)?;
@@ -319,7 +320,7 @@ mod tests {
         let started = Instant::now();
         let relay = fixture.start_relay();
         assert_eq!(fixture.next().await, message);
-        assert!(started.elapsed() < HELD / 2, "it was waited for");
+        assert!(started.elapsed() < RESERVATION / 2, "the reservation was not waited for");
         fixture.shutdown.cancel();
         relay.await.unwrap();
     }

@@ -1,11 +1,11 @@
-//! Queued tasks whose message got lost are put in the queue again. The queue is only a wake-up:
-//! one message too many is refused by its dispatch number.
+//! Queued tasks whose message got lost are dispatched again. A surplus message does no harm: its
+//! claim is refused because of its dispatch number.
 //!
 //! # Invariants
-//! - A message is only missed once a later one of its kind was claimed, or the queue is empty: until then
-//!   it may just wait its turn.
-//! - A task that is dispatched again and again without a claim is reported, and its message goes to every
-//!   consumer of the queue: some of them take messages and do nothing with them.
+//! - A message counts as lost only when a later one of its kind was claimed, or the queue is empty:
+//!   until then it may still be waiting in the queue.
+//! - A task that is dispatched repeatedly without a claim is logged, and its message is sent to
+//!   every consumer of the queue, since some consumers swallow messages.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,26 +19,26 @@ use tracing::{debug, info, warn};
 use super::relay::RelaySignal;
 use crate::db::{self, Database, DbResult};
 use crate::passes::{Failures, PassError};
-use crate::tasks::outbox::store::{self, Again};
+use crate::tasks::outbox::store::{self, Redispatched};
 
-/// A message that was put in the queue less than this ago is not missed yet.
+/// A message that was published more recently does not count as lost.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How many tasks are dispatched again in one pass, so that a long queue is not doubled.
+/// How many tasks one pass dispatches again, so that it does not double a long queue.
 const BATCH: i64 = 1_000;
-/// A task that was dispatched again this often is not just unlucky.
+/// A task that was dispatched again so many times counts as swallowed.
 pub const SWALLOWED: u32 = 3;
-/// How long a task counts as swallowed after it was dispatched again: by then it is dispatched once more, or
-/// was claimed.
+/// How long a task counts as swallowed after a redispatch: by then it is dispatched again, or
+/// claimed.
 const REMEMBERED: Duration = Duration::from_secs(120);
-/// At most so many copies of messages are published in one pass.
+/// The most copies of messages that one pass publishes.
 const COPIES: usize = 1_000;
 
-/// The tasks whose messages are swallowed, as far as this process dispatches them. Clones share them.
+/// The tasks dispatched by this process whose messages are swallowed. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Swallowed(Arc<Mutex<HashMap<TaskId, Instant>>>);
 
 impl Swallowed {
-    /// How many there are.
+    /// The number of swallowed tasks.
     pub fn count(&self) -> usize {
         let mut tasks = self.tasks();
         tasks.retain(|_, noted| noted.elapsed() < REMEMBERED);
@@ -55,7 +55,7 @@ impl Swallowed {
     }
 }
 
-/// One pass: dispatches again what must have been lost.
+/// One pass: dispatches the tasks again whose messages were lost.
 pub async fn pass(
     db: &Database,
     publisher: &Publisher,
@@ -65,12 +65,12 @@ pub async fn pass(
     let mut failures = Failures::default();
     for kind in TaskKind::ALL {
         let is_empty = matches!(publisher.depth(kind).await, Ok(0));
-        match dispatch_again(db, kind, is_empty).await {
+        match redispatch(db, kind, is_empty).await {
             Ok(again) if again.is_empty() => {}
             Ok(again) => {
                 info!(%kind, count = again.len(), "dispatched again tasks whose messages got lost");
                 relay.wake();
-                insist(publisher, kind, &again, swallowed).await;
+                copy_to_all_consumers(publisher, kind, &again, swallowed).await;
             }
             Err(error) => failures.note(kind, error)?,
         }
@@ -78,7 +78,7 @@ pub async fn pass(
     failures.into_result()
 }
 
-async fn dispatch_again(db: &Database, kind: TaskKind, is_empty: bool) -> DbResult<Vec<Again>> {
+async fn redispatch(db: &Database, kind: TaskKind, is_empty: bool) -> DbResult<Vec<Redispatched>> {
     db.write(move |conn| {
         let now = db::now(conn)?;
         let mut before = now - PATIENCE;
@@ -90,37 +90,43 @@ async fn dispatch_again(db: &Database, kind: TaskKind, is_empty: bool) -> DbResu
         }
         let mut again = Vec::new();
         for waiting in store::waiting_since(conn, kind, before, BATCH)? {
-            again.extend(store::dispatch_again(conn, waiting, now)?);
+            again.extend(store::redispatch(conn, waiting, now)?);
         }
         Ok(again)
     })
     .await
 }
 
-/// Reports the tasks whose messages are swallowed, and publishes as many copies of each message as the queue
-/// has consumers. The queue hands messages out to one after another, so that one that works gets a copy.
-async fn insist(publisher: &Publisher, kind: TaskKind, again: &[Again], swallowed: &Swallowed) {
-    let is_swallowed = |again: &&Again| again.redispatches >= SWALLOWED;
+/// Logs the tasks whose messages are swallowed, and publishes as many copies of each message as the
+/// queue has consumers. The queue delivers to its consumers in turn, so that a healthy one gets a
+/// copy.
+async fn copy_to_all_consumers(
+    publisher: &Publisher,
+    kind: TaskKind,
+    again: &[Redispatched],
+    swallowed: &Swallowed,
+) {
+    let is_swallowed = |again: &&Redispatched| again.redispatches >= SWALLOWED;
     let tasks: Vec<_> = again.iter().filter(is_swallowed).collect();
     if tasks.is_empty() {
         return;
     }
     let consumers = match publisher.consumers(kind).await {
         Ok(consumers) => usize::try_from(consumers).unwrap_or(COPIES).clamp(1, COPIES),
-        // The relay publishes one when the queue is back.
+        // The relay publishes one when the queue is available again.
         Err(error) => {
-            debug!(%error, "the consumers of a queue are not known");
+            debug!(%error, "cannot count the consumers of a queue");
             1
         }
     };
-    for Again { dispatch, redispatches } in &tasks {
+    for Redispatched { dispatch, redispatches } in &tasks {
         let task_id = dispatch.message.task_id;
         swallowed.note(task_id);
         warn!(
             %task_id, %kind, redispatches, consumers,
-            "the task was dispatched {redispatches} times without a claim: consumers of its queue take messages \
-             and do nothing. Restart the workers that GET /v1/workers does not show as online, and close \
-             connections to the broker that belong to no worker"
+            "the task was dispatched {redispatches} times without a claim: consumers of its queue \
+             swallow messages. Restart the workers that GET /v1/workers does not show as \
+             online, and close connections to the broker that belong to no worker"
         );
     }
     let copies = tasks
@@ -132,9 +138,9 @@ async fn insist(publisher: &Publisher, kind: TaskKind, again: &[Again], swallowe
     debug!(%kind, copies = copies.len(), lost, "sent messages to every consumer");
 }
 
-/// Fills a queue that is empty because its process, the only one there is, has just started.
+/// Fills the in-process queue after the start of its process.
 pub async fn fill(db: &Database) -> DbResult<()> {
-    // What the process before had still to publish.
+    // Releases the rows that the previous process was about to publish.
     db.write(store::free_all).await?;
     let mut after: Option<TaskId> = None;
     loop {
@@ -143,7 +149,7 @@ pub async fn fill(db: &Database) -> DbResult<()> {
                 let now = db::now(conn)?;
                 let waiting = store::without_row(conn, after, BATCH)?;
                 for waiting in &waiting {
-                    store::dispatch_again(conn, *waiting, now)?;
+                    store::redispatch(conn, *waiting, now)?;
                 }
                 Ok(waiting.last().map(|waiting| waiting.id))
             })
@@ -177,7 +183,7 @@ mod tests {
         a_message_is_missing_when_the_queue_is_empty,
         a_waiting_message_is_not_missing,
         a_message_is_missing_when_a_later_redispatch_is_processed,
-        a_task_that_is_dispatched_again_and_again_is_noted_until_it_is_queued_anew,
+        a_swallowed_task_is_reported_until_it_is_queued_again,
     ];
 
     const KIND: TaskKind = TaskKind::CsvAggregation;
@@ -197,7 +203,7 @@ mod tests {
             Self { own, queue, publisher, swallowed: Swallowed::default() }
         }
 
-        /// A queued task whose message was put in the queue `age` ago.
+        /// A queued task whose message was published `age` ago.
         async fn dispatched(&self, age: Duration) -> TaskId {
             let id = TaskId::new();
             let insert = self.own.db.write(move |conn| {
@@ -214,7 +220,7 @@ mod tests {
             id
         }
 
-        /// As when the relay has published the message of a task that was dispatched again, and `age` has gone by.
+        /// Simulates that the relay published the message of a redispatched task `age` ago.
         async fn published(&self, id: TaskId, age: Duration) {
             let published = self.own.db.write(move |conn| {
                 let before = db::now(conn)? - age;
@@ -245,7 +251,7 @@ mod tests {
         async fn claim(&self, id: TaskId) {
             let claim = self.own.db.write(move |conn| {
                 let now = db::now(conn)?;
-                let mut task = tasks::find(conn, id)?.expect("it is there");
+                let mut task = tasks::find(conn, id)?.expect("the task exists");
                 tasks::claim(conn, &mut [&mut task], WorkerId(Uuid::nil()), now, now + LEASE)
             });
             claim.await.unwrap();
@@ -290,7 +296,8 @@ mod tests {
     }
     async fn a_message_is_missing_when_a_later_redispatch_is_processed(backend: Backend) {
         let fixture = Fixture::new(backend).await;
-        // Two that have waited for long, and were sent again: so nothing that was queued later is claimed.
+        // Both have waited for long and were redispatched, so no task that was queued later is
+        // claimed.
         let swallowed = fixture.dispatched(3 * OLD).await;
         let claimed = fixture.dispatched(4 * OLD).await;
         fixture.published(swallowed, 2 * OLD).await;
@@ -301,9 +308,7 @@ mod tests {
         assert_eq!(fixture.dispatch_after_pass(swallowed).await, 2);
     }
 
-    async fn a_task_that_is_dispatched_again_and_again_is_noted_until_it_is_queued_anew(
-        backend: Backend,
-    ) {
+    async fn a_swallowed_task_is_reported_until_it_is_queued_again(backend: Backend) {
         let fixture = Fixture::new(backend).await;
         let id = fixture.dispatched(OLD).await;
         for again in 1..=SWALLOWED {
@@ -316,14 +321,14 @@ mod tests {
         fixture.claim(id).await;
         let requeued = fixture.own.db.write(move |conn| {
             let now = db::now(conn)?;
-            let task = tasks::find(conn, id)?.expect("it is there");
+            let task = tasks::find(conn, id)?.expect("the task exists");
             tasks::enqueue(conn, &task, &tasks::Enqueue::default(), now, now)
         });
         assert!(requeued.await.unwrap());
         assert_eq!(fixture.redispatches(id).await, 0);
     }
 
-    /// Workers that hang keep what they are handed.
+    /// Workers that hang keep their deliveries.
     #[tokio::test]
     async fn a_swallowed_message_reaches_a_healthy_consumer() {
         let fixture = Fixture::new(Backend::Fleet).await;
@@ -331,7 +336,7 @@ mod tests {
         let (db, signal) = (fixture.own.db.clone(), RelaySignal::default());
         let relay =
             tokio::spawn(relay::run(db, fixture.publisher.clone(), signal, shutdown.clone()));
-        // The queue is there once something was published.
+        // The first message creates the queue.
         fixture.fill_queue().await;
         let hang = |mut consumer: common::queue::Consumer| {
             tokio::spawn(async move {
@@ -348,16 +353,16 @@ mod tests {
             tokio::time::timeout(Duration::from_millis(100), working.next()).await.ok()
         };
         while fixture.publisher.consumers(KIND).await.unwrap() < 17 {
-            // The message that fills the queue may come here.
+            // The message that fills the queue may be delivered here.
             let _ = polled(&mut working).await;
-            assert!(Instant::now() < deadline, "not all consumers are there");
+            assert!(Instant::now() < deadline, "not all consumers have subscribed");
         }
         let id = fixture.dispatched(OLD).await;
         let mut times = 0;
         let delivery = loop {
             assert!(
                 times < SWALLOWED,
-                "it was dispatched {times} times, and reached nobody who works"
+                "it was dispatched {times} times, and reached no healthy consumer"
             );
             times += 1;
             assert_eq!(fixture.dispatch_after_pass(id).await, 1 + times);

@@ -1,4 +1,4 @@
-//! The relay: brings due outbox rows to the queue.
+//! The relay: publishes due outbox rows to the queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,20 +14,20 @@ use super::direct_publish::DirectPublish;
 use crate::db::{self, Database, DbConnection, DbResult};
 use crate::tasks::outbox::{Dispatch, store};
 
-/// How many rows are published at once.
+/// The largest batch of rows.
 const BATCH: i64 = 500;
-/// How long rows are this relay's; when it dies, another one takes them after this time.
+/// How long the relay leases rows; if it dies, another one takes them after this time.
 const LOCK: Duration = Duration::from_secs(30);
-/// How long rows wait that the queue did not take.
+/// How long rows wait that the queue refused.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long the relay sleeps at the most: what a notification did not tell, polling finds.
+/// The longest sleep of the relay: polling finds rows without a notification.
 pub const POLL: Duration = Duration::from_millis(500);
 
-/// A poll begins this much before the latest row that was taken. A row with an earlier time may still
-/// be committed, and is found by the next full scan.
+/// A poll starts this long before the latest row that was taken. Rows before that may still be
+/// committed; the next full scan finds them.
 const OVERLAP: Duration = Duration::from_millis(200);
 
-/// Reaches the relay of this process. Clones reach the same one.
+/// A handle to the relay of this process. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct RelaySignal(Arc<Shared>);
 
@@ -38,13 +38,13 @@ struct Shared {
 }
 
 impl RelaySignal {
-    /// There is something to publish.
+    /// Wakes the relay, since there is something to publish.
     pub fn wake(&self) {
         self.0.wakeups.notify_one();
     }
 
-    /// Publishes what the caller has just committed as held (`append_held`).
-    pub fn hand_over(&self, dispatches: impl IntoIterator<Item = Dispatch>) {
+    /// Publishes dispatches that the caller has just committed as reserved (`append_reserved`).
+    pub fn publish_directly(&self, dispatches: impl IntoIterator<Item = Dispatch>) {
         self.0.direct.add(dispatches, || self.wake());
     }
 }
@@ -60,14 +60,14 @@ pub async fn run(
     let polling = poll(&db, &publisher, &signal, &shutdown);
     let ((), mut published) = tokio::join!(publishing, polling);
     published.append(signal.0.direct.published());
-    // Where this fails, the messages come again when they are held no more, and change nothing.
+    // If this fails, the messages are published again after their reservation, and change nothing.
     if let Err(error) = settle(&db, &published).await {
-        debug!(%error, "what was published is published again");
+        debug!(%error, "cannot record published messages, they will be published again");
     }
 }
 
-/// Publishes what is in the outbox, and notes what became of it and of what was handed over; answers
-/// what is still to be noted.
+/// Publishes due rows, and records their outcomes and those of direct publishes; returns the
+/// outcomes that are not recorded yet.
 async fn poll(
     db: &Database,
     publisher: &Publisher,
@@ -83,13 +83,13 @@ async fn poll(
         match (&published.reason, is_away) {
             (Some(reason), false) => {
                 warn!(
-                    "the {} takes no messages; accepted tasks wait in the outbox: {reason}",
+                    "the {} accepts no messages; accepted tasks wait in the outbox: {reason}",
                     publisher.name()
                 );
                 is_away = true;
             }
             (None, true) if !published.confirmed.is_empty() || publisher.check().await.is_ok() => {
-                info!("the {} takes messages again", publisher.name());
+                info!("the {} accepts messages again", publisher.name());
                 is_away = false;
             }
             _ => {}
@@ -119,7 +119,7 @@ async fn poll(
         } else {
             published = publish(publisher, due).await;
             if published.confirmed.is_empty() {
-                // Others would be refused too.
+                // Further messages would be refused too.
                 tokio::select! {
                     () = tokio::time::sleep(POLL) => {}
                     () = shutdown.cancelled() => {}
@@ -130,33 +130,33 @@ async fn poll(
     published
 }
 
-/// What became of messages.
+/// The outcomes of published messages.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Published {
     confirmed: Vec<Dispatch>,
     refused: Vec<Dispatch>,
-    /// Why, where some were refused.
+    /// The reason, if some were refused.
     reason: Option<String>,
 }
 
 impl Published {
-    /// What became of others, later.
+    /// Adds later outcomes.
     pub(super) fn append(&mut self, later: Self) {
         self.confirmed.extend(later.confirmed);
         self.refused.extend(later.refused);
         self.reason = later.reason.or(self.reason.take());
     }
 
-    /// How many messages there are.
+    /// The number of messages.
     pub(super) fn len(&self) -> usize {
         self.confirmed.len() + self.refused.len()
     }
 }
 
-/// Where the relay scans the outbox from. InnoDB keeps deleted rows for a while: a scan that began at
-/// the first row each time would read thousands of them under load, to find a few.
+/// The position from which the relay scans the outbox. InnoDB keeps deleted rows for a while: under
+/// load, a scan from the first row would read thousands of them to find a few.
 struct ScanCursor {
-    /// Where the next scan begins.
+    /// The start of the next scan.
     from: NaiveDateTime,
     /// When the next scan of all rows is due.
     scan_all_at: Instant,
@@ -168,8 +168,7 @@ impl ScanCursor {
     }
 }
 
-/// Notes what was published and leases what is due, in one transaction: at full load there is one
-/// for each batch.
+/// Records outcomes and leases due rows in one transaction: at full load, one for each batch.
 async fn exchange(
     db: &Database,
     published: &Published,
@@ -213,7 +212,7 @@ fn note(conn: &mut DbConnection, published: &Published, now: NaiveDateTime) -> D
     store::refused(conn, &published.refused, now + RETRY)
 }
 
-/// Publishes; answers what became of each.
+/// Publishes; returns the outcomes.
 pub(super) async fn publish(publisher: &Publisher, due: Vec<Dispatch>) -> Published {
     let messages: Vec<_> = due.iter().map(|due| (due.kind, due.message)).collect();
     let confirms = publisher.publish(&messages).await;

@@ -62,7 +62,7 @@ impl Messages {
     /// Takes messages from now on.
     pub fn start(db: Database, keys: IdempotencyKeys, relay: RelaySignal) -> Self {
         let committed = move |group: &[Queued]| {
-            relay.hand_over(group.iter().map(|queued| queued.dispatch));
+            relay.publish_directly(group.iter().map(|queued| queued.dispatch));
         };
         Self { submissions: GroupCommit::writing(db, accept, committed), keys }
     }
@@ -112,7 +112,7 @@ fn accept(conn: &mut DbConnection, group: &[Submission]) -> DbResult<Vec<Queued>
         });
         tasks.push(NewTask { owner: *user, spec });
     }
-    let tasks = submissions::submit_held(conn, tasks, now)?;
+    let tasks = submissions::submit_reserved(conn, tasks, now)?;
     let dispatches = submissions::dispatches(&tasks);
     let tasks = views::of_submitted(conn, tasks)?;
     let accepted = tasks

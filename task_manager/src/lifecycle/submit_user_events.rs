@@ -71,7 +71,7 @@ impl UserEvents {
             let queued = self.db.write(move |conn| {
                 let now = db::now(conn)?;
                 let mut accepted = before.clone();
-                let tasks = submissions::submit_held(conn, chunk.clone(), now)?;
+                let tasks = submissions::submit_reserved(conn, chunk.clone(), now)?;
                 accepted.task_ids.extend(tasks.iter().map(|task| task.id));
                 if let Some(answering) = &answering {
                     answering.store(conn, &accepted)?;
@@ -87,7 +87,7 @@ impl UserEvents {
                 }
                 queued => queued?,
             };
-            self.relay.hand_over(dispatches);
+            self.relay.publish_directly(dispatches);
         }
         Ok(accepted)
     }

@@ -1,4 +1,5 @@
-//! The history of attempts: one entry when an attempt ends; the running one is part of its task.
+//! The history of attempts: an attempt gets an entry when it ends; a running one is part of its
+//! task.
 //!
 //! # Not here
 //! Deciding how an attempt ends (`lifecycle`).
@@ -25,7 +26,7 @@ pub enum AttemptOutcome {
 }
 
 impl AttemptOutcome {
-    /// Final reports have the same names, so that a repeated one is recognised.
+    /// Final reports have the same names, so that a repeated one is recognized.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -39,7 +40,7 @@ impl AttemptOutcome {
     }
 }
 
-/// Why an attempt that is not the running one is to end.
+/// The answer to an attempt that no longer holds the fence.
 pub fn lost_fence(task: &Task, attempt: u32) -> Outcome {
     let is_latest = task.attempt == attempt;
     match task.state {

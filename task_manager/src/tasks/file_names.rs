@@ -1,4 +1,4 @@
-//! The names of files as they are looked for, worked out for tasks that an older version made.
+//! A backfill of the folded file names, which searches use, for tasks of older versions.
 
 use common::task::TaskId;
 use uuid::Uuid;
@@ -8,15 +8,15 @@ use crate::backfill::{Batch, Column};
 use crate::db::{DbConnection, DbResult};
 use crate::folding::fold;
 
-/// How many tasks are read at once.
+/// How many tasks are read together.
 const BATCH: i64 = 1_000;
-/// Tasks are numbered before they are committed: those of so long before the bookmark, in
-/// milliseconds, are read again.
+/// Tasks get their ids before they are committed: those of the last milliseconds before the
+/// bookmark are read again.
 const MARGIN: u128 = 3_600_000;
-/// Behind the milliseconds of a UUID of version 7.
+/// The bits after the milliseconds of a UUID of version 7.
 const BEHIND_TIME: u32 = 80;
 
-/// `file_name_key` of `tasks`.
+/// The column `file_name_key` of `tasks`.
 #[derive(Debug)]
 pub struct FileNames;
 

@@ -1,21 +1,21 @@
-//! How often and how long tasks are tried.
+//! Limits of attempts, leases and retries.
 
 use std::time::Duration;
 
 use rand::RngExt;
 
-/// At this many failures a task is `failed`.
+/// After so many failures a task is `failed`.
 pub const MAX_ATTEMPTS: u32 = 5;
-/// How long a request that receives a file may go without renewing its lease.
+/// The lease of a request that receives a file.
 pub const UPLOAD_LEASE: Duration = Duration::from_secs(30);
-/// How long the first retry waits on average; every further one waits twice as long.
+/// The average delay of the first retry; each further one waits twice as long.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// No retry waits longer than this on average.
+/// The longest average delay of a retry.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
-/// How long to wait before a task that has failed `failures` times is run again: doubled each
-/// time, and between half and one and a half of that, so that tasks which failed together do not
-/// come back together.
+/// How long to wait before a task that has failed `failures` times runs again: the delay doubles
+/// each time, with jitter between 0.5 and 1.5, so that tasks that failed together are not retried
+/// together.
 pub fn backoff(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let average = FIRST_BACKOFF.saturating_mul(1 << doublings).min(LONGEST_BACKOFF);

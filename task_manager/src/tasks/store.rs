@@ -1,4 +1,4 @@
-//! SQL on `tasks`: a row and the task that it is. No function opens a transaction.
+//! SQL on `tasks`. No function opens a transaction.
 
 mod changes;
 mod lists;
@@ -27,7 +27,7 @@ pub use lists::{
     with_file_names_behind,
 };
 
-/// Counters are kept as signed numbers; none of them comes near the limit.
+/// Counters are stored as signed numbers; none of them comes near the limit.
 pub fn signed(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
@@ -48,7 +48,7 @@ fn names(states: impl Iterator<Item = TaskState>) -> Vec<&'static str> {
     states.map(TaskState::as_str).collect()
 }
 
-/// The task, whoever owns it; not one that was deleted.
+/// The task, regardless of its owner, unless it was deleted.
 pub fn find_any(conn: &mut DbConnection, id: TaskId) -> DbResult<Option<ReadTask>> {
     let row = tasks::table
         .find(Id(id.0))
@@ -59,7 +59,7 @@ pub fn find_any(conn: &mut DbConnection, id: TaskId) -> DbResult<Option<ReadTask
     Ok(row.map(read))
 }
 
-/// The task, whoever owns it; not one that was deleted.
+/// The task, regardless of its owner, unless it was deleted.
 ///
 /// # Errors
 /// [`DbError::UnreadableTask`]
@@ -76,20 +76,20 @@ fn unreadable(task: &Unreadable) -> DbError {
 pub struct Locked {
     /// By their ids.
     pub tasks: HashMap<TaskId, Task>,
-    /// Those that this version cannot read.
+    /// Tasks that this version cannot read.
     pub unreadable: Vec<Unreadable>,
-    /// The database's time when the last of them had been locked.
+    /// The database's time after the last of them was locked.
     pub now: NaiveDateTime,
 }
 
-/// Those of the tasks that are there; not one that was deleted. Locks them in the order
-/// of their ids, so that two batches cannot wait for each other in a ring. One that is broken ends here.
+/// Locks those of the tasks that exist and were not deleted, in the order of their ids, so that two
+/// batches cannot deadlock. Broken ones fail here.
 pub fn find_and_lock(conn: &mut DbConnection, ids: &[Id]) -> DbResult<Locked> {
     let rows: Vec<(TaskRow, NaiveDateTime)> = locked!(
         conn,
         tasks::table
             .filter(one_of(tasks::id, ids))
-            // Not `= false`: databases would take the index of the deleted ones.
+            // Not `= false`: databases would use the index on deleted tasks.
             .filter(tasks::deleted.ne(true))
             .order(tasks::id)
             .select((TaskRow::as_select(), db::clock())),
@@ -98,7 +98,7 @@ pub fn find_and_lock(conn: &mut DbConnection, ids: &[Id]) -> DbResult<Locked> {
     read_locked(conn, rows)
 }
 
-/// The same of those whose lease ended before `now`.
+/// The same for tasks whose lease expired before `now`.
 pub fn find_and_lock_expired(
     conn: &mut DbConnection,
     state: TaskState,
@@ -139,7 +139,7 @@ fn read_locked(conn: &mut DbConnection, rows: Vec<(TaskRow, NaiveDateTime)>) -> 
     Ok(locked)
 }
 
-/// The same of one task, with the database's time when it was locked; none where it cannot be read.
+/// The same for one task, with the database's time when it was locked; none if it cannot be read.
 pub fn find_and_lock_one(
     conn: &mut DbConnection,
     id: TaskId,
@@ -148,7 +148,7 @@ pub fn find_and_lock_one(
     Ok(tasks.remove(&id).map(|task| (task, now)))
 }
 
-/// Those of the tasks that `owner` owns, oldest change first; not one that was deleted.
+/// Those of the tasks that `owner` owns, oldest change first, without deleted ones.
 pub fn find_several(
     conn: &mut DbConnection,
     owner: UserId,
@@ -158,7 +158,7 @@ pub fn find_several(
     let rows = on_either!(conn, |conn| tasks::table
         .filter(one_of(tasks::id, &ids))
         .filter(tasks::owner.eq(Id(owner.0)))
-        // Not `= false`: databases would take the index of the deleted ones.
+        // Not `= false`: databases would use the index on deleted tasks.
         .filter(tasks::deleted.ne(true))
         .order((tasks::changed_at, tasks::id))
         .select(TaskRow::as_select())
@@ -166,7 +166,7 @@ pub fn find_several(
     Ok(read_rows(rows))
 }
 
-/// The task if `owner` owns it; not one that was deleted.
+/// The task if `owner` owns it and it was not deleted.
 pub fn find_any_owned(
     conn: &mut DbConnection,
     owner: UserId,
@@ -177,7 +177,7 @@ pub fn find_any_owned(
         .filter(|task| task.as_ref().map_or_else(|task| task.owner, |task| task.owner) == owner))
 }
 
-/// The task if `owner` owns it; not one that was deleted.
+/// The task if `owner` owns it and it was not deleted.
 ///
 /// # Errors
 /// [`DbError::UnreadableTask`]
@@ -185,8 +185,8 @@ pub fn find_owned(conn: &mut DbConnection, owner: UserId, id: TaskId) -> DbResul
     find_any_owned(conn, owner, id)?.transpose().map_err(|task| unreadable(&task))
 }
 
-/// The newest task with the same content and parameters that can go on: `killed`, or `failed`
-/// with a checkpoint. It is not locked, so that it may be another one's by now.
+/// The newest task with the same content and parameters that can be resumed: `killed`, or `failed`
+/// with a checkpoint. It is not locked, so another request may resume it first.
 pub fn find_resumable(
     conn: &mut DbConnection,
     owner: UserId,
@@ -207,7 +207,7 @@ pub fn find_resumable(
     Ok(found.map(|id| TaskId(id.0)))
 }
 
-/// What became of the task of an upload, also if it was deleted; none where its row is gone.
+/// The state of the task of an upload, even if it was deleted; none if its row is gone.
 pub fn upload_state(conn: &mut DbConnection, id: TaskId) -> DbResult<Option<TaskState>> {
     let state: Option<String> =
         tasks::table.find(Id(id.0)).select(tasks::state).first(conn).optional()?;

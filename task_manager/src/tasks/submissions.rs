@@ -1,10 +1,10 @@
-//! Tasks without a file: they are queued with the transaction that makes them.
+//! Tasks without a file: the transaction that creates them queues them.
 //!
 //! # Invariants
-//! - Task and outbox row are written in one transaction, the caller's.
+//! - Task and outbox row are written in the same transaction, the caller's.
 //!
 //! # Not here
-//! Tasks that begin with an upload (`lifecycle::upload`).
+//! Tasks that start with an upload (`lifecycle::upload`).
 
 mod store;
 
@@ -20,15 +20,15 @@ use crate::tasks::outbox::{self, Dispatch};
 /// How many tasks are inserted with one statement.
 const BATCH: usize = 1_000;
 
-/// A task to be made.
+/// A task to create.
 #[derive(Debug, Clone)]
 pub struct NewTask {
     pub owner: UserId,
     pub spec: TaskSpec,
 }
 
-/// Queues new tasks, in order; answers them as they are then. In the caller's transaction; the
-/// caller wakes the relay after it.
+/// Queues new tasks, in order, and returns them. Runs in the caller's transaction; the caller wakes
+/// the relay after it.
 pub fn submit(
     conn: &mut DbConnection,
     tasks: Vec<NewTask>,
@@ -37,14 +37,14 @@ pub fn submit(
     insert(conn, tasks, now, outbox::append_new)
 }
 
-/// The same for a caller who hands their [`dispatches`] over to the relay after the commit, which takes
-/// a commit less until they are published.
-pub fn submit_held(
+/// The same for a caller that publishes the [`dispatches`] directly after the commit, which saves a
+/// commit before they are published.
+pub fn submit_reserved(
     conn: &mut DbConnection,
     tasks: Vec<NewTask>,
     now: NaiveDateTime,
 ) -> DbResult<Vec<Task>> {
-    insert(conn, tasks, now, |conn, dispatches| outbox::append_held(conn, dispatches, now))
+    insert(conn, tasks, now, |conn, dispatches| outbox::append_reserved(conn, dispatches, now))
 }
 
 fn insert(
@@ -61,7 +61,7 @@ fn insert(
     Ok(tasks)
 }
 
-/// What is to be published of tasks as they are queued.
+/// The dispatches of newly queued tasks.
 pub fn dispatches(tasks: &[Task]) -> Vec<Dispatch> {
     let dispatch = |task: &Task| {
         let message = Message { task_id: task.id, dispatch: task.dispatch };

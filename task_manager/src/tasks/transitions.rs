@@ -1,8 +1,8 @@
-//! Changes of a task's state that are more than one row: the task, its attempt and its outbox row.
+//! State changes that affect several rows: the task, its attempt and its outbox row.
 //!
 //! # Invariants
 //! - The caller holds the task's lock and its transaction, and each change is a compare-and-swap.
-//! - The outbox row changes with the state: a task that leaves the queue has none.
+//! - The outbox row follows the state: a task that leaves the queue has none.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use super::outbox::{self, Dispatch};
 use super::store::{self, Enqueue};
 use crate::db::{DbConnection, DbResult};
 
-/// Ends a task as `next`, `stopping` or `killed`, and takes it off the queue. False where its state
-/// does not allow it.
+/// Moves a task to `next`, `stopping` or `killed`, and removes it from the queue. False if its
+/// state does not permit it.
 pub fn interrupt(
     conn: &mut DbConnection,
     task: &Task,
@@ -39,8 +39,8 @@ pub fn interrupt(
     Ok(true)
 }
 
-/// Puts an interrupted or failed task in the queue again, in the caller's transaction. False
-/// where its state does not allow it.
+/// Queues an interrupted or failed task again, in the caller's transaction. False if its state does
+/// not permit it.
 pub fn resume(conn: &mut DbConnection, task: &Task, now: NaiveDateTime) -> DbResult<bool> {
     if !matches!(task.state, TaskState::Killed | TaskState::Failed) {
         return Ok(false);
@@ -58,9 +58,9 @@ pub fn resume(conn: &mut DbConnection, task: &Task, now: NaiveDateTime) -> DbRes
     Ok(true)
 }
 
-/// Puts a task back in the queue or, with `failures` of [`MAX_ATTEMPTS`], ends it as `failed`.
-/// The attempt must hold the fence; runs in the caller's transaction, which is to append what is
-/// answered to the outbox.
+/// Queues a task again or, with `failures` of [`MAX_ATTEMPTS`], ends it as `failed`. The attempt
+/// must hold the fence. Runs in the caller's transaction, which must add the returned dispatch to
+/// the outbox.
 pub fn retry_or_fail(
     conn: &mut DbConnection,
     task: &Task,

@@ -2,11 +2,11 @@
 //!
 //! # Invariants
 //! - Such a row affects nothing but itself: rows are read one by one.
-//! - A task whose kind or state this version does not know belongs to another version. It is left
-//!   alone: not published, claimed, expired or removed.
-//! - Any other unreadable row is broken. Its task ends as `failed` as soon as it is locked
-//!   (`store::find_and_lock`), whoever does so.
-//! - Each one is logged once by a process.
+//! - A task whose kind or state this version does not know belongs to another version. It is
+//!   skipped: not published, claimed, expired or removed.
+//! - Any other unreadable row is broken. Its task ends as `failed` the first time that any
+//!   transaction locks it (`store::find_and_lock`).
+//! - Each one is logged once per process.
 
 use chrono::NaiveDateTime;
 use common::clock;
@@ -21,17 +21,17 @@ use crate::log_once;
 /// The code of the problem of a task that cannot be read.
 pub const CODE: &str = "unreadable_task";
 
-/// A task as it was read from its row.
+/// The result of reading a task's row.
 pub type ReadTask = Result<Task, Box<Unreadable>>;
 
-/// Those of the tasks that are broken and have not ended.
+/// The broken tasks that have not ended.
 pub fn broken(tasks: &[ReadTask]) -> Vec<Id> {
     let unreadable = tasks.iter().filter_map(|task| task.as_ref().err());
     unreadable.filter(|task| task.fails_from().is_some()).map(|task| Id(task.id.0)).collect()
 }
 
-/// What `read` answers once the broken tasks that it saw have ended: without this, one would stay as it is
-/// until a worker claims it.
+/// The result of `read` after the broken tasks that it found have failed: without this, one would
+/// stay unchanged until a worker claims it.
 pub async fn read_settled<T, F>(db: &Database, read: F) -> DbResult<T>
 where
     T: Send + 'static,
@@ -46,7 +46,7 @@ where
     Ok(seen)
 }
 
-/// The part of a task that can be read of any row.
+/// The part of a task that is readable in any row.
 #[derive(Debug, Clone)]
 pub struct Unreadable {
     pub id: TaskId,
@@ -65,7 +65,7 @@ pub struct Unreadable {
     pub queued_at: Option<NaiveDateTime>,
     pub started_at: Option<NaiveDateTime>,
     pub finished_at: Option<NaiveDateTime>,
-    /// What cannot be read.
+    /// What is unreadable.
     pub reason: String,
 }
 
@@ -75,13 +75,13 @@ impl Unreadable {
         self.kind.known().is_none() || self.state.is_none()
     }
 
-    /// The state that a broken task leaves when it ends as `failed`; none for one that has ended, and
-    /// for one of another version.
+    /// The state from which a broken task fails; none for one that has ended or belongs to another
+    /// version.
     pub fn fails_from(&self) -> Option<TaskState> {
         self.state.filter(|state| !self.is_foreign() && !state.is_ended())
     }
 
-    /// What is wrong and what to do, in words for its owner.
+    /// The problem and what to do, in words for its owner.
     pub fn detail(&self) -> String {
         let reason = &self.reason;
         let version = env!("CARGO_PKG_VERSION");
@@ -114,7 +114,7 @@ impl Unreadable {
         }
     }
 
-    /// What the client sees: none where not even the state can be told.
+    /// The view for clients; none if the state is unreadable.
     pub fn view(self) -> Option<TaskView> {
         let state = self.state?;
         let error = (!self.is_foreign()).then(|| self.problem());

@@ -1,5 +1,5 @@
-//! When workers were noted as seen: a busy one reports hundreds of times a second, and a row that is written
-//! as often would cost as much as a task.
+//! Limits how often the reports of a worker are recorded: a busy one reports hundreds of times a
+//! second, and writing its row each time would cost as much as a task.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use common::report::{WorkerId, WorkerInfo};
 
-/// How often a worker is noted at the most, unless it says something new of itself.
+/// The shortest interval between records of a worker, unless it starts to drain.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What this task manager noted lately. Clones share it.
+/// The latest recorded heartbeats. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct LastSeen(Arc<Mutex<HashMap<WorkerId, Heartbeat>>>);
 
-/// A report of a worker that shows that it lives.
+/// A sign of life of a worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Heartbeat {
     worker: WorkerId,
@@ -28,7 +28,7 @@ impl LastSeen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The heartbeat to be recorded of a worker that reports now, if one is due.
+    /// The heartbeat to record for a worker that reports now, if one is due.
     pub fn due(&self, worker: &WorkerInfo) -> Option<Heartbeat> {
         let heartbeat =
             Heartbeat { worker: worker.id, draining: worker.draining, at: Instant::now() };
@@ -37,7 +37,7 @@ impl LastSeen {
         known.is_none_or(|last| last.at + INTERVAL <= heartbeat.at).then_some(heartbeat)
     }
 
-    /// Notes a heartbeat that was recorded: the transaction is committed.
+    /// Remembers a heartbeat whose transaction is committed.
     pub fn note(&self, heartbeat: Heartbeat) {
         let mut heartbeats = self.heartbeats();
         heartbeats.retain(|_, last| last.at + INTERVAL > heartbeat.at);

@@ -1,4 +1,4 @@
-//! The worker registry: who reported lately. SQL on `workers`.
+//! The registry of workers that reported recently. SQL on `workers`.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use common::report::WorkerInfo;
@@ -14,7 +14,7 @@ use crate::tasks::store::signed;
 
 /// A worker that reported within this time is online: an idle one reports every 10 seconds.
 const ONLINE: std::time::Duration = std::time::Duration::from_secs(30);
-/// The longest name and version that are kept, in characters.
+/// The longest name and version that are stored, in characters.
 const MAX_NAME: usize = 255;
 const MAX_VERSION: usize = 64;
 
@@ -23,18 +23,18 @@ const MAX_VERSION: usize = 64;
 pub struct WorkerView {
     /// One per start of the process.
     pub id: Uuid,
-    /// For people.
+    /// A name for display.
     pub name: String,
     /// The version of its program.
     pub version: String,
-    /// The kinds of task that it takes.
+    /// The kinds of task that it runs.
     #[schema(value_type = Vec<String>, example = json!(["csv_aggregation"]))]
     pub kinds: Vec<KindName>,
-    /// How many tasks it runs at once, small ones not counted.
+    /// How many tasks it runs at a time, small ones not counted.
     pub slots: u32,
-    /// How many it runs now, small ones too.
+    /// How many tasks it runs now, including small ones.
     pub running: u64,
-    /// Whether it takes no more tasks because it is about to end.
+    /// Whether it accepts no more tasks because it is shutting down.
     pub draining: bool,
     /// Whether it reported within the last 30 seconds.
     pub online: bool,
@@ -44,7 +44,7 @@ pub struct WorkerView {
     pub seen_at: DateTime<Utc>,
 }
 
-/// Notes that the worker reported, in the caller's transaction.
+/// Records that the worker reported, in the caller's transaction.
 pub fn note_seen(conn: &mut DbConnection, worker: &WorkerInfo) -> DbResult<()> {
     let now = db::now(conn)?;
     let updated = execute_cached!(
@@ -82,7 +82,7 @@ struct WorkerRow {
     seen_at: NaiveDateTime,
 }
 
-/// All workers that the registry still knows, the last seen first.
+/// All workers in the registry, the last seen first.
 pub fn list(conn: &mut DbConnection) -> DbResult<Vec<WorkerView>> {
     let now = db::now(conn)?;
     let rows: Vec<WorkerRow> =
@@ -100,7 +100,7 @@ fn view(conn: &mut DbConnection, row: WorkerRow, now: NaiveDateTime) -> DbResult
         id: row.id.0,
         name: row.name,
         version: row.version,
-        // A worker whose row is broken is shown all the same.
+        // A worker with a broken row is listed nevertheless.
         kinds: serde_json::from_str(&row.kinds).unwrap_or_default(),
         slots: u32::try_from(row.slots).unwrap_or_default(),
         running: u64::try_from(running).map_err(DbError::corrupt)?,
@@ -111,7 +111,7 @@ fn view(conn: &mut DbConnection, row: WorkerRow, now: NaiveDateTime) -> DbResult
     })
 }
 
-/// Forgets workers that were last seen before `before`.
+/// Removes workers that were last seen before `before`.
 pub fn forget(conn: &mut DbConnection, before: NaiveDateTime) -> DbResult<()> {
     diesel::delete(workers::table.filter(workers::seen_at.lt(before))).execute(conn)?;
     Ok(())

@@ -13,7 +13,7 @@ use crate::db::{DbConnection, DbResult, Id, insert_records, json_time};
 use crate::tasks::Task;
 use crate::tasks::store::signed;
 
-/// MySQL's way to take many.
+/// MySQL's statement for several records.
 const FROM_JSON: &str = "\
     INSERT INTO task_attempts (task_id, attempt, worker, started_at, ended_at, outcome, reason) \
     SELECT UNHEX(ended.task_id), ended.attempt, UNHEX(ended.worker), ended.started_at, ended.ended_at, \
@@ -27,7 +27,7 @@ const FROM_JSON: &str = "\
         outcome CHAR(16) PATH '$.outcome', \
         reason MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$.reason')) AS ended";
 
-/// An attempt that has ended.
+/// An ended attempt.
 #[derive(Debug, Clone, Insertable, Serialize)]
 #[diesel(table_name = task_attempts, treat_none_as_default_value = false)]
 pub struct EndedAttempt {
@@ -45,7 +45,7 @@ pub struct EndedAttempt {
 }
 
 impl EndedAttempt {
-    /// The attempt that `task` is in.
+    /// The current attempt of `task`.
     pub fn of(
         task: &Task,
         outcome: AttemptOutcome,
@@ -72,7 +72,7 @@ pub fn add(conn: &mut DbConnection, ended: &[EndedAttempt]) -> DbResult<()> {
     Ok(())
 }
 
-/// How an earlier attempt ended, where it has.
+/// How an earlier attempt ended, if it has.
 pub fn outcome(conn: &mut DbConnection, id: TaskId, attempt: u32) -> DbResult<Option<String>> {
     let outcome = task_attempts::table
         .find((Id(id.0), signed(attempt)))
@@ -82,7 +82,7 @@ pub fn outcome(conn: &mut DbConnection, id: TaskId, attempt: u32) -> DbResult<Op
     Ok(outcome)
 }
 
-/// Those of the tasks that lost a lease in an earlier attempt.
+/// The tasks that lost a lease in an earlier attempt.
 pub fn with_lost_lease(conn: &mut DbConnection, ids: &[Id]) -> DbResult<HashSet<TaskId>> {
     if ids.is_empty() {
         return Ok(HashSet::new());

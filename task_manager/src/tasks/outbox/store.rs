@@ -11,7 +11,7 @@ use diesel::prelude::*;
 use serde::Serialize;
 use tracing::warn;
 
-use super::{Dispatch, HELD};
+use super::{Dispatch, RESERVATION};
 use crate::db::schema::{outbox, tasks};
 use crate::db::{
     DbConnection, DbResult, Id, execute_cached, insert_records, json_time, known_kind,
@@ -19,14 +19,14 @@ use crate::db::{
 };
 use crate::tasks::store::{self, signed};
 
-/// A task is noted as dispatched when it is due, and again where the queue had it more than this
-/// later: so most tasks are left alone when the queue has taken their message.
+/// The dispatch time of a task is set to its due time in advance, and corrected only if the queue
+/// confirmed the message later than this: so most confirms need no update of the task.
 pub const LATE: Duration = Duration::from_secs(5);
 
-/// How many rows a statement names at the most.
+/// The most rows that a statement names.
 const CHUNK: usize = 512;
 
-/// MySQL's way to take many.
+/// MySQL's statement for several records.
 const FROM_JSON: &str = "\
     INSERT INTO outbox (task_id, kind, dispatch, due_at, locked_until) \
     SELECT UNHEX(due.task_id), due.kind, due.dispatch, due.due_at, due.locked_until \
@@ -49,7 +49,7 @@ struct NewRow {
     locked_until: Option<NaiveDateTime>,
 }
 
-/// Has tasks put in the queue; takes the place of their earlier rows.
+/// Adds dispatches; they replace earlier rows of their tasks.
 pub fn append(conn: &mut DbConnection, dispatches: &[Dispatch]) -> DbResult<()> {
     let ids: Vec<Id> = dispatches.iter().map(|due| Id(due.message.task_id.0)).collect();
     if !ids.is_empty() {
@@ -58,19 +58,19 @@ pub fn append(conn: &mut DbConnection, dispatches: &[Dispatch]) -> DbResult<()> 
     append_new(conn, dispatches)
 }
 
-/// Has tasks put in the queue that have no row.
+/// Adds dispatches of tasks that have no row.
 pub fn append_new(conn: &mut DbConnection, dispatches: &[Dispatch]) -> DbResult<()> {
     insert(conn, dispatches, None)
 }
 
-/// The same for the caller, who publishes them after the commit (`RelaySignal::hand_over`). Relays leave
-/// them alone for as long as they are held.
-pub fn append_held(
+/// The same, reserved for the caller, which publishes them after the commit
+/// (`RelaySignal::publish_directly`). Relays skip reserved rows.
+pub fn append_reserved(
     conn: &mut DbConnection,
     dispatches: &[Dispatch],
     now: NaiveDateTime,
 ) -> DbResult<()> {
-    insert(conn, dispatches, Some(now + HELD))
+    insert(conn, dispatches, Some(now + RESERVATION))
 }
 
 fn insert(
@@ -92,15 +92,14 @@ fn insert(
     Ok(())
 }
 
-/// The task is not to be put in the queue any more.
+/// Removes the dispatch of a task.
 pub fn remove(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
     diesel::delete(outbox::table.find(Id(id.0))).execute(conn)?;
     Ok(())
 }
 
-/// Takes at most `limit` rows that are due at `from` or later, and `now` at the latest, for this relay
-/// until `locked_until`; earliest first. Those of kinds that this version does not know are left to another
-/// one.
+/// Leases at most `limit` rows that are due between `from` and `now`, for this relay until
+/// `locked_until`; earliest first. Skips kinds that this version does not know.
 pub fn lease_due(
     conn: &mut DbConnection,
     from: NaiveDateTime,
@@ -136,8 +135,8 @@ pub fn lease_due(
                 due.push(Dispatch { kind, message, due_at });
             }
             _ => {
-                // The task says what is to become of it: without a row it is dispatched again.
-                warn!(task_id = %id.0, kind, dispatch, "a row of the outbox is broken and removed");
+                // Without a row, the task is dispatched again if its state requires it.
+                warn!(task_id = %id.0, kind, dispatch, "removed a broken row of the outbox");
                 diesel::delete(outbox::table.find(id)).execute(conn)?;
             }
         }
@@ -145,19 +144,19 @@ pub fn lease_due(
     Ok(due)
 }
 
-/// The queue has these messages.
+/// Records that the queue confirmed these messages.
 pub fn confirmed(
     conn: &mut DbConnection,
     dispatches: &[Dispatch],
     now: NaiveDateTime,
 ) -> DbResult<()> {
-    // Most are the first message of their task, so that a statement does for many.
+    // Most are the first message of their task, so few statements suffice.
     let mut by_number: BTreeMap<u32, Vec<&Dispatch>> = BTreeMap::new();
     for due in dispatches {
         by_number.entry(due.message.dispatch).or_default().push(due);
     }
     for (number, mut group) in by_number {
-        // In the order of the ids, as everybody locks them.
+        // In the order of the ids, like every other lock.
         group.sort_unstable_by_key(|due| due.message.task_id);
         let id = |due: &&Dispatch| Id(due.message.task_id.0);
         let ids: Vec<Id> = group.iter().map(id).collect();
@@ -178,7 +177,7 @@ pub fn confirmed(
     Ok(())
 }
 
-/// The queue did not take these messages; they are tried again at `retry_at`.
+/// Records that the queue refused these messages; they are retried at `retry_at`.
 pub fn refused(
     conn: &mut DbConnection,
     dispatches: &[Dispatch],
@@ -193,13 +192,13 @@ pub fn refused(
     Ok(())
 }
 
-/// When the next row is due that is not due `now`.
+/// When the next row after `now` is due.
 pub fn next_due(conn: &mut DbConnection, now: NaiveDateTime) -> DbResult<Option<NaiveDateTime>> {
     let later = outbox::table.filter(outbox::due_at.gt(now));
     Ok(later.order(outbox::due_at).select(outbox::due_at).first(conn).optional()?)
 }
 
-/// Nobody has a row to publish: at the start of the only process there is.
+/// Releases all leases and reservations, at the start of the only process.
 pub fn free_all(conn: &mut DbConnection) -> DbResult<()> {
     diesel::update(outbox::table.filter(outbox::locked_until.is_not_null()))
         .set(outbox::locked_until.eq(None::<NaiveDateTime>))
@@ -207,14 +206,14 @@ pub fn free_all(conn: &mut DbConnection) -> DbResult<()> {
     Ok(())
 }
 
-/// A queued task that no outbox row will bring to the queue.
+/// A queued task without an outbox row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
     pub id: TaskId,
     pub kind: TaskKind,
     /// As stored.
     dispatch: i32,
-    /// How often it has been dispatched again since it was put in the queue, with the next time.
+    /// How many times it has been redispatched since it was queued, including the next one.
     redispatches: i32,
 }
 
@@ -229,7 +228,8 @@ pub fn waiting_since(
     let rows: Vec<(Id, i32, i32)> = tasks::table
         .filter(tasks::kind.eq(kind.as_str()))
         .filter(tasks::state.eq(TaskState::Queued.as_str()))
-        // No task is dispatched before it is queued: this finds them by the index of the queue.
+        // No task is dispatched before it is queued, so this is implied; it enables the index of
+        // the queue.
         .filter(tasks::queued_at.lt(before))
         .filter(tasks::dispatched_at.lt(before))
         .filter(tasks::deleted.ne(true))
@@ -247,8 +247,8 @@ pub fn waiting_since(
     Ok(rows.into_iter().map(waiting).collect())
 }
 
-/// At most `limit` queued tasks without an outbox row, of kinds that this version knows, after the task `after`
-/// in order of ids.
+/// At most `limit` queued tasks without an outbox row, of kinds that this version knows, after the
+/// task `after` in order of ids.
 pub fn without_row(
     conn: &mut DbConnection,
     after: Option<TaskId>,
@@ -275,16 +275,16 @@ pub fn without_row(
     Ok(rows.into_iter().filter_map(waiting).collect())
 }
 
-/// When the latest message of `kind` that a worker claimed was put in the queue: at this time or
-/// later, give or take [`LATE`].
+/// A lower bound for when the latest claimed message of `kind` was published, give or take
+/// [`LATE`].
 pub fn latest_claimed(conn: &mut DbConnection, kind: TaskKind) -> DbResult<Option<NaiveDateTime>> {
-    // The few that are processed now tell of messages that were put in the queue again, too.
+    // The few tasks in `processing` cover redispatched messages too.
     let mut latest: Option<NaiveDateTime> = tasks::table
         .filter(tasks::kind.eq(kind.as_str()))
         .filter(tasks::state.eq(TaskState::Processing.as_str()))
         .select(max(tasks::dispatched_at))
         .first(conn)?;
-    // One look at the end of the index for each state that a claimed task can be in.
+    // Reads the end of the index for each state that a claimed task can have.
     for state in [TaskState::Processing, TaskState::Processed, TaskState::Failed] {
         let found: Option<NaiveDateTime> = tasks::table
             .filter(tasks::kind.eq(kind.as_str()))
@@ -296,23 +296,23 @@ pub fn latest_claimed(conn: &mut DbConnection, kind: TaskKind) -> DbResult<Optio
     Ok(latest)
 }
 
-/// A task that was dispatched again.
+/// A redispatched task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Again {
+pub struct Redispatched {
     pub dispatch: Dispatch,
-    /// How often since it was put in the queue.
+    /// How many times since it was queued.
     pub redispatches: u32,
 }
 
-/// Has a queued task dispatched once more, by compare-and-swap on its dispatch number; none where it was
-/// claimed meanwhile.
-pub fn dispatch_again(
+/// Dispatches a queued task again, by compare-and-swap on its dispatch number; none if it was
+/// claimed in the meantime.
+pub fn redispatch(
     conn: &mut DbConnection,
     waiting: Waiting,
     now: NaiveDateTime,
-) -> DbResult<Option<Again>> {
+) -> DbResult<Option<Redispatched>> {
     let Ok(stored) = u32::try_from(waiting.dispatch) else {
-        // A broken row: it ends here.
+        // A broken row: the task fails here.
         store::find_and_lock(conn, &[Id(waiting.id.0)])?;
         return Ok(None);
     };
@@ -333,5 +333,5 @@ pub fn dispatch_again(
     let dispatch = Dispatch { kind: waiting.kind, message, due_at: now };
     append(conn, &[dispatch])?;
     let redispatches = u32::try_from(waiting.redispatches).unwrap_or_default();
-    Ok(Some(Again { dispatch, redispatches }))
+    Ok(Some(Redispatched { dispatch, redispatches }))
 }

@@ -1,4 +1,4 @@
-//! What becomes of a task: each change by compare-and-swap, in the caller's transaction.
+//! Changes of tasks: each one by compare-and-swap, in the caller's transaction.
 
 use chrono::NaiveDateTime;
 use common::problem::Problem;
@@ -15,7 +15,7 @@ use crate::folding::fold;
 use crate::tasks::Task;
 use crate::tasks::unreadable::Unreadable;
 
-/// Inserts a task whose file begins to arrive.
+/// Inserts a task whose upload has started.
 pub fn insert_initializing(
     conn: &mut DbConnection,
     id: TaskId,
@@ -42,14 +42,14 @@ pub fn insert_initializing(
     Ok(())
 }
 
-/// Sets the name of a task's file as it is looked for, where the task is still there.
+/// Sets the folded file name of a task, if it still exists.
 pub fn set_file_name_key(conn: &mut DbConnection, id: TaskId, key: &str) -> DbResult<()> {
     let task = tasks::table.find(Id(id.0));
     diesel::update(task).set(tasks::file_name_key.eq(key)).execute(conn)?;
     Ok(())
 }
 
-/// Renews the lease of a request that receives a file; false where the task is no longer
+/// Renews the lease of a request that receives a file; false if the task is no longer
 /// `initializing`.
 pub fn renew_upload(conn: &mut DbConnection, id: TaskId, until: NaiveDateTime) -> DbResult<bool> {
     let renewed = diesel::update(tasks::table.find(Id(id.0)))
@@ -59,7 +59,7 @@ pub fn renew_upload(conn: &mut DbConnection, id: TaskId, until: NaiveDateTime) -
     Ok(renewed == 1)
 }
 
-/// Notes what was received.
+/// Records the received file.
 pub fn set_input(
     conn: &mut DbConnection,
     id: TaskId,
@@ -76,7 +76,7 @@ pub fn set_input(
     Ok(())
 }
 
-/// Removes a task that never was: its upload was cut, or another task goes on instead.
+/// Removes an `initializing` task: its upload was interrupted, or another task is resumed instead.
 pub fn remove_initializing(conn: &mut DbConnection, id: TaskId) -> DbResult<bool> {
     let removed = diesel::delete(tasks::table.find(Id(id.0)))
         .filter(tasks::state.eq(TaskState::Initializing.as_str()))
@@ -84,8 +84,8 @@ pub fn remove_initializing(conn: &mut DbConnection, id: TaskId) -> DbResult<bool
     Ok(removed == 1)
 }
 
-/// Removes a task whose upload was cut: its lease ended before `now`. False where it was renewed, or the
-/// task goes on.
+/// Removes a task whose upload was interrupted: its lease expired before `now`. False if the lease
+/// was renewed, or the task is no longer `initializing`.
 pub fn remove_cut(conn: &mut DbConnection, id: TaskId, now: NaiveDateTime) -> DbResult<bool> {
     let removed = diesel::delete(tasks::table.find(Id(id.0)))
         .filter(tasks::state.eq(TaskState::Initializing.as_str()))
@@ -94,7 +94,7 @@ pub fn remove_cut(conn: &mut DbConnection, id: TaskId, now: NaiveDateTime) -> Db
     Ok(removed == 1)
 }
 
-/// What changes with a task that is put in the queue.
+/// What changes when a task is queued.
 #[derive(Debug, Clone, Default)]
 pub struct Enqueue {
     pub failures: u32,
@@ -103,9 +103,9 @@ pub struct Enqueue {
     pub progress: Option<Progress>,
 }
 
-/// Puts the task in the queue by compare-and-swap: `queued`, with a new dispatch number that is due
-/// at `due_at`. False where its state does not allow it, or it was deleted or has lost its files. The
-/// outbox row is the caller's.
+/// Queues the task by compare-and-swap, with a new dispatch number that is due at `due_at`. False
+/// if its state does not permit it, or it was deleted or its files have expired. The caller writes
+/// the outbox row.
 pub fn enqueue(
     conn: &mut DbConnection,
     task: &Task,
@@ -153,8 +153,8 @@ extern "SQL" {
     ) -> diesel::sql_types::Nullable<diesel::sql_types::Timestamp>;
 }
 
-/// Gives tasks to a worker that the caller has locked and found `queued`, and puts what changes into
-/// `tasks` too.
+/// Assigns tasks to a worker, which the caller has locked and found `queued`, and applies the
+/// changes to `tasks` too.
 pub fn claim(
     conn: &mut DbConnection,
     tasks: &mut [&mut Task],
@@ -166,8 +166,8 @@ pub fn claim(
         return Ok(());
     }
     let ids: Vec<Id> = tasks.iter().map(|task| Id(task.id.0)).collect();
-    // Found by their ids alone: if their state were asked for too, SQLite would look through all that
-    // are queued.
+    // Selected by their ids only: with a condition on the state, SQLite would scan all queued
+    // tasks.
     let claimed = execute_cached!(
         conn,
         diesel::update(tasks::table.filter(one_of(tasks::id, &ids))).set((
@@ -194,7 +194,7 @@ pub fn claim(
     Ok(())
 }
 
-/// Renews the lease of an attempt that holds the fence, and notes how far it is.
+/// Renews the lease of an attempt that holds the fence, and records its progress.
 pub fn heartbeat(
     conn: &mut DbConnection,
     task: &Task,
@@ -213,8 +213,8 @@ pub fn heartbeat(
     Ok(())
 }
 
-/// Moves the task to a state in which nobody works on it, by compare-and-swap. False where its
-/// state does not allow it.
+/// Moves the task to a state in which no worker runs it, by compare-and-swap. False if its state
+/// does not permit it.
 pub fn end(
     conn: &mut DbConnection,
     task: &Task,
@@ -238,7 +238,7 @@ pub fn end(
     Ok(updated == 1)
 }
 
-/// Notes why a task failed, and how often.
+/// Records why a task failed, and its failures.
 pub fn set_error(
     conn: &mut DbConnection,
     task: &Task,
@@ -251,7 +251,8 @@ pub fn set_error(
     Ok(())
 }
 
-/// Ends a broken task that the caller has locked, and notes so in `task`. One of another version stays.
+/// Fails a broken task that the caller has locked, and updates `task`. One of another version
+/// stays.
 pub fn fail_unreadable(
     conn: &mut DbConnection,
     task: &mut Unreadable,
@@ -276,7 +277,7 @@ pub fn fail_unreadable(
     Ok(())
 }
 
-/// Notes how far a task is.
+/// Records the progress of a task.
 pub fn set_progress(conn: &mut DbConnection, id: TaskId, progress: &Progress) -> DbResult<()> {
     diesel::update(tasks::table.find(Id(id.0)))
         .set(tasks::progress.eq(to_json(progress)?))
@@ -284,7 +285,7 @@ pub fn set_progress(conn: &mut DbConnection, id: TaskId, progress: &Progress) ->
     Ok(())
 }
 
-/// Forgets where a task was, since what it wrote is rolled back.
+/// Clears the progress and checkpoint of a task whose data was rolled back.
 pub fn clear_progress(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
     diesel::update(tasks::table.find(Id(id.0)))
         .set((
@@ -296,7 +297,7 @@ pub fn clear_progress(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
     Ok(())
 }
 
-/// Hides an ended task from everybody; a sweep removes it. False where it has not ended.
+/// Hides an ended task; a sweep removes it. False if it has not ended.
 pub fn mark_deleted(conn: &mut DbConnection, id: TaskId, now: NaiveDateTime) -> DbResult<bool> {
     let ended = TaskState::ALL.into_iter().filter(|state| state.is_ended());
     let marked = diesel::update(tasks::table.find(Id(id.0)))
@@ -307,7 +308,7 @@ pub fn mark_deleted(conn: &mut DbConnection, id: TaskId, now: NaiveDateTime) -> 
     Ok(marked == 1)
 }
 
-/// Hides a task that cannot be read. False while something works on it: then there is a lease.
+/// Hides an unreadable task. False while it has a lease, since a worker may be running it.
 pub fn mark_unreadable_deleted(
     conn: &mut DbConnection,
     id: TaskId,
@@ -324,7 +325,7 @@ pub fn mark_unreadable_deleted(
     Ok(marked == 1)
 }
 
-/// Ends all leases: at the start of the only process there is, nobody else holds one.
+/// Expires all leases: at the start of the only process, none is in use.
 pub fn expire_all_leases(conn: &mut DbConnection, expired: NaiveDateTime) -> DbResult<usize> {
     let leased = [TaskState::Processing, TaskState::Initializing];
     let updated = diesel::update(tasks::table)

@@ -1,4 +1,4 @@
-//! Lists of tasks, and places in the queue.
+//! Lists of tasks, and queue positions.
 
 use chrono::NaiveDateTime;
 use common::task::{TaskId, TaskKind, TaskState, UserId};
@@ -14,18 +14,18 @@ use crate::paging::{Cursor, behind};
 use crate::tasks::Task;
 use crate::tasks::unreadable::ReadTask;
 
-/// What a list is narrowed to.
+/// The filter of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub state: Vec<TaskState>,
     pub kind: Option<TaskKind>,
-    /// Part of the file's name, however it is written (`folding`), or the id.
+    /// Part of the file's name, in any spelling (`folding`), or the id.
     pub text: Option<String>,
     /// Created at or after.
     pub from: Option<NaiveDateTime>,
     /// Created before.
     pub to: Option<NaiveDateTime>,
-    /// Older than the last task of the page before.
+    /// Older than the last task of the previous page.
     pub before: Option<Cursor>,
 }
 
@@ -39,8 +39,8 @@ pub fn list(
     let mut query = tasks::table
         .filter(tasks::owner.eq(Id(owner.0)))
         .filter(tasks::deleted.eq(false))
-        // By a column that no other index sorts by, or a database would take that index and pass by
-        // the tasks of everybody else.
+        // By a column that no other index starts with, or a database would use that index and skip
+        // over the tasks of all other users.
         .order((tasks::created_at.desc(), tasks::id.desc()))
         .limit(limit)
         .select(TaskRow::as_select())
@@ -75,14 +75,15 @@ pub fn list(
 extern "SQL" {
     fn lower(text: Nullable<Text>) -> Nullable<Text>;
     fn coalesce(text: Nullable<Text>, other: Nullable<Text>) -> Nullable<Text>;
-    /// Where a text holds another one, from 1; 0 where it does not. Nothing in it is a wildcard.
+    /// The position of a text in another one, from 1; 0 if it does not occur. There are no
+    /// wildcards.
     fn instr(text: Nullable<Text>, part: Text) -> Nullable<diesel::sql_types::BigInt>;
 }
 
 /// A task with the name of its file, and the folded name that filters compare.
 pub type FileNameRow = (TaskId, Option<String>, Option<String>);
 
-/// At most `limit` tasks behind one by its id, in order.
+/// At most `limit` tasks after an id, in order.
 pub fn with_file_names_behind(
     conn: &mut DbConnection,
     id: TaskId,
@@ -97,8 +98,8 @@ pub fn with_file_names_behind(
     Ok(found.into_iter().map(|(id, name, key)| (TaskId(id.0), name, key)).collect())
 }
 
-/// Which tasks of `owner` changed later than the one of `since`, or at the same time and have a greater
-/// id; oldest change first, with those that were deleted.
+/// The tasks of `owner` that changed after the one of `since`, or at the same time with a greater
+/// id; oldest change first, including deleted ones.
 pub fn changed_since(
     conn: &mut DbConnection,
     owner: UserId,
@@ -107,7 +108,7 @@ pub fn changed_since(
 ) -> DbResult<Vec<(TaskId, NaiveDateTime)>> {
     let changed: Vec<(Id, NaiveDateTime)> = tasks::table
         .filter(tasks::owner.eq(Id(owner.0)))
-        // Says nothing that the next condition does not, but tells a database where to begin.
+        // Implied by the next condition, but lets a database find its start in the index.
         .filter(tasks::changed_at.ge(moment(since.time)))
         .filter(tasks::changed_at.gt(moment(since.time)).or(tasks::id.gt(Id(since.id))))
         .order((tasks::changed_at, tasks::id))
@@ -133,14 +134,14 @@ pub fn first_in_queue(
     Ok(ids(found))
 }
 
-/// So many tasks ahead of another one are read to be counted. MySQL makes a table of those that it counts up to
-/// a limit, which takes it three times as long as to tell a few.
+/// Up to so many tasks ahead of another one are read and counted here. MySQL fills a temporary
+/// table to count rows up to a limit, which takes three times as long for a few.
 const FEW: i64 = 64;
 
-/// The place of a queued task in its queue, from 1; none beyond `limit`.
+/// The queue position of a task, from 1; none beyond `limit`.
 pub fn queue_position(conn: &mut DbConnection, task: &Task, limit: u64) -> DbResult<Option<u64>> {
     let queued_at = task.queued_at.unwrap_or(task.created_at);
-    // Any of them do: an order would be made before they are counted.
+    // In any order: the database would sort them before counting.
     let ahead = |limit: i64| {
         tasks::table
             .filter(tasks::kind.eq(task.kind().as_str()))
@@ -162,7 +163,7 @@ pub fn queue_position(conn: &mut DbConnection, task: &Task, limit: u64) -> DbRes
     Ok((position <= limit).then_some(position))
 }
 
-/// At most `limit` tasks in `state` of kinds that this version knows, oldest first, from behind `after`.
+/// At most `limit` tasks in `state` of kinds that this version knows, oldest first, after `after`.
 pub fn in_state(
     conn: &mut DbConnection,
     state: TaskState,
@@ -182,8 +183,8 @@ pub fn in_state(
     Ok(ids(query.load(conn)?))
 }
 
-/// At most `limit` tasks in `state` of kinds that this version knows whose lease ended before `now`, oldest
-/// first, from behind `after`.
+/// At most `limit` tasks in `state` of kinds that this version knows whose lease expired before
+/// `now`, oldest first, after `after`.
 pub fn with_expired_lease(
     conn: &mut DbConnection,
     state: TaskState,

@@ -1,4 +1,4 @@
-//! The columns of `tasks`, and how a row is read.
+//! The columns of `tasks`, and how rows are parsed.
 
 use chrono::NaiveDateTime;
 use common::problem::Problem;
@@ -45,7 +45,7 @@ pub(super) struct TaskRow {
     files_removed: bool,
 }
 
-/// What has to be parsed of a row.
+/// The parsed columns of a row.
 struct Parsed {
     state: TaskState,
     spec: TaskSpec,
@@ -61,7 +61,7 @@ struct Parsed {
     error: Option<Problem>,
 }
 
-/// Reads each row for itself.
+/// Reads each row separately, so that an unreadable one affects no other.
 pub(super) fn read_rows(rows: impl IntoIterator<Item = TaskRow>) -> Vec<ReadTask> {
     rows.into_iter().map(read).collect()
 }
@@ -79,7 +79,7 @@ pub(super) fn read(row: TaskRow) -> ReadTask {
 }
 
 /// # Errors
-/// What cannot be read, in words.
+/// What is unreadable, in words.
 fn parse(row: &TaskRow) -> Result<Parsed, String> {
     let of_another = |what: &str, name: &str| format!("The task's {what} is `{name}`");
     let kind: TaskKind = row.kind.parse().map_err(|_| of_another("kind", &row.kind))?;
@@ -135,7 +135,7 @@ fn task(row: TaskRow, parsed: Parsed) -> Task {
             (Some(file_name), Some(size), Some(sha256)) => {
                 Some(InputFile { file_name, size, sha256 })
             }
-            // Still being received: only the name is known.
+            // Still being uploaded: only the name is known.
             (Some(file_name), ..) => Some(InputFile { file_name, size: 0, sha256: String::new() }),
             (None, ..) => None,
         },

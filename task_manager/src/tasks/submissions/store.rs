@@ -1,4 +1,4 @@
-//! SQL on `tasks` that begin in the queue. No function opens a transaction.
+//! SQL on `tasks` that are inserted as `queued`. No function opens a transaction.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -9,7 +9,7 @@ use crate::db::{DbConnection, DbResult, Id, insert_records, json_time};
 use crate::tasks::Task;
 use crate::tasks::store::{signed, to_json};
 
-/// MySQL's way to take many.
+/// MySQL's statement for several records.
 const FROM_JSON: &str = "\
     INSERT INTO tasks (id, owner, kind, state, spec, dispatch, created_at, changed_at, queued_at, \
                        dispatched_at) \
@@ -33,7 +33,7 @@ struct NewRow {
     state: &'static str,
     spec: String,
     dispatch: i32,
-    // All times are one: MySQL is told of the last.
+    // All times are the same: MySQL gets only the last.
     #[serde(skip)]
     created_at: NaiveDateTime,
     #[serde(skip)]
