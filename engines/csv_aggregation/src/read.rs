@@ -3,6 +3,7 @@
 
 pub(crate) mod check;
 pub(crate) mod date;
+pub(crate) mod decompress;
 pub(crate) mod fault;
 pub(crate) mod fields;
 pub(crate) mod header;
@@ -11,4 +12,3 @@ pub(crate) mod number;
 pub(crate) mod record;
 pub(crate) mod rejects;
 pub(crate) mod row;
-pub(crate) mod unpack;

@@ -21,19 +21,19 @@ use std::thread;
 
 use crate::collect::collector::OWN_MEMORY;
 use crate::collect::reading::read;
-use crate::collect::reports::{Ahead, Reports};
+use crate::collect::reports::{ReorderLimits, Reports};
 use crate::collect::worker::Shared;
 use crate::control::{Control, Outputs};
 use crate::error::AggregationError;
-use crate::group::inner::Inner;
-use crate::group::keys::Keys;
+use crate::group::dictionary::DictColumn;
+use crate::group::key_table::KeyTable;
 use crate::group::values::FEW_VALUES;
 use crate::options::Options;
+use crate::read::decompress::{Counted, decompressed};
 use crate::read::header::Header;
 use crate::read::input::Input;
 use crate::read::row::Row;
-use crate::read::unpack::{Counted, unpacked};
-use crate::spill::marks::Marking;
+use crate::spill::run_index::IndexLimits;
 use crate::spill::shards::{GroupBudget, Shards};
 use crate::watch::Watch;
 use crate::write::totals::Totals;
@@ -49,10 +49,10 @@ const RANGE: u64 = 256 << 10;
 /// It is known where a key stands in a file about every so many bytes, unless there is not enough
 /// memory for that. To know less means to read more than is asked for. A small limit leaves some
 /// memory for it.
-const MARKING: Marking = Marking { every: 16 << 10, memory: 4 << 10 };
+const INDEX_LIMITS: IndexLimits = IndexLimits { every: 16 << 10, memory: 4 << 10 };
 /// How much of what is wrong with rows may wait for an earlier chunk: no more than is hardly ever
 /// reached, as a thread that waits does nothing else.
-const AHEAD: Ahead = Ahead { chunks: 1 << 10, bytes: 16 << 20 };
+const REORDER_LIMITS: ReorderLimits = ReorderLimits { chunks: 1 << 10, bytes: 16 << 20 };
 
 /// What an aggregation did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,9 +89,9 @@ pub(crate) struct Sizes {
     pub(crate) least_memory: u64,
     pub(crate) range: u64,
     /// With the least memory for the marks of a shard.
-    pub(crate) marking: Marking,
+    pub(crate) index_limits: IndexLimits,
     pub(crate) few_values: usize,
-    pub(crate) ahead: Ahead,
+    pub(crate) reorder: ReorderLimits,
 }
 
 impl Sizes {
@@ -99,9 +99,9 @@ impl Sizes {
         chunk: CHUNK,
         least_memory: LEAST_MEMORY,
         range: RANGE,
-        marking: MARKING,
+        index_limits: INDEX_LIMITS,
         few_values: FEW_VALUES,
-        ahead: AHEAD,
+        reorder: REORDER_LIMITS,
     };
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn aggregate_in_chunks(
     match packing {
         None => aggregate_text(input, options, outputs, &watch, sizes),
         Some(packing) => thread::scope(|scope| {
-            let input = unpacked(scope, input, packing, options.unpacked_limit);
+            let input = decompressed(scope, input, packing, options.unpacked_limit);
             aggregate_text(input, options, outputs, &watch, sizes)
         }),
     }
@@ -147,10 +147,10 @@ fn aggregate_text(
     let budget = GroupBudget::new(options.memory_limit, sizes.least_memory, watch);
     // Those of all threads take a part of it at most.
     let own_memory = OWN_MEMORY.min(budget.limit() / 4 / threads as u64);
-    let seed = Keys::seed();
-    let inner = Inner::new(options, sizes.few_values, seed);
-    let shards = Shards::new(options, &inner, &budget, (sizes.marking, seed));
-    let whole = Shards::new(options, &Inner::Nothing, &budget, (sizes.marking, seed));
+    let seed = KeyTable::seed();
+    let dictionary = DictColumn::new(options, sizes.few_values, seed);
+    let shards = Shards::new(options, &dictionary, &budget, (sizes.index_limits, seed));
+    let whole = Shards::new(options, &DictColumn::None, &budget, (sizes.index_limits, seed));
     let whole = whole.after(&shards);
     let shared = Shared {
         input: Mutex::new(input),
@@ -163,13 +163,13 @@ fn aggregate_text(
         own_memory,
         failing: AtomicBool::new(false),
         ended: AtomicBool::new(false),
-        reports: Reports::new(sizes.ahead),
+        reports: Reports::new(sizes.reorder),
     };
     let (rows_rejected, found) = read(&shared, threads, outputs)?;
 
     let rows_read = found.iter().map(|found| found.rows).sum();
     let whole = whole.into_stored();
-    let all = Totals { found, shards: shards.into_stored(), whole, inner: &inner };
+    let all = Totals { found, shards: shards.into_stored(), whole, dictionary: &dictionary };
     let (groups, output_size) =
         all.write(options, (sizes.range, budget.limit()), outputs, watch)?;
     if rows_rejected > 0 {

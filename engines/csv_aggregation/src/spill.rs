@@ -2,9 +2,9 @@
 //! memory, and the merge of both.
 
 pub(crate) mod compaction;
-pub(crate) mod marks;
 pub(crate) mod merge;
 pub(crate) mod ranges;
+pub(crate) mod run_index;
 pub(crate) mod runs;
 pub(crate) mod shards;
 pub(crate) mod sort;

@@ -1,9 +1,9 @@
 //! Tests of the engine as a whole: bytes in, bytes out.
 
 mod bad_rows;
+mod compressed;
 mod limits;
 mod nasty;
-mod packed;
 mod plain;
 mod reference;
 

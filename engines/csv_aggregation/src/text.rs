@@ -54,7 +54,7 @@ const FIRST: [u128; 17] = {
 
 /// The first bytes of many texts, side by side: so several of them are worked on at a time.
 #[derive(Debug, Default)]
-pub(crate) struct Heads {
+pub(crate) struct Prefixes {
     /// The first eight bytes of each, and the next eight where these were asked for; the first one
     /// lowest.
     pub(crate) first: Vec<u64>,
@@ -63,7 +63,7 @@ pub(crate) struct Heads {
     pub(crate) lengths: Vec<u64>,
 }
 
-impl Heads {
+impl Prefixes {
     /// Those of the texts at `spans`, and with `SECOND` eight more bytes.
     #[inline]
     pub(crate) fn read<const SECOND: bool>(&mut self, data: &[u8], spans: &[Span]) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-/// A sum, or what stands beside it in a table of them: the number of an inner, or of a place.
+/// A sum, or what stands beside it in a table of them: the number in a dictionary, or of a slot.
 pub(crate) trait Word: Copy + PartialEq + Debug {
     /// Stands where there is no sum.
     const ABSENT: Self;

@@ -5,15 +5,15 @@
 
 use csv_structure::{Bounds, Padded};
 
-use crate::group::dates::{self, Dates};
+use crate::group::dates::{self, LocalDates};
+use crate::group::dictionary::{DictColumn, LocalDict};
 use crate::group::entry::{BATCH, Entry};
-use crate::group::inner::{Inner, Known};
 use crate::group::key::{push_column, write_column};
-use crate::group::values::KnownValues;
-use crate::read::fields::{Place, find, unescape, unquoted};
+use crate::group::values::LocalValues;
+use crate::read::fields::{ColumnRange, find, unescape, unquoted};
 use crate::read::header::Header;
 use crate::read::number::{number, short_number, short_numbers};
-use crate::text::{Heads, PADDING, Span, Text};
+use crate::text::{PADDING, Prefixes, Span, Text};
 
 /// As many bytes of a field are copied at once.
 const SHORT: usize = 16;
@@ -23,7 +23,7 @@ pub(crate) struct Batch {
     /// How many fields a row has.
     columns: usize,
     /// The field of the group that is kept apart, if one is.
-    inner: Option<usize>,
+    dict_column: Option<usize>,
     /// The other fields of the group.
     key: Vec<usize>,
     /// Whether these are put together, even if it is only one; see [`crate::group::key`].
@@ -40,14 +40,14 @@ pub(crate) struct Batch {
     quoted: Vec<(usize, usize)>,
     /// Where the fields of a column stand, and those of each column of a key.
     spans: Vec<Span>,
-    heads: Heads,
+    prefixes: Prefixes,
     /// The numbers of a column, and which texts are numbers.
     numbers: Vec<i64>,
     are_numbers: Vec<bool>,
     /// Those of the days of a column.
     codes: Vec<u32>,
     key_spans: Vec<Vec<Span>>,
-    /// Keys of the chunk at hand that are put together from several fields, as many bytes as `used`.
+    /// KeyTable of the chunk at hand that are put together from several fields, as many bytes as `used`.
     joined: Vec<u8>,
     used: usize,
     scratch: Vec<u8>,
@@ -65,14 +65,15 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Batch {
-    /// For groups of which `inner` is kept apart.
-    pub(crate) fn new(header: &Header, inner: &Inner, seed: u64) -> Self {
-        let (key, inner_column) = header.group_by.split_at(header.group_by.len() - inner.columns());
+    /// For groups of which the last column is dictionary-encoded.
+    pub(crate) fn new(header: &Header, dictionary: &DictColumn, seed: u64) -> Self {
+        let (key, dict_column) =
+            header.group_by.split_at(header.group_by.len() - dictionary.columns());
         Self {
             columns: header.len(),
-            inner: inner_column.first().copied(),
+            dict_column: dict_column.first().copied(),
             key: key.to_vec(),
-            joins: key.len() > 1 || matches!(inner, Inner::Values(_)),
+            joins: key.len() > 1 || matches!(dictionary, DictColumn::Values(_)),
             sum: header.sum.clone(),
             seed,
             rows: Vec::with_capacity(BATCH),
@@ -80,7 +81,7 @@ impl Batch {
             good: Vec::with_capacity(BATCH),
             quoted: Vec::new(),
             spans: Vec::new(),
-            heads: Heads::default(),
+            prefixes: Prefixes::default(),
             numbers: Vec::new(),
             are_numbers: Vec::new(),
             codes: Vec::new(),
@@ -112,7 +113,7 @@ impl Batch {
         &mut self,
         chunk: &mut Padded,
         rows: Rows<'_>,
-        known: &mut Known<'_>,
+        dict: &mut LocalDict<'_>,
         mut others: impl FnMut(usize),
     ) {
         self.rows.resize(rows.count, Entry::default());
@@ -121,25 +122,25 @@ impl Batch {
         self.good.resize(rows.count, true);
         let columns = self.columns;
         self.find_quoted(rows);
-        let place = |column| Place { column, columns, first: rows.first, count: rows.count };
+        let range = |column| ColumnRange { column, columns, first: rows.first, count: rows.count };
         for index in 0..self.sum.len() {
-            let place = place(self.sum[index]);
+            let range = range(self.sum[index]);
             let Self { quoted, spans, good, scratch, .. } = self;
-            read_column(chunk, rows.bounds, place, quoted, spans, good, scratch);
+            read_column(chunk, rows.bounds, range, quoted, spans, good, scratch);
             self.numbers(index, chunk.padded());
         }
-        if let Some(column) = self.inner {
+        if let Some(column) = self.dict_column {
             let Self { quoted, spans, good, scratch, .. } = self;
-            read_column(chunk, rows.bounds, place(column), quoted, spans, good, scratch);
+            read_column(chunk, rows.bounds, range(column), quoted, spans, good, scratch);
         }
-        match known {
-            Known::Nothing => self.rows.iter_mut().for_each(|row| row.inner = 0),
-            Known::Dates(dates) => self.dates(chunk.padded(), dates),
-            Known::Values(values) => self.inner_values(chunk.padded(), values),
+        match dict {
+            LocalDict::None => self.rows.iter_mut().for_each(|row| row.dict_id = 0),
+            LocalDict::Dates(dates) => self.dates(chunk.padded(), dates),
+            LocalDict::Values(values) => self.value_ids(chunk.padded(), values),
         }
         for (column, spans) in self.key.iter().zip(&mut self.key_spans) {
             let Self { quoted, good, scratch, .. } = self;
-            read_column(chunk, rows.bounds, place(*column), quoted, spans, good, scratch);
+            read_column(chunk, rows.bounds, range(*column), quoted, spans, good, scratch);
         }
         if self.joins {
             self.joined_keys(chunk.padded(), rows.plain_bytes);
@@ -167,11 +168,11 @@ impl Batch {
 
     /// The sum at `index` of each row.
     fn numbers(&mut self, index: usize, data: &[u8]) {
-        let Self { heads, numbers, are_numbers, spans, good, .. } = self;
-        heads.read::<false>(data, spans);
+        let Self { prefixes, numbers, are_numbers, spans, good, .. } = self;
+        prefixes.read::<false>(data, spans);
         numbers.resize(spans.len(), 0);
         are_numbers.resize(spans.len(), false);
-        csv_structure::vectorised(|| short_numbers(heads, numbers, are_numbers));
+        csv_structure::vectorised(|| short_numbers(prefixes, numbers, are_numbers));
         if !all(are_numbers) {
             let all = spans.iter().zip(&mut *numbers).zip(&*are_numbers).zip(good);
             for (((span, value), _), good) in all.filter(|((_, is_number), _)| !**is_number) {
@@ -188,26 +189,26 @@ impl Batch {
         values.zip(numbers).for_each(|(value, number)| *value = *number);
     }
 
-    fn dates(&mut self, data: &[u8], dates: &mut Dates<'_>) {
-        let Self { heads, codes, spans, rows, good, .. } = self;
-        heads.read::<true>(data, spans);
+    fn dates(&mut self, data: &[u8], dates: &mut LocalDates<'_>) {
+        let Self { prefixes, codes, spans, rows, good, .. } = self;
+        prefixes.read::<true>(data, spans);
         codes.resize(spans.len(), 0);
-        csv_structure::vectorised(|| dates::codes(heads, codes));
+        csv_structure::vectorised(|| dates::codes(prefixes, codes));
         for (((span, code), row), good) in spans.iter().zip(codes).zip(rows).zip(good) {
             match dates.number(*code, || span.of(data)) {
-                Some(day) => row.inner = day,
+                Some(day) => row.dict_id = day,
                 None => *good = false,
             }
         }
     }
 
-    fn inner_values(&mut self, data: &[u8], values: &mut KnownValues<'_>) {
+    fn value_ids(&mut self, data: &[u8], values: &mut LocalValues<'_>) {
         for (span, row) in self.spans.iter().zip(&mut self.rows) {
-            row.inner = values.number(data, *span);
+            row.dict_id = values.number(data, *span);
         }
     }
 
-    /// Keys that are one field.
+    /// KeyTable that are one field.
     fn keys(&mut self, data: &[u8]) {
         let [spans] = &*self.key_spans else { return };
         for (span, row) in spans.iter().zip(&mut self.rows) {
@@ -216,7 +217,7 @@ impl Batch {
         }
     }
 
-    /// Keys of several fields.
+    /// KeyTable of several fields.
     fn joined_keys(&mut self, data: &[u8], plain_bytes: bool) {
         let bytes: usize = self.key_spans.iter().flatten().map(|span| span.len() + 1).sum();
         // Each byte may be escaped, and a copy may be longer than needed.
@@ -274,8 +275,8 @@ impl Batch {
     }
 
     /// The field of a row that is kept apart.
-    pub(crate) fn inner_of<'a>(&self, fields: &'a csv::ByteRecord) -> &'a [u8] {
-        self.inner.map_or(&[], |column| &fields[column])
+    pub(crate) fn dict_field<'a>(&self, fields: &'a csv::ByteRecord) -> &'a [u8] {
+        self.dict_column.map_or(&[], |column| &fields[column])
     }
 }
 
@@ -289,14 +290,14 @@ fn all(flags: &[bool]) -> bool {
 fn read_column(
     chunk: &mut Padded,
     bounds: &Bounds,
-    place: Place,
+    range: ColumnRange,
     quoted: &[(usize, usize)],
     spans: &mut Vec<Span>,
     good: &mut [bool],
     scratch: &mut Vec<u8>,
 ) {
-    find(chunk.padded(), bounds, place, spans);
-    for (row, _) in quoted.iter().filter(|(_, column)| *column == place.column) {
+    find(chunk.padded(), bounds, range, spans);
+    for (row, _) in quoted.iter().filter(|(_, column)| *column == range.column) {
         match take_quotes(chunk, spans[*row], scratch) {
             Some(span) => spans[*row] = span,
             None => good[*row] = false,
@@ -307,8 +308,8 @@ fn read_column(
 /// What a field in quotes means: its inside, or, where that has quotes too, what is put behind the
 /// chunk; `None` where it cannot be read so.
 fn take_quotes(chunk: &mut Padded, span: Span, scratch: &mut Vec<u8>) -> Option<Span> {
-    if let Some(inner) = unquoted(chunk.padded(), span) {
-        return Some(inner);
+    if let Some(inside) = unquoted(chunk.padded(), span) {
+        return Some(inside);
     }
     scratch.clear();
     if !unescape(span.of(chunk.padded()), scratch) {

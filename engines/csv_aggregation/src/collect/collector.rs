@@ -34,16 +34,16 @@ impl<'a> Collector<'a> {
         if self.shares {
             self.lists.add(self.shards, rows, values);
         } else {
-            self.own.add_all(data, rows, self.shards.inner().count(), values);
+            self.own.add_all(data, rows, self.shards.dictionary().count(), values);
         }
     }
 
     /// Adds a row of its own.
-    pub(crate) fn add(&mut self, key: &[u8], inner: u32, values: &[i64]) {
+    pub(crate) fn add(&mut self, key: &[u8], dict_id: u32, values: &[i64]) {
         if self.shares {
-            self.shards.add(&mut self.lists, key, inner, values);
+            self.shards.add(&mut self.lists, key, dict_id, values);
         } else {
-            self.own.add(key, inner, self.shards.inner().count(), values);
+            self.own.add(key, dict_id, self.shards.dictionary().count(), values);
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! # Invariants
 //! - What waits for the report of an earlier chunk takes bounded memory: a thread that is too far
-//!   ahead waits with its next report.
+//!   reorder waits with its next report.
 //! - The report of the first chunk that is missing never waits. A thread hands its reports over in
 //!   the order of their chunks, so either that one can be handed over or its thread is still at
 //!   work on it.
@@ -41,7 +41,7 @@ impl Report {
 
 /// How much may wait for an earlier report.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ahead {
+pub(crate) struct ReorderLimits {
     /// The reports that a thread hands over together may start so many chunks behind the first one
     /// that is missing.
     pub(crate) chunks: u64,
@@ -51,7 +51,7 @@ pub(crate) struct Ahead {
 
 /// Reports that wait for those of earlier chunks.
 pub(crate) struct Reports {
-    ahead: Ahead,
+    reorder: ReorderLimits,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -76,8 +76,8 @@ pub(crate) struct Sender<'a> {
 }
 
 impl Reports {
-    pub(crate) fn new(ahead: Ahead) -> Self {
-        Self { ahead, state: Mutex::default(), changed: Condvar::new() }
+    pub(crate) fn new(reorder: ReorderLimits) -> Self {
+        Self { reorder, state: Mutex::default(), changed: Condvar::new() }
     }
 
     /// The end of one more thread. All are made before the first report is taken.
@@ -118,20 +118,20 @@ impl State {
         Some(report)
     }
 
-    fn has_room(&self, first: u64, bytes: usize, ahead: Ahead) -> bool {
+    fn has_room(&self, first: u64, bytes: usize, reorder: ReorderLimits) -> bool {
         first <= self.next
-            || (first < self.next + ahead.chunks && self.bytes + bytes <= ahead.bytes)
+            || (first < self.next + reorder.chunks && self.bytes + bytes <= reorder.bytes)
     }
 }
 
 impl Sender<'_> {
-    /// Hands over reports of this thread, which are in order. It waits while it is too far ahead.
+    /// Hands over reports of this thread, which are in order. It waits while it is too far reorder.
     pub(crate) fn send(&self, reports: Vec<Report>) -> Result<(), Interrupted> {
         let Self { reports: shared, watch, .. } = self;
         let Some(first) = reports.first().map(|report| report.chunk) else { return Ok(()) };
         let bytes: usize = reports.iter().map(Report::memory).sum();
         let mut state = shared.lock();
-        while !state.has_room(first, bytes, shared.ahead) {
+        while !state.has_room(first, bytes, shared.reorder) {
             let waited = shared.changed.wait_timeout(state, LOOK_EVERY);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
             watch.checkpoint()?;
@@ -181,11 +181,11 @@ mod tests {
         const SIZE: usize = 10_000;
         const BYTES: usize = 100_000;
         let one = report(0, SIZE).memory();
-        for (ahead, most) in [
-            (Ahead { chunks: 1_000, bytes: BYTES }, BYTES / one),
-            (Ahead { chunks: 7, bytes: usize::MAX }, 6),
+        for (reorder, most) in [
+            (ReorderLimits { chunks: 1_000, bytes: BYTES }, BYTES / one),
+            (ReorderLimits { chunks: 7, bytes: usize::MAX }, 6),
         ] {
-            let (reports, watch) = (Reports::new(ahead), Watch::new(&Free));
+            let (reports, watch) = (Reports::new(reorder), Watch::new(&Free));
             let (slow, fast) = (reports.sender(&watch), reports.sender(&watch));
             thread::scope(|scope| {
                 scope.spawn(move || {
@@ -193,7 +193,7 @@ mod tests {
                 });
                 let state = wait_for(&reports, most);
                 assert_eq!((state.waiting.len(), state.bytes), (most, most * one));
-                assert!(!state.has_room(most as u64 + 1, one, ahead));
+                assert!(!state.has_room(most as u64 + 1, one, reorder));
                 drop(state);
                 slow.send(vec![report(0, 2 * BYTES)]).unwrap();
                 drop(slow);
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn any_thread_may_deliver_the_next_missing_report_without_waiting() {
         // Every thread keeps some reports back, as those do that have nothing to tell.
-        let reports = Reports::new(Ahead { chunks: 1, bytes: 0 });
+        let reports = Reports::new(ReorderLimits { chunks: 1, bytes: 0 });
         let watch = Watch::new(&Free);
         let next = Mutex::new(0..1_000_u64);
         let senders: Vec<_> = (0..8).map(|_| reports.sender(&watch)).collect();
@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_a_thread_that_has_panicked() {
-        let (reports, watch) = (Reports::new(Ahead { chunks: 1, bytes: 0 }), Watch::new(&Free));
+        let (reports, watch) =
+            (Reports::new(ReorderLimits { chunks: 1, bytes: 0 }), Watch::new(&Free));
         let (lost, other) = (reports.sender(&watch), reports.sender(&watch));
         thread::scope(|scope| {
             let lost = scope.spawn(move || {

@@ -11,9 +11,9 @@ use crate::collect::batch::{Batch, Rows};
 use crate::collect::collector::Collector;
 use crate::collect::reports::{Report, Reports, Sender};
 use crate::error::AggregationError;
+use crate::group::dictionary::LocalDict;
 use crate::group::entry::BATCH;
 use crate::group::groups::Groups;
-use crate::group::inner::Known;
 use crate::options::{OnBadRow, Options};
 use crate::read::check::RowCheck;
 use crate::read::fault::Fault;
@@ -62,15 +62,15 @@ pub(crate) struct Found {
 /// How rows are taken apart, and where they go.
 struct Way<'a> {
     batch: Batch,
-    known: Known<'a>,
+    dict: LocalDict<'a>,
     collector: Collector<'a>,
 }
 
 impl<'a> Way<'a> {
     fn new<R>(shared: &Shared<'a, R>, shards: &'a Shards<'a>) -> Self {
         Self {
-            batch: Batch::new(shared.header, shards.inner(), shared.seed),
-            known: shards.inner().known(shared.seed),
+            batch: Batch::new(shared.header, shards.dictionary(), shared.seed),
+            dict: shards.dictionary().local(shared.seed),
             collector: Collector::new(shards, shared.own_memory),
         }
     }
@@ -125,7 +125,7 @@ impl<'a, R: Read> Worker<'a, R> {
             self.shared.watch.checkpoint()?;
             self.line = (0, chunk.line);
             self.report.chunk = chunk.number;
-            if self.before.is_none() && self.shared.shards.inner().is_closed() {
+            if self.before.is_none() && self.shared.shards.dictionary().is_closed() {
                 self.keep_whole();
             }
             // Behind a bad row nothing is added any more.
@@ -179,7 +179,7 @@ impl<'a, R: Read> Worker<'a, R> {
         Ok(any)
     }
 
-    /// The rows of a chunk in which the bounds of the fields are known.
+    /// The rows of a chunk in which the bounds of the fields are dict.
     fn regular(&mut self, chunk: &mut Chunk, bounds: &Bounds) {
         let Chunk { data, survey, .. } = chunk;
         let columns = self.shared.header.len();
@@ -206,8 +206,8 @@ impl<'a, R: Read> Worker<'a, R> {
             }
             let rows = Rows { bounds, first, count, plain_bytes };
             let mut others = Vec::new();
-            let Way { batch, known, collector } = &mut self.way;
-            batch.take(data, rows, known, |row| others.push(row));
+            let Way { batch, dict, collector } = &mut self.way;
+            batch.take(data, rows, dict, |row| others.push(row));
             self.rows += batch.rows().0.len() as u64;
             collector.add_batch(batch.texts(data), batch);
             for row in others {
@@ -226,11 +226,11 @@ impl<'a, R: Read> Worker<'a, R> {
             let mut row = Row { fields: &record, line: 0, unterminated: found.quoted };
             match self.check.check(&row, &mut self.values) {
                 Ok(()) => {
-                    let Way { batch, known, collector } = &mut self.way;
+                    let Way { batch, dict, collector } = &mut self.way;
                     if !self.shared.failing.load(Ordering::Relaxed) {
                         batch.key_of(&record, &mut self.key);
-                        let inner = known.number_of(batch.inner_of(&record));
-                        collector.add(&self.key, inner, &self.values);
+                        let dict_id = dict.number_of(batch.dict_field(&record));
+                        collector.add(&self.key, dict_id, &self.values);
                     }
                 }
                 Err(fault) => {

@@ -1,4 +1,4 @@
-//! Days as small numbers.
+//! SharedDates as small numbers.
 //!
 //! Most files know few days, so each gets a number of its own when it is first seen, which is the same
 //! one for all threads. A known day costs a few instructions and one look into a table of the thread;
@@ -8,17 +8,17 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::group::order::InnerOrder;
+use crate::group::dict_ranks::DictRanks;
 use crate::radix::sort_by_upper_half;
 use crate::read::date::is_date;
-use crate::text::Heads;
+use crate::text::Prefixes;
 
 /// The years 0000 to 9999, 16 months each, 32 days each.
 const CODES: u32 = 10_000 << 9;
 
 /// The days that all threads have seen so far.
 #[derive(Debug, Default)]
-pub(crate) struct Days {
+pub(crate) struct SharedDates {
     /// The number of each by its code ([`text`]).
     numbers: Mutex<HashMap<u32, u32>>,
     count: AtomicUsize,
@@ -26,14 +26,14 @@ pub(crate) struct Days {
 
 /// The days that a thread has seen so far.
 #[derive(Debug)]
-pub(crate) struct Dates<'a> {
-    days: &'a Days,
+pub(crate) struct LocalDates<'a> {
+    days: &'a SharedDates,
     /// For each code the number of its day from 1 on, or 0. The system gives zeros page by page as
     /// they are used, so few days take little memory.
     numbers: Vec<u32>,
 }
 
-impl Days {
+impl SharedDates {
     /// How many there are. A day that another thread has seen counts when this one has locked
     /// something since that the other had locked.
     pub(crate) fn count(&self) -> usize {
@@ -41,7 +41,7 @@ impl Days {
     }
 
     /// Their order.
-    pub(crate) fn order(&self) -> InnerOrder {
+    pub(crate) fn order(&self) -> DictRanks {
         let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let days = numbers.iter().map(|(code, day)| u64::from(*code) << 32 | u64::from(*day));
         let mut days: Vec<_> = days.collect();
@@ -50,8 +50,8 @@ impl Days {
         for (rank, day) in (0..).zip(&days) {
             ranks[*day as u32 as usize] = rank;
         }
-        let (codes, inners) = days.into_iter().map(|day| ((day >> 32) as u32, day as u32)).unzip();
-        InnerOrder { codes, inners, ranks }
+        let (codes, ids) = days.into_iter().map(|day| ((day >> 32) as u32, day as u32)).unzip();
+        DictRanks { codes, ids, ranks }
     }
 
     /// The number of the day with this code, from 0.
@@ -64,8 +64,8 @@ impl Days {
     }
 }
 
-impl<'a> Dates<'a> {
-    pub(crate) fn new(days: &'a Days) -> Self {
+impl<'a> LocalDates<'a> {
+    pub(crate) fn new(days: &'a SharedDates) -> Self {
         Self { days, numbers: vec![0; CODES.next_power_of_two() as usize] }
     }
 
@@ -78,7 +78,7 @@ impl<'a> Dates<'a> {
         if known > 0 { Some(known - 1) } else { self.add(code, text()) }
     }
 
-    /// Like [`Dates::number`] for a text that stands alone.
+    /// Like [`LocalDates::number`] for a text that stands alone.
     pub(crate) fn number_of(&mut self, text: &[u8]) -> Option<u32> {
         let mut data = [0; 16];
         data.get_mut(..text.len())?.copy_from_slice(text);
@@ -100,7 +100,7 @@ impl<'a> Dates<'a> {
 
 /// The code of each of these texts ([`code`]).
 #[inline(always)]
-pub(crate) fn codes(texts: &Heads, codes: &mut [u32]) {
+pub(crate) fn codes(texts: &Prefixes, codes: &mut [u32]) {
     let texts = texts.first.iter().zip(&texts.second).zip(&texts.lengths);
     for (((first, second), length), known) in texts.zip(codes) {
         *known = code(*first, *second, *length);
@@ -150,11 +150,11 @@ mod tests {
     use crate::text::Span;
 
     /// Reads it as a batch does, among other bytes, and as it stands alone.
-    fn number(dates: &mut Dates<'_>, text: &[u8]) -> Option<u32> {
+    fn number(dates: &mut LocalDates<'_>, text: &[u8]) -> Option<u32> {
         let data = [b"12", text, ",é456789abcdef0".as_bytes()].concat();
-        let (mut heads, mut found) = (Heads::default(), [0]);
-        heads.read::<true>(&data, &[Span::new(2, 2 + text.len())]);
-        csv_structure::vectorised(|| codes(&heads, &mut found));
+        let (mut prefixes, mut found) = (Prefixes::default(), [0]);
+        prefixes.read::<true>(&data, &[Span::new(2, 2 + text.len())]);
+        csv_structure::vectorised(|| codes(&prefixes, &mut found));
         let number = dates.number(found[0], || text);
         assert_eq!(dates.number_of(text), number);
         number
@@ -162,8 +162,8 @@ mod tests {
 
     #[test]
     fn days_keep_their_numbers_and_their_order_in_all_threads() {
-        let all = Days::default();
-        let (mut dates, mut others) = (Dates::new(&all), Dates::new(&all));
+        let all = SharedDates::default();
+        let (mut dates, mut others) = (LocalDates::new(&all), LocalDates::new(&all));
         let days = ["2020-02-29", "0001-01-01", "9999-12-31", "2020-03-01", "2019-12-31"];
         for _ in 0..2 {
             for (expected, day) in days.iter().enumerate() {
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(all.count(), days.len());
         let order = all.order();
         assert!(order.codes.iter().map(|code| text(*code)).is_sorted());
-        for (rank, (day, code)) in order.inners.iter().zip(&order.codes).enumerate() {
+        for (rank, (day, code)) in order.ids.iter().zip(&order.codes).enumerate() {
             assert_eq!(order.ranks[*day as usize], rank as u32);
             assert_eq!(text(*code), days[*day as usize].as_bytes());
         }
@@ -182,8 +182,8 @@ mod tests {
 
     #[test]
     fn what_is_no_day_gets_no_number() {
-        let all = Days::default();
-        let mut dates = Dates::new(&all);
+        let all = SharedDates::default();
+        let mut dates = LocalDates::new(&all);
         for month in 0..100 {
             for day in 0..100 {
                 let text = format!("2023-{month:02}-{day:02}");

@@ -13,8 +13,8 @@ pub(crate) struct Entry {
     pub(crate) hash: u64,
     /// Where its key stands; see [`Text`].
     pub(crate) key: Span,
-    /// What is kept apart; see [`crate::group::inner`].
-    pub(crate) inner: u32,
+    /// What is kept apart; see [`crate::group::dictionary`].
+    pub(crate) dict_id: u32,
 }
 
 impl Entry {

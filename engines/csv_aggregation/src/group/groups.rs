@@ -1,9 +1,9 @@
 //! Groups and their sums.
 
+use crate::group::dict_ranks::DictRanks;
 use crate::group::entry::{BATCH, Entry};
 use crate::group::key_group::KeyGroup;
-use crate::group::keys::{Keys, Known};
-use crate::group::order::InnerOrder;
+use crate::group::key_table::{KeyTable, Known};
 use crate::group::sums::Sums;
 
 /// The C library (glibc) gives back what takes more than 32 MiB, whatever else it has learned to keep
@@ -15,9 +15,9 @@ const SORTING: usize = size_of::<u64>();
 /// Groups and their sums.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    pub(crate) keys: Keys,
+    pub(crate) keys: KeyTable,
     /// Their sums, and how many each has.
-    cells: Sums,
+    table: Sums,
     sums: usize,
     /// Of the rows that are added: what their keys most likely are, and what they are.
     known: Vec<Known>,
@@ -25,12 +25,12 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// None yet, with so many sums each. `has_inner` tells whether a part of them is kept apart; `seed`
+    /// None yet, with so many sums each. `has_dict` tells whether a part of them is kept apart; `seed`
     /// is that of the hashes.
-    pub(crate) fn new(sums: usize, has_inner: bool, seed: u64) -> Self {
+    pub(crate) fn new(sums: usize, has_dict: bool, seed: u64) -> Self {
         Self {
-            keys: Keys::new(seed),
-            cells: Sums::new(sums, has_inner),
+            keys: KeyTable::new(seed),
+            table: Sums::new(sums, has_dict),
             sums,
             known: Vec::new(),
             numbers: Vec::new(),
@@ -42,33 +42,33 @@ impl Groups {
     /// smaller for itself.
     pub(crate) fn reserve(&mut self) {
         self.keys.reserve(RESERVED);
-        self.cells.reserve(RESERVED);
+        self.table.reserve(RESERVED);
     }
 
     /// Whether there is no room for the groups of one more chunk, whatever the memory.
     pub(crate) fn is_full(&self) -> bool {
-        self.keys.is_full() || self.cells.is_full()
+        self.keys.is_full() || self.table.is_full()
     }
 
     /// The memory in bytes that they take, with what sorting them will need.
     pub(crate) fn memory(&self) -> u64 {
-        (self.keys.memory() + self.cells.memory() + self.keys.len() * SORTING) as u64
+        (self.keys.memory() + self.table.memory() + self.keys.len() * SORTING) as u64
     }
 
-    /// Adds `values` to the sums of the group. `inners` is how many inners there are so far.
-    pub(crate) fn add(&mut self, key: &[u8], inner: u32, inners: usize, values: &[i64]) {
+    /// Adds `values` to the sums of the group. `dict_len` is how many ids exist so far.
+    pub(crate) fn add(&mut self, key: &[u8], dict_id: u32, dict_len: usize, values: &[i64]) {
         let key = self.keys.number(key);
-        self.cells.add(key, inner, inners, values);
+        self.table.add(key, dict_id, dict_len, values);
     }
 
     /// Adds rows whose keys stand in `data`. Each step is taken for many of them before the next one:
     /// none of them depends on another, so the processor waits for the memory of many at the same
-    /// time. `inners` is how many inners there are so far.
-    pub(crate) fn add_all(&mut self, data: &[u8], rows: &[Entry], inners: usize, values: &[i64]) {
+    /// time. `dict_len` is how many ids exist so far.
+    pub(crate) fn add_all(&mut self, data: &[u8], rows: &[Entry], dict_len: usize, values: &[i64]) {
         let values = values.chunks(BATCH * self.sums);
         for (rows, values) in rows.chunks(BATCH).zip(values) {
             self.number(data, rows);
-            self.cells.add_all(rows, &self.numbers, inners, values, self.sums);
+            self.table.add_all(rows, &self.numbers, dict_len, values, self.sums);
         }
     }
 
@@ -98,19 +98,19 @@ impl Groups {
     pub(crate) fn prefetch(&self, key: u32) {
         let key = key as usize;
         self.keys.prefetch_key(key);
-        self.cells.prefetch(key);
+        self.table.prefetch(key);
     }
 
     /// Writes the key of this number and what belongs to it to `group`. `scratch` is overwritten.
     pub(crate) fn read(
         &self,
         key: usize,
-        inners: &InnerOrder,
+        ranks: &DictRanks,
         group: &mut KeyGroup,
         scratch: &mut [Vec<u64>; 2],
     ) {
         group.clear();
         group.key.extend_from_slice(self.keys.key(key));
-        self.cells.read(key, inners, group, scratch);
+        self.table.read(key, ranks, group, scratch);
     }
 }

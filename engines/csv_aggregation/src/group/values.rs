@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::csv_line::push_field;
-use crate::group::keys::Keys;
+use crate::group::key_table::KeyTable;
 use crate::text::{Span, Text};
 
 /// So many values are few: a thread's own table of them stays in its processor's cache.
@@ -18,8 +18,8 @@ const FEW_BYTES: usize = 4 << 20;
 
 /// The values that all threads have seen so far.
 #[derive(Debug)]
-pub(crate) struct Values {
-    all: Mutex<Keys>,
+pub(crate) struct SharedValues {
+    all: Mutex<KeyTable>,
     count: AtomicUsize,
     /// So many are few.
     few: usize,
@@ -27,27 +27,27 @@ pub(crate) struct Values {
 
 /// The values that a thread has seen so far.
 #[derive(Debug)]
-pub(crate) struct KnownValues<'a> {
-    values: &'a Values,
+pub(crate) struct LocalValues<'a> {
+    values: &'a SharedValues,
     seed: u64,
-    keys: Keys,
+    keys: KeyTable,
     /// The number of each key.
     numbers: Vec<u32>,
 }
 
 /// All values when there will be no others.
 #[derive(Debug)]
-pub(crate) struct ValueOrder {
+pub(crate) struct ValueRanks {
     /// The text of each by its number, as it is in keys and as a field of CSV.
     texts: Vec<(Vec<u8>, Vec<u8>)>,
     /// The place of each in the order of the texts.
     ranks: Vec<u32>,
 }
 
-impl Values {
+impl SharedValues {
     /// None yet; more than `few` are too many.
     pub(crate) fn new(few: usize, seed: u64) -> Self {
-        Self { all: Mutex::new(Keys::new(seed)), count: AtomicUsize::new(0), few }
+        Self { all: Mutex::new(KeyTable::new(seed)), count: AtomicUsize::new(0), few }
     }
 
     /// How many there are.
@@ -69,7 +69,7 @@ impl Values {
         number as u32
     }
 
-    pub(crate) fn order(&self) -> ValueOrder {
+    pub(crate) fn order(&self) -> ValueRanks {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let texts = (0..all.len()).map(|number| {
             let text = all.key(number);
@@ -84,16 +84,16 @@ impl Values {
         for (rank, number) in (0..).zip(order) {
             ranks[number as usize] = rank;
         }
-        ValueOrder { texts, ranks }
+        ValueRanks { texts, ranks }
     }
 }
 
 /// In the count where the table is closed.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
-impl<'a> KnownValues<'a> {
-    pub(crate) fn new(values: &'a Values, seed: u64) -> Self {
-        Self { values, seed, keys: Keys::new(seed), numbers: Vec::new() }
+impl<'a> LocalValues<'a> {
+    pub(crate) fn new(values: &'a SharedValues, seed: u64) -> Self {
+        Self { values, seed, keys: KeyTable::new(seed), numbers: Vec::new() }
     }
 
     /// The number of the value that stands at `span` of `data`; see [`Text`].
@@ -107,7 +107,7 @@ impl<'a> KnownValues<'a> {
         }
     }
 
-    /// Like [`KnownValues::number`] for a text that stands alone.
+    /// Like [`LocalValues::number`] for a text that stands alone.
     pub(crate) fn number_of(&mut self, text: &[u8]) -> u32 {
         match self.numbers.get(self.keys.number(text)) {
             Some(number) => *number,
@@ -124,7 +124,7 @@ impl<'a> KnownValues<'a> {
     }
 }
 
-impl ValueOrder {
+impl ValueRanks {
     /// The text of a value.
     pub(crate) fn text(&self, number: u32) -> &[u8] {
         &self.texts[number as usize].0
@@ -149,8 +149,8 @@ mod tests {
 
     #[test]
     fn values_keep_their_numbers_in_all_threads_until_there_are_many() {
-        let values = Values::new(3, 1);
-        let (mut one, mut other) = (KnownValues::new(&values, 1), KnownValues::new(&values, 1));
+        let values = SharedValues::new(3, 1);
+        let (mut one, mut other) = (LocalValues::new(&values, 1), LocalValues::new(&values, 1));
         for _ in 0..2 {
             assert_eq!(one.number_of(b"b"), 0);
             assert_eq!(other.number_of(b"a, b"), 1);

@@ -6,7 +6,7 @@ use crate::text::Span;
 
 /// A column of some rows of a chunk.
 #[derive(Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct ColumnRange {
     pub(crate) column: usize,
     /// How many columns there are.
     pub(crate) columns: usize,
@@ -17,8 +17,8 @@ pub(crate) struct Place {
 }
 
 /// Finds where the field of a column stands in each row, with its quotes.
-pub(crate) fn find(data: &[u8], bounds: &Bounds, place: Place, spans: &mut Vec<Span>) {
-    let Place { column, columns, first, count } = place;
+pub(crate) fn find(data: &[u8], bounds: &Bounds, range: ColumnRange, spans: &mut Vec<Span>) {
+    let ColumnRange { column, columns, first, count } = range;
     // The bounds around the field of the first row up to those around that of the last one.
     let around = first + column..first + (count - 1) * columns + column + 2;
     let around = &bounds.fields()[around];
@@ -47,9 +47,9 @@ pub(crate) fn find(data: &[u8], bounds: &Bounds, place: Place, spans: &mut Vec<S
 #[inline]
 pub(crate) fn unquoted(data: &[u8], span: Span) -> Option<Span> {
     let (start, end) = (span.start(), span.end());
-    let inner =
+    let inside =
         (span.len() >= 2 && data[end - 1] == b'"').then(|| Span::new(start + 1, end - 1))?;
-    memchr::memchr(b'"', inner.of(data)).is_none().then_some(inner)
+    memchr::memchr(b'"', inside.of(data)).is_none().then_some(inside)
 }
 
 /// The field between two bounds.
@@ -70,8 +70,8 @@ fn spread<const COLUMNS: usize>(around: &[Bound], spans: &mut Vec<Span>) {
 
 /// Appends what a field in quotes means to `output`; false where anything follows its closing quote.
 pub(crate) fn unescape(field: &[u8], output: &mut Vec<u8>) -> bool {
-    let inner = field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\""));
-    let Some(mut rest) = inner else { return false };
+    let inside = field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\""));
+    let Some(mut rest) = inside else { return false };
     while let Some(at) = memchr::memchr(b'"', rest) {
         if rest.get(at + 1) != Some(&b'"') {
             return false;

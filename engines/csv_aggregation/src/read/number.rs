@@ -1,6 +1,6 @@
 //! Whole numbers.
 
-use crate::text::{Heads, Span, wide};
+use crate::text::{Prefixes, Span, wide};
 
 /// Why a text is not an `i64`.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) fn short_number(data: &[u8], span: Span) -> Option<i64> {
 
 /// The numbers of texts of up to eight bytes each, and 0 for all others; `good` tells which are numbers.
 #[inline(always)]
-pub(crate) fn short_numbers(texts: &Heads, numbers: &mut [i64], good: &mut [bool]) {
+pub(crate) fn short_numbers(texts: &Prefixes, numbers: &mut [i64], good: &mut [bool]) {
     let texts = texts.first.iter().zip(&texts.lengths);
     for (((text, length), number), good) in texts.zip(numbers).zip(good) {
         let negative = *text as u8 == b'-';
@@ -143,10 +143,10 @@ mod tests {
             });
             let spans: Vec<_> = spans.collect();
             data.extend_from_slice(&[b'7'; 16]);
-            let mut heads = Heads::default();
-            heads.read::<false>(&data, &spans);
+            let mut prefixes = Prefixes::default();
+            prefixes.read::<false>(&data, &spans);
             let (mut numbers, mut good) = (vec![1; texts.len()], vec![false; texts.len()]);
-            csv_structure::vectorised(|| short_numbers(&heads, &mut numbers, &mut good));
+            csv_structure::vectorised(|| short_numbers(&prefixes, &mut numbers, &mut good));
             for ((text, value), good) in texts.iter().zip(numbers).zip(good) {
                 let expected = number(text).ok().filter(|_| text.len() <= 8);
                 assert_eq!(good.then_some(value), expected, "{}", text.escape_ascii());

@@ -85,8 +85,8 @@ fn merge(
 mod tests {
     use super::*;
     use crate::group::key_group::KeyGroup;
-    use crate::spill::marks::Marking;
     use crate::spill::merge::{Source, merged};
+    use crate::spill::run_index::IndexLimits;
     use crate::tests::Free;
 
     /// Every so many of these groups, so many of them.
@@ -100,7 +100,7 @@ mod tests {
         fn next(&mut self, group: &mut KeyGroup) -> io::Result<bool> {
             group.clear();
             group.key.extend_from_slice(format!("{:08}", self.next).as_bytes());
-            group.inners.push(0);
+            group.codes.push(0);
             group.sums.push(1);
             self.next += self.step;
             self.count = self.count.wrapping_sub(1);
@@ -109,9 +109,9 @@ mod tests {
     }
 
     fn runs(shards: u32, each: u32, groups: u32) -> Vec<Runs> {
-        let marking = Marking { every: 100, memory: 10_000 };
+        let index_limits = IndexLimits { every: 100, memory: 10_000 };
         let shard = |shard: u32| {
-            let mut runs = Runs::new(&std::env::temp_dir(), 1, marking);
+            let mut runs = Runs::new(&std::env::temp_dir(), 1, index_limits);
             for run in 0..each {
                 let (next, step) = (shard + run * shards, shards);
                 runs.write(&mut Every { next, step, count: groups }, &|| Ok(())).unwrap();

@@ -6,11 +6,11 @@ use std::collections::binary_heap::PeekMut;
 use std::io;
 
 use crate::control::Interrupted;
+use crate::group::dict_ranks::DictRanks;
 use crate::group::groups::Groups;
 use crate::group::key::push_column;
 use crate::group::key_group::KeyGroup;
-use crate::group::order::InnerOrder;
-use crate::group::values::ValueOrder;
+use crate::group::values::ValueRanks;
 use crate::spill::sort::{Checkpoint, Item, sort, word_at};
 
 /// As many groups of those in memory are fetched before they are read.
@@ -39,7 +39,7 @@ impl Range {
 /// Groups in memory, each key once.
 pub(crate) struct Memory<'a> {
     sources: &'a [&'a Groups],
-    inners: &'a InnerOrder,
+    ranks: &'a DictRanks,
     items: Vec<Item>,
     at: usize,
     other: KeyGroup,
@@ -51,24 +51,24 @@ impl<'a> Memory<'a> {
     /// Those of these sources that are `items`, in whatever order.
     pub(crate) fn new(
         sources: &'a [&'a Groups],
-        inners: &'a InnerOrder,
+        ranks: &'a DictRanks,
         mut items: Vec<Item>,
         checkpoint: Checkpoint<'_>,
     ) -> Result<Self, Interrupted> {
         sort(sources, &mut items, checkpoint)?;
         let (other, merging, scratch) = Default::default();
-        Ok(Self { sources, inners, items, at: 0, other, merging, scratch })
+        Ok(Self { sources, ranks, items, at: 0, other, merging, scratch })
     }
 
     /// All groups of a source.
     pub(crate) fn all(
         source: &'a [&'a Groups; 1],
-        inners: &'a InnerOrder,
+        ranks: &'a DictRanks,
         checkpoint: Checkpoint<'_>,
     ) -> Result<Self, Interrupted> {
         let numbers = 0..source[0].keys.len() as u32;
         let items = numbers.map(|number| Item::new(0, number)).collect();
-        Self::new(source, inners, items, checkpoint)
+        Self::new(source, ranks, items, checkpoint)
     }
 }
 
@@ -81,17 +81,12 @@ impl Source for Memory<'_> {
         }
         let sources = self.sources;
         let source = |item: &Item| sources[item.source as usize];
-        source(item).read(item.number as usize, self.inners, group, &mut self.scratch);
+        source(item).read(item.number as usize, self.ranks, group, &mut self.scratch);
         self.at += 1;
         while let Some(item) = self.items.get(self.at)
             && item.key(sources) == group.key
         {
-            source(item).read(
-                item.number as usize,
-                self.inners,
-                &mut self.other,
-                &mut self.scratch,
-            );
+            source(item).read(item.number as usize, self.ranks, &mut self.other, &mut self.scratch);
             group.merge(&self.other, &mut self.merging);
             self.at += 1;
         }
@@ -100,9 +95,9 @@ impl Source for Memory<'_> {
 }
 
 /// Groups that had a part kept apart, as whole ones: each of that part is one.
-pub(crate) struct Whole<'a> {
+pub(crate) struct FullKeys<'a> {
     source: Box<dyn Source + 'a>,
-    values: &'a ValueOrder,
+    values: &'a ValueRanks,
     /// Those outside are left out.
     range: &'a Range,
     group: KeyGroup,
@@ -111,36 +106,36 @@ pub(crate) struct Whole<'a> {
     given: usize,
 }
 
-impl<'a> Whole<'a> {
+impl<'a> FullKeys<'a> {
     pub(crate) fn new(
         source: Box<dyn Source + 'a>,
-        values: &'a ValueOrder,
+        values: &'a ValueRanks,
         range: &'a Range,
     ) -> Self {
         Self { source, values, range, group: KeyGroup::default(), places: Vec::new(), given: 0 }
     }
 }
 
-impl Source for Whole<'_> {
+impl Source for FullKeys<'_> {
     fn next(&mut self, group: &mut KeyGroup) -> io::Result<bool> {
         loop {
             let Some((_, place)) = self.places.get(self.given) else {
                 if !self.source.next(&mut self.group)? {
                     return Ok(false);
                 }
-                self.values.sort(&self.group.inners, &mut self.places);
+                self.values.sort(&self.group.codes, &mut self.places);
                 self.given = 0;
                 continue;
             };
             self.given += 1;
             group.clear();
             group.key.extend_from_slice(&self.group.key);
-            push_column(&mut group.key, self.values.text(self.group.inners[*place as usize]));
+            push_column(&mut group.key, self.values.text(self.group.codes[*place as usize]));
             if !self.range.contains(&group.key) {
                 continue;
             }
-            let width = self.group.sums.len() / self.group.inners.len();
-            group.inners.push(0);
+            let width = self.group.sums.len() / self.group.codes.len();
+            group.codes.push(0);
             group.sums.extend_from_slice(&self.group.sums[*place as usize * width..][..width]);
             return Ok(true);
         }
@@ -162,29 +157,29 @@ pub(crate) fn merged<'a>(
 
 /// The groups of several sources, each key once.
 struct Merged<'a> {
-    heads: BinaryHeap<Reverse<Head<'a>>>,
+    prefixes: BinaryHeap<Reverse<Head<'a>>>,
     scratch: KeyGroup,
 }
 
 impl<'a> Merged<'a> {
     fn new(sources: Vec<Box<dyn Source + 'a>>) -> io::Result<Self> {
-        let mut heads = BinaryHeap::with_capacity(sources.len());
+        let mut prefixes = BinaryHeap::with_capacity(sources.len());
         for source in sources {
             let mut head = Head { word: 0, next: Box::new((KeyGroup::default(), source)) };
             if head.advance()? {
-                heads.push(Reverse(head));
+                prefixes.push(Reverse(head));
             }
         }
-        Ok(Self { heads, scratch: KeyGroup::default() })
+        Ok(Self { prefixes, scratch: KeyGroup::default() })
     }
 }
 
 impl Source for Merged<'_> {
     fn next(&mut self, group: &mut KeyGroup) -> io::Result<bool> {
-        let Some(mut head) = self.heads.peek_mut() else { return Ok(false) };
+        let Some(mut head) = self.prefixes.peek_mut() else { return Ok(false) };
         std::mem::swap(group, &mut head.0.next.0);
         go_on(head)?;
-        while let Some(head) = self.heads.peek_mut()
+        while let Some(head) = self.prefixes.peek_mut()
             && head.0.next.0.key == group.key
         {
             group.merge(&head.0.next.0, &mut self.scratch);
@@ -202,7 +197,7 @@ fn go_on(mut head: PeekMut<'_, Reverse<Head<'_>>>) -> io::Result<()> {
     Ok(())
 }
 
-/// A source and its next group. It is small: heads change their places with every group.
+/// A source and its next group. It is small: prefixes change their places with every group.
 struct Head<'a> {
     /// Of the group's key, which seldom has to be looked at.
     word: u64,

@@ -5,11 +5,11 @@ use std::thread;
 
 use crate::control::Interrupted;
 use crate::error::AggregationError;
+use crate::group::dict_ranks::DictRanks;
 use crate::group::groups::Groups;
 use crate::group::key::first_columns;
-use crate::group::order::InnerOrder;
-use crate::group::values::ValueOrder;
-use crate::spill::merge::{Memory, Range, Source, Whole, merged};
+use crate::group::values::ValueRanks;
+use crate::spill::merge::{FullKeys, Memory, Range, Source, merged};
 use crate::spill::runs::Runs;
 use crate::spill::sort::{Checkpoint, Item, word_at};
 use crate::watch::Watch;
@@ -28,10 +28,10 @@ const CHECK_EVERY: usize = 8 << 10;
 pub(crate) struct Kind<'a> {
     pub(crate) sources: Vec<&'a Groups>,
     pub(crate) runs: Vec<Runs>,
-    pub(crate) order: InnerOrder,
+    pub(crate) order: DictRanks,
     /// Where they are to be made whole: what is kept apart of them, and in how many columns the rest
     /// is.
-    pub(crate) whole: Option<(&'a ValueOrder, usize)>,
+    pub(crate) whole: Option<(&'a ValueRanks, usize)>,
 }
 
 /// All groups, by ranges of their keys.
@@ -104,7 +104,7 @@ impl<'a> Ranges<'a> {
                 sources.extend(runs.map_err(AggregationError::spill)?);
             }
             all.extend(sources.into_iter().map(|source| match kind.whole {
-                Some((values, _)) => Box::new(Whole::new(source, values, range)),
+                Some((values, _)) => Box::new(FullKeys::new(source, values, range)),
                 None => source,
             }));
         }
@@ -126,7 +126,7 @@ pub(crate) fn largest(size: u64, memory: u64, threads: usize) -> u64 {
 
 /// Ranges of about `size` bytes of memory each, which together are all keys.
 fn cut(kinds: &[Kind<'_>], size: u64) -> Vec<Range> {
-    // Keys that stand for all: about so much lies between one and the next of the same source.
+    // KeyTable that stand for all: about so much lies between one and the next of the same source.
     let runs = kinds.iter().flat_map(|kind| &kind.runs);
     let spacing = runs.clone().map(Runs::spacing).sum();
     let mut keys: Vec<(&[u8], u64)> = runs.flat_map(Runs::bounds).collect();

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - A file has no name from its start on, so nothing of it stays, however the process ends.
 //! - There are few runs of a shard, so that merging them takes little memory: many are merged into one.
-//! - A run can be read from any key on, by its [`Marks`], which take a bounded part of the memory.
+//! - A run can be read from any key on, by its [`RunIndex`], which take a bounded part of the memory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use crate::control::Interrupted;
 use crate::group::key_group::KeyGroup;
 use crate::limits::WRITE_SIZE;
-use crate::spill::marks::{Marking, Marks};
 use crate::spill::merge::{Source, merged};
+use crate::spill::run_index::{IndexLimits, RunIndex};
 
 /// So many runs are merged into one.
 pub(crate) const MOST_RUNS: usize = 16;
@@ -28,7 +28,7 @@ pub(crate) struct Runs {
     folder: PathBuf,
     sums: usize,
     /// Of all runs together.
-    marking: Marking,
+    index_limits: IndexLimits,
     file: Option<File>,
     runs: Vec<Sorted>,
 }
@@ -38,13 +38,13 @@ pub(crate) struct Runs {
 struct Sorted {
     start: u64,
     end: u64,
-    marks: Marks,
+    marks: RunIndex,
 }
 
 impl Runs {
     /// None yet, of groups with so many sums; their file will be in `folder`.
-    pub(crate) fn new(folder: &Path, sums: usize, marking: Marking) -> Self {
-        Self { folder: folder.to_owned(), sums, marking, file: None, runs: Vec::new() }
+    pub(crate) fn new(folder: &Path, sums: usize, index_limits: IndexLimits) -> Self {
+        Self { folder: folder.to_owned(), sums, index_limits, file: None, runs: Vec::new() }
     }
 
     /// How many there are.
@@ -92,10 +92,10 @@ impl Runs {
         if self.runs.len() < 2 && others.is_empty() {
             return Ok(());
         }
-        let mut one = Self::new(&self.folder, self.sums, self.marking);
+        let mut one = Self::new(&self.folder, self.sums, self.index_limits);
         let mut sources = self.sources(None, None)?;
         for other in others {
-            one.marking.memory += other.marking.memory;
+            one.index_limits.memory += other.index_limits.memory;
             sources.extend(other.sources(None, None)?);
         }
         one.append(&mut *merged(sources)?, checkpoint)?;
@@ -117,8 +117,8 @@ impl Runs {
         let (mut group, mut before) = (KeyGroup::default(), KeyGroup::default());
         let mut line = Vec::new();
         let mut end = start;
-        let Marking { every, memory } = self.marking;
-        let mut marks = Marks::new(every);
+        let IndexLimits { every, memory } = self.index_limits;
+        let mut marks = RunIndex::new(every);
         let mut count: usize = 0;
         while source.next(&mut group)? {
             line.clear();
@@ -142,7 +142,7 @@ impl Runs {
 
     /// Leaves out marks where those of all runs take too much memory, first where they are closest.
     fn thin(&mut self) {
-        while self.memory() > self.marking.memory {
+        while self.memory() > self.index_limits.memory {
             let marked = self.runs.iter_mut().filter(|run| run.marks.len() > 1);
             match marked.min_by_key(|run| run.marks.every()) {
                 Some(run) => run.marks.thin(),
@@ -169,21 +169,21 @@ impl Runs {
         self.runs.iter().map(reader).collect()
     }
 
-    /// Bounds between keys ([`Marks`]), each with the bytes of the run behind it.
+    /// Bounds between keys ([`RunIndex`]), each with the bytes of the run behind it.
     pub(crate) fn bounds(&self) -> impl Iterator<Item = (&[u8], u64)> {
         self.runs.iter().flat_map(|run| run.marks.bounds(run.end))
     }
 }
 
-/// Lengths and numbers take seven bits a byte; an inner is told by its distance from the one before.
+/// Lengths and numbers take seven bits a byte; an code is told by its distance from the one before.
 fn encode(group: &KeyGroup, width: usize, output: &mut Vec<u8>) {
     push(output, group.key.len() as u128);
     output.extend_from_slice(&group.key);
-    push(output, group.inners.len() as u128);
+    push(output, group.codes.len() as u128);
     let mut before = 0;
-    for (inner, sums) in group.inners.iter().zip(group.sums.chunks_exact(width)) {
-        push(output, u128::from(inner - before));
-        before = *inner;
+    for (code, sums) in group.codes.iter().zip(group.sums.chunks_exact(width)) {
+        push(output, u128::from(code - before));
+        before = *code;
         for sum in sums {
             // The sign comes last, so that small numbers are short.
             push(output, (sum << 1 ^ sum >> 127) as u128);
@@ -212,7 +212,7 @@ struct Run<'a> {
 impl Source for Run<'_> {
     fn next(&mut self, group: &mut KeyGroup) -> io::Result<bool> {
         std::mem::swap(group, &mut self.next);
-        if group.inners.is_empty() {
+        if group.codes.is_empty() {
             return Ok(false);
         }
         self.read_next()?;
@@ -238,11 +238,11 @@ impl Run<'_> {
             group.clear();
             return Ok(false);
         }
-        let inners = self.buffer.number()?;
+        let count = self.buffer.number()?;
         let mut before = 0;
-        for _ in 0..inners {
+        for _ in 0..count {
             before += self.buffer.number()? as u32;
-            group.inners.push(before);
+            group.codes.push(before);
             for _ in 0..self.sums {
                 let number = self.buffer.number()?;
                 group.sums.push((number >> 1) as i128 ^ -((number & 1) as i128));
@@ -318,7 +318,7 @@ impl Buffer<'_> {
 mod tests {
     use super::*;
 
-    const MARKING: Marking = Marking { every: 16 << 10, memory: 64 << 10 };
+    const INDEX_LIMITS: IndexLimits = IndexLimits { every: 16 << 10, memory: 64 << 10 };
 
     struct List(std::vec::IntoIter<KeyGroup>);
 
@@ -332,7 +332,7 @@ mod tests {
         let sums = [0, 1, -1, 300, i128::from(i64::MIN), i128::MAX, i128::MIN];
         let group = |number: usize| KeyGroup {
             key: format!("{number:03}{}", "x".repeat(number * 997)).into_bytes(),
-            inners: (0..1 + number as u32 % 7).map(|inner| inner * inner * 1000).collect(),
+            codes: (0..1 + number as u32 % 7).map(|code| code * code * 1000).collect(),
             sums: (0..2 + number % 7 * 2).map(|index| sums[(index + number) % 7] / 2).collect(),
         };
         (from..from + 90).map(group).collect()
@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        let mut runs = Runs::new(folder.path(), 2, MARKING);
+        let mut runs = Runs::new(folder.path(), 2, INDEX_LIMITS);
         assert!(runs.sources(None, None).unwrap().is_empty());
         for start in [0, 50] {
             runs.write(&mut List(groups(start).into_iter()), &|| Ok(())).unwrap();
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_run_is_read_from_any_key_to_any_other() {
-        let mut runs = Runs::new(&std::env::temp_dir(), 2, MARKING);
+        let mut runs = Runs::new(&std::env::temp_dir(), 2, INDEX_LIMITS);
         let all = groups(0);
         runs.write(&mut List(all.clone().into_iter()), &|| Ok(())).unwrap();
         assert!(runs.bounds().count() > 3, "there are marks to start from");
@@ -383,10 +383,10 @@ mod tests {
     #[test]
     fn what_is_known_of_runs_takes_bounded_memory() {
         let memory = 2_000;
-        let mut runs = Runs::new(&std::env::temp_dir(), 1, Marking { every: 1_000, memory });
+        let mut runs = Runs::new(&std::env::temp_dir(), 1, IndexLimits { every: 1_000, memory });
         let group = |number: u32| KeyGroup {
             key: [number.to_be_bytes().to_vec(), vec![b'x'; 20_000]].concat(),
-            inners: vec![1],
+            codes: vec![1],
             sums: vec![1],
         };
         for run in 0..5 {
@@ -409,8 +409,8 @@ mod tests {
 
     #[test]
     fn many_runs_become_one() {
-        let mut runs = Runs::new(&std::env::temp_dir(), 1, MARKING);
-        let group = KeyGroup { key: b"a".to_vec(), inners: vec![1], sums: vec![1] };
+        let mut runs = Runs::new(&std::env::temp_dir(), 1, INDEX_LIMITS);
+        let group = KeyGroup { key: b"a".to_vec(), codes: vec![1], sums: vec![1] };
         for _ in 0..3 * MOST_RUNS {
             runs.write(&mut List(vec![group.clone()].into_iter()), &|| Ok(())).unwrap();
             assert!(runs.runs.len() <= MOST_RUNS);

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::error::AggregationError;
+use crate::group::dictionary::DictColumn;
 use crate::group::entry::Entry;
 use crate::group::groups::Groups;
-use crate::group::inner::Inner;
 use crate::options::Options;
-use crate::spill::marks::Marking;
 use crate::spill::merge::Memory;
+use crate::spill::run_index::IndexLimits;
 use crate::spill::runs::Runs;
 use crate::text::{Span, Text, padded};
 use crate::watch::Watch;
@@ -50,7 +50,7 @@ pub(crate) struct Shards<'a> {
     /// That of the keys' hashes, wherever they are.
     seed: u64,
     sums: usize,
-    inner: &'a Inner,
+    dictionary: &'a DictColumn,
 }
 
 /// The groups of some of the keys.
@@ -84,25 +84,25 @@ pub(crate) struct Lists {
 }
 
 impl<'a> Shards<'a> {
-    /// Shards for groups of which `inner` is kept apart.
+    /// Shards for groups of which `dictionary` is kept apart.
     pub(crate) fn new(
         options: &Options,
-        inner: &'a Inner,
+        dictionary: &'a DictColumn,
         budget: &'a GroupBudget<'a>,
-        (least_marking, seed): (Marking, u64),
+        (least_marking, seed): (IndexLimits, u64),
     ) -> Self {
         let sums = options.sum.len();
         let count = (options.threads.max(1) * FOR_EACH_THREAD).next_power_of_two();
         let memory = (budget.limit() / FOR_MARKS) as usize / count;
         let memory = memory.max(least_marking.memory);
-        let marking = Marking { memory, ..least_marking };
+        let index_limits = IndexLimits { memory, ..least_marking };
         let shard = || Shard {
-            groups: Groups::new(sums, inner.columns() > 0, seed),
-            runs: Runs::new(&options.spill_folder, sums, marking),
+            groups: Groups::new(sums, dictionary.columns() > 0, seed),
+            runs: Runs::new(&options.spill_folder, sums, index_limits),
             memory: 0,
         };
         let all = (0..count).map(|_| Mutex::new(shard())).collect();
-        Self { all, budget, older: None, seed, sums, inner }
+        Self { all, budget, older: None, seed, sums, dictionary }
     }
 
     /// Others, to which no groups are added once there are any in these.
@@ -111,13 +111,13 @@ impl<'a> Shards<'a> {
     }
 
     /// What is kept apart of the groups.
-    pub(crate) fn inner(&self) -> &'a Inner {
-        self.inner
+    pub(crate) fn dictionary(&self) -> &'a DictColumn {
+        self.dictionary
     }
 
     /// New groups, which are none of the shards'.
     pub(crate) fn groups(&self) -> Groups {
-        Groups::new(self.sums, self.inner.columns() > 0, self.seed)
+        Groups::new(self.sums, self.dictionary.columns() > 0, self.seed)
     }
 
     /// Empty lists for them.
@@ -157,7 +157,7 @@ impl<'a> Shards<'a> {
                 if shard.memory == 0 {
                     shard.groups.reserve();
                 }
-                shard.groups.add_all(data, rows, self.inner.count(), values);
+                shard.groups.add_all(data, rows, self.dictionary.count(), values);
                 rows.clear();
                 values.clear();
                 if added.is_ok() {
@@ -177,10 +177,10 @@ impl<'a> Shards<'a> {
     }
 
     /// Adds one row. What it takes is counted with [`Shards::add_all`] of these lists.
-    pub(crate) fn add(&self, lists: &mut Lists, key: &[u8], inner: u32, values: &[i64]) {
+    pub(crate) fn add(&self, lists: &mut Lists, key: &[u8], dict_id: u32, values: &[i64]) {
         let padded = padded(key);
         let at = self.of(Text::new(&padded, Span::new(0, key.len())).hash(self.seed));
-        self.lock(at).groups.add(key, inner, self.inner.count(), values);
+        self.lock(at).groups.add(key, dict_id, self.dictionary.count(), values);
         if lists.open.last() != Some(&at) {
             lists.open.push(at);
         }
@@ -234,7 +234,7 @@ impl<'a> Shards<'a> {
 
     fn spill(&self, shard: &mut Shard, watch: &Watch<'_>) -> Result<(), AggregationError> {
         let checkpoint = || watch.checkpoint();
-        let order = self.inner.order();
+        let order = self.dictionary.order();
         {
             let groups = [&shard.groups];
             let mut memory = Memory::all(&groups, &order, &checkpoint)?;
@@ -309,10 +309,10 @@ mod tests {
     #[test]
     fn rows_that_come_one_by_one_go_to_files_too() {
         let options = Options::new(vec!["a".to_owned()], vec!["b".to_owned()]);
-        let (inner, watch) = (Inner::Nothing, Watch::new(&Free));
+        let (dictionary, watch) = (DictColumn::None, Watch::new(&Free));
         let budget = GroupBudget::new(0, 0, &watch);
-        let marking = Marking { every: 1, memory: 0 };
-        let shards = Shards::new(&options, &inner, &budget, (marking, 1));
+        let index_limits = IndexLimits { every: 1, memory: 0 };
+        let shards = Shards::new(&options, &dictionary, &budget, (index_limits, 1));
         let mut lists = shards.lists();
         for number in 0..100_u8 {
             shards.add(&mut lists, &[number], 0, &[1]);

@@ -1,6 +1,6 @@
 //! The order of keys by their bytes.
 //!
-//! Keys lie scattered in memory, so each is looked at once for eight bytes, which are then compared
+//! KeyTable lie scattered in memory, so each is looked at once for eight bytes, which are then compared
 //! as one number; only keys that have these in common are looked at again, for the next eight.
 
 use crate::control::Interrupted;

@@ -4,9 +4,9 @@ use csv_input::RowError;
 use proptest::prelude::*;
 
 use super::*;
-use crate::collect::reports::Ahead;
+use crate::collect::reports::ReorderLimits;
 use crate::run::{Sizes, aggregate_in_chunks};
-use crate::spill::marks::Marking;
+use crate::spill::run_index::IndexLimits;
 
 /// Pieces of which a file is put together: whole rows, good and bad, and what breaks them.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
@@ -107,29 +107,29 @@ struct How {
     threads: usize,
     memory: u64,
     range: u64,
-    marking: Marking,
+    index_limits: IndexLimits,
     few_values: usize,
-    ahead: Ahead,
+    reorder: ReorderLimits,
 }
 
 fn how() -> impl Strategy<Value = How> {
     let chunk = prop_oneof![1..20_usize, 20..300_usize, Just(64 << 10)];
     let memory = proptest::sample::select(vec![0, 600, 2_000, 1 << 20]);
     let range = proptest::sample::select(vec![1, 500, 1 << 20]);
-    let marking = (proptest::sample::select(vec![1, 100, 16 << 10]), 0..3_000_usize);
-    let marking = marking.prop_map(|(every, memory)| Marking { every, memory });
+    let index_limits = (proptest::sample::select(vec![1, 100, 16 << 10]), 0..3_000_usize);
+    let index_limits = index_limits.prop_map(|(every, memory)| IndexLimits { every, memory });
     let few_values = proptest::sample::select(vec![0, 2, 1000]);
-    let ahead = proptest::sample::select(vec![(1, 0), (3, 1_000), (1_000, 1 << 20)]);
-    let ahead = ahead.prop_map(|(chunks, bytes)| Ahead { chunks, bytes });
-    (chunk, 1..5_usize, memory, range, marking, few_values, ahead).prop_map(
-        |(chunk, threads, memory, range, marking, few_values, ahead)| How {
+    let reorder = proptest::sample::select(vec![(1, 0), (3, 1_000), (1_000, 1 << 20)]);
+    let reorder = reorder.prop_map(|(chunks, bytes)| ReorderLimits { chunks, bytes });
+    (chunk, 1..5_usize, memory, range, index_limits, few_values, reorder).prop_map(
+        |(chunk, threads, memory, range, index_limits, few_values, reorder)| How {
             chunk,
             threads,
             memory,
             range,
-            marking,
+            index_limits,
             few_values,
-            ahead,
+            reorder,
         },
     )
 }
@@ -146,9 +146,9 @@ fn fast(input: &[u8], options: &Options, how: &How) -> Result<Outcome, Aggregati
             chunk: how.chunk,
             least_memory: 0,
             range: how.range,
-            marking: how.marking,
+            index_limits: how.index_limits,
             few_values: how.few_values,
-            ahead: how.ahead,
+            reorder: how.reorder,
         },
     )?;
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -222,7 +222,7 @@ proptest! {
         rows in proptest::collection::vec((any::<u32>(), any::<u32>(), 1..13_u32), 0..150),
         parameters in parameters(),
         few_values in proptest::sample::select(vec![2, 1000]),
-        marking in (0..40_000_u64, 0..3_000_usize),
+        index_limits in (0..40_000_u64, 0..3_000_usize),
     ) {
         let mut input = b"Song,Date,Number of Plays,Note\n".to_vec();
         for (song, note, month) in rows {
@@ -238,9 +238,9 @@ proptest! {
             threads: 16,
             memory: 0,
             range: 10_000,
-            marking: Marking { every: marking.0, memory: marking.1 },
+            index_limits: IndexLimits { every: index_limits.0, memory: index_limits.1 },
             few_values,
-            ahead: Ahead { chunks: 2, bytes: 10_000 },
+            reorder: ReorderLimits { chunks: 2, bytes: 10_000 },
         };
         compare(&input, &options(&parameters), &how)?;
     }
@@ -259,15 +259,15 @@ fn what_is_kept_apart_at_first_and_whole_later_is_one_result() {
         for memory in [0, 20_000, 1 << 20] {
             for range in [1, 2_000, 1 << 20] {
                 for every in [1, 100, 16 << 10] {
-                    let marking = Marking { every, memory: 4 << 10 };
+                    let index_limits = IndexLimits { every, memory: 4 << 10 };
                     let how = How {
                         chunk: 500,
                         threads,
                         memory,
                         range,
-                        marking,
+                        index_limits,
                         few_values: 300,
-                        ahead: Sizes::REAL.ahead,
+                        reorder: Sizes::REAL.reorder,
                     };
                     compare(&input, &options, &how).unwrap();
                 }

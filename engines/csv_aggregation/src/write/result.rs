@@ -13,7 +13,7 @@ use crate::control::{Interrupted, Outputs};
 use crate::csv_line::{push_field, push_number};
 use crate::error::AggregationError;
 use crate::group::key_group::KeyGroup;
-use crate::group::values::ValueOrder;
+use crate::group::values::ValueRanks;
 use crate::group::{dates, key};
 use crate::limits::WRITE_SIZE;
 use crate::options::Options;
@@ -27,28 +27,28 @@ const CHECK_EVERY: usize = 256;
 #[derive(Clone, Copy)]
 pub(crate) enum Layout<'a> {
     /// Everything is in the key.
-    Whole,
+    Inline,
     /// All but a day.
-    Dated,
+    Dates,
     /// All but one of these.
-    Valued(&'a ValueOrder),
+    Values(&'a ValueRanks),
 }
 
 impl Layout<'_> {
     /// Calls `each` with every column of the key.
     fn columns(self, key: &[u8], options: &Options, each: impl FnMut(&[u8])) {
         let all = options.group_by.len();
-        let count = if matches!(self, Self::Whole) { all } else { all - 1 };
-        key::columns(key, count, matches!(self, Self::Valued(_)), each);
+        let count = if matches!(self, Self::Inline) { all } else { all - 1 };
+        key::columns(key, count, matches!(self, Self::Values(_)), each);
     }
 
     /// The places of a group's parts in the order of the result.
     fn places(self, group: &KeyGroup, places: &mut Vec<(u32, u32)>) {
         match self {
-            Self::Valued(values) => values.sort(&group.inners, places),
-            Self::Whole | Self::Dated => {
+            Self::Values(values) => values.sort(&group.codes, places),
+            Self::Inline | Self::Dates => {
                 places.clear();
-                places.extend((0..group.inners.len() as u32).map(|place| (place, place)));
+                places.extend((0..group.codes.len() as u32).map(|place| (place, place)));
             }
         }
     }
@@ -65,13 +65,13 @@ pub(crate) struct Lines<'a> {
 
 impl Lines<'_> {
     /// The error of a group's sum that does not fit the output's numbers.
-    fn overflow(self, key: &[u8], inner: u32, column: &str, sum: i128) -> AggregationError {
+    fn overflow(self, key: &[u8], code: u32, column: &str, sum: i128) -> AggregationError {
         let mut values = Vec::new();
         self.layout.columns(key, self.options, |column| values.push(value_excerpt(column)));
         match self.layout {
-            Layout::Whole => {}
-            Layout::Dated => values.push(value_excerpt(&dates::text(inner))),
-            Layout::Valued(known) => values.push(value_excerpt(known.text(inner))),
+            Layout::Inline => {}
+            Layout::Dates => values.push(value_excerpt(&dates::text(code))),
+            Layout::Values(known) => values.push(value_excerpt(known.text(code))),
         }
         AggregationError::Overflow { group: values.join(", "), column: name_excerpt(column), sum }
     }
@@ -214,20 +214,20 @@ impl Lines<'_> {
                 let place = *place as usize;
                 lines.extend_from_slice(&start);
                 match self.layout {
-                    Layout::Whole => {}
-                    Layout::Dated => {
-                        lines.extend_from_slice(&dates::text(group.inners[place]));
+                    Layout::Inline => {}
+                    Layout::Dates => {
+                        lines.extend_from_slice(&dates::text(group.codes[place]));
                         lines.push(b',');
                     }
-                    Layout::Valued(values) => {
-                        lines.extend_from_slice(values.field(group.inners[place]));
+                    Layout::Values(values) => {
+                        lines.extend_from_slice(values.field(group.codes[place]));
                         lines.push(b',');
                     }
                 }
                 let sums = &group.sums[place * options.sum.len()..];
                 for (column, sum) in options.sum.iter().zip(sums) {
                     let Ok(number) = i64::try_from(*sum) else {
-                        return Err(self.overflow(&group.key, group.inners[place], column, *sum));
+                        return Err(self.overflow(&group.key, group.codes[place], column, *sum));
                     };
                     push_number(&mut lines, number);
                     lines.push(b',');
@@ -236,7 +236,7 @@ impl Lines<'_> {
                 lines.push(b'\n');
                 see(&mut unseen, 1, watch)?;
             }
-            groups += group.inners.len() as u64;
+            groups += group.codes.len() as u64;
         }
         Ok(Part { lines, groups })
     }

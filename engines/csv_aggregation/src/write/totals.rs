@@ -3,8 +3,8 @@
 use crate::collect::worker::Found;
 use crate::control::Outputs;
 use crate::error::AggregationError;
+use crate::group::dictionary::DictColumn;
 use crate::group::groups::Groups;
-use crate::group::inner::Inner;
 use crate::options::Options;
 use crate::spill::compaction::compact;
 use crate::spill::ranges::{self, Kind, Ranges};
@@ -19,7 +19,7 @@ pub(crate) struct Totals<'a> {
     /// Those that they share, without what is kept apart of them, and whole ones.
     pub(crate) shards: Stored,
     pub(crate) whole: Stored,
-    pub(crate) inner: &'a Inner,
+    pub(crate) dictionary: &'a DictColumn,
 }
 
 impl Totals<'_> {
@@ -33,27 +33,27 @@ impl Totals<'_> {
         outputs: &mut dyn Outputs,
         watch: &Watch<'_>,
     ) -> Result<(u64, u64), AggregationError> {
-        let Self { found, shards, whole, inner } = self;
+        let Self { found, shards, whole, dictionary } = self;
         // Those that wait for their turn while lines are made take memory then too.
         let threads = options.threads.max(1);
         let largest = ranges::largest(size, memory, threads);
-        let values = inner.values();
+        let values = dictionary.values();
         let own = found.iter().map(|found| &found.groups).chain(&shards.groups);
         let runs = compact(shards.runs, largest, threads, watch)?;
         let mut kinds =
-            vec![Kind { sources: own.collect(), runs, order: inner.order(), whole: None }];
-        let mut layout = match (inner, &values) {
-            (_, Some(values)) => Layout::Valued(values),
-            (Inner::Dates(_), None) => Layout::Dated,
-            (_, None) => Layout::Whole,
+            vec![Kind { sources: own.collect(), runs, order: dictionary.order(), whole: None }];
+        let mut layout = match (dictionary, &values) {
+            (_, Some(values)) => Layout::Values(values),
+            (DictColumn::Dates(_), None) => Layout::Dates,
+            (_, None) => Layout::Inline,
         };
         if found.iter().any(|found| found.whole.is_some()) {
             kinds[0].whole = values.as_ref().map(|values| (values, options.group_by.len() - 1));
             let own = found.iter().filter_map(|found| found.whole.as_ref()).chain(&whole.groups);
-            let (sources, order) = (own.collect::<Vec<&Groups>>(), Inner::Nothing.order());
+            let (sources, order) = (own.collect::<Vec<&Groups>>(), DictColumn::None.order());
             let runs = compact(whole.runs, largest, threads, watch)?;
             kinds.push(Kind { sources, runs, order, whole: None });
-            layout = Layout::Whole;
+            layout = Layout::Inline;
         }
         let ranges = &Ranges::new(&kinds, (size, threads), watch)?;
         Lines { ranges, layout, options, watch }.write(outputs)

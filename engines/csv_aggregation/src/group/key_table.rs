@@ -12,9 +12,9 @@ const FIRST_SLOTS: usize = 64;
 /// empty: then nearly every key is found in the first slot, which the processor guesses.
 const NEAR_SLOTS: usize = 32 << 10;
 
-/// Keys in the order in which they were first seen.
+/// KeyTable in the order in which they were first seen.
 #[derive(Debug)]
-pub(crate) struct Keys {
+pub(crate) struct KeyTable {
     /// Makes the hashes of this process its own, so that no file can be made to collide.
     seed: u64,
     /// Open addressing: the upper half is the upper half of the hash, the lower half the number of
@@ -50,7 +50,7 @@ pub(crate) struct Known {
     span: Span,
 }
 
-impl Keys {
+impl KeyTable {
     /// No keys. Where hashes are compared between several of these, `seed` must be the same one.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
@@ -178,13 +178,13 @@ impl Keys {
         prefetch(&self.bytes, known.span.end());
     }
 
-    /// Like [`Keys::prefetch`] for the key of this number.
+    /// Like [`KeyTable::prefetch`] for the key of this number.
     #[inline]
     pub(crate) fn prefetch_key(&self, number: usize) {
         self.prefetch(Known { number: 0, span: self.span(number) });
     }
 
-    /// Like [`Keys::number`], for a key of which the hash is known, and most likely the key itself.
+    /// Like [`KeyTable::number`], for a key of which the hash is known, and most likely the key itself.
     #[inline(always)]
     pub(crate) fn number_of(&mut self, key: Text<'_>, hash: u64, known: Known) -> usize {
         let known_key = Text::new(&self.bytes, known.span);
@@ -192,7 +192,7 @@ impl Keys {
         if same { known.number as usize - 1 } else { self.number_by_hash(key, hash) }
     }
 
-    /// Like [`Keys::number`], for a key of which the hash is known and most likely in the first slot of
+    /// Like [`KeyTable::number`], for a key of which the hash is known and most likely in the first slot of
     /// a near table, or in the next one.
     #[inline(always)]
     pub(crate) fn near_number(&mut self, key: Text<'_>, hash: u64) -> usize {
@@ -208,7 +208,7 @@ impl Keys {
         self.number_by_hash(key, hash)
     }
 
-    /// Like [`Keys::number`], for a key of which the hash is known.
+    /// Like [`KeyTable::number`], for a key of which the hash is known.
     #[inline(never)]
     fn number_by_hash(&mut self, key: Text<'_>, hash: u64) -> usize {
         let mask = self.slots.len() - 1;
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn each_key_keeps_its_number() {
-        let mut keys = Keys::new(Keys::seed());
+        let mut keys = KeyTable::new(KeyTable::seed());
         let texts: Vec<_> = (0..3_000_usize)
             .map(|n| format!("{}{n}", "x".repeat(n % 40)).into_bytes())
             .chain((0..30).map(|length| vec![0; length]))

@@ -1,21 +1,21 @@
 //! Where some of the keys of a run stand in its file, so that it can be read from any key on.
 //!
 //! A mark stands between two groups and is told by a bound: the shortest start of the key behind it
-//! that is greater than the key before it. Keys are sorted by their bytes, so every key before the
+//! that is greater than the key before it. KeyTable are sorted by their bytes, so every key before the
 //! mark is less than the bound and no key behind it is. That is all that readers need of it: they
 //! start at the last mark whose bound is not greater than the first key that they want, and end at
 //! the first one whose bound is not less than the first key that they do not want. A bound need not
 //! be a key: it may end within a column of a key of several ([`crate::group::key`]).
 //!
 //! # Invariants
-//! - Marks take about as much memory as they may at most, whatever the number of groups and the
+//! - RunIndex take about as much memory as they may at most, whatever the number of groups and the
 //!   length of their keys: where there are too many, every second one goes and others follow half
 //!   as often.
 //! - The start of a run has a mark.
 
 /// How close marks stand and how much they take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Marking {
+pub(crate) struct IndexLimits {
     /// A mark follows the one before after as many bytes, or after more where memory is short.
     pub(crate) every: u64,
     /// How much memory in bytes they may take. The first mark of a run stays whatever it takes.
@@ -26,24 +26,24 @@ pub(crate) struct Marking {
 const LONGEST_BOUND: usize = 256;
 /// What a mark takes beside its bound in bytes: itself, what the allocator adds, and what sorting
 /// it with those of other runs takes ([`crate::spill::ranges`]).
-const OF_EACH: usize = size_of::<Mark>() + 16 + size_of::<(&[u8], u64)>();
+const OF_EACH: usize = size_of::<IndexEntry>() + 16 + size_of::<(&[u8], u64)>();
 
 /// The marks of a run.
 #[derive(Debug)]
-pub(crate) struct Marks {
-    all: Vec<Mark>,
+pub(crate) struct RunIndex {
+    all: Vec<IndexEntry>,
     every: u64,
     /// What they take in bytes.
     memory: usize,
 }
 
 #[derive(Debug)]
-struct Mark {
+struct IndexEntry {
     bound: Box<[u8]>,
     at: u64,
 }
 
-impl Marks {
+impl RunIndex {
     /// None yet.
     pub(crate) fn new(every: u64) -> Self {
         Self { all: Vec::new(), every, memory: 0 }
@@ -57,7 +57,7 @@ impl Marks {
         }
         let Some(bound) = bound(before, key) else { return };
         self.memory += OF_EACH + bound.len();
-        self.all.push(Mark { bound: bound.into(), at });
+        self.all.push(IndexEntry { bound: bound.into(), at });
         while self.memory > memory && self.thin() {}
     }
 
@@ -159,7 +159,7 @@ mod tests {
         ) {
             let ends: BTreeSet<_> = ends.into_iter().collect();
             let (Some(from), Some(to)) = (ends.first(), ends.last()) else { unreachable!() };
-            let mut marks = Marks::new(every);
+            let mut marks = RunIndex::new(every);
             let mut before: Option<&String> = None;
             for (at, key) in (0..).step_by(10).zip(&keys) {
                 marks.add(before.map(String::as_bytes), key.as_bytes(), at, memory);
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn keys_that_are_longer_than_marks_are_apart_take_no_more_than_they_may() {
         const MEMORY: usize = 10_000;
-        let mut marks = Marks::new(16 << 10);
+        let mut marks = RunIndex::new(16 << 10);
         let mut before: Option<Vec<u8>> = None;
         for number in 0..5_000_u64 {
             let key = [number.to_be_bytes().to_vec(), vec![b'x'; 20_000]].concat();
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn keys_with_a_long_start_in_common_get_no_marks() {
-        let mut marks = Marks::new(1);
+        let mut marks = RunIndex::new(1);
         let start = "x".repeat(LONGEST_BOUND);
         marks.add(None, start.as_bytes(), 0, usize::MAX);
         marks.add(Some(start.as_bytes()), format!("{start}a").as_bytes(), 300, usize::MAX);

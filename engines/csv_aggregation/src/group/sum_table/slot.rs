@@ -2,15 +2,15 @@
 
 /// A piece of the words: a row, a table, or nothing yet.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Place {
+pub(crate) struct Slot {
     /// Where it starts.
     pub(crate) at: u32,
-    /// Of a row [`Place::ROW`] and the cells that there is room for. Of a table how many cells there are
-    /// and, from [`Place::LENGTH_BITS`] on, one more than the power of two that there is room for.
+    /// Of a row [`Slot::ROW`] and the cells that there is room for. Of a table how many cells there are
+    /// and, from [`Slot::LENGTH_BITS`] on, one more than the power of two that there is room for.
     shape: u32,
 }
 
-impl Place {
+impl Slot {
     const ROW: u32 = 1 << 31;
     /// There are never so many days, nor values that are kept apart.
     const LENGTH_BITS: u32 = 26;
@@ -58,17 +58,17 @@ mod tests {
 
     #[test]
     fn a_place_knows_its_room_and_its_cells() {
-        assert!(!Place::default().is_row());
-        assert_eq!((Place::default().room(), Place::default().len()), (0, 0));
-        for log in 0..Place::LENGTH_BITS {
-            let mut table = Place::table(7, 1 << log);
+        assert!(!Slot::default().is_row());
+        assert_eq!((Slot::default().room(), Slot::default().len()), (0, 0));
+        for log in 0..Slot::LENGTH_BITS {
+            let mut table = Slot::table(7, 1 << log);
             for len in 0..=(1 << log).min(100) {
                 assert_eq!((table.is_row(), table.room(), table.len()), (false, 1 << log, len));
                 table.add_cell();
             }
         }
         for room in [1, 2, 96, 4_000_000] {
-            let row = Place::row(7, room);
+            let row = Slot::row(7, room);
             assert_eq!((row.is_row(), row.room()), (true, room as u32));
         }
     }

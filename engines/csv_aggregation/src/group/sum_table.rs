@@ -1,22 +1,22 @@
-//! The sums of each key, one cell for each of its inners ([`crate::group::inner`]).
+//! The sums of each key, one cell for each of its dictionary ids ([`crate::group::dictionary`]).
 //!
-//! A key with few of the inners has a small table of them; one with many has a row in which the inner
-//! is the place, so that dense data needs neither hashes nor inners in memory. A key moves from one to
-//! the other as it grows. Where groups have no inners, all have inner 0.
+//! A key with few of the dictionary ids has a small table of them; one with many has a row in which the dict_id
+//! is the slot, so that dense data needs neither hashes nor dictionary ids in memory. A key moves from one to
+//! the other as it grows. Where groups have no dictionary ids, all have dict_id 0.
 //!
 //! Sums are kept in words of a size ([`crate::group::sums`]). One that would leave the range of the largest
 //! words moves what it has into `large`, which is empty but for the strangest files, and starts at 0
 //! again; so it is exact and never wraps.
 
-mod likely;
-mod place;
+mod slot;
+mod speculative;
 
 use std::collections::{BTreeMap, HashMap};
 
-use self::likely::{BEHIND, Likely};
-use self::place::Place;
+use self::slot::Slot;
+use self::speculative::{BEHIND, Guess};
+use crate::group::dict_ranks::DictRanks;
 use crate::group::key_group::KeyGroup;
-use crate::group::order::InnerOrder;
 use crate::radix::sort_by_upper_half;
 use crate::words::Word;
 
@@ -32,108 +32,107 @@ pub(crate) struct TooLarge;
 
 /// The cells of all keys.
 #[derive(Debug)]
-pub(crate) struct Cells<W> {
+pub(crate) struct SumTable<W> {
     /// How many sums a cell has.
     sums: usize,
-    /// Whether keys have several inners. Those that have none need no places: the cell of each stands
+    /// Whether keys have several dictionary ids. Those that have none need no slots: the cell of each stands
     /// where its number tells.
-    has_inner: bool,
-    places: Vec<Place>,
-    /// Rows are sums only; the cells of a table are the inner, then the sums.
+    has_dict: bool,
+    slots: Vec<Slot>,
+    /// Rows are sums only; the cells of a table are the dict_id, then the sums.
     words: Vec<W>,
     /// For each length a piece of `words` that was given up; its first word tells the next one.
     free: BTreeMap<usize, W>,
-    /// What is to be added to a sum, by key, inner and sum.
+    /// What is to be added to a sum, by key, dict_id and sum.
     large: HashMap<(u32, u32, u32), i128>,
     /// Of the rows that are added: where their cells most likely are, and which keys have moved since.
-    likely: Vec<Likely>,
+    guesses: Vec<Guess>,
     moved: Vec<u32>,
 }
 
-impl<W: Word> Cells<W> {
-    pub(crate) fn new(sums: usize, has_inner: bool) -> Self {
+impl<W: Word> SumTable<W> {
+    pub(crate) fn new(sums: usize, has_dict: bool) -> Self {
         Self {
             sums,
-            has_inner,
-            places: Vec::new(),
+            has_dict,
+            slots: Vec::new(),
             words: Vec::new(),
             free: BTreeMap::new(),
             large: HashMap::new(),
-            likely: Vec::new(),
+            guesses: Vec::new(),
             moved: Vec::new(),
         }
     }
 
     /// The same cells with the largest words.
-    pub(crate) fn widened(&mut self) -> Cells<i64> {
+    pub(crate) fn widened(&mut self) -> SumTable<i64> {
         let widened = |word: &W| match *word == W::ABSENT {
             true => i64::ABSENT,
             false => word.wide(),
         };
-        // As much address space as there was; see [`Cells::reserve`].
+        // As much address space as there was; see [`SumTable::reserve`].
         let mut words = Vec::with_capacity(self.words.capacity());
         words.extend(self.words.iter().map(widened));
-        Cells {
+        SumTable {
             sums: self.sums,
-            has_inner: self.has_inner,
-            places: std::mem::take(&mut self.places),
+            has_dict: self.has_dict,
+            slots: std::mem::take(&mut self.slots),
             words,
             free: self.free.iter().map(|(length, at)| (*length, widened(at))).collect(),
             large: std::mem::take(&mut self.large),
-            likely: Vec::new(),
+            guesses: Vec::new(),
             moved: Vec::new(),
         }
     }
 
-    /// Like [`crate::group::keys::Keys::reserve`].
+    /// Like [`crate::group::key_table::KeyTable::reserve`].
     pub(crate) fn reserve(&mut self, bytes: usize) {
         let _ = self.words.try_reserve(bytes / size_of::<W>());
-        let _ = self.places.try_reserve(bytes / size_of::<Place>());
+        let _ = self.slots.try_reserve(bytes / size_of::<Slot>());
     }
 
-    /// The memory that they take in bytes; see [`crate::group::keys::Keys::memory`].
+    /// The memory that they take in bytes; see [`crate::group::key_table::KeyTable::memory`].
     pub(crate) fn memory(&self) -> usize {
-        self.places.len() * size_of::<Place>()
+        self.slots.len() * size_of::<Slot>()
             + self.words.len() * size_of::<W>()
             + self.large.capacity() * 2 * size_of::<((u32, u32, u32), i128)>()
     }
 
-    /// Whether the places could not be kept of many more.
+    /// Whether the slots could not be kept of many more.
     pub(crate) fn is_full(&self) -> bool {
-        self.words.len() > (Likely::SEARCHED / 2) as usize
+        self.words.len() > (Guess::SEARCHED / 2) as usize
     }
 
-    /// Adds `values` to the cell of `inner` of the key, and returns whether the key moved. `inners` is
-    /// how many inners there are so far.
+    /// Adds `values` to the cell of `dict_id` of the key, and returns whether the key moved. `dict_len` is how many ids exist so far.
     #[inline]
     pub(crate) fn add(
         &mut self,
         key: usize,
-        inner: u32,
-        inners: usize,
+        dict_id: u32,
+        dict_len: usize,
         values: &[i64],
     ) -> Result<bool, TooLarge> {
-        if !self.has_inner {
+        if !self.has_dict {
             let at = key * self.sums;
             if self.words.len() <= at {
                 self.words.resize(at + self.sums, W::ABSENT);
             }
             return match self.words[at] == W::ABSENT {
-                true => self.insert_at(at, (key, inner), values),
-                false => self.add_at(at, (key, inner), values),
+                true => self.insert_at(at, (key, dict_id), values),
+                false => self.add_at(at, (key, dict_id), values),
             }
             .map(|()| false);
         }
-        let place = match self.places.get(key) {
-            Some(place) => *place,
+        let slot = match self.slots.get(key) {
+            Some(slot) => *slot,
             None => {
-                self.places.resize(key + 1, Place::default());
-                Place::default()
+                self.slots.resize(key + 1, Slot::default());
+                Slot::default()
             }
         };
-        match self.find(place, inner) {
-            Ok(at) => self.add_at(at, (key, inner), values).map(|()| false),
-            Err(free) => self.insert(free, (key, inner), inners, values),
+        match self.find(slot, dict_id) {
+            Ok(at) => self.add_at(at, (key, dict_id), values).map(|()| false),
+            Err(free) => self.insert(free, (key, dict_id), dict_len, values),
         }
     }
 
@@ -142,7 +141,7 @@ impl<W: Word> Cells<W> {
     fn add_at(
         &mut self,
         at: usize,
-        (key, inner): (usize, u32),
+        (key, dict_id): (usize, u32),
         values: &[i64],
     ) -> Result<(), TooLarge> {
         let cell = &mut self.words[at..at + self.sums];
@@ -154,7 +153,7 @@ impl<W: Word> Cells<W> {
             match sum.plus(*value) {
                 Some(total) => *sum = total,
                 None => {
-                    let entry = self.large.entry((key as u32, inner, index as u32)).or_default();
+                    let entry = self.large.entry((key as u32, dict_id, index as u32)).or_default();
                     *entry += i128::from(sum.wide()) + i128::from(*value);
                     *sum = W::number(0);
                 }
@@ -163,23 +162,23 @@ impl<W: Word> Cells<W> {
         Ok(())
     }
 
-    /// Where the sums of the inner's cell are, or else where those of a new one would be, if there is a
-    /// place for it.
+    /// Where the sums of the dict_id's cell are, or else where those of a new one would be, if there is a
+    /// slot for it.
     #[inline]
-    fn find(&self, place: Place, inner: u32) -> Result<usize, Option<usize>> {
-        let start = place.at as usize;
-        if place.is_row() {
-            if inner >= place.room() {
+    fn find(&self, slot: Slot, dict_id: u32) -> Result<usize, Option<usize>> {
+        let start = slot.at as usize;
+        if slot.is_row() {
+            if dict_id >= slot.room() {
                 return Err(None);
             }
-            let at = start + inner as usize * self.sums;
+            let at = start + dict_id as usize * self.sums;
             return if self.words[at] == W::ABSENT { Err(Some(at)) } else { Ok(at) };
         }
         let size = 1 + self.sums;
-        let (room, mut index) = (place.room() as usize, first_index(inner, place.room()));
+        let (room, mut index) = (slot.room() as usize, first_index(dict_id, slot.room()));
         while index < room {
             let at = start + index * size;
-            if self.words[at] == W::number(inner) {
+            if self.words[at] == W::number(dict_id) {
                 return Ok(at + 1);
             }
             if self.words[at] == W::ABSENT {
@@ -198,48 +197,48 @@ impl<W: Word> Cells<W> {
     fn insert(
         &mut self,
         free: Option<usize>,
-        (key, inner): (usize, u32),
-        inners: usize,
+        (key, dict_id): (usize, u32),
+        dict_len: usize,
         values: &[i64],
     ) -> Result<bool, TooLarge> {
         Self::check(values)?;
-        let place = self.places[key];
-        // A table with empty places is found through quickly.
+        let slot = self.slots[key];
+        // A table with empty slots is found through quickly.
         let is_crowded =
-            !place.is_row() && place.room() as usize > SEARCHED && place.len() * 2 >= place.room();
+            !slot.is_row() && slot.room() as usize > SEARCHED && slot.len() * 2 >= slot.room();
         let (at, moved) = match free {
             Some(at) if !is_crowded => (at, false),
             _ => {
-                self.move_to_larger(key, inners);
-                (self.free_cell(key, inner), true)
+                self.move_to_larger(key, dict_len);
+                (self.free_cell(key, dict_id), true)
             }
         };
-        self.count(key, inner, at);
-        self.fill(at, (key, inner), values);
+        self.count(key, dict_id, at);
+        self.fill(at, (key, dict_id), values);
         Ok(moved)
     }
 
     /// Where the sums of a new cell go, for which there is room.
-    fn free_cell(&self, key: usize, inner: u32) -> usize {
-        let place = self.places[key];
-        let start = place.at as usize;
-        if place.is_row() {
-            return start + inner as usize * self.sums;
+    fn free_cell(&self, key: usize, dict_id: u32) -> usize {
+        let slot = self.slots[key];
+        let start = slot.at as usize;
+        if slot.is_row() {
+            return start + dict_id as usize * self.sums;
         }
         let size = 1 + self.sums;
-        let mut index = first_index(inner, place.room());
+        let mut index = first_index(dict_id, slot.room());
         while self.words[start + index * size] != W::ABSENT {
-            index = (index + 1) & (place.room() as usize - 1);
+            index = (index + 1) & (slot.room() as usize - 1);
         }
         start + index * size + 1
     }
 
-    /// Counts a new cell, whose sums are at `at`: a table tells its inner before them.
+    /// Counts a new cell, whose sums are at `at`: a table tells its dict_id before them.
     #[inline]
-    fn count(&mut self, key: usize, inner: u32, at: usize) {
-        if !self.places[key].is_row() {
-            self.words[at - 1] = W::number(inner);
-            self.places[key].add_cell();
+    fn count(&mut self, key: usize, dict_id: u32, at: usize) {
+        if !self.slots[key].is_row() {
+            self.words[at - 1] = W::number(dict_id);
+            self.slots[key].add_cell();
         }
     }
 
@@ -259,10 +258,10 @@ impl<W: Word> Cells<W> {
 
     /// Fills a new cell with values that were checked.
     #[inline]
-    fn fill(&mut self, at: usize, (key, inner): (usize, u32), values: &[i64]) {
+    fn fill(&mut self, at: usize, (key, dict_id): (usize, u32), values: &[i64]) {
         for (index, (sum, value)) in self.words[at..].iter_mut().zip(values).enumerate() {
             *sum = W::of(*value).unwrap_or_else(|| {
-                let entry = self.large.entry((key as u32, inner, index as u32)).or_default();
+                let entry = self.large.entry((key as u32, dict_id, index as u32)).or_default();
                 *entry += i128::from(*value);
                 W::number(0)
             });
@@ -270,8 +269,8 @@ impl<W: Word> Cells<W> {
     }
 
     /// Gives the key room for more cells.
-    fn move_to_larger(&mut self, key: usize, inners: usize) {
-        let old = self.places[key];
+    fn move_to_larger(&mut self, key: usize, dict_len: usize) {
+        let old = self.slots[key];
         let cells = match old.is_row() {
             true => (0..old.room() as usize).filter(|at| self.cell(old, *at).is_some()).count(),
             false => old.len() as usize,
@@ -279,15 +278,15 @@ impl<W: Word> Cells<W> {
         let table = (cells + 1).next_power_of_two();
         let crowded = table > SEARCHED && cells * 2 >= table;
         let table = if crowded { table * 2 } else { table };
-        let row = inners.next_multiple_of(if inners > 32 { 32 } else { 1 });
-        let as_row = row * self.sums <= ROW_FACTOR * table * (1 + self.sums) || inners == 1;
+        let row = dict_len.next_multiple_of(if dict_len > 32 { 32 } else { 1 });
+        let as_row = row * self.sums <= ROW_FACTOR * table * (1 + self.sums) || dict_len == 1;
         let room = if as_row { row } else { table };
         let at = self.take(self.length(room, as_row));
-        self.places[key] = if as_row { Place::row(at, room) } else { Place::table(at, room) };
+        self.slots[key] = if as_row { Slot::row(at, room) } else { Slot::table(at, room) };
         for index in 0..old.room() as usize {
-            if let Some((inner, from)) = self.cell(old, index) {
-                let to = self.free_cell(key, inner);
-                self.count(key, inner, to);
+            if let Some((dict_id, from)) = self.cell(old, index) {
+                let to = self.free_cell(key, dict_id);
+                self.count(key, dict_id, to);
                 self.words.copy_within(from..from + self.sums, to);
             }
         }
@@ -298,7 +297,7 @@ impl<W: Word> Cells<W> {
         }
     }
 
-    /// How many words a place with this room takes.
+    /// How many words a slot with this room takes.
     fn length(&self, room: usize, row: bool) -> usize {
         match row {
             true => room * self.sums,
@@ -322,11 +321,11 @@ impl<W: Word> Cells<W> {
         at as u32
     }
 
-    /// The inner of the cell at `index` of a place and where its sums are, if there is a cell.
+    /// The dict_id of the cell at `index` of a slot and where its sums are, if there is a cell.
     #[inline]
-    fn cell(&self, place: Place, index: usize) -> Option<(u32, usize)> {
-        let start = place.at as usize;
-        if place.is_row() {
+    fn cell(&self, slot: Slot, index: usize) -> Option<(u32, usize)> {
+        let start = slot.at as usize;
+        if slot.is_row() {
             let at = start + index * self.sums;
             return (self.words[at] != W::ABSENT).then_some((index as u32, at));
         }
@@ -334,31 +333,31 @@ impl<W: Word> Cells<W> {
         (self.words[at] != W::ABSENT).then_some((self.words[at].wide() as u32, at + 1))
     }
 
-    /// Appends every cell of the key to `group`, in the order of the inners.
+    /// Appends every cell of the key to `group`, in the order of the dictionary ids.
     pub(crate) fn read(
         &self,
         key: usize,
-        order: &InnerOrder,
+        order: &DictRanks,
         group: &mut KeyGroup,
         scratch: &mut [Vec<u64>; 2],
     ) {
-        if !self.has_inner {
+        if !self.has_dict {
             return self.push(group, (key, 0), 0, key * self.sums);
         }
-        let place = self.places[key];
-        if place.is_row() {
-            let inners =
-                order.codes.iter().zip(&order.inners).filter(|(_, inner)| **inner < place.room());
-            for (code, inner) in inners {
-                if let Some((inner, at)) = self.cell(place, *inner as usize) {
-                    self.push(group, (key, inner), *code, at);
+        let slot = self.slots[key];
+        if slot.is_row() {
+            let ids =
+                order.codes.iter().zip(&order.ids).filter(|(_, dict_id)| **dict_id < slot.room());
+            for (code, dict_id) in ids {
+                if let Some((dict_id, at)) = self.cell(slot, *dict_id as usize) {
+                    self.push(group, (key, dict_id), *code, at);
                 }
             }
             return;
         }
         let [cells, other] = scratch;
-        self.cells_of_table(place, cells);
-        // Its rank takes the inner's place.
+        self.cells_of_table(slot, cells);
+        // Its rank takes the dict_id's slot.
         for cell in &mut *cells {
             let rank = order.ranks[(*cell >> 32) as usize];
             *cell = u64::from(rank) << 32 | u64::from(*cell as u32);
@@ -366,30 +365,30 @@ impl<W: Word> Cells<W> {
         sort_by_upper_half(cells, other, order.ranks.len() as u32);
         for cell in &*cells {
             let (rank, at) = ((*cell >> 32) as usize, *cell as u32 as usize);
-            self.push(group, (key, order.inners[rank]), order.codes[rank], at);
+            self.push(group, (key, order.ids[rank]), order.codes[rank], at);
         }
     }
 
-    /// Finds the cells of a table: the upper half of each word is an inner, the lower one where its
+    /// Finds the cells of a table: the upper half of each word is an dict_id, the lower one where its
     /// sums are.
-    fn cells_of_table(&self, place: Place, found: &mut Vec<u64>) {
+    fn cells_of_table(&self, slot: Slot, found: &mut Vec<u64>) {
         found.clear();
-        found.resize(place.room() as usize, 0);
+        found.resize(slot.room() as usize, 0);
         let mut count = 0;
-        // No branches: as many places are empty as not.
-        for index in 0..place.room() as usize {
-            let at = place.at as usize + index * (1 + self.sums);
-            let inner = self.words[at];
-            found[count] = u64::from(inner.wide() as u32) << 32 | (at as u64 + 1);
-            count += usize::from(inner != W::ABSENT);
+        // No branches: as many slots are empty as not.
+        for index in 0..slot.room() as usize {
+            let at = slot.at as usize + index * (1 + self.sums);
+            let dict_id = self.words[at];
+            found[count] = u64::from(dict_id.wide() as u32) << 32 | (at as u64 + 1);
+            count += usize::from(dict_id != W::ABSENT);
         }
         found.truncate(count);
     }
 
     /// Appends the cell whose sums are at `at`.
     #[inline]
-    fn push(&self, group: &mut KeyGroup, (key, inner): (usize, u32), code: u32, at: usize) {
-        group.inners.push(code);
+    fn push(&self, group: &mut KeyGroup, (key, dict_id): (usize, u32), code: u32, at: usize) {
+        group.codes.push(code);
         let sums = &self.words[at..at + self.sums];
         group.sums.extend(sums.iter().map(|sum| i128::from(sum.wide())));
         if self.large.is_empty() {
@@ -397,16 +396,17 @@ impl<W: Word> Cells<W> {
         }
         let start = group.sums.len() - self.sums;
         for (index, sum) in group.sums[start..].iter_mut().enumerate() {
-            *sum += self.large.get(&(key as u32, inner, index as u32)).copied().unwrap_or_default();
+            *sum +=
+                self.large.get(&(key as u32, dict_id, index as u32)).copied().unwrap_or_default();
         }
     }
 }
 
-/// Where an inner is first looked for in a table.
+/// Where an dict_id is first looked for in a table.
 #[inline]
-fn first_index(inner: u32, room: u32) -> usize {
+fn first_index(dict_id: u32, room: u32) -> usize {
     if room as usize <= SEARCHED {
         return 0;
     }
-    (inner.wrapping_mul(0x9E37_79B9) >> (32 - room.ilog2())) as usize
+    (dict_id.wrapping_mul(0x9E37_79B9) >> (32 - room.ilog2())) as usize
 }

@@ -4,55 +4,55 @@
 //! So a group is a key, which is the other columns, and an inner, which is the number of the last
 //! one's value.
 
-use crate::group::dates::{Dates, Days};
-use crate::group::order::InnerOrder;
-use crate::group::values::{KnownValues, ValueOrder, Values};
+use crate::group::dates::{LocalDates, SharedDates};
+use crate::group::dict_ranks::DictRanks;
+use crate::group::values::{LocalValues, SharedValues, ValueRanks};
 use crate::options::Options;
 
 /// What is kept apart of the groups, for all threads.
 #[derive(Debug)]
-pub(crate) enum Inner {
+pub(crate) enum DictColumn {
     /// Nothing: all have the number 0.
-    Nothing,
-    Dates(Days),
-    Values(Values),
+    None,
+    Dates(SharedDates),
+    Values(SharedValues),
 }
 
 /// What is kept apart of the groups, as a thread knows it.
-pub(crate) enum Known<'a> {
-    Nothing,
-    Dates(Dates<'a>),
-    Values(KnownValues<'a>),
+pub(crate) enum LocalDict<'a> {
+    None,
+    Dates(LocalDates<'a>),
+    Values(LocalValues<'a>),
 }
 
-impl Inner {
+impl DictColumn {
     /// What suits these options; more than `few_values` values are too many.
     pub(crate) fn new(options: &Options, few_values: usize, seed: u64) -> Self {
         match options.group_by.len() {
-            0 | 1 => Self::Nothing,
-            _ if options.checks_dates() => Self::Dates(Days::default()),
-            _ => Self::Values(Values::new(few_values, seed)),
+            0 | 1 => Self::None,
+            _ if options.checks_dates() => Self::Dates(SharedDates::default()),
+            _ => Self::Values(SharedValues::new(few_values, seed)),
         }
     }
 
-    pub(crate) fn known(&self, seed: u64) -> Known<'_> {
+    pub(crate) fn local(&self, seed: u64) -> LocalDict<'_> {
         match self {
-            Self::Nothing => Known::Nothing,
-            Self::Dates(days) => Known::Dates(Dates::new(days)),
-            Self::Values(values) => Known::Values(KnownValues::new(values, seed)),
+            Self::None => LocalDict::None,
+            Self::Dates(days) => LocalDict::Dates(LocalDates::new(days)),
+            Self::Values(values) => LocalDict::Values(LocalValues::new(values, seed)),
         }
     }
 
     /// How many of the columns it is.
     pub(crate) fn columns(&self) -> usize {
-        usize::from(!matches!(self, Self::Nothing))
+        usize::from(!matches!(self, Self::None))
     }
 
     /// How many different ones there are. One that another thread has seen counts when this one has
     /// locked something since that the other had locked.
     pub(crate) fn count(&self) -> usize {
         match self {
-            Self::Nothing => 1,
+            Self::None => 1,
             Self::Dates(days) => days.count(),
             Self::Values(values) => values.count(),
         }
@@ -64,28 +64,28 @@ impl Inner {
     }
 
     /// All values, where it is that, when there will be no others.
-    pub(crate) fn values(&self) -> Option<ValueOrder> {
+    pub(crate) fn values(&self) -> Option<ValueRanks> {
         match self {
             Self::Values(values) => Some(values.order()),
-            Self::Nothing | Self::Dates(_) => None,
+            Self::None | Self::Dates(_) => None,
         }
     }
 
     /// The order in which groups have it: the days in their order, values as they are numbered.
-    pub(crate) fn order(&self) -> InnerOrder {
+    pub(crate) fn order(&self) -> DictRanks {
         match self {
-            Self::Nothing => InnerOrder::numbered(1),
+            Self::None => DictRanks::numbered(1),
             Self::Dates(days) => days.order(),
-            Self::Values(values) => InnerOrder::numbered(values.count()),
+            Self::Values(values) => DictRanks::numbered(values.count()),
         }
     }
 }
 
-impl Known<'_> {
+impl LocalDict<'_> {
     /// The number of a text that stands alone; 0 where it is none.
     pub(crate) fn number_of(&mut self, text: &[u8]) -> u32 {
         match self {
-            Self::Nothing => 0,
+            Self::None => 0,
             Self::Dates(dates) => dates.number_of(text).unwrap_or_default(),
             Self::Values(values) => values.number_of(text),
         }

@@ -54,12 +54,12 @@ impl<R: Read> Read for Counted<'_, R> {
 
 /// What `packed` holds. The thread that unpacks it ends when the reader is dropped; no more than
 /// `limit` bytes come out of it.
-pub(crate) fn unpacked<'scope>(
+pub(crate) fn decompressed<'scope>(
     scope: &'scope Scope<'scope, '_>,
     packed: impl Read + Send + 'scope,
     packing: Packing,
     limit: u64,
-) -> Unpacked {
+) -> Decompressed {
     let (sender, blocks) = sync_channel(WAITING);
     scope.spawn(move || match packing {
         Packing::Gzip => {
@@ -72,17 +72,17 @@ pub(crate) fn unpacked<'scope>(
             Err(error) => drop(sender.send(Err(failed(error, packing)))),
         },
     });
-    Unpacked { blocks, block: Cursor::default() }
+    Decompressed { blocks, block: Cursor::default() }
 }
 
 type Block = Result<Vec<u8>, io::Error>;
 
 /// Sends what `unpacked` gives block by block, the last of them empty.
-fn send(mut unpacked: impl Read, packing: Packing, limit: u64, sender: &SyncSender<Block>) {
+fn send(mut text: impl Read, packing: Packing, limit: u64, sender: &SyncSender<Block>) {
     let mut size = 0;
     loop {
         let mut block = Vec::with_capacity(BLOCK);
-        let read = (&mut unpacked).take(BLOCK as u64).read_to_end(&mut block);
+        let read = (&mut text).take(BLOCK as u64).read_to_end(&mut block);
         size += block.len() as u64;
         let ended = block.is_empty() || read.is_err();
         let sent = if size > limit {
@@ -113,12 +113,12 @@ fn failed(error: io::Error, packing: Packing) -> io::Error {
 }
 
 /// Reads the blocks that the thread sends.
-pub(crate) struct Unpacked {
+pub(crate) struct Decompressed {
     blocks: Receiver<Block>,
     block: Cursor<Vec<u8>>,
 }
 
-impl Read for Unpacked {
+impl Read for Decompressed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.block.read(buffer)?;
         if length > 0 || buffer.is_empty() {
