@@ -37,14 +37,14 @@ impl fmt::Display for Cursor {
 
 /// Selects the rows after a cursor, by their columns of time and id. The first condition is implied
 /// by the second, but lets a database find its start in an index.
-macro_rules! behind {
+macro_rules! after_cursor {
     ($cursor:expr, $time:expr, $id:expr) => {
         $time
             .le($crate::db::moment($cursor.time))
             .and($time.lt($crate::db::moment($cursor.time)).or($id.lt($crate::db::Id($cursor.id))))
     };
 }
-pub(crate) use behind;
+pub(crate) use after_cursor;
 
 /// The number of items of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

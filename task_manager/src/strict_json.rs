@@ -17,10 +17,10 @@ use serde::de::{
 pub fn from_slice<T: DeserializeOwned>(content: &[u8]) -> Result<T, String> {
     let mut json = serde_json::Deserializer::from_slice(content);
     let read = serde_path_to_error::deserialize(Strict(&mut json)).map_err(|error| {
-        let place = error.path().to_string();
+        let path = error.path().to_string();
         let reason = error.into_inner().to_string();
         // The path of the whole document is `.`.
-        if place == "." { reason } else { format!("{place}: {reason}") }
+        if path == "." { reason } else { format!("{path}: {reason}") }
     })?;
     json.end().map_err(|error| error.to_string())?;
     Ok(read)
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn nested_arrays_are_not_accepted_as_objects() {
-        for (json, place) in [
+        for (json, path) in [
             (r#"["a", []]"#, ""),
             (r#"{"shapes": [{"At": [1, 2.0]}]}"#, "shapes[0].At: "),
             (r#"{"shapes": [{"Line": [7, [1, 2.0]]}]}"#, "shapes[0].Line[1]: "),
@@ -301,7 +301,7 @@ mod tests {
             (r#"{"shapes": [], "named": {"a": [5, 1.0]}}"#, "named.a: "),
         ] {
             let error = from_slice::<Drawing>(json.as_bytes()).unwrap_err();
-            let expected = format!("{place}invalid type: an array, expected an object at line 1");
+            let expected = format!("{path}invalid type: an array, expected an object at line 1");
             assert!(error.starts_with(&expected), "{json}: {error}");
         }
         for other in ["7", "null", "true", r#""a""#, "{} {}", "", "{"] {

@@ -68,7 +68,7 @@ fn links(task: &Task) -> TaskLinks {
 
 /// The views of `tasks`, with their queue positions. A task whose state cannot be read has none.
 pub fn views(conn: &mut DbConnection, tasks: Vec<ReadTask>) -> DbResult<Vec<TaskView>> {
-    let mut places: HashMap<TaskKind, HashMap<TaskId, u64>> = HashMap::new();
+    let mut positions: HashMap<TaskKind, HashMap<TaskId, u64>> = HashMap::new();
     let mut views = Vec::with_capacity(tasks.len());
     for task in tasks {
         let task = match task {
@@ -78,31 +78,31 @@ pub fn views(conn: &mut DbConnection, tasks: Vec<ReadTask>) -> DbResult<Vec<Task
                 continue;
             }
         };
-        let place = match task.state {
+        let position = match task.state {
             TaskState::Queued => {
-                let places = match places.entry(task.kind()) {
-                    Entry::Occupied(places) => places.into_mut(),
-                    Entry::Vacant(places) => {
+                let positions = match positions.entry(task.kind()) {
+                    Entry::Occupied(positions) => positions.into_mut(),
+                    Entry::Vacant(positions) => {
                         let first = store::first_in_queue(conn, task.kind(), MAX_QUEUE_POSITION)?;
-                        places.insert(first.into_iter().zip(1..).collect())
+                        positions.insert(first.into_iter().zip(1..).collect())
                     }
                 };
-                places.get(&task.id).copied()
+                positions.get(&task.id).copied()
             }
             _ => None,
         };
-        views.push(view_at(task, place));
+        views.push(view_at(task, position));
     }
     Ok(views)
 }
 
 /// The view of one task, with its queue position.
 pub fn view(conn: &mut DbConnection, task: Task) -> DbResult<TaskView> {
-    let place = match task.state {
+    let position = match task.state {
         TaskState::Queued => store::queue_position(conn, &task, MAX_QUEUE_POSITION)?,
         _ => None,
     };
-    Ok(view_at(task, place))
+    Ok(view_at(task, position))
 }
 
 /// The view of one task, readable or not.
@@ -124,8 +124,8 @@ pub fn view_any(conn: &mut DbConnection, task: ReadTask) -> DbResult<TaskView> {
 pub fn of_submitted(conn: &mut DbConnection, tasks: Vec<Task>) -> DbResult<Vec<TaskView>> {
     let Some(first) = tasks.first() else { return Ok(Vec::new()) };
     let first = store::queue_position(conn, first, MAX_QUEUE_POSITION)?;
-    let place = |offset: u64| {
-        first.map(|first| first + offset).filter(|place| *place <= MAX_QUEUE_POSITION)
+    let position = |offset: u64| {
+        first.map(|first| first + offset).filter(|position| *position <= MAX_QUEUE_POSITION)
     };
-    Ok((0..).zip(tasks).map(|(offset, task)| view_at(task, place(offset))).collect())
+    Ok((0..).zip(tasks).map(|(offset, task)| view_at(task, position(offset))).collect())
 }

@@ -68,8 +68,8 @@ where
         };
         let length = self.ids.len().next_power_of_two();
         let padded = self.ids.iter().chain(std::iter::repeat(last)).take(length);
-        for (place, id) in padded.enumerate() {
-            out.push_sql(if place == 0 { " IN (" } else { ", " });
+        for (index, id) in padded.enumerate() {
+            out.push_sql(if index == 0 { " IN (" } else { ", " });
             out.push_bind_param::<Binary, _>(id)?;
         }
         out.push_sql(")");

@@ -40,8 +40,8 @@ impl<C: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for KnownKind<C> {
         out.push_sql("COALESCE(");
         self.0.walk_ast(out.reborrow())?;
         out.push_sql(", '')");
-        for (place, kind) in TaskKind::ALL.into_iter().enumerate() {
-            out.push_sql(if place == 0 { " IN ('" } else { "', '" });
+        for (index, kind) in TaskKind::ALL.into_iter().enumerate() {
+            out.push_sql(if index == 0 { " IN ('" } else { "', '" });
             out.push_sql(kind.as_str());
         }
         out.push_sql("')");

@@ -1,4 +1,4 @@
-//! Sums of CSV files: the result is a file, and nothing is left in the database.
+//! Sums of CSV files: the result is a file, and the database keeps only the task.
 
 /// The kind `csv_aggregation`.
 pub struct CsvAggregation;

@@ -1,4 +1,4 @@
-//! Previews of CSV files: the result is all that comes of them.
+//! Previews of CSV files: the result is their only output.
 
 use chrono::NaiveDateTime;
 use common::csv_preview;
@@ -21,7 +21,7 @@ impl Kind for CsvPreview {
         _records: &mut Records,
         _now: NaiveDateTime,
     ) -> DbResult<Value> {
-        // Clients are promised a result of this shape.
+        // The API promises clients a result of this shape.
         csv_preview::CsvPreview::deserialize(reported).map_err(DbError::corrupt)?;
         Ok(reported.clone())
     }

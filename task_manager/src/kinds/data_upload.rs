@@ -1,11 +1,11 @@
 //! Loading the rows of files into the database.
 //!
 //! # Invariants
-//! - Rows and the checkpoint behind them commit together, and only while the attempt holds the
-//!   fence: every row of a file is loaded exactly once, however often it is sent.
-//! - No row of a task has a higher number than its checkpoint says; hence a rollback that walks the
-//!   checkpoint back leaves nothing.
-//! - The checkpoint is the database's alone: what a report says of it is not taken over.
+//! - Rows and the checkpoint after them commit together, and only while the attempt holds the
+//!   fence: every row of a file is loaded exactly once, even if it is sent repeatedly.
+//! - No row of a task has a higher number than its checkpoint; hence a rollback that moves the
+//!   checkpoint back to 0 leaves no rows.
+//! - The checkpoint is maintained here only: checkpoints in reports are ignored.
 //!
 //! # Not here
 //! Reading the file (`data_processor`), and receiving it (`lifecycle::upload`).
@@ -26,7 +26,7 @@ use super::{Kind, Records};
 use crate::db::{DbConnection, DbError, DbResult};
 use crate::tasks::Task;
 
-/// Where a load got to; none before the first batch, and for other kinds of task.
+/// The checkpoint of a load; none before the first batch, and for other kinds of task.
 pub fn checkpoint(task: &Task) -> DbResult<Option<LoadCheckpoint>> {
     match &task.checkpoint {
         Some(value) if task.kind() == TaskKind::DataUpload => {
@@ -40,7 +40,8 @@ pub fn checkpoint(task: &Task) -> DbResult<Option<LoadCheckpoint>> {
 pub struct DataUpload;
 
 impl Kind for DataUpload {
-    /// The numbers of what was committed; of what the worker reports only where it resumed.
+    /// The result has the counts of committed rows; of the worker's report only the row at which it
+    /// resumed.
     fn complete(
         &self,
         _conn: &mut DbConnection,

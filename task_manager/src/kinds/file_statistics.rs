@@ -1,12 +1,12 @@
-//! The statistics of files: rows that completed tasks leave, and the report over them.
+//! The statistics of files: one row per completed task, and a report on them.
 //!
 //! # Invariants
 //! - A task has at most one row, written in the transaction that accepts its completion.
 //! - The row is the task's `result`.
-//! - Rows stay until their task is deleted; the expiry of a task leaves its row.
+//! - Rows stay until their task is deleted; an expired task keeps its row.
 //!
 //! # Not here
-//! Counting (`data_processor`), and receiving files (`lifecycle::upload`).
+//! Counting (`data_processor`), receiving files (`lifecycle::upload`).
 
 pub mod report;
 pub mod store;
@@ -34,7 +34,7 @@ impl Kind for FileStatistics {
     ) -> DbResult<Value> {
         let mut statistics: file_statistics::FileStatistics =
             serde_json::from_value(reported.clone()).map_err(DbError::corrupt)?;
-        // As the client named it; the worker has the name from here.
+        // The name given by the client; the worker got it from here.
         if let Some(input) = &task.input {
             statistics.file_name.clone_from(&input.file_name);
         }

@@ -1,15 +1,15 @@
-//! Messages: what users send, the tasks that validate it, and what was accepted.
+//! Messages: submitted by users, validated by tasks, and tracked if valid.
 //!
 //! # Invariants
 //! - A user's request counter rises by one with each message that is accepted for validation, in
 //!   the transaction of its task: the counts have neither gaps nor repeats.
 //! - A message is tracked once, in the transaction that accepts its task's completion.
-//! - Tracked messages stay until their task is deleted; the expiry of a task leaves its message.
+//! - Tracked messages stay until their task is deleted; an expired task keeps its message.
 //!
 //! # Not here
-//! The validation (`data_processor`); how messages arrive (`lifecycle`).
+//! Validation (`data_processor`), submission (`lifecycle`).
 
-mod normal;
+mod normalized;
 pub mod reindexing;
 pub mod search;
 mod snippet;
@@ -31,12 +31,12 @@ use super::{Kind, Records};
 use crate::db::{DbConnection, DbError, DbResult};
 use crate::tasks::Task;
 
-/// A message that was accepted.
+/// A valid message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TrackedMessage {
-    /// Its id: that of the task which validated it, unless it was loaded in bulk.
+    /// Its id: that of the task that validated it, unless it was loaded in bulk.
     pub id: Uuid,
-    /// Who sent it.
+    /// Its sender.
     pub user_id: Uuid,
     /// The message.
     #[schema(example = "The parcel has arrived.")]
@@ -44,12 +44,12 @@ pub struct TrackedMessage {
     /// 1 for the user's first message, 2 for the second; `null` if it was loaded without one.
     #[schema(example = 1)]
     pub request_count: Option<u64>,
-    /// How it was accepted.
+    /// How it was validated.
     pub category: Category,
     /// When it was accepted, UTC.
     pub created_at: DateTime<Utc>,
-    /// The part of the message around the first found word, with all found words between `**`;
-    /// plain text, not escaped for HTML. `null` where no text was looked for.
+    /// The part of the message around the first match, with all matches between `**`; plain text,
+    /// not escaped for HTML. `null` unless the request searched for a text.
     #[schema(example = "The **parcel** has arrived.")]
     pub snippet: Option<String>,
 }
@@ -57,7 +57,7 @@ pub struct TrackedMessage {
 /// Checks a message.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason why it is invalid.
 pub fn check(message: &str) -> Result<(), String> {
     if message.trim().is_empty() {
         return Err("is empty; send at least one character that is not blank".to_owned());
@@ -101,7 +101,7 @@ impl Kind for MessageValidation {
     }
 }
 
-/// A message to be kept.
+/// A message to store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
     pub id: Uuid,

@@ -1,7 +1,7 @@
-//! Reports by e-mail: the mail is all that comes of them.
+//! Reports by e-mail: the mail is their only output.
 //!
 //! # Not here
-//! When they are sent (`lifecycle::schedules`).
+//! Scheduling (`lifecycle::schedules`).
 
 /// The kind `report_email`.
 pub struct ReportEmail;

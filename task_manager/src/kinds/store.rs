@@ -1,11 +1,11 @@
-//! What the rows of kinds mean for their tasks, in SQL.
+//! SQL conditions on the rows of kinds.
 
 use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use crate::db::schema::{file_data, rejected_rows, tasks};
 
-/// Whether rows of the task stay with their owner, and the task with them, until it is deleted.
+/// Whether the task has rows that are kept until it is deleted, so that it must be kept too.
 #[diesel::dsl::auto_type]
 pub fn keeps_task() -> _ {
     let loaded = exists(file_data::table.filter(file_data::task_id.eq(tasks::id)));

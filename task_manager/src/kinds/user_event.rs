@@ -1,14 +1,14 @@
-//! Events of users: accepted in any number, recorded by a task each, and reported by city.
+//! Events of users: accepted in any number, recorded by one task each, and reported by city.
 //!
 //! # Invariants
-//! - Of a request either every event is accepted or none is, as long as the database works: they are
-//!   all checked first. The tasks of a chunk are made in one transaction.
-//! - An event is recorded once per owner and id, however often it is delivered, in the transaction
-//!   that accepts the completion of a task with it. The first one stays.
-//! - A record stays until the task that made it is deleted; the expiry of the task leaves it.
+//! - A request is accepted or refused as a whole, unless the database fails: all events are checked
+//!   first. The tasks of a chunk are created in one transaction.
+//! - An event is recorded once per owner and id, even if it is delivered repeatedly, in the
+//!   transaction that accepts the completion of its task. The first record stays.
+//! - A record stays until the task that created it is deleted; an expired task keeps its record.
 //!
 //! # Not here
-//! When the report is sent (`lifecycle::schedules`), and sending it (`data_processor`).
+//! Scheduling the report (`lifecycle::schedules`), sending it (`data_processor`).
 
 pub mod document;
 pub mod generate;
@@ -52,7 +52,7 @@ impl Kind for UserEvent {
     }
 }
 
-/// The report over the events that `filter` lets through, as of now.
+/// The current report on the events that match `filter`.
 pub fn report(conn: &mut DbConnection, filter: &Filter) -> DbResult<UserEventsReport> {
     Ok(UserEventsReport { timestamp: clock::now(), stats: store::users_by_city(conn, filter)? })
 }

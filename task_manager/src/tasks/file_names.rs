@@ -26,7 +26,7 @@ impl Column for FileNames {
     type Change = (TaskId, String);
 
     fn read(conn: &mut DbConnection, bookmark: &str) -> DbResult<Batch<Self::Change>> {
-        let found = store::with_file_names_behind(conn, TaskId(id(bookmark)), BATCH)?;
+        let found = store::with_file_names_after(conn, TaskId(id(bookmark)), BATCH)?;
         let last = found.last().map(|(id, ..)| id.0.to_string());
         let changes = found.into_iter().filter_map(|(id, name, stored)| {
             let key = fold(&name?);

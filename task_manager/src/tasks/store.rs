@@ -24,7 +24,7 @@ pub use changes::{
 };
 pub use lists::{
     Filter, changed_since, first_in_queue, ids, in_state, list, queue_position, with_expired_lease,
-    with_file_names_behind,
+    with_file_names_after,
 };
 
 /// Counters are stored as signed numbers; none of them comes near the limit.

@@ -27,7 +27,7 @@ use crate::db::Database;
 use crate::error::Error;
 use crate::kinds::message_validation::TrackedMessage;
 use crate::kinds::message_validation::search::{MAX_TEXT, Search};
-use crate::kinds::message_validation::store::{self, Count, Filter, Place};
+use crate::kinds::message_validation::store::{self, Count, Filter, PageStart};
 use crate::lifecycle::submit_messages::{AcceptedMessage, Messages};
 use crate::paging::{Cursor, PageSize};
 
@@ -116,16 +116,18 @@ pub async fn list_messages(
     user: CurrentUser,
     parameters: Parameters,
 ) -> Result<Json<MessageList>, Error> {
-    let Page { search, filter, place, size } =
+    let Page { search, filter, start, size } =
         Page::read(parameters).map_err(Error::InvalidParameters)?;
     let list = db.read(move |conn| {
         let limit = size.limit();
-        let mut items = match (&search, place) {
-            (Some(search), place) => store::search(conn, user.id, search, &filter, place, limit)?,
-            (None, Place::Newest(before)) => store::list(conn, user.id, &filter, before, limit)?,
-            (None, Place::Best(_)) => Vec::new(),
+        let mut items = match (&search, start) {
+            (Some(search), start) => store::search(conn, user.id, search, &filter, start, limit)?,
+            (None, PageStart::Newest(before)) => {
+                store::list(conn, user.id, &filter, before, limit)?
+            }
+            (None, PageStart::Best(_)) => Vec::new(),
         };
-        let next_page_token = size.cut(&mut items).map(|last| token(place, size, last));
+        let next_page_token = size.cut(&mut items).map(|last| token(start, size, last));
         Ok(MessageList { items, next_page_token })
     });
     Ok(Json(list.await?))
@@ -134,7 +136,7 @@ pub async fn list_messages(
 struct Page {
     search: Option<Search>,
     filter: Filter,
-    place: Place,
+    start: PageStart,
     size: PageSize,
 }
 
@@ -158,8 +160,9 @@ impl Page {
             "best" => Ok(true),
             _ => Err(format!("`{text}` is neither `newest` nor `best`")),
         });
-        let first = if best_first == Some(true) { Place::Best(0) } else { Place::Newest(None) };
-        let place = query.read("page_token", |text| {
+        let first =
+            if best_first == Some(true) { PageStart::Best(0) } else { PageStart::Newest(None) };
+        let start = query.read("page_token", |text| {
             next(first, text).ok_or_else(|| "is no token that this list gave".to_owned())
         });
         let size = query.page_size();
@@ -167,25 +170,29 @@ impl Page {
         Ok(Self {
             search,
             filter: Filter { category, period },
-            place: place.unwrap_or(first),
+            start: start.unwrap_or(first),
             size,
         })
     }
 }
 
 /// From where the next page goes on: the last message, or how many messages there were.
-fn token(place: Place, size: PageSize, last: &TrackedMessage) -> String {
-    match place {
-        Place::Newest(_) => Cursor { time: last.created_at.naive_utc(), id: last.id }.to_string(),
-        Place::Best(offset) => (offset + size.0).to_string(),
+fn token(start: PageStart, size: PageSize, last: &TrackedMessage) -> String {
+    match start {
+        PageStart::Newest(_) => {
+            Cursor { time: last.created_at.naive_utc(), id: last.id }.to_string()
+        }
+        PageStart::Best(offset) => (offset + size.0).to_string(),
     }
 }
 
-fn next(first: Place, token: &str) -> Option<Place> {
+fn next(first: PageStart, token: &str) -> Option<PageStart> {
     match first {
-        Place::Newest(_) => Cursor::parse(token).map(|last| Place::Newest(Some(last))),
+        PageStart::Newest(_) => Cursor::parse(token).map(|last| PageStart::Newest(Some(last))),
         // No list is that long, and no database counts further.
-        Place::Best(_) => token.parse::<u32>().ok().map(|offset| Place::Best(offset.into())),
+        PageStart::Best(_) => {
+            token.parse::<u32>().ok().map(|offset| PageStart::Best(offset.into()))
+        }
     }
 }
 
@@ -282,9 +289,12 @@ mod tests {
     #[test]
     fn a_page_token_is_bound_to_its_order() {
         let newest = "1763708400123456.01890a5d-ac96-774b-bcce-b302099a8057";
-        assert!(matches!(page(&[("page_token", newest)]).unwrap().place, Place::Newest(Some(_))));
+        assert!(matches!(
+            page(&[("page_token", newest)]).unwrap().start,
+            PageStart::Newest(Some(_))
+        ));
         let best = [("text", "a"), ("order", "best"), ("page_token", "50")];
-        assert_eq!(page(&best).unwrap().place, Place::Best(50));
+        assert_eq!(page(&best).unwrap().start, PageStart::Best(50));
         assert!(page(&[("page_token", "50")]).is_err());
         assert!(page(&[("text", "a"), ("order", "best"), ("page_token", newest)]).is_err());
     }

@@ -1,4 +1,4 @@
-//! What a batch of rows must be for anything of it to be loaded.
+//! Validation of batches of rows.
 
 use common::problem::ErrorLocation;
 use common::report::{
@@ -7,24 +7,24 @@ use common::report::{
 
 use crate::error::Error;
 
-/// How far a checkpoint is. Those of one file are in the order of their places.
+/// The position of a checkpoint in its file; checkpoints of one file are ordered by it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Position {
     /// The last row that was read; 0 before the first one.
     pub row: u64,
     offset: u64,
 }
 
-/// The place of a checkpoint; the start where there is none.
-pub fn place(checkpoint: &Option<LoadCheckpoint>) -> Place {
-    checkpoint.as_ref().map_or_else(Place::default, at)
+/// The position of a checkpoint; the start of the file if there is none.
+pub fn position(checkpoint: &Option<LoadCheckpoint>) -> Position {
+    checkpoint.as_ref().map_or_else(Position::default, at)
 }
 
-fn at(checkpoint: &LoadCheckpoint) -> Place {
-    Place { row: checkpoint.row, offset: checkpoint.offset }
+fn at(checkpoint: &LoadCheckpoint) -> Position {
+    Position { row: checkpoint.row, offset: checkpoint.offset }
 }
 
-/// Checks a batch by itself.
+/// Checks a batch without the stored checkpoint.
 pub fn check(batch: &RowBatch) -> Result<(), Error> {
     let rows = batch.rows.len() + batch.rejected.len();
     if rows > MAX_BATCH_ROWS {
@@ -41,7 +41,7 @@ pub fn check(batch: &RowBatch) -> Result<(), Error> {
         });
     }
     let mut errors = checkpoint_errors(batch);
-    let span = (place(&batch.from).row, batch.checkpoint.row);
+    let span = (position(&batch.from).row, batch.checkpoint.row);
     errors.extend(number_error("rows", batch.rows.iter().map(|row| row.0), span));
     errors.extend(number_error("rejected", batch.rejected.iter().map(|row| row.row), span));
     if let Some(row) = batch.rejected.iter().find(|row| !is_storable(row.line)) {
@@ -68,12 +68,12 @@ fn rejected_texts(row: &RejectedRow) -> impl Iterator<Item = (u64, &str)> {
     texts.into_iter().flatten().map(|text| (row.row, text))
 }
 
-/// The bytes tell quickly that most texts are short enough.
+/// The number of bytes quickly shows that most texts are short enough.
 fn is_too_long(text: &str) -> bool {
     text.len() > MAX_ROW_TEXT && text.chars().count() > MAX_ROW_TEXT
 }
 
-/// The databases keep signed numbers.
+/// The databases store signed numbers.
 fn is_storable(number: u64) -> bool {
     i64::try_from(number).is_ok()
 }
@@ -85,7 +85,7 @@ fn checkpoint_errors(batch: &RowBatch) -> Vec<ErrorLocation> {
     if !is_storable(next.row) {
         wrong("has a row beyond all numbers");
     }
-    if at(next) < place(&batch.from) {
+    if at(next) < position(&batch.from) {
         wrong("lies before `from`");
     }
     let (loaded, rejected) = match &batch.from {
@@ -93,10 +93,10 @@ fn checkpoint_errors(batch: &RowBatch) -> Vec<ErrorLocation> {
         None => (0, 0),
     };
     if loaded.checked_add(batch.rows.len() as u64) != Some(next.loaded) {
-        wrong("counts other loaded rows than those of `from` and `rows`");
+        wrong("counts other loaded rows than `from` and `rows`");
     }
     if rejected.checked_add(batch.rejected.len() as u64) != Some(next.rejected) {
-        wrong("counts other rejected rows than those of `from` and `rejected`");
+        wrong("counts other rejected rows than `from` and `rejected`");
     }
     if batch.from.as_ref().is_some_and(|from| from.sha256 != next.sha256) {
         wrong("is of another file than `from`");
@@ -104,7 +104,7 @@ fn checkpoint_errors(batch: &RowBatch) -> Vec<ErrorLocation> {
     errors
 }
 
-/// Numbers ascend, behind the first one of `span` and up to the second one.
+/// Numbers must ascend, from after the first one of `span` up to the second one.
 fn number_error(
     field: &str,
     numbers: impl Iterator<Item = u64>,

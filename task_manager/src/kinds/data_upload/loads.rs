@@ -1,4 +1,4 @@
-//! Batches of rows from workers: each is loaded behind the checkpoint that it names.
+//! Loads batches of rows from workers: each one must start at the stored checkpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::tasks::{attempts, store as tasks};
 
 /// How long a batch waits for the one before it.
 const WAIT: Duration = Duration::from_secs(1);
-/// How often it is looked whether another task manager got the one before it.
+/// How often to poll whether another task manager has loaded the one before it.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Takes in the rows of files. Clones share everything.
+/// Loads the rows of files. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Loads {
     db: Database,
@@ -32,8 +32,8 @@ impl Loads {
         Self { db, locks: TaskLocks::default() }
     }
 
-    /// Loads a batch of the task `id`, or says why not. One that comes before its turn waits a
-    /// second for those before it.
+    /// Loads a batch of the task `id`, or returns why not. A batch that arrives early waits a
+    /// second for its predecessors.
     pub async fn receive(&self, id: TaskId, batch: RowBatch) -> Result<RowsAnswer, Error> {
         batch::check(&batch)?;
         let batch = Arc::new(batch);
@@ -54,9 +54,12 @@ impl Loads {
                     return Ok(answer);
                 }
                 Applied::TooEarly { stored } if Instant::now() >= deadline => {
-                    return Err(Error::OutOfOrder { stored, from: batch::place(&batch.from).row });
+                    return Err(Error::OutOfOrder {
+                        stored,
+                        from: batch::position(&batch.from).row,
+                    });
                 }
-                // The end of the time is no error: it is looked again.
+                // A timeout is no error: the next iteration checks again.
                 Applied::TooEarly { .. } => {
                     let _ = timeout_at(deadline.min(Instant::now() + POLL), advanced).await;
                 }
@@ -69,7 +72,7 @@ impl Loads {
 
 enum Applied {
     Answer(RowsAnswer),
-    /// Rows before it are missing: the checkpoint is at this row.
+    /// Rows before the batch are missing: the checkpoint is at this row.
     TooEarly {
         stored: u64,
     },
@@ -77,7 +80,7 @@ enum Applied {
     OtherKind,
 }
 
-/// Loads a batch where it is its turn, in the caller's transaction.
+/// Loads a batch if it starts at the checkpoint, in the caller's transaction.
 fn apply(conn: &mut DbConnection, id: TaskId, batch: &RowBatch) -> DbResult<Applied> {
     let answer = |outcome, checkpoint| Ok(Applied::Answer(RowsAnswer { outcome, checkpoint }));
     let Some((task, now)) = tasks::find_and_lock_one(conn, id)? else {
@@ -89,7 +92,7 @@ fn apply(conn: &mut DbConnection, id: TaskId, batch: &RowBatch) -> DbResult<Appl
         return answer(attempts::lost_fence(&task, batch.attempt), stored);
     }
     if spec.on_bad_row == OnBadRow::Fail && !batch.rejected.is_empty() {
-        let reason = "are none that a task with on_bad_row=fail may have";
+        let reason = "are not allowed for a task with on_bad_row=fail";
         return Ok(Applied::DoesNotFit(ErrorLocation::field("rejected", reason)));
     }
     if stored == batch.from {
@@ -97,13 +100,13 @@ fn apply(conn: &mut DbConnection, id: TaskId, batch: &RowBatch) -> DbResult<Appl
         store::set_checkpoint(conn, id, &batch.checkpoint, now + LEASE)?;
         return answer(Outcome::Continue, Some(batch.checkpoint.clone()));
     }
-    let (here, from) = (batch::place(&stored), batch::place(&batch.from));
+    let (here, from) = (batch::position(&stored), batch::position(&batch.from));
     if from < here {
         answer(Outcome::Continue, stored)
     } else if from > here {
         Ok(Applied::TooEarly { stored: here.row })
     } else {
-        let reason = "is at the place of the stored checkpoint but differs from it";
+        let reason = "is at the position of the stored checkpoint but differs from it";
         Ok(Applied::DoesNotFit(ErrorLocation::field("from", reason)))
     }
 }

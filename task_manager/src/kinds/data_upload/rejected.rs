@@ -1,4 +1,4 @@
-//! The rejected rows of a load as CSV, a page of the database at a time.
+//! Streams the rejected rows of a load as CSV, one page at a time.
 
 use bytes::Bytes;
 use common::report::RejectedRow;
@@ -15,7 +15,7 @@ const HEADER: [&str; 5] = ["row", "line", "column", "value", "reason"];
 /// How many rows are in memory at once.
 const PAGE: i64 = 1_000;
 
-/// Why the rest of the rows does not come.
+/// Why the stream ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum RejectedError {
     #[error(transparent)]
@@ -24,8 +24,8 @@ pub enum RejectedError {
     Csv(String),
 }
 
-/// All rejected rows of a task in the order of the file, the header before them. `is_empty`
-/// leaves only the header.
+/// A header and all rejected rows of a task, in the order of the file. With `is_empty`, only the
+/// header.
 pub fn csv(
     db: Database,
     id: TaskId,
@@ -43,7 +43,7 @@ pub fn csv(
                 Next::End => return Ok(None),
             };
             let read = db.read(move |conn| store::rejected(conn, id, after, PAGE)).await;
-            let page = read.inspect_err(|error| error!(%error, "rejected rows cannot be read"))?;
+            let page = read.inspect_err(|error| error!(%error, "cannot read rejected rows"))?;
             let Some(last) = page.last() else { return Ok(None) };
             let next = Next::After(last.row);
             let records: Vec<_> = page.iter().map(record).collect();
@@ -54,7 +54,7 @@ pub fn csv(
 
 enum Next {
     Header,
-    /// The rows behind this one.
+    /// The rows after this one.
     After(u64),
     End,
 }

@@ -1,10 +1,10 @@
-//! Removing the rows of a task that was stopped or deleted, some at a time.
+//! Removes the rows of a stopped or deleted task in small steps.
 //!
 //! # Invariants
 //! - A step is a short transaction that removes a bounded number of rows, by their numbers.
 //! - The steps of a stopped task run under its lock, from its checkpoint downwards, and each lowers
-//!   the checkpoint: any task manager runs the next one, also after a restart, and several share the
-//!   work.
+//!   the checkpoint. So any task manager can run the next step, also after a restart, and several
+//!   share the work.
 
 use chrono::NaiveDateTime;
 use common::task::TaskId;
@@ -13,10 +13,10 @@ use super::{checkpoint, removed_rows, store};
 use crate::db::{DbConnection, DbResult};
 use crate::tasks::Task;
 
-/// How many rows a step removes at most. Other writers wait for a step on SQLite.
+/// The most rows that a step removes. On SQLite, other writers wait for a step.
 const STEP: u64 = 2_000;
 
-/// Removes some rows of a task that is `stopping`; true where none is left.
+/// Removes some rows of a task that is `stopping`; true if none is left.
 pub(super) fn step(conn: &mut DbConnection, task: &Task, now: NaiveDateTime) -> DbResult<bool> {
     let Some(mut left) = checkpoint(task)?.filter(|checkpoint| checkpoint.row > 0) else {
         return Ok(true);
@@ -33,7 +33,7 @@ pub(super) fn step(conn: &mut DbConnection, task: &Task, now: NaiveDateTime) -> 
     Ok(below == 0)
 }
 
-/// Removes some rows of a task that is no longer visible; true where none is left.
+/// Removes some rows of a deleted task; true if none is left.
 pub(super) fn purge_step(conn: &mut DbConnection, id: TaskId) -> DbResult<bool> {
     let last = store::last_row(conn, id)?;
     let below = last.saturating_sub(STEP);

@@ -16,7 +16,7 @@ use self::parameters::Parameters;
 use crate::db::schema::{file_data, rejected_rows, tasks};
 use crate::db::{self, DbConnection, DbError, DbResult, Id, execute_cached};
 
-/// MySQL's way to take the rejected rows of a batch.
+/// MySQL's statement for the rejected rows of a batch.
 const REJECTED_FROM_JSON: &str = "\
     INSERT INTO rejected_rows (task_id, `row`, line, column_name, value, reason) \
     SELECT ?, rejected.number, rejected.line, rejected.field, rejected.value, rejected.reason \
@@ -27,7 +27,7 @@ const REJECTED_FROM_JSON: &str = "\
         value VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$.value', \
         reason VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$.reason')) AS rejected";
 
-/// Values are never defaults, so that SQLite too takes all records in one statement.
+/// No value is a default, so that SQLite accepts all records in one statement.
 #[derive(Insertable)]
 #[diesel(table_name = file_data, treat_none_as_default_value = false)]
 struct FileRow<'a> {
@@ -39,7 +39,7 @@ struct FileRow<'a> {
     updated_at: NaiveDateTime,
 }
 
-/// As above: an absent value is a null.
+/// No value is a default here either: an absent value is null.
 #[derive(Insertable)]
 #[diesel(table_name = rejected_rows, treat_none_as_default_value = false)]
 struct RejectedRecord<'a> {
@@ -51,25 +51,25 @@ struct RejectedRecord<'a> {
     reason: &'a str,
 }
 
-/// The row of a loaded file.
+/// A row of a loaded file.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct LoadedRow {
-    /// The number of the row in the file, from 1, the header not counted.
+    /// The number of the row in the file, from 1, without the header.
     #[schema(example = 1)]
     pub row: u64,
-    /// As the file has it.
+    /// As in the file.
     #[schema(example = "Ada Lovelace")]
     pub name: String,
-    /// As the file has it.
+    /// As in the file.
     #[schema(example = "ada@example.org")]
     pub email: String,
     /// When it was loaded, UTC.
     pub created_at: DateTime<Utc>,
-    /// When it was changed last, UTC.
+    /// When it was last changed, UTC.
     pub updated_at: DateTime<Utc>,
 }
 
-/// A row's number as the databases keep it; a batch with larger ones is refused.
+/// A row's number as the databases store it; batches with larger ones are refused.
 fn signed(row: u64) -> i64 {
     i64::try_from(row).unwrap_or(i64::MAX)
 }
@@ -134,7 +134,7 @@ fn to_json(value: &(impl Serialize + ?Sized)) -> DbResult<String> {
     serde_json::to_string(value).map_err(DbError::corrupt)
 }
 
-/// Notes where the load is, and renews the lease of its attempt.
+/// Sets the checkpoint of a load, and renews the lease of its attempt.
 pub fn set_checkpoint(
     conn: &mut DbConnection,
     id: TaskId,
@@ -148,7 +148,7 @@ pub fn set_checkpoint(
     Ok(())
 }
 
-/// Notes what is left of a load that is rolled back.
+/// Sets the checkpoint of a load that is being rolled back.
 pub fn set_rolled_back(
     conn: &mut DbConnection,
     id: TaskId,
@@ -167,7 +167,7 @@ pub fn set_rolled_back(
     Ok(())
 }
 
-/// Removes the rows of a task behind number `after`, up to number `last`.
+/// Removes the rows of a task after number `after`, up to number `last`.
 pub fn remove(conn: &mut DbConnection, id: TaskId, after: u64, last: u64) -> DbResult<()> {
     let (after, last) = (signed(after), signed(last));
     diesel::delete(file_data::table)
@@ -183,7 +183,7 @@ pub fn remove(conn: &mut DbConnection, id: TaskId, after: u64, last: u64) -> DbR
     Ok(())
 }
 
-/// The highest number of a task's rows, loaded or rejected; 0 where there are none.
+/// The highest number of a task's rows, loaded or rejected; 0 if it has none.
 pub fn last_row(conn: &mut DbConnection, id: TaskId) -> DbResult<u64> {
     let loaded: Option<i64> = file_data::table
         .filter(file_data::task_id.eq(Id(id.0)))
@@ -196,7 +196,7 @@ pub fn last_row(conn: &mut DbConnection, id: TaskId) -> DbResult<u64> {
     number(loaded.max(rejected).unwrap_or(0))
 }
 
-/// At most `limit` loaded rows of a task behind number `after`, in the order of the file.
+/// At most `limit` loaded rows of a task after number `after`, in the order of the file.
 pub fn rows(
     conn: &mut DbConnection,
     id: TaskId,
@@ -231,7 +231,7 @@ pub fn rows(
         .collect()
 }
 
-/// At most `limit` rejected rows of a task behind number `after`, in the order of the file.
+/// At most `limit` rejected rows of a task after number `after`, in the order of the file.
 pub fn rejected(
     conn: &mut DbConnection,
     id: TaskId,
@@ -255,7 +255,7 @@ pub fn rejected(
     found
         .into_iter()
         .map(|(row, line, column, value, reason)| {
-            // The line is for people: a broken one hides no row.
+            // The line is informative only: an invalid one must not hide the row.
             let line = u64::try_from(line).unwrap_or_default();
             Ok(RejectedRow { row: number(row)?, line, column, value, reason })
         })

@@ -1,5 +1,5 @@
-//! Locks of tasks within this process: one batch of a task is written at a time, so that batches
-//! which wait for each other hold no connection to the database.
+//! Locks of tasks within this process: one batch of a task is written at a time, so that waiting
+//! batches hold no database connection.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use common::task::TaskId;
 use tokio::sync::Notify;
 
-/// The locks of all tasks that are being loaded. Clones share them.
+/// The locks of all tasks with batches in progress. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct TaskLocks(Arc<Mutex<HashMap<TaskId, Weak<TaskLock>>>>);
 
@@ -16,7 +16,7 @@ pub struct TaskLocks(Arc<Mutex<HashMap<TaskId, Weak<TaskLock>>>>);
 pub struct TaskLock {
     /// Held while a batch is written; fair.
     pub writing: tokio::sync::Mutex<()>,
-    /// Notified when one was.
+    /// Notified after a batch was written.
     pub advanced: Notify,
 }
 

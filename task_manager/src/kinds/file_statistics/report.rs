@@ -1,4 +1,4 @@
-//! The report over a user's files: totals, by content type, by day, and the largest files.
+//! The report on a user's files: totals, by content type, by day, and the largest files.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -18,10 +18,10 @@ use crate::paging::Period;
 /// How many of the largest files are listed.
 const LARGEST: i64 = 10;
 
-/// Files and what they hold together. Binary files have no lines, words and characters.
+/// A number of files and their sums. Binary files have no lines, words and characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Totals {
-    /// How many files.
+    /// The number of files.
     pub files: u64,
     /// In bytes.
     pub size: u64,
@@ -76,13 +76,13 @@ pub struct DayTotals {
 /// The aggregated report over the files of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FileStatisticsReport {
-    /// When the report was made.
+    /// When the report was created.
     pub timestamp: DateTime<Utc>,
-    /// Whose files they are.
+    /// The owner of the files.
     pub user_id: Uuid,
-    /// Files of this time on; `null` where it was not asked for.
+    /// The start of the period; `null` if none was given.
     pub from: Option<DateTime<Utc>>,
-    /// Files of before this time; `null` where it was not asked for.
+    /// The end of the period, exclusive; `null` if none was given.
     pub to: Option<DateTime<Utc>>,
     /// Of all files.
     pub totals: Totals,
@@ -95,7 +95,7 @@ pub struct FileStatisticsReport {
 }
 
 impl FileStatisticsReport {
-    /// The report over the files of `user`.
+    /// The report on the files of `user`.
     pub fn read(conn: &mut DbConnection, user: UserId, period: Period) -> DbResult<Self> {
         let mut totals = Totals::default();
         let mut by_content_type = BTreeMap::<_, Totals>::new();
@@ -120,10 +120,10 @@ impl FileStatisticsReport {
         })
     }
 
-    /// The same as a table: the first column says what a row is about, the second one which.
+    /// The same as CSV: the first column is the type of a row, the second its key.
     ///
     /// # Errors
-    /// It does not fit into memory.
+    /// Writing the CSV failed.
     pub fn to_csv(&self) -> Result<Vec<u8>, csv::Error> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         csv.write_record(["section", "name", "files", "size", "lines", "words", "characters"])?;

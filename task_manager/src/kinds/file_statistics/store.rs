@@ -13,7 +13,7 @@ use super::report::{Group, Totals};
 use crate::db::schema::file_statistics;
 use crate::db::{DbConnection, DbError, DbResult, Id, moment};
 use crate::log_once;
-use crate::paging::{Cursor, PageSize, Period, behind};
+use crate::paging::{Cursor, PageSize, Period, after_cursor};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = file_statistics)]
@@ -68,13 +68,13 @@ fn encoding_name(encoding: Encoding) -> DbResult<String> {
     serde_json::from_value(name).map_err(DbError::corrupt)
 }
 
-/// Those of the rows that can be read; the others hold up nobody.
+/// The readable ones of the rows; unreadable ones are logged and skipped.
 fn rows(found: Vec<Row>) -> Vec<FileStatisticsRow> {
     let read = |row: Row| {
         let id = row.task_id.0;
         let log = |error: &DbError| {
             if log_once::is_first(format!("file statistics {id}")) {
-                warn!(task_id = %id, %error, "a row of file_statistics cannot be read");
+                warn!(task_id = %id, %error, "cannot read a row of file_statistics");
             }
         };
         FileStatisticsRow::try_from(row).inspect_err(log).ok()
@@ -104,7 +104,7 @@ pub fn insert(conn: &mut DbConnection, owner: UserId, row: &FileStatisticsRow) -
     Ok(())
 }
 
-/// Removes the row of a task, where it has one.
+/// Removes the row of a task, if any.
 pub fn remove(conn: &mut DbConnection, task_id: TaskId) -> DbResult<()> {
     diesel::delete(file_statistics::table.find(Id(task_id.0))).execute(conn)?;
     Ok(())
@@ -124,7 +124,7 @@ type Condition = Box<
         >,
 >;
 
-/// The rows of `owner` of that time.
+/// The rows of `owner` in `period`.
 fn of(owner: UserId, period: Period) -> Condition {
     let mut condition: Condition = Box::new(file_statistics::owner.eq(Id(owner.0)));
     if let Some(from) = period.from {
@@ -136,8 +136,8 @@ fn of(owner: UserId, period: Period) -> Condition {
     condition
 }
 
-/// At most `size` rows of `owner` of that time, newest first, from behind `after`; and behind what the next
-/// ones come, where there are more.
+/// At most `size` rows of `owner` in `period`, newest first, after `after`; and the cursor of the
+/// next page, if there is one.
 pub fn list(
     conn: &mut DbConnection,
     owner: UserId,
@@ -153,7 +153,7 @@ pub fn list(
         .into_boxed();
     if let Some(after) = after {
         let (time, id) = (file_statistics::created_at, file_statistics::task_id);
-        query = query.filter(behind!(after, time, id));
+        query = query.filter(after_cursor!(after, time, id));
     }
     let mut found: Vec<Row> = query.load(conn)?;
     let last = size.cut(&mut found);
@@ -161,7 +161,7 @@ pub fn list(
     Ok((rows(found), next))
 }
 
-/// The `limit` largest files of `owner` of that time.
+/// The `limit` largest files of `owner` in `period`.
 pub fn largest(
     conn: &mut DbConnection,
     owner: UserId,
@@ -177,7 +177,7 @@ pub fn largest(
     Ok(rows(found))
 }
 
-/// A sum as a 64-bit number; MySQL's are decimal numbers otherwise.
+/// A sum as a 64-bit number; MySQL would return a decimal number.
 macro_rules! total {
     ($column:literal) => {
         sql::<Nullable<BigInt>>(concat!("CAST(SUM(", $column, ") AS SIGNED)"))
@@ -186,7 +186,7 @@ macro_rules! total {
 
 type GroupRow = (String, String, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 
-/// The totals of `owner` of that time, by day and content type.
+/// The totals of `owner` in `period`, by day and content type.
 pub fn groups(conn: &mut DbConnection, owner: UserId, period: Period) -> DbResult<Vec<Group>> {
     let day = "CAST(DATE(created_at) AS CHAR)";
     let found: Vec<GroupRow> = file_statistics::table

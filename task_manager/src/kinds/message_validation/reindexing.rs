@@ -1,15 +1,16 @@
-//! The terms of messages that an older version stored are worked out anew.
+//! A backfill that recomputes the terms of messages stored by older versions.
 //!
-//! Until that is done, such a message is found by those of its words whose terms have stayed.
+//! Until then, such a message is found only by words whose terms have not changed.
 
 use super::store;
 use super::terms::{self, VERSION as TERMS_VERSION};
 use crate::backfill::{Batch, Column};
 use crate::db::{DbConnection, DbResult};
 
-/// How many messages are read at once: up to 16 KiB each.
+/// How many messages, of up to 16 KiB each, are read together.
 const BATCH: i64 = 250;
-/// Messages are numbered before they are committed: so many before the bookmark are read again.
+/// Messages get their numbers before they are committed: so many before the bookmark are read
+/// again.
 const MARGIN: i64 = 10_000;
 
 /// The terms of messages.
@@ -23,7 +24,7 @@ impl Column for Terms {
     type Change = (i64, String);
 
     fn read(conn: &mut DbConnection, bookmark: &str) -> DbResult<Batch<Self::Change>> {
-        let found = store::with_terms_behind(conn, number(bookmark), BATCH)?;
+        let found = store::with_terms_after(conn, number(bookmark), BATCH)?;
         let last = found.last().map(|(sequence, ..)| sequence.to_string());
         let changes = found.into_iter().filter_map(|(sequence, message, stored)| {
             let terms = terms::indexed(&message);

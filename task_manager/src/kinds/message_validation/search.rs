@@ -1,19 +1,19 @@
-//! What a full-text query means: all of its words, in any order.
+//! Full-text queries: a message must contain all words, in any order.
 //!
-//! - `"words in quotes"` stand beside each other, as do words that nothing but a mark parts
-//!   (`foo-bar`, `x@y.com`) and the characters of a script without blanks.
-//! - `word*` is any word that starts so.
-//! - Every other mark parts words and means nothing. A query without a word finds nothing.
-//! - Compatibility forms of marks are marks: `＂` quotes, `＊` is a star.
+//! - `"words in quotes"` must be adjacent, as must words separated only by punctuation (`foo-bar`,
+//!   `x@y.com`) and the characters of a script without blanks.
+//! - `word*` matches every word with this prefix.
+//! - Other punctuation separates words and has no meaning. A query without a word finds nothing.
+//! - Compatibility forms are equivalent: `＂` quotes, `＊` is a star.
 //!
-//! Both databases get the same terms and phrases of them (`db::dialect`), so that nothing of what a
-//! client sends reaches them.
+//! Both databases get the same terms, and phrases of terms (`db::dialect`); the text of the client
+//! never reaches them.
 
 use std::ops::Range;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::terms::{KEPT, Word, words};
+use super::terms::{TRUNCATE_AT, Word, words};
 
 /// The longest query, in characters.
 pub const MAX_TEXT: usize = 1_000;
@@ -24,17 +24,17 @@ pub struct Search {
     parts: Vec<Part>,
 }
 
-/// What a message must hold.
+/// A condition on a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
-    /// These words, one after the other.
+    /// Contains these words, adjacent and in order.
     Phrase(Vec<String>),
-    /// A word that starts so.
+    /// Contains a word with this prefix.
     Prefix(String),
 }
 
 impl Search {
-    /// Reads a query; every text is one.
+    /// Parses a query; every text is valid.
     pub fn parse(text: &str) -> Self {
         let mut search = Self { parts: Vec::new() };
         let text: String = text.nfkc().collect();
@@ -49,7 +49,7 @@ impl Search {
                     (&rest[..end], false, &rest[end..])
                 }
             };
-            // Past the closing quote.
+            // Skips the closing quote.
             rest = match next.chars().next().filter(|_| is_quoted) {
                 Some(quote) => &next[quote.len_utf8()..],
                 None => next,
@@ -63,7 +63,7 @@ impl Search {
         let mut words = words(piece);
         let is_prefix = |word: &Word| piece[word.range.end..].starts_with('*');
         if !is_quoted && let Some(Word { mut term, .. }) = words.pop_if(|word| is_prefix(word)) {
-            term.truncate(KEPT);
+            term.truncate(TRUNCATE_AT);
             self.push(Part::Prefix(term));
         }
         let terms: Vec<String> = words.into_iter().map(|word| word.term).collect();
@@ -78,12 +78,12 @@ impl Search {
         }
     }
 
-    /// Whether it has no word, and so finds nothing.
+    /// Whether it has no words, and so finds nothing.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// The terms that must be there, a prefix with a `*` behind it; without those of phrases.
+    /// The terms that must occur, a prefix with a trailing `*`; without those of phrases.
     pub fn terms(&self) -> Vec<String> {
         let term = |part: &Part| match part {
             Part::Prefix(term) => Some(format!("{term}*")),
@@ -92,7 +92,7 @@ impl Search {
         self.parts.iter().filter_map(term).collect()
     }
 
-    /// The phrases that must be there: two terms or more, one behind the other.
+    /// The phrases that must occur, each of two or more terms.
     pub fn phrases(&self) -> Vec<Vec<String>> {
         let phrase = |part: &Part| match part {
             Part::Phrase(terms) if terms.len() > 1 => Some(terms.clone()),
@@ -101,7 +101,7 @@ impl Search {
         self.parts.iter().filter_map(phrase).collect()
     }
 
-    /// Where the words of the query are in a text, in order.
+    /// The ranges of the matches in a text, in order.
     pub fn find(&self, text: &str) -> Vec<Range<usize>> {
         let words = words(text);
         let mut found: Vec<Range<usize>> =
@@ -136,7 +136,7 @@ fn is_quote(c: char) -> bool {
 
 #[cfg(test)]
 impl Search {
-    /// What the engines are to answer.
+    /// The result that the engines should return.
     pub fn matches(&self, text: &str) -> bool {
         let words = words(text);
         !self.parts.is_empty() && self.parts.iter().all(|part| !part.find(&words).is_empty())

@@ -1,19 +1,19 @@
-//! The part of a message around what was found, with the found words marked.
+//! Snippets: the part of a message around the first match, with all matches marked.
 
 use std::ops::Range;
 
 use super::search::Search;
 
-/// Stands before and behind a found word.
+/// Placed before and after a match.
 const MARK: &str = "**";
-/// Stands where something was left out.
+/// Placed where text was left out.
 const GAP: &str = "…";
-/// How much stands before the first found word at the most, in characters.
+/// The most characters before the first match.
 const BEFORE: usize = 60;
-/// How long a snippet is at the most, in characters, the marks not counted.
+/// The most characters of a snippet, without the marks.
 const LENGTH: usize = 240;
 
-/// The snippet of a message: plain text, not escaped for anything.
+/// The snippet of a message: plain text, without any escaping.
 pub fn snippet(message: &str, search: &Search) -> String {
     let found = search.find(message);
     let first = found.first().map_or(0, |range| range.start);
@@ -42,7 +42,7 @@ pub fn snippet(message: &str, search: &Search) -> String {
     snippet
 }
 
-/// Words with nothing between them get one mark.
+/// Joins adjacent matches, which get one pair of marks.
 fn joined(found: Vec<Range<usize>>) -> Vec<Range<usize>> {
     let mut joined: Vec<Range<usize>> = Vec::with_capacity(found.len());
     for range in found {
@@ -54,7 +54,7 @@ fn joined(found: Vec<Range<usize>>) -> Vec<Range<usize>> {
     joined
 }
 
-/// The boundary of characters that is `count` characters before `at`, or the start.
+/// The index `count` characters before `at`, or the start.
 fn boundary_before(text: &str, at: usize, count: usize) -> usize {
     match count.checked_sub(1) {
         None => at,

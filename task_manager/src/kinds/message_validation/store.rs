@@ -22,9 +22,9 @@ use crate::db::{
 };
 use crate::log_once;
 use crate::paging::Period;
-use crate::paging::{Cursor, behind};
+use crate::paging::{Cursor, after_cursor};
 
-/// Raises a user's counter by `by`; answers the new count, and the database's time behind it.
+/// Raises a user's counter by `by`; returns the new count, and the database's time after it.
 pub fn raise_counter(
     conn: &mut DbConnection,
     user: UserId,
@@ -62,7 +62,7 @@ fn signed(value: u64) -> DbResult<i64> {
     i64::try_from(value).map_err(DbError::corrupt)
 }
 
-/// MySQL's way to take many.
+/// MySQL's statement for several records.
 const FROM_JSON: &str = "\
     INSERT INTO messages (id, user_id, message, request_count, category, terms, created_at) \
     SELECT UNHEX(tracked.id), UNHEX(tracked.user_id), tracked.message, tracked.request_count, \
@@ -103,8 +103,8 @@ impl<'a> NewRow<'a> {
     }
 }
 
-/// Inserts messages with one statement, which is prepared once for one of them. SQLite's full-text index
-/// begins a new part with each statement that has a trigger, and merges them later.
+/// Inserts messages with one statement, which is cached for a single one. SQLite's full-text index
+/// starts a new segment with each statement that fires a trigger, and merges the segments later.
 pub fn insert(conn: &mut DbConnection, new: &[NewMessage]) -> DbResult<()> {
     let rows = new.iter().map(NewRow::of).collect::<DbResult<Vec<_>>>()?;
     match &rows[..] {
@@ -115,14 +115,14 @@ pub fn insert(conn: &mut DbConnection, new: &[NewMessage]) -> DbResult<()> {
     Ok(())
 }
 
-/// Removes the message of a task, where it has one.
+/// Removes the message of a task, if any.
 pub fn remove(conn: &mut DbConnection, task_id: TaskId) -> DbResult<()> {
     diesel::delete(messages::table.filter(messages::id.eq(Id(task_id.0)))).execute(conn)?;
     Ok(())
 }
 
-/// At most `limit` messages behind one by its number, in order: their numbers, texts and terms.
-pub fn with_terms_behind(
+/// At most `limit` messages after a number, in order: their numbers, texts and terms.
+pub fn with_terms_after(
     conn: &mut DbConnection,
     sequence: i64,
     limit: i64,
@@ -136,7 +136,7 @@ pub fn with_terms_behind(
     Ok(found)
 }
 
-/// Sets the terms of a message, where it is still there.
+/// Sets the terms of a message, if it still exists.
 pub fn set_terms(conn: &mut DbConnection, sequence: i64, terms: &str) -> DbResult<()> {
     let message = messages::table.find(sequence);
     diesel::update(message).set(messages::terms.eq(terms)).execute(conn)?;
@@ -175,23 +175,23 @@ impl TryFrom<Row> for TrackedMessage {
     }
 }
 
-/// What a list is narrowed to.
+/// The filter of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub category: Option<Category>,
     pub period: Period,
 }
 
-/// Which messages a page holds, in the order of the list.
+/// The order of a list, and the start of a page in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// The newest first, those that are older than this message.
+pub enum PageStart {
+    /// Newest first, after this message.
     Newest(Option<Cursor>),
-    /// The best first, without so many.
+    /// Best match first, after skipping so many.
     Best(u64),
 }
 
-/// At most `limit` messages of `user` from the place on, newest first.
+/// At most `limit` messages of `user` before `before`, newest first.
 pub fn list(
     conn: &mut DbConnection,
     user: UserId,
@@ -201,7 +201,8 @@ pub fn list(
 ) -> DbResult<Vec<TrackedMessage>> {
     let mut query = messages::table
         .filter(messages::user_id.eq(Id(user.0)))
-        // Those of another version would make a page look like the last one.
+        // Skipping messages of other versions only after the query would make a page look like the
+        // last.
         .filter(messages::category.eq_any(Category::ALL.map(Category::as_str)))
         .order((messages::created_at.desc(), messages::id.desc()))
         .limit(limit)
@@ -217,18 +218,18 @@ pub fn list(
         query = query.filter(messages::created_at.lt(moment(to)));
     }
     if let Some(before) = before {
-        query = query.filter(behind!(before, messages::created_at, messages::id));
+        query = query.filter(after_cursor!(before, messages::created_at, messages::id));
     }
     Ok(read(query.load(conn)?))
 }
 
-/// Those of the rows that can be read; the others hold up nobody.
+/// The readable ones of the rows; unreadable ones are logged and skipped.
 fn read(rows: Vec<Row>) -> Vec<TrackedMessage> {
     let read = |row: Row| {
         let id = row.id.0;
         let log = |error: &DbError| {
             if log_once::is_first(format!("message {id}")) {
-                warn!(message_id = %id, %error, "a message cannot be read");
+                warn!(message_id = %id, %error, "cannot read a message");
             }
         };
         TrackedMessage::try_from(row).inspect_err(log).ok()
@@ -236,22 +237,22 @@ fn read(rows: Vec<Row>) -> Vec<TrackedMessage> {
     rows.into_iter().filter_map(read).collect()
 }
 
-/// At most `limit` messages of `user` that a search finds, with snippets.
+/// At most `limit` messages of `user` that match a search, with snippets.
 pub fn search(
     conn: &mut DbConnection,
     user: UserId,
     search: &Search,
     filter: &Filter,
-    place: Place,
+    start: PageStart,
     limit: i64,
 ) -> DbResult<Vec<TrackedMessage>> {
     if search.is_empty() {
         return Ok(Vec::new());
     }
     let (earliest, latest) = Period::bounds();
-    let (before, offset) = match place {
-        Place::Newest(before) => (before, 0),
-        Place::Best(offset) => (None, offset),
+    let (before, offset) = match start {
+        PageStart::Newest(before) => (before, 0),
+        PageStart::Best(offset) => (None, offset),
     };
     let by = FoundBy {
         terms: search.terms(),
@@ -262,7 +263,7 @@ pub fn search(
         to: moment(filter.period.to.unwrap_or(latest)),
         before: before
             .map_or((moment(latest), Id(Uuid::max())), |last| (moment(last.time), Id(last.id))),
-        best_first: matches!(place, Place::Best(_)),
+        best_first: matches!(start, PageStart::Best(_)),
         offset,
         limit,
     };
@@ -280,7 +281,7 @@ pub fn search(
     Ok(found)
 }
 
-/// How many messages of a category `user` has of a day.
+/// The number of messages of a category on a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
     pub category: Category,
@@ -288,7 +289,7 @@ pub struct Count {
     pub count: u64,
 }
 
-/// How many messages `user` has, by category and day.
+/// The numbers of messages of `user`, by category and day.
 pub fn counts(conn: &mut DbConnection, user: UserId, period: Period) -> DbResult<Vec<Count>> {
     let (earliest, latest) = Period::bounds();
     let category = || sql::<Text>("category");

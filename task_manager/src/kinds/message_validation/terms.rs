@@ -1,15 +1,16 @@
-//! The words of a text, as both full-text engines take them.
+//! Splits texts into words, and encodes words as terms for both full-text engines.
 //!
 //! # Invariants
 //! - A word is a run of letters, digits and marks within one of Unicode's words (UAX 29), or an
-//!   emoji, of the text in the form NFKC. Characters that are not seen part no words.
-//! - Words that fold alike are alike (`folding`): cases are, accents are not.
-//! - A term is ASCII behind a fixed prefix, made of what both engines hold to be parts of a word:
-//!   no term is too short, too long or a stop word, and no part of it is an operator.
-//! - A text that starts a word gives a term that starts the word's term, as far as terms reach.
+//!   emoji, of the text in NFKC. Invisible characters do not separate words.
+//! - Words that fold to the same text (`folding`) have the same term: case is ignored, accents are
+//!   not.
+//! - A term is a fixed prefix followed by ASCII characters that both engines treat as parts of
+//!   words: no term is too short, too long or a stop word, and none contains an operator.
+//! - The term of a prefix of a word is a prefix of the word's term, up to the maximal length.
 //!
 //! # Not here
-//! What a query means (`search`).
+//! Queries (`search`).
 
 use std::ops::Range;
 
@@ -17,32 +18,32 @@ use sha2::{Digest, Sha256};
 use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::normal::Normal;
+use super::normalized::Normalized;
 use crate::folding::{fold, is_ignorable};
 
-/// Raised with every change of what the terms of a text are: those that are stored are worked out
-/// anew (`reindexing`).
+/// Incremented with every change of the terms of a text: stored ones are then recomputed
+/// (`reindexing`).
 pub const VERSION: i32 = 2;
-/// What every term starts with: words of one letter get long enough for InnoDB, and stop words
-/// are none any more.
+/// The prefix of every term: it makes words of one letter long enough for InnoDB, and keeps stop
+/// words from being recognized.
 const PREFIX: &str = "qz";
 /// The longest term: InnoDB ignores longer ones.
 const LONGEST: usize = 84;
-/// How much of a longer word its term tells; a hash of the whole word follows.
-pub const KEPT: usize = 68;
+/// How much of a longer word its term contains; a hash of the whole word follows.
+pub const TRUNCATE_AT: usize = 68;
 
 /// A word of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
-    /// Where it is in the text, in bytes.
+    /// Its range in the text, in bytes.
     pub range: Range<usize>,
-    /// How it is indexed.
+    /// Its term in the index.
     pub term: String,
 }
 
 /// The words of `text`, in order.
 pub fn words(text: &str) -> Vec<Word> {
-    let normal = Normal::of(text);
+    let normal = Normalized::of(text);
     let mut words = Vec::new();
     let mut push = |part: Range<usize>, word: &str| {
         if !word.is_empty() {
@@ -62,13 +63,13 @@ pub fn words(text: &str) -> Vec<Word> {
     words
 }
 
-/// The terms of `text` as they are stored.
+/// The terms of `text` in their stored form.
 pub fn indexed(text: &str) -> String {
     let terms: Vec<_> = words(text).into_iter().map(|word| word.term).collect();
     terms.join(" ")
 }
 
-/// Runs of what words are made of, and of what is not seen between.
+/// Runs of word characters, with invisible ones between them.
 fn runs(text: &str) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     let mut has_letter = false;
@@ -81,7 +82,7 @@ fn runs(text: &str) -> Vec<Range<usize>> {
         match runs.last_mut() {
             Some(run) if run.end == at => run.end = end,
             last => {
-                // A mark or what is not seen is no word on its own.
+                // A mark or an invisible character alone is not a word.
                 if last.is_some() && !has_letter {
                     runs.pop();
                 }
@@ -97,7 +98,7 @@ fn runs(text: &str) -> Vec<Range<usize>> {
     runs
 }
 
-/// Chooses between ways to draw the character before it.
+/// Whether it selects a glyph for the character before it.
 fn is_variation(c: char) -> bool {
     ('\u{FE00}'..='\u{FE0F}').contains(&c)
 }
@@ -116,8 +117,8 @@ fn term(word: &str) -> String {
     }
     if term.len() > LONGEST {
         let hash = hex::encode(Sha256::digest(&term));
-        term.truncate(KEPT);
-        term.extend(hash.chars().take(LONGEST - KEPT));
+        term.truncate(TRUNCATE_AT);
+        term.extend(hash.chars().take(LONGEST - TRUNCATE_AT));
     }
     term
 }
@@ -128,7 +129,7 @@ const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 const SHORT_FROM: u32 = 0xA0;
 const SHORT: u32 = 35 * 36;
 
-/// `_` with two digits, the first one no `z`; or `_z` with four.
+/// Appends `_` and two digits, of which the first is not `z`, or `_z` and four digits.
 fn push_code(term: &mut String, c: char) {
     let code = u32::from(c);
     let (mark, digits, value) = match code.checked_sub(SHORT_FROM) {

@@ -1,4 +1,4 @@
-//! The full-text engines against what a query means.
+//! Compares the full-text engines with the meaning of queries.
 
 use common::message::Category;
 use common::task::UserId;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::NewMessage;
 use super::reindexing::Terms;
 use super::search::Search;
-use super::store::{self, Filter, Place};
+use super::store::{self, Filter, PageStart};
 use crate::backend::{Backend, backend_tests};
 use crate::backfill;
 use crate::db::own::OwnDatabase;
@@ -20,7 +20,7 @@ backend_tests![both_engines_find_what_a_query_means, terms_of_older_versions_are
 const USER: UserId = UserId(Uuid::from_u128(1));
 const STRANGER: UserId = UserId(Uuid::from_u128(2));
 
-/// Words that are short, long, stop words, operators, alike at the start, or of other scripts.
+/// Words that are short or long, stop words, operators, of a common prefix, or of other scripts.
 fn vocabulary() -> Vec<String> {
     let long = ["a".repeat(90), format!("{}b", "a".repeat(90)), "й".repeat(40)];
     let plain = "a the to is on i I İ ı STRAẞE H₂O h2o x² ﻣﺮﺣﺒﺎ red Reddish RED café cafe naïve Straße STRASSE 7 70 700 x_y don't \
@@ -71,10 +71,10 @@ async fn both_engines_find_what_a_query_means(backend: Backend) {
         let search = Search::parse(&text);
         let mut expected: Vec<_> = texts.iter().filter(|text| search.matches(text)).collect();
         expected.sort();
-        let place = if round % 2 == 0 { Place::Newest(None) } else { Place::Best(0) };
+        let start = if round % 2 == 0 { PageStart::Newest(None) } else { PageStart::Best(0) };
         let found = own
             .db
-            .read(move |conn| store::search(conn, USER, &search, &Filter::default(), place, 1_000));
+            .read(move |conn| store::search(conn, USER, &search, &Filter::default(), start, 1_000));
         let found = found.await.unwrap();
         assert!(found.iter().all(|message| message.user_id == USER.0));
         let mut found: Vec<_> = found.iter().map(|message| &message.message).collect();
@@ -88,7 +88,7 @@ async fn both_engines_find_what_a_query_means(backend: Backend) {
 async fn terms_of_older_versions_are_recomputed(backend: Backend) {
     const COUNT: i64 = 700;
     let own = OwnDatabase::migrated(backend).await;
-    // Two in each hundred have terms that were others, and one has been rebuilt.
+    // Two of each hundred have outdated terms, and one has current terms.
     let row = |number: i64| match number % 100 {
         0 => (format!("{number} H₂O"), format!("qz{number} qzh qz2 qzo")),
         1 => (format!("{number} İzmir"), format!("qz{number} qzi_h3zmir")),
@@ -116,22 +116,22 @@ async fn terms_of_older_versions_are_recomputed(backend: Backend) {
         })
     };
     let found = async |text: &'static str| {
-        let place = Place::Newest(None);
+        let start = PageStart::Newest(None);
         let found = own.db.read(move |conn| {
-            store::search(conn, USER, &Search::parse(text), &Filter::default(), place, 1_000)
+            store::search(conn, USER, &Search::parse(text), &Filter::default(), start, 1_000)
         });
         found.await.unwrap().len()
     };
     insert(0, COUNT).await.unwrap();
     assert_eq!((found("h2o").await, found("izmir").await, found("\"h 2 o\"").await), (7, 0, 7));
 
-    // Several task managers begin at once.
+    // Several task managers start at the same time.
     let passes = join_all((0..3).map(|_| backfill::pass::<Terms>(&own.db))).await;
     assert!(passes.iter().all(Result::is_ok), "{passes:?}");
     assert_eq!((found("h2o").await, found("izmir").await, found("\"h 2 o\"").await), (14, 7, 0));
     assert_eq!(found("red").await, 97 * 7);
 
-    // An older version went on meanwhile; then this one is started again.
+    // An older version inserted rows in the meantime; then this one is restarted.
     insert(COUNT, COUNT + 100).await.unwrap();
     assert_eq!(found("h2o").await, 15);
     backfill::pass::<Terms>(&own.db).await.unwrap();

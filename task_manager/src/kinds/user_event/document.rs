@@ -1,4 +1,4 @@
-//! Events as clients send them, and what has to hold of them.
+//! Events as clients send them, and their validation.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ const LONGEST: usize = 100;
 #[serde(deny_unknown_fields)]
 #[schema(as = UserEventRequest)]
 pub struct UserEventDocument {
-    /// Tells it from your other events: a text of 1 to 100 characters, or a whole number. Blanks
+    /// Identifies it among your events: a text of 1 to 100 characters, or a whole number. Blanks
     /// around it do not count.
     #[schema(value_type = UserEventText, example = "7a61b3c6-4f4e-4b8e-9d5c-0c1f8f6f2d11")]
     id: Text,
@@ -45,24 +45,24 @@ pub struct AddressDocument {
     /// The country.
     #[schema(value_type = UserEventText, example = "United States")]
     country: Text,
-    /// The post code; a whole number will do.
+    /// The post code; may be a whole number.
     #[schema(value_type = UserEventText, example = "97201")]
     post_code: Text,
 }
 
-/// A text; numbers are taken as they are written.
+/// A text; numbers are converted.
 #[derive(Debug)]
 struct Text(String);
 
-/// What a text may be: neither blank nor with control characters, up to 100 characters without the
-/// blanks around it.
+/// A text that is not blank, without control characters, of up to 100 characters without the blanks
+/// around it; or a whole number.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes the texts in the OpenAPI document")]
 pub enum UserEventText {
     /// A text.
     Text(UserEventString),
-    /// A whole number, which is taken as it is written.
+    /// A whole number, which is converted to a text.
     Number(i128),
 }
 
@@ -100,29 +100,29 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// Notes what is invalid.
-fn noted<T>(
+/// Collects the error of an invalid field.
+fn collect<T>(
     errors: &mut Vec<ErrorLocation>,
-    place: &str,
+    path: &str,
     field: &str,
     checked: Result<T, String>,
 ) -> Option<T> {
-    let note = |reason| errors.push(ErrorLocation::field(format!("{place}{field}"), reason));
-    checked.map_err(note).ok()
+    let add = |reason| errors.push(ErrorLocation::field(format!("{path}{field}"), reason));
+    checked.map_err(add).ok()
 }
 
 impl UserEventDocument {
-    /// The event, where everything holds; what does not is noted in `errors` behind `place`.
-    pub fn check(self, place: &str, errors: &mut Vec<ErrorLocation>) -> Option<UserEvent> {
+    /// The event if it is valid; otherwise adds errors, with `path` before their fields.
+    pub fn check(self, path: &str, errors: &mut Vec<ErrorLocation>) -> Option<UserEvent> {
         let Self { id, address, datetime } = self;
         let AddressDocument { city, state, country, post_code } = address;
-        // Each is looked at, so that all errors are named at once.
-        let id = noted(errors, place, "id", text(&id));
-        let city = noted(errors, place, "address.city", text(&city));
-        let state = noted(errors, place, "address.state", text(&state));
-        let country = noted(errors, place, "address.country", text(&country));
-        let post_code = noted(errors, place, "address.postCode", text(&post_code));
-        let datetime = noted(errors, place, "datetime", time(&datetime));
+        // Every field is checked, so that all errors are reported together.
+        let id = collect(errors, path, "id", text(&id));
+        let city = collect(errors, path, "address.city", text(&city));
+        let state = collect(errors, path, "address.state", text(&state));
+        let country = collect(errors, path, "address.country", text(&country));
+        let post_code = collect(errors, path, "address.postCode", text(&post_code));
+        let datetime = collect(errors, path, "datetime", time(&datetime));
         Some(UserEvent {
             id: id?,
             address: Address {
@@ -160,7 +160,7 @@ fn time(given: &str) -> Result<DateTime<Utc>, String> {
             "`{given}` is no time such as 2019-05-07T19:54:13.563Z or 2019-05-07 19:54:13.563"
         ));
     };
-    // A leap second is one that databases do not know: it is the end of the one before.
+    // Databases have no leap seconds: one becomes the end of the second before it.
     let time = time.with_nanosecond(time.nanosecond().min(999_999_999)).unwrap_or(time);
     let time = time.trunc_subsecs(6);
     let (earliest, latest) = Period::bounds();

@@ -1,12 +1,12 @@
-//! Made-up events that could be real ones.
+//! Generates plausible random events.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::random::Random;
 use common::user_event::{Address, UserEvent};
 
-/// City, state, country, and what its post codes begin with; `#` is any digit. A city stands here as
-/// often as it is to come up.
-const PLACES: [(&str, &str, &str, &str); 24] = [
+/// City, state, country, and the pattern of its post codes, where `#` is any digit. Repeated
+/// entries raise the frequency of a city.
+const CITIES: [(&str, &str, &str, &str); 24] = [
     ("New York", "New York", "United States", "100##"),
     ("New York", "New York", "United States", "112##"),
     ("Portland", "Oregon", "United States", "972##"),
@@ -33,11 +33,11 @@ const PLACES: [(&str, &str, &str, &str); 24] = [
     ("Sydney", "New South Wales", "Australia", "20##"),
 ];
 
-/// The first second in which an event may happen (2024-01-01), and how many there are: two years.
+/// The period of the events: its first second (2024-01-01) and its length of two years.
 const FIRST_SECOND: i64 = 1_704_067_200;
 const SECONDS: u64 = 2 * 365 * 24 * 3600;
 
-/// `count` events: those of `seed`, always the same, ids included.
+/// The `count` events of `seed`, which are always the same, including their ids.
 pub fn events(count: usize, seed: u64) -> Vec<UserEvent> {
     let mut random = Random::new(seed);
     (0..count).map(|_| event(&mut random)).collect()
@@ -45,8 +45,8 @@ pub fn events(count: usize, seed: u64) -> Vec<UserEvent> {
 
 fn event(random: &mut Random) -> UserEvent {
     let bytes = (u128::from(random.number()) << 64 | u128::from(random.number())).to_be_bytes();
-    let place = random.below(PLACES.len() as u64) as usize;
-    let (city, state, country, code) = PLACES.get(place).copied().unwrap_or_default();
+    let place = random.below(CITIES.len() as u64) as usize;
+    let (city, state, country, code) = CITIES.get(place).copied().unwrap_or_default();
     let post_code = code.chars().map(|mark| match mark {
         '#' => char::from(b'0' + random.below(10) as u8),
         mark => mark,
@@ -80,7 +80,7 @@ mod tests {
         let first = &events(1, 42)[0];
         assert_eq!(events(10_000, 42)[0], *first);
         assert_ne!(events(1, 43)[0].id, first.id);
-        // Written down, so that no change of the generator goes unnoticed.
+        // Hard-coded, so that no change of the generator goes unnoticed.
         assert_eq!(
             serde_json::to_value(first).unwrap(),
             serde_json::json!({

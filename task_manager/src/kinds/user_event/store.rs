@@ -14,7 +14,7 @@ use crate::db::schema::user_events;
 use crate::db::{DbConnection, DbError, DbResult, Id, moment};
 use crate::paging::Period;
 
-/// Inserts the event of a task that `owner` owns; false where the owner has one with this id.
+/// Inserts the event of a task that `owner` owns; false if the owner has one with this id.
 pub(super) fn insert(
     conn: &mut DbConnection,
     task_id: TaskId,
@@ -42,21 +42,21 @@ pub(super) fn insert(
     }
 }
 
-/// Removes the event that a task recorded, where it did.
+/// Removes the event that a task recorded, if any.
 pub fn remove(conn: &mut DbConnection, task_id: TaskId) -> DbResult<()> {
     diesel::delete(user_events::table.filter(user_events::task_id.eq(Id(task_id.0))))
         .execute(conn)?;
     Ok(())
 }
 
-/// Which events count.
+/// The filter of a report.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Everybody's where absent.
+    /// All owners if none.
     pub owner: Option<UserId>,
     pub state: Option<String>,
     pub country: Option<String>,
-    /// When they happened.
+    /// The period in which events happened.
     pub period: Period,
 }
 
@@ -86,7 +86,7 @@ impl Filter {
     }
 }
 
-/// How many events there are of each city.
+/// The number of events of each city.
 pub(super) fn users_by_city(
     conn: &mut DbConnection,
     filter: &Filter,

@@ -28,7 +28,7 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Splitter {
     format: Format,
-    place: Place,
+    state: State,
     /// How much of a byte order mark was skipped; none where there cannot be one any more.
     mark: Option<usize>,
     document: Vec<u8>,
@@ -39,15 +39,15 @@ pub struct Splitter {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum State {
     /// The array has not begun.
-    Before,
+    BeforeArray,
     /// It has begun, and holds nothing so far.
-    Empty,
+    ArrayStart,
     /// A document, or before one.
-    Document,
+    InDocument,
     /// The array has ended.
-    After,
+    AfterArray,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,13 +62,13 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 impl Splitter {
     pub fn new(format: Format) -> Self {
-        let place = match format {
-            Format::Lines => Place::Document,
-            Format::Array => Place::Before,
+        let state = match format {
+            Format::Lines => State::InDocument,
+            Format::Array => State::BeforeArray,
         };
         Self {
             format,
-            place,
+            state,
             mark: Some(0),
             document: Vec::new(),
             is_too_long: false,
@@ -103,14 +103,14 @@ impl Splitter {
     /// # Errors
     /// It ends too early, in words.
     pub fn finish(&mut self, found: &mut Vec<Found>) -> Result<(), String> {
-        match (self.format, self.place) {
+        match (self.format, self.state) {
             (Format::Lines, _) => {
                 self.end_line(found);
                 Ok(())
             }
-            (Format::Array, Place::After) => Ok(()),
-            (Format::Array, Place::Before) => Err("The body holds no JSON array.".to_owned()),
-            (Format::Array, Place::Empty | Place::Document) => {
+            (Format::Array, State::AfterArray) => Ok(()),
+            (Format::Array, State::BeforeArray) => Err("The body holds no JSON array.".to_owned()),
+            (Format::Array, State::ArrayStart | State::InDocument) => {
                 Err("The JSON array breaks off here: its closing bracket is missing.".to_owned())
             }
         }
@@ -125,19 +125,19 @@ impl Splitter {
 
     fn array(&mut self, byte: u8, found: &mut Vec<Found>) -> Result<(), String> {
         let is_blank = byte.is_ascii_whitespace();
-        match (self.place, byte) {
-            (Place::Before, b'[') => self.place = Place::Empty,
-            (Place::Before | Place::Empty | Place::After, _) if is_blank => {}
-            (Place::Before, _) => {
+        match (self.state, byte) {
+            (State::BeforeArray, b'[') => self.state = State::ArrayStart,
+            (State::BeforeArray | State::ArrayStart | State::AfterArray, _) if is_blank => {}
+            (State::BeforeArray, _) => {
                 return Err("The body is no JSON array: it does not start with `[`.".to_owned());
             }
-            (Place::Empty, b']') => self.place = Place::After,
-            (Place::Empty, _) => {
-                self.place = Place::Document;
+            (State::ArrayStart, b']') => self.state = State::AfterArray,
+            (State::ArrayStart, _) => {
+                self.state = State::InDocument;
                 self.in_document(byte, found);
             }
-            (Place::Document, _) => self.in_document(byte, found),
-            (Place::After, _) => {
+            (State::InDocument, _) => self.in_document(byte, found),
+            (State::AfterArray, _) => {
                 return Err("There is something behind the end of the JSON array.".to_owned());
             }
         }
@@ -153,7 +153,7 @@ impl Splitter {
             (InString::No, b'"') => self.string = InString::Yes,
             (InString::No, b',') if self.depth == 0 => return self.end(found),
             (InString::No, b']') if self.depth == 0 => {
-                self.place = Place::After;
+                self.state = State::AfterArray;
                 return self.end(found);
             }
             (InString::No, b'{' | b'[') => self.depth = self.depth.saturating_add(1),

@@ -10,7 +10,7 @@ use super::rows::{TaskRow, read_rows};
 use crate::db::schema::tasks;
 use crate::db::{DbConnection, DbError, DbResult, Id, count_of, known_kind, moment};
 use crate::folding::fold;
-use crate::paging::{Cursor, behind};
+use crate::paging::{Cursor, after_cursor};
 use crate::tasks::Task;
 use crate::tasks::unreadable::ReadTask;
 
@@ -66,7 +66,7 @@ pub fn list(
         query = query.filter(tasks::created_at.lt(moment(to)));
     }
     if let Some(before) = filter.before {
-        query = query.filter(behind!(before, tasks::created_at, tasks::id));
+        query = query.filter(after_cursor!(before, tasks::created_at, tasks::id));
     }
     Ok(read_rows(query.load(conn)?))
 }
@@ -84,7 +84,7 @@ extern "SQL" {
 pub type FileNameRow = (TaskId, Option<String>, Option<String>);
 
 /// At most `limit` tasks after an id, in order.
-pub fn with_file_names_behind(
+pub fn with_file_names_after(
     conn: &mut DbConnection,
     id: TaskId,
     limit: i64,

@@ -1,5 +1,5 @@
-//! MySQL's way to take rows: by parameters of statements for few numbers of rows, each of which is prepared
-//! once. It takes them in two thirds of the time in which it reads a JSON text.
+//! MySQL's statements for rows: parametrized inserts for a few numbers of rows, each prepared once.
+//! They take two thirds of the time that a JSON text takes.
 
 use common::report::MAX_BATCH_ROWS;
 use diesel::mysql::{Mysql, MysqlConnection};
@@ -13,8 +13,8 @@ use crate::db::{Id, cached, known_by_text};
 /// A row of a file: its number, the name and the e-mail address.
 type Row = (u64, String, String);
 
-/// How many rows a statement takes. To prepare one takes as long as to execute it, and the server keeps each for
-/// each connection; so there are few, and most batches need one of them.
+/// The numbers of rows of statements. Preparing one takes as long as executing it, and the server
+/// caches each per connection; so there are few, and most batches need only one.
 const LENGTHS: [usize; 4] = [MAX_BATCH_ROWS, MAX_BATCH_ROWS / 10, MAX_BATCH_ROWS / 100, 1];
 
 /// Rows of a task.
@@ -24,16 +24,17 @@ pub(super) struct Parameters<'a> {
 }
 
 impl Parameters<'_> {
-    /// Inserts them, and tells how many they are.
+    /// Inserts them; returns how many.
     pub(super) fn execute(&self, conn: &mut MysqlConnection) -> QueryResult<usize> {
-        // No parameter of each row: either side takes as long for one that is always the same.
+        // A session variable instead of a parameter in each row: a repeated value costs as much as
+        // any other.
         let task = sql_query("SET @task_id = ?").bind::<Binary, _>(self.task_id);
         cached(task).execute_on(conn, Mysql)?;
         pieces(self.rows).try_fold(0, |inserted, rows| Ok(inserted + Insert(rows).execute(conn)?))
     }
 }
 
-/// Rows in pieces of the lengths of statements, the longest first.
+/// Splits rows into chunks of the lengths of statements, the longest first.
 fn pieces(mut rows: &[Row]) -> impl Iterator<Item = &[Row]> {
     std::iter::from_fn(move || {
         let length = LENGTHS.into_iter().find(|length| *length <= rows.len())?;

@@ -1,4 +1,4 @@
-//! Texts in Unicode's form NFKC that know where each part of them was before.
+//! Texts in Unicode's NFKC, with a mapping back to the original.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -6,18 +6,18 @@ use std::ops::Range;
 use unicode_normalization::char::{canonical_combining_class, decompose_compatible};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
-/// A text in the form NFKC.
+/// A text in NFKC.
 #[derive(Debug)]
-pub struct Normal<'a> {
+pub struct Normalized<'a> {
     text: Cow<'a, str>,
-    /// Where pieces that are put in the form independently of each other begin, here and in the
-    /// original; none where both are the same text.
+    /// The start of each piece that is normalized independently, here and in the original; empty if
+    /// both are the same text.
     pieces: Vec<(usize, usize)>,
     original_length: usize,
 }
 
-impl<'a> Normal<'a> {
-    /// The form of `original`.
+impl<'a> Normalized<'a> {
+    /// Normalizes `original`.
     pub fn of(original: &'a str) -> Self {
         let original_length = original.len();
         if is_nfkc_quick(original.chars()) == IsNormalized::Yes {
@@ -39,12 +39,12 @@ impl<'a> Normal<'a> {
         Self { text: Cow::Owned(text), pieces, original_length }
     }
 
-    /// The text.
+    /// The normalized text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Which part of the original became this part, which is not empty.
+    /// The range of the original that became this range, which must not be empty.
     pub fn original(&self, part: Range<usize>) -> Range<usize> {
         if self.pieces.is_empty() {
             return part;
@@ -56,8 +56,8 @@ impl<'a> Normal<'a> {
     }
 }
 
-/// Whether nothing before `c` changes with it, nor it with what is before: it does not begin with
-/// a mark, nor with what may become one character with the one before.
+/// Whether normalization never combines `c` with the characters before it: its decomposition does
+/// not start with a mark, nor with a character that composes with the previous one.
 fn begins_piece(c: char) -> bool {
     if c.is_ascii() {
         return true;
@@ -77,13 +77,13 @@ mod tests {
 
     use super::*;
 
-    /// Letters, marks and jamos that become others together.
+    /// Letters, marks and jamos that compose with each other.
     const COMPOSED: &str = "[a-cé\u{300}-\u{345}ㄱ-ㅣ\u{1100}-\u{11ff}\u{ac00}\u{ac01}ﬀ-ﬆ¨½々\
                             \u{9be}\u{9d7}\u{dcf}\u{dd9}\u{ff65}-\u{ffdc}\u{fe70}-\u{fefc}]{0,20}";
 
-    /// The parts of the original that became these.
+    /// The ranges of the original that became these.
     fn originals<'a>(text: &'a str, parts: &[&str]) -> Vec<&'a str> {
-        let normal = Normal::of(text);
+        let normal = Normalized::of(text);
         let original = |part: &&str| {
             let start = normal.as_str().find(part).unwrap();
             &text[normal.original(start..start + part.len())]
@@ -104,7 +104,7 @@ mod tests {
     proptest! {
         #[test]
         fn normalization_matches_nfkc_and_maps_back(text in prop_oneof![COMPOSED, "\\PC{0,40}"]) {
-            let normal = Normal::of(&text);
+            let normal = Normalized::of(&text);
             prop_assert_eq!(normal.as_str(), text.nfkc().collect::<String>());
             for (at, c) in normal.as_str().char_indices() {
                 let original = normal.original(at..at + c.len_utf8());
