@@ -7,7 +7,8 @@ diesel::table! {
         kind -> Text,
         state -> Text,
         spec -> Text,
-        identity -> Nullable<Text>,
+        #[sql_name = "identity"]
+        dedup_key -> Nullable<Text>,
         attempt -> Integer,
         dispatch -> Integer,
         failures -> Integer,

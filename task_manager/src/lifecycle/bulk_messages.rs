@@ -1,12 +1,11 @@
-//! Loading many messages with one request: they are tracked as they come, without a task.
+//! Bulk loads of messages: one request tracks many messages, without tasks.
 //!
 //! # Invariants
-//! - A request of any size takes a bounded piece of memory: documents are stored while others
-//!   arrive.
-//! - Of a chunk of documents either all valid ones are stored, or none.
+//! - A request of any size takes bounded memory: documents are stored while more arrive.
+//! - All valid documents of a chunk are stored, or none.
 //! - An invalid document affects no other, and is named by its position in the request.
-//! - The answer to a request with a key is stored with its last chunk. One that broke off before is
-//!   carried out again from the start, and its first chunks are there twice.
+//! - The answer to a request with a key is stored with its last chunk. A request that was
+//!   interrupted before that runs again from the start, and its first chunks are stored twice.
 
 pub mod document;
 mod splitter;
@@ -26,22 +25,22 @@ use crate::kinds::message_validation::{NewMessage, store};
 
 pub use self::splitter::Format;
 
-/// How many documents are stored in one transaction, and how many bytes of them at the most: it
-/// is to last about 50 ms.
+/// The most documents, and the most bytes of them, that one transaction stores: it should take
+/// about 50 ms.
 const CHUNK: usize = 1_000;
 const CHUNK_BYTES: usize = 1 << 20;
 /// How many invalid documents are named.
 const MAX_NAMED: usize = 10_000;
 
-/// What became of the documents.
+/// The outcome of a bulk request.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct BulkResult {
     /// How many documents were stored.
     #[schema(example = 99998)]
     inserted: u64,
-    /// The documents that were not, the first 10,000 of them.
+    /// The documents that were not stored, up to the first 10,000.
     errors: Vec<BulkError>,
-    /// How many were not stored.
+    /// How many documents were not stored.
     #[schema(example = 2)]
     error_count: u64,
 }
@@ -49,10 +48,10 @@ pub struct BulkResult {
 /// A document that was not stored.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BulkError {
-    /// Its place in the request, from 0; blank lines do not count.
+    /// Its position in the request, from 0; blank lines do not count.
     #[schema(example = 17)]
     index: u64,
-    /// What is wrong with it.
+    /// Why it is invalid.
     #[schema(example = "message: is empty; send at least one character that is not blank")]
     reason: String,
 }
@@ -69,7 +68,7 @@ impl BulkResult {
 /// Stores the documents of `body` as messages of `user`, once for each `key`.
 ///
 /// # Errors
-/// Those of `load`, another request with the key is under way, or the key was used for another
+/// Those of `load`, another request with the key is in progress, or the key was used for another
 /// body.
 pub async fn load_once(
     keys: &IdempotencyKeys,
@@ -94,11 +93,11 @@ pub async fn load_once(
 
 /// Stores the documents of `body` as messages of `user`, and the answer under `lock`.
 ///
-/// A body that breaks off before anything of it was stored is refused; after that the place is
-/// named where it broke off, since what came before it is there.
+/// A body that is interrupted before anything was stored is refused. After that, the result names
+/// the position of the interruption, since the documents before it are stored.
 ///
 /// # Errors
-/// The body is not of the format, it broke off, or the database is not available.
+/// The body is malformed or was interrupted, or the database is not available.
 async fn load(
     db: &Database,
     user: UserId,
@@ -142,7 +141,7 @@ async fn load(
                 return Err(Error::BadRequest(format!("{broken} Nothing was stored.")));
             }
             load.result.name(load.index, broken);
-            // What comes behind is not read any more, but tells this request from another.
+            // The rest is not parsed any more, but is part of the request's fingerprint.
             while let Ok(Some(bytes)) = body.next().await {
                 load.hash.update(&bytes);
             }
@@ -157,17 +156,17 @@ async fn load(
 struct Load<'a> {
     db: &'a Database,
     user: UserId,
-    /// What is stored without a time of its own has this one.
+    /// The time of documents without one.
     now: NaiveDateTime,
-    /// The place of the next document.
+    /// The position of the next document.
     index: u64,
     chunk: Vec<NewMessage>,
     /// The size of the messages of the chunk.
     bytes: usize,
     result: BulkResult,
-    /// Of the body so far.
+    /// The hash of the body so far.
     hash: Sha256,
-    /// Of the request's key, where it has one.
+    /// The lock of the request's key, if it has one.
     lock: Option<Lock>,
 }
 
@@ -233,7 +232,7 @@ impl Load<'_> {
                 Ok(())
             }
             Err(error) if self.result.inserted > 0 => {
-                tracing::error!(%error, "a bulk request was stored in part");
+                tracing::error!(%error, "a bulk request was stored only in part");
                 let in_doubt = if error.is_in_doubt() { length } else { 0 };
                 Err(Error::PartlyStored { inserted: self.result.inserted, in_doubt })
             }

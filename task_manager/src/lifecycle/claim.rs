@@ -1,4 +1,4 @@
-//! Claims: a worker takes tasks whose messages it received.
+//! Claims: a worker takes the tasks whose messages it received.
 //!
 //! # Invariants
 //! - A claim raises `attempt` by compare-and-swap; one repeated by the same worker for the same
@@ -17,7 +17,7 @@ use crate::tasks::Task;
 use crate::tasks::store::{self, Locked};
 use crate::tasks::unreadable::Unreadable;
 
-/// Answers a worker's claims.
+/// Handles a worker's claims.
 pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimResponse> {
     let claims = db.write(move |conn| claim_all(conn, request.worker, &request.deliveries)).await?;
     for claim in &claims {
@@ -31,8 +31,8 @@ pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimRespon
     Ok(ClaimResponse { claims })
 }
 
-/// Claims deliveries, in the caller's transaction; answers one claim for each, in order. However
-/// many there are, it takes the same few statements.
+/// Claims deliveries, in the caller's transaction; returns one claim for each, in order. The number
+/// of statements does not depend on that of deliveries.
 fn claim_all(
     conn: &mut DbConnection,
     worker: WorkerId,
@@ -59,15 +59,15 @@ fn claim_all(
     Ok(deliveries.iter().map(claim).collect())
 }
 
-/// What to say to a delivery whose task was claimed where it could be. A task that the worker has
-/// for this dispatch is its own, whether since now or since an earlier claim.
+/// The answer to a delivery, after its task was claimed if possible. A task that the worker has for
+/// this dispatch is granted, whether it was claimed now or earlier.
 fn answer(worker: WorkerId, delivery: ClaimedDelivery, task: Option<&Task>) -> Claim {
     let ClaimedDelivery { task_id, dispatch } = delivery;
     let refused = |refused: String| Claim::Refused { task_id, refused };
     match task {
-        None => refused("there is no such task".to_owned()),
+        None => refused("the task does not exist".to_owned()),
         Some(task) if task.dispatch != dispatch => {
-            refused(format!("it was put in the queue {} times by now", task.dispatch))
+            refused(format!("it was queued again: its dispatch is now {}", task.dispatch))
         }
         Some(task) if task.state == TaskState::Processing && task.worker == Some(worker) => {
             Claim::Attempt(Box::new(attempt(task)))

@@ -1,4 +1,4 @@
-//! Deleting an ended task: it is hidden immediately, and purged with all that it made.
+//! Deletes ended tasks: they are hidden immediately, and purged later with all their data.
 
 use common::task::{TaskId, TaskKind, TaskState, UserId};
 
@@ -11,12 +11,12 @@ enum Deleted {
     Done,
     NotFound,
     WrongState(TaskState),
-    /// It cannot be read, and something works on it.
+    /// It cannot be read, and has a lease.
     Unreadable(String),
 }
 
-/// Deletes an ended task of `owner`: it is hidden at once, and swept with all that it made. One that
-/// cannot be read is deleted unless something works on it.
+/// Deletes an ended task of `owner`: it is hidden immediately, and purged with all its data. An
+/// unreadable task is deleted unless it has a lease.
 pub async fn delete(db: &Database, owner: UserId, id: TaskId) -> Result<(), Error> {
     match db.write(move |conn| mark_deleted(conn, owner, id)).await? {
         Deleted::Done => Ok(()),
@@ -69,7 +69,7 @@ mod tests {
 
     const OWNER: UserId = UserId(Uuid::nil());
 
-    /// A worker claims the task, and commits while the deletion waits for its lock.
+    /// A worker claims the task and commits while the deletion waits for its lock.
     #[tokio::test]
     async fn a_refused_deletion_names_the_state_of_the_task() {
         let OwnDatabase { db, test, folder: _folder } = OwnDatabase::migrated(Backend::Fleet).await;

@@ -1,11 +1,11 @@
-//! Leases: an attempt whose worker has gone silent is taken away from it, and an upload whose
-//! request has gone is removed.
+//! Expired leases: an attempt whose worker has gone silent is revoked, and an upload whose request
+//! is gone is removed.
 //!
 //! # Invariants
 //! - `failures` counts lost leases and errors, not drains or delays that a processor asked for.
-//! - A task that has lost its lease more than once is next run alone in its lane of a worker. The first
-//!   time says nothing of the task: all tasks of a worker lose their leases when it dies, and all of a
-//!   fleet when its task managers hang.
+//! - A task that has lost its lease more than once next runs exclusively in its lane of a worker.
+//!   The first time does not make it suspect: all tasks of a worker lose their leases when it dies,
+//!   and all tasks of a fleet when its task managers hang.
 
 use common::problem::Problem;
 use common::storage::{ObjectKey, Storage};
@@ -22,18 +22,18 @@ use crate::tasks::outbox;
 use crate::tasks::store::{self, Enqueue, Locked};
 use crate::tasks::transitions::retry_or_fail;
 
-/// How many tasks one transaction takes away.
+/// How many attempts one transaction revokes.
 const BATCH: i64 = 100;
 
 /// One pass over all expired leases.
 pub async fn pass(db: &Database, storage: &Storage, relay: &RelaySignal) -> Result<(), PassError> {
     let mut failures = Failures::default();
-    take_back_attempts(db, storage, relay, &mut failures).await?;
-    remove_cut_uploads(db, storage, &mut failures).await?;
+    revoke_attempts(db, storage, relay, &mut failures).await?;
+    remove_interrupted_uploads(db, storage, &mut failures).await?;
     failures.into_result()
 }
 
-/// The tasks in `state` whose lease has ended, from behind `after`.
+/// The tasks in `state` whose lease has expired, after `after`.
 async fn expired(db: &Database, state: TaskState, after: Option<TaskId>) -> DbResult<Vec<TaskId>> {
     db.read(move |conn| {
         let now = db::now(conn)?;
@@ -42,7 +42,7 @@ async fn expired(db: &Database, state: TaskState, after: Option<TaskId>) -> DbRe
     .await
 }
 
-async fn take_back_attempts(
+async fn revoke_attempts(
     db: &Database,
     storage: &Storage,
     relay: &RelaySignal,
@@ -54,12 +54,12 @@ async fn take_back_attempts(
         let Some(last) = ids.last() else { return Ok(()) };
         after = Some(*last);
         let mut lost = Vec::new();
-        match take_back(db, &ids).await {
+        match revoke(db, &ids).await {
             Ok(taken) => lost.extend(taken),
-            // One of them is at fault, or the moment.
+            // The cause is one of them, or temporary.
             Err(_) => {
                 for id in ids {
-                    match take_back(db, &[id]).await {
+                    match revoke(db, &[id]).await {
                         Ok(taken) => lost.extend(taken),
                         Err(error) => failures.note(id, error)?,
                     }
@@ -69,15 +69,15 @@ async fn take_back_attempts(
         relay.wake();
         for (id, attempt) in lost {
             if let Err(error) = sweep::remove_unwanted(db, storage, id, attempt).await {
-                warn!(task_id = %id, attempt, %error, "the files of a lost attempt are left to the sweep");
+                warn!(task_id = %id, attempt, %error, "cannot delete the files of a lost attempt, the sweep will");
             }
         }
     }
 }
 
-/// Takes tasks away from their workers, in one transaction, unless their leases were renewed or another
-/// task manager was faster. Answers the attempts that were lost.
-async fn take_back(db: &Database, ids: &[TaskId]) -> DbResult<Vec<(TaskId, u32)>> {
+/// Revokes attempts, in one transaction, unless their leases were renewed or another task manager
+/// was faster. Returns the revoked attempts.
+async fn revoke(db: &Database, ids: &[TaskId]) -> DbResult<Vec<(TaskId, u32)>> {
     let ids: Vec<db::Id> = ids.iter().map(|id| db::Id(id.0)).collect();
     db.write(move |conn| {
         let now = db::now(conn)?;
@@ -113,13 +113,13 @@ async fn take_back(db: &Database, ids: &[TaskId]) -> DbResult<Vec<(TaskId, u32)>
 
 fn lost_worker(failures: u32) -> Problem {
     let detail = format!(
-        "The task's worker went silent or died {failures} times. If the workers are well, the \
-         input may be more than they can take; resume the task to try again."
+        "The task's worker went silent or died {failures} times. If the workers are healthy, the \
+         input may be too large for them; resume the task to try again."
     );
     Problem::new(500, "worker_lost", "The workers were lost", detail)
 }
 
-async fn remove_cut_uploads(
+async fn remove_interrupted_uploads(
     db: &Database,
     storage: &Storage,
     failures: &mut Failures,
@@ -132,12 +132,12 @@ async fn remove_cut_uploads(
         for id in ids {
             let removed = db.write(move |conn| {
                 let now = db::now(conn)?;
-                store::remove_cut(conn, id, now)
+                store::remove_interrupted(conn, id, now)
             });
             match removed.await {
                 Ok(true) => {
                     if let Err(error) = storage.delete(ObjectKey::Input(id)).await {
-                        warn!(task_id = %id, %error, "the file of a cut upload is left to the sweep");
+                        warn!(task_id = %id, %error, "cannot delete the file of an interrupted upload, the sweep will");
                     }
                 }
                 Ok(false) => {}
@@ -176,11 +176,11 @@ mod tests {
             )?;
             let state = TaskState::Initializing;
             assert_eq!(store::with_expired_lease(conn, state, now, None, BATCH)?, [id]);
-            // It was found, and is renewed before it is removed.
+            // It is renewed after it was found and before it is removed.
             store::renew_upload(conn, id, now + UPLOAD_LEASE)?;
-            let renewed = store::remove_cut(conn, id, now)?;
+            let renewed = store::remove_interrupted(conn, id, now)?;
             store::renew_upload(conn, id, past)?;
-            Ok((renewed, store::remove_cut(conn, id, now)?))
+            Ok((renewed, store::remove_interrupted(conn, id, now)?))
         });
         assert_eq!(removed.await.unwrap(), (false, true));
     }

@@ -1,8 +1,8 @@
-//! Stop, kill, resume: a user interrupts a task.
+//! Interrupts by users: stop, kill and resume.
 //!
 //! # Invariants
 //! - An interrupt and a completion race by compare-and-swap: the first commit wins.
-//! - An interrupt is final for the data when it is committed, since it takes the fence away.
+//! - A committed interrupt is final for the data, since it takes the fence away.
 //! - Repeating one that is already in effect changes nothing and succeeds.
 
 use chrono::NaiveDateTime;
@@ -15,19 +15,19 @@ use crate::tasks::store::{self, Locked};
 use crate::tasks::{Task, transitions};
 use crate::views::view;
 
-/// What an interrupt asks for.
+/// An interrupt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interrupt {
-    /// End it and roll back what it wrote.
+    /// Ends the task and rolls back its data.
     Stop,
-    /// End it and keep what it wrote.
+    /// Ends the task and keeps its data.
     Kill,
-    /// Put it in the queue again.
+    /// Queues the task again.
     Resume,
 }
 
 impl Interrupt {
-    fn holds_in(self, state: TaskState) -> bool {
+    fn is_in_effect(self, state: TaskState) -> bool {
         match self {
             Self::Stop => matches!(state, TaskState::Stopping | TaskState::Stopped),
             Self::Kill => state == TaskState::Killed,
@@ -46,11 +46,11 @@ impl Interrupt {
     }
 }
 
-/// A task that was interrupted, as it is then.
+/// A task after an interrupt.
 #[derive(Debug)]
 pub struct Interrupted {
     pub task: TaskView,
-    /// The row from which it goes on, where it waits to do so.
+    /// The row at which it resumes, if it is waiting to.
     pub resumes_from_row: Option<u64>,
 }
 
@@ -62,7 +62,7 @@ enum Attempted {
     Unreadable(String),
 }
 
-/// Interrupts a task of `owner`; answers it as it is then.
+/// Interrupts a task of `owner`; returns its new state.
 pub async fn interrupt(
     db: &Database,
     owner: UserId,
@@ -79,7 +79,7 @@ pub async fn interrupt(
             let Some(task) = tasks.remove(&id).filter(|task| task.owner == owner) else {
                 return Ok(Attempted::NotFound);
             };
-            if !interrupt.holds_in(task.state) {
+            if !interrupt.is_in_effect(task.state) {
                 let is_done = match interrupt {
                     Interrupt::Stop => end(conn, &task, TaskState::Stopping, now)?,
                     Interrupt::Kill => end(conn, &task, TaskState::Killed, now)?,
@@ -112,7 +112,7 @@ pub async fn interrupt(
     }
 }
 
-/// Ends a task as `next`; the progress of a rollback begins at none of its rows.
+/// Ends a task as `next`; the progress of a rollback starts at zero.
 fn end(
     conn: &mut DbConnection,
     task: &Task,

@@ -1,4 +1,4 @@
-//! Purging deleted tasks: their files, their rows, and last the tasks themselves.
+//! Purges deleted tasks: their files, their rows, and finally the tasks.
 
 pub mod store;
 
@@ -12,7 +12,7 @@ use crate::passes::{Failures, PassError};
 /// How many tasks one query lists.
 const BATCH: i64 = 100;
 
-/// Removes everything that deleted tasks made, and the tasks.
+/// Removes deleted tasks and all their data.
 pub async fn pass(db: &Database, storage: &Storage) -> Result<(), PassError> {
     let mut failures = Failures::default();
     let mut after = None;

@@ -1,10 +1,10 @@
 //! Reports of workers about their attempts, in batches.
 //!
 //! # Invariants
-//! - A report is applied only if its attempt is the task's latest and the task is `processing`, in the
-//!   transaction that writes its data.
-//! - A batch locks its tasks in the order of their ids and commits as one; on a data error it is run
-//!   again report by report.
+//! - A report is applied only if its attempt is the task's latest and the task is `processing`, in
+//!   the transaction that writes its data.
+//! - A batch locks its tasks in the order of their ids and commits as one; on a data error it is
+//!   retried report by report.
 
 mod apply;
 mod store;
@@ -68,7 +68,7 @@ pub async fn report(
     Ok(ReportResponse { outcomes })
 }
 
-/// Whether the task may be put in the queue before the relay looks by itself.
+/// Whether the task may be due before the relay's next poll.
 fn is_due_soon(event: &Event) -> bool {
     match event {
         Event::Heartbeat { .. } | Event::Completed { .. } | Event::Failed { .. } => false,
@@ -77,7 +77,7 @@ fn is_due_soon(event: &Event) -> bool {
     }
 }
 
-/// Applies reports, and reads what is to be shown of their tasks.
+/// Applies reports, and reads the changes to publish.
 fn apply_batch(
     conn: &mut DbConnection,
     batch: &[Report],
@@ -86,7 +86,7 @@ fn apply_batch(
     let mut applied = Applied::default();
     let mut rest = batch;
     while !rest.is_empty() {
-        // A second report of a task finds what the first one did.
+        // A second report of a task must see the effect of the first one.
         let mut seen = HashSet::new();
         let once = rest.iter().take_while(|report| seen.insert(report.task_id)).count();
         if once < rest.len() {
@@ -131,8 +131,9 @@ fn rejection(error: &DbError) -> Problem {
     Problem::new(422, "report_rejected", "Invalid report", detail)
 }
 
-/// What an attempt wrote that was not accepted goes at once; where that fails, the sweep does it. Whether it
-/// was accepted says the database: a report that is repeated late is told that its lease is lost.
+/// Deletes the outputs of attempts that were not accepted; if that fails, the sweep does it. The
+/// database decides whether one was accepted: a late repeat of a report is also answered with a
+/// lost lease.
 fn delete_unaccepted(db: &Database, storage: &Storage, reports: &[Report], outcomes: &[Outcome]) {
     for (report, outcome) in reports.iter().zip(outcomes) {
         let lost = matches!(outcome, Outcome::Stop | Outcome::Kill | Outcome::LeaseLost);
@@ -142,7 +143,7 @@ fn delete_unaccepted(db: &Database, storage: &Storage, reports: &[Report], outco
             let span = tracing::info_span!("delete_unaccepted", %task_id, attempt);
             let delete = async move {
                 if let Err(error) = sweep::remove_unwanted(&db, &storage, task_id, attempt).await {
-                    warn!(%error, "the attempt's files are left to the sweep");
+                    warn!(%error, "cannot delete the files of an attempt, the sweep will");
                 }
             };
             tokio::spawn(delete.instrument(span));

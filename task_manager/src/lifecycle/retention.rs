@@ -1,4 +1,4 @@
-//! Retention: files and tasks go when they are past their time.
+//! Retention: removes expired files and tasks.
 
 pub mod store;
 
@@ -12,10 +12,10 @@ use super::purge::remove_files;
 use crate::db::{self, Database};
 use crate::passes::{Failures, PassError};
 
-/// How many tasks one transaction takes.
+/// How many tasks one transaction removes.
 const BATCH: i64 = 100;
 
-/// How long things are kept.
+/// How long files and tasks are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     /// Inputs, outputs and attempts, after the task's end.
@@ -24,7 +24,7 @@ pub struct Retention {
     pub tasks: Duration,
 }
 
-/// Removes files and tasks that are past their time.
+/// Removes expired files and tasks.
 pub async fn pass(db: &Database, storage: &Storage, retention: Retention) -> Result<(), PassError> {
     let mut failures = Failures::default();
     loop {
@@ -58,22 +58,22 @@ pub async fn pass(db: &Database, storage: &Storage, retention: Retention) -> Res
     }
 }
 
-/// Removes the files of a task that ended long ago; false where it has gone on meanwhile.
+/// Removes the files of a task that ended long ago; false if it was resumed in the meantime.
 async fn expire_files(
     db: &Database,
     storage: &Storage,
     retention: Retention,
     id: TaskId,
 ) -> Result<bool, PassError> {
-    // The mark first: a resume that wins the race keeps the files. Files that cannot be removed are left to
-    // the sweep.
+    // Marked first, so that a resume that wins the race keeps the files. Files that cannot be
+    // removed are left to the sweep.
     let marked = db.write(move |conn| {
         let now = db::now(conn)?;
         store::mark_files_removed(conn, id, now - retention.files, now)
     });
     let is_marked = marked.await?;
     if is_marked && let Err(error) = remove_files(storage, id).await {
-        warn!(task_id = %id, %error, "the files of an expired task are left to the sweep");
+        warn!(task_id = %id, %error, "cannot delete the files of an expired task, the sweep will");
     }
     Ok(is_marked)
 }
@@ -96,7 +96,7 @@ mod tests {
 
     const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
-    /// A task that is killed now.
+    /// A task that was killed just now.
     fn killed(conn: &mut DbConnection) -> DbResult<TaskId> {
         let (id, owner, now) = (TaskId::new(), UserId(Uuid::nil()), db::now(conn)?);
         tasks::insert_initializing(conn, id, owner, &TaskSpec::FileStatistics, "a", now, now)?;
@@ -108,7 +108,7 @@ mod tests {
         Ok(id)
     }
 
-    /// As when it is listed as old, resumed and ends again before its turn has come.
+    /// Simulates that it is listed as expired, then resumed, and ends again before it is processed.
     async fn a_task_that_just_ended_keeps_its_files(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let marked = own.db.write(|conn| {
@@ -126,7 +126,7 @@ mod tests {
         let own = OwnDatabase::migrated(backend).await;
         let left = own.db.write(|conn| {
             let id = killed(conn)?;
-            // It is not deleted, so it stays, even if a pass has listed it.
+            // It is not deleted, so it stays even if a pass has listed it.
             purge::store::remove_deleted(conn, id)?;
             let killed = tasks::find(conn, id)?.is_some();
             let now = db::now(conn)?;

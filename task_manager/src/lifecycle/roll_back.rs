@@ -1,8 +1,8 @@
-//! Rolling back tasks that are `stopping`.
+//! Rolls back tasks that are `stopping`.
 //!
 //! # Invariants
-//! - A rollback that was begun is completed, by any task manager, also after a restart.
-//! - A long one is made in steps, so that it delays no other.
+//! - A rollback that has started is completed by any task manager, also after a restart.
+//! - A long one proceeds in steps, so that it delays no other.
 
 use common::storage::Storage;
 use common::task::{TaskId, TaskState};
@@ -15,8 +15,7 @@ use crate::tasks::store as tasks;
 /// How many tasks one query lists.
 const BATCH: i64 = 100;
 
-/// Completes the rollback of every task that is `stopping`, a bounded number at a time; what a
-/// restart interrupts goes on after it. A long one is made in steps, so that it holds up no other.
+/// Completes the rollback of every task that is `stopping`, a bounded number at a time.
 pub async fn pass(db: &Database, storage: &Storage) -> Result<(), PassError> {
     loop {
         let mut failures = Failures::default();
@@ -41,7 +40,7 @@ pub async fn pass(db: &Database, storage: &Storage) -> Result<(), PassError> {
     }
 }
 
-/// A step of the rollback of one task; true where it was the last one.
+/// A step of the rollback of one task; true if it was the last one.
 async fn roll_back_some(db: &Database, storage: &Storage, id: TaskId) -> Result<bool, PassError> {
     if !db.write(move |conn| step(conn, id)).await? {
         return Ok(false);

@@ -1,13 +1,13 @@
-//! Schedules: reports that are sent again and again, at the times of a cron expression.
+//! Schedules: reports that are sent at the times of a cron expression.
 //!
 //! # Invariants
-//! - Each due time is served exactly once by any number of task managers: who moves `next_due` on by
-//!   compare-and-swap makes the task, in the same transaction.
-//! - What was missed while nobody ran is made up for once, and not once for each time.
-//! - What is due is decided by the database's clock.
-//! - The tasks of a schedule belong to the user who made it; those of a schedule that nobody made
-//!   to the first administrator, or to the local user where no login is required.
-//! - A schedule that cannot be read or run is shown with what is wrong, and holds up no other.
+//! - Each due time is served exactly once by any number of task managers: the one that advances
+//!   `next_due` by compare-and-swap creates the task, in the same transaction.
+//! - Runs missed during an outage are made up for by a single run.
+//! - The database's clock decides what is due.
+//! - The tasks of a schedule belong to the user who created it; those of the built-in schedule
+//!   belong to the first administrator, or to the local user if no login is required.
+//! - A schedule that cannot be read or run is shown with its problem, and delays no other.
 //!
 //! # Not here
 //! Sending the report (`data_processor`).
@@ -43,21 +43,21 @@ use crate::tasks::Task;
 use crate::tasks::submissions::{self, NewTask};
 use crate::views::{view, views};
 
-/// How many cities a mail names: a task is to be small.
+/// The most cities in a mail, to keep the task small.
 const MOST_CITIES: usize = 10_000;
 
-/// When a report is sent, and to whom.
+/// When a report is sent, and its recipients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     pub name: String,
-    /// Who made it; none where it was there from the start.
+    /// The user who created it; none for a built-in schedule.
     pub owner: Option<UserId>,
     pub cron: String,
     pub time_zone: String,
     pub enabled: bool,
-    /// Or why they cannot be read.
+    /// An error says why they cannot be read.
     pub recipients: Result<Vec<String>, String>,
-    /// None where it is not enabled, or has to be worked out first.
+    /// None if it is disabled, or must be computed first.
     pub next_due: Option<NaiveDateTime>,
     pub last_run_at: Option<NaiveDateTime>,
     pub last_task_id: Option<TaskId>,
@@ -67,7 +67,7 @@ impl Schedule {
     /// When it is due.
     ///
     /// # Errors
-    /// What is wrong with the schedule.
+    /// The schedule is invalid.
     fn timing(&self) -> Result<Timing, String> {
         let reason = |error: ErrorLocation| {
             format!("{}: {}", error.field.as_deref().unwrap_or_default(), error.reason)
@@ -78,38 +78,38 @@ impl Schedule {
     }
 }
 
-/// When a report is sent, and to whom, with its last run.
+/// When a report is sent, its recipients, and its last run.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Schedule)]
 pub struct ScheduleView {
     /// Its name.
     #[schema(example = "user_events_report")]
     pub name: String,
-    /// Whose the tasks of its runs are: the user who made it; `null` where that is the first
-    /// administrator, or the local user where no login is required.
+    /// The owner of the tasks of its runs: the user who created it; `null` for the first
+    /// administrator, or the local user if no login is required.
     pub user_id: Option<Uuid>,
     /// Minute, hour, day of the month, month and day of the week.
     #[schema(example = "0 * * * *")]
     pub cron: String,
-    /// Whose clock that is, by its IANA name.
+    /// The time zone of these times, by its IANA name.
     #[schema(example = "UTC")]
     pub time_zone: String,
-    /// Whether it is served.
+    /// Whether it runs.
     pub enabled: bool,
-    /// Who gets the report; if empty, the workers' default recipients.
+    /// The recipients of the report; if empty, the workers' default recipients.
     #[schema(example = json!(["reports@example.org"]))]
     pub recipients: Vec<String>,
-    /// When it is due next, UTC; `null` where it is not enabled, or was just made.
+    /// When it is next due, UTC; `null` if it is disabled, or was just created.
     pub next_due: Option<DateTime<Utc>>,
-    /// When it was run last, UTC.
+    /// When it last ran, UTC.
     pub last_run_at: Option<DateTime<Utc>>,
-    /// The task of the last run, while there is one.
+    /// The task of the last run, if it still exists.
     pub last_task: Option<TaskView>,
-    /// Why it cannot be run, where something is wrong with it: put it anew.
+    /// Why it cannot run, if it is invalid: replace it with a valid one.
     pub problem: Option<String>,
 }
 
-/// Looks after schedules. Clones share everything.
+/// Manages schedules. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Schedules {
     pub db: Database,
@@ -136,19 +136,19 @@ impl Schedules {
         found.await?.ok_or(Error::ScheduleNotFound)
     }
 
-    /// Makes a schedule of `user`'s, or replaces one, which stays its owner's; answers it, and
-    /// whether it is a new one. Where its times change, the next one is the first from now on;
-    /// otherwise what is due stays due.
+    /// Creates a schedule owned by `user`, or replaces one, which keeps its owner; returns it, and
+    /// whether it is new. If its times change, it is next due at the first of them from now on;
+    /// otherwise its due time stays.
     pub async fn put(
         &self,
         user: UserId,
         name: String,
         document: ScheduleDocument,
     ) -> Result<(ScheduleView, bool), Error> {
-        // Not on a thread that serves requests: it searches the calendar.
+        // Not on a thread that serves requests, since it searches the calendar.
         let checked = tokio::task::spawn_blocking(move || document.check(name)).await;
         let checked = checked.map_err(|error| {
-            tracing::error!(%error, "a schedule could not be checked");
+            tracing::error!(%error, "cannot check a schedule");
             Error::Internal
         })?;
         let schedule = checked.map_err(Error::InvalidParameters)?;
@@ -176,8 +176,8 @@ impl Schedules {
         }
     }
 
-    /// Runs a schedule now, whether it is enabled or not; when it is due next stays. The task is
-    /// `owner`'s.
+    /// Runs a schedule now, whether it is enabled or not; its due time stays. The task belongs to
+    /// `owner`.
     pub async fn run(
         &self,
         owner: UserId,
@@ -225,7 +225,7 @@ fn report_of_all(conn: &mut DbConnection) -> DbResult<UserEventsReport> {
     user_event::report(conn, &Filter::default())
 }
 
-/// The `limit` cities with the most users, and how many cities that leaves out.
+/// The `limit` cities with the most users, and the number of cities left out.
 fn largest(stats: BTreeMap<String, u64>, limit: usize) -> (BTreeMap<String, u64>, u64) {
     let mut cities: Vec<_> = stats.into_iter().collect();
     let left_out = cities.len().saturating_sub(limit);
@@ -236,7 +236,7 @@ fn largest(stats: BTreeMap<String, u64>, limit: usize) -> (BTreeMap<String, u64>
     (cities.into_iter().collect(), left_out as u64)
 }
 
-/// Makes the task of a run, and notes it; in the caller's transaction.
+/// Creates the task of a run, and records the run; in the caller's transaction.
 fn submit(
     conn: &mut DbConnection,
     owner: UserId,
@@ -253,7 +253,7 @@ fn submit(
         cities_left_out,
     });
     let mut tasks = submissions::submit(conn, vec![NewTask { owner, spec }], now)?;
-    let task = tasks.pop().ok_or_else(|| DbError::corrupt("no task was made"))?;
+    let task = tasks.pop().ok_or_else(|| DbError::corrupt("no task was created"))?;
     store::note_run(conn, &schedule.name, task.id, now)?;
     Ok(task)
 }

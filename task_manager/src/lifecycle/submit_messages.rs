@@ -1,8 +1,8 @@
-//! Accepting messages: concurrent ones share a transaction.
+//! Accepts messages: concurrent ones share a transaction.
 //!
 //! # Invariants
-//! - A user's request counter rises by one with each message that is accepted, in the transaction of
-//!   its task: the counts have neither gaps nor repeats.
+//! - A user's request counter rises by one with each message that is accepted, in the transaction
+//!   of its task: the counts have neither gaps nor repeats.
 
 use std::collections::BTreeMap;
 
@@ -24,14 +24,14 @@ use crate::tasks::outbox::Dispatch;
 use crate::tasks::submissions::{self, NewTask};
 use crate::views;
 
-/// Takes messages. Clones share everything.
+/// Accepts messages. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Messages {
     submissions: GroupCommit<Submission, Queued>,
     keys: IdempotencyKeys,
 }
 
-/// A message that arrived.
+/// A message to accept.
 #[derive(Debug, Clone)]
 struct Submission {
     user: UserId,
@@ -40,7 +40,7 @@ struct Submission {
     answering: Answering,
 }
 
-/// What became of it.
+/// Its result.
 #[derive(Debug)]
 struct Queued {
     accepted: AcceptedMessage,
@@ -59,7 +59,7 @@ pub struct AcceptedMessage {
 }
 
 impl Messages {
-    /// Takes messages from now on.
+    /// Starts to accept messages.
     pub fn start(db: Database, keys: IdempotencyKeys, relay: RelaySignal) -> Self {
         let committed = move |group: &[Queued]| {
             relay.publish_directly(group.iter().map(|queued| queued.dispatch));
@@ -67,7 +67,7 @@ impl Messages {
         Self { submissions: GroupCommit::writing(db, accept, committed), keys }
     }
 
-    /// Accepts a message; it is validated after the answer.
+    /// Accepts a message; it is validated asynchronously.
     pub async fn submit(
         &self,
         user: UserId,
@@ -84,9 +84,9 @@ impl Messages {
     }
 }
 
-/// Makes tasks of messages, in one transaction, the caller's.
+/// Creates the tasks of messages, in the caller's transaction.
 fn accept(conn: &mut DbConnection, group: &[Submission]) -> DbResult<Vec<Queued>> {
-    // In the order of the users, so that two groups cannot wait for each other in a ring.
+    // In the order of the users, so that two groups cannot deadlock.
     let mut arrived: BTreeMap<Uuid, u64> = BTreeMap::new();
     for submission in group {
         *arrived.entry(submission.user.0).or_default() += 1;

@@ -1,8 +1,8 @@
-//! Accepting events of users: a task for each.
+//! Accepts events of users: one task for each.
 //!
 //! # Invariants
-//! - Of a request either every event is accepted or none is, as long as the database works. The tasks
-//!   of a chunk are made in one transaction.
+//! - A request is accepted or refused as a whole, unless the database fails. The tasks of a chunk
+//!   are created in one transaction.
 
 use common::task::spec::TaskSpec;
 use common::task::{TaskId, UserId};
@@ -17,12 +17,12 @@ use crate::error::Error;
 use crate::idempotency::{Answering, IdempotencyKeys, IdempotentRequest};
 use crate::tasks::submissions::{self, NewTask};
 
-/// How many events a request may bring, or ask to be generated.
+/// The most events that a request may contain or generate.
 pub const MOST_EVENTS: usize = 10_000;
-/// How many tasks are made in one transaction: it is to last about 50 ms.
+/// How many tasks one transaction creates: it should take about 50 ms.
 const CHUNK: usize = 1_000;
 
-/// Takes events. Clones share everything.
+/// Accepts events. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct UserEvents {
     pub db: Database,
@@ -30,7 +30,7 @@ pub struct UserEvents {
     pub relay: RelaySignal,
 }
 
-/// Events that were accepted.
+/// Accepted events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AcceptedEvents {
     /// The tasks that record them, in the order of the events.
@@ -38,11 +38,10 @@ pub struct AcceptedEvents {
 }
 
 impl UserEvents {
-    /// Makes a task of each event of `owner`; a request that was answered before gets its answer
-    /// again.
+    /// Creates a task for each event of `owner`; a repeated request gets its stored answer.
     ///
     /// # Errors
-    /// The database is not available. What was accepted by then is recorded all the same, so the
+    /// The database is not available. Events accepted before that are recorded nevertheless, so the
     /// request may be sent again: no event is recorded twice.
     pub async fn submit(
         &self,
@@ -64,7 +63,7 @@ impl UserEvents {
         while events.peek().is_some() {
             let new_task = |event| NewTask { owner, spec: TaskSpec::UserEvent(event) };
             let chunk: Vec<NewTask> = events.by_ref().take(CHUNK).map(new_task).collect();
-            // The answer is whole with the last chunk.
+            // The answer is complete with the last chunk.
             let answering = events.peek().is_none().then(|| answering.clone());
             let before = accepted;
             let is_first = before.task_ids.is_empty();
@@ -80,9 +79,9 @@ impl UserEvents {
             });
             let dispatches;
             (accepted, dispatches) = match queued.await {
-                // The events before are accepted already.
+                // The events before it are accepted already.
                 Err(error) if !is_first && error.is_unavailable() => {
-                    error!(%error, "a list of events was accepted in part");
+                    error!(%error, "a list of events was accepted only in part");
                     return Err(Error::OutcomeUnknown);
                 }
                 queued => queued?,

@@ -1,8 +1,8 @@
-//! Sweeping files that no task needs.
+//! Sweeps files that no task needs.
 //!
 //! # Invariants
 //! - Only the task manager deletes files; workers never do.
-//! - A file of an accepted result, of a running attempt or of a living task's input is never deleted.
+//! - A file of an accepted result, a running attempt or an existing task's input is never deleted.
 
 pub mod store;
 
@@ -17,28 +17,28 @@ use crate::db::Database;
 use crate::locks::Lock;
 use crate::passes::{Failures, PassError};
 
-/// How many files are compared with the tasks at once.
+/// How many files are compared with the tasks together.
 const FILES: usize = 500;
 /// An unfinished file older than this belongs to a process that was killed.
 const UNFINISHED: Duration = Duration::from_secs(24 * 3600);
 
-/// Removes what an attempt wrote, unless it was accepted or the attempt runs.
+/// Removes the output of an attempt, unless it was accepted or the attempt is running.
 pub async fn remove_unwanted(
     db: &Database,
     storage: &Storage,
     id: TaskId,
     attempt: u32,
 ) -> Result<(), PassError> {
-    if !db.read(move |conn| store::wants_output(conn, id, attempt)).await? {
+    if !db.read(move |conn| store::needs_output(conn, id, attempt)).await? {
         storage.delete_attempt(id, attempt).await?;
     }
     Ok(())
 }
 
-/// Removes the files that no task knows: inputs without a task, and outputs of attempts that were
-/// not accepted and no longer run. Of several task managers that have the same `lock`, one does so in each
-/// `interval`. A file that is younger may be of a task that is about to be accepted, or of an attempt whose
-/// report is on its way.
+/// Removes files without a task: inputs without one, and outputs of attempts that were not accepted
+/// and no longer run. One of the task managers that share `lock` does so in each `interval`. Files
+/// younger than that are skipped: they may belong to a task that is about to be accepted, or to an
+/// attempt whose report is in flight.
 pub async fn pass(
     db: &Database,
     storage: &Storage,
@@ -67,7 +67,7 @@ pub async fn pass(
             }
         }
         if !lock.take(interval).await? {
-            // It took longer than its lock, and another one has begun.
+            // It took longer than its lock, and another sweep has started.
             break;
         }
     }
@@ -76,7 +76,7 @@ pub async fn pass(
         Err(error) => failures.note("an unfinished file", error)?,
     }
     if removed > 0 {
-        info!(removed, "swept files that belong to no task");
+        info!(removed, "swept files without a task");
     }
     failures.into_result()
 }

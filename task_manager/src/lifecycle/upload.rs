@@ -1,11 +1,11 @@
-//! Receiving a file: it streams into the storage while it is hashed, and becomes a task with its
-//! last byte.
+//! Receives a file: it is streamed into the storage and hashed, and becomes a task with its last
+//! byte.
 //!
 //! # Invariants
-//! - The answer is given after the commit of task and outbox row and the fsync of the file.
-//! - The first byte inserts the task under a lease that is renewed until the commit; a cut
+//! - The answer is sent after the commit of task and outbox row and the fsync of the file.
+//! - The first byte inserts the task under a lease that is renewed until the commit. A broken
 //!   connection, an error or an expired lease leaves neither task nor object.
-//! - The file is never whole in memory.
+//! - The file is never completely in memory.
 
 mod commit;
 pub mod draft;
@@ -33,8 +33,8 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    /// Receives the file of `body` and makes it a task; a request that was answered before gets
-    /// its answer again, when the same file has arrived once more. `key` makes it the same request.
+    /// Receives the file of `body` and creates its task. A repeated request, recognized by `key`,
+    /// gets its stored answer after the same file has been received again.
     pub async fn receive(
         &self,
         purpose: Purpose,
@@ -46,8 +46,8 @@ impl Uploads {
             Started::Fresh(lock) => lock.hold(self.take(purpose, body, Some(lock.clone()))).await,
             Started::Completed(stored) => {
                 let sha256 = self.hash(body).await?;
-                let identity = commit::identity(&purpose.spec, &sha256)?;
-                stored.replay(&commit::fingerprint(&purpose.file_name, &identity))
+                let dedup_key = commit::dedup_key(&purpose.spec, &sha256)?;
+                stored.replay(&commit::fingerprint(&purpose.file_name, &dedup_key))
             }
         }
     }
@@ -87,7 +87,7 @@ impl Uploads {
     }
 }
 
-/// Adds the bytes to the draft, until there are no more or it has lost its task.
+/// Appends the bytes to the draft, until the end of the body or until the draft has lost its task.
 async fn fill(
     draft: &mut Draft,
     first: Option<Bytes>,

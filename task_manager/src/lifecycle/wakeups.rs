@@ -1,4 +1,4 @@
-//! Notifications of passes that also poll: they only make it sooner.
+//! Wakes passes early; they also poll.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::db::Database;
 use crate::dispatch::relay::RelaySignal;
 use crate::live::{Changes, OwnedTask};
 
-/// Wakes the passes in the background. Clones wake the same ones.
+/// Wakes the background passes. Clones wake the same ones.
 #[derive(Debug, Clone, Default)]
 pub struct Wakeups {
     relay: RelaySignal,
@@ -23,20 +23,20 @@ impl Wakeups {
         Self { changes, ..Self::default() }
     }
 
-    /// There may be something to publish, roll back or remove.
+    /// Wakes all passes, since there may be something to publish, roll back or remove.
     pub fn wake(&self) {
         self.relay.wake();
         self.rollbacks.notify_one();
         self.deletions.notify_one();
     }
 
-    /// A request of its owner changed a task: there may be something to do, and to show.
+    /// Wakes all passes and publishes a task that its owner changed.
     pub async fn changed(&self, db: &Database, task: OwnedTask) {
         self.wake();
         self.changes.notify(db, task).await;
     }
 
-    /// Wakes the relay alone.
+    /// Wakes only the relay.
     pub fn relay(&self) -> &RelaySignal {
         &self.relay
     }
@@ -51,7 +51,7 @@ impl Wakeups {
         Arc::clone(&self.deletions)
     }
 
-    /// What clients are shown.
+    /// The changes that subscribers get.
     pub fn changes(&self) -> &Changes {
         &self.changes
     }

@@ -19,8 +19,8 @@ use crate::db::{self, DbConnection, DbError, DbResult, Id, locked, on_either, on
 
 pub use changes::{
     Enqueue, claim, clear_progress, end, enqueue, expire_all_leases, fail_unreadable, heartbeat,
-    insert_initializing, mark_deleted, mark_unreadable_deleted, remove_cut, remove_initializing,
-    renew_upload, set_error, set_file_name_key, set_input, set_progress,
+    insert_initializing, mark_deleted, mark_unreadable_deleted, remove_initializing,
+    remove_interrupted, renew_upload, set_error, set_file_name_key, set_input, set_progress,
 };
 pub use lists::{
     Filter, changed_since, first_in_queue, ids, in_state, list, queue_position, with_expired_lease,
@@ -190,13 +190,13 @@ pub fn find_owned(conn: &mut DbConnection, owner: UserId, id: TaskId) -> DbResul
 pub fn find_resumable(
     conn: &mut DbConnection,
     owner: UserId,
-    identity: &str,
+    dedup_key: &str,
 ) -> DbResult<Option<TaskId>> {
     let killed = tasks::state.eq(TaskState::Killed.as_str());
     let failed = tasks::state.eq(TaskState::Failed.as_str()).and(tasks::checkpoint.is_not_null());
     let found: Option<Id> = tasks::table
         .filter(tasks::owner.eq(Id(owner.0)))
-        .filter(tasks::identity.eq(identity))
+        .filter(tasks::dedup_key.eq(dedup_key))
         .filter(tasks::deleted.eq(false))
         .filter(tasks::files_removed.eq(false))
         .filter(killed.or(failed))

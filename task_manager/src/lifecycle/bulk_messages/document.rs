@@ -11,7 +11,7 @@ use crate::kinds::message_validation::{NewMessage, check};
 use crate::paging::Period;
 use crate::strict_json;
 
-/// A message to be stored.
+/// A message to store.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessageDocument {
@@ -23,21 +23,21 @@ pub struct MessageDocument {
         pattern = r"\S"
     )]
     message: String,
-    /// How it was accepted; `Direct` where absent.
+    /// How it was validated; `Direct` if absent.
     category: Option<Category>,
-    /// When it was accepted: a time of 1970 to 9999; now where absent.
+    /// When it was accepted: a time of 1970 to 9999; if absent, now.
     created_at: Option<DateTime<Utc>>,
     /// 1 for the user's first message, 2 for the second.
     #[schema(example = 1)]
     request_count: Option<u64>,
-    /// The caller, if anybody: nobody stores messages of others.
+    /// If present, it must be the caller: no user may store messages of others.
     user_id: Option<Uuid>,
 }
 
-/// The JSON text `content` as a message of `user`, or what is wrong with it.
+/// Parses the JSON text `content` as a message of `user`; an error says why it is invalid.
 pub(super) fn read(content: &[u8], user: UserId, now: NaiveDateTime) -> Result<NewMessage, String> {
     let document: MessageDocument = strict_json::from_slice(content)
-        .map_err(|reason| format!("is no such document: {reason}"))?;
+        .map_err(|reason| format!("is not a valid document: {reason}"))?;
     let MessageDocument { message, category, created_at, request_count, user_id } = document;
     check(&message).map_err(|reason| format!("message: {reason}"))?;
     if user_id.is_some_and(|id| id != user.0) {
@@ -96,7 +96,7 @@ mod tests {
     fn invalid_fields_are_described_in_words() {
         let long = format!(r#"{{"message": "{}"}}"#, "x".repeat(16_385));
         for (json, reason) in [
-            ("", "is no such document: EOF"),
+            ("", "is not a valid document: EOF"),
             ("7", "invalid type: integer"),
             (r#"["a"]"#, "invalid type: an array, expected an object"),
             ("{}", "missing field `message`"),
@@ -108,12 +108,12 @@ mod tests {
                 r#"{"message": "a", "category": "direct"}"#,
                 "unknown variant `direct`, expected one of `Direct`",
             ),
-            (r#"{"message": "a", "created_at": "yesterday"}"#, "is no such document"),
+            (r#"{"message": "a", "created_at": "yesterday"}"#, "is not a valid document"),
             (
                 r#"{"message": "a", "created_at": "1815-12-10T00:00:00Z"}"#,
                 "created_at: is not from",
             ),
-            (r#"{"message": "a", "request_count": -1}"#, "is no such document"),
+            (r#"{"message": "a", "request_count": -1}"#, "is not a valid document"),
             (r#"{"message": "a", "request_count": 18446744073709551615}"#, "request_count: is too"),
             (
                 r#"{"message": "a", "user_id": "00000000-0000-0000-0000-000000000001"}"#,

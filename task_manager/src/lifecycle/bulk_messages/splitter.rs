@@ -1,17 +1,19 @@
-//! Splits the bytes of a request into its documents, as they come: the lines of NDJSON, or the
-//! elements of one JSON array.
+//! Splits a streamed request body into documents: the lines of NDJSON, or the elements of one JSON
+//! array.
 //!
 //! # Invariants
-//! - No more than one document is kept, and no more than [`LONGEST_DOCUMENT`] of it.
-//! - It only finds where documents end; whether one is JSON is found out by who reads it.
+//! - At most one document is buffered, and at most [`LONGEST_DOCUMENT`] of it.
+//!
+//! # Not here
+//! Parsing documents (`document`): this module only finds where they end.
 
-/// The longest document, in bytes: the longest message with every character escaped, and room.
+/// The longest document, in bytes: the longest message with every character escaped, plus a margin.
 pub const LONGEST_DOCUMENT: usize = 256 << 10;
 
-/// How documents are put together.
+/// The format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One on each line; blank lines are none.
+    /// One document per line; blank lines are skipped.
     Lines,
     /// The elements of a JSON array.
     Array,
@@ -29,24 +31,24 @@ pub enum Found {
 pub struct Splitter {
     format: Format,
     state: State,
-    /// How much of a byte order mark was skipped; none where there cannot be one any more.
+    /// How much of a byte order mark was skipped; none after the position where it may occur.
     mark: Option<usize>,
     document: Vec<u8>,
     is_too_long: bool,
-    /// Within the document: how many brackets and braces are open.
+    /// The number of open brackets and braces in the document.
     depth: u32,
     string: InString,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The array has not begun.
+    /// Before the opening bracket.
     BeforeArray,
-    /// It has begun, and holds nothing so far.
+    /// After the opening bracket, before the first document.
     ArrayStart,
-    /// A document, or before one.
+    /// In or before a document.
     InDocument,
-    /// The array has ended.
+    /// After the closing bracket.
     AfterArray,
 }
 
@@ -54,7 +56,7 @@ enum State {
 enum InString {
     No,
     Yes,
-    /// Behind a backslash.
+    /// After a backslash.
     Escaped,
 }
 
@@ -77,10 +79,10 @@ impl Splitter {
         }
     }
 
-    /// Goes on with `bytes`; adds the documents that end in them to `found`.
+    /// Continues with `bytes`; adds the documents that end in them to `found`.
     ///
     /// # Errors
-    /// Why nothing further can be found, in words.
+    /// The body is malformed: the reason, in words.
     pub fn push(&mut self, bytes: &[u8], found: &mut Vec<Found>) -> Result<(), String> {
         for &byte in bytes {
             if let Some(at) = self.mark.take()
@@ -98,10 +100,10 @@ impl Splitter {
         Ok(())
     }
 
-    /// There is nothing more.
+    /// Ends the body.
     ///
     /// # Errors
-    /// It ends too early, in words.
+    /// It ends too early: the reason, in words.
     pub fn finish(&mut self, found: &mut Vec<Found>) -> Result<(), String> {
         match (self.format, self.state) {
             (Format::Lines, _) => {
@@ -109,9 +111,11 @@ impl Splitter {
                 Ok(())
             }
             (Format::Array, State::AfterArray) => Ok(()),
-            (Format::Array, State::BeforeArray) => Err("The body holds no JSON array.".to_owned()),
+            (Format::Array, State::BeforeArray) => {
+                Err("The body does not contain a JSON array.".to_owned())
+            }
             (Format::Array, State::ArrayStart | State::InDocument) => {
-                Err("The JSON array breaks off here: its closing bracket is missing.".to_owned())
+                Err("The JSON array ends here without its closing bracket.".to_owned())
             }
         }
     }
@@ -129,7 +133,7 @@ impl Splitter {
             (State::BeforeArray, b'[') => self.state = State::ArrayStart,
             (State::BeforeArray | State::ArrayStart | State::AfterArray, _) if is_blank => {}
             (State::BeforeArray, _) => {
-                return Err("The body is no JSON array: it does not start with `[`.".to_owned());
+                return Err("The body is not a JSON array: it does not start with `[`.".to_owned());
             }
             (State::ArrayStart, b']') => self.state = State::AfterArray,
             (State::ArrayStart, _) => {
@@ -138,7 +142,7 @@ impl Splitter {
             }
             (State::InDocument, _) => self.in_document(byte, found),
             (State::AfterArray, _) => {
-                return Err("There is something behind the end of the JSON array.".to_owned());
+                return Err("There is data after the end of the JSON array.".to_owned());
             }
         }
         Ok(())
@@ -186,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// The documents, trimmed, with what was wrong in the end.
+    /// The documents, trimmed, and the error at the end, if any.
     fn split(format: Format, body: &[u8], piece: usize) -> (Vec<String>, Result<(), String>) {
         let mut splitter = Splitter::new(format);
         let mut found = Vec::new();
@@ -230,12 +234,12 @@ mod tests {
     #[test]
     fn malformed_arrays_are_reported() {
         for (body, reason) in [
-            ("", "holds no JSON array"),
+            ("", "does not contain a JSON array"),
             ("{}", "does not start with `[`"),
-            ("[1, 2", "breaks off"),
-            ("[", "breaks off"),
-            ("[1] [2]", "behind the end"),
-            ("[\"a]", "breaks off"),
+            ("[1, 2", "without its closing bracket"),
+            ("[", "without its closing bracket"),
+            ("[1] [2]", "after the end"),
+            ("[\"a]", "without its closing bracket"),
         ] {
             let error = split(Format::Array, body.as_bytes(), 2).1.unwrap_err();
             assert!(error.contains(reason), "{body}: {error}");

@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use crate::db::schema::{outbox, task_attempts, tasks};
 use crate::db::{DbConnection, DbResult, Id, known_kind};
 
-/// At most `limit` tasks that were deleted, of kinds that this version knows, from behind `after`: what the
-/// others made it does not know either.
+/// At most `limit` deleted tasks after `after`, of kinds that this version knows: it cannot know
+/// the data of others.
 pub fn deleted(
     conn: &mut DbConnection,
     after: Option<TaskId>,
@@ -28,7 +28,7 @@ pub fn deleted(
     Ok(rows.into_iter().filter_map(parse).collect())
 }
 
-/// Removes a task that was deleted, with its history.
+/// Removes a deleted task and its history.
 pub fn remove_deleted(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
     let removed = diesel::delete(tasks::table.find(Id(id.0)).filter(tasks::deleted.eq(true)));
     if removed.execute(conn)? == 1 {
@@ -37,7 +37,7 @@ pub fn remove_deleted(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
     Ok(())
 }
 
-/// Removes what is kept of a task beside its row.
+/// Removes the outbox row and the attempts of a task.
 pub fn remove_history(conn: &mut DbConnection, id: TaskId) -> DbResult<()> {
     diesel::delete(outbox::table.find(Id(id.0))).execute(conn)?;
     diesel::delete(task_attempts::table.filter(task_attempts::task_id.eq(Id(id.0))))

@@ -1,4 +1,4 @@
-//! Applying reports, each only if its attempt holds the fence.
+//! Applies reports, each only if its attempt holds the fence.
 
 use std::time::Duration;
 
@@ -20,19 +20,19 @@ use crate::tasks::store::{self as tasks, Enqueue, Locked};
 use crate::tasks::transitions::retry_or_fail;
 use crate::tasks::unreadable::Unreadable;
 
-/// No processor may ask for a longer delay.
+/// The longest delay that a processor may request.
 const LONGEST_DELAY: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// What became of reports.
+/// The outcomes of reports.
 #[derive(Debug, Default)]
 pub(super) struct Applied {
-    /// One for each, in order.
+    /// One outcome for each, in order.
     pub outcomes: Vec<Outcome>,
-    /// The tasks that people see changed.
+    /// The tasks that changed visibly.
     pub changed: Vec<OwnedTask>,
 }
 
-/// What reports change, collected so that each table is changed by one statement for all of them.
+/// The changes of reports, collected so that one statement per table applies all of them.
 #[derive(Debug, Default)]
 struct Changes {
     renewed: Vec<Id>,
@@ -40,7 +40,7 @@ struct Changes {
     completed: Vec<CompletedTask>,
     records: Records,
     dispatches: Vec<Dispatch>,
-    /// The tasks that people see changed.
+    /// The tasks that changed visibly.
     seen: Vec<OwnedTask>,
 }
 
@@ -54,7 +54,7 @@ impl Changes {
     }
 }
 
-/// Applies reports of different tasks, in the caller's transaction, and adds what became of them.
+/// Applies reports of different tasks, in the caller's transaction, and adds their outcomes.
 pub(super) fn apply(
     conn: &mut DbConnection,
     reports: &[Report],
@@ -119,7 +119,7 @@ fn with_fence(
                 progress: task.progress.clone(),
             };
             let error = || failed_too_often("");
-            // One that is to run alone was given back by a busy worker: the others get a turn first.
+            // A busy worker returned an exclusive task: other tasks run first.
             let delay = if task.exclusive { backoff(task.attempt) } else { Duration::ZERO };
             let dispatch = retry_or_fail(conn, task, change, delay, error, now)?;
             changes.dispatches.extend(dispatch);
@@ -134,7 +134,7 @@ fn with_fence(
     Ok(Outcome::Accepted)
 }
 
-/// A retry with a reason is a failure; one without is a delay that the processor asked for.
+/// A retry with a reason is a failure; one without is a delay requested by the processor.
 fn retry(
     conn: &mut DbConnection,
     task: &Task,
@@ -163,7 +163,7 @@ fn failed_too_often(reason: &str) -> Problem {
     Problem::new(500, "attempts_exhausted", "The task failed too often", detail)
 }
 
-/// What to tell a worker of a task that is gone, or of which nothing can be recorded since it cannot be read.
+/// The answer for a task that is gone or unreadable.
 fn without_task(unreadable: &[Unreadable], report: &Report) -> Outcome {
     match unreadable.iter().find(|task| task.id == report.task_id) {
         Some(task) if report.event.is_final() => {
@@ -173,7 +173,7 @@ fn without_task(unreadable: &[Unreadable], report: &Report) -> Outcome {
     }
 }
 
-/// What to tell a worker whose attempt is not the running one.
+/// The answer to an attempt that does not hold the fence.
 fn without_fence(conn: &mut DbConnection, task: &Task, report: &Report) -> DbResult<Outcome> {
     if report.event.is_final() {
         let ended = attempts::outcome(conn, task.id, report.attempt)?;

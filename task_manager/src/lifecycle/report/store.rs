@@ -1,5 +1,5 @@
-//! SQL on `tasks` for many reports at once. No function opens a transaction; the tasks are locked by
-//! the caller, who has found that the reports hold the fence.
+//! SQL on `tasks` for batches of reports. No function opens a transaction; the caller has locked
+//! the tasks and checked that the reports hold the fence.
 
 use chrono::NaiveDateTime;
 use common::report::Output;
@@ -15,10 +15,10 @@ use crate::db::{
 use crate::tasks::Task;
 use crate::tasks::store::{signed, to_json};
 
-/// So few tasks are ended faster one by one: MySQL makes a table of its own for the others.
+/// Up to so many tasks are faster to end one by one: for more, MySQL fills a temporary table.
 const FEW: usize = 3;
 
-/// MySQL's way to end many. The tasks are found by their ids, one after another.
+/// MySQL's statement to end many tasks, which looks them up by their ids.
 const COMPLETE_FROM_JSON: &str = "\
     UPDATE JSON_TABLE(?, '$[*]' COLUMNS ( \
         id CHAR(32) PATH '$.id', \
@@ -33,7 +33,7 @@ const COMPLETE_FROM_JSON: &str = "\
         tasks.finished_at = completed.finished_at, tasks.changed_at = completed.finished_at \
     WHERE tasks.state = 'processing'";
 
-/// A task that is done.
+/// A completed task.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct CompletedTask {
     id: Id,

@@ -1,4 +1,4 @@
-//! SQL on tasks that are past their time. No function opens a transaction.
+//! SQL on expired tasks. No function opens a transaction.
 
 use chrono::NaiveDateTime;
 use common::task::{TaskId, TaskState};
@@ -32,8 +32,8 @@ pub fn with_files_ended_before(
     Ok(ids(found))
 }
 
-/// Notes that the files and attempts of a task that ended before `before` are removed; false where it has
-/// gone on meanwhile.
+/// Marks the files and attempts of a task that ended before `before` as removed; false if it was
+/// resumed in the meantime.
 pub fn mark_files_removed(
     conn: &mut DbConnection,
     id: TaskId,
@@ -53,8 +53,8 @@ pub fn mark_files_removed(
     Ok(marked == 1)
 }
 
-/// Removes at most `limit` tasks without files that ended before `before`; answers how many. Those
-/// with rows in the database stay: the rows are their owner's until the task is deleted.
+/// Removes at most `limit` tasks without files that ended before `before`; returns how many. Tasks
+/// with other rows in the database stay: their owner keeps the rows until the task is deleted.
 pub fn remove_tasks_ended_before(
     conn: &mut DbConnection,
     before: NaiveDateTime,

@@ -1,27 +1,28 @@
-//! Cron expressions: the days and minutes of a clock that they name.
+//! Cron expressions: parses them, and matches days and minutes.
 //!
-//! Five fields with blanks between them: minute, hour, day of the month, month, day of the week.
-//! Each is a list of values, ranges (`1-5`) and steps (`*/15`, `8-18/2`), or `*` for all. Months and
-//! days of the week have names of three letters (`JAN`, `MON`); Sunday is 0 and 7. Where both kinds
-//! of days are named, either will do; both must match where the last field begins with `+`.
+//! An expression has five fields separated by blanks: minute, hour, day of the month, month, day of
+//! the week. Each is a list of values, ranges (`1-5`) and steps (`*/15`, `8-18/2`), or `*` for all.
+//! Months and days of the week have names of three letters (`JAN`, `MON`); Sunday is 0 and 7. If
+//! both kinds of days are restricted, either suffices; both must match if the last field begins
+//! with `+`.
 //!
-//! Beyond that: `L` is the last day of the month and `LW` its last working day, `15W` the working
-//! day next to the 15th, `FRI#2` the second Friday of the month and `FRIL` the last, `?` is `*` as
-//! a day, and `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly` and `@annually` stand for five
-//! fields.
+//! Extensions: `L` is the last day of the month and `LW` its last working day, `15W` the working
+//! day nearest to the 15th, `FRI#2` the second Friday of the month and `FRIL` the last, `?` is `*`
+//! as a day, and `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly` and `@annually` replace all
+//! five fields.
 //!
 //! # Not here
-//! The clocks of time zones (`timing`).
+//! Time zones (`timing`).
 
 use chrono::{Datelike, Days, NaiveDate, NaiveTime};
 
-/// What a field is called, and the values that it takes.
+/// The name of a field, and its values.
 #[derive(Debug)]
 struct Field {
     name: &'static str,
     min: u32,
     max: u32,
-    /// Names of values, from `min` on.
+    /// The names of its values, from `min` on.
     names: &'static [&'static str],
 }
 
@@ -41,7 +42,7 @@ const WEEKDAY: Field = Field {
     names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
 };
 
-/// What stands for five fields.
+/// The nicknames of expressions.
 const NICKNAMES: [(&str, &str); 6] = [
     ("@hourly", "0 * * * *"),
     ("@daily", "0 0 * * *"),
@@ -51,7 +52,7 @@ const NICKNAMES: [(&str, &str); 6] = [
     ("@annually", "0 0 1 1 *"),
 ];
 
-/// A cron expression. Sets are masks with a bit for each value.
+/// A cron expression. Sets are bit masks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cron {
     minutes: u64,
@@ -59,7 +60,7 @@ pub struct Cron {
     months: u64,
     days: MonthDays,
     weekdays: WeekDays,
-    /// Whether a day must be named by both fields, and not by either.
+    /// Whether a day must match both fields, rather than either.
     is_both: bool,
 }
 
@@ -70,7 +71,7 @@ struct MonthDays {
     days: u64,
     last: bool,
     last_working: bool,
-    /// The working days next to these.
+    /// The working days nearest to these.
     near: u64,
 }
 
@@ -79,16 +80,16 @@ struct MonthDays {
 struct WeekDays {
     is_any: bool,
     days: u64,
-    /// Those that are the first of their kind in the month, the second, and so on.
+    /// Those that are the first in the month, the second, and so on.
     nth: [u64; 5],
     last: u64,
 }
 
 impl Cron {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// It is invalid: the reason, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let nickname = NICKNAMES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
@@ -119,12 +120,12 @@ impl Cron {
         })
     }
 
-    /// Whether any day of this month may be named.
+    /// Whether any day of this month may match.
     pub fn has_month(&self, month: u32) -> bool {
         has(self.months, month)
     }
 
-    /// Whether a day is named.
+    /// Whether a day matches.
     pub fn has_date(&self, date: NaiveDate) -> bool {
         if !self.has_month(date.month()) {
             return false;
@@ -138,7 +139,7 @@ impl Cron {
         }
     }
 
-    /// The minutes of a day that are named, in order.
+    /// The matching minutes of a day, in order.
     pub fn times(&self) -> impl Iterator<Item = NaiveTime> {
         let hours = (0..24).filter(|hour| has(self.hours, *hour));
         hours.flat_map(|hour| {
@@ -147,14 +148,14 @@ impl Cron {
         })
     }
 
-    /// Whether a minute of a day is named.
+    /// Whether a minute of a day matches.
     #[cfg(test)]
     pub fn has_time(&self, time: NaiveTime) -> bool {
         use chrono::Timelike;
         has(self.hours, time.hour()) && has(self.minutes, time.minute())
     }
 
-    /// Whether every hour is named, or every minute of an hour.
+    /// Whether every hour matches, or every minute of an hour.
     pub fn is_continuous(&self) -> bool {
         self.hours == HOUR.all() || self.minutes == MINUTE.all()
     }
@@ -184,11 +185,11 @@ impl MonthDays {
 
     fn has(&self, date: NaiveDate) -> bool {
         let (day, length) = (date.day(), u32::from(date.num_days_in_month()));
-        // Of this month, from Monday: five weeks are more than any month has days.
+        // Days from Monday, within this month: five weeks are longer than any month.
         let weekday_of =
             |other: u32| (date.weekday().num_days_from_monday() + other + 35 - day) % 7;
         let is_working = |day: u32| weekday_of(day) < 5;
-        // A weekend's day gives way to the nearest working day of its month.
+        // A weekend day is replaced by the nearest working day of its month.
         let near = |wanted: u32| match weekday_of(wanted) {
             5 if wanted > 1 => wanted - 1,
             5 => wanted + 2,
@@ -215,7 +216,7 @@ impl WeekDays {
                 let place = nth.parse::<usize>().ok().and_then(|nth| nth.checked_sub(1));
                 let of_month =
                     place.and_then(|place| days.nth.get_mut(place)).ok_or_else(|| {
-                        format!("day of the week: behind `#` is a number from 1 to 5, not `{nth}`")
+                        format!("day of the week: `#` must be followed by a number from 1 to 5, not `{nth}`")
                     })?;
                 *of_month |= week(1 << WEEKDAY.value(day)?);
             } else if let Some(day) = item.strip_suffix(['L', 'l']) {
@@ -257,12 +258,12 @@ impl Field {
     fn items<'a>(&self, field: &'a str) -> Result<impl Iterator<Item = &'a str>, String> {
         if field.split(',').any(str::is_empty) {
             let name = self.name;
-            return Err(format!("{name}: `{field}` has an empty item before or behind a comma"));
+            return Err(format!("{name}: `{field}` has an empty item before or after a comma"));
         }
         Ok(field.split(','))
     }
 
-    /// The values of an item: one, a range, all, or every so many of these.
+    /// The values of an item: one value, a range, all, or a step of these.
     fn item(&self, item: &str) -> Result<u64, String> {
         let Self { name, min, max, .. } = *self;
         let (range, step) = match item.split_once('/') {
@@ -274,7 +275,7 @@ impl Field {
             (_, Some((first, last))) => (self.value(first)?, self.last(last)?),
             (_, None) if step.is_some() => {
                 return Err(format!(
-                    "{name}: `{item}`: a step stands behind `*` or a range, such as \
+                    "{name}: `{item}`: a step must follow `*` or a range, such as \
                      `*/5` or `{min}-{max}/5`"
                 ));
             }
@@ -291,7 +292,9 @@ impl Field {
             None => 1,
             Some(Ok(step)) if (1..=most as usize).contains(&step) => step,
             Some(_) => {
-                return Err(format!("{name}: `{item}`: behind `/` is a number from 1 to {most}"));
+                return Err(format!(
+                    "{name}: `{item}`: `/` must be followed by a number from 1 to {most}"
+                ));
             }
         };
         Ok((first..=last).step_by(step).fold(0, |set, value| set | 1 << value))
@@ -323,7 +326,7 @@ impl Field {
     }
 }
 
-/// The first day of the month behind that of `date`; none behind the last one of the calendar.
+/// The first day of the month after that of `date`; none after the end of the calendar.
 pub fn next_month(date: NaiveDate) -> Option<NaiveDate> {
     let left = u64::from(u32::from(date.num_days_in_month()) - date.day());
     date.checked_add_days(Days::new(left + 1))
@@ -337,7 +340,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The days of a month that are named.
+    /// The matching days of a month.
     fn days(cron: &str, month: &str) -> Vec<u32> {
         let cron = Cron::parse(cron).unwrap();
         let first = date(&format!("{month}-01"));
@@ -415,11 +418,11 @@ mod tests {
             ("* * * 13 *", "month: `13` is neither a number from 1 to 12 nor a name such as `JAN`"),
             ("* * * * 8", "day of the week: `8` is neither"),
             ("* * * * FRIDAY", "day of the week: `FRIDAY` is neither"),
-            ("*/0 * * * *", "minute: `*/0`: behind `/` is a number from 1 to 60"),
+            ("*/0 * * * *", "minute: `*/0`: `/` must be followed by a number from 1 to 60"),
             ("*/61 * * * *", "minute: `*/61`: behind `/`"),
             ("*/ * * * *", "minute: `*/`: behind `/`"),
-            ("5/10 * * * *", "minute: `5/10`: a step stands behind `*` or a range"),
-            ("/10 * * * *", "minute: `/10`: a step stands behind"),
+            ("5/10 * * * *", "minute: `5/10`: a step must follow `*` or a range"),
+            ("/10 * * * *", "minute: `/10`: a step must follow"),
             ("1-0 * * * *", "minute: the range `1-0` ends before it begins"),
             ("1- * * * *", "minute: `` is not a number"),
             ("-1 * * * *", "minute: `` is not a number"),
@@ -428,13 +431,16 @@ mod tests {
             ("٣ * * * *", "minute: `٣` is not a number"),
             ("** * * * *", "minute: `**` is not a number"),
             ("? * * * *", "minute: `?` is not a number"),
-            ("* * * * MON#6", "day of the week: behind `#` is a number from 1 to 5, not `6`"),
-            ("* * * * #", "day of the week: behind `#`"),
+            (
+                "* * * * MON#6",
+                "day of the week: `#` must be followed by a number from 1 to 5, not `6`",
+            ),
+            ("* * * * #", "day of the week: `#` must be"),
             ("* * * * L", "day of the week: `` is neither"),
             ("* * W * *", "day of the month: `` is not a number"),
             ("@now", "a nickname is one of `@hourly`, `@daily`"),
             (&format!("{long} * * * *"), "is not a number from 0 to 59"),
-            (&format!("*/{long} * * * *"), "behind `/` is a number"),
+            (&format!("*/{long} * * * *"), "`/` must be followed by a number"),
         ] {
             let given = Cron::parse(cron).unwrap_err();
             assert!(given.contains(reason), "{cron}: {given}");

@@ -1,4 +1,4 @@
-//! Schedules as clients send them, and what has to hold of them.
+//! Schedules as clients send them, and their validation.
 
 use common::clock;
 use common::mail_address::MailAddress;
@@ -13,10 +13,10 @@ use super::timing::Timing;
 const LONGEST_NAME: usize = 64;
 /// The longest cron expression and the longest name of a time zone, in bytes.
 const LONGEST: usize = 255;
-/// How many people get a report at the most.
+/// The most recipients of a report.
 const MOST_RECIPIENTS: usize = 100;
 
-/// A schedule as it is to be.
+/// A schedule to create, or to replace one with.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ScheduleRequest)]
@@ -24,14 +24,15 @@ pub struct ScheduleDocument {
     /// Minute, hour, day of the month, month and day of the week, or a nickname such as `@daily`.
     #[schema(example = "0 8 * * MON-FRI", min_length = 1, max_length = 255)]
     cron: String,
-    /// Whose clock that is, by its IANA name; `UTC` where absent.
+    /// The time zone of these times, by its IANA name; `UTC` if absent.
     #[schema(example = "Europe/Berlin")]
     #[serde(default = "utc")]
     time_zone: String,
-    /// Whether it is served; `true` where absent.
+    /// Whether it runs; `true` if absent.
     #[serde(default = "enabled")]
     enabled: bool,
-    /// Who gets the report, up to 100 addresses; the workers' default recipients where absent.
+    /// The recipients of the report, up to 100 addresses; the workers' default recipients if
+    /// absent.
     #[schema(example = json!(["reports@example.org"]), max_items = 100)]
     #[serde(default)]
     recipients: Vec<String>,
@@ -57,7 +58,7 @@ pub struct CheckedSchedule {
 }
 
 impl CheckedSchedule {
-    /// Whether it is due when `other` is.
+    /// Whether it has the same times as `other`.
     pub fn has_times_of(&self, other: &Schedule) -> bool {
         let times = (&self.cron, &self.time_zone, self.enabled);
         times == (&other.cron, &other.time_zone, other.enabled)
@@ -65,11 +66,11 @@ impl CheckedSchedule {
 }
 
 impl ScheduleDocument {
-    /// The schedule `name`. Looks for the first time that it is due, which takes the processor for
-    /// up to some milliseconds.
+    /// Checks the schedule `name`. Computes its first due time, which takes up to some milliseconds
+    /// of processor time.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// One for each invalid field.
     pub fn check(self, name: String) -> Result<CheckedSchedule, Vec<ErrorLocation>> {
         let Self { cron, time_zone, enabled, recipients } = self;
         let (cron, time_zone) = (cron.trim().to_owned(), time_zone.trim().to_owned());
@@ -77,7 +78,7 @@ impl ScheduleDocument {
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
         if !(1..=LONGEST_NAME).contains(&name.len()) || !name.chars().all(is_plain) {
             let reason = format!(
-                "`{name}` is no name of 1 to {LONGEST_NAME} lower-case letters, digits, `_` and `-`"
+                "`{name}` is not a name of 1 to {LONGEST_NAME} lower-case letters, digits, `_` and `-`"
             );
             errors.push(ErrorLocation::field("name", reason));
         }

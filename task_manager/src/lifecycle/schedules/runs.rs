@@ -1,4 +1,4 @@
-//! Serving what is due.
+//! Runs due schedules.
 
 use common::task::UserId;
 use tracing::{info, warn};
@@ -10,7 +10,7 @@ use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::dispatch::relay::RelaySignal;
 use crate::log_once;
 
-/// Serves schedules. Clones share everything.
+/// Runs schedules. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Runs {
     db: Database,
@@ -19,16 +19,16 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Serves the schedules of `db`. Where no login is required, those that nobody made are the
-    /// local user's.
+    /// Runs the schedules of `db`. If no login is required, the built-in schedule belongs to the
+    /// local user.
     pub fn new(db: Database, relay: RelaySignal, login_required: bool) -> Self {
         Self { db, relay, login_required }
     }
 
-    /// Runs every schedule that is due, and works out when those are that are new.
+    /// Runs every due schedule, and computes the first due times of new ones.
     ///
     /// # Errors
-    /// The database is not available. A schedule that cannot be run holds up no other.
+    /// The database is not available. A schedule that cannot run delays no other.
     pub async fn pass(&self) -> DbResult<()> {
         let due = self.db.read(|conn| {
             let now = db::now(conn)?;
@@ -42,7 +42,7 @@ impl Runs {
                 Err(error) if error.is_unavailable() => return Err(error),
                 Err(error) => {
                     if log_once::is_first(format!("schedule {name}: {error}")) {
-                        warn!(schedule = name, %error, "a schedule cannot be run");
+                        warn!(schedule = name, %error, "cannot run a schedule");
                     }
                 }
             }
@@ -50,12 +50,12 @@ impl Runs {
         Ok(())
     }
 
-    /// Moves a schedule on, and runs it; not where another task manager was faster. Answers
-    /// whether there is a new task.
+    /// Advances a schedule and runs it, unless another task manager was faster. Returns whether it
+    /// created a task.
     async fn serve(&self, schedule: Schedule) -> DbResult<bool> {
         let due = schedule.next_due;
         let timing = schedule.timing().map_err(DbError::corrupt)?;
-        // Before the transaction, which is to be short.
+        // Read before the transaction, which should be short.
         let report = match due {
             Some(_) => Some(self.db.read(report_of_all).await?),
             None => None,
@@ -67,7 +67,7 @@ impl Runs {
             if !store::advance(conn, &schedule, timing.next_after(now))? {
                 return Ok(None);
             }
-            // A new schedule was not due yet: now it is known when it is.
+            // A new schedule is not due yet: this sets its first due time.
             let Some(report) = &report else { return Ok(None) };
             let owner = match schedule.owner {
                 Some(owner) => owner,
@@ -77,13 +77,13 @@ impl Runs {
         });
         let task_id = served.await?;
         if let (Some(task_id), Some(due)) = (task_id, due) {
-            info!(schedule = name, %task_id, due = %due.and_utc(), "a schedule was due and is run");
+            info!(schedule = name, %task_id, due = %due.and_utc(), "a due schedule runs");
         }
         Ok(task_id.is_some())
     }
 }
 
-/// Whose the tasks are that nobody asked for: somebody's who can see, stop and delete them.
+/// The owner of the tasks of the built-in schedule: a user who can see, stop and delete them.
 fn owner_of_all_else(conn: &mut DbConnection, login_required: bool) -> DbResult<UserId> {
     let first = match login_required {
         true => users::first_administrator(conn)?,
@@ -119,7 +119,7 @@ mod tests {
                 store::due(conn, now)
             });
             let due = due.await.unwrap().pop().unwrap();
-            // All have read that it is due before any of them serves it.
+            // All of them read that it is due before any runs it.
             let served = join_all((0..16).map(|_| runs.serve(due.clone()))).await;
             let served = served.into_iter().filter(|served| *served.as_ref().unwrap()).count();
             assert_eq!(served, 1);

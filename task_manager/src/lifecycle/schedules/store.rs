@@ -27,7 +27,7 @@ struct Row {
 impl From<Row> for Schedule {
     fn from(row: Row) -> Self {
         let recipients = serde_json::from_str(&row.recipients)
-            .map_err(|error| format!("its recipients cannot be read: {error}"));
+            .map_err(|error| format!("its recipients are unreadable: {error}"));
         Self {
             name: row.name,
             owner: row.owner.map(|id| UserId(id.0)),
@@ -54,7 +54,7 @@ pub(super) fn find(conn: &mut DbConnection, name: &str) -> DbResult<Option<Sched
     Ok(row.map(Schedule::from))
 }
 
-/// The enabled schedules that are due, or of which it is not known when they are.
+/// The enabled schedules that are due, or have no due time yet.
 pub(super) fn due(conn: &mut DbConnection, now: NaiveDateTime) -> DbResult<Vec<Schedule>> {
     let rows = schedules::table
         .filter(schedules::enabled.eq(true))
@@ -65,7 +65,7 @@ pub(super) fn due(conn: &mut DbConnection, now: NaiveDateTime) -> DbResult<Vec<S
     Ok(rows.into_iter().map(Schedule::from).collect())
 }
 
-/// Makes or replaces a schedule.
+/// Creates or replaces a schedule.
 pub(super) fn put(
     conn: &mut DbConnection,
     schedule: &CheckedSchedule,
@@ -94,13 +94,13 @@ pub(super) fn put(
     }
 }
 
-/// Removes a schedule; false where there is none of this name.
+/// Removes a schedule; false if it does not exist.
 pub(super) fn delete(conn: &mut DbConnection, name: &str) -> DbResult<bool> {
     Ok(diesel::delete(schedules::table.find(name)).execute(conn)? == 1)
 }
 
-/// Moves an enabled schedule from its due time to `next`, by compare-and-swap: true for one of all
-/// that try.
+/// Moves an enabled schedule from its due time to `next` by compare-and-swap: true for only one of
+/// concurrent callers.
 pub(super) fn advance(
     conn: &mut DbConnection,
     schedule: &Schedule,
@@ -121,7 +121,7 @@ pub(super) fn advance(
     Ok(moved == 1)
 }
 
-/// Notes the last run.
+/// Records the last run.
 pub(super) fn note_run(
     conn: &mut DbConnection,
     name: &str,

@@ -1,8 +1,8 @@
-//! The times of a cron expression on the clock of a time zone.
+//! The times of a cron expression in a time zone.
 //!
-//! Where the clock goes forward, what was due in the time that is left out is due right behind it:
-//! once, however much that was, and though the day ended with it. Where it goes back, an expression
-//! with fixed hours is due once; one that is due every hour or minute is due in both hours.
+//! When the clock goes forward, times in the gap are due once, right after the gap, even if the day
+//! ends with it. When it goes back, an expression with fixed hours is due once; one that is due
+//! every hour or minute is due in both hours.
 
 use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, TimeZone};
 use chrono_tz::Tz;
@@ -11,14 +11,14 @@ use common::problem::ErrorLocation;
 use super::cron::{Cron, next_month};
 use crate::paging::Period;
 
-/// After so many days the calendar repeats itself, days of the week included: what is not due
-/// within is never due.
+/// After so many days the calendar repeats, including days of the week: an expression that is not
+/// due within them is never due.
 const CALENDAR: Days = Days::new(146_097);
-/// No clock is further from UTC.
+/// The largest offset from UTC.
 const FURTHEST: TimeDelta = TimeDelta::hours(16);
-/// So much of a wrong text is repeated, in characters.
+/// The most characters of an invalid text that an error repeats.
 const LONGEST_QUOTE: usize = 64;
-/// So much is said of what is wrong with an expression, which repeats a part of it.
+/// The longest reason for an invalid expression, which repeats a part of it.
 const LONGEST_REASON: usize = 200;
 
 /// When a schedule is due.
@@ -33,12 +33,12 @@ impl Timing {
     /// such as `@daily`) in the time zone of this IANA name.
     ///
     /// # Errors
-    /// What is wrong with each of both.
+    /// One for each that is invalid.
     pub fn parse(cron: &str, time_zone: &str) -> Result<Self, Vec<ErrorLocation>> {
         let mut errors = Vec::new();
         let parsed = Cron::parse(cron).map_err(|reason| {
             let reason = format!(
-                "`{}` is no cron expression such as `0 * * * *`: {}",
+                "`{}` is not a cron expression such as `0 * * * *`: {}",
                 beginning(cron, LONGEST_QUOTE),
                 beginning(&reason, LONGEST_REASON),
             );
@@ -46,7 +46,7 @@ impl Timing {
         });
         let zone = time_zone.parse::<Tz>().map_err(|_| {
             let given = beginning(time_zone, LONGEST_QUOTE);
-            let reason = format!("`{given}` is no time zone such as `UTC` or `Europe/Berlin`");
+            let reason = format!("`{given}` is not a time zone such as `UTC` or `Europe/Berlin`");
             errors.push(ErrorLocation::field("time_zone", reason));
         });
         match (parsed, zone) {
@@ -55,11 +55,11 @@ impl Timing {
         }
     }
 
-    /// The first time after `time`, both in UTC; none where it is never due, or not until the last
-    /// time that is kept. Takes less than a millisecond or two, whatever the expression.
+    /// The first time after `time`, both in UTC; none if it is never due within the storable times.
+    /// Takes at most a millisecond or two for any expression.
     pub fn next_after(&self, time: NaiveDateTime) -> Option<NaiveDateTime> {
         let today = self.zone.from_utc_datetime(&time).date_naive();
-        // What a day left out is due on the next one.
+        // Times in a gap at the end of a day are due on the next one.
         let mut date = today.pred_opt()?;
         let end = today.checked_add_days(CALENDAR).unwrap_or(NaiveDate::MAX);
         let after = |date: NaiveDate| self.due_on(date).filter(|due| *due > time).min();
@@ -70,7 +70,7 @@ impl Timing {
             }
             let tomorrow = date.succ_opt()?;
             if let Some(first) = after(date) {
-                // A clock that goes back over midnight comes to the next day first.
+                // A clock that is set back over midnight reaches the next day first.
                 let next = after(tomorrow).map_or(first, |other| other.min(first));
                 return Some(next).filter(|next| *next < Period::bounds().1);
             }
@@ -79,7 +79,7 @@ impl Timing {
         None
     }
 
-    /// When the times of a day are due, UTC, in no order.
+    /// The due times of a day, in UTC, unordered.
     fn due_on(&self, date: NaiveDate) -> impl Iterator<Item = NaiveDateTime> {
         let times = self.cron.has_date(date).then(|| self.cron.times());
         times
@@ -90,13 +90,13 @@ impl Timing {
                 let found = self.zone.from_local_datetime(&local);
                 let again = found.latest().filter(|_| self.cron.is_continuous());
                 let first = found.earliest().map(|time| time.naive_utc());
-                [first.or_else(|| self.behind_gap(local)), again.map(|time| time.naive_utc())]
+                [first.or_else(|| self.after_gap(local)), again.map(|time| time.naive_utc())]
             })
             .flatten()
     }
 
-    /// The first time, UTC, when the clock is past a time that it leaves out.
-    fn behind_gap(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
+    /// The end of the gap that contains a local time, in UTC.
+    fn after_gap(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
         let is_past =
             |time: NaiveDateTime| self.zone.from_utc_datetime(&time).naive_local() > local;
         let mut before = local.checked_sub_signed(FURTHEST)?;
@@ -109,7 +109,7 @@ impl Timing {
     }
 }
 
-/// A text that a client sent, or its first `longest` characters.
+/// The first `longest` characters of a text.
 fn beginning(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(times("30 9 * * *", "Asia/Kolkata", start, 2), ["02-01 04:00", "02-02 04:00"]);
         assert_eq!(times("0 8 * * MON-FRI", "Europe/Berlin", start, 1), ["02-02 07:00"]);
         assert_eq!(times("0 0 29 2 *", "UTC", start, 1), ["02-29 00:00"]);
-        // At a due time, the next one is looked for.
+        // At a due time, returns the next one.
         assert_eq!(times("0 * * * *", "UTC", "2026-01-31 13:00:00", 1), ["01-31 14:00"]);
     }
 
@@ -210,7 +210,7 @@ mod tests {
             // Half an hour.
             ("15 2 * * *", "Australia/Lord_Howe", "2027-10-02 00:00:00", "2027-10-02 15:30:00"),
             ("30 2 * * *", "Australia/Lord_Howe", "2027-10-02 00:00:00", "2027-10-02 15:30:00"),
-            // Several times of the gap.
+            // Several times in the gap.
             ("*/15 2 * * *", "Europe/Berlin", "2027-03-27 12:00:00", "2027-03-28 01:00:00"),
             ("*/15 2 * * *", "Europe/Berlin", "2027-03-28 01:00:00", "2027-03-29 00:00:00"),
         ] {
@@ -249,7 +249,7 @@ mod tests {
             let begun = Instant::now();
             let timing = Timing::parse(cron, "Europe/Berlin").unwrap();
             timing.next_after(at("2026-01-31 12:34:56"));
-            // Some hundred times what it takes, on a machine that has other work.
+            // Some hundred times the usual duration, for a busy machine.
             assert!(begun.elapsed() < Duration::from_secs(1), "{cron}");
         }
     }
@@ -274,7 +274,7 @@ mod tests {
         ("America/Havana", "2027-11-06"),
     ];
 
-    /// Whether a minute, UTC, is due: looked at by itself.
+    /// Whether a minute in UTC is due, checked on its own.
     fn is_due(timing: &Timing, minute: NaiveDateTime) -> bool {
         let Timing { cron, zone } = timing;
         let local = |time: NaiveDateTime| zone.from_utc_datetime(&time).naive_local();

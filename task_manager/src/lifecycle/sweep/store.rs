@@ -10,26 +10,26 @@ use crate::db::schema::tasks;
 use crate::db::{DbConnection, DbResult, Id, on_either, one_of};
 use crate::tasks::store::signed;
 
-/// Those of the files that no task needs: neither the input of a living task, nor an accepted result,
-/// nor an output of an attempt that runs.
+/// Those of the files that no task needs: neither the input of an existing task, nor an accepted
+/// result, nor the output of a running attempt.
 pub fn unknown_files(conn: &mut DbConnection, keys: &[ObjectKey]) -> DbResult<Vec<ObjectKey>> {
     let known = known_tasks(conn, keys)?;
     let is_unknown = |key: &&ObjectKey| match key {
         ObjectKey::Input(id) => known.get(id).is_none_or(|task| task.files_removed),
         ObjectKey::Output { task_id, attempt, .. } => {
-            known.get(task_id).is_none_or(|task| !task.wants_output(*attempt))
+            known.get(task_id).is_none_or(|task| !task.needs_output(*attempt))
         }
     };
     Ok(keys.iter().filter(is_unknown).copied().collect())
 }
 
 /// Whether a task needs this output.
-pub fn wants_output(conn: &mut DbConnection, id: TaskId, attempt: u32) -> DbResult<bool> {
+pub fn needs_output(conn: &mut DbConnection, id: TaskId, attempt: u32) -> DbResult<bool> {
     let part = OutputPart::Result;
     Ok(unknown_files(conn, &[ObjectKey::Output { task_id: id, attempt, part }])?.is_empty())
 }
 
-/// What says which files a task needs.
+/// The columns that decide which files a task needs.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = tasks)]
 struct KnownTask {
@@ -41,11 +41,11 @@ struct KnownTask {
 }
 
 impl KnownTask {
-    fn wants_output(&self, attempt: u32) -> bool {
+    fn needs_output(&self, attempt: u32) -> bool {
         let attempt = signed(attempt);
         let is_accepted = self.output_attempt == Some(attempt) && !self.files_removed;
         let is_running = self.attempt == attempt && self.state == TaskState::Processing.as_str();
-        // In a state of another version it may run.
+        // A task in a state of another version may be running.
         is_accepted || is_running || self.state.parse::<TaskState>().is_err()
     }
 }
@@ -60,7 +60,7 @@ fn known_tasks(
     let ids: Vec<Id> = ids.into_iter().map(|id| Id(id.0)).collect();
     let found: Vec<KnownTask> = on_either!(conn, |conn| tasks::table
         .filter(one_of(tasks::id, &ids))
-        // Not `= false`: databases would take the index of the deleted ones.
+        // Not `= false`: databases would use the index on deleted tasks.
         .filter(tasks::deleted.ne(true))
         .select(KnownTask::as_select())
         .load(conn))?;

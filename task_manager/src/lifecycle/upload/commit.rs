@@ -1,10 +1,11 @@
-//! The only place where a file becomes a task.
+//! Turns a complete draft into a task; the only module that does so.
 //!
 //! # Invariants
-//! - Task, outbox row and stored answer are written in one transaction, after the fsync of the file.
-//! - The transaction locks the draft's task and finds it `initializing`, or changes nothing.
-//! - An earlier task goes on instead only if, under its lock, it was not deleted, has its files, and
-//!   waits to be resumed.
+//! - Task, outbox row and stored answer are written in one transaction, after the fsync of the
+//!   file.
+//! - The transaction locks the draft's task; if it is not `initializing`, nothing changes.
+//! - An earlier task is resumed instead only if, under its lock, it is not deleted, has its files,
+//!   and can be resumed.
 
 use common::report::InputFile;
 use common::task::spec::TaskSpec;
@@ -12,7 +13,7 @@ use common::task::{AcceptedTask, TaskId, TaskState};
 use sha2::{Digest, Sha256};
 use tracing::info;
 
-use super::draft::{SealedDraft, loss};
+use super::draft::{SealedDraft, lost_error};
 use crate::db::{Database, DbConnection, DbError, DbResult, Id};
 use crate::error::Error;
 use crate::idempotency::{self, Lock};
@@ -22,11 +23,11 @@ use crate::tasks::store::{Enqueue, Locked};
 use crate::tasks::{Task, store, transitions};
 use crate::views::view;
 
-/// Makes the draft a task, or lets an earlier one with the same file go on; stores the answer under
+/// Queues the draft's task, or resumes an earlier one with the same file; stores the answer under
 /// `lock`.
 ///
 /// # Errors
-/// The draft has lost its task, or the database is not available; then nothing is left of it, unless
+/// The draft has lost its task, or the database is not available. Then the draft is removed, unless
 /// the outcome is unknown.
 pub async fn commit(
     db: &Database,
@@ -56,51 +57,51 @@ async fn store_task(
     lock: Option<Lock>,
 ) -> Result<AcceptedTask, Error> {
     let (id, owner, input) = (draft.id, draft.purpose.owner, draft.input.clone());
-    let identity = identity(&draft.purpose.spec, &input.sha256)?;
-    let fingerprint = fingerprint(&input.file_name, &identity);
+    let dedup_key = dedup_key(&draft.purpose.spec, &input.sha256)?;
+    let fingerprint = fingerprint(&input.file_name, &dedup_key);
     let accepted = db.write(move |conn| {
-        let earlier = store::find_resumable(conn, owner, &identity)?;
-        let accepted = accept(conn, id, earlier, &input, &identity)?;
+        let earlier = store::find_resumable(conn, owner, &dedup_key)?;
+        let accepted = accept(conn, id, earlier, &input, &dedup_key)?;
         if let (Ok(accepted), Some(lock)) = (&accepted, &lock) {
             lock.complete(conn, &fingerprint, accepted)?;
         }
         Ok(accepted)
     });
-    accepted.await?.map_err(|state| loss(id, state))
+    accepted.await?.map_err(|state| lost_error(id, state))
 }
 
-/// What two uploads of the same file have in common: kind, parameters and content.
-pub(super) fn identity(spec: &TaskSpec, sha256: &str) -> Result<String, Error> {
+/// The key that uploads of the same file share: a hash of kind, parameters and content.
+pub(super) fn dedup_key(spec: &TaskSpec, sha256: &str) -> Result<String, Error> {
     let spec = serde_json::to_string(spec).map_err(|_| Error::Internal)?;
     Ok(hex::encode(Sha256::digest(format!("{spec}\n{sha256}"))))
 }
 
-/// What an upload asks for: the same whatever the boundaries of its form are.
-pub(super) fn fingerprint(file_name: &str, identity: &str) -> String {
-    idempotency::fingerprint(&[file_name, identity])
+/// The fingerprint of an upload request, independent of the boundaries of its form.
+pub(super) fn fingerprint(file_name: &str, dedup_key: &str) -> String {
+    idempotency::fingerprint(&[file_name, dedup_key])
 }
 
-/// Puts the draft's task in the queue, or `earlier` instead where it still can go on; otherwise what
-/// became of the draft's task. In the caller's transaction.
+/// Queues the draft's task, or `earlier` instead if it is still resumable, in the caller's
+/// transaction. An error is the state of the draft's task.
 fn accept(
     conn: &mut DbConnection,
     id: TaskId,
     earlier: Option<TaskId>,
     input: &InputFile,
-    identity: &str,
+    dedup_key: &str,
 ) -> DbResult<Result<AcceptedTask, Option<TaskState>>> {
     let ids: Vec<Id> = earlier.into_iter().chain([id]).map(|id| Id(id.0)).collect();
     let Locked { mut tasks, now, .. } = store::find_and_lock(conn, &ids)?;
     let task = tasks.remove(&id).filter(|task| task.state == TaskState::Initializing);
     let Some(task) = task else { return Ok(Err(store::upload_state(conn, id)?)) };
-    let earlier = earlier.and_then(|id| tasks.remove(&id)).filter(can_go_on);
+    let earlier = earlier.and_then(|id| tasks.remove(&id)).filter(is_resumable);
     if let Some(earlier) = earlier
         && transitions::resume(conn, &earlier, now)?
     {
         store::remove_initializing(conn, id)?;
         return answer(conn, earlier.id, true, earlier.resumes_from_row()).map(Ok);
     }
-    store::set_input(conn, id, input, identity)?;
+    store::set_input(conn, id, input, dedup_key)?;
     if !store::enqueue(conn, &task, &Enqueue::default(), now, now)? {
         return Err(DbError::corrupt("a task that is locked was changed by others"));
     }
@@ -108,9 +109,9 @@ fn accept(
     answer(conn, id, false, None).map(Ok)
 }
 
-/// Whether the same file lets the task go on: it is `killed`, or `failed` with a checkpoint, and its
-/// files are there.
-fn can_go_on(task: &Task) -> bool {
+/// Whether an upload of the same file resumes the task: it is `killed`, or `failed` with a
+/// checkpoint, and has its files.
+fn is_resumable(task: &Task) -> bool {
     let is_interrupted = match task.state {
         TaskState::Killed => true,
         TaskState::Failed => task.checkpoint.is_some(),
@@ -145,7 +146,7 @@ mod tests {
         the_same_file_resumes_an_earlier_task,
         a_task_deleted_between_find_and_lock_is_not_resumed,
         a_task_expired_between_find_and_lock_is_not_resumed,
-        a_task_that_goes_on_otherwise_between_find_and_lock_does_not_go_on_twice,
+        a_task_resumed_between_find_and_lock_is_not_resumed_twice,
         a_missing_or_stopped_draft_does_not_become_a_task,
     ];
 
@@ -170,7 +171,7 @@ mod tests {
         id
     }
 
-    /// A task that was killed, and a draft of the same file.
+    /// A killed task, and a draft of the same file.
     async fn killed_and_draft(own: &OwnDatabase) -> (TaskId, TaskId) {
         let killed = draft(own).await;
         accept_after(own, killed, None, |_, _| Ok(true)).await.unwrap();
@@ -182,7 +183,7 @@ mod tests {
         (killed, draft(own).await)
     }
 
-    /// Finds an earlier task, has `change` happen to it, and commits the draft.
+    /// Finds an earlier task, applies `change` to it, and commits the draft.
     async fn accept_after(
         own: &OwnDatabase,
         id: TaskId,
@@ -219,7 +220,7 @@ mod tests {
         let accepted = accept_after(&own, draft, Some(killed), delete).await.unwrap();
         assert_eq!((accepted.resumed, accepted.task.task_id), (false, draft));
         let deleted = own.db.read(move |conn| store::upload_state(conn, killed)).await.unwrap();
-        assert_eq!(deleted, Some(TaskState::Killed), "nothing becomes of what was deleted");
+        assert_eq!(deleted, Some(TaskState::Killed), "a deleted task stays as it is");
     }
 
     async fn a_task_expired_between_find_and_lock_is_not_resumed(backend: Backend) {
@@ -233,9 +234,7 @@ mod tests {
         assert_eq!((accepted.resumed, accepted.task.task_id), (false, draft));
     }
 
-    async fn a_task_that_goes_on_otherwise_between_find_and_lock_does_not_go_on_twice(
-        backend: Backend,
-    ) {
+    async fn a_task_resumed_between_find_and_lock_is_not_resumed_twice(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let (killed, draft) = killed_and_draft(&own).await;
         let resume = |conn: &mut DbConnection, id| {

@@ -1,15 +1,15 @@
-//! A file on its way in: an `initializing` task, a staged object, and a lease that is renewed as long
-//! as the draft lives.
+//! Drafts of uploads: an `initializing` task, a staged object, and a lease that is renewed while
+//! the draft exists.
 //!
 //! # Invariants
-//! - The lease is renewed by a task of its own, whatever the draft waits for: the client, the disk,
-//!   the fsync at the end.
-//! - A draft that does not become a task leaves neither row nor object. One that is dropped instead of
-//!   [aborted](Draft::abort) is removed when its lease has expired.
-//! - The file is never whole in memory.
+//! - A background task renews the lease, also while the draft waits for the client, the disk or the
+//!   final fsync.
+//! - A draft that does not become a task leaves neither row nor object. One that is dropped without
+//!   [abort](Draft::abort) is removed when its lease has expired.
+//! - The file is never completely in memory.
 //!
 //! # Not here
-//! HTTP, and how a file becomes a task (`commit`).
+//! HTTP, turning a draft into a task (`commit`).
 
 use std::time::Duration;
 
@@ -29,34 +29,38 @@ use crate::error::Error;
 use crate::tasks::limits::UPLOAD_LEASE;
 use crate::tasks::store;
 
-/// Where drafts are kept. Clones share it.
+/// Creates drafts. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Drafts {
     pub db: Database,
     pub storage: Storage,
-    /// The largest file that is taken, in bytes.
+    /// The largest file that is accepted, in bytes.
     pub limit: u64,
     pub lease: LeaseTimes,
 }
 
-/// How the lease of a draft is kept.
+/// The timing of a draft's lease.
 #[derive(Debug, Clone, Copy)]
 pub struct LeaseTimes {
-    /// How long it lasts without being renewed.
-    pub lasts: Duration,
+    /// How long it lasts without renewal.
+    pub duration: Duration,
     /// How often it is renewed.
-    pub renewed: Duration,
-    /// How often the draft notices that it was stopped.
-    pub checked: Duration,
+    pub renew_every: Duration,
+    /// How often to check whether the task was stopped.
+    pub check_every: Duration,
 }
 
 impl Default for LeaseTimes {
     fn default() -> Self {
-        Self { lasts: UPLOAD_LEASE, renewed: UPLOAD_LEASE / 3, checked: Duration::from_millis(500) }
+        Self {
+            duration: UPLOAD_LEASE,
+            renew_every: UPLOAD_LEASE / 3,
+            check_every: Duration::from_millis(500),
+        }
     }
 }
 
-/// What a file is uploaded for.
+/// The owner and the parameters of an upload.
 #[derive(Debug, Clone)]
 pub struct Purpose {
     pub owner: UserId,
@@ -64,7 +68,7 @@ pub struct Purpose {
     pub file_name: String,
 }
 
-/// A file that arrives.
+/// A file that is being received.
 pub struct Draft {
     id: TaskId,
     purpose: Purpose,
@@ -76,7 +80,7 @@ pub struct Draft {
     lease: Lease,
 }
 
-/// A file that has arrived and is on the disk. Its lease is renewed until it is dropped.
+/// A complete file on disk. Its lease is renewed until it is dropped.
 pub struct SealedDraft {
     pub(super) id: TaskId,
     pub(super) purpose: Purpose,
@@ -92,10 +96,10 @@ impl Draft {
     /// The database is not available.
     pub async fn begin(drafts: &Drafts, id: TaskId, purpose: Purpose) -> Result<Self, Error> {
         let Purpose { owner, spec, file_name } = purpose.clone();
-        let lasts = drafts.lease.lasts;
+        let duration = drafts.lease.duration;
         let insert = drafts.db.write(move |conn| {
             let now = db::now(conn)?;
-            store::insert_initializing(conn, id, owner, &spec, &file_name, now, now + lasts)
+            store::insert_initializing(conn, id, owner, &spec, &file_name, now, now + duration)
         });
         insert.await?;
         Ok(Self {
@@ -105,15 +109,15 @@ impl Draft {
             writer: drafts.storage.create(ObjectKey::Input(id)),
             hash: Sha256::new(),
             size: 0,
-            lease: Lease::hold(&drafts.db, id, drafts.lease),
+            lease: Lease::start(&drafts.db, id, drafts.lease),
             drafts: drafts.clone(),
         })
     }
 
-    /// Adds `bytes` at the end; waits while the storage is behind.
+    /// Appends `bytes`; waits while the storage is slower.
     ///
     /// # Errors
-    /// The file is too large or not of its kind, or the storage does not work.
+    /// The file is too large or of the wrong type, or the storage failed.
     pub async fn append(&mut self, bytes: Bytes) -> Result<(), Error> {
         self.size += bytes.len() as u64;
         let limit = self.drafts.limit;
@@ -131,16 +135,16 @@ impl Draft {
         async move {
             lost.cancelled().await;
             match db.read(move |conn| store::upload_state(conn, id)).await {
-                Ok(state) => loss(id, state),
+                Ok(state) => lost_error(id, state),
                 Err(error) => error.into(),
             }
         }
     }
 
-    /// Ends the file: it is whole, and on the disk.
+    /// Completes the file and syncs it to disk.
     ///
     /// # Errors
-    /// The file is not of its kind, or the storage does not work; then nothing is left.
+    /// The file is of the wrong type, or the storage failed. Then the draft is removed.
     pub async fn seal(mut self) -> Result<SealedDraft, Error> {
         if let Err(error) = self.start.check() {
             self.abort().await;
@@ -159,30 +163,30 @@ impl Draft {
         Ok(SealedDraft { id, purpose, input, drafts, _lease: lease })
     }
 
-    /// Gives the file up: nothing is left of it.
+    /// Removes the draft.
     pub async fn abort(self) {
         if let Err(error) = self.writer.abort().await {
-            warn!(%error, "the file of a failed upload is left to the sweep");
+            warn!(%error, "cannot delete the file of a failed upload, the sweep will");
         }
         self.drafts.forget(self.id).await;
     }
 }
 
 impl SealedDraft {
-    /// Gives the file up: nothing is left of it, unless it became a task after all.
+    /// Removes the draft, unless it became a task after all.
     pub async fn abort(self) {
         self.drafts.forget(self.id).await;
     }
 
-    /// Removes the object: another task goes on instead.
+    /// Removes the object, when another task is resumed instead.
     pub async fn delete_object(self) {
         self.drafts.delete_object(self.id).await;
     }
 }
 
 impl Drafts {
-    /// Removes what a failed upload left: the task, unless somebody stopped it, and the object.
-    /// A commit in doubt may have made it a task after all; then it keeps its file.
+    /// Removes the task of a failed upload, unless it was stopped, and the object. A commit in
+    /// doubt may have succeeded after all; then the task keeps its file.
     async fn forget(&self, id: TaskId) {
         let is_gone = self.db.write(move |conn| {
             let is_removed = store::remove_initializing(conn, id)?;
@@ -192,21 +196,21 @@ impl Drafts {
         });
         match is_gone.await {
             Ok(true) => self.delete_object(id).await,
-            Ok(false) => warn!("a failed upload was accepted all the same"),
-            Err(error) => warn!(%error, "a failed upload is left to its lease and the sweep"),
+            Ok(false) => warn!("an upload with an unknown outcome was accepted"),
+            Err(error) => warn!(%error, "cannot remove a failed upload; its lease will expire"),
         }
     }
 
     async fn delete_object(&self, id: TaskId) {
         if let Err(error) = self.storage.delete(ObjectKey::Input(id)).await {
-            warn!(%error, "the file of a failed upload is left to the sweep");
+            warn!(%error, "cannot delete the file of a failed upload, the sweep will");
         }
     }
 }
 
-/// Why a draft whose task is no longer `initializing` cannot become one; `state` is what became of
-/// the task, none where its row is gone.
-pub(super) fn loss(id: TaskId, state: Option<TaskState>) -> Error {
+/// The error for a draft whose task is no longer `initializing`; `state` is the current state of
+/// the task, none if its row is gone.
+pub(super) fn lost_error(id: TaskId, state: Option<TaskState>) -> Error {
     match state {
         Some(_) => Error::UploadStopped(id),
         None => Error::UploadLost,
@@ -220,7 +224,7 @@ struct Lease {
 }
 
 impl Lease {
-    fn hold(db: &Database, id: TaskId, times: LeaseTimes) -> Self {
+    fn start(db: &Database, id: TaskId, times: LeaseTimes) -> Self {
         let lost = CancellationToken::new();
         let renewal = renew(db.clone(), id, times, lost.clone()).in_current_span();
         Self { lost, _renewal: AbortOnDropHandle::new(tokio::spawn(renewal)) }
@@ -229,17 +233,17 @@ impl Lease {
 
 /// Renews the lease until it is lost.
 async fn renew(db: Database, id: TaskId, times: LeaseTimes, lost: CancellationToken) {
-    // A file that arrives at once costs no statement.
-    let mut checks = interval_at(Instant::now() + times.checked, times.checked);
+    // A file that arrives quickly costs no statement.
+    let mut checks = interval_at(Instant::now() + times.check_every, times.check_every);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut renewed = Instant::now();
     let mut is_failing = false;
     loop {
         checks.tick().await;
         let now = Instant::now();
-        let is_due = now - renewed >= times.renewed;
+        let is_due = now - renewed >= times.renew_every;
         let held = match is_due {
-            true => renew_once(&db, id, times.lasts).await,
+            true => renew_once(&db, id, times.duration).await,
             false => db.read(move |conn| store::upload_state(conn, id)).await.map(is_initializing),
         };
         match held {
@@ -250,7 +254,7 @@ async fn renew(db: Database, id: TaskId, times: LeaseTimes, lost: CancellationTo
                 }
             }
             Ok(false) => return lost.cancel(),
-            // The commit finds out whether the lease was lost meanwhile.
+            // The commit detects whether the lease was lost in the meantime.
             Err(error) if !is_failing => {
                 is_failing = true;
                 warn!(%error, "cannot renew the lease of an upload, will retry");
@@ -260,9 +264,9 @@ async fn renew(db: Database, id: TaskId, times: LeaseTimes, lost: CancellationTo
     }
 }
 
-async fn renew_once(db: &Database, id: TaskId, lasts: Duration) -> DbResult<bool> {
+async fn renew_once(db: &Database, id: TaskId, duration: Duration) -> DbResult<bool> {
     db.write(move |conn| {
-        let until = db::now(conn)? + lasts;
+        let until = db::now(conn)? + duration;
         store::renew_upload(conn, id, until)
     })
     .await
@@ -272,7 +276,7 @@ fn is_initializing(state: Option<TaskState>) -> bool {
     state == Some(TaskState::Initializing)
 }
 
-/// The first bytes of a file, kept until there are enough to tell CSV text from other files.
+/// The first bytes of a file, buffered until they suffice to distinguish CSV text from other files.
 struct FileStart {
     kind: TaskKind,
     bytes: Vec<u8>,
@@ -326,11 +330,11 @@ mod tests {
         a_dropped_draft_is_removed_by_its_lease,
     ];
 
-    /// Several renewals fit into a lease, also on a busy machine.
+    /// Several renewals fit into a lease, even on a busy machine.
     const TIMES: LeaseTimes = LeaseTimes {
-        lasts: Duration::from_secs(2),
-        renewed: Duration::from_millis(200),
-        checked: Duration::from_millis(50),
+        duration: Duration::from_secs(2),
+        renew_every: Duration::from_millis(200),
+        check_every: Duration::from_millis(50),
     };
 
     struct Fixture {
@@ -355,7 +359,7 @@ mod tests {
             let id = TaskId::new();
             let mut draft = Draft::begin(&self.drafts, id, purpose).await.unwrap();
             draft.append(Bytes::from_static(b"Song,Date,Number of Plays\n")).await.unwrap();
-            // Past the first part, so that there is an unfinished file.
+            // More than the first part, so that an unfinished file exists.
             draft.append(Bytes::from(vec![b'\n'; 3 << 20])).await.unwrap();
             (id, draft)
         }
@@ -369,11 +373,11 @@ mod tests {
             self.own.db.read(move |conn| store::upload_state(conn, id)).await.unwrap()
         }
 
-        /// Waits for longer than two leases, while expired ones are looked for.
+        /// Waits for longer than two leases, while expired ones are removed.
         async fn outlast_leases(&self, id: TaskId) {
-            let end = Instant::now() + 2 * TIMES.lasts + TIMES.lasts / 2;
+            let end = Instant::now() + 2 * TIMES.duration + TIMES.duration / 2;
             while Instant::now() < end {
-                tokio::time::sleep(TIMES.checked).await;
+                tokio::time::sleep(TIMES.check_every).await;
                 self.expire().await;
                 assert_eq!(self.state(id).await, Some(TaskState::Initializing));
             }
@@ -442,10 +446,10 @@ mod tests {
         let fixture = Fixture::new(backend).await;
         let (id, draft) = fixture.draft().await;
         drop(draft);
-        let deadline = Instant::now() + 20 * TIMES.lasts;
+        let deadline = Instant::now() + 20 * TIMES.duration;
         while fixture.state(id).await.is_some() {
-            assert!(Instant::now() < deadline, "nobody renews it any more");
-            tokio::time::sleep(TIMES.checked).await;
+            assert!(Instant::now() < deadline, "its lease is no longer renewed");
+            tokio::time::sleep(TIMES.check_every).await;
             fixture.expire().await;
         }
     }

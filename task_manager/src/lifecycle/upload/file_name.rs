@@ -1,18 +1,17 @@
-//! The names that clients give to files.
+//! Cleans the file names that clients send.
 
 use common::task::TaskKind;
 
-/// The longest name that is kept, in characters.
+/// The longest name that is stored, in characters.
 const MAX_LENGTH: usize = 255;
 
-/// The name of a file that has none. It says no more than is known: only what is read as CSV has
-/// that ending.
+/// The name of an unnamed file. Only files that are read as CSV get that extension.
 fn unnamed(kind: TaskKind) -> &'static str {
     if kind.reads_csv() { "upload.csv" } else { "upload" }
 }
 
-/// The last part of a path of any system, without control characters, shortened before its
-/// ending where it is too long; a neutral name where nothing is left.
+/// The last part of a path of any system, without control characters, and shortened before its
+/// extension if it is too long; a neutral name if nothing is left.
 pub fn clean(given: &str, kind: TaskKind) -> String {
     let base = given.rsplit(['/', '\\']).next().unwrap_or_default();
     let plain: String = base.chars().filter(|c| !c.is_control()).collect();

@@ -64,13 +64,13 @@ pub fn set_input(
     conn: &mut DbConnection,
     id: TaskId,
     input: &InputFile,
-    identity: &str,
+    dedup_key: &str,
 ) -> DbResult<()> {
     diesel::update(tasks::table.find(Id(id.0)))
         .set((
             tasks::size.eq(i64::try_from(input.size).map_err(DbError::corrupt)?),
             tasks::sha256.eq(&input.sha256),
-            tasks::identity.eq(identity),
+            tasks::dedup_key.eq(dedup_key),
         ))
         .execute(conn)?;
     Ok(())
@@ -86,7 +86,11 @@ pub fn remove_initializing(conn: &mut DbConnection, id: TaskId) -> DbResult<bool
 
 /// Removes a task whose upload was interrupted: its lease expired before `now`. False if the lease
 /// was renewed, or the task is no longer `initializing`.
-pub fn remove_cut(conn: &mut DbConnection, id: TaskId, now: NaiveDateTime) -> DbResult<bool> {
+pub fn remove_interrupted(
+    conn: &mut DbConnection,
+    id: TaskId,
+    now: NaiveDateTime,
+) -> DbResult<bool> {
     let removed = diesel::delete(tasks::table.find(Id(id.0)))
         .filter(tasks::state.eq(TaskState::Initializing.as_str()))
         .filter(tasks::leased_until.lt(now))
