@@ -1,4 +1,4 @@
-//! The API over HTTP: everything that knows `axum`.
+//! The API over HTTP: the only module that uses `axum`.
 //!
 //! # Invariants
 //! - A handler extracts, makes one call into the layers below, and responds.

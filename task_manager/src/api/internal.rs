@@ -1,4 +1,4 @@
-//! `/internal/v1` for the workers, with the service token.
+//! `/internal/v1` for workers, which authenticate with the service token.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! The OpenAPI document, made from the code; a test keeps a copy of it.
+//! The OpenAPI document, generated from the code; a test compares it with a snapshot.
 
 pub mod rules;
 pub mod shared;
@@ -10,7 +10,7 @@ use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, ContentBuilder, OpenApi as Built, Ref, Response, ResponseBuilder};
 
-/// What the document says beside the paths.
+/// The parts of the document beside the paths.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -19,25 +19,25 @@ use utoipa::openapi::{Content, ContentBuilder, OpenApi as Built, Ref, Response, 
                        fetch the result. Nothing accepted is lost.\n\n\
                        Every error is a problem document (RFC 9457) with a stable `code`. Times \
                        are RFC 3339 in UTC; an absent value is `null`.\n\n\
-                       A fleet asks for a login: `POST /v1/users` signs up, `POST /v1/sessions` \
-                       gives a token, and every other request under `/v1` shows it as \
-                       `Authorization: Bearer TOKEN`. A server that runs alone on this machine \
-                       asks for none.",
+                       A fleet requires a login: `POST /v1/users` signs up, `POST /v1/sessions` \
+                       returns a token, and every other request under `/v1` sends it as \
+                       `Authorization: Bearer TOKEN`. A standalone server on this machine \
+                       requires none.",
         license(name = "MIT", identifier = "MIT")
     ),
     components(schemas(Problem, CsvPreview)),
     tags(
         (name = "data_processor", description = "Aggregate CSV files"),
-        (name = "file_statistics", description = "Lines, words and characters of any file, and the report over them"),
-        (name = "csv_previews", description = "See the first rows of CSV files, and what their columns hold"),
+        (name = "file_statistics", description = "Lines, words and characters of any file, and a report on them"),
+        (name = "csv_previews", description = "Show the first rows of CSV files, and statistics of their columns"),
         (name = "data_uploads", description = "Load CSV files into the database"),
-        (name = "messages", description = "Send messages, and search and count those that were accepted"),
+        (name = "messages", description = "Send messages, and search and count the valid ones"),
         (name = "user_events", description = "Send events of users, and report them by city"),
-        (name = "schedules", description = "Reports that are sent again and again; for administrators"),
+        (name = "schedules", description = "Recurring reports; for administrators"),
         (name = "tasks", description = "Watch, stop, kill, resume and delete tasks"),
         (name = "users", description = "Sign up, log in and out"),
-        (name = "workers", description = "Who does the work"),
-        (name = "health", description = "How the server is"),
+        (name = "workers", description = "The workers of the platform"),
+        (name = "health", description = "The health of the server"),
     )
 )]
 pub struct Document;
@@ -45,8 +45,8 @@ pub struct Document;
 /// The name of the security scheme.
 const BEARER: &str = "bearer";
 
-/// Says of every operation of `document` that it needs a token, or takes one where none is `required`,
-/// and how it answers without one.
+/// Adds to every operation of `document` that it requires a token, or accepts one if none is
+/// `required`, and its answer without one.
 pub fn with_login(mut document: Built, required: bool) -> Built {
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {

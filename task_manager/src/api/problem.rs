@@ -11,7 +11,7 @@ use common::problem::Problem;
 use crate::error::Error;
 use crate::tasks::unreadable;
 
-/// How long a client is told to wait before it asks again.
+/// The `Retry-After` of temporary errors.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How many errors the detail of a problem names; its list has them all.
 const NAMED_IN_DETAIL: usize = 10;
@@ -66,7 +66,7 @@ fn problem(error: &Error) -> Problem {
             403,
             "not_administrator",
             "Only an administrator may do this",
-            "Log in as an administrator; `task_manager admin create` makes one.".to_owned(),
+            "Log in as an administrator; `task_manager admin create` creates one.".to_owned(),
         ),
         Error::UsernameTaken(name) => (
             409,
@@ -77,8 +77,8 @@ fn problem(error: &Error) -> Problem {
         Error::TooManyAttempts { wait } => (
             429,
             "too_many_attempts",
-            "Too many tries",
-            format!("There were too many tries lately. Try again in {} s.", seconds(*wait)),
+            "Too many attempts",
+            format!("There were too many recent attempts. Try again in {} s.", seconds(*wait)),
         ),
         Error::ForeignHost => (
             403,
@@ -91,31 +91,31 @@ fn problem(error: &Error) -> Problem {
         Error::ForeignOrigin => (
             403,
             "foreign_origin",
-            "The request is another site's",
-            "Without a login this server takes no requests from pages of other sites."
+            "The request is from another site",
+            "Without a login this server accepts no requests from pages of other sites."
                 .to_owned(),
         ),
         Error::RequestInProgress => (
             409,
             "request_under_way",
-            "The same request is under way",
-            "Another request with this Idempotency-Key is not done yet. Send it again later."
+            "The same request is in progress",
+            "Another request with this Idempotency-Key is not completed yet. Send it again later."
                 .to_owned(),
         ),
         Error::KeyReused => (
             422,
             "idempotency_key_reused",
-            "The Idempotency-Key was used for another content",
-            "An earlier request with this Idempotency-Key asked for something else. Use a new \
+            "The Idempotency-Key was used for other content",
+            "An earlier request with this Idempotency-Key had other content. Use a new \
              key for a new request."
                 .to_owned(),
         ),
         Error::UnreadableAnswer => (
             409,
             "unreadable_answer",
-            "The first answer cannot be read",
-            "The request with this Idempotency-Key was carried out, but another version of the server \
-             stored its answer. Look for what it made instead of sending it again."
+            "The stored answer cannot be read",
+            "The request with this Idempotency-Key was completed, but another version of the server \
+             stored its answer. Look for its result instead of sending it again."
                 .to_owned(),
         ),
         Error::TaskNotFound => {
@@ -128,14 +128,14 @@ fn problem(error: &Error) -> Problem {
             404,
             "schedule_not_found",
             "No such schedule",
-            "There is no schedule with this name; GET /v1/schedules lists those there are."
+            "There is no schedule with this name; GET /v1/schedules lists the existing ones."
                 .to_owned(),
         ),
         Error::NotAcceptable { offered } => (
             406,
             "not_acceptable",
-            "The answer has no such media type",
-            format!("The Accept header takes none of what there is: {offered}."),
+            "No acceptable media type",
+            format!("The Accept header accepts none of the offered types: {offered}."),
         ),
         Error::InvalidState { id, state, rule } => (
             409,
@@ -149,7 +149,7 @@ fn problem(error: &Error) -> Problem {
         Error::NotReady { state } => (
             409,
             "not_ready",
-            "The result is not there yet",
+            "The result is not ready yet",
             format!("The task is {state}. Ask again when it is processed."),
         ),
         Error::NoResult { state, reason } => {
@@ -164,14 +164,14 @@ fn problem(error: &Error) -> Problem {
         Error::PreconditionFailed => (
             412,
             "precondition_failed",
-            "The file is another one",
-            "The file has none of the tags of If-Match; its ETag is the one of a GET without it."
+            "The file has changed",
+            "None of the tags of If-Match match the file; a GET without If-Match returns its ETag."
                 .to_owned(),
         ),
         Error::RangeNotSatisfiable { size } => (
             416,
             "range_not_satisfiable",
-            "The range lies outside of the file",
+            "The range is outside of the file",
             format!("The file has {size} bytes."),
         ),
         Error::TooLarge { limit } => (
@@ -187,7 +187,7 @@ fn problem(error: &Error) -> Problem {
             413,
             "too_large",
             "The body is too large",
-            "The body is larger than this request may be.".to_owned(),
+            "The body is larger than this request permits.".to_owned(),
         ),
         Error::UnsupportedMediaType { given, accepted } => (
             415,
@@ -199,7 +199,7 @@ fn problem(error: &Error) -> Problem {
             413,
             "batch_too_large",
             "The batch is too large",
-            format!("The batch has {given}; up to {limit} may be sent at once."),
+            format!("The batch has {given}; a batch may have up to {limit}."),
         ),
         Error::OutOfOrder { stored, from } => (
             409,
@@ -214,14 +214,14 @@ fn problem(error: &Error) -> Problem {
             422,
             "empty_file",
             "The file is empty",
-            "The file has no bytes. A CSV file has a header line at least.".to_owned(),
+            "The file has no bytes. A CSV file needs at least a header line.".to_owned(),
         ),
         Error::NotCsv(detail) => (422, "not_csv", "The file is not CSV text", detail.clone()),
         Error::UploadStopped(id) => (
             409,
             "invalid_state",
             "The task was stopped",
-            format!("The task {id} was stopped while its file arrived; nothing of it is kept."),
+            format!("The task {id} was stopped during its upload; nothing of the file is kept."),
         ),
         Error::UploadCut(detail) => (
             400,
@@ -243,7 +243,7 @@ fn problem(error: &Error) -> Problem {
             503,
             "upload_lost",
             "Upload lost",
-            "The server was interrupted for so long that it gave the upload up. Nothing of the \
+            "The server was interrupted for so long that it gave up the upload. Nothing of the \
              file is kept; send it again."
                 .to_owned(),
         ),
@@ -272,16 +272,16 @@ fn problem(error: &Error) -> Problem {
             format!(
                 "The connection to the database broke during a commit. The first {inserted} \
                  valid documents are stored, the next {in_doubt} may be stored, and those \
-                 behind them are not. See GET /v1/messages before you send the others again."
+                 after them are not. See GET /v1/messages before you send the others again."
             ),
         ),
         Error::OutcomeUnknown => (
             503,
             "outcome_unknown",
             "Outcome unknown",
-            "The connection to the database broke while the request was committed, so it may \
-             have been carried out, wholly or in part. Check, or repeat it with the same \
-             Idempotency-Key; without one it may be carried out twice."
+            "The connection to the database broke during a commit, so the request may \
+             have been executed completely or in part. Check, or repeat it with the same \
+             Idempotency-Key; without one it may be executed twice."
                 .to_owned(),
         ),
         Error::StorageUnavailable => (
@@ -307,7 +307,7 @@ fn problem(error: &Error) -> Problem {
             408,
             "request_timeout",
             "The body did not arrive in time",
-            "Nothing of the body arrived for too long; nothing was changed. Send it again."
+            "The body stalled for too long; nothing was changed. Send it again."
                 .to_owned(),
         ),
         Error::Internal => (
@@ -320,7 +320,7 @@ fn problem(error: &Error) -> Problem {
     Problem::new(status, code, title, detail)
 }
 
-/// The header that goes with an error.
+/// The additional header of an error.
 fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
     match error {
         Error::TokenMissing | Error::InvalidToken(_) | Error::InvalidCredentials => {
@@ -349,7 +349,7 @@ fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
     }
 }
 
-/// Whole seconds, one at least.
+/// Whole seconds, at least one.
 fn seconds(wait: Duration) -> u64 {
     wait.as_secs_f64().ceil().max(1.0) as u64
 }

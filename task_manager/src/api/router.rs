@@ -80,7 +80,7 @@ fn events_of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(user_events::report_user_events))
 }
 
-/// The routes for everybody.
+/// The routes without a login.
 fn open() -> OpenApiRouter<AppState> {
     let credentials = OpenApiRouter::<AppState>::new()
         .routes(routes!(users::sign_up))
@@ -99,7 +99,7 @@ fn internal_routes() -> Router<AppState> {
         .route("/v1/reports", post(internal::report_attempts))
         .route("/v1/tasks/{id}/rows", post(internal::receive_rows))
         .layer(DefaultBodyLimit::max(INTERNAL_BODY_LIMIT))
-        // Of its own, so that the guard of these routes is in front of it too.
+        // A separate fallback, so that the guard of these routes covers it too.
         .fallback(not_found)
 }
 
@@ -107,7 +107,7 @@ async fn not_found() -> StatusCode {
     StatusCode::NOT_FOUND
 }
 
-/// The OpenAPI document of a server that requires a login, with the default limits.
+/// The OpenAPI document of a server that requires a login, with default limits.
 pub fn document() -> Document {
     document_of(true, PasswordLength::default())
 }

@@ -1,4 +1,4 @@
-//! The public routes, one file a feature.
+//! The public routes, one file per feature.
 
 pub mod bulk_messages;
 pub mod csv_previews;

@@ -1,12 +1,11 @@
-//! Accepting connections: how many there may be, and how they end.
+//! Accepts connections, limits their number, and closes them.
 //!
 //! # Invariants
-//! - At most `max_connections` are served. Where all are taken, those that have waited for a request
-//!   for a second make room, and each beyond the limit waits a moment for it.
-//! - A connection beyond the limit gets no room but an answer: probes of health and the workers are
-//!   served in a small reserve, everything else there is 503. Beyond the reserve, connections wait
-//!   to be accepted.
-//! - A shutdown accepts nothing more, and ends each connection when its request is answered.
+//! - At most `max_connections` are served. At the limit, connections that have been idle for a
+//!   second are closed to make room, and a new connection waits a moment for that.
+//! - A small reserve beyond the limit serves health checks and workers, and answers 503 to
+//!   everything else. Beyond the reserve, connections wait to be accepted.
+//! - A shutdown accepts no more connections, and closes each one when its request is answered.
 
 pub mod connection;
 
@@ -37,23 +36,23 @@ use self::connection::{Activity, Answer, Observed, Timeouts};
 use crate::api::request::file::linger;
 use crate::error::Error;
 
-/// How many connections beyond the limit are answered at a time.
+/// The size of the reserve beyond the limit.
 const RESERVE: usize = 64;
 /// How long a connection beyond the limit waits for room.
 const ROOM_WAIT: Duration = Duration::from_millis(250);
 /// How long a connection in the reserve may take for the head of its request.
 const RESERVE_HEADER: Duration = Duration::from_secs(3);
-/// Idle connections make room after this time, and are asked to no more often.
+/// How long a connection must be idle to be closed for room, and the interval between such closes.
 const IDLE: Duration = Duration::from_secs(1);
-/// How long accepting pauses when the process has no file handles left.
+/// How long accepting pauses when the process has run out of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// What connections may take.
+/// The limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// When a connection ends by itself.
+    /// When a connection times out.
     pub timeouts: Timeouts,
-    /// How many are served at a time.
+    /// How many connections are served at a time.
     pub max_connections: usize,
 }
 
@@ -72,8 +71,8 @@ impl Default for ConnectionLimits {
 #[derive(Debug, Clone, Copy)]
 struct BeyondLimit;
 
-/// Serves `router` until `shutdown`, and then until every request is answered. All connections end
-/// when the future is dropped.
+/// Serves `router` until `shutdown`, and then until every request is answered. Dropping the future
+/// closes all connections.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -98,13 +97,13 @@ pub async fn serve(
     while connections.join_next().await.is_some() {}
 }
 
-/// Which connections there is room for.
+/// Counts the connections.
 struct Room {
-    /// For those within the limit.
+    /// Permits within the limit.
     regular: Semaphore,
-    /// For all, with those in the reserve.
+    /// Permits including the reserve.
     all: Arc<Semaphore>,
-    /// Asks idle connections to end.
+    /// Notifies idle connections to close.
     needed: Notify,
     last_asked: Mutex<Option<Instant>>,
 }
@@ -124,14 +123,14 @@ impl Room {
         &self,
         listener: &TcpListener,
     ) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
-        // It is never closed, and so always gives one.
+        // The semaphore is never closed, so this always succeeds.
         let permit = Arc::clone(&self.all).acquire_owned().await.ok();
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => return (permit, stream, address),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    warn!(%error, "no connection can be accepted");
+                    warn!(%error, "cannot accept connections");
                     self.ask_idle_ones();
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -139,7 +138,7 @@ impl Room {
         }
     }
 
-    /// Whether there is room for one more within the limit; by and by, if need be.
+    /// A permit within the limit, for which it waits a moment if necessary.
     async fn enter(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
         if let Ok(permit) = self.regular.try_acquire() {
             return Some(permit);
@@ -170,9 +169,9 @@ async fn connection(
     room: &Room,
     shutdown: &CancellationToken,
 ) {
-    // An answer goes out immediately, not when the one before was acknowledged.
+    // Sends an answer immediately, without waiting for the acknowledgement of the previous one.
     if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "a connection waits for full packets");
+        debug!(%error, "cannot disable Nagle's algorithm for a connection");
     }
     let permit = room.enter().await;
     let is_beyond = permit.is_none();
@@ -199,7 +198,8 @@ async fn connection(
     let stream = TokioIo::new(Observed::new(stream, activity.clone()));
     let mut serving = pin!(
         http1::Builder::new()
-            // Timed by `Activity`, which tells half a head from a connection that is kept alive.
+            // `Activity` measures this: it distinguishes a partial head from a kept-alive
+            // connection.
             .header_read_timeout(None)
             .keep_alive(!is_beyond)
             .serve_connection(stream, service)
@@ -210,7 +210,7 @@ async fn connection(
     let mut room_needed = pin!(room.needed.notified());
     loop {
         tokio::select! {
-            // First what has arrived, then whether it has arrived in time.
+            // Handles received data before it checks deadlines.
             biased;
             served = serving.as_mut() => {
                 if let Err(error) = served {
@@ -239,15 +239,15 @@ async fn connection(
     }
 }
 
-/// Refuses what comes by a connection beyond the limit, but for probes of health and the workers:
-/// a crowd of clients must neither make the server look dead nor cost a lease.
+/// Refuses requests of connections beyond the limit, except health checks and workers: too many
+/// clients must neither make the server look dead nor cost a lease.
 pub async fn refuse_beyond_limit(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_essential = matches!(path, "/healthz" | "/readyz") || path.starts_with("/internal/");
     if is_essential || request.extensions().get::<BeyondLimit>().is_none() {
         return next.run(request).await;
     }
-    // A client that sends a body sees the answer then, and no broken connection.
+    // So that a client that is still sending a body gets the answer, and no broken connection.
     linger(request.into_body().into_data_stream());
     Error::Overloaded.into_response()
 }

@@ -1,4 +1,4 @@
-//! What handlers can ask for.
+//! The state that handlers extract.
 
 use std::sync::Arc;
 
@@ -26,10 +26,10 @@ use crate::lifecycle::wakeups::Wakeups;
 use crate::live::Changes;
 use crate::workers::last_seen::LastSeen;
 
-/// Makes the state of the API of its parts, each of which a handler can ask for.
+/// Defines the state of the API by its parts, each of which handlers can extract.
 macro_rules! state {
     ($($name:ident: $part:ty),* $(,)?) => {
-        /// What the handlers can ask for, each for its part. Each request clones it several times.
+        /// The state of the API. Each request clones it several times.
         #[derive(Debug, Clone)]
         pub struct AppState(Arc<Parts>);
 

@@ -64,7 +64,7 @@ pub fn check(message: &str) -> Result<(), String> {
     }
     if message.len() > MAX_MESSAGE {
         let length = message.len();
-        return Err(format!("has {length} bytes as UTF-8; up to {MAX_MESSAGE} are taken"));
+        return Err(format!("has {length} bytes as UTF-8; up to {MAX_MESSAGE} are accepted"));
     }
     Ok(())
 }

@@ -165,9 +165,9 @@ async fn a_failing_schedule_is_shown_and_delays_no_other(backend: Backend) {
     let mut app = start(backend).await;
     let past = app.time(-TimeDelta::hours(1));
     for (name, change, field) in [
-        ("broken-cron", "cron = 'x'", "cron: `x` is no cron expression"),
-        ("broken-zone", "time_zone = 'Atlantis'", "time_zone: `Atlantis` is no time zone"),
-        ("broken-list", "recipients = 'x'", "its recipients cannot be read"),
+        ("broken-cron", "cron = 'x'", "cron: `x` is not a cron expression"),
+        ("broken-zone", "time_zone = 'Atlantis'", "time_zone: `Atlantis` is not a time zone"),
+        ("broken-list", "recipients = 'x'", "its recipients are unreadable"),
     ] {
         let path = format!("/v1/schedules/{name}");
         assert_eq!(put(&app, &path, &rare()).await.1["problem"], Value::Null);

@@ -191,7 +191,7 @@ async fn an_invalid_event_refuses_the_whole_list(backend: Backend) {
         ("7".to_owned(), json, 400, "invalid type: integer `7`"),
         ("{\"id\": 1".to_owned(), json, 400, "EOF"),
         (String::new(), json, 400, "EOF"),
-        ("[]".to_owned(), json, 422, "events: are 0; 1 to 10000 are taken at once"),
+        ("[]".to_owned(), json, 422, "events: are 0; a request may have 1 to 10000"),
         (json!(vec![&good; 10_001]).to_string(), json, 422, "events: are 10001"),
         (format!("\"{}\"", "x".repeat(17 << 20)), json, 413, "larger"),
         (good.to_string(), "text/plain", 415, "takes application/json"),

@@ -1,5 +1,5 @@
-//! What holds for many operations alike: parameters that they share, and answers that any of them may
-//! get. Said once here, so that no route forgets it.
+//! Completes the OpenAPI document with parameters and answers that many operations share, so that
+//! no route can omit them.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use utoipa::openapi::{
 use super::{operations, problem};
 use crate::accounts::users::credentials::PasswordLength;
 
-/// An answer: its status, its name among the components, and what it means.
+/// Answers: status, name among the components, and description.
 const ANSWERS: [(&str, &str, &str); 6] = [
     ("400", "BadRequest", "The request cannot be read"),
     (
         "403",
         "Forbidden",
-        "The caller may not do this; without a login, the request is that of another site",
+        "The caller is not permitted to do this; without a login, the request is from another site",
     ),
-    ("408", "RequestTimeout", "The client sent nothing of its body for too long"),
+    ("408", "RequestTimeout", "The request body stalled for too long"),
     ("413", "TooLarge", "The body is too large"),
     ("415", "UnsupportedMediaType", "The body's type or encoding is not supported"),
     (
@@ -29,7 +29,7 @@ const ANSWERS: [(&str, &str, &str); 6] = [
         "The server is overloaded, or its database or storage is temporarily unavailable",
     ),
 ];
-/// Those that only a request with a body gets.
+/// Those that only requests with a body get.
 const OF_BODIES: [&str; 3] = ["408", "413", "415"];
 
 /// Completes the parameters and the answers of every operation.
@@ -55,7 +55,7 @@ fn answer(status: &str, description: &str) -> Response {
             let seconds = ObjectBuilder::new().schema_type(Type::Integer);
             let header = HeaderBuilder::new()
                 .schema(Some(seconds))
-                .description(Some("Seconds until it is worth asking"));
+                .description(Some("Seconds to wait before the next request"));
             answer.header("Retry-After", header.build()).build()
         }
         _ => answer.build(),
@@ -77,7 +77,7 @@ fn complete_answers(path: &str, operation: &mut Operation) {
 }
 
 fn complete_parameters(operation: &mut Operation) {
-    // The parameters of a file may not be empty.
+    // The parameters of a file must not be empty.
     let takes_empty = operation.request_body.is_none();
     for parameter in operation.parameters.iter_mut().flatten() {
         let RefOr::T(parameter) = parameter else { continue };
@@ -87,7 +87,7 @@ fn complete_parameters(operation: &mut Operation) {
     }
 }
 
-/// An empty parameter, as forms send it, is an absent one.
+/// Permits the empty value, which forms send for an absent parameter.
 fn or_empty(schema: RefOr<Schema>) -> RefOr<Schema> {
     match schema {
         RefOr::T(Schema::Array(mut list)) => {
@@ -127,7 +127,7 @@ fn shared(parameter: &Parameter) -> Option<RefOr<Schema>> {
     }
 }
 
-/// Says how long a password may be.
+/// Sets the limits of the length of a password.
 pub fn limit_passwords(
     mut document: Built,
     PasswordLength { least, most }: PasswordLength,

@@ -1,20 +1,20 @@
-//! What the OpenAPI document says of many operations, once.
+//! Parameters and answers that several operations of the OpenAPI document share.
 
 use common::problem::Problem;
 use utoipa::{IntoParams, IntoResponses};
 
-/// Which page of a list.
+/// Selects a page of a list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes parameters in the OpenAPI document")]
 pub struct PageQuery {
-    /// Items a page: 50 where absent, lowered to 10,000
+    /// Items per page: 50 if absent, lowered to 10,000
     page_size: Option<u64>,
-    /// `next_page_token` of the page before
+    /// `next_page_token` of the previous page
     page_token: Option<String>,
 }
 
-/// Limits a list or report to a time.
+/// Limits a list or report to a period.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes parameters in the OpenAPI document")]
@@ -30,16 +30,17 @@ pub struct PeriodQuery {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes parameters in the OpenAPI document")]
 pub struct IdempotencyKey {
-    /// The same request (body, or file, name and parameters) with the same key gets the same answer for 24 hours
+    /// The same request (body, or file, name and parameters) with the same key gets the same answer
+    /// for 24 hours
     #[param(rename = "Idempotency-Key")]
     idempotency_key: Option<String>,
 }
 
-/// There is no such task
+/// The task does not exist
 #[derive(IntoResponses)]
 #[response(
     status = 404,
-    description = "There is no such task",
+    description = "The task does not exist",
     content_type = "application/problem+json"
 )]
 #[expect(dead_code, reason = "describes a response in the OpenAPI document")]
@@ -55,11 +56,11 @@ pub struct NoSuchTask(Problem);
 #[expect(dead_code, reason = "describes a response in the OpenAPI document")]
 pub struct InvalidParameters(Problem);
 
-/// A request with the same key is under way
+/// A request with the same key is in progress
 #[derive(IntoResponses)]
 #[response(
     status = 409,
-    description = "A request with the same key is under way",
+    description = "A request with the same key is in progress",
     content_type = "application/problem+json"
 )]
 #[expect(dead_code, reason = "describes a response in the OpenAPI document")]
@@ -95,11 +96,11 @@ pub struct WrongState(Problem);
 #[expect(dead_code, reason = "describes a response in the OpenAPI document")]
 pub struct ForeignState(Problem);
 
-/// There is no such schedule
+/// The schedule does not exist
 #[derive(IntoResponses)]
 #[response(
     status = 404,
-    description = "There is no such schedule",
+    description = "The schedule does not exist",
     content_type = "application/problem+json"
 )]
 #[expect(dead_code, reason = "describes a response in the OpenAPI document")]
@@ -115,11 +116,11 @@ pub struct NoSuchSchedule(Problem);
 #[expect(dead_code, reason = "describes a response in the OpenAPI document")]
 pub struct AdministratorsOnly(Problem);
 
-/// The body is no such JSON
+/// The body is not JSON of this shape
 #[derive(IntoResponses)]
 #[response(
     status = 400,
-    description = "The body is no such JSON",
+    description = "The body is not JSON of this shape",
     content_type = "application/problem+json"
 )]
 #[expect(dead_code, reason = "describes a response in the OpenAPI document")]

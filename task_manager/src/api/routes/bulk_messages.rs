@@ -15,12 +15,12 @@ use crate::idempotency::IdempotencyKeys;
 use crate::lifecycle::bulk_messages::document::MessageDocument;
 use crate::lifecycle::bulk_messages::{BulkResult, Format, load_once};
 
-/// Stores many messages at once, without validating them.
+/// Stores many messages without validating them.
 ///
-/// The body is a JSON array of documents, or one document on each line (NDJSON), of any length:
-/// it is stored while it arrives. Invalid documents are named by their position, and the
-/// others are stored. They go in by chunks of up to 1,000; when the connection or the database
-/// fails, the chunks before it are there. The request counter does not rise.
+/// The body is a JSON array of documents, or one document per line (NDJSON), of any length: it is
+/// stored while it arrives. Invalid documents are named by their position, and the others are
+/// stored. They are committed in chunks of up to 1,000; if the connection or the database fails,
+/// the earlier chunks stay stored. The request counter does not rise.
 #[utoipa::path(
     post, path = "/v1/messages/bulk", tag = "messages",
     params(IdempotencyKey),
@@ -29,8 +29,8 @@ use crate::lifecycle::bulk_messages::{BulkResult, Format, load_once};
         (String = "application/x-ndjson", example = "{\"message\": \"one\"}\n{\"message\": \"two\", \"category\": \"Retried\"}\n"),
     )),
     responses(
-        (status = 200, description = "What became of the documents", body = BulkResult),
-        (status = 400, description = "The body is no JSON array, and nothing was stored", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The outcome", body = BulkResult),
+        (status = 400, description = "The body is not a JSON array, and nothing was stored", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "No byte arrived for `upload_idle_timeout`, and nothing was stored", body = Problem, content_type = "application/problem+json"),
         RequestInProgress,
         UnsupportedBody,

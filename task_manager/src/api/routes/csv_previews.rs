@@ -17,21 +17,22 @@ pub struct CsvPreviewForm {
     file: Vec<u8>,
 }
 
-/// Uploads a CSV file to see its first rows and what its columns hold.
+/// Uploads a CSV file to show its first rows and statistics of its columns.
 ///
-/// The file is the field `file` of a multipart form, or the raw body with `?file_name=`. The preview is
-/// the task's `result` (the schema `CsvPreview`) when it is processed: the first 100 rows, and for
-/// each column its type and how many of its values are empty, counted over the whole file.
+/// The file is the field `file` of a multipart form, or the raw body with `?file_name=`. The
+/// preview is the task's `result` (the schema `CsvPreview`) when it is processed: the first 100
+/// rows, and for each column its type and how many of its values are empty, counted over the whole
+/// file.
 #[utoipa::path(
     post, path = "/v1/csv_previews", tag = "csv_previews",
     params(
-        ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
+        ("file_name" = Option<String>, Query, description = "The file's name, if the body is the file itself"),
         IdempotencyKey,
     ),
     request_body(content = CsvPreviewForm, content_type = "multipart/form-data"),
     responses(
         (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
-            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds to wait before the next request"))),
         UploadErrors,
     )
 )]

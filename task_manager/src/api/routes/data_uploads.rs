@@ -28,7 +28,7 @@ use crate::tasks::{Task, store as tasks};
 const JSON: &str = "application/json";
 const CSV: &str = "text/csv";
 
-/// The form of a file whose rows are to be loaded.
+/// The form of a file whose rows will be loaded.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
@@ -44,21 +44,21 @@ pub struct DataUploadForm {
 /// Uploads a CSV file with the columns `name` and `email`, whose rows are loaded into the database.
 ///
 /// The file is the field `file` of a multipart form, or the raw body with `?file_name=`. A stop
-/// removes every row that was loaded; a kill keeps them. To resume the task or to upload the same
-/// file with the same parameters again after a kill or failure goes on from where it got to: the
-/// answer names the first row that is read then (`resumed_from_row`). Every row is loaded exactly
-/// once. With `on_bad_row=fail` nothing is loaded of a file that has a bad row.
+/// removes every row that was loaded; a kill keeps them. After a kill or failure, resuming the
+/// task, or uploading the same file with the same parameters again, continues at the checkpoint:
+/// the answer names the first row that is read then (`resumed_from_row`). Every row is loaded
+/// exactly once. With `on_bad_row=fail`, no row of a file with a bad row is loaded.
 #[utoipa::path(
     post, path = "/v1/data_uploads", tag = "data_uploads",
     params(
-        ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself", example = "people.csv"),
+        ("file_name" = Option<String>, Query, description = "The file's name, if the body is the file itself", example = "people.csv"),
         ("on_bad_row" = Option<OnBadRow>, Query, description = "`skip` (the default): bad rows are left out and listed as rejected; `fail`: the task fails"),
         IdempotencyKey,
     ),
     request_body(content = DataUploadForm, content_type = "multipart/form-data"),
     responses(
-        (status = 202, description = "The file is stored and will be loaded, or an earlier task with this file goes on", body = AcceptedTask,
-            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 202, description = "The file is stored and will be loaded, or an earlier task with this file is resumed", body = AcceptedTask,
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds to wait before the next request"))),
         UploadErrors,
     )
 )]
@@ -71,14 +71,14 @@ pub async fn upload_data(upload: Upload) -> Result<Response, Error> {
 pub struct LoadedRowList {
     /// The rows of this page.
     items: Vec<LoadedRow>,
-    /// Ask for the next page with this; `null` on the last one.
+    /// The token of the next page; `null` on the last one.
     #[schema(example = "50")]
     next_page_token: Option<String>,
 }
 
 /// Lists the rows that a task has loaded, in the order of the file.
 ///
-/// While it loads, those so far. A task that is stopped has none.
+/// While it is loading, those loaded so far. A stopped task has none.
 #[utoipa::path(
     get, path = "/v1/data_uploads/{id}/rows", tag = "data_uploads",
     params(
@@ -87,7 +87,7 @@ pub struct LoadedRowList {
     ),
     responses(
         (status = 200, description = "A page of rows", body = LoadedRowList),
-        (status = 404, description = "There is no such data upload", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The data upload does not exist", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
         InvalidParameters,
     )
@@ -113,14 +113,14 @@ pub async fn list_loaded_rows(
 pub struct RejectedRowList {
     /// The rows of this page.
     items: Vec<RejectedRow>,
-    /// Ask for the next page with this; `null` on the last one.
+    /// The token of the next page; `null` on the last one.
     #[schema(example = "50")]
     next_page_token: Option<String>,
 }
 
 /// Lists the rows that a task has rejected, in the order of the file, with the reasons.
 ///
-/// As JSON in pages, or all of them as CSV (`row,line,column,value,reason`) where `Accept` prefers
+/// As JSON in pages, or all of them as CSV (`row,line,column,value,reason`) if `Accept` prefers
 /// `text/csv`.
 #[utoipa::path(
     get, path = "/v1/data_uploads/{id}/rejected", tag = "data_uploads",
@@ -136,9 +136,9 @@ pub struct RejectedRowList {
             })),
             (String = "text/csv", example = "row,line,column,value,reason\n7,8,email,ada,is no e-mail address\n"),
         )),
-        (status = 404, description = "There is no such data upload", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The data upload does not exist", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
-        (status = 406, description = "The rows are neither of the media types that are accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 406, description = "The rows have none of the accepted media types", body = Problem, content_type = "application/problem+json"),
         InvalidParameters,
     )
 )]
@@ -179,14 +179,14 @@ async fn find(db: &Database, user: CurrentUser, id: TaskId) -> Result<Task, Erro
     task.filter(|task| task.kind() == TaskKind::DataUpload).ok_or(Error::TaskNotFound)
 }
 
-/// A stop holds for what is shown at once, while rows are still being removed.
+/// A stop hides the rows immediately, while they are still being removed.
 fn is_rolled_back(task: &Task) -> bool {
     matches!(task.state, TaskState::Stopping | TaskState::Stopped)
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Page {
-    /// The number of the last row of the page before.
+    /// The number of the last row of the previous page.
     after: u64,
     size: PageSize,
 }
@@ -195,7 +195,7 @@ impl Page {
     fn read(parameters: Parameters) -> Result<Self, Error> {
         let mut query = Query::of(parameters);
         let after = query.read("page_token", |text| {
-            text.parse().map_err(|_| "is no token that a list gave".to_owned())
+            text.parse().map_err(|_| "is not a token of a list".to_owned())
         });
         let size = query.page_size();
         query.finish("page_size and page_token").map_err(Error::InvalidParameters)?;

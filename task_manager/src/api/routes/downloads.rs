@@ -1,4 +1,4 @@
-//! Downloads: the result of a task and its rejected rows, whole or in part.
+//! Downloads: the result of a task and its rejected rows, with ranges and conditions.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -23,16 +23,16 @@ use crate::tasks::{Task, store};
     params(
         ("id" = TaskId, Path, description = "The task's id"),
         ("Range" = Option<String>, Header, description = "One range of bytes"),
-        ("If-Range" = Option<String>, Header, description = "The range only if the ETag is still this one"),
+        ("If-Range" = Option<String>, Header, description = "Send the range only if this is still the ETag"),
     ),
     responses(
         (status = 200, description = "The whole result", body = String, content_type = "text/csv"),
-        (status = 206, description = "The range asked for", body = String, content_type = "text/csv"),
-        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 206, description = "The requested range", body = String, content_type = "text/csv"),
+        (status = 304, description = "The ETag still matches If-None-Match"),
         NoSuchTask,
-        (status = 409, description = "There is no result (`no_result`) or not yet (`not_ready`, with Retry-After)", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task has no result (`no_result`) or none yet (`not_ready`, with Retry-After)", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "The files are gone", body = Problem, content_type = "application/problem+json"),
-        (status = 416, description = "The range lies outside of the file", body = Problem, content_type = "application/problem+json"),
+        (status = 416, description = "The range is outside of the file", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn download_result(
@@ -53,7 +53,7 @@ pub async fn download_result(
     responses(
         (status = 200, description = "The rejected rows", body = String, content_type = "text/csv"),
         NoSuchTask,
-        (status = 409, description = "There are none (`no_result`) or not yet (`not_ready`)", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task has no rejected rows (`no_result`) or none yet (`not_ready`)", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "The files are gone", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -125,7 +125,7 @@ fn accepted_output(task: &Task, part: OutputPart) -> Result<(&Output, u32), Erro
             return Err(Error::NotReady { state });
         }
         TaskState::Failed | TaskState::Stopping | TaskState::Stopped | TaskState::Killed => {
-            return Err(Error::NoResult { state, reason: "it has made no result" });
+            return Err(Error::NoResult { state, reason: "it has no result" });
         }
         TaskState::Processed => {}
     }
@@ -135,7 +135,7 @@ fn accepted_output(task: &Task, part: OutputPart) -> Result<(&Output, u32), Erro
         }
         (Some(_), Some(_)) if task.files_removed => Err(Error::Expired),
         (Some(output), Some(attempt)) => Ok((output, attempt)),
-        _ => Err(Error::NoResult { state, reason: "tasks of its kind make no file" }),
+        _ => Err(Error::NoResult { state, reason: "tasks of its kind have no file" }),
     }
 }
 
@@ -149,7 +149,8 @@ fn file_name(output: &Output, part: OutputPart) -> String {
     }
 }
 
-/// An attachment's name as RFC 6266 says: in ASCII for old clients, and as it is (RFC 8187).
+/// The `Content-Disposition` of a name (RFC 6266): in ASCII for old clients, and encoded (RFC
+/// 8187).
 fn disposition(name: &str) -> String {
     let ascii: String = name
         .chars()

@@ -23,18 +23,18 @@ use crate::db::Database;
 use crate::error::Error;
 use crate::live::{Change, Changes, Subscription};
 
-/// When a client is to reconnect.
+/// When a client should reconnect.
 const RECONNECT: Duration = Duration::from_secs(1);
-/// How often a comment shows that the connection lives.
+/// How often a comment keeps the connection alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How often it is seen whether the token of a stream is still good.
+/// How often the token of a stream is checked.
 const SESSION_CHECK: Duration = Duration::from_secs(2);
-/// All are checked at the same times, so that they share the looks at the database.
+/// All are checked at the same times, so that they share queries.
 static CHECKED_SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
-/// Neither a proxy (nginx reads the second one) nor a browser keeps events back.
+/// Keep browsers and proxies from buffering events (nginx reads the second header).
 const NO_BUFFERS: [(&str, &str); 2] = [("cache-control", "no-store"), ("x-accel-buffering", "no")];
 
-/// One event of a stream, by the names of its lines.
+/// An event of a stream: the fields of its lines.
 #[expect(dead_code, reason = "it describes what axum writes")]
 #[derive(ToSchema)]
 pub struct TaskEvent {
@@ -43,26 +43,26 @@ pub struct TaskEvent {
     /// The time of the change, for `Last-Event-ID`.
     #[schema(format = DateTime)]
     id: String,
-    /// After how many milliseconds to connect again when the connection breaks.
+    /// After how many milliseconds to reconnect if the connection breaks.
     retry: u64,
     /// The task as JSON, as `GET /v1/tasks/{id}` shows it.
     data: String,
 }
 
-/// A task as server-sent events: immediately as it is, then at every change.
+/// A task as server-sent events: its current state immediately, then every change.
 ///
 /// The stream ends with the event of the task's end (`processed`, `failed`, `stopped` or `killed`).
-/// A client that reconnects with that event's id as `Last-Event-ID`, as browsers do by themselves, gets
-/// 204, which tells a browser to stop. Open the stream again after a resume.
+/// A client that reconnects with that event's id as `Last-Event-ID`, as browsers do automatically,
+/// gets 204, which makes a browser stop. Open the stream again after a resume.
 #[utoipa::path(
     get, path = "/v1/tasks/{id}/events", tag = "tasks",
     params(
         ("id" = TaskId, Path, description = "The task's id"),
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last received event"),
     ),
     responses(
         (status = 200, description = "Events `task`, each with the task as JSON; the id is the time of the change", body = TaskEvent, content_type = "text/event-stream"),
-        (status = 204, description = "The task has ended, and the event of `Last-Event-ID` showed it: no event follows"),
+        (status = 204, description = "The task has ended, and `Last-Event-ID` is its last event: no event follows"),
         NoSuchTask,
         ForeignState,
     )
@@ -81,11 +81,11 @@ pub async fn task_events(
     }
 }
 
-/// All tasks of the caller as server-sent events, at every change; with `Last-Event-ID`, all that
-/// have changed since then first.
+/// All tasks of the caller as server-sent events, at every change; with `Last-Event-ID`, starts
+/// with those that have changed since then.
 #[utoipa::path(
     get, path = "/v1/tasks/events", tag = "tasks",
-    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last received event")),
     responses((status = 200, description = "Events `task`, each with a task as JSON; the id is the time of the change", body = TaskEvent, content_type = "text/event-stream"))
 )]
 pub async fn all_task_events(
@@ -99,7 +99,7 @@ pub async fn all_task_events(
     Ok(stream(subscription, session_end(authenticator, user)))
 }
 
-/// The time of the event that the client saw last.
+/// The time of the last event that the client received.
 fn last_event(headers: &HeaderMap) -> Option<NaiveDateTime> {
     let id = headers.get("last-event-id")?.to_str().ok()?;
     DateTime::parse_from_rfc3339(id).ok().map(|time| time.naive_utc())
@@ -120,15 +120,15 @@ fn stream(subscription: Subscription, end: impl Future<Output = ()> + Send + 'st
     (NO_BUFFERS, Sse::new(events.take_until(end)).keep_alive(heartbeats)).into_response()
 }
 
-/// When the token has expired or was revoked, or its user is gone: the client reconnects, with a new
-/// one.
+/// Resolves when the token has expired or was revoked, or its user was deleted: the client
+/// reconnects with a new one.
 async fn session_end(authenticator: Authenticator, user: CurrentUser) {
     let Some(session) = user.session else { return std::future::pending().await };
     let mut checks = interval_at(*CHECKED_SINCE, SESSION_CHECK);
     checks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         checks.tick().await;
-        // Where the database does not answer, the token is good until it does.
+        // If the database does not answer, the token counts as valid until it does.
         let is_over = session.expires_at <= clock::now()
             || matches!(authenticator.roles.of(session).await, Ok(None));
         if is_over {
@@ -140,6 +140,6 @@ async fn session_end(authenticator: Authenticator, user: CurrentUser) {
 fn to_event(change: &Change) -> Event {
     let id = change.changed_at.and_utc().to_rfc3339_opts(SecondsFormat::Micros, true);
     let event = Event::default().event("task").id(id).retry(RECONNECT);
-    // A view is plain data; where it could not be written, the id still tells of the change.
+    // A view is plain data; if it could not be serialized, the id would still announce the change.
     event.clone().json_data(&change.task).unwrap_or(event)
 }

@@ -31,26 +31,26 @@ const CSV: &str = "text/csv";
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub struct FileForm {
-    /// The file; any file will do, also an empty one.
+    /// The file, of any type; may be empty.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
 }
 
-/// Uploads any file, to find out its lines, words, characters, content type and SHA-256.
+/// Uploads any file to determine its lines, words, characters, content type and SHA-256.
 ///
 /// The file is the field `file` of a multipart form, or the raw body with `?file_name=`. The
 /// statistics are the task's `result` when it is processed, and are listed by
-/// `GET /v1/file_statistics`; `links.report` leads on to the report over all of them.
+/// `GET /v1/file_statistics`; `links.report` links to the report on all of them.
 #[utoipa::path(
     post, path = "/v1/file_statistics", tag = "file_statistics",
     params(
-        ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
+        ("file_name" = Option<String>, Query, description = "The file's name, if the body is the file itself"),
         IdempotencyKey,
     ),
     request_body(content = FileForm, content_type = "multipart/form-data"),
     responses(
         (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
-            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds to wait before the next request"))),
         UploadErrors,
     )
 )]
@@ -63,17 +63,17 @@ pub async fn request_file_statistics(upload: Upload) -> Result<Response, Error> 
 pub struct FileStatisticsList {
     /// The statistics of this page.
     items: Vec<FileStatisticsRow>,
-    /// Ask for the next page with this; `null` on the last one.
+    /// The token of the next page; `null` on the last one.
     next_page_token: Option<String>,
 }
 
 /// Lists the statistics of the caller's files, newest first.
 ///
-/// A line is a `\n`. Words are apart by white space (Unicode's White_Space). Characters are Unicode
-/// scalar values; a longest sequence of bytes that is no UTF-8 is one character. Binary files have
-/// no lines, words and characters.
+/// Lines are the number of `\n`. Words are separated by white space (Unicode's White_Space).
+/// Characters are Unicode scalar values; each maximal invalid sequence of UTF-8 is one character.
+/// Binary files have no lines, words and characters.
 ///
-/// `from` and `to` are about when statistics were found.
+/// `from` and `to` limit the time at which statistics were recorded.
 #[utoipa::path(
     get, path = "/v1/file_statistics", tag = "file_statistics",
     params(
@@ -81,7 +81,7 @@ pub struct FileStatisticsList {
         PageQuery,
     ),
     responses(
-        (status = 200, description = "A page of statistics; empty where there are none of that time", body = FileStatisticsList),
+        (status = 200, description = "A page of statistics; empty if there are none in this period", body = FileStatisticsList),
         (status = 204, description = "The caller has no statistics at all"),
         InvalidParameters,
     )
@@ -127,14 +127,14 @@ impl Page {
 
 /// Reports on the caller's files: totals, by content type, by day, and the largest ones.
 ///
-/// As JSON, or as CSV where `Accept` prefers `text/csv`: rows of the sections `total`,
-/// `content_type`, `day` and `largest_file`. Administrators may ask for any user.
+/// As JSON, or as CSV if `Accept` prefers `text/csv`: rows of the sections `total`,
+/// `content_type`, `day` and `largest_file`. Administrators may request any user's report.
 ///
-/// `from` and `to` are about when statistics were found.
+/// `from` and `to` limit the time at which statistics were recorded.
 #[utoipa::path(
     get, path = "/v1/reports/file_statistics", tag = "file_statistics",
     params(
-        ("user_id" = Option<Uuid>, Query, description = "Whose files; the caller's where absent"),
+        ("user_id" = Option<Uuid>, Query, description = "The owner of the files; the caller if absent"),
         PeriodQuery,
     ),
     responses(
@@ -142,8 +142,8 @@ impl Page {
             (FileStatisticsReport = "application/json"),
             (String = "text/csv", example = "section,name,files,size,lines,words,characters\ntotal,,1,20,2,3,18\n"),
         )),
-        (status = 404, description = "It is not the caller's report", body = Problem, content_type = "application/problem+json"),
-        (status = 406, description = "The report is neither of the media types that are accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The report is not the caller's", body = Problem, content_type = "application/problem+json"),
+        (status = 406, description = "The report has none of the accepted media types", body = Problem, content_type = "application/problem+json"),
         InvalidParameters,
     )
 )]
@@ -156,7 +156,7 @@ pub async fn report_file_statistics(
     let media_type = preferred(&headers, &[JSON, CSV])?;
     let mut query = Query::of(parameters);
     let owner = query.read("user_id", |text| {
-        Uuid::try_parse(text).map(UserId).map_err(|_| format!("`{text}` is no user id"))
+        Uuid::try_parse(text).map(UserId).map_err(|_| format!("`{text}` is not a user id"))
     });
     let period = query.period();
     query.finish("user_id, from and to").map_err(Error::InvalidParameters)?;
@@ -175,7 +175,7 @@ pub async fn report_file_statistics(
 
 fn csv(report: &FileStatisticsReport) -> Result<Response, Error> {
     let body = report.to_csv().map_err(|error| {
-        tracing::error!(%error, "a report could not be written");
+        tracing::error!(%error, "cannot write a report as CSV");
         Error::Internal
     })?;
     Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], body).into_response())

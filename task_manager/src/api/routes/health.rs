@@ -14,10 +14,10 @@ use utoipa::ToSchema;
 use crate::db::{self, Database, DbError, DbResult};
 use crate::dispatch::redispatch::{SWALLOWED, Swallowed};
 
-/// Shorter than a request waits for a connection: health checks want an answer.
+/// Shorter than a request waits for a connection, since health checks need an answer.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The process lives.
+/// The process is alive.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     /// Always `ok`.
@@ -26,28 +26,28 @@ pub struct Health {
     version: &'static str,
 }
 
-/// Says that the process lives.
-#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "The process lives", body = Health)))]
+/// Reports that the process is alive.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "The process is alive", body = Health)))]
 pub async fn healthz() -> Json<Health> {
     Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
-/// Whether requests can be served, and how its parts are.
+/// Whether requests can be served, and the health of each part.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Readiness {
-    /// Whether requests are served: the database decides.
+    /// Whether requests are served: only the database decides.
     ready: bool,
-    /// `ok`, or what is wrong.
+    /// `ok`, or the problem.
     database: String,
-    /// `ok`, or what is wrong; uploads are accepted all the same. Also how many tasks no worker claims though
-    /// their messages are taken from the queue.
+    /// `ok`, or the problem; uploads are accepted nevertheless. Also the number of tasks whose
+    /// messages are consumed without a claim.
     queue: String,
-    /// `ok`, or what is wrong.
+    /// `ok`, or the problem.
     storage: String,
 }
 
-/// Says whether requests can be served. The database alone decides; while the queue is away tasks
-/// are accepted and wait.
+/// Reports whether requests can be served. Only the database decides; while the queue is down,
+/// tasks are accepted and wait.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     responses(
@@ -72,7 +72,7 @@ pub async fn readyz(
         queue: match (state(queue), swallowed.count()) {
             (ok, 0) => ok,
             (state, count) => format!(
-                "{state}; {count} tasks were dispatched {SWALLOWED} times and more without a claim, the log names them"
+                "{state}; {count} tasks were dispatched {SWALLOWED} or more times without a claim, the log names them"
             ),
         },
         storage: state(storage),
@@ -80,7 +80,8 @@ pub async fn readyz(
     (status, Json(readiness)).into_response()
 }
 
-/// On a task of its own, which may wait for the database on its thread: no timeout could end that.
+/// Runs in a separate task, which may block its thread waiting for the database: no timeout could
+/// end that.
 async fn ping_in_time(db: Database) -> DbResult<()> {
     let ping = tokio::spawn(async move { db.read(|conn| Ok(db::ping(conn)?)).await });
     match tokio::time::timeout(DATABASE_TIMEOUT, ping).await {

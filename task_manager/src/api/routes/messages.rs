@@ -31,12 +31,12 @@ use crate::kinds::message_validation::store::{self, Count, Filter, PageStart};
 use crate::lifecycle::submit_messages::{AcceptedMessage, Messages};
 use crate::paging::{Cursor, PageSize};
 
-/// A message to be validated.
+/// A message to validate.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = MessageRequest)]
 pub struct MessageRequest {
-    /// Up to 16 KiB of UTF-8, not only blanks. It is kept as it is sent.
+    /// Up to 16 KiB of UTF-8, not only blanks. It is stored unchanged.
     #[schema(
         example = "The parcel has arrived.",
         min_length = 1,
@@ -48,17 +48,17 @@ pub struct MessageRequest {
 
 /// Sends a message.
 ///
-/// A number from 1 to 60 is drawn for it. Where that is no multiple of ten, the message is
-/// `Direct`. Otherwise another number is drawn four seconds later: the message is `Retried`, or
-/// `Failed` where that is a multiple of ten too. Each message is tracked once, when its task is
-/// `processed`; the category is in the task's `result`.
+/// A number from 1 to 60 is drawn for it. If it is not a multiple of ten, the message is `Direct`.
+/// Otherwise another number is drawn four seconds later: the message is `Retried`, or `Failed` if
+/// that is a multiple of ten too. Each message is tracked once, when its task is `processed`; the
+/// category is in the task's `result`.
 #[utoipa::path(
     post, path = "/v1/messages", tag = "messages",
     params(IdempotencyKey),
     request_body = MessageRequest,
     responses(
-        (status = 202, description = "The message is kept and will be validated", body = AcceptedMessage,
-            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 202, description = "The message is stored and will be validated", body = AcceptedMessage,
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds to wait before the next request"))),
         UnreadableJson,
         RequestInProgress,
         UnsupportedBody,
@@ -85,22 +85,22 @@ pub async fn submit_message(
 pub struct MessageList {
     /// The messages of this page.
     items: Vec<TrackedMessage>,
-    /// Ask for the next page with this; `null` on the last one.
+    /// The token of the next page; `null` on the last one.
     next_page_token: Option<String>,
 }
 
 /// Lists the caller's messages, or those that contain a text.
 ///
-/// With `text`: all given words, in any order and case. `"Words in quotes"` stand beside each
-/// other; `word*` is any word that starts so. Words are found in every script, emoji too; other
-/// marks mean nothing, and a text without a word finds nothing. In `snippet` the found words are
-/// between `**`; it is plain text, not escaped for HTML.
+/// With `text`: messages with all words, in any order and case. `"Words in quotes"` must be
+/// adjacent; `word*` matches every word with this prefix. Words of every script and emoji are
+/// found; other punctuation has no meaning, and a text without a word finds nothing. In `snippet`
+/// the matches are between `**`; it is plain text, not escaped for HTML.
 ///
-/// `from` and `to` are about when messages were accepted.
+/// `from` and `to` limit the time at which messages were accepted.
 #[utoipa::path(
     get, path = "/v1/messages", tag = "messages",
     params(
-        ("text" = Option<String>, Query, description = "What the messages are to hold, up to 1,000 characters", max_length = 1000, example = "\"red apple\" pie*"),
+        ("text" = Option<String>, Query, description = "The words to search for, up to 1,000 characters", max_length = 1000, example = "\"red apple\" pie*"),
         ("category" = Option<Category>, Query, description = "Only messages of this category"),
         PeriodQuery,
         ("order" = Option<String>, Query, description = "`newest` first (the default), or the `best` match of `text` first", pattern = "^(newest|best)$"),
@@ -147,7 +147,7 @@ impl Page {
             0..=MAX_TEXT => {
                 Ok(Some(text).filter(|text| !text.trim().is_empty()).map(Search::parse))
             }
-            length => Err(format!("has {length} characters; up to {MAX_TEXT} are taken")),
+            length => Err(format!("has {length} characters; up to {MAX_TEXT} are accepted")),
         });
         let search = search.flatten();
         let category = query.read("category", |text| {
@@ -163,7 +163,7 @@ impl Page {
         let first =
             if best_first == Some(true) { PageStart::Best(0) } else { PageStart::Newest(None) };
         let start = query.read("page_token", |text| {
-            next(first, text).ok_or_else(|| "is no token that this list gave".to_owned())
+            next(first, text).ok_or_else(|| "is not a token of this list".to_owned())
         });
         let size = query.page_size();
         query.finish("text, category, from, to, order, page_size and page_token")?;
@@ -176,7 +176,7 @@ impl Page {
     }
 }
 
-/// From where the next page goes on: the last message, or how many messages there were.
+/// The token of the next page: the last message, or the number of messages so far.
 fn token(start: PageStart, size: PageSize, last: &TrackedMessage) -> String {
     match start {
         PageStart::Newest(_) => {
@@ -189,26 +189,26 @@ fn token(start: PageStart, size: PageSize, last: &TrackedMessage) -> String {
 fn next(first: PageStart, token: &str) -> Option<PageStart> {
     match first {
         PageStart::Newest(_) => Cursor::parse(token).map(|last| PageStart::Newest(Some(last))),
-        // No list is that long, and no database counts further.
+        // No list is longer, and no database supports a larger offset.
         PageStart::Best(_) => {
             token.parse::<u32>().ok().map(|offset| PageStart::Best(offset.into()))
         }
     }
 }
 
-/// How many messages there are of a category and a day.
+/// The number of messages of a category and a day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MessageCount {
-    /// `null` where the categories are counted together.
+    /// `null` if the categories are counted together.
     category: Option<Category>,
-    /// The day, UTC; `null` where the days are counted together.
+    /// The day, UTC; `null` if the days are counted together.
     #[schema(example = "2026-01-31")]
     date: Option<NaiveDate>,
-    /// How many messages.
+    /// The number of messages.
     count: u64,
 }
 
-/// The counts of messages, by day and category; where there are no messages there is no count.
+/// The counts of messages, by day and category, without zero counts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MessageCounts {
     counts: Vec<MessageCount>,
@@ -216,11 +216,11 @@ pub struct MessageCounts {
 
 /// Counts the caller's messages.
 ///
-/// `from` and `to` are about when messages were accepted.
+/// `from` and `to` limit the time at which messages were accepted.
 #[utoipa::path(
     get, path = "/v1/messages/counts", tag = "messages",
     params(
-        ("by" = Option<String>, Query, description = "`category`, `date`, or both with a comma between them: the default", pattern = "^ *(category|date) *(, *(category|date) *)*$", example = "category,date"),
+        ("by" = Option<String>, Query, description = "`category`, `date`, or both separated by a comma: the default", pattern = "^ *(category|date) *(, *(category|date) *)*$", example = "category,date"),
         PeriodQuery,
     ),
     responses(

@@ -31,7 +31,7 @@ use crate::lifecycle::schedules::{ScheduleView, Schedules};
 pub struct ScheduleList {
     /// All schedules.
     items: Vec<ScheduleView>,
-    /// Always `null`: they fit one page.
+    /// Always `null`: all fit on one page.
     next_page_token: Option<String>,
 }
 
@@ -68,12 +68,12 @@ pub async fn show_schedule(
     Ok(Json(schedules.show(name).await?))
 }
 
-/// Makes a schedule, or replaces it.
+/// Creates a schedule, or replaces it.
 ///
-/// At its times the report of the user events by city, of all users, is sent by e-mail. Where the
-/// clock goes forward, what was due in the time that is left out is due right behind it; where it
-/// goes back, a fixed time is due once. What was missed while no server ran is made up for once.
-/// The tasks of its runs belong to the user who makes it, and stay so when it is replaced.
+/// At its times, the report of the user events by city, of all users, is sent by e-mail. When the
+/// clock goes forward, times in the gap are due right after it; when it goes back, a fixed time is
+/// due once. Runs missed during an outage are made up for by a single one. The tasks of its runs
+/// belong to the user who created it, even after it is replaced.
 #[utoipa::path(
     put, path = "/v1/schedules/{name}", tag = "schedules",
     params(("name" = String, Path, description = "Its name: 1 to 64 lower-case letters, digits, `_` and `-`", pattern = "^[a-z0-9_-]{1,64}$", example = "user_events_report")),
@@ -109,7 +109,7 @@ pub async fn put_schedule(
     delete, path = "/v1/schedules/{name}", tag = "schedules",
     params(("name" = String, Path, description = "Its name", example = "user_events_report")),
     responses(
-        (status = 204, description = "The schedule is gone; what it has started goes on"),
+        (status = 204, description = "The schedule was removed; its running tasks continue"),
         AdministratorsOnly,
         NoSuchSchedule,
     )
@@ -128,9 +128,9 @@ pub async fn delete_schedule(
     to_the_end("deleting a schedule", deleting).await
 }
 
-/// Runs a schedule now, also one that is not enabled.
+/// Runs a schedule now, even if it is disabled.
 ///
-/// When it is due next stays as it is. The task is yours.
+/// Its due time does not change. The task belongs to the caller.
 #[utoipa::path(
     post, path = "/v1/schedules/{name}/run", tag = "schedules",
     params(
@@ -138,8 +138,8 @@ pub async fn delete_schedule(
         IdempotencyKey,
     ),
     responses(
-        (status = 202, description = "The report is made and will be sent", body = TaskView,
-            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 202, description = "The report was created and will be sent", body = TaskView,
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds to wait before the next request"))),
         AdministratorsOnly,
         NoSuchSchedule,
         RequestInProgress,

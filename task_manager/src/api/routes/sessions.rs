@@ -16,15 +16,15 @@ use crate::api::routes::users::Credentials;
 use crate::db::Database;
 use crate::error::Error;
 
-/// Logs in: a name and a password for a token.
+/// Logs in: exchanges a name and a password for a token.
 #[utoipa::path(
     post, path = "/v1/sessions", tag = "users",
     request_body(content = Credentials, content_type = "application/json"),
     responses(
         (status = 201, description = "A token, to be sent as `Authorization: Bearer TOKEN`", body = NewSession),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "There is no such user, or the password is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many tries; `Retry-After` says when to come back", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The user does not exist, or the password is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many attempts; `Retry-After` says how long to wait", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn log_in(
@@ -43,7 +43,7 @@ pub async fn log_in(
     delete, path = "/v1/sessions/current", tag = "users",
     responses(
         (status = 204, description = "The token is revoked"),
-        (status = 409, description = "There is no session: no token was sent, and none is needed here", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "No session to end: no token was sent, and none is required here", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn log_out(State(db): State<Database>, user: CurrentUser) -> Result<StatusCode, Error> {

@@ -71,13 +71,13 @@ pub async fn show_task_status(
 
 /// Lists the caller's tasks, newest first.
 ///
-/// `from` and `to` are about when tasks were created.
+/// `from` and `to` limit the time at which tasks were created.
 #[utoipa::path(
     get, path = "/v1/tasks", tag = "tasks",
     params(
         ("state" = Option<Vec<TaskState>>, Query, description = "Only tasks in this state; repeats"),
         ("kind" = Option<common::task::TaskKind>, Query, description = "Only tasks of this kind"),
-        ("text" = Option<String>, Query, description = "Only tasks whose file name holds this text, in any case and spelling of its letters, or with this id"),
+        ("text" = Option<String>, Query, description = "Only tasks whose file name contains this text, in any case and spelling of its letters, or with this id"),
         PeriodQuery,
         PageQuery,
     ),
@@ -122,7 +122,7 @@ fn read_filter(parameters: Parameters) -> Result<(store::Filter, PageSize), Vec<
     Ok((store::Filter { state, kind, text, from, to, before }, page_size))
 }
 
-/// Stops a task: it ends, and what it wrote is rolled back.
+/// Stops a task: it ends, and its data is rolled back.
 #[utoipa::path(
     post, path = "/v1/tasks/{id}/stop", tag = "tasks",
     params(("id" = TaskId, Path, description = "The task's id")),
@@ -137,7 +137,7 @@ pub async fn stop_task(request: TaskRequest) -> Result<Response, Error> {
     request.interrupt(Interrupt::Stop).await.map(ended)
 }
 
-/// Kills a task: it ends, and what it made durable is kept.
+/// Kills a task: it ends, and its durable data is kept.
 #[utoipa::path(
     post, path = "/v1/tasks/{id}/kill", tag = "tasks",
     params(("id" = TaskId, Path, description = "The task's id")),
@@ -151,8 +151,8 @@ pub async fn kill_task(request: TaskRequest) -> Result<Response, Error> {
     request.interrupt(Interrupt::Kill).await.map(ended)
 }
 
-/// Resumes a killed or failed task: it is queued again and goes on from its checkpoint, or from
-/// the start where its kind has none. `resumed_from_row` is the first row that is read again.
+/// Resumes a killed or failed task: it is queued again and continues at its checkpoint, or from
+/// the start if its kind has none. `resumed_from_row` is the first row that is read again.
 #[utoipa::path(
     post, path = "/v1/tasks/{id}/resume", tag = "tasks",
     params(("id" = TaskId, Path, description = "The task's id")),
@@ -177,7 +177,7 @@ fn ended(Interrupted { task, .. }: Interrupted) -> Response {
     (status, Json(task)).into_response()
 }
 
-/// Deletes an ended task and everything that it made.
+/// Deletes an ended task and all its data.
 #[utoipa::path(
     delete, path = "/v1/tasks/{id}", tag = "tasks",
     params(("id" = TaskId, Path, description = "The task's id")),

@@ -12,10 +12,10 @@ use crate::error::Error;
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub struct UploadForm {
-    /// A column of the groups; repeats. `Song` and `Date` where absent.
+    /// A column of the groups; repeats. `Song` and `Date` if absent.
     #[schema(nullable = false)]
     group_by: Option<Vec<String>>,
-    /// A column to sum; repeats. `Number of Plays` where absent.
+    /// A column to sum; repeats. `Number of Plays` if absent.
     #[schema(nullable = false)]
     sum: Option<Vec<String>>,
     /// Another name for the last sum in the header of the output.
@@ -24,7 +24,7 @@ pub struct UploadForm {
     /// `fail` (the default) or `skip`.
     #[schema(nullable = false)]
     on_bad_row: Option<common::task::spec::OnBadRow>,
-    /// Memory for the groups, such as `256MiB`, where less than the worker allows.
+    /// Memory for the groups, such as `256MiB`, if less than the worker permits.
     #[schema(nullable = false, min_length = 1)]
     memory_limit: Option<String>,
     /// The CSV file, after all other fields.
@@ -32,7 +32,7 @@ pub struct UploadForm {
     file: Vec<u8>,
 }
 
-/// Uploads a CSV file, which gzip or zstd may have compressed, to be aggregated: sums by groups of
+/// Uploads a CSV file, optionally compressed by gzip or zstd, to aggregate it: sums by groups of
 /// equal values.
 ///
 /// The file is the field `file` of a multipart form, after the parameters, or the raw body with
@@ -41,7 +41,7 @@ pub struct UploadForm {
     post, path = "/v1/data_processor/upload", tag = "data_processor",
     params(
         IdempotencyKey,
-        ("file_name" = Option<String>, Query, description = "The file's name, where the body is the file itself"),
+        ("file_name" = Option<String>, Query, description = "The file's name, if the body is the file itself"),
         ("group_by" = Option<Vec<String>>, Query, description = "A column of the groups; repeats"),
         ("sum" = Option<Vec<String>>, Query, description = "A column to sum; repeats"),
         ("total_header" = Option<String>, Query, description = "Another name for the last sum"),
@@ -51,7 +51,7 @@ pub struct UploadForm {
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(
         (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
-            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds to wait before the next request"))),
         UploadErrors,
     )
 )]

@@ -1,4 +1,4 @@
-//! `/v1/user_events` and the report over them.
+//! `/v1/user_events` and the report on them.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -42,21 +42,21 @@ pub enum UserEventsForm {
 
 /// Sends events of users: one, or a list of up to 10,000.
 ///
-/// Each becomes a task that records it, once for each id of yours, however often it is sent. Every
-/// event is checked first: if one is invalid, none is accepted, and the errors name the place
-/// in the list and the field, such as `[3].address.city`.
+/// Each becomes a task that records it, once for each of your ids, even if it is sent repeatedly.
+/// Every event is checked first: if one is invalid, none is accepted, and the errors name the
+/// position in the list and the field, such as `[3].address.city`.
 #[utoipa::path(
     post, path = "/v1/user_events", tag = "user_events",
     params(IdempotencyKey),
     request_body(content = UserEventsForm, content_type = "application/json"),
     responses(
-        (status = 202, description = "The events are kept and will be recorded", body = AcceptedEvents,
-            headers(("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 202, description = "The events are stored and will be recorded", body = AcceptedEvents,
+            headers(("Retry-After" = u64, description = "Seconds to wait before the next request"))),
         UnreadableJson,
         RequestInProgress,
         (status = 413, description = "The body is larger than 16 MiB", body = Problem, content_type = "application/problem+json"),
         UnsupportedBody,
-        (status = 422, description = "An event is invalid, there is none or there are too many, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "An event is invalid, the list is empty or too long, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn submit_user_events(
@@ -92,7 +92,7 @@ fn check_count(field: &str, count: usize) -> Result<(), Error> {
     if (1..=MOST_EVENTS).contains(&count) {
         return Ok(());
     }
-    Err(Error::invalid(field, format!("are {count}; 1 to {MOST_EVENTS} are taken at once")))
+    Err(Error::invalid(field, format!("are {count}; a request may have 1 to {MOST_EVENTS}")))
 }
 
 async fn submit(
@@ -108,22 +108,22 @@ async fn submit(
     Ok(accepted(None, to_the_end("accepting events", submitting).await?))
 }
 
-/// Makes up to 10,000 plausible events and sends them, as if you had.
+/// Generates up to 10,000 plausible events and submits them on your behalf.
 ///
-/// With `seed` they are always the same, ids included, so that the second time none is recorded
-/// again. They happened in 2024 and 2025.
+/// With `seed` they are always the same, including their ids, so that repeating the request records
+/// none again. They are dated in 2024 and 2025.
 #[utoipa::path(
     post, path = "/v1/user_events/generate/{n}", tag = "user_events",
     params(
         ("n" = u64, Path, description = "How many: 1 to 10,000", minimum = 1, maximum = 10000, example = 100),
-        ("seed" = Option<u64>, Query, description = "Which ones; others each time where absent"),
+        ("seed" = Option<u64>, Query, description = "Selects the events; if absent, they are random"),
         IdempotencyKey,
     ),
     responses(
-        (status = 202, description = "The events are kept and will be recorded", body = AcceptedEvents,
-            headers(("Retry-After" = u64, description = "Seconds until it is worth asking"))),
+        (status = 202, description = "The events are stored and will be recorded", body = AcceptedEvents,
+            headers(("Retry-After" = u64, description = "Seconds to wait before the next request"))),
         RequestInProgress,
-        (status = 422, description = "The number is none from 1 to 10,000, or the key was used for another request", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The number is not from 1 to 10,000, or the key was used for another request", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn generate_user_events(
@@ -135,11 +135,11 @@ pub async fn generate_user_events(
 ) -> Result<Response, Error> {
     let mut query = Query::of(parameters);
     let seed = query.read("seed", |text| {
-        text.parse::<u64>().map_err(|_| format!("`{text}` is no whole number from 0 on"))
+        text.parse::<u64>().map_err(|_| format!("`{text}` is not a whole number from 0"))
     });
     query.finish("seed").map_err(Error::InvalidParameters)?;
     let count: usize = count.parse().map_err(|_| {
-        Error::invalid("n", format!("`{count}` is no whole number from 1 to {MOST_EVENTS}"))
+        Error::invalid("n", format!("`{count}` is not a whole number from 1 to {MOST_EVENTS}"))
     })?;
     check_count("n", count)?;
     let generated = generate::events(count, seed.unwrap_or_else(rand::random));
@@ -147,50 +147,50 @@ pub async fn generate_user_events(
     submit(events, user, &parts, generated, asked).await
 }
 
-/// Whose events: a user's id, or `all`.
+/// The owner of the events: a user's id, or `all`.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes the parameter in the OpenAPI document")]
 pub enum WhoseEvents {
-    /// A user's.
+    /// The events of a user.
     User(Uuid),
-    /// Those of all users.
+    /// The events of all users.
     All(AllEvents),
 }
 
-/// Those of all users.
+/// The events of all users.
 #[derive(ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(dead_code, reason = "describes the parameter in the OpenAPI document")]
 pub enum AllEvents {
-    /// The word.
+    /// The literal `all`.
     All,
 }
 
-/// Whose events a report is over.
+/// The owners of the events of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
     All,
     User(UserId),
 }
 
-/// Reports how many users there are of each city: every recorded event stands for one.
+/// Reports the number of users per city: every recorded event counts as one.
 ///
-/// Over your events. Administrators may ask for those of another user, or of all.
+/// Covers your events. Administrators may request those of another user, or of all.
 ///
-/// `from` and `to` are about when events happened.
+/// `from` and `to` limit the time at which events happened.
 #[utoipa::path(
     get, path = "/v1/reports/user_events", tag = "user_events",
     params(
-        ("user_id" = Option<WhoseEvents>, Query, description = "Whose events: a user's id, or `all`; yours where absent"),
-        ("state" = Option<String>, Query, description = "Only those of this state, written as in the events"),
-        ("country" = Option<String>, Query, description = "Only those of this country, written as in the events"),
+        ("user_id" = Option<WhoseEvents>, Query, description = "The owner of the events: a user's id, or `all`; if absent, the caller"),
+        ("state" = Option<String>, Query, description = "Only events in this state, spelled as in the events"),
+        ("country" = Option<String>, Query, description = "Only events in this country, spelled as in the events"),
         PeriodQuery,
     ),
     responses(
         (status = 200, description = "The report", body = UserEventsReport),
-        (status = 403, description = "Only an administrator may ask for all users", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "It is not the caller's report", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Only an administrator may request all users", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The report is not the caller's", body = Problem, content_type = "application/problem+json"),
         InvalidParameters,
     )
 )]

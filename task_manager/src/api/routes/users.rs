@@ -25,7 +25,7 @@ pub struct Credentials {
     /// 5 to 15 letters and digits, unique regardless of case.
     #[schema(example = "alice42", min_length = 5, max_length = 15, pattern = "^[A-Za-z0-9]+$")]
     pub username: String,
-    /// 6 to 12 characters unless the server is set otherwise.
+    /// 6 to 12 characters unless the server is configured otherwise.
     #[schema(value_type = String, format = Password, example = "Pa55word!")]
     pub password: SecretString,
 }
@@ -38,9 +38,9 @@ pub struct Credentials {
     responses(
         (status = 201, description = "The user is signed up", body = UserView),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The name is taken, or a request with the same key is under way", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The name is taken, or a request with the same key is in progress", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The name or password is invalid, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many tries; `Retry-After` says when to come back", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many attempts; `Retry-After` says how long to wait", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn sign_up(
@@ -53,8 +53,8 @@ pub async fn sign_up(
 ) -> Result<(StatusCode, Json<UserView>), Error> {
     let Credentials { username, password } = read_json(&parts.headers, &content)?;
     let user = NewUser::parse(&username, password, length).map_err(Error::InvalidParameters)?;
-    // Nobody is logged in yet, so the key belongs to the name. The body holds a password: its
-    // hash is one that needs the server's secret.
+    // There is no session yet, so the key is scoped to the name. The body contains a password, so
+    // its hash is keyed with the server's secret.
     let request_key =
         idempotency::key(&parts, user.name.key())?.map(|key| (key, tokens.fingerprint(&content)));
     let signing_up = async move { users.sign_up(user, request_key, address).await };

@@ -15,7 +15,7 @@ use crate::workers::{WorkerView, store};
 pub struct WorkerList {
     /// All workers of the last day.
     items: Vec<WorkerView>,
-    /// Always `null`: they fit one page.
+    /// Always `null`: all fit on one page.
     next_page_token: Option<String>,
 }
 

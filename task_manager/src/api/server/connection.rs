@@ -1,13 +1,13 @@
-//! One connection: what it is doing, and when it has done nothing for too long.
+//! The activity of a connection, and its timeouts.
 //!
 //! # Invariants
-//! - A request's head arrives within the header timeout, and a connection without a request ends
-//!   after the keep-alive timeout.
-//! - An answer that the client does not read ends the connection after the send timeout. A transfer
-//!   that makes any progress goes on for as long as it takes.
+//! - A request's head must arrive within the header timeout. A connection without a request is
+//!   closed after the keep-alive timeout.
+//! - If the client does not read an answer, the connection is closed after the send timeout. A
+//!   transfer that makes any progress may take any time.
 //!
 //! # Not here
-//! Bodies that stall: who reads a body limits its silence (`api::request`).
+//! Stalled request bodies: the readers of bodies have timeouts of their own (`api::request`).
 
 use std::io;
 use std::pin::Pin;
@@ -19,26 +19,26 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// The times after which a connection ends.
+/// The times after which a connection is closed.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// From the first byte of a request, or from the beginning of the connection, to the end of
-    /// the request's head.
+    /// From the first byte of a request, or from the start of the connection, to the end of the
+    /// request's head.
     pub header: Duration,
     /// From the end of an answer to the first byte of the next request.
     pub keep_alive: Duration,
-    /// How long the client may read nothing of an answer.
+    /// How long the client may stall reading an answer.
     pub send: Duration,
 }
 
 impl Timeouts {
-    /// No deadline that begins now ends earlier.
+    /// The earliest deadline of an activity that starts now.
     fn shortest(&self) -> Duration {
         self.header.min(self.keep_alive).min(self.send)
     }
 }
 
-/// What a connection is doing. Clones share it.
+/// The activity of a connection. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Activity {
     timeouts: Timeouts,
@@ -48,22 +48,22 @@ pub struct Activity {
 #[derive(Debug)]
 struct State {
     reading: Reading,
-    /// Since when the client has taken nothing of what is to be sent.
+    /// Since when the client has not read pending data.
     blocked_since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Reading {
-    /// No byte of a request has come since.
+    /// No byte of a request has arrived.
     Idle { since: Instant, until: Instant },
-    /// A part of a request's head has come.
+    /// A part of a request's head has arrived.
     Head { until: Instant },
     /// A request is being answered.
     Answering,
 }
 
 impl Activity {
-    /// That of a new connection.
+    /// The activity of a new connection.
     pub fn new(timeouts: Timeouts) -> Self {
         let since = Instant::now();
         let reading = Reading::Idle { since, until: since + timeouts.header };
@@ -75,7 +75,7 @@ impl Activity {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request has come; the guard lasts until the end of its answer.
+    /// Marks the start of a request; the guard lasts until the end of its answer.
     pub fn begin_answer(&self) -> Answering {
         self.state().reading = Reading::Answering;
         Answering(self.clone())
@@ -96,7 +96,7 @@ impl Activity {
         }
     }
 
-    /// When to ask again whether the time is up; none where it is.
+    /// When to check again for a timeout; none if the connection has timed out.
     pub fn next_check(&self) -> Option<Instant> {
         let now = Instant::now();
         let state = self.state();
@@ -106,18 +106,18 @@ impl Activity {
         };
         let sending = state.blocked_since.map(|since| since + self.timeouts.send);
         let soonest = reading.into_iter().chain(sending).min();
-        // What begins meanwhile has its deadline later than this.
+        // The deadlines of activities that start in the meantime are later.
         let next = soonest.unwrap_or(now + self.timeouts.shortest());
         (next > now).then(|| next.min(now + self.timeouts.shortest()))
     }
 
-    /// Whether no request has begun for `time`.
+    /// Whether no request has started for `time`.
     pub fn is_idle_for(&self, time: Duration) -> bool {
         matches!(self.state().reading, Reading::Idle { since, .. } if since.elapsed() >= time)
     }
 }
 
-/// A request is being answered while this lives.
+/// A request is being answered until this is dropped.
 #[derive(Debug)]
 pub struct Answering(Activity);
 
@@ -129,7 +129,7 @@ impl Drop for Answering {
     }
 }
 
-/// The body of an answer, which is over when it is dropped.
+/// The body of an answer, which ends when it is dropped.
 #[derive(Debug)]
 pub struct Answer<B> {
     body: B,
@@ -137,7 +137,7 @@ pub struct Answer<B> {
 }
 
 impl<B> Answer<B> {
-    /// The answer with this body.
+    /// Wraps a body.
     pub fn new(body: B, answering: Answering) -> Self {
         Self { body, _answering: answering }
     }
@@ -163,7 +163,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
     }
 }
 
-/// A stream of bytes whose activity is noted.
+/// A stream of bytes that records its activity.
 #[derive(Debug)]
 pub struct Observed<S> {
     stream: S,
@@ -171,7 +171,7 @@ pub struct Observed<S> {
 }
 
 impl<S> Observed<S> {
-    /// Notes in `activity` what happens to `stream`.
+    /// Records the activity of `stream` in `activity`.
     pub fn new(stream: S, activity: Activity) -> Self {
         Self { stream, activity }
     }
@@ -244,7 +244,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(seconds)).await;
     }
 
-    /// Seconds until the connection ends, where it does within ten minutes.
+    /// Seconds until the connection times out, if it does within ten minutes.
     async fn ends_after(activity: &Activity) -> Option<u64> {
         let begin = Instant::now();
         while let Some(next) = activity.next_check() {
@@ -259,13 +259,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_request_is_closed() {
         let activity = Activity::new(TIMEOUTS);
-        assert_eq!(ends_after(&activity).await, Some(15), "nothing ever came");
+        assert_eq!(ends_after(&activity).await, Some(15), "no byte arrived");
         let activity = Activity::new(TIMEOUTS);
         pass(10).await;
         activity.received();
         pass(10).await;
         activity.received();
-        assert_eq!(ends_after(&activity).await, Some(5), "bytes of a head buy no time");
+        assert_eq!(
+            ends_after(&activity).await,
+            Some(5),
+            "bytes of a head do not extend the deadline"
+        );
         let activity = Activity::new(TIMEOUTS);
         drop(activity.begin_answer());
         assert_eq!(ends_after(&activity).await, Some(75), "kept alive");

@@ -143,10 +143,10 @@ fn text(Text(given): &Text) -> Result<String, String> {
         return Err("is empty; it takes at least one character that is not blank".to_owned());
     }
     if length > LONGEST {
-        return Err(format!("has {length} characters; up to {LONGEST} are taken"));
+        return Err(format!("has {length} characters; up to {LONGEST} are accepted"));
     }
     if text.chars().any(char::is_control) {
-        return Err("holds a control character, such as a line break".to_owned());
+        return Err("contains a control character, such as a line break".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -157,7 +157,7 @@ fn time(given: &str) -> Result<DateTime<Utc>, String> {
     let time = with_zone.or_else(|_| NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f"));
     let Ok(time) = time else {
         return Err(format!(
-            "`{given}` is no time such as 2019-05-07T19:54:13.563Z or 2019-05-07 19:54:13.563"
+            "`{given}` is not a time such as 2019-05-07T19:54:13.563Z or 2019-05-07 19:54:13.563"
         ));
     };
     // Databases have no leap seconds: one becomes the end of the second before it.
@@ -217,7 +217,7 @@ mod tests {
             "1557258853",
             "2019-05-07 19:54:13 Europe/Berlin",
         ] {
-            assert!(time(given).unwrap_err().contains("is no time such as"), "{given}");
+            assert!(time(given).unwrap_err().contains("is not a time such as"), "{given}");
         }
         for given in ["1815-12-10 00:00:00", "9999-12-31T23:59:59-01:00"] {
             assert!(time(given).unwrap_err().contains("is not from 1970"), "{given}");
@@ -241,10 +241,10 @@ mod tests {
             ("/id", json!(""), "[7].id: is empty"),
             ("/id", json!("x".repeat(101)), "[7].id: has 101 characters"),
             ("/address/city", json!(" \n"), "[7].address.city: is empty"),
-            ("/address/state", json!("a\nb"), "[7].address.state: holds a control character"),
+            ("/address/state", json!("a\nb"), "[7].address.state: contains a control character"),
             ("/address/country", json!(""), "[7].address.country: is empty"),
             ("/address/postCode", json!(""), "[7].address.postCode: is empty"),
-            ("/datetime", json!("soon"), "[7].datetime: `soon` is no time"),
+            ("/datetime", json!("soon"), "[7].datetime: `soon` is not a time"),
         ] {
             let mut given = event();
             *given.pointer_mut(pointer).unwrap() = value;

@@ -89,7 +89,7 @@ impl ScheduleDocument {
             }
         }
         if recipients.len() > MOST_RECIPIENTS {
-            let reason = format!("are {}; up to {MOST_RECIPIENTS} are taken", recipients.len());
+            let reason = format!("are {}; up to {MOST_RECIPIENTS} are accepted", recipients.len());
             errors.push(ErrorLocation::field("recipients", reason));
         }
         let mut addresses = Vec::new();
