@@ -1,11 +1,13 @@
 //! Every route of the API.
 
 use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
@@ -138,11 +140,16 @@ pub fn router(state: AppState, authenticator: Authenticator) -> Router {
         true => all,
         false => all.layer(from_fn(same_machine::same_machine)),
     };
-    all.layer(from_fn(content_encoding::refuse_encoded_bodies))
-        .layer(from_fn(server::refuse_beyond_limit))
-        .layer(from_fn(host::one_host))
-        .layer(CatchPanicLayer::new())
-        .layer(from_fn(problems::problems))
-        .layer(from_fn(request_id::request_id))
+    let all = all.layer(
+        ServiceBuilder::new()
+            .layer(from_fn(problems::problems))
+            .layer(CatchPanicLayer::new())
+            .layer(from_fn(host::one_host))
+            .layer(from_fn(server::refuse_beyond_limit))
+            .layer(from_fn(content_encoding::refuse_encoded_bodies)),
+    );
+    request_id::with_request_ids(all)
+        // Should headers ever be logged, tokens are left out.
+        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
         .with_state(state)
 }
