@@ -13,6 +13,7 @@ mod api {
     mod app;
     mod backend;
     mod bad_requests;
+    mod compression;
     mod connections;
     mod csv_previews;
     mod data_upload_batches;

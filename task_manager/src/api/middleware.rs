@@ -1,6 +1,7 @@
 //! What every request passes before and after its handler.
 
 pub mod access;
+pub mod compression;
 pub mod content_encoding;
 pub mod host;
 pub mod problems;

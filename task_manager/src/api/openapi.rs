@@ -18,7 +18,9 @@ use utoipa::openapi::{Content, ContentBuilder, OpenApi as Built, Ref, Response, 
         description = "Hand over a file; workers process it; watch it live, interrupt it, and \
                        fetch the result. Nothing accepted is lost.\n\n\
                        Every error is a problem document (RFC 9457) with a stable `code`. Times \
-                       are RFC 3339 in UTC; an absent value is `null`.\n\n\
+                       are RFC 3339 in UTC; an absent value is `null`. JSON of 1 KiB and more \
+                       that a GET returns is compressed with gzip if `Accept-Encoding` allows \
+                       it.\n\n\
                        A fleet requires a login: `POST /v1/users` signs up, `POST /v1/sessions` \
                        returns a token, and every other request under `/v1` sends it as \
                        `Authorization: Bearer TOKEN`. A standalone server on this machine \

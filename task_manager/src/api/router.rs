@@ -2,7 +2,7 @@
 
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use tower::ServiceBuilder;
@@ -18,7 +18,9 @@ use crate::accounts::users::credentials::PasswordLength;
 use crate::api::middleware::access::{
     Authenticator, ServiceToken, authenticate, authenticate_worker,
 };
-use crate::api::middleware::{content_encoding, host, problems, request_id, same_machine};
+use crate::api::middleware::{
+    compression, content_encoding, host, problems, request_id, same_machine,
+};
 use crate::api::routes::{
     bulk_messages as bulk, csv_previews, data_uploads, downloads, events, file_statistics, health,
     home, messages, schedules, sessions, tasks, uploads, user_events, users, workers,
@@ -146,7 +148,9 @@ pub fn router(state: AppState, authenticator: Authenticator) -> Router {
             .layer(CatchPanicLayer::new())
             .layer(from_fn(host::one_host))
             .layer(from_fn(server::refuse_beyond_limit))
-            .layer(from_fn(content_encoding::refuse_encoded_bodies)),
+            .layer(from_fn(content_encoding::refuse_encoded_bodies))
+            .layer(map_request(compression::allow_plain))
+            .layer(compression::layer()),
     );
     request_id::with_request_ids(all)
         // Should headers ever be logged, tokens are left out.
