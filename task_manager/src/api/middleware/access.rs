@@ -7,6 +7,9 @@
 //! - An invalid token is refused, also where none is needed.
 //! - Nothing under `/internal` is reached without the service token. It is no user's, and no user's
 //!   token is a worker's.
+//!
+//! By hand: `Authorization` of the crate `headers` reads the first of several headers, and
+//! `ValidateRequestHeaderLayer` of tower-http does not compare in constant time.
 
 use axum::body::HttpBody;
 use axum::extract::{FromRequestParts, Request, State};

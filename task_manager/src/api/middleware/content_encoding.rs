@@ -1,5 +1,9 @@
 //! Bodies that were encoded for the transport, which nothing here decodes: read as they are they would
 //! be taken for other content.
+//!
+//! By hand: `RequestDecompression` of tower-http reads the first of several headers only, refuses
+//! requests without a body too, and does not drain the body, so that a client that still sends may see
+//! a reset connection instead of the refusal.
 
 use axum::body::HttpBody;
 use axum::extract::Request;

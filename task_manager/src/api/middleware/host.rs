@@ -1,4 +1,7 @@
 //! The name and port by which a client addresses the server (RFC 9112, section 3.2).
+//!
+//! By hand: tower-http has no layer for this, and `Host` of the crate `headers` reads the first of
+//! several headers and accepts user information in it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

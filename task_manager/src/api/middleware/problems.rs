@@ -1,4 +1,6 @@
 //! Problem documents for every error, the framework's own included.
+//!
+//! By hand: tower-http does not offer RFC 9457.
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};

@@ -6,8 +6,11 @@
 //!   made to lead here (DNS rebinding) leads nowhere.
 //! - A request that a browser sends for a page comes from a page of this server.
 //!
+//! By hand: `CsrfLayer` of tower-http allows every GET and does not check the server's own name.
+//!
 //! # Not here
-//! Servers that require a login: a browser adds no token by itself.
+//! Servers that require a login: a browser adds no token by itself. CORS headers: pages of other sites
+//! are not to read anything here, and browsers need no header for that.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, Uri, header};

@@ -1,4 +1,7 @@
 //! Bodies that are read as a whole, JSON, and query strings, with errors that name the place.
+//!
+//! By hand: the timeout, for the reason in [`file`](super::file). The size limit is that of axum, which
+//! a route can raise; with `RequestBodyLimitLayer` of tower-http it could not.
 
 use std::time::Duration;
 
@@ -102,13 +105,23 @@ pub fn read_json<T: DeserializeOwned>(headers: &HeaderMap, content: &[u8]) -> Re
     from_json(content)
 }
 
-fn check_json_type(headers: &HeaderMap) -> Result<(), Error> {
+/// The Content-Type as it was sent, and its media type in lower case, without parameters; both empty
+/// where it is missing.
+pub fn media_type(headers: &HeaderMap) -> (&str, String) {
     let given = headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let subtype = essence.strip_prefix("application/").unwrap_or_default();
+    (given, essence)
+}
+
+fn check_json_type(headers: &HeaderMap) -> Result<(), Error> {
+    let (given, media_type) = media_type(headers);
+    let subtype = media_type.strip_prefix("application/").unwrap_or_default();
     match subtype == "json" || subtype.ends_with("+json") {
         true => Ok(()),
-        false => Err(not_json(given.to_owned())),
+        false => Err(Error::UnsupportedMediaType {
+            given: given.to_owned(),
+            accepted: "this request takes application/json",
+        }),
     }
 }
 
@@ -116,10 +129,6 @@ fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, Error> {
     strict_json::from_slice(content).map_err(|reason| {
         Error::BadRequest(format!("The body is not the JSON that this request takes: {reason}."))
     })
-}
-
-fn not_json(given: String) -> Error {
-    Error::UnsupportedMediaType { given, accepted: "this request takes application/json" }
 }
 
 /// The parameters of the query, in order, repeated ones included.

@@ -5,6 +5,9 @@
 //!   client counts: while nothing is asked for, because the storage is behind, no time passes.
 //! - A client that is refused while it sends sees the answer: what it still sends is discarded for
 //!   a bounded while instead of resetting the connection.
+//!
+//! By hand: `TimeoutBody` of tower-http checks the clock before the body: a file whose bytes arrived
+//! while the storage was slow would be refused.
 
 mod disposition;
 pub mod form;

@@ -10,7 +10,7 @@ use common::task::spec::TaskSpec;
 use common::task::{AcceptedTask, TaskKind};
 
 use crate::api::middleware::access::CurrentUser;
-use crate::api::request::body::Parameters;
+use crate::api::request::body::{Parameters, media_type};
 use crate::api::request::detached::to_the_end;
 use crate::api::request::file::form::read_form;
 use crate::api::request::file::{FileBody, IdleTimeout, incoming};
@@ -149,12 +149,8 @@ enum Content {
 }
 
 fn content(kind: TaskKind, headers: &HeaderMap) -> Result<Content, Error> {
-    let given = match headers.get(header::CONTENT_TYPE) {
-        None => return Ok(Content::Raw),
-        Some(value) => value.to_str().unwrap_or_default(),
-    };
-    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
+    let (given, media_type) = media_type(headers);
+    match media_type.as_str() {
         "multipart/form-data" => multer::parse_boundary(given)
             .map(|boundary| Content::Form { boundary })
             .map_err(|_| Error::BadRequest("The multipart form names no boundary.".to_owned())),
@@ -165,7 +161,7 @@ fn content(kind: TaskKind, headers: &HeaderMap) -> Result<Content, Error> {
         | "application/octet-stream"
         | "application/vnd.ms-excel"
         | "application/x-www-form-urlencoded" => Ok(Content::Raw),
-        essence if essence.starts_with("text/") => Ok(Content::Raw),
+        text if text.starts_with("text/") => Ok(Content::Raw),
         _ => Err(Error::UnsupportedMediaType {
             given: given.to_owned(),
             accepted: "upload takes multipart/form-data, or the file itself as text/csv or \

@@ -1,10 +1,17 @@
-//! Which of several media types a client likes best (RFC 9110, section 12.5.1).
+//! Which of several media types a client prefers (RFC 9110, section 12.5.1).
+//!
+//! By hand: neither tower-http nor `headers` nor axum-extra reads `Accept`.
 
 use axum::http::{HeaderMap, header};
 
 use crate::error::Error;
 
-/// The one of `offered` that the Accept headers like best; the first of equals.
+/// What lists and reports are by default.
+pub const JSON: &str = "application/json";
+/// What some of them are for spreadsheets.
+pub const CSV: &str = "text/csv";
+
+/// The one of `offered` that the Accept headers prefer; the first of equals.
 ///
 /// # Errors
 /// None of them is acceptable.
@@ -52,14 +59,12 @@ mod tests {
 
     use super::*;
 
-    const OFFERED: [&str; 2] = ["application/json", "text/csv"];
-
     fn chosen(accept: &[&'static str]) -> Option<&'static str> {
         let mut headers = HeaderMap::new();
         for value in accept {
             headers.append(header::ACCEPT, HeaderValue::from_static(value));
         }
-        preferred(&headers, &OFFERED).ok()
+        preferred(&headers, &[JSON, CSV]).ok()
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use common::problem::Problem;
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{IdempotencyKey, RequestInProgress, UnsupportedBody};
+use crate::api::request::body::media_type;
 use crate::api::request::detached::to_the_end;
 use crate::api::request::file::{FileBody, IdleTimeout, incoming};
 use crate::api::request::idempotency;
@@ -68,10 +69,8 @@ async fn receive(
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Error> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let given = given.unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
+    let (given, media_type) = media_type(headers);
+    match media_type.as_str() {
         "application/json" => Ok(Format::Array),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Format::Lines),
         _ => Err(Error::UnsupportedMediaType {

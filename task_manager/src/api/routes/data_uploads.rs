@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use common::problem::Problem;
 use common::report::RejectedRow;
@@ -17,16 +17,13 @@ use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PageQuery};
 use crate::api::request::body::{Parameters, TaskPath};
 use crate::api::request::query::Query;
 use crate::api::request::upload::{Upload, UploadErrors};
-use crate::api::response::negotiation::preferred;
+use crate::api::response::negotiation::{CSV, JSON, preferred};
 use crate::db::Database;
 use crate::error::Error;
 use crate::kinds::data_upload::rejected;
 use crate::kinds::data_upload::store::{self, LoadedRow};
 use crate::paging::PageSize;
 use crate::tasks::{Task, store as tasks};
-
-const JSON: &str = "application/json";
-const CSV: &str = "text/csv";
 
 /// The form of a file whose rows will be loaded.
 #[derive(ToSchema)]
@@ -152,7 +149,7 @@ pub async fn list_rejected_rows(
     let media_type = preferred(&headers, &[JSON, CSV])?;
     let page = Page::read(parameters)?;
     let is_empty = is_rolled_back(&find(&db, user, id).await?);
-    let mut response = if media_type == CSV {
+    let response = if media_type == CSV {
         let body = Body::from_stream(rejected::csv(db, id, is_empty));
         let disposition = format!("attachment; filename=\"{id}.rejected.csv\"");
         let headers = [
@@ -169,8 +166,7 @@ pub async fn list_rejected_rows(
         let next_page_token = page.cut(&mut items, |row| row.row);
         Json(RejectedRowList { items, next_page_token }).into_response()
     };
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-    Ok(response)
+    Ok(([(header::VARY, "accept")], response).into_response())
 }
 
 /// The caller's task, if it is a data upload.

@@ -8,6 +8,7 @@ use common::problem::Problem;
 use common::report::Output;
 use common::storage::{ObjectKey, OutputPart, Storage};
 use common::task::{TaskId, TaskState};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::NoSuchTask;
@@ -149,22 +150,18 @@ fn file_name(output: &Output, part: OutputPart) -> String {
     }
 }
 
+/// The characters beside letters and digits that both RFC 8187 and URIs allow in a name.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// The `Content-Disposition` of a name (RFC 6266): in ASCII for old clients, and encoded (RFC
-/// 8187).
+/// 8187). By hand, since `Attachment` of axum-extra 0.12.6 takes ASCII names only and panics on
+/// others.
 fn disposition(name: &str) -> String {
     let ascii: String = name
         .chars()
         .map(|c| if (' '..='~').contains(&c) && !matches!(c, '"' | '\\' | '%') { c } else { '_' })
         .collect();
-    let encoded: String = name
-        .bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            byte => format!("%{byte:02X}"),
-        })
-        .collect();
+    let encoded = utf8_percent_encode(name, PLAIN);
     format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
 }
 

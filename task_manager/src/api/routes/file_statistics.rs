@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::file_statistics::FileStatisticsRow;
 use common::problem::{ErrorLocation, Problem};
@@ -16,15 +16,12 @@ use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PageQuery, 
 use crate::api::request::body::Parameters;
 use crate::api::request::query::Query;
 use crate::api::request::upload::{Upload, UploadErrors};
-use crate::api::response::negotiation::preferred;
+use crate::api::response::negotiation::{CSV, JSON, preferred};
 use crate::db::Database;
 use crate::error::Error;
 use crate::kinds::file_statistics::report::FileStatisticsReport;
 use crate::kinds::file_statistics::store;
 use crate::paging::{Cursor, PageSize, Period};
-
-const JSON: &str = "application/json";
-const CSV: &str = "text/csv";
 
 /// The form of a file.
 #[derive(ToSchema)]
@@ -165,12 +162,11 @@ pub async fn report_file_statistics(
         return Err(Error::UserNotFound);
     }
     let report = db.read(move |conn| FileStatisticsReport::read(conn, owner, period)).await?;
-    let mut response = match media_type {
+    let response = match media_type {
         CSV => csv(&report)?,
         _ => Json(report).into_response(),
     };
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-    Ok(response)
+    Ok(([(header::VARY, "accept")], response).into_response())
 }
 
 fn csv(report: &FileStatisticsReport) -> Result<Response, Error> {

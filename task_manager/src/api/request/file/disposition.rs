@@ -3,6 +3,9 @@
 //! Clients write file names in many ways, and all of these are read: `filename*` (RFC 8187), which
 //! wins; UTF-8 as it is (browsers, with `%22` for a quotation mark); encoded words (.NET, RFC 2047);
 //! and ISO-8859-1.
+//!
+//! By hand: `multer` reads `filename` in UTF-8 only, and `ContentDisposition` of the crate `headers` no
+//! parameters at all.
 
 use std::borrow::Cow;
 
