@@ -48,7 +48,7 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help up down wipe logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
-	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage release deps service-deps docs-deps test-docs fleet-programs \
+	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage release deps service-deps docs-deps test-docs reference fleet-programs \
 	bench-deps bench-machine engine
 
 help: ## Show this list
@@ -256,6 +256,11 @@ coverage: deps service-deps $(CARGO_LLVM_COV) ## Show which lines the tests reac
 		scripts/services.sh run $(TEST) $(COVERAGE) && \
 		$(CARGO_LLVM_COV) llvm-cov report --html && \
 		$(CARGO_LLVM_COV) llvm-cov report --summary-only
+
+# `make test` fails where they differ from the code.
+reference: deps ## Write the generated parts of docs/reference anew
+	$(BUILD_ALL)
+	UPDATE_REFERENCE=1 $(TEST) --test end_to_end reference
 
 release: ## Check a release and tag it: make release VERSION=0.2.0 (DRY_RUN=1 tags nothing)
 	scripts/release.sh $(if $(DRY_RUN),--dry-run) $(VERSION)

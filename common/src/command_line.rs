@@ -1,5 +1,7 @@
 //! What the programs have in common on the command line: their version, and the files that are made
-//! of their arguments for packages.
+//! of their arguments for packages and for the reference.
+
+mod reference;
 
 use std::fs::{self, File};
 use std::io;
@@ -44,13 +46,14 @@ pub fn describe_version(version: &str, commit: Option<&str>, epoch: Option<&str>
 }
 
 /// Writes completions for shells and manual pages of a program into `bash`, `zsh`, `fish` and `man1`
-/// in `folder`.
+/// in `folder`, and the reference of its commands into `command-line.md`.
 ///
 /// # Errors
 /// A file cannot be written.
 pub fn write_package_files(mut command: Command, folder: &Path) -> io::Result<()> {
     let pages = folder.join("man1");
     fs::create_dir_all(&pages)?;
+    fs::write(folder.join("command-line.md"), reference::markdown(without_help(command.clone())))?;
     // Before the completions, which add the subcommands `help`.
     clap_mangen::generate_to(without_help(command.clone()), pages)?;
     let name = command.get_name().to_owned();

@@ -6,7 +6,9 @@
 //! A secret may also be in a file of its own: `jwt_key_file` names it, or it is a credential that
 //! systemd passes to the service, called like the variable in lower case (`prefix_jwt_key`).
 
-use std::collections::BTreeMap;
+mod reference;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -15,6 +17,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use config::{Config, ConfigError, Environment, File, FileFormat};
 use secrecy::SecretString;
+
+pub use self::reference::Description;
 
 /// Where systemd puts the credentials of a service.
 const CREDENTIALS_FOLDER: &str = "CREDENTIALS_DIRECTORY";
@@ -29,6 +33,8 @@ pub struct Settings {
     credentials: Option<PathBuf>,
     given: BTreeMap<String, Given>,
     effective: Vec<Effective>,
+    /// The settings that may be in a file of their own.
+    secrets: Vec<&'static str>,
     problems: Vec<String>,
 }
 
@@ -168,11 +174,17 @@ impl Settings {
         Self::from_sources(file, prefix, None)
     }
 
+    /// Settings of which none is set, to ask a program which ones it reads.
+    #[must_use]
+    pub fn unset(prefix: &str) -> Self {
+        Self::from_sources(None, prefix, Some(HashMap::new()))
+    }
+
     /// Like [`load`](Self::load), with `variables` for the environment.
     fn from_sources(
         file: Option<&Path>,
         prefix: &str,
-        variables: Option<std::collections::HashMap<String, String>>,
+        variables: Option<HashMap<String, String>>,
     ) -> Self {
         let credentials = match &variables {
             Some(variables) => variables.get(CREDENTIALS_FOLDER).cloned(),
@@ -183,6 +195,7 @@ impl Settings {
             credentials: credentials.map(PathBuf::from),
             given: BTreeMap::new(),
             effective: Vec::new(),
+            secrets: Vec::new(),
             problems: Vec::new(),
         };
         if let Some(path) = file {
@@ -193,9 +206,7 @@ impl Settings {
         let environment = Environment::with_prefix(prefix).prefix_separator("_").source(variables);
         let built = Config::builder().add_source(environment).build();
         let prefix = prefix.to_owned();
-        settings.add(built, |name| {
-            Origin::Environment(format!("{prefix}_{}", name.to_ascii_uppercase()))
-        });
+        settings.add(built, |name| Origin::Environment(variable_of(&prefix, name)));
         settings
     }
 
@@ -313,6 +324,7 @@ impl Settings {
     /// Replaces what is given for a secret by the value of highest rank: a variable, then a
     /// credential, then the settings file; the first and the last of them may name a file.
     fn find_secret(&mut self, name: &'static str) {
+        self.secrets.push(name);
         let direct = self.given.remove(name);
         let file = self.given.remove(&format!("{name}_file"));
         if let (Some(direct), Some(file)) = (&direct, &file)
@@ -396,6 +408,11 @@ impl Settings {
     }
 }
 
+/// The environment variable of a setting.
+fn variable_of(prefix: &str, name: &str) -> String {
+    format!("{prefix}_{}", name.to_ascii_uppercase())
+}
+
 /// A time span in the largest unit that gives a whole number, as it may be set.
 fn show_duration(duration: Duration) -> String {
     const UNITS: [(u128, &str); 4] =
@@ -408,8 +425,6 @@ fn show_duration(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use super::*;
 
     fn variables(pairs: &[(&str, &str)]) -> Option<HashMap<String, String>> {

@@ -1,5 +1,7 @@
 //! The settings of the worker.
 
+mod reference;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use secrecy::SecretString;
 
 use csv_aggregation::DEFAULT_UNPACKED_LIMIT;
 
+pub use self::reference::reference;
 pub use crate::mail::config::MailConfig;
 
 /// So many small tasks share the calls and commits that they cost, and none keeps a core busy.

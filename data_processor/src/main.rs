@@ -10,7 +10,7 @@ use common::storage::Storage;
 use common::systemd::Notifier;
 use common::tls::Trust;
 use common::{command_line, signals, telemetry};
-use data_processor::config::ProcessConfig;
+use data_processor::config::{self, ProcessConfig};
 use data_processor::mail::Mailer;
 use data_processor::{health, worker};
 use tokio::net::TcpListener;
@@ -36,7 +36,7 @@ enum Command {
     Health,
     /// Prints the settings in force, secrets masked, and where each comes from.
     Config,
-    /// Writes completions and manual pages into a folder, for packages.
+    /// Writes completions, manual pages and the reference into a folder, for packages.
     #[command(hide = true)]
     PackageFiles {
         /// The folder.
@@ -50,7 +50,8 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if let Some(Command::PackageFiles { folder }) = &arguments.command {
-        return Ok(command_line::write_package_files(Arguments::command(), folder)?);
+        command_line::write_package_files(Arguments::command(), folder)?;
+        return Ok(std::fs::write(folder.join("settings.md"), config::reference()?)?);
     }
     let (config, effective) = ProcessConfig::load(arguments.config.as_deref())?;
     match arguments.command {

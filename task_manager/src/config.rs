@@ -1,5 +1,6 @@
 //! The settings of the task manager.
 
+mod reference;
 pub mod secrets;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use common::queue::DEFAULT_PREFIX;
 use common::telemetry::LogFormat;
 use secrecy::SecretString;
 
+pub use self::reference::reference;
 pub use crate::accounts::users::credentials::PasswordLength;
 pub use crate::accounts::users::throttle::Rates;
 pub use crate::api::server::ConnectionLimits;

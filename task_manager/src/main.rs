@@ -11,7 +11,7 @@ use common::systemd::Notifier;
 use common::tls::Trust;
 use common::{command_line, health, password, signals, telemetry};
 use task_manager::Server;
-use task_manager::config::Config;
+use task_manager::config::{self, Config};
 
 /// The limit for `Server::stop`.
 const STOP_AT_MOST: Duration = Duration::from_secs(20);
@@ -44,7 +44,7 @@ enum Command {
     Config,
     /// Prints the OpenAPI document of the API.
     Openapi,
-    /// Writes completions and manual pages into a folder, for packages.
+    /// Writes completions, manual pages and the reference into a folder, for packages.
     #[command(hide = true)]
     PackageFiles {
         /// The folder.
@@ -71,7 +71,8 @@ enum Admin {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if let Command::PackageFiles { folder } = &arguments.command {
-        return Ok(command_line::write_package_files(Arguments::command(), folder)?);
+        command_line::write_package_files(Arguments::command(), folder)?;
+        return Ok(std::fs::write(folder.join("settings.md"), config::reference()?)?);
     }
     let (config, effective) = Config::load(arguments.config.as_deref(), Path::new("."))?;
     match arguments.command {

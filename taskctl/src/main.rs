@@ -82,7 +82,7 @@ enum Command {
     FakeSongs(fake_songs::FakeSongsArgs),
     /// Write a CSV file of made-up people with their e-mail addresses.
     FakePeople(fake_people::FakePeopleArgs),
-    /// Write completions and manual pages into a folder, for packages.
+    /// Write completions, manual pages and the reference into a folder, for packages.
     #[command(hide = true)]
     PackageFiles {
         /// The folder.

@@ -1,0 +1,126 @@
+//! What each setting means, for `docs/reference/settings.md`.
+
+use std::path::Path;
+
+use common::config::{Description, Settings, SettingsError};
+
+use super::{Config, PREFIX};
+
+const DESCRIPTIONS: &[Description] = &[
+    Description::new(
+        "listen",
+        "Where the API listens. Without a login it must be a loopback address.",
+    ),
+    Description::with_default(
+        "database_url",
+        "`sqlite://tasks.sqlite` in the data folder",
+        "The database. A fleet needs `mysql://USER:PASSWORD@HOST/DATABASE`, with \
+         [parameters for TLS](../../task_manager/README.md#tls).",
+    ),
+    Description::with_default(
+        "queue_url",
+        "a queue inside the process",
+        "The broker of a fleet: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://` with TLS.",
+    ),
+    Description::new(
+        "ca_file",
+        "A PEM file with certificates to trust for the broker, beside those of the system.",
+    ),
+    Description::new("queue_prefix", "The prefix of the names of the broker's queues."),
+    Description::with_default(
+        "storage",
+        "`local_storage` in the data folder",
+        "The folder for inputs and outputs.",
+    ),
+    Description::with_default(
+        "service_token",
+        "random at each start",
+        "The secret that workers authenticate with. A fleet must set it.",
+    ),
+    Description::new(
+        "environment",
+        "`development` or `production`. In production, the server does not start with secrets that \
+         can be guessed.",
+    ),
+    Description::new(
+        "login_required",
+        "`true`; `false`, on loopback addresses only; or `auto`: a fleet requires a login, a \
+         standalone server does not.",
+    ),
+    Description::with_default(
+        "jwt_key",
+        "standalone: `jwt.key` in the data folder",
+        "The key that signs tokens. A fleet must set it, the same for all task managers.",
+    ),
+    Description::new(
+        "jwt_previous_key",
+        "The key used before `jwt_key`. Tokens that it signed stay valid.",
+    ),
+    Description::new("token_lifetime", "How long a token is valid."),
+    Description::new("password_min", "The shortest new password, in characters."),
+    Description::new("password_max", "The longest new password, in characters; up to 1,000."),
+    Description::new("tries_by_name", "Logins and sign-ups per minute for each user name."),
+    Description::new("tries_by_address", "Logins and sign-ups per minute for each client address."),
+    Description::new(
+        "run_schedules",
+        "Whether this task manager runs [schedules](../user-events.md#schedules).",
+    ),
+    Description::new(
+        "trust_forwarded_for",
+        "Whether the client's address is the last one in `X-Forwarded-For`. Only for a server \
+         behind a proxy that sets this header.",
+    ),
+    Description::new(
+        "max_connections",
+        "The most client connections at a time. Each needs a file handle of the process \
+         (`ulimit -n`, `LimitNOFILE`), and so does each file in transfer.",
+    ),
+    Description::new(
+        "header_timeout",
+        "The time for the head of a request, from its first byte or from the start of the \
+         connection.",
+    ),
+    Description::new(
+        "keep_alive_timeout",
+        "How long a connection may be idle between two requests.",
+    ),
+    Description::new(
+        "body_timeout",
+        "How long a client may send nothing of a body that is not a file. Then it gets 408.",
+    ),
+    Description::new(
+        "send_timeout",
+        "How long a client may read nothing of an answer. Then the connection is closed.",
+    ),
+    Description::new("upload_limit", "The largest file that is accepted."),
+    Description::new(
+        "upload_idle_timeout",
+        "How long an upload may send no byte. Then it gets 408, and nothing of it is kept.",
+    ),
+    Description::new("keep_files", "How long inputs and outputs of ended tasks are kept."),
+    Description::new(
+        "keep_tasks",
+        "How long ended tasks are kept. A data upload and its rows stay until somebody deletes the \
+         task.",
+    ),
+    Description::new(
+        "sweep_interval",
+        "How often the storage is searched for files that belong to no task. They are deleted when \
+         they are older than this. In a fleet one task manager does it for all.",
+    ),
+    Description::new(
+        "log",
+        "What is logged: a level, or directives such as `info,task_manager=debug`.",
+    ),
+    Description::new("log_format", "`text` or `json`."),
+];
+
+/// The settings as a table in Markdown.
+///
+/// # Errors
+/// A setting has no description, or the other way round.
+pub fn reference() -> Result<String, SettingsError> {
+    let mut settings = Settings::unset(PREFIX);
+    Config::from_settings(&mut settings, Path::new("."));
+    settings.reference(DESCRIPTIONS)
+}
