@@ -21,14 +21,12 @@ const DESCRIPTIONS: &[Description] = &[
     ),
     Description::new(
         "ca_file",
-        "A PEM file with certificates to trust for the API and the broker, beside those of the \
-         system. Fleet only.",
+        "Additional certificates to trust for the API and the broker: a PEM file. Fleet only.",
     ),
     Description::with_default(
         "service_token",
         "must be set",
-        "The secret that authenticates the worker: the `service_token` of the task manager. Fleet \
-         only.",
+        "The secret to present to the task manager; the same as there. Fleet only.",
     ),
     Description::new(
         "storage",
@@ -92,7 +90,7 @@ const DESCRIPTIONS: &[Description] = &[
     ),
     Description::new(
         "smtp_ca_file",
-        "A PEM file with certificates to trust for the mail server, beside those of the system.",
+        "Additional certificates to trust for the mail server: a PEM file.",
     ),
     Description::with_default(
         "mail_from",

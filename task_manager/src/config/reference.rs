@@ -22,10 +22,7 @@ const DESCRIPTIONS: &[Description] = &[
         "a queue inside the process",
         "The broker of a fleet: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://` with TLS.",
     ),
-    Description::new(
-        "ca_file",
-        "A PEM file with certificates to trust for the broker, beside those of the system.",
-    ),
+    Description::new("ca_file", "Additional certificates to trust for the broker: a PEM file."),
     Description::new("queue_prefix", "The prefix of the names of the broker's queues."),
     Description::with_default(
         "storage",
@@ -35,7 +32,7 @@ const DESCRIPTIONS: &[Description] = &[
     Description::with_default(
         "service_token",
         "random at each start",
-        "The secret that workers authenticate with. A fleet must set it.",
+        "The secret that workers must present. A fleet must set it.",
     ),
     Description::new(
         "environment",
@@ -52,10 +49,7 @@ const DESCRIPTIONS: &[Description] = &[
         "standalone: `jwt.key` in the data folder",
         "The key that signs tokens. A fleet must set it, the same for all task managers.",
     ),
-    Description::new(
-        "jwt_previous_key",
-        "The key used before `jwt_key`. Tokens that it signed stay valid.",
-    ),
+    Description::new("jwt_previous_key", "The previous key: tokens that it has signed stay valid."),
     Description::new("token_lifetime", "How long a token is valid."),
     Description::new("password_min", "The shortest new password, in characters."),
     Description::new("password_max", "The longest new password, in characters; up to 1,000."),
