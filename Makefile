@@ -234,6 +234,7 @@ lint: deps $(CARGO_MACHETE) ## Check formatting, dependencies, lints and documen
 	$(CARGO_MACHETE)
 	scripts/check-features.sh
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p csv_aggregation --benches --features bench -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --lib --examples
 
 fmt: ## Format the code
