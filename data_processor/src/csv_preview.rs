@@ -1,8 +1,8 @@
 //! The engine of `csv_preview`: the first rows of a CSV file, and the types of its columns.
 //!
 //! # Invariants
-//! - The whole file is read once; memory is bounded by one record and the size of the preview.
-//! - The preview is small enough to be a task's result, whatever the file holds.
+//! - The file is read once, to its end; memory is bounded by one record and the size of the preview.
+//! - The preview of any file is small enough to be the result of a task.
 
 mod column_type;
 
@@ -14,22 +14,22 @@ use csv_input::{HeaderError, InputError, Record, Records};
 
 use self::column_type::type_of;
 
-/// How many rows are shown.
+/// The maximum number of rows shown.
 const MAX_ROWS: usize = 100;
-/// How many columns are shown.
+/// The maximum number of columns shown.
 const MAX_COLUMNS: usize = 1_000;
-/// How much of a value is shown, in characters.
+/// The maximum length of a value shown, in characters.
 const MAX_VALUE: usize = 200;
-/// How much of all rows is shown, in bytes. Results are stored with their tasks.
+/// The maximum size of all rows shown, in bytes. Results are stored with their tasks.
 const MAX_SHOWN: usize = 256 << 10;
 
-/// Why there is no preview.
+/// Why a preview could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PreviewError {
     /// The records cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// There is no header.
+    /// The header is missing.
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// The work was interrupted before it was done.
@@ -37,10 +37,11 @@ pub enum PreviewError {
     Interrupted,
 }
 
-/// Reads a whole file. `progress` gets the number of bytes read so far, after each row.
+/// Reads a file to its end. After each row, `progress` is called with the number of bytes read so
+/// far.
 ///
 /// # Errors
-/// The file has no header or is no CSV, it cannot be read, or `progress` ended the work.
+/// The file has no header or is not CSV, it cannot be read, or `progress` interrupted the work.
 pub fn preview(
     input: impl Read,
     mut progress: impl FnMut(u64) -> ControlFlow<()>,
@@ -52,7 +53,7 @@ pub fn preview(
     };
     while let Some(record) = records.next_record()? {
         preview.add(&record);
-        if progress(records.place().offset).is_break() {
+        if progress(records.position().offset).is_break() {
             return Err(PreviewError::Interrupted);
         }
     }
@@ -61,7 +62,7 @@ pub fn preview(
 
 struct Preview {
     shown: CsvPreview,
-    /// How many bytes of rows may still be shown; none behind a row that did not fit.
+    /// How many more bytes of rows may be shown; `None` after a row that did not fit.
     room: Option<usize>,
 }
 
@@ -109,7 +110,7 @@ impl Preview {
     }
 }
 
-/// The value as text, cut where it is long.
+/// The value as text, shortened if it is long.
 fn shown(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
     match text.char_indices().nth(MAX_VALUE) {
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_preview_is_bounded_whatever_the_file_holds() {
+    fn the_preview_of_any_file_is_bounded() {
         let many = of(&format!("a\n{}", "1\n".repeat(1_000)));
         assert_eq!((many.rows.len(), many.row_count), (MAX_ROWS, 1_000));
         let long = of(&format!("{}\n{}\n", "é".repeat(300), "x".repeat(10_000)));
@@ -171,12 +172,12 @@ mod tests {
         let row = vec!["y".repeat(MAX_VALUE); 3_000].join(",");
         let wide = of(&format!("{row}\n{row}\n{row}\nz\n"));
         assert_eq!((wide.columns.len(), wide.column_count), (MAX_COLUMNS, 3_000));
-        // Rows behind one that does not fit are not the first ones.
+        // After a row that does not fit, no further rows are shown: the preview is a prefix.
         assert_eq!((wide.rows.len(), wide.row_count), (1, 3));
     }
 
     #[test]
-    fn what_is_no_csv_is_refused() {
+    fn other_formats_are_refused() {
         let refused = |input: &[u8]| preview(input, |_| ControlFlow::Continue(())).unwrap_err();
         assert!(matches!(refused(b"\n\n"), PreviewError::Header(HeaderError::EmptyFile)));
         let not_csv = refused(b"PK\x03\x04 and more");

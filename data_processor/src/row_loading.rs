@@ -1,15 +1,15 @@
-//! The engine of `data_upload`: reads the rows of a CSV file `name,email` in batches that can be
-//! loaded one after the other, from the start of the file or from where an earlier reading got to.
+//! The engine of `data_upload`: reads the rows of a CSV file `name,email` in batches, from the
+//! start of the file or from a checkpoint.
 //!
 //! # Invariants
-//! - The rows depend on the file alone: a reading that goes on from any checkpoint gives the rows
-//!   that one pass gives, with the same numbers and lines.
+//! - The rows depend on the file alone: a reader that resumes at any checkpoint returns the same
+//!   rows, with the same numbers and lines, as a single pass.
 //! - Every record of the file is a row of exactly one batch, loaded or rejected.
-//! - A batch holds to the limits of `common::report`; memory is bounded by one batch and
-//!   [`MAX_RECORD`], whatever the input holds.
+//! - A batch respects the limits of `common::report`. Memory is bounded by one batch and
+//!   [`MAX_RECORD`] for any input.
 //!
 //! # Not here
-//! Tasks, HTTP and the storage: the caller opens the input and takes the batches.
+//! Tasks, HTTP and storage: the caller opens the input and sends the batches.
 
 mod batches;
 mod error;
@@ -26,18 +26,18 @@ pub use self::batches::{Batch, Batches};
 pub use self::error::LoadError;
 pub use self::header::{Columns, read_header};
 pub use self::row::{MAX_NAME_CHARS, Row, Rows};
-pub use csv_input::{MAX_FIELDS, MAX_RECORD, Place};
+pub use csv_input::{MAX_FIELDS, MAX_RECORD, Position};
 
-/// The work was to end before it was done.
+/// The work was interrupted before it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Reads the whole file and returns its columns if every row is valid. `progress` gets the number
-/// of bytes read so far, after each row.
+/// Reads the whole file and returns its columns if every row is valid. After each row, `progress`
+/// is called with the number of bytes read so far.
 ///
 /// # Errors
-/// The file or rows of it are invalid, reading failed, or `progress` ended the work.
+/// The file or some of its rows are invalid, reading failed, or `progress` interrupted the work.
 pub fn check(
     input: impl Read,
     mut progress: impl FnMut(u64) -> Result<(), Interrupted>,
@@ -48,7 +48,7 @@ pub fn check(
         if let Err(rejected) = row.content {
             bad.add(|| rows.columns().error(&rejected));
         }
-        progress(rows.place().offset)?;
+        progress(rows.position().offset)?;
     }
     match bad.count {
         0 => Ok(rows.columns().clone()),

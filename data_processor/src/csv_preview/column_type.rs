@@ -1,11 +1,11 @@
-//! Types of values, and the narrowest type of several.
+//! The type of a value, and the narrowest type of several values.
 
 use chrono::{DateTime, NaiveDate};
 use common::csv_preview::ColumnType;
 
-/// The narrowest type of values of type `before` and this one.
+/// The narrowest type that includes both `before` and the type of `value`.
 pub(super) fn type_of(before: ColumnType, value: &[u8]) -> ColumnType {
-    // Nothing is wider than text, so its values need not be looked at.
+    // Text is the widest type.
     if before == ColumnType::Text {
         return before;
     }
@@ -34,7 +34,7 @@ fn own_type(value: &[u8]) -> ColumnType {
         }
         _ => {}
     }
-    // The parser takes a day without leading zeros, which is not how dates are written here.
+    // The parser accepts days and months without leading zeros; a date has them.
     if text.len() == 10 && text.parse::<NaiveDate>().is_ok() {
         return ColumnType::Date;
     }

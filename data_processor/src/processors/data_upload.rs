@@ -117,7 +117,7 @@ async fn load(
     let (sender, batches) = mpsc::channel(1);
     let start = checkpoint.clone();
     let reading = ctx.on_thread(move |_| {
-        let mut batches = Batches::behind(input.into_blocking(), columns, start, sha256);
+        let mut batches = Batches::resume(input.into_blocking(), columns, start, sha256);
         while let Some(batch) = batches.next()? {
             let row_loading::Batch { from, checkpoint, rows, rejected } = batch;
             // Nobody waits for more after an interrupt, or when the load goes on elsewhere.

@@ -1,4 +1,4 @@
-//! Rows in batches, each with the checkpoint behind it.
+//! Batches of rows, each with the checkpoint at its end.
 
 use std::io::Read;
 
@@ -6,19 +6,19 @@ use common::report::{LoadCheckpoint, MAX_BATCH_BYTES, MAX_BATCH_ROWS, RejectedRo
 
 use super::{Columns, LoadError, Rows};
 
-/// What a text of a row takes at most: of these a batch always has room for one more row.
+/// The maximum size of a row's text. A batch ends when it has less space left.
 const LARGEST_ROW: usize = 4 << 10;
 
-/// Some rows of a file, one behind the other.
+/// Consecutive rows of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// The checkpoint behind which it goes on; none for the first one of the file.
+    /// The checkpoint that the batch follows; `None` for the first batch of the file.
     pub from: Option<LoadCheckpoint>,
-    /// The checkpoint behind it.
+    /// The checkpoint at the end of the batch.
     pub checkpoint: LoadCheckpoint,
     /// The valid rows: number, name and e-mail address.
     pub rows: Vec<(u64, String, String)>,
-    /// The rows that do not.
+    /// The invalid rows.
     pub rejected: Vec<RejectedRow>,
 }
 
@@ -31,31 +31,31 @@ pub struct Batches<R> {
 }
 
 impl<R: Read> Batches<R> {
-    /// The batches of the file `sha256` behind `checkpoint`, where `input` begins: see
+    /// The batches of the file `sha256` after `checkpoint`. `input` must start there: see
     /// [`Columns::offset`].
-    pub fn behind(
+    pub fn resume(
         input: R,
         columns: Columns,
         checkpoint: Option<LoadCheckpoint>,
         sha256: String,
     ) -> Self {
-        let rows = Rows::behind(input, columns, checkpoint.as_ref());
+        let rows = Rows::resume(input, columns, checkpoint.as_ref());
         Self { rows, max_rows: MAX_BATCH_ROWS, sha256, last: checkpoint }
     }
 
-    /// Makes batches of `rows` rows at most, from 1.
+    /// Limits batches to `rows` rows, at least 1.
     #[must_use]
     pub fn with_max_rows(mut self, rows: usize) -> Self {
         self.max_rows = rows.clamp(1, MAX_BATCH_ROWS);
         self
     }
 
-    /// The next batch; none where no row is left.
+    /// The next batch; `None` at the end of the file.
     ///
     /// # Errors
-    /// A record is too long, or reading failed. The rows before it are lost with the batch, and
-    /// come again with the next reading.
-    #[expect(clippy::should_implement_trait, reason = "as of the rows")]
+    /// A record is too long, or reading failed. The rows of the unfinished batch are discarded; a
+    /// later reader returns them again.
+    #[expect(clippy::should_implement_trait, reason = "returns a `Result`, like `Rows::next`")]
     pub fn next(&mut self) -> Result<Option<Batch>, LoadError> {
         let (mut rows, mut rejected) = (Vec::new(), Vec::new());
         let mut bytes = 0;
@@ -76,13 +76,13 @@ impl<R: Read> Batches<R> {
         if rows.is_empty() && rejected.is_empty() {
             return Ok(None);
         }
-        let place = self.rows.place();
+        let position = self.rows.position();
         let (loaded, rejected_before) =
             self.last.as_ref().map_or((0, 0), |last| (last.loaded, last.rejected));
         let checkpoint = LoadCheckpoint {
             row: self.rows.number(),
-            offset: place.offset,
-            line: place.line,
+            offset: position.offset,
+            line: position.line,
             loaded: loaded + rows.len() as u64,
             rejected: rejected_before + rejected.len() as u64,
             sha256: self.sha256.clone(),

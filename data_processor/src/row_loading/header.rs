@@ -1,39 +1,39 @@
-//! The header of the input: where the columns are.
+//! The header of the input: the positions of the columns.
 
 use std::io::Read;
 
 use common::report::RejectedRow;
-use csv_input::{Header, HeaderError, Place, Records, RowError};
+use csv_input::{Header, HeaderError, Position, Records, RowError};
 
 use super::LoadError;
 
-/// The names of the columns, in the order of the header that a result has.
+/// The names of the columns.
 pub(super) const NAME: &str = "name";
 pub(super) const EMAIL: &str = "email";
 
-/// Where a file's columns are, and where its rows begin.
+/// The positions of a file's columns, and of its first row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
-    /// How many fields a row has.
+    /// The number of fields of a row.
     pub(super) count: usize,
     /// The position of the name, from 0.
     pub(super) name: usize,
     /// The position of the e-mail address, from 0.
     pub(super) email: usize,
-    /// Where the first row begins.
-    pub(super) rows_at: Place,
+    /// Where the first row starts.
+    pub(super) rows_at: Position,
 }
 
 /// Reads the header of a file.
 ///
 /// # Errors
-/// There is none, it lacks a column, or reading failed.
+/// The header is missing or invalid, a column is missing, or reading failed.
 pub fn read_header(input: impl Read) -> Result<Columns, LoadError> {
     Columns::read(&mut Records::from_start(input)?)
 }
 
 impl Columns {
-    /// Reads the header, the first of the records of a whole file.
+    /// Reads the header, which is the first record of a file.
     pub(super) fn read(records: &mut Records<impl Read>) -> Result<Self, LoadError> {
         let header = match records.next_record()? {
             Some(record) => Header::new(record.fields(), record.line, record.unterminated)?,
@@ -44,11 +44,11 @@ impl Columns {
             count: header.column_count(),
             name: positions[0],
             email: positions[1],
-            rows_at: records.place(),
+            rows_at: records.position(),
         })
     }
 
-    /// What is wrong with a rejected row, and where.
+    /// The error of a rejected row, with its position.
     pub(super) fn error(&self, rejected: &RejectedRow) -> RowError {
         let column = rejected.column.as_deref().map(|column| match column {
             NAME => self.name,

@@ -1,4 +1,4 @@
-//! The rows of a file: what holds, and what is wrong with the others.
+//! The rows of a file, and their validation.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -8,22 +8,22 @@ use common::plural::plural;
 use common::report::{LoadCheckpoint, RejectedRow};
 
 use super::header::{EMAIL, NAME};
-use super::{Columns, LoadError, Place};
+use super::{Columns, LoadError, Position};
 use csv_input::{Record, Records};
 
-/// The longest name in characters: as many as most systems that take names over can keep.
+/// The maximum length of a name in characters: most systems that import names can store as many.
 pub const MAX_NAME_CHARS: usize = 255;
 
-/// An invalid value is shown up to as many characters.
+/// The number of characters of an invalid value that are shown.
 const SHOWN_CHARS: usize = 100;
 
 /// One row of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Row<'a> {
-    /// Its number, from 1, the header not counted.
+    /// Its number, from 1; the header does not count.
     pub number: u64,
-    /// Name and e-mail address, without blanks around them, the address in composed form (NFC); or
-    /// what is wrong.
+    /// Name and e-mail address, both trimmed and the address in composed form (NFC); or what is
+    /// wrong with the row.
     pub content: Result<(&'a str, Cow<'a, str>), RejectedRow>,
 }
 
@@ -46,26 +46,26 @@ impl<R: Read> Rows<R> {
         Ok(Self { records, columns, number: 0 })
     }
 
-    /// The rows of a file with these columns behind `checkpoint`, where `input` begins: see
+    /// The rows of a file with these columns after `checkpoint`. `input` must start there: see
     /// [`Columns::offset`].
-    pub fn behind(input: R, columns: Columns, checkpoint: Option<&LoadCheckpoint>) -> Self {
-        let (place, number) = match checkpoint {
+    pub fn resume(input: R, columns: Columns, checkpoint: Option<&LoadCheckpoint>) -> Self {
+        let (position, number) = match checkpoint {
             None => (columns.rows_at, 0),
             Some(LoadCheckpoint { row, offset, line, .. }) => {
-                (Place { offset: *offset, line: *line }, *row)
+                (Position { offset: *offset, line: *line }, *row)
             }
         };
-        Self { records: Records::new(input, place), columns, number }
+        Self { records: Records::new(input, position), columns, number }
     }
 
-    /// Where the columns are.
+    /// The columns of the file.
     pub fn columns(&self) -> &Columns {
         &self.columns
     }
 
-    /// Where the next row begins.
-    pub fn place(&self) -> Place {
-        self.records.place()
+    /// Where the next row starts.
+    pub fn position(&self) -> Position {
+        self.records.position()
     }
 
     /// The number of the latest row; 0 before the first one.
@@ -94,7 +94,7 @@ impl<R: Read> Rows<R> {
 }
 
 impl Columns {
-    /// Where in the file the rows behind `checkpoint` begin, in bytes.
+    /// The offset in the file of the first row after `checkpoint`, in bytes.
     #[must_use]
     pub fn offset(&self, checkpoint: Option<&LoadCheckpoint>) -> u64 {
         checkpoint.map_or(self.rows_at.offset, |checkpoint| checkpoint.offset)
@@ -142,7 +142,7 @@ fn check<'a>(record: &Record<'a>, columns: &Columns) -> Result<(&'a str, Cow<'a,
     }
 }
 
-/// A needed field without the blanks around it.
+/// A required field, trimmed.
 fn text<'a>(record: &Record<'a>, index: usize, column: &'static str) -> Result<&'a str, Fault<'a>> {
     match std::str::from_utf8(record.field(index)).map(str::trim) {
         Ok("") => {
@@ -156,7 +156,7 @@ fn text<'a>(record: &Record<'a>, index: usize, column: &'static str) -> Result<&
     }
 }
 
-/// A text of the input for a message: its start, on one line.
+/// An excerpt of an invalid value: its first characters, on one line.
 fn shortened(text: &str) -> String {
     let mut shown = String::new();
     for (index, character) in text.chars().enumerate() {

@@ -1,4 +1,5 @@
-//! The engine against a reader that is as plain as can be, and against itself from every place.
+//! Compares the engine with a reader that parses byte by byte, and with itself resumed at every
+//! checkpoint.
 
 use std::io::{self, Read};
 
@@ -9,10 +10,10 @@ use proptest::prelude::*;
 use super::*;
 use csv_input::{InputError, Records};
 
-/// A record as the plain reader sees it: offset, line, fields, whether a quote stays open.
+/// A record of the plain reader: offset, line, fields, and whether a quote is never closed.
 type Plain = (u64, u64, Vec<Vec<u8>>, bool);
 
-/// RFC 4180, a byte at a time.
+/// Reads RFC 4180 byte by byte.
 fn plain(input: &[u8]) -> Vec<Plain> {
     let mut records = Vec::new();
     let (mut at, mut line) = (0, 1);
@@ -52,21 +53,21 @@ fn plain(input: &[u8]) -> Vec<Plain> {
     records
 }
 
-fn records(input: impl Read, place: Place) -> Vec<Plain> {
-    let mut records = Records::new(input, place);
+fn records(input: impl Read, position: Position) -> Vec<Plain> {
+    let mut records = Records::new(input, position);
     records.skip_line_ends().unwrap();
     let mut all = Vec::new();
     loop {
-        let offset = records.place().offset;
+        let offset = records.position().offset;
         let Some(record) = records.next_record().unwrap() else { return all };
-        // What a quote without an end holds is nothing.
+        // The fields of an unterminated record are not compared.
         let fields = if record.unterminated { 0 } else { record.field_count() };
         let fields = (0..fields).map(|index| record.field(index).to_vec());
         all.push((offset, record.line, fields.collect(), record.unterminated));
     }
 }
 
-/// Gives out a few bytes at a time.
+/// Returns a few bytes per read.
 struct Trickle<'a>(&'a [u8], usize);
 
 impl Read for Trickle<'_> {
@@ -78,7 +79,7 @@ impl Read for Trickle<'_> {
     }
 }
 
-/// Bytes that mean something to a reader of CSV.
+/// Bytes that are special in CSV.
 fn nasty() -> impl Strategy<Value = Vec<u8>> {
     let pieces: Vec<&[u8]> = vec![
         b",",
@@ -105,7 +106,7 @@ fn all(content: &[u8], max_rows: usize, from: Option<LoadCheckpoint>) -> Vec<Bat
     let columns = read_header(content).unwrap();
     let rest = &content[columns.offset(from.as_ref()) as usize..];
     let mut batches =
-        Batches::behind(rest, columns, from, "of the file".to_owned()).with_max_rows(max_rows);
+        Batches::resume(rest, columns, from, "of the file".to_owned()).with_max_rows(max_rows);
     std::iter::from_fn(|| batches.next().unwrap()).collect()
 }
 
@@ -129,17 +130,17 @@ proptest! {
                 fields.clear();
             }
         }
-        let found = records(Trickle(&input, step), Place { offset: 0, line: 1 });
+        let found = records(Trickle(&input, step), Position { offset: 0, line: 1 });
         prop_assert_eq!(&found, &expected);
-        // And so from every record on.
+        // The same when reading starts at any record.
         for (index, (offset, line, ..)) in expected.iter().enumerate() {
-            let place = Place { offset: *offset, line: *line };
-            prop_assert_eq!(&records(&input[*offset as usize..], place)[..], &expected[index..]);
+            let position = Position { offset: *offset, line: *line };
+            prop_assert_eq!(&records(&input[*offset as usize..], position)[..], &expected[index..]);
         }
     }
 
     #[test]
-    fn a_reading_goes_on_from_every_checkpoint(rest in nasty(), max_rows in 1..6_usize) {
+    fn reading_resumes_at_every_checkpoint(rest in nasty(), max_rows in 1..6_usize) {
         let content = [b"name,email\n".as_slice(), &rest].concat();
         let once = joined(all(&content, MAX_BATCH_ROWS, None));
         let batches = all(&content, max_rows, None);
@@ -191,7 +192,7 @@ fn columns_are_found_by_name_and_values_trimmed() {
 }
 
 #[test]
-fn bad_rows_say_where_and_why() {
+fn rejected_rows_name_position_and_reason() {
     let content = b"name,email\nAda,ada@example.org\n,x@example.org\n\"B\no\",bo@example.org\n\
         Cy,cy\nDi,\n\xFF,e@example.org\nonly one\na,b,c\n\nEd,ed@example.org\n\"Fay,f@example.org\n";
     let (loaded, rejected) = rows(content);
@@ -219,7 +220,7 @@ fn bad_rows_say_where_and_why() {
 }
 
 #[test]
-fn addresses() {
+fn addresses_are_validated() {
     for good in [
         "ada@example.org",
         "ada.lovelace+list@mail.example.co.uk",
@@ -264,7 +265,7 @@ fn addresses_are_loaded_in_composed_form() {
 }
 
 #[test]
-fn lengths() {
+fn lengths_are_limited() {
     let domain = format!("@{}.org", ["d".repeat(61), "d".repeat(61), "d".repeat(61)].join("."));
     let longest = "a".repeat(MAX_BYTES - domain.len()) + &domain;
     let name = "ä".repeat(MAX_NAME_CHARS);
@@ -279,7 +280,7 @@ fn lengths() {
 }
 
 #[test]
-fn invalid_headers() {
+fn invalid_headers_are_refused() {
     for (content, words) in [
         (&b""[..], "no header"),
         (b"\n\n", "no header"),
@@ -312,7 +313,7 @@ fn a_check_counts_all_bad_rows_and_names_the_first() {
 }
 
 #[test]
-fn batches_hold_to_the_limits() {
+fn batches_respect_the_limits() {
     let row = format!("{},{}@example.org\n", "東".repeat(255), "a".repeat(60));
     let content = "name,email\n".to_owned() + &row.repeat(5_000);
     let batches = all(content.as_bytes(), usize::MAX, None);
@@ -325,7 +326,7 @@ fn batches_hold_to_the_limits() {
 }
 
 #[test]
-fn a_record_without_an_end_is_refused() {
+fn an_endless_record_is_refused() {
     let input = io::Read::chain(&b"name,email\nx,\""[..], io::repeat(b'x'));
     let mut rows = Rows::from_start(input).unwrap();
     assert!(matches!(

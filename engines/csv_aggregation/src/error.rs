@@ -3,7 +3,7 @@
 use std::io;
 
 use bytesize::ByteSize;
-use csv_input::{BadRows, HeaderError, InputError, Packing};
+use csv_input::{BadRows, Compression, HeaderError, InputError};
 
 use crate::control::Interrupted;
 
@@ -14,10 +14,10 @@ pub enum AggregationError {
     #[error(transparent)]
     Input(#[from] InputError),
     /// The input is compressed and could not be decompressed.
-    #[error("the file cannot be unpacked as {packing}: {reason}; it is damaged or incomplete")]
+    #[error("the file cannot be unpacked as {compression}: {reason}; it is damaged or incomplete")]
     Unpack {
         /// The format that its first bytes name.
-        packing: Packing,
+        compression: Compression,
         /// What is wrong with it.
         reason: String,
     },

@@ -121,12 +121,12 @@ pub(crate) fn aggregate_in_chunks(
     let mut start = Vec::new();
     let looked_at = (&mut input).take(csv_input::START_BYTES as u64).read_to_end(&mut start);
     looked_at.map_err(AggregationError::read)?;
-    let packing = csv_input::packing(&start);
+    let compression = csv_input::compression(&start);
     let input = Cursor::new(start).chain(input);
-    match packing {
+    match compression {
         None => aggregate_text(input, options, outputs, &watch, sizes),
-        Some(packing) => thread::scope(|scope| {
-            let input = decompressed(scope, input, packing, options.unpacked_limit);
+        Some(compression) => thread::scope(|scope| {
+            let input = decompressed(scope, input, compression, options.unpacked_limit);
             aggregate_text(input, options, outputs, &watch, sizes)
         }),
     }

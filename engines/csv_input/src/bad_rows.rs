@@ -26,7 +26,7 @@ pub struct BadRows {
 }
 
 impl BadRows {
-    /// Adds a row behind these. `error` is called only if the row is listed.
+    /// Adds the next row. `error` is called only if the row is listed.
     pub fn add(&mut self, error: impl FnOnce() -> RowError) {
         self.count += 1;
         if self.first.len() < MAX_LISTED_ROWS {

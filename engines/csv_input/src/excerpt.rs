@@ -1,4 +1,4 @@
-//! Text of the input as it may stand in a message: short, and on one line.
+//! Excerpts of the input for messages: short, on one line, and printable.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! The header of a file: which column is where.
+//! The header of a file: the names of the columns and their positions.
 
 use crate::excerpt::{name_excerpt, value_excerpt};
 
@@ -32,7 +32,7 @@ impl Header {
         Ok(Self { line, names: (1..).zip(fields).map(name).collect::<Result<_, _>>()? })
     }
 
-    /// How many columns there are.
+    /// The number of columns.
     #[must_use]
     pub fn column_count(&self) -> usize {
         self.names.len()
@@ -146,7 +146,7 @@ fn missing_columns(missing: &[String], present: &[String], more: u64) -> String 
         text += &format!(" and {more} more");
     }
     text += match (present, more) {
-        // A single column whose name holds another separator.
+        // A single column whose name contains another separator.
         ([only], 0) if only.contains([';', '\t', '|']) => "; fields must be separated by commas",
         _ => " (names are case-sensitive)",
     };
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_headers_say_where() {
+    fn errors_name_the_line_and_column() {
         let repeated = header(&["a", "b", "a"]).positions(&["a"]).unwrap_err();
         let (name, line) = ("a".to_owned(), 1);
         assert_eq!(repeated, HeaderError::RepeatedColumn { line, name, first: 1, second: 3 });

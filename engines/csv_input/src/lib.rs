@@ -11,5 +11,5 @@ pub use bad_rows::{BadRows, MAX_LISTED_ROWS, RowError};
 pub use error::InputError;
 pub use excerpt::{name_excerpt, value_excerpt};
 pub use header::{Header, HeaderError};
-pub use records::{MAX_FIELDS, MAX_RECORD, Place, Record, Records};
-pub use start::{BOM, Packing, START_BYTES, check_start, packing};
+pub use records::{MAX_FIELDS, MAX_RECORD, Position, Record, Records};
+pub use start::{BOM, Compression, START_BYTES, check_start, compression};

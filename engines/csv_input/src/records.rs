@@ -1,8 +1,8 @@
-//! The records of a CSV file, with the places where they begin.
+//! The records of a CSV file, with the positions at which they start.
 //!
-//! It reads RFC 4180 as `csv_core` does: a quote opens a field only as its first byte; `""` inside
-//! is a quote; bytes behind a closing quote belong to the field; `\r`, `\n` and `\r\n` end a
-//! record; blank lines are no records.
+//! RFC 4180 is read as `csv_core` does: a quote opens a quoted field only as its first byte; `""`
+//! inside is a quote; bytes after a closing quote belong to the field; `\r`, `\n` and `\r\n` end a
+//! record; blank lines are skipped.
 
 use std::io::{self, Read};
 
@@ -11,18 +11,18 @@ use csv_core::{ReadRecordResult, Reader};
 use crate::InputError;
 use crate::start::{BOM, START_BYTES, check_start};
 
-/// The longest record in bytes, as it stands in the file. A longer one is most likely no CSV, or a
-/// quote that was never closed.
+/// The maximum length of a record, in bytes of the file. A longer one is most likely not CSV, or
+/// has a quote that is never closed.
 pub const MAX_RECORD: u64 = 16 << 20;
-/// The most fields of a record.
+/// The maximum number of fields of a record.
 pub const MAX_FIELDS: usize = 1 << 20;
 
-/// How much is read at once.
+/// The maximum size of a single read.
 const BUFFER: usize = 64 << 10;
 
-/// A place in a file: the start of a record, or the end.
+/// A position in a file: the start of a record, or the end of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// In bytes from the start of the file.
     pub offset: u64,
     /// The line, from 1.
@@ -32,13 +32,13 @@ pub struct Place {
 /// Reads a CSV file record by record.
 pub struct Records<R> {
     input: R,
-    /// What was read and not yet parsed: `buffer[start..end]`.
+    /// `buffer[start..end]` was read and is not yet parsed.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
     parser: Reader,
-    place: Place,
-    /// The fields of the latest record, one behind the other, and where each of them ends.
+    position: Position,
+    /// The fields of the latest record, concatenated, and the end of each of them.
     text: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -47,24 +47,24 @@ pub struct Records<R> {
 pub struct Record<'a> {
     /// The line on which it starts, from 1.
     pub line: u64,
-    /// Whether it reaches the end of the file inside quotes.
+    /// Whether the file ends inside quotes that this record opened.
     pub unterminated: bool,
     text: &'a [u8],
     ends: &'a [usize],
 }
 
 impl<'a> Record<'a> {
-    /// The fields in their order.
+    /// The fields in order.
     pub fn fields(&self) -> impl Iterator<Item = &'a [u8]> {
         (0..self.field_count()).map(|index| self.field(index))
     }
 
-    /// How many fields there are.
+    /// The number of fields.
     pub fn field_count(&self) -> usize {
         self.ends.len()
     }
 
-    /// The field at `index`, from 0; empty where there is none.
+    /// The field at `index`, from 0; empty if the record has fewer fields.
     pub fn field(&self, index: usize) -> &'a [u8] {
         let start = match index.checked_sub(1) {
             None => 0,
@@ -79,9 +79,9 @@ impl<R: Read> Records<R> {
     /// The records of a whole file.
     ///
     /// # Errors
-    /// It cannot be read, or starts like something else than CSV.
+    /// The file cannot be read, or its first bytes are not those of CSV.
     pub fn from_start(input: R) -> Result<Self, InputError> {
-        let mut records = Self::new(input, Place { offset: 0, line: 1 });
+        let mut records = Self::new(input, Position { offset: 0, line: 1 });
         while records.end < START_BYTES && records.fill()? {}
         let start = &records.buffer[..records.end];
         check_start(start).map_err(InputError::NotCsv)?;
@@ -92,10 +92,10 @@ impl<R: Read> Records<R> {
         Ok(records)
     }
 
-    /// The records behind `place`, where `input` begins.
-    pub fn new(input: R, place: Place) -> Self {
+    /// The records from `position` on. `input` must start there.
+    pub fn new(input: R, position: Position) -> Self {
         let mut parser = Reader::new();
-        // What it reads first may be a byte order mark to it, which one inside the file is not.
+        // The parser skips a byte order mark at its first byte, but `input` may start inside a file.
         parser.read_record(b"\n", &mut [0], &mut [0]);
         Self {
             input,
@@ -103,15 +103,15 @@ impl<R: Read> Records<R> {
             start: 0,
             end: 0,
             parser,
-            place,
+            position,
             text: vec![0; 1 << 10],
             ends: vec![0; 16],
         }
     }
 
-    /// Where the next record begins.
-    pub fn place(&self) -> Place {
-        self.place
+    /// Where the next record starts.
+    pub fn position(&self) -> Position {
+        self.position
     }
 
     /// The next record; `None` at the end of the file.
@@ -122,11 +122,11 @@ impl<R: Read> Records<R> {
         if self.start == self.end && !self.fill()? {
             return Ok(None);
         }
-        let Place { offset, line } = self.place;
+        let Position { offset, line } = self.position;
         let (mut length, mut fields, mut unterminated) = (0, 0, false);
         loop {
             let ended = self.start == self.end && !self.fill()?;
-            // At the end of the file a line end shows whether a quote is open.
+            // At the end of the file, a line end shows whether a quote is still open.
             let input = if ended { b"\n" } else { &self.buffer[self.start..self.end] };
             let (result, read, written, new_fields) =
                 self.parser.read_record(input, &mut self.text[length..], &mut self.ends[fields..]);
@@ -148,7 +148,7 @@ impl<R: Read> Records<R> {
                 }
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
             }
-            if self.place.offset - offset > MAX_RECORD {
+            if self.position.offset - offset > MAX_RECORD {
                 let rest = self.parser.read_record(b"\n", &mut [0; 4], &mut [0; 4]).0;
                 let in_quotes = matches!(rest, ReadRecordResult::InputEmpty);
                 return Err(InputError::RecordTooLong { line, in_quotes });
@@ -159,7 +159,7 @@ impl<R: Read> Records<R> {
         Ok(Some(Record { line, unterminated, text, ends }))
     }
 
-    /// Skips line ends up to the next record or the end of the file; they belong to no record.
+    /// Skips line ends, which belong to no record, up to the next record or the end of the file.
     ///
     /// # Errors
     /// Reading failed.
@@ -177,12 +177,12 @@ impl<R: Read> Records<R> {
 
     fn consume(&mut self, length: usize) {
         let bytes = &self.buffer[self.start..self.start + length];
-        self.place.line += memchr::memchr_iter(b'\n', bytes).count() as u64;
-        self.place.offset += length as u64;
+        self.position.line += memchr::memchr_iter(b'\n', bytes).count() as u64;
+        self.position.offset += length as u64;
         self.start += length;
     }
 
-    /// Reads more; whether there was more.
+    /// Reads more input. Returns `false` at the end of the file.
     fn fill(&mut self) -> Result<bool, InputError> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);

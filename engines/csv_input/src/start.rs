@@ -1,22 +1,22 @@
-//! What can be told from the first bytes of a file that should be CSV.
+//! Recognises files that are not CSV by their first bytes.
 //!
-//! Uploads and engines check them, so that a workbook or an archive is refused by what it is and not by
-//! the rows that it does not have.
+//! Uploads and engines check these, so that a workbook or an archive is refused as such and not
+//! because of invalid rows.
 //!
 //! # Not here
-//! Reading rows; unpacking; the encoding of the text behind the first bytes.
+//! Reading rows; decompression; the encoding of the text after the first bytes.
 
 use std::fmt;
 
-/// As many bytes of the start of a file as are looked at; fewer only where the file is shorter.
+/// The number of bytes at the start of a file that are examined.
 pub const START_BYTES: usize = 512;
 
-/// The byte order mark that may stand before UTF-8 text.
+/// The byte order mark that may precede UTF-8 text.
 pub const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// File formats that are taken for CSV by mistake, by the bytes that they start with.
+/// File formats that are uploaded as CSV by mistake, by their signatures.
 const FORMATS: [(&[u8], &str); 16] = [
-    // Before UTF-16, whose mark is the start of this one.
+    // Before UTF-16, whose byte order mark is a prefix of this one.
     (b"\xFF\xFE\0\0", UTF_32),
     (b"\0\0\xFE\xFF", UTF_32),
     (b"\xFF\xFE", UTF_16),
@@ -39,21 +39,21 @@ const UTF_16: &str = "text in UTF-16; save it as UTF-8";
 const UTF_32: &str = "text in UTF-32; save it as UTF-8";
 const EXCEL: &str = "an Excel workbook; save its sheet as CSV";
 
-/// What a ZIP archive's first entry is named when it is an Office document.
+/// How the name of the first entry of an Office document starts.
 const OFFICE_ENTRIES: [&[u8]; 4] = [b"[Content_Types].xml", b"_rels/", b"xl/", b"docProps/"];
 /// Where the name of a ZIP archive's first entry starts.
 const ZIP_NAME_AT: usize = 30;
 
-/// How a file is compressed that some kinds of task unpack as they read it.
+/// A compression format that some kinds of task decompress while they read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Packing {
+pub enum Compression {
     /// RFC 1952, `.gz`.
     Gzip,
     /// RFC 8878, `.zst`.
     Zstd,
 }
 
-impl fmt::Display for Packing {
+impl fmt::Display for Compression {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Gzip => "gzip",
@@ -62,21 +62,22 @@ impl fmt::Display for Packing {
     }
 }
 
-/// How a file that starts with `start` is compressed, if it is.
+/// The compression of a file that starts with `start`; `None` if it is not compressed by a
+/// supported format.
 #[must_use]
-pub fn packing(start: &[u8]) -> Option<Packing> {
+pub fn compression(start: &[u8]) -> Option<Compression> {
     if start.starts_with(b"\x1F\x8B\x08") {
-        return Some(Packing::Gzip);
+        return Some(Compression::Gzip);
     }
-    start.starts_with(b"\x28\xB5\x2F\xFD").then_some(Packing::Zstd)
+    start.starts_with(b"\x28\xB5\x2F\xFD").then_some(Compression::Zstd)
 }
 
-/// Whether a file that starts with `start` may be CSV: UTF-8 text, with or without a byte order
-/// mark. `start` holds the first [`START_BYTES`] of the file, or all of a shorter one; bytes beyond
-/// that are not looked at. An empty file passes.
+/// Checks that a file that starts with `start` may be CSV: UTF-8 text, with or without a byte
+/// order mark. `start` is the first [`START_BYTES`] of the file, or all of a shorter one; further
+/// bytes are ignored. An empty file passes.
 ///
 /// # Errors
-/// What the file looks like instead and what to do about it, as a sentence for people.
+/// A message for users: what the file looks like instead, and what to do about it.
 pub fn check_start(start: &[u8]) -> Result<(), String> {
     let start = start.get(..START_BYTES).unwrap_or(start);
     match looks_like(start) {
@@ -92,7 +93,7 @@ fn looks_like(start: &[u8]) -> Option<&'static str> {
     if let Some((_, format)) = FORMATS.iter().find(|(magic, _)| start.starts_with(magic)) {
         return Some(format);
     }
-    // A NUL is a character that a field may hold; many of them are another encoding, or no text.
+    // A few NULs may be part of fields; many of them mean another encoding, or a binary file.
     let nuls = |skip| start.iter().skip(skip).step_by(2).filter(|byte| **byte == 0).count();
     let (even, odd) = (nuls(0), nuls(1));
     if (even + odd) * 10 <= start.len() {
@@ -122,7 +123,7 @@ mod tests {
             b"\xEF\xBB\xBFSong,Date\n",
             "Größe,День\n".as_bytes(),
             b"PK,PDF,%PDF,BZh\n",
-            // Another encoding of the letters is found with the row that holds them.
+            // Invalid UTF-8 is reported later, with its row.
             b"Gr\xF6\xDFe,Date,Number of Plays\n",
             b"a field may hold a \0 now and then\n",
         ] {
@@ -161,16 +162,16 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_unpacked_is_told_by_its_first_bytes() {
-        assert_eq!(packing(b"\x1F\x8B\x08\0"), Some(Packing::Gzip));
-        assert_eq!(packing(b"\x28\xB5\x2F\xFD$"), Some(Packing::Zstd));
+    fn compression_is_recognised_by_the_first_bytes() {
+        assert_eq!(compression(b"\x1F\x8B\x08\0"), Some(Compression::Gzip));
+        assert_eq!(compression(b"\x28\xB5\x2F\xFD$"), Some(Compression::Zstd));
         for start in [&b""[..], b"\x1F\x8B", b"PK\x03\x04", b"Song,Date\n"] {
-            assert_eq!(packing(start), None);
+            assert_eq!(compression(start), None);
         }
     }
 
     #[test]
-    fn only_the_start_is_looked_at() {
+    fn bytes_after_the_start_are_ignored() {
         let mut text = vec![b'a'; START_BYTES];
         text.extend([0; 4096]);
         assert_eq!(check_start(&text), Ok(()));

@@ -148,7 +148,7 @@ fn copy(
                 ])?;
             }
         }
-        progress(rows.place().offset).map_err(LoadError::from)?;
+        progress(rows.position().offset).map_err(LoadError::from)?;
     }
     for mut output in [result, rejected] {
         output.flush().map_err(Stopped::Write)?;

@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
-use csv_input::{InputError, Packing};
+use csv_input::{Compression, InputError};
 
 use crate::control::Interrupted;
 use crate::error::AggregationError;
@@ -57,19 +57,19 @@ impl<R: Read> Read for Counted<'_, R> {
 pub(crate) fn decompressed<'scope>(
     scope: &'scope Scope<'scope, '_>,
     packed: impl Read + Send + 'scope,
-    packing: Packing,
+    compression: Compression,
     limit: u64,
 ) -> Decompressed {
     let (sender, blocks) = sync_channel(WAITING);
-    scope.spawn(move || match packing {
-        Packing::Gzip => {
+    scope.spawn(move || match compression {
+        Compression::Gzip => {
             let packed = BufReader::with_capacity(BLOCK, packed);
-            send(flate2::bufread::MultiGzDecoder::new(packed), packing, limit, &sender);
+            send(flate2::bufread::MultiGzDecoder::new(packed), compression, limit, &sender);
         }
-        Packing::Zstd => match zstd::Decoder::new(packed) {
-            Ok(unpacked) => send(unpacked, packing, limit, &sender),
+        Compression::Zstd => match zstd::Decoder::new(packed) {
+            Ok(unpacked) => send(unpacked, compression, limit, &sender),
             // Nobody listens any more when the work is to end.
-            Err(error) => drop(sender.send(Err(failed(error, packing)))),
+            Err(error) => drop(sender.send(Err(failed(error, compression)))),
         },
     });
     Decompressed { blocks, block: Cursor::default() }
@@ -78,7 +78,7 @@ pub(crate) fn decompressed<'scope>(
 type Block = Result<Vec<u8>, io::Error>;
 
 /// Sends what `unpacked` gives block by block, the last of them empty.
-fn send(mut text: impl Read, packing: Packing, limit: u64, sender: &SyncSender<Block>) {
+fn send(mut text: impl Read, compression: Compression, limit: u64, sender: &SyncSender<Block>) {
     let mut size = 0;
     loop {
         let mut block = Vec::with_capacity(BLOCK);
@@ -88,12 +88,12 @@ fn send(mut text: impl Read, packing: Packing, limit: u64, sender: &SyncSender<B
         let sent = if size > limit {
             sender.send(Err(io::Error::other(AggregationError::UnpackedTooLarge { limit })))
         } else if block.is_empty() {
-            sender.send(read.map(|_| block).map_err(|error| failed(error, packing)))
+            sender.send(read.map(|_| block).map_err(|error| failed(error, compression)))
         } else {
             // What came before an error is good.
             sender.send(Ok(block)).and_then(|()| match read {
                 Ok(_) => Ok(()),
-                Err(error) => sender.send(Err(failed(error, packing))),
+                Err(error) => sender.send(Err(failed(error, compression))),
             })
         };
         if ended || size > limit || sent.is_err() {
@@ -103,11 +103,11 @@ fn send(mut text: impl Read, packing: Packing, limit: u64, sender: &SyncSender<B
 }
 
 /// Either the input failed, and the error says so, or it does not hold what it seems to.
-fn failed(error: io::Error, packing: Packing) -> io::Error {
+fn failed(error: io::Error, compression: Compression) -> io::Error {
     match error.downcast::<AggregationError>() {
         Ok(error) => io::Error::other(error),
         Err(error) => {
-            io::Error::other(AggregationError::Unpack { packing, reason: error.to_string() })
+            io::Error::other(AggregationError::Unpack { compression, reason: error.to_string() })
         }
     }
 }

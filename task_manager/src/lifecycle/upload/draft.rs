@@ -306,7 +306,7 @@ impl FileStart {
         }
         let bytes = std::mem::take(&mut self.bytes);
         self.is_checked = true;
-        let is_unpacked_later = self.kind.unpacks() && csv_input::packing(&bytes).is_some();
+        let is_unpacked_later = self.kind.unpacks() && csv_input::compression(&bytes).is_some();
         match is_unpacked_later {
             true => Ok(()),
             false => csv_input::check_start(&bytes).map_err(Error::NotCsv),
