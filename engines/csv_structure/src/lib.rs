@@ -1,17 +1,13 @@
-//! Where fields and records end in CSV, found 64 bytes at a time.
-//!
-//! Also here, since they too need what only the processor at hand has: [`vectorised`] and [`prefetch`].
-//!
-//! # Not here
-//! What fields hold; reading files; CSV in which quotes stand where they do not belong, which is
-//! only recognised.
+#![doc = include_str!("../README.md")]
 
-mod ends;
+mod block_ends;
+mod instruction_set;
 mod masks;
-mod processor;
+mod padded;
 mod structure;
 
-pub use ends::Bound;
+pub use block_ends::Bound;
+pub use instruction_set::{prefetch, vectorised};
 pub use masks::BLOCK;
-pub use processor::{prefetch, vectorised};
-pub use structure::{Bounds, Padded, Survey, bounds, survey};
+pub use padded::PaddedBuffer;
+pub use structure::{Bounds, Scan, bounds, scan};

@@ -1,83 +1,28 @@
-//! Where fields and records end in a chunk of CSV that starts with a record.
+//! Finds the ends of fields and records in a chunk of CSV that starts with a record.
 //!
-//! The parity of the quotes before a byte tells whether it is quoted, as long as every quote that
-//! opens stands at the start of a field. [`survey`] holds that against each quote; a chunk in which
-//! it is not so must be read byte by byte.
+//! A byte is quoted if the number of quotes before it is odd, provided that every opening quote is
+//! the first byte of a field. [`scan`] checks this for each quote. A chunk that fails the check is
+//! irregular and must be parsed byte by byte.
 //!
-//! `\n` ends a record, and so does `\r` unless a `\n` follows it, which then does.
+//! A record ends with `\n`, `\r\n`, or a `\r` that no `\n` follows.
 
-use crate::ends::{Bound, Ends, Room};
+use crate::block_ends::{BlockEnds, BlockOutput, Bound};
+use crate::instruction_set::{InstructionSet, Kernel};
 use crate::masks::{BLOCK, Masks};
-use crate::processor::{Processor, Work};
+use crate::padded::PaddedBuffer;
 
-/// The bytes of a chunk, of which the first `length` count. Behind them are [`BLOCK`] more or
-/// above, so that blocks can be read across its end.
-#[derive(Debug, Default)]
-pub struct Padded {
-    bytes: Vec<u8>,
-    length: usize,
-}
-
-impl Padded {
-    /// The bytes that count.
-    #[inline]
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    /// All bytes, with the padding.
-    #[inline]
-    #[must_use]
-    pub fn padded(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Room for `length` bytes, of which the caller says with [`Padded::cut`] how many it filled.
-    /// What is there already stays.
-    pub fn room(&mut self, length: usize) -> &mut [u8] {
-        if self.bytes.len() < length + BLOCK {
-            self.bytes.resize(length + BLOCK, 0);
-        }
-        &mut self.bytes[..length]
-    }
-
-    /// Puts `length` bytes behind the padding for the caller to fill, and tells where they start;
-    /// there is padding behind them too. The bytes that count stay the same; [`Padded::cut`] ends it.
-    pub fn append(&mut self, length: usize) -> usize {
-        let start = self.bytes.len();
-        self.bytes.resize(start + length + BLOCK, 0);
-        start
-    }
-
-    /// All bytes, with the padding and what was appended.
-    #[inline]
-    #[must_use]
-    pub fn padded_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
-    }
-
-    /// The first `length` bytes count from now on.
-    pub fn cut(&mut self, length: usize) {
-        self.room(length);
-        self.length = length;
-        self.bytes.truncate(length + BLOCK);
-        // What an earlier chunk left there must not look like an end of something.
-        self.bytes[length..length + BLOCK].fill(0);
-    }
-}
-
-/// The bounds of the fields and records of a chunk. Their memory is kept from chunk to chunk.
+/// The bounds of the fields and records of a chunk. The memory is reused for the next chunk.
 #[derive(Debug)]
 pub struct Bounds {
-    /// The first one and `count` others mean something; what is behind was not worth clearing.
+    /// The first `1 + count` elements are valid; the others are leftovers.
     fields: Vec<Bound>,
     count: usize,
-    /// As many as `record_count` mean something.
+    /// The first `record_count` elements are valid.
     records: Vec<u32>,
     record_count: usize,
     quoted: Vec<u32>,
-    /// Whether there is a `\r` in the chunk.
+    /// Whether the chunk contains a `\r`. If so, the last field of a record may include the `\r` of
+    /// its `\r\n`.
     pub crs: bool,
 }
 
@@ -89,21 +34,21 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// The bounds of all fields in order, from the one before the first field on.
+    /// The bounds of all fields in order, starting with the one before the first field.
     #[inline]
     #[must_use]
     pub fn fields(&self) -> &[Bound] {
         &self.fields[..=self.count]
     }
 
-    /// For each record, in order, which of the fields' bounds ends it.
+    /// For each record, in order, the index in [`Bounds::fields`] of the bound that ends it.
     #[inline]
     #[must_use]
     pub fn records(&self) -> &[u32] {
         &self.records[..self.record_count]
     }
 
-    /// Which fields start with a quote, in order: the numbers of the bounds before them.
+    /// The fields that start with a quote, in order: the indices of the bounds before them.
     #[inline]
     #[must_use]
     pub fn quoted(&self) -> &[u32] {
@@ -111,82 +56,87 @@ impl Bounds {
     }
 }
 
-/// What [`survey`] found.
+/// The result of [`scan`].
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Survey {
-    /// Whether the parity of the quotes tells what is quoted.
+pub struct Scan {
+    /// Whether every opening quote is the first byte of a field.
     pub regular: bool,
-    /// Whether there is a quote.
+    /// Whether the chunk contains a quote.
     pub quotes: bool,
-    /// Whether there is a `\r`.
+    /// Whether the chunk contains a `\r`.
     pub crs: bool,
     /// Whether all bytes are ASCII.
     pub ascii: bool,
-    /// How many `\n` there are.
+    /// The number of `\n`.
     pub newlines: u64,
-    /// How long the records that have ended are; means nothing where the chunk is not regular.
+    /// The length of the complete records at the start of the chunk; meaningless if the chunk is
+    /// not regular.
     pub complete: usize,
-    /// Whether the chunk ends inside quotes; means nothing where it is not regular.
+    /// Whether the chunk ends inside quotes; meaningless if the chunk is not regular.
     pub ends_quoted: bool,
 }
 
-/// Looks over a chunk.
+/// Checks whether a chunk is regular, and finds its last complete record.
 #[must_use]
-pub fn survey(chunk: &Padded) -> Survey {
-    survey_by(Processor::best(), chunk)
+pub fn scan(chunk: &PaddedBuffer) -> Scan {
+    scan_with(InstructionSet::best(), chunk)
 }
 
-fn survey_by(processor: Processor, chunk: &Padded) -> Survey {
-    let survey = processor.run(Glance { chunk });
-    let quotes = survey.quotes.then(|| processor.run(Quotes { chunk }));
+fn scan_with(set: InstructionSet, chunk: &PaddedBuffer) -> Scan {
+    let scan = set.run(ScanBytes { chunk });
+    let quotes = scan.quotes.then(|| set.run(CheckQuotes { chunk }));
     match quotes {
         None => {
             let bytes = chunk.bytes();
             let end = memchr::memrchr(b'\n', bytes).or_else(|| memchr::memrchr(b'\r', bytes));
-            Survey { regular: true, complete: end.map_or(0, |end| end + 1), ..survey }
+            Scan { regular: true, complete: end.map_or(0, |end| end + 1), ..scan }
         }
-        Some(Parity::Irregular) => survey,
+        Some(Parity::Irregular) => scan,
         Some(Parity::Regular { complete, ends_quoted }) => {
-            Survey { regular: true, complete, ends_quoted, ..survey }
+            Scan { regular: true, complete, ends_quoted, ..scan }
         }
     }
 }
 
-/// Finds the bounds of all fields of a chunk, of which `survey` is what [`survey()`] found. The chunk must be
-/// shorter than 2 GiB.
-pub fn bounds(chunk: &Padded, survey: &Survey, bounds: &mut Bounds) {
-    bounds_by(Processor::best(), chunk, survey, bounds);
+/// Finds the bounds of all fields of a regular chunk, for which [`scan()`] returned `scan`. The chunk
+/// must be shorter than 2 GiB.
+pub fn bounds(chunk: &PaddedBuffer, scan: &Scan, bounds: &mut Bounds) {
+    bounds_with(InstructionSet::best(), chunk, scan, bounds);
 }
 
-fn bounds_by(processor: Processor, chunk: &Padded, survey: &Survey, bounds: &mut Bounds) {
-    // One for each byte at most; whole blocks are written at once.
+fn bounds_with(set: InstructionSet, chunk: &PaddedBuffer, scan: &Scan, bounds: &mut Bounds) {
+    // At most one bound per byte; a whole block of bounds is written at a time.
     let most = 1 + chunk.bytes().len().next_multiple_of(BLOCK) + BLOCK;
     if bounds.fields.len() < most {
         bounds.fields.resize(most, Bound::START);
         bounds.records.resize(most, 0);
     }
-    bounds.crs = survey.crs;
+    bounds.crs = scan.crs;
     bounds.quoted.clear();
     let (fields, records) = (&mut bounds.fields[1..], &mut *bounds.records);
     let quoted = &mut bounds.quoted;
-    (bounds.count, bounds.record_count) = match (survey.quotes, survey.crs) {
-        (false, false) => processor.run(Search::<false, false> { chunk, fields, records, quoted }),
-        (false, true) => processor.run(Search::<false, true> { chunk, fields, records, quoted }),
-        (true, false) => processor.run(Search::<true, false> { chunk, fields, records, quoted }),
-        (true, true) => processor.run(Search::<true, true> { chunk, fields, records, quoted }),
+    (bounds.count, bounds.record_count) = match (scan.quotes, scan.crs) {
+        (false, false) => set.run(FindBounds::<false, false> { chunk, fields, records, quoted }),
+        (false, true) => set.run(FindBounds::<false, true> { chunk, fields, records, quoted }),
+        (true, false) => set.run(FindBounds::<true, false> { chunk, fields, records, quoted }),
+        (true, true) => set.run(FindBounds::<true, true> { chunk, fields, records, quoted }),
     };
 }
 
-/// Looks which bytes there are at all in a chunk.
-struct Glance<'a> {
-    chunk: &'a Padded,
+/// Finds out which special bytes a chunk contains, and counts its `\n`.
+struct ScanBytes<'a> {
+    chunk: &'a PaddedBuffer,
 }
 
-impl Work for Glance<'_> {
-    type Output = Survey;
+impl Kernel for ScanBytes<'_> {
+    type Output = Scan;
 
     #[inline(always)]
-    fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks, _: impl Fn(Ends, Room<'_>)) -> Survey {
+    fn run(
+        self,
+        masks: impl Fn(&[u8; BLOCK]) -> Masks,
+        _: impl Fn(BlockEnds, BlockOutput<'_>),
+    ) -> Scan {
         let (mut quotes, mut crs, mut newlines) = (0, 0, 0);
         let mut all = [0; BLOCK];
         for (_, block) in blocks(self.chunk) {
@@ -197,37 +147,41 @@ impl Work for Glance<'_> {
             all.iter_mut().zip(block).for_each(|(all, byte)| *all |= byte);
         }
         let (quotes, crs, ascii) = (quotes != 0, crs != 0, all.is_ascii());
-        Survey { quotes, crs, ascii, newlines, ..Survey::default() }
+        Scan { quotes, crs, ascii, newlines, ..Scan::default() }
     }
 }
 
-/// Whether the parity of quotes tells what is quoted.
+/// Whether a chunk with quotes is regular.
 enum Parity {
     Irregular,
-    /// What this means is said at [`Survey`].
+    /// The fields are those of [`Scan`].
     Regular {
         complete: usize,
         ends_quoted: bool,
     },
 }
 
-/// Looks over the quotes of a chunk.
-struct Quotes<'a> {
-    chunk: &'a Padded,
+/// Checks the quotes of a chunk, and finds the last end of a record that is not quoted.
+struct CheckQuotes<'a> {
+    chunk: &'a PaddedBuffer,
 }
 
-impl Work for Quotes<'_> {
+impl Kernel for CheckQuotes<'_> {
     type Output = Parity;
 
     #[inline(always)]
-    fn run(self, masks: impl Fn(&[u8; BLOCK]) -> Masks, _: impl Fn(Ends, Room<'_>)) -> Parity {
+    fn run(
+        self,
+        masks: impl Fn(&[u8; BLOCK]) -> Masks,
+        _: impl Fn(BlockEnds, BlockOutput<'_>),
+    ) -> Parity {
         let Self { chunk } = self;
         let bytes = chunk.bytes();
         // All ones inside quotes.
         let mut inside = 0;
         for (at, block) in blocks(chunk) {
             let masks = masks(block);
-            // Most blocks have none.
+            // Most blocks have no quotes.
             if masks.quote == 0 {
                 continue;
             }
@@ -242,8 +196,8 @@ impl Work for Quotes<'_> {
             }
             inside = ((inner as i64) >> 63) as u64;
         }
-        // The last end of a record that is not quoted is one of the last bytes. Backwards too, each
-        // quote tells whether what is before it is quoted.
+        // The last end of a record is near the end of the chunk, so the blocks are searched
+        // backwards, and so is the state of the quotes: it changes with each quote.
         let mut inside_before = inside;
         let last = blocks(chunk).rev().find_map(|(at, block)| {
             let masks = masks(block);
@@ -257,27 +211,27 @@ impl Work for Quotes<'_> {
     }
 }
 
-/// Finds all bounds, and returns how many fields and records there are.
-struct Search<'a, const QUOTES: bool, const CRS: bool> {
-    chunk: &'a Padded,
+/// Finds all bounds, and returns the numbers of fields and records.
+struct FindBounds<'a, const QUOTES: bool, const CRS: bool> {
+    chunk: &'a PaddedBuffer,
     fields: &'a mut [Bound],
     records: &'a mut [u32],
     quoted: &'a mut Vec<u32>,
 }
 
-impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
+impl<const QUOTES: bool, const CRS: bool> Kernel for FindBounds<'_, QUOTES, CRS> {
     type Output = (usize, usize);
 
     #[inline(always)]
     fn run(
         self,
         masks: impl Fn(&[u8; BLOCK]) -> Masks,
-        write: impl Fn(Ends, Room<'_>),
+        write: impl Fn(BlockEnds, BlockOutput<'_>),
     ) -> (usize, usize) {
         let Self { chunk, fields, records, quoted } = self;
         let (mut count, mut record_count) = (0, 0);
         let mut inside = 0;
-        // Whether a field starts with the block.
+        // Whether a field starts at the first byte of the block.
         let mut starts_first = 1;
         for (at, block) in blocks(chunk) {
             let masks = masks(block);
@@ -307,8 +261,8 @@ impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
                 break;
             };
             let first = count as u32 + 1;
-            let ends = Ends { fields: bits, records: lines, at: at as u32, first };
-            write(ends, Room { bounds, records: record_bounds });
+            let ends = BlockEnds { fields: bits, records: lines, at: at as u32, first };
+            write(ends, BlockOutput { bounds, records: record_bounds });
             count += bits.count_ones() as usize;
             record_count += lines.count_ones() as usize;
         }
@@ -316,8 +270,8 @@ impl<const QUOTES: bool, const CRS: bool> Work for Search<'_, QUOTES, CRS> {
     }
 }
 
-/// The blocks of a chunk, with where they are; the last one reaches into the padding.
-fn blocks(chunk: &Padded) -> impl DoubleEndedIterator<Item = (usize, &[u8; BLOCK])> {
+/// The blocks of a chunk with their offsets; the last one may extend into the padding.
+fn blocks(chunk: &PaddedBuffer) -> impl DoubleEndedIterator<Item = (usize, &[u8; BLOCK])> {
     let (blocks, _) = chunk.padded().as_chunks::<BLOCK>();
     let count = chunk.bytes().len().div_ceil(BLOCK);
     blocks.iter().take(count).enumerate().map(|(index, block)| (index * BLOCK, block))
@@ -329,7 +283,7 @@ mod tests {
 
     use super::*;
 
-    /// The bounds, byte by byte as RFC 4180 says it; `None` where a quote opens inside a field.
+    /// The bounds, found byte by byte; `None` if a quote opens inside a field.
     fn naive(bytes: &[u8]) -> Option<(Vec<Bound>, Vec<u32>, usize, bool)> {
         let (mut found, mut records) = (vec![Bound::START], Vec::new());
         let (mut complete, mut inside) = (0, false);
@@ -338,17 +292,17 @@ mod tests {
             match byte {
                 b'"' if !inside && !matches!(before, b',' | b'\n' | b'\r' | b'"') => return None,
                 b'"' => inside = !inside,
-                b',' if !inside => found.push(Bound::behind(at as u32)),
+                b',' if !inside => found.push(Bound::after(at as u32)),
                 b'\n' if !inside => {
                     complete = at + 1;
                     records.push(found.len() as u32);
-                    found.push(Bound::behind(at as u32));
+                    found.push(Bound::after(at as u32));
                 }
                 b'\r' if !inside => {
                     complete = at + 1;
                     if bytes.get(at + 1) != Some(&b'\n') {
                         records.push(found.len() as u32);
-                        found.push(Bound::behind(at as u32));
+                        found.push(Bound::after(at as u32));
                     }
                 }
                 _ => {}
@@ -357,18 +311,18 @@ mod tests {
         Some((found, records, complete, inside))
     }
 
-    fn padded(bytes: &[u8]) -> Padded {
-        let mut padded = Padded::default();
-        // What was there before must not be seen.
-        padded.room(bytes.len() + 100).fill(b',');
-        padded.room(bytes.len()).copy_from_slice(bytes);
-        padded.cut(bytes.len());
+    fn padded(bytes: &[u8]) -> PaddedBuffer {
+        let mut padded = PaddedBuffer::default();
+        // Commas of an earlier chunk, which must have no effect.
+        padded.reserve(bytes.len() + 100).fill(b',');
+        padded.reserve(bytes.len()).copy_from_slice(bytes);
+        padded.set_len(bytes.len());
         padded
     }
 
     proptest! {
         #[test]
-        fn everything_is_found(parts in proptest::collection::vec(
+        fn bounds_are_those_of_a_plain_reader(parts in proptest::collection::vec(
             proptest::sample::select(vec![
                 "a", ",", "\n", "\r\n", "\r", ",\"b\",", "\n\"\"\"\"\n", "long long long long", "\"", "é",
             ]),
@@ -377,25 +331,25 @@ mod tests {
             let text = parts.concat();
             let chunk = padded(text.as_bytes());
             let expected = naive(text.as_bytes());
-            for processor in Processor::available() {
-                let found = survey_by(processor, &chunk);
+            for set in InstructionSet::available() {
+                let found = scan_with(set, &chunk);
                 prop_assert_eq!(found.quotes, text.contains('"'));
                 prop_assert_eq!(found.crs, text.contains('\r'));
                 prop_assert_eq!(found.ascii, text.is_ascii());
                 prop_assert_eq!(found.newlines, text.matches('\n').count() as u64);
                 prop_assert_eq!(found.regular, expected.is_some());
                 let Some((fields, records, complete, inside)) = &expected else { continue };
-                // Without quotes the last `\n` is enough.
+                // Without quotes, the last `\n` is used even if a `\r` ends a later record.
                 if found.quotes || !text.contains('\r') {
                     prop_assert_eq!(found.complete, *complete);
                 }
                 prop_assert_eq!(found.ends_quoted, *inside);
-                // What an earlier chunk left must not be seen.
+                // Leftovers of an earlier chunk must have no effect.
                 let mut all = Bounds { count: 300, record_count: 300, ..Bounds::default() };
                 all.quoted.push(7);
-                all.fields.resize(301, Bound::behind(6));
+                all.fields.resize(301, Bound::after(6));
                 all.records.resize(301, 7);
-                bounds_by(processor, &chunk, &found, &mut all);
+                bounds_with(set, &chunk, &found, &mut all);
                 prop_assert_eq!(all.crs, text.contains('\r'));
                 prop_assert_eq!(all.fields(), &**fields);
                 prop_assert_eq!(all.records(), &**records);

@@ -3,7 +3,7 @@
 //! Each column is read for all rows of a batch before the next one: so each step is a short loop
 //! that the processor works on for several rows at the same time.
 
-use csv_structure::{Bounds, Padded};
+use csv_structure::{Bounds, PaddedBuffer};
 
 use crate::group::dates::{self, LocalDates};
 use crate::group::dictionary::{DictColumn, LocalDict};
@@ -103,7 +103,7 @@ impl Batch {
     }
 
     /// Where the keys of all batches of `chunk` stand.
-    pub(crate) fn texts<'a>(&'a self, chunk: &'a Padded) -> &'a [u8] {
+    pub(crate) fn texts<'a>(&'a self, chunk: &'a PaddedBuffer) -> &'a [u8] {
         if self.joins { &self.joined } else { chunk.padded() }
     }
 
@@ -111,7 +111,7 @@ impl Batch {
     /// `others`, by their places among the rows.
     pub(crate) fn take(
         &mut self,
-        chunk: &mut Padded,
+        chunk: &mut PaddedBuffer,
         rows: Rows<'_>,
         dict: &mut LocalDict<'_>,
         mut others: impl FnMut(usize),
@@ -297,7 +297,7 @@ fn all(flags: &[bool]) -> bool {
 
 /// Finds where the field of a column stands in each row, without its quotes.
 fn read_column(
-    chunk: &mut Padded,
+    chunk: &mut PaddedBuffer,
     bounds: &Bounds,
     range: ColumnRange,
     quoted: &[(usize, usize)],
@@ -316,7 +316,7 @@ fn read_column(
 
 /// What a field in quotes means: its inside, or, where that has quotes too, what is put behind the
 /// chunk; `None` where it cannot be read so.
-fn take_quotes(chunk: &mut Padded, span: Span, scratch: &mut Vec<u8>) -> Option<Span> {
+fn take_quotes(chunk: &mut PaddedBuffer, span: Span, scratch: &mut Vec<u8>) -> Option<Span> {
     if let Some(inside) = unquoted(chunk.padded(), span) {
         return Some(inside);
     }

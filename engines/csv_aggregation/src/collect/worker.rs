@@ -129,8 +129,8 @@ impl<'a, R: Read> Worker<'a, R> {
                 self.keep_whole();
             }
             // Behind a bad row nothing is added any more.
-            if chunk.survey.regular && !self.shared.failing.load(Ordering::Relaxed) {
-                csv_structure::bounds(&chunk.data, &chunk.survey, &mut bounds);
+            if chunk.scan.regular && !self.shared.failing.load(Ordering::Relaxed) {
+                csv_structure::bounds(&chunk.data, &chunk.scan, &mut bounds);
                 self.regular(&mut chunk, &bounds);
             } else {
                 self.records(chunk.data.bytes(), 0);
@@ -181,11 +181,11 @@ impl<'a, R: Read> Worker<'a, R> {
 
     /// The rows of a chunk in which the bounds of the fields are dict.
     fn regular(&mut self, chunk: &mut Chunk, bounds: &Bounds) {
-        let Chunk { data, survey, .. } = chunk;
+        let Chunk { data, scan, .. } = chunk;
         let columns = self.shared.header.len();
         let plain_bytes = self.way.batch.joins() && is_plain(data.bytes());
         // Half a character in one field and half in the next are no text as a whole either.
-        let text = survey.ascii || simdutf8::basic::from_utf8(data.bytes()).is_ok();
+        let text = scan.ascii || simdutf8::basic::from_utf8(data.bytes()).is_ok();
         let (mut first, mut records) = (0, bounds.records());
         while !records.is_empty() {
             let start = |row: usize| bounds.fields()[first + row * columns].start();

@@ -10,7 +10,7 @@ use std::io::Read;
 
 use csv::ByteRecord;
 use csv_input::{HeaderError, InputError};
-use csv_structure::{Padded, Survey, survey};
+use csv_structure::{PaddedBuffer, Scan, scan};
 
 use crate::error::AggregationError;
 use crate::read::record;
@@ -19,13 +19,13 @@ use csv_input::{MAX_FIELDS, MAX_RECORD};
 /// Whole records.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
-    pub(crate) data: Padded,
+    pub(crate) data: PaddedBuffer,
     /// Its place in the file, from 0.
     pub(crate) number: u64,
     /// The line on which it starts, from 1.
     pub(crate) line: u64,
     /// What is in it. One that is too long for that counts as not regular.
-    pub(crate) survey: Survey,
+    pub(crate) scan: Scan,
 }
 
 /// The input, read from its start to its end.
@@ -86,11 +86,11 @@ impl<R: Read> Input<R> {
             // A chunk is read behind what is carried.
             let have = self.carry.len();
             let more = self.more();
-            let room = chunk.data.room(have + more);
+            let room = chunk.data.reserve(have + more);
             room[..have].copy_from_slice(&self.carry);
             let read = if self.ended { 0 } else { fill(&mut self.input, &mut room[have..])? };
             self.ended |= read < more;
-            chunk.data.cut(have + read);
+            chunk.data.set_len(have + read);
             if chunk.data.bytes().is_empty() {
                 return Ok(false);
             }
@@ -104,31 +104,31 @@ impl<R: Read> Input<R> {
             chunk.number = self.next_number;
             self.next_number += 1;
             chunk.line = self.line;
-            self.line += chunk.survey.newlines - record::lines(&self.carry);
-            chunk.data.cut(complete);
-            if self.ended && chunk.survey.regular && !chunk.data.bytes().ends_with(b"\n") {
+            self.line += chunk.scan.newlines - record::lines(&self.carry);
+            chunk.data.set_len(complete);
+            if self.ended && chunk.scan.regular && !chunk.data.bytes().ends_with(b"\n") {
                 // The last record ends like the others.
-                chunk.data.room(complete + 1)[complete] = b'\n';
-                chunk.data.cut(complete + 1);
+                chunk.data.reserve(complete + 1)[complete] = b'\n';
+                chunk.data.set_len(complete + 1);
             }
             return Ok(true);
         }
     }
 
-    /// Surveys `chunk`, and returns how long its records are that have ended.
+    /// Scans `chunk`, and returns how long its records are that have ended.
     fn complete(&self, chunk: &mut Chunk) -> Result<usize, AggregationError> {
         let length = chunk.data.bytes().len();
         // A chunk that could hold a record or a number of fields that is too large is looked at
         // record by record.
         if length <= MAX_FIELDS {
-            let survey = survey(&chunk.data);
-            chunk.survey = survey;
-            if survey.regular && !(self.ended && survey.ends_quoted) {
-                return Ok(if self.ended { length } else { survey.complete });
+            let scan = scan(&chunk.data);
+            chunk.scan = scan;
+            if scan.regular && !(self.ended && scan.ends_quoted) {
+                return Ok(if self.ended { length } else { scan.complete });
             }
         }
         let mut bytes = chunk.data.bytes();
-        chunk.survey = Survey { newlines: record::lines(bytes), ..Survey::default() };
+        chunk.scan = Scan { newlines: record::lines(bytes), ..Scan::default() };
         let mut line = self.line;
         while let Some(found) = record::first(bytes, None) {
             line += record::lines(&bytes[..found.start]);
