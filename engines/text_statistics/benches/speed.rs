@@ -1,8 +1,8 @@
-//! How fast 1 GiB is counted on two threads, from memory.
+//! Measures how fast 1 GiB in memory is counted on two threads.
 //!
 //! `cargo bench -p text_statistics`; a number of MiB as the argument counts less.
 
-#![expect(clippy::print_stdout, reason = "it says what it measured")]
+#![expect(clippy::print_stdout, reason = "it prints its measurements")]
 
 use std::thread;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use std::time::Instant;
 use text_statistics::{Counts, Partial};
 
 const THREADS: usize = 2;
-/// Small enough to be shared evenly.
+/// The size of a part that is counted and merged.
 const PART: usize = 1 << 20;
 
 const TEXTS: [(&str, &str); 4] = [

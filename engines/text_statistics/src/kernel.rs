@@ -1,29 +1,30 @@
 //! The byte loops: words, lines and characters of valid UTF-8.
 //!
-//! They are written so that the compiler makes vector instructions of them on every machine: no
-//! branches, counts of one byte in a row of lanes, added up before they could overflow.
+//! The loops are written so that the compiler vectorises them for every processor: no branches, and
+//! 8-bit counters in lanes, which are summed before they can overflow.
 //!
 //! # How words are counted without decoding
-//! A word ends where a white space follows that has no white space before it. Whether a white space
-//! ends at a byte shows in the byte and the two before it; the character before it ends one, two or
-//! three bytes earlier, by the white space's own length.
+//! A word ends before a white space character that follows a character of another kind. Whether a
+//! white space character ends at a byte can be decided from that byte and the two before it. The
+//! preceding character ends one, two or three bytes earlier, depending on the length of the white
+//! space character.
 
-/// How many bytes are counted side by side.
+/// The number of bytes that are counted in parallel.
 const LANES: usize = 32;
-/// How many rows of lanes are counted before the counts, of one byte each, are added up.
+/// The number of rows of lanes after which the 8-bit counters are summed.
 const ROWS: usize = 255;
-/// The most bytes that a loop takes at once.
+/// The maximum number of bytes in a run of a loop.
 const STRETCH: usize = LANES * ROWS;
-/// Shorter texts are not worth the loops.
+/// Texts shorter than this are faster to decode.
 const SHORT: usize = 128;
-/// No white space takes more bytes.
+/// The longest white space character, in bytes.
 const LONGEST_SPACE: usize = 3;
 
-/// What is counted in a text.
+/// The counts of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Tally {
     pub(crate) lines: u64,
-    /// Of the text for itself.
+    /// Including a word that continues before or after the text.
     pub(crate) words: u64,
     pub(crate) characters: u64,
     pub(crate) starts_in_word: bool,
@@ -34,7 +35,7 @@ pub(crate) struct Tally {
 pub(crate) fn ascii(text: &[u8]) -> Tally {
     let (Some(first), Some(last)) = (text.first(), text.last()) else { return Tally::default() };
     let (mut lines, mut ends) = (u64::from(*first == b'\n'), 0);
-    // Each byte beside the one before it; the first one ends no word.
+    // Each byte is paired with the one before it; the first byte cannot end a word.
     for (before, here) in text.chunks(STRETCH).zip(text[1..].chunks(STRETCH)) {
         let (more_lines, more_ends) = ascii_stretch(before, here);
         lines += more_lines;
@@ -50,7 +51,7 @@ pub(crate) fn ascii(text: &[u8]) -> Tally {
     }
 }
 
-/// Lines, and ends of words, in `here`; `before` begins one byte earlier.
+/// The numbers of lines and of ends of words in `here`. `before` starts one byte earlier.
 fn ascii_stretch(before: &[u8], here: &[u8]) -> (u64, u64) {
     let before = &before[..here.len()];
     let (mut lines, mut ends) = ([0u8; LANES], [0u8; LANES]);
@@ -89,7 +90,7 @@ pub(crate) fn utf8(text: &str) -> Tally {
     tally
 }
 
-/// Counts character by character, which is faster where there are only a few.
+/// Counts character by character, which is faster for short texts.
 fn decoded(text: &str) -> Tally {
     let words = text.split_whitespace().count() as u64;
     Tally {
@@ -114,19 +115,19 @@ fn lines_and_characters(stretch: &[u8]) -> (u64, u64) {
     (sum(&lines) + count(|byte| byte == b'\n'), sum(&characters) + count(|b| !is_continuation(b)))
 }
 
-/// Where white space ends, in a stretch and the bytes before it.
+/// The ends of white space characters in a stretch and the bytes before it.
 struct Spaces {
-    /// The last bytes of the stretch before.
+    /// The last bytes of the previous stretch.
     bytes: [u8; LONGEST_SPACE],
-    /// For each byte the length of the white space that ends there, or 0; the first ones are of the
-    /// bytes before the stretch.
+    /// For each byte, the length of the white space character that ends there, or 0. The first
+    /// elements are those of the last bytes of the previous stretch.
     lengths: [u8; STRETCH],
-    /// Of the last byte.
+    /// The length for the last byte.
     last: u8,
 }
 
 impl Default for Spaces {
-    /// As after white space: what comes first ends no word.
+    /// The state after white space, so that the first character cannot end a word.
     fn default() -> Self {
         let mut lengths = [0; STRETCH];
         lengths[..LONGEST_SPACE].fill(1);
@@ -139,7 +140,7 @@ impl Spaces {
         self.last != 0
     }
 
-    /// How many words end in `stretch`, which goes on where the one before ended.
+    /// The number of words that end in `stretch`, which follows the previous one.
     fn ends_of_words(&mut self, stretch: &[u8]) -> u64 {
         let length = stretch.len();
         self.find(stretch);
@@ -163,12 +164,12 @@ impl Spaces {
         ends
     }
 
-    /// Fills in the lengths for `stretch`.
+    /// Computes the lengths for `stretch`.
     fn find(&mut self, stretch: &[u8]) {
         let lengths = &mut self.lengths[LONGEST_SPACE..LONGEST_SPACE + stretch.len()];
         let [_, second, third] = self.bytes;
         let (mut two, mut one) = (second, third);
-        // The first two look back into the stretch before.
+        // The first two bytes need bytes of the previous stretch.
         let head = stretch.len().min(2);
         for (length, &byte) in lengths.iter_mut().zip(&stretch[..head]) {
             *length = space_length(two, one, byte);
@@ -186,8 +187,8 @@ impl Spaces {
     }
 }
 
-/// Whether a white space of length `here` follows a word; the lengths of those that end one, two
-/// and three bytes earlier are `before`.
+/// Whether a white space character of length `here` follows a word. `before` are the lengths for
+/// the bytes one, two and three earlier.
 #[inline]
 fn ends_word(here: u8, before: [u8; LONGEST_SPACE]) -> bool {
     (here == 1) & (before[0] == 0) | (here == 2) & (before[1] == 0) | (here == 3) & (before[2] == 0)
@@ -203,8 +204,9 @@ fn is_ascii_space(byte: u8) -> bool {
     (byte == b' ') | (byte.wrapping_sub(b'\t') <= b'\r' - b'\t')
 }
 
-/// The length of the white space that ends with `byte`, or 0; `two` and `one` are the bytes before
-/// it. The table is Unicode's property `White_Space`; a test compares it with the library's.
+/// The length of the white space character that ends with `byte`, or 0; `two` and `one` are the
+/// bytes before it. These are the characters with Unicode's property `White_Space`; a test compares
+/// them with [`char::is_whitespace`].
 #[inline]
 fn space_length(two: u8, one: u8, byte: u8) -> u8 {
     let of_two = (one == 0xC2) & ((byte == 0x85) | (byte == 0xA0));

@@ -1,19 +1,18 @@
-//! Lines, words and characters of text, as fast as it can be read.
+//! Counts lines, words and characters of text at memory speed.
 //!
 //! # What is counted
 //! - A **line** is a `\n` byte.
-//! - A **word** is a longest run of characters that are not white space, which is Unicode's property
-//!   `White_Space`.
-//! - A **character** is a Unicode scalar value. Where the text is not UTF-8, each longest sequence
-//!   that [`String::from_utf8_lossy`] replaces is one character, and no white space.
+//! - A **word** is a maximal run of characters without white space, that is, without Unicode's
+//!   property `White_Space`.
+//! - A **character** is a Unicode scalar value. Each invalid sequence that
+//!   [`String::from_utf8_lossy`] replaces is also one character, which is not white space.
 //!
 //! # Invariants
-//! - The counts depend on the bytes alone: not on how they are cut into parts, nor on where the
-//!   parts were counted.
-//! - Memory is bounded: nothing is kept of the text but three bytes at each end of a part.
+//! - The counts depend on the bytes alone, and not on how they are split into parts.
+//! - Memory is bounded: of each part, only the last three bytes and the first three are kept.
 //!
 //! # Not here
-//! Reading, hashing, and what is text at all: the caller knows.
+//! Reading, hashing, and the decision whether bytes are text.
 
 mod kernel;
 mod partial;

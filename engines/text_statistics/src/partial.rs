@@ -1,41 +1,41 @@
-//! Counts of parts of a text, which are merged in order.
+//! Counts of parts of a text, to be merged in order.
 
 use std::str;
 
 use crate::kernel::{self, Tally};
 
-/// What a text holds.
+/// The counts of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// `\n` bytes.
     pub lines: u64,
-    /// Longest runs of characters that are not white space.
+    /// Maximal runs of characters that are not white space.
     pub words: u64,
-    /// Unicode scalar values, and sequences that are none.
+    /// Unicode scalar values and invalid sequences.
     pub characters: u64,
-    /// Those of the characters that are sequences of bytes that are not UTF-8.
+    /// The characters that are invalid sequences, that is, not UTF-8.
     pub invalid: u64,
 }
 
-/// How much is looked at in one go: it stays in the processor's cache until it is counted.
+/// How many bytes are processed at a time. They stay in the processor's cache between the passes.
 const BLOCK: usize = 16 << 10;
-/// No character has more bytes behind its first one.
+/// The maximum number of bytes that follow the first byte of a character.
 const MAX_CONTINUATION: usize = 3;
 
-/// The counts of a part of a text. Parts may be cut anywhere, also inside a character, and be
-/// counted anywhere; [`then`](Self::then) puts them together.
+/// The counts of a part of a text. A text may be split anywhere, even inside a character, and its
+/// parts counted on any thread; [`then`](Self::then) merges the counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Partial {
-    /// The first bytes, which may belong to a character that begins in the part before.
+    /// The first bytes, if they may belong to a character that starts in the previous part.
     head: Edge,
-    /// The rest; none where all bytes are in the head.
+    /// The rest; `None` if all bytes are in the head.
     body: Option<Body>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Body {
     counted: Counted,
-    /// The last bytes, which begin a character that may go on in the next part.
+    /// The last bytes, if they are the start of a character that may continue in the next part.
     tail: Edge,
 }
 
@@ -59,12 +59,12 @@ impl Partial {
         }
     }
 
-    /// A part that begins with these bytes, which begin no character.
+    /// A part that starts with the bytes of `head`, all of which are continuation bytes.
     fn headed(head: &[u8], body: Option<Body>) -> Self {
         let (head, rest) = head.split_at(head.len().min(MAX_CONTINUATION));
         let body = match (rest.is_empty(), body) {
             (true, body) => body,
-            // More of them than any character has.
+            // More continuation bytes than a character can have.
             (false, None) => Some(Body::of(rest)),
             (false, Some(body)) => {
                 Some(Body { counted: Counted::of(rest).then(body.counted), ..body })
@@ -87,7 +87,7 @@ impl Partial {
 }
 
 impl Body {
-    /// Of bytes that no earlier ones belong to.
+    /// Counts bytes that start at a character boundary.
     fn of(bytes: &[u8]) -> Self {
         let (whole, tail) = bytes.split_at(bytes.len() - unfinished(bytes));
         Self { counted: Counted::of(whole), tail: Edge::of(tail) }
@@ -96,7 +96,7 @@ impl Body {
     fn then(self, next: &Partial) -> Self {
         let between = self.tail.followed_by(next.head);
         match next.body {
-            // What comes next begins a character, or the character between has all its bytes.
+            // The body of `next` starts at a character boundary, so the bytes between are complete.
             Some(body) => {
                 let between = Counted::of(between.bytes());
                 let counted = self.counted.then(between).then(body.counted);
@@ -110,7 +110,7 @@ impl Body {
     }
 }
 
-/// How many bytes at the end are the beginning of a character.
+/// The number of bytes at the end that are an incomplete character.
 fn unfinished(bytes: &[u8]) -> usize {
     let last = &bytes[bytes.len().saturating_sub(MAX_CONTINUATION)..];
     let start = last.iter().rposition(|byte| *byte >= 0b1100_0000);
@@ -120,7 +120,7 @@ fn unfinished(bytes: &[u8]) -> usize {
     })
 }
 
-/// A few bytes at a border.
+/// A few bytes at the start or end of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Edge {
     bytes: [u8; 2 * MAX_CONTINUATION],
@@ -139,7 +139,7 @@ impl Edge {
         &self.bytes[..self.length]
     }
 
-    /// Both together; each has half of the room at most.
+    /// Concatenates two edges, each of at most [`MAX_CONTINUATION`] bytes.
     fn followed_by(mut self, next: Self) -> Self {
         let length = self.length + next.length;
         self.bytes[self.length..length].copy_from_slice(next.bytes());
@@ -148,7 +148,7 @@ impl Edge {
     }
 }
 
-/// The counts of whole characters.
+/// The counts of complete characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Counted {
     tally: Tally,
@@ -161,7 +161,7 @@ impl Counted {
         let mut left = bytes;
         while !left.is_empty() {
             let block = &left[..left.len().min(BLOCK)];
-            // A character at the border goes into the next block.
+            // An incomplete character at the end of a block is moved to the next one.
             let whole = if block.len() < left.len() {
                 block.len() - unfinished(block)
             } else {
@@ -187,7 +187,7 @@ impl Counted {
         }
     }
 
-    /// One sequence that is not UTF-8.
+    /// One invalid sequence.
     const INVALID: Self = Self {
         tally: Tally {
             lines: 0,

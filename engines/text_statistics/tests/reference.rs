@@ -1,9 +1,9 @@
-//! The counts are those of a plain reference over the characters, however the text is cut.
+//! Compares the counts with a reference that decodes characters, for texts split anywhere.
 
 use proptest::prelude::*;
 use text_statistics::{Counts, Partial};
 
-/// The definitions, word by word.
+/// Counts as the definitions say.
 fn reference(bytes: &[u8]) -> Counts {
     let mut counts = Counts::default();
     let mut in_word = false;
@@ -26,12 +26,12 @@ fn reference(bytes: &[u8]) -> Counts {
     counts
 }
 
-/// Counted part by part, from the left.
+/// Counts and merges part by part, from the left.
 fn in_parts<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Counts {
     parts.fold(Partial::default(), |whole, part| whole.then(&Partial::of(part))).finish()
 }
 
-/// Counted in halves of halves, as many threads would.
+/// Counts halves of halves and merges them, as several threads would.
 fn in_halves(bytes: &[u8]) -> Partial {
     match bytes.len() {
         0 | 1 => Partial::of(bytes),
@@ -42,7 +42,7 @@ fn in_halves(bytes: &[u8]) -> Partial {
     }
 }
 
-/// Characters of each length, white space of each length, and what begins like it.
+/// Characters and white space of each length, and characters that start like white space.
 fn any_text() -> impl Strategy<Value = String> {
     let character = prop_oneof![
         proptest::char::range('\0', '\u{7f}'),
@@ -57,7 +57,7 @@ fn any_text() -> impl Strategy<Value = String> {
     prop::collection::vec(character, 0..80).prop_map(String::from_iter)
 }
 
-/// Text, bytes of sequences that were cut, and any bytes.
+/// Text, truncated characters, and arbitrary bytes.
 fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         any_text().prop_map(String::into_bytes),
@@ -79,7 +79,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn text_in_parts_of_any_size(text in any_text(), size in 1..40_usize) {
+    fn text_can_be_split_into_parts_of_any_size(text in any_text(), size in 1..40_usize) {
         let bytes = text.as_bytes();
         let expected = reference(bytes);
         prop_assert_eq!(expected.words, text.split_whitespace().count() as u64);
@@ -88,16 +88,16 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_in_parts_of_any_size(bytes in any_bytes(), size in 1..12_usize) {
+    fn any_bytes_can_be_split_into_parts_of_any_size(bytes in any_bytes(), size in 1..12_usize) {
         let expected = reference(&bytes);
         prop_assert_eq!(Partial::of(&bytes).finish(), expected);
         prop_assert_eq!(in_parts(bytes.chunks(size)), expected);
         prop_assert_eq!(in_halves(&bytes).finish(), expected);
     }
 
-    /// Longer than the stretches and blocks of the loops.
+    /// Texts longer than the stretches and blocks of the loops.
     #[test]
-    fn long_texts(text in any_text(), bytes in any_bytes(), times in 0..2_000_usize, size in 1..40_000_usize) {
+    fn long_texts_are_counted_like_short_ones(text in any_text(), bytes in any_bytes(), times in 0..2_000_usize, size in 1..40_000_usize) {
         let long = [text.as_bytes().repeat(times), bytes.repeat(times / 8)].concat();
         let expected = reference(&long);
         prop_assert_eq!(Partial::of(&long).finish(), expected);
@@ -106,7 +106,7 @@ proptest! {
 }
 
 #[test]
-fn the_table_of_white_space_is_unicodes() {
+fn white_space_is_that_of_unicode() {
     for c in '\0'..=char::MAX {
         let between = format!("a{c}b");
         let words = Partial::of(between.as_bytes()).finish().words;
@@ -115,24 +115,24 @@ fn the_table_of_white_space_is_unicodes() {
 }
 
 #[test]
-fn a_character_is_whole_in_parts_of_one_byte() {
+fn characters_are_reassembled_from_single_bytes() {
     let counts = in_parts("a\u{a0}é\u{2003}東🎉".as_bytes().chunks(1));
     assert_eq!(counts, Counts { lines: 0, words: 3, characters: 6, invalid: 0 });
 }
 
 #[test]
-fn nothing_has_nothing() {
+fn empty_text_has_zero_counts() {
     assert_eq!(Partial::default().finish(), Counts::default());
     assert_eq!(Partial::of(b"").finish(), Counts::default());
 }
 
-/// More than four gigabytes would be slow here; the counts are of 64 bits all the way.
+/// More than 4 GiB, the range of 32 bits, would be too slow for a test; all counts have 64 bits.
 #[test]
 fn a_gigabyte_is_counted_without_keeping_it() {
     let line = "Der schnelle Fuchs — 速い狐\u{3000}с бурым мехом 🦊 springt über den Hund.\r\n";
     let block = line.repeat(10_000);
     let times = 1_000_000_000_usize.div_ceil(block.len());
-    // Parts that end inside of characters and words.
+    // Parts end inside characters and words.
     let size = 99_991;
     let of_line = reference(line.as_bytes());
     let mut whole = Partial::default();
