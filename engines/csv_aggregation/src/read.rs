@@ -1,5 +1,5 @@
-//! From bytes to checked rows: decompression, chunks of whole records, fields, numbers and dates, and
-//! what is wrong with a row.
+//! From bytes to validated rows: decompression, chunks of whole records, fields, numbers, dates,
+//! and the faults of invalid rows.
 
 pub(crate) mod check;
 pub(crate) mod date;

@@ -220,10 +220,10 @@ impl<'a, R: Read> Worker<'a, R> {
     /// The records of `bytes` from `start` on, whatever they hold.
     fn records(&mut self, bytes: &[u8], mut start: usize) {
         let mut record = std::mem::take(&mut self.record);
-        while let Some(found) = record::first(&bytes[start..], Some(&mut record)) {
+        while let Some(scanned) = record::first(&bytes[start..], Some(&mut record)) {
             self.rows += 1;
-            // The line is known only where it is asked for.
-            let mut row = Row { fields: &record, line: 0, unterminated: found.quoted };
+            // Lines are counted only for invalid rows.
+            let mut row = Row { fields: &record, line: 0, unterminated: scanned.in_quotes };
             match self.check.check(&row, &mut self.values) {
                 Ok(()) => {
                     let Way { batch, dict, collector } = &mut self.way;
@@ -234,11 +234,11 @@ impl<'a, R: Read> Worker<'a, R> {
                     }
                 }
                 Err(fault) => {
-                    row.line = self.line_at(bytes, start + found.start);
+                    row.line = self.line_at(bytes, start + scanned.start);
                     self.fault(&fault, &row);
                 }
             }
-            start += found.end;
+            start += scanned.end;
         }
         self.record = record;
     }

@@ -1,4 +1,4 @@
-//! Checks a record and finds what is wrong with it.
+//! Validates one record at a time and finds its first fault.
 
 use crate::options::Options;
 use crate::read::date::is_date;
@@ -7,32 +7,33 @@ use crate::read::header::Header;
 use crate::read::number::{NotANumber, number};
 use crate::read::row::Row;
 
-/// What a needed field must be.
+/// The type that a field must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum FieldType {
     Date,
-    /// The number for the sum at this index.
+    /// A number for the sum with this index.
     Number(usize),
 }
 
-/// Checks one row after the other.
+/// Validates rows one by one. Used outside the fast path, which handles only rows that are
+/// certainly valid.
 pub(crate) struct RowCheck<'a> {
     header: &'a Header,
-    /// The fields to check, in the order of the header.
-    checks: Vec<(usize, Kind)>,
+    /// The fields to validate, in the order of the header.
+    checks: Vec<(usize, FieldType)>,
 }
 
 impl<'a> RowCheck<'a> {
     pub(crate) fn new(header: &'a Header, options: &Options) -> Self {
-        let numbers = header.sum.iter().enumerate().map(|(sum, at)| (*at, Kind::Number(sum)));
+        let numbers = header.sum.iter().enumerate().map(|(sum, at)| (*at, FieldType::Number(sum)));
         let date = header.group_by.last().filter(|_| options.checks_dates());
-        let mut checks: Vec<_> = numbers.chain(date.map(|at| (*at, Kind::Date))).collect();
+        let mut checks: Vec<_> = numbers.chain(date.map(|at| (*at, FieldType::Date))).collect();
         checks.sort_unstable();
         Self { header, checks }
     }
 
-    /// Puts the numbers of `row` into `values`, in the order of the sums, or finds the first thing
-    /// that is wrong with it.
+    /// Stores the numbers of `row` in `values`, in the order of the sums, or returns its first
+    /// fault.
     pub(crate) fn check(&self, row: &Row<'_>, values: &mut [i64]) -> Result<(), Fault> {
         if row.unterminated {
             return Err(Fault::UnterminatedQuote);
@@ -40,7 +41,7 @@ impl<'a> RowCheck<'a> {
         if row.fields.len() != self.header.len() {
             return Err(Fault::Ragged { fields: row.fields.len(), expected: self.header.len() });
         }
-        // The fields one by one: two that hold half a character each are no text.
+        // Each field on its own: a character that is split across two fields is invalid.
         if !row.fields.as_slice().is_ascii()
             && let Some(at) =
                 row.fields.iter().position(|field| std::str::from_utf8(field).is_err())
@@ -50,9 +51,9 @@ impl<'a> RowCheck<'a> {
         for &(at, kind) in &self.checks {
             let field = &row.fields[at];
             match kind {
-                Kind::Date if is_date(field) => {}
-                Kind::Date => return Err(Fault::NoDate { at }),
-                Kind::Number(sum) => match number(field) {
+                FieldType::Date if is_date(field) => {}
+                FieldType::Date => return Err(Fault::NoDate { at }),
+                FieldType::Number(sum) => match number(field) {
                     Ok(value) => values[sum] = value,
                     Err(NotANumber::Other) => return Err(Fault::NoNumber { at }),
                     Err(NotANumber::TooLarge) => return Err(Fault::NumberTooLarge { at }),

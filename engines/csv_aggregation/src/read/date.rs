@@ -1,7 +1,7 @@
-//! Days of the calendar.
+//! Validation of calendar dates.
 
-/// Whether `text` is `YYYY-MM-DD` and a day that exists in the Gregorian calendar, in the years
-/// 0001 to 9999.
+/// Whether `text` is an existing date of the Gregorian calendar, in the form `YYYY-MM-DD` and in
+/// the years 0001 to 9999.
 pub(crate) fn is_date(text: &[u8]) -> bool {
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else { return false };
     let (Some(year), Some(month), Some(day)) =
@@ -9,7 +9,7 @@ pub(crate) fn is_date(text: &[u8]) -> bool {
     else {
         return false;
     };
-    year >= 1 && day >= 1 && day <= days_of(year, month)
+    year >= 1 && day >= 1 && day <= days_in_month(year, month)
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
@@ -18,8 +18,8 @@ fn number(digits: &[u8]) -> Option<u32> {
     })
 }
 
-/// The days of a month, 0 where there is no such month.
-fn days_of(year: u32, month: u32) -> u32 {
+/// The number of days in a month; 0 if there is no such month.
+fn days_in_month(year: u32, month: u32) -> u32 {
     match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
         4 | 6 | 9 | 11 => 30,
@@ -36,14 +36,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn real_days() {
+    fn existing_dates_are_accepted() {
         for day in ["2020-01-01", "2020-02-29", "2000-02-29", "0001-01-01", "9999-12-31"] {
             assert!(is_date(day.as_bytes()), "{day}");
         }
     }
 
     #[test]
-    fn no_days() {
+    fn everything_else_is_rejected() {
         for text in [
             "",
             "2020-1-1",
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_of_the_calendar_and_no_other() {
+    fn dates_agree_with_chrono() {
         for year in [1, 4, 100, 400, 1899, 1900, 2000, 2023, 2024, 9999] {
             for month in 0..=13 {
                 for day in 0..=32 {

@@ -1,4 +1,4 @@
-//! Input that is compressed by gzip or zstd, unpacked on a thread of its own beside the work.
+//! Decompresses gzip and zstd input on a thread of its own, in parallel with the aggregation.
 
 use std::io::{self, BufReader, Cursor, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,20 +10,21 @@ use crate::control::Interrupted;
 use crate::error::AggregationError;
 use crate::watch::Watch;
 
-/// As much is unpacked at once, and so many such blocks wait at most.
+/// The size of a decompressed block in bytes.
 const BLOCK: usize = 256 << 10;
-const WAITING: usize = 4;
+/// How many decompressed blocks may be queued.
+const QUEUED_BLOCKS: usize = 4;
 
-/// The input while it counts what is read of it, and sees an interrupt with every piece. Its errors
-/// hold an [`AggregationError`].
+/// Counts the bytes read from the input and checks for an interrupt with every read. Its I/O errors
+/// wrap an [`AggregationError`].
 pub(crate) struct Counted<'a, R> {
     input: R,
     watch: &'a Watch<'a>,
 }
 
 impl<'a, R: Read> Counted<'a, R> {
-    /// An interrupt is seen between two reads.
-    const PIECE: usize = 64 << 10;
+    /// The largest read in bytes: interrupts are checked between reads.
+    const MAX_READ: usize = 64 << 10;
 
     pub(crate) fn new(input: R, watch: &'a Watch<'a>) -> Self {
         Self { input, watch }
@@ -32,17 +33,18 @@ impl<'a, R: Read> Counted<'a, R> {
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let end = buffer.len().min(Self::PIECE);
+        let end = buffer.len().min(Self::MAX_READ);
         loop {
             match self.input.read(&mut buffer[..end]) {
                 Ok(length) => {
-                    let go_on = self.watch.read(length as u64);
-                    return match go_on {
+                    return match self.watch.read(length as u64) {
                         Ok(()) => Ok(length),
-                        Err(end) => Err(io::Error::other(AggregationError::from(end))),
+                        Err(interrupted) => {
+                            Err(io::Error::other(AggregationError::from(interrupted)))
+                        }
                     };
                 }
-                // A signal came between.
+                // Interrupted by a signal: try again.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     return Err(io::Error::other(AggregationError::from(InputError::Read(error))));
@@ -52,23 +54,23 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// What `packed` holds. The thread that unpacks it ends when the reader is dropped; no more than
-/// `limit` bytes come out of it.
+/// Starts to decompress `compressed`, up to `limit` bytes of text. The thread that does it ends
+/// when the returned reader is dropped.
 pub(crate) fn decompressed<'scope>(
     scope: &'scope Scope<'scope, '_>,
-    packed: impl Read + Send + 'scope,
+    compressed: impl Read + Send + 'scope,
     compression: Compression,
     limit: u64,
 ) -> Decompressed {
-    let (sender, blocks) = sync_channel(WAITING);
+    let (sender, blocks) = sync_channel(QUEUED_BLOCKS);
     scope.spawn(move || match compression {
         Compression::Gzip => {
-            let packed = BufReader::with_capacity(BLOCK, packed);
-            send(flate2::bufread::MultiGzDecoder::new(packed), compression, limit, &sender);
+            let compressed = BufReader::with_capacity(BLOCK, compressed);
+            send(flate2::bufread::MultiGzDecoder::new(compressed), compression, limit, &sender);
         }
-        Compression::Zstd => match zstd::Decoder::new(packed) {
-            Ok(unpacked) => send(unpacked, compression, limit, &sender),
-            // Nobody listens any more when the work is to end.
+        Compression::Zstd => match zstd::Decoder::new(compressed) {
+            Ok(text) => send(text, compression, limit, &sender),
+            // Sending fails if the reader was dropped: the error is not needed then.
             Err(error) => drop(sender.send(Err(failed(error, compression)))),
         },
     });
@@ -77,7 +79,7 @@ pub(crate) fn decompressed<'scope>(
 
 type Block = Result<Vec<u8>, io::Error>;
 
-/// Sends what `unpacked` gives block by block, the last of them empty.
+/// Sends `text` block by block. An empty block marks the end.
 fn send(mut text: impl Read, compression: Compression, limit: u64, sender: &SyncSender<Block>) {
     let mut size = 0;
     loop {
@@ -90,7 +92,7 @@ fn send(mut text: impl Read, compression: Compression, limit: u64, sender: &Sync
         } else if block.is_empty() {
             sender.send(read.map(|_| block).map_err(|error| failed(error, compression)))
         } else {
-            // What came before an error is good.
+            // The text before an error is valid.
             sender.send(Ok(block)).and_then(|()| match read {
                 Ok(_) => Ok(()),
                 Err(error) => sender.send(Err(failed(error, compression))),
@@ -102,7 +104,8 @@ fn send(mut text: impl Read, compression: Compression, limit: u64, sender: &Sync
     }
 }
 
-/// Either the input failed, and the error says so, or it does not hold what it seems to.
+/// The error of a failed decompression: that of the input if reading it failed, or else the
+/// compressed data is invalid.
 fn failed(error: io::Error, compression: Compression) -> io::Error {
     match error.downcast::<AggregationError>() {
         Ok(error) => io::Error::other(error),
@@ -112,7 +115,7 @@ fn failed(error: io::Error, compression: Compression) -> io::Error {
     }
 }
 
-/// Reads the blocks that the thread sends.
+/// Reads the decompressed blocks.
 pub(crate) struct Decompressed {
     blocks: Receiver<Block>,
     block: Cursor<Vec<u8>>,
@@ -124,9 +127,9 @@ impl Read for Decompressed {
         if length > 0 || buffer.is_empty() {
             return Ok(length);
         }
-        // A thread that is gone without a last block has told why to another reader.
-        let gone = |_| io::Error::other(AggregationError::Interrupted(Interrupted));
-        let block = self.blocks.recv().map_err(gone)??;
+        // The thread has ended without a last block: an earlier read has returned its error.
+        let disconnected = |_| io::Error::other(AggregationError::Interrupted(Interrupted));
+        let block = self.blocks.recv().map_err(disconnected)??;
         self.block = Cursor::new(block);
         self.block.read(buffer)
     }

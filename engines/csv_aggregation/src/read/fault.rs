@@ -1,12 +1,12 @@
-//! What can be wrong with a row.
+//! The faults of invalid rows.
 
 use csv_input::{RowError, value_excerpt};
 
 use crate::read::header::Header;
 use crate::read::row::Row;
 
-/// The first thing that is wrong with a row. `at` is the field's position, from 0. It holds no
-/// text, so that the many bad rows that are only counted cost nothing.
+/// The first fault of a row. `at` is the position of the field, from 0. No message is formatted
+/// here: most invalid rows of a bad file are only counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     UnterminatedQuote,
@@ -18,7 +18,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// The field's position from 0, where the fault is of one field.
+    /// The position of the field, from 0, if the fault concerns a single field.
     pub(crate) fn at(&self) -> Option<usize> {
         match *self {
             Self::UnterminatedQuote | Self::Ragged { .. } => None,
@@ -29,7 +29,7 @@ impl Fault {
         }
     }
 
-    /// The fault in `row`, in words.
+    /// Formats the fault of `row`.
     pub(crate) fn error(&self, row: &Row<'_>, header: &Header) -> RowError {
         RowError {
             line: row.line,

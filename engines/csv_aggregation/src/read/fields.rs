@@ -1,38 +1,38 @@
-//! Where the fields of a column stand in a chunk.
+//! Locates the fields of one column in a chunk.
 
 use csv_structure::{Bound, Bounds};
 
 use crate::text::Span;
 
-/// A column of some rows of a chunk.
+/// One column of consecutive rows of a chunk.
 #[derive(Clone, Copy)]
 pub(crate) struct ColumnRange {
     pub(crate) column: usize,
-    /// How many columns there are.
+    /// The number of columns.
     pub(crate) columns: usize,
-    /// Which of the fields' bounds is the one before the first row.
+    /// The index in [`Bounds::fields`] of the bound before the first row.
     pub(crate) first: usize,
-    /// How many rows there are.
+    /// The number of rows.
     pub(crate) count: usize,
 }
 
-/// Finds where the field of a column stands in each row, with its quotes.
+/// Stores the span of the column's field in each row, quotes included, in `spans`.
 pub(crate) fn find(data: &[u8], bounds: &Bounds, range: ColumnRange, spans: &mut Vec<Span>) {
     let ColumnRange { column, columns, first, count } = range;
-    // The bounds around the field of the first row up to those around that of the last one.
-    let around = first + column..first + (count - 1) * columns + column + 2;
-    let around = &bounds.fields()[around];
+    // From the bound before the field of the first row to the bound after that of the last row.
+    let range = first + column..first + (count - 1) * columns + column + 2;
+    let bounds_of_rows = &bounds.fields()[range];
     spans.clear();
-    // The compiler leaves out most of a loop over rows whose length it knows.
+    // With a stride known at compile time, the compiler unrolls the loop and drops most checks.
     match columns {
-        2 => spread::<2>(around, spans),
-        3 => spread::<3>(around, spans),
-        4 => spread::<4>(around, spans),
-        5 => spread::<5>(around, spans),
-        6 => spread::<6>(around, spans),
-        7 => spread::<7>(around, spans),
-        8 => spread::<8>(around, spans),
-        _ => spans.extend(around.chunks(columns).map(|around| between(around[0], around[1]))),
+        2 => extend_strided::<2>(bounds_of_rows, spans),
+        3 => extend_strided::<3>(bounds_of_rows, spans),
+        4 => extend_strided::<4>(bounds_of_rows, spans),
+        5 => extend_strided::<5>(bounds_of_rows, spans),
+        6 => extend_strided::<6>(bounds_of_rows, spans),
+        7 => extend_strided::<7>(bounds_of_rows, spans),
+        8 => extend_strided::<8>(bounds_of_rows, spans),
+        _ => spans.extend(bounds_of_rows.chunks(columns).map(|row| between(row[0], row[1]))),
     }
     if bounds.crs && column + 1 == columns {
         for span in &mut *spans {
@@ -43,7 +43,7 @@ pub(crate) fn find(data: &[u8], bounds: &Bounds, range: ColumnRange, spans: &mut
     }
 }
 
-/// A quoted field without its quotes, if there are no others in it.
+/// The contents of a quoted field, if they contain no quotes that would have to be unescaped.
 #[inline]
 pub(crate) fn unquoted(data: &[u8], span: Span) -> Option<Span> {
     let (start, end) = (span.start(), span.end());
@@ -54,21 +54,22 @@ pub(crate) fn unquoted(data: &[u8], span: Span) -> Option<Span> {
 
 /// The field between two bounds.
 #[inline(always)]
-fn between(before: Bound, behind: Bound) -> Span {
-    Span::new(before.start(), behind.end())
+fn between(start: Bound, end: Bound) -> Span {
+    Span::new(start.start(), end.end())
 }
 
-/// The fields of rows with so many columns, of which the bounds of the first one end with the row.
+/// Appends the span between the first two of every `COLUMNS` bounds.
 #[inline]
-fn spread<const COLUMNS: usize>(around: &[Bound], spans: &mut Vec<Span>) {
-    let (rows, last) = around.as_chunks::<COLUMNS>();
-    spans.extend(rows.iter().map(|around| between(around[0], around[1])));
-    if let [before, behind, ..] = last {
-        spans.push(between(*before, *behind));
+fn extend_strided<const COLUMNS: usize>(bounds: &[Bound], spans: &mut Vec<Span>) {
+    let (rows, last) = bounds.as_chunks::<COLUMNS>();
+    spans.extend(rows.iter().map(|row| between(row[0], row[1])));
+    if let [start, end, ..] = last {
+        spans.push(between(*start, *end));
     }
 }
 
-/// Appends what a field in quotes means to `output`; false where anything follows its closing quote.
+/// Appends the unescaped contents of a quoted field to `output`. Returns false if anything follows
+/// the closing quote.
 pub(crate) fn unescape(field: &[u8], output: &mut Vec<u8>) -> bool {
     let inside = field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\""));
     let Some(mut rest) = inside else { return false };

@@ -1,21 +1,21 @@
-//! The columns that an aggregation needs.
+//! Resolves column names to positions.
 
 use csv_input::HeaderError;
 
 use crate::options::Options;
 use crate::read::row::Row;
 
-/// Where the columns of groups and sums are.
+/// The header of the input, with the positions of the columns that the aggregation uses.
 pub(crate) struct Header {
     names: csv_input::Header,
-    /// The columns of a group, in the order of the output, from 0.
+    /// Positions of the group columns, from 0, in the order of the output.
     pub(crate) group_by: Vec<usize>,
-    /// The columns to sum, in the order of the output, from 0.
+    /// Positions of the columns to sum, from 0, in the order of the output.
     pub(crate) sum: Vec<usize>,
 }
 
 impl Header {
-    /// Finds the columns by their names.
+    /// Looks up the columns by name.
     pub(crate) fn new(row: Row<'_>, options: &Options) -> Result<Self, HeaderError> {
         let names = csv_input::Header::new(row.fields.iter(), row.line, row.unterminated)?;
         let needed: Vec<&String> = options.group_by.iter().chain(&options.sum).collect();
@@ -24,12 +24,12 @@ impl Header {
         Ok(Self { names, group_by, sum })
     }
 
-    /// How many fields a row has.
+    /// The number of fields that a row must have.
     pub(crate) fn len(&self) -> usize {
         self.names.column_count()
     }
 
-    /// The name of the column at `index`, for a message.
+    /// The name of the column at `index`, shortened for messages.
     pub(crate) fn name(&self, index: usize) -> Option<String> {
         self.names.name(index).map(csv_input::name_excerpt)
     }

@@ -1,10 +1,10 @@
-//! The input in chunks of whole records.
+//! Splits the input into chunks of whole records.
 //!
 //! # Invariants
-//! - A chunk starts with a record (or blank lines) and ends with one; what follows the last one is
-//!   carried to the next chunk.
-//! - The chunks are numbered in the order of the file, and each knows the line on which it starts.
-//! - No more is read than one record may take, and a chunk.
+//! - A chunk starts at the start of a record (or of blank lines) and ends at the end of a record.
+//!   The incomplete record behind it is carried over to the next chunk.
+//! - Chunks are numbered in file order. Each has the line number of its start.
+//! - No more is buffered than the largest permitted record and one chunk.
 
 use std::io::Read;
 
@@ -16,33 +16,34 @@ use crate::error::AggregationError;
 use crate::read::record;
 use csv_input::{MAX_FIELDS, MAX_RECORD};
 
-/// Whole records.
+/// A piece of the input that consists of whole records.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     pub(crate) data: PaddedBuffer,
-    /// Its place in the file, from 0.
+    /// The position of the chunk in the file, from 0.
     pub(crate) number: u64,
-    /// The line on which it starts, from 1.
+    /// The line on which the chunk starts, from 1.
     pub(crate) line: u64,
-    /// What is in it. One that is too long for that counts as not regular.
+    /// What the scan of the chunk found. Chunks longer than [`MAX_FIELDS`] bytes are not scanned
+    /// and count as irregular.
     pub(crate) scan: Scan,
 }
 
-/// The input, read from its start to its end.
+/// The input, read sequentially.
 pub(crate) struct Input<R> {
     input: R,
-    /// How much a chunk holds, unless a record needs more.
+    /// The size of a chunk in bytes, unless a record is longer.
     chunk_size: usize,
-    /// What is read and not yet part of a chunk; it starts with a record.
+    /// Bytes that were read but are not part of a chunk yet. They start at the start of a record.
     carry: Vec<u8>,
-    /// The line on which it starts, from 1.
+    /// The line on which `carry` starts, from 1.
     line: u64,
     next_number: u64,
     ended: bool,
 }
 
 impl<R: Read> Input<R> {
-    /// Reads the start of `input` and looks whether it is CSV at all.
+    /// Reads the start of `input`, rejects files that are not CSV and skips a byte order mark.
     pub(crate) fn open(input: R, chunk_size: usize) -> Result<Self, AggregationError> {
         let carry = Vec::new();
         let mut input = Self { input, chunk_size, carry, line: 1, next_number: 0, ended: false };
@@ -55,21 +56,21 @@ impl<R: Read> Input<R> {
         Ok(input)
     }
 
-    /// Takes the first record: its fields, its line and whether it ends inside quotes.
+    /// Reads the first record. Returns its fields, its line and whether it ends inside quotes.
     pub(crate) fn header(&mut self) -> Result<(ByteRecord, u64, bool), AggregationError> {
         let mut fields = ByteRecord::new();
         loop {
-            let found = record::first(&self.carry, Some(&mut fields));
-            if let Some(found) = found {
-                let line = self.line + record::lines(&self.carry[..found.start]);
-                found.check_length(line, &self.carry)?;
-                if found.ended || self.ended {
-                    self.line += record::lines(&self.carry[..found.end]);
-                    self.carry.drain(..found.end);
-                    return Ok((fields, line, found.quoted));
+            let scanned = record::first(&self.carry, Some(&mut fields));
+            if let Some(record) = scanned {
+                let line = self.line + record::lines(&self.carry[..record.start]);
+                record.check_length(line, &self.carry)?;
+                if record.terminated || self.ended {
+                    self.line += record::lines(&self.carry[..record.end]);
+                    self.carry.drain(..record.end);
+                    return Ok((fields, line, record.in_quotes));
                 }
             } else {
-                // Blank lines need not be kept.
+                // Only blank lines, which need not be carried over.
                 self.line += record::lines(&self.carry);
                 self.carry.clear();
                 if self.ended {
@@ -80,17 +81,17 @@ impl<R: Read> Input<R> {
         }
     }
 
-    /// Fills `chunk` with the next records; false where there are none left.
+    /// Fills `chunk` with the next records. Returns false at the end of the input.
     pub(crate) fn next(&mut self, chunk: &mut Chunk) -> Result<bool, AggregationError> {
         loop {
-            // A chunk is read behind what is carried.
-            let have = self.carry.len();
+            // The chunk starts with the carried bytes; new ones are read behind them.
+            let carried = self.carry.len();
             let more = self.more();
-            let room = chunk.data.reserve(have + more);
-            room[..have].copy_from_slice(&self.carry);
-            let read = if self.ended { 0 } else { fill(&mut self.input, &mut room[have..])? };
+            let buffer = chunk.data.reserve(carried + more);
+            buffer[..carried].copy_from_slice(&self.carry);
+            let read = if self.ended { 0 } else { fill(&mut self.input, &mut buffer[carried..])? };
             self.ended |= read < more;
-            chunk.data.set_len(have + read);
+            chunk.data.set_len(carried + read);
             if chunk.data.bytes().is_empty() {
                 return Ok(false);
             }
@@ -107,7 +108,7 @@ impl<R: Read> Input<R> {
             self.line += chunk.scan.newlines - record::lines(&self.carry);
             chunk.data.set_len(complete);
             if self.ended && chunk.scan.regular && !chunk.data.bytes().ends_with(b"\n") {
-                // The last record ends like the others.
+                // Terminate the last record, so that the fast path can parse it like the others.
                 chunk.data.reserve(complete + 1)[complete] = b'\n';
                 chunk.data.set_len(complete + 1);
             }
@@ -115,10 +116,10 @@ impl<R: Read> Input<R> {
         }
     }
 
-    /// Scans `chunk`, and returns how long its records are that have ended.
+    /// Scans `chunk` and returns the length of its complete records.
     fn complete(&self, chunk: &mut Chunk) -> Result<usize, AggregationError> {
         let length = chunk.data.bytes().len();
-        // A chunk that could hold a record or a number of fields that is too large is looked at
+        // Only a longer chunk can contain a record with too many bytes or fields; it is checked
         // record by record.
         if length <= MAX_FIELDS {
             let scan = scan(&chunk.data);
@@ -130,37 +131,38 @@ impl<R: Read> Input<R> {
         let mut bytes = chunk.data.bytes();
         chunk.scan = Scan { newlines: record::lines(bytes), ..Scan::default() };
         let mut line = self.line;
-        while let Some(found) = record::first(bytes, None) {
-            line += record::lines(&bytes[..found.start]);
-            found.check_length(line, bytes)?;
-            if !found.ended && !self.ended {
+        while let Some(record) = record::first(bytes, None) {
+            line += record::lines(&bytes[..record.start]);
+            record.check_length(line, bytes)?;
+            if !record.terminated && !self.ended {
                 return Ok(length - bytes.len());
             }
-            line += record::lines(&bytes[found.start..found.end]);
-            bytes = &bytes[found.end..];
+            line += record::lines(&bytes[record.start..record.end]);
+            bytes = &bytes[record.end..];
         }
         Ok(length)
     }
 
-    /// How much to read behind what is carried. A long record grows by a part of itself, so that it
-    /// is not looked at over and over, but hardly beyond what a record may be.
+    /// How many bytes to read behind the carried ones. While a record is incomplete, its buffer
+    /// grows by half of its size, so that rescanning it stays linear, but hardly beyond the largest
+    /// permitted record.
     fn more(&self) -> usize {
-        let have = self.carry.len();
-        (have / 2).min((MAX_RECORD as usize).saturating_sub(have)).max(self.chunk_size)
+        let carried = self.carry.len();
+        (carried / 2).min((MAX_RECORD as usize).saturating_sub(carried)).max(self.chunk_size)
     }
 
-    /// Reads until there are `more` bytes more, or no more.
+    /// Reads up to `more` bytes into `carry`; fewer only at the end of the input.
     fn carry_more(&mut self, more: usize) -> Result<(), AggregationError> {
-        let have = self.carry.len();
-        self.carry.resize(have + more, 0);
-        let read = fill(&mut self.input, &mut self.carry[have..])?;
-        self.carry.truncate(have + read);
+        let carried = self.carry.len();
+        self.carry.resize(carried + more, 0);
+        let read = fill(&mut self.input, &mut self.carry[carried..])?;
+        self.carry.truncate(carried + read);
         self.ended |= read < more;
         Ok(())
     }
 }
 
-/// Fills `buffer` unless the input ends, and returns how much was read.
+/// Fills `buffer` unless the input ends, and returns the number of bytes read.
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, AggregationError> {
     let mut length = 0;
     while length < buffer.len() {

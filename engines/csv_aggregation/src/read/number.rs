@@ -1,4 +1,4 @@
-//! Whole numbers.
+//! Parses whole numbers: one at a time for any length, and many at a time for short ones.
 
 use crate::text::{Prefixes, Span, wide};
 
@@ -9,7 +9,7 @@ pub(crate) enum NotANumber {
     Other,
 }
 
-/// The number of `-?[0-9]+`. `str::parse` would take a `+` too.
+/// Parses `-?[0-9]+`. Not `str::parse`, which accepts a `+` too.
 pub(crate) fn number(text: &[u8]) -> Result<i64, NotANumber> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -18,7 +18,7 @@ pub(crate) fn number(text: &[u8]) -> Result<i64, NotANumber> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(NotANumber::Other);
     }
-    // Below zero there is one number more than above.
+    // Accumulated as a negative number: `i64::MIN` has no positive counterpart.
     let below_zero = digits.iter().try_fold(0_i64, |number, digit| {
         number.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))
     });
@@ -26,54 +26,58 @@ pub(crate) fn number(text: &[u8]) -> Result<i64, NotANumber> {
     number.ok_or(NotANumber::TooLarge)
 }
 
-/// The number that stands at `span` of `data`, if it has up to fifteen digits.
+/// Parses the number at `span` of `data` without a loop over its bytes. `None` if it is invalid or
+/// has more than fifteen digits.
 #[inline]
 pub(crate) fn short_number(data: &[u8], span: Span) -> Option<i64> {
     let negative = data.get(span.start()) == Some(&b'-');
     let text = wide(data, span.start() + usize::from(negative));
     let length = (span.len() as u64).wrapping_sub(negative.into());
-    let (magnitude, good) = match length {
+    let (magnitude, valid) = match length {
         1..=8 => digits(text as u64, length),
         9..=15 => {
-            let (upper, good) = digits(text as u64, length - 8);
-            let (lower, good_too) = digits((text >> (8 * (length - 8))) as u64, 8);
-            (upper * 100_000_000 + lower, good & good_too)
+            let (upper, upper_valid) = digits(text as u64, length - 8);
+            let (lower, lower_valid) = digits((text >> (8 * (length - 8))) as u64, 8);
+            (upper * 100_000_000 + lower, upper_valid & lower_valid)
         }
         _ => return None,
     };
-    good.then(|| signed(magnitude, negative))
+    valid.then(|| signed(magnitude, negative))
 }
 
-/// The numbers of texts of up to eight bytes each, and 0 for all others; `good` tells which are numbers.
+/// Parses numbers of up to eight bytes each. `valid` tells which texts are such numbers; the others
+/// become 0. The loop has no branches, so the compiler vectorises it.
 #[inline(always)]
-pub(crate) fn short_numbers(texts: &Prefixes, numbers: &mut [i64], good: &mut [bool]) {
+pub(crate) fn short_numbers(texts: &Prefixes, numbers: &mut [i64], valid: &mut [bool]) {
     let texts = texts.first.iter().zip(&texts.lengths);
-    for (((text, length), number), good) in texts.zip(numbers).zip(good) {
+    for (((text, length), number), valid) in texts.zip(numbers).zip(valid) {
         let negative = *text as u8 == b'-';
         let sign = u64::from(negative);
         let (magnitude, are_digits) = digits(text >> (8 * sign), length.wrapping_sub(sign));
-        *good = are_digits & (length.wrapping_sub(1 + sign) < 8 - sign);
-        let magnitude = if *good { magnitude } else { 0 };
+        *valid = are_digits & (length.wrapping_sub(1 + sign) < 8 - sign);
+        let magnitude = if *valid { magnitude } else { 0 };
         *number = signed(magnitude, negative);
     }
 }
 
-/// Not by a branch: with signs at random it would be guessed wrong half of the time.
+/// Applies the sign without a branch, which would be mispredicted half of the time for random
+/// signs.
 #[inline(always)]
 fn signed(magnitude: u64, negative: bool) -> i64 {
     let sign = -i64::from(negative);
     (magnitude as i64 ^ sign) - sign
 }
 
-/// The number with which a word starts, of one to eight digits, and whether they are digits.
+/// Parses the one to eight digits at the start of `word`. Returns the number and whether all of
+/// them are digits.
 #[inline(always)]
 fn digits(word: u64, length: u64) -> (u64, bool) {
     const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
-    // Digits as numbers, the last one highest; what does not belong to the number is shifted out
-    // and leaves leading zeros.
+    // One digit value per byte, the last digit in the highest byte. Bytes behind the number are
+    // shifted out, which fills in leading zeros.
     let digits = (word ^ ZEROS) << (64_u64.wrapping_sub(8 * length) & 63);
     let too_large = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
-    // Neighbours become pairs, pairs become fours, fours become the number.
+    // Combine neighbouring digits into pairs, pairs into fours, and fours into the number.
     let pairs = (digits & 0x00FF_00FF_00FF_00FF) * 10 + (digits >> 8 & 0x00FF_00FF_00FF_00FF);
     let fours = (pairs & 0xFFFF_0000_FFFF) * 100 + (pairs >> 16 & 0xFFFF_0000_FFFF);
     ((fours & 0xFFFF_FFFF) * 10_000 + (fours >> 32), too_large == 0)
@@ -84,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_numbers() {
+    fn whole_numbers_are_parsed() {
         for (text, value) in [
             ("0", 0),
             ("-0", 0),
@@ -99,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn no_whole_numbers() {
+    fn other_texts_are_rejected() {
         for text in
             ["", "-", "+5", " 5", "5 ", "5.0", "1e3", "1,000", "0x10", "five", "--5", "5-", "٣"]
         {
@@ -116,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn many_numbers_are_the_same() {
+    fn vectorised_parsing_agrees_with_the_plain_one() {
         let mut texts: Vec<Vec<u8>> = Vec::new();
         for text in
             ["", "-", "--", "--5", "-0", "0", "-1234567", "-12345678", "12345678", "123456789"]
@@ -145,17 +149,17 @@ mod tests {
             data.extend_from_slice(&[b'7'; 16]);
             let mut prefixes = Prefixes::default();
             prefixes.read::<false>(&data, &spans);
-            let (mut numbers, mut good) = (vec![1; texts.len()], vec![false; texts.len()]);
-            csv_structure::vectorised(|| short_numbers(&prefixes, &mut numbers, &mut good));
-            for ((text, value), good) in texts.iter().zip(numbers).zip(good) {
+            let (mut numbers, mut valid) = (vec![1; texts.len()], vec![false; texts.len()]);
+            csv_structure::vectorised(|| short_numbers(&prefixes, &mut numbers, &mut valid));
+            for ((text, value), valid) in texts.iter().zip(numbers).zip(valid) {
                 let expected = number(text).ok().filter(|_| text.len() <= 8);
-                assert_eq!(good.then_some(value), expected, "{}", text.escape_ascii());
+                assert_eq!(valid.then_some(value), expected, "{}", text.escape_ascii());
             }
         }
     }
 
     #[test]
-    fn short_numbers_are_the_same() {
+    fn short_number_agrees_with_the_plain_parser() {
         for text in ["0", "7", "42", "00042", "1234567", "12345678", "99999999", "00000000"] {
             for text in [text.to_owned(), format!("-{text}"), format!("1234567{text}")] {
                 assert_eq!(short(text.as_bytes()), number(text.as_bytes()).ok(), "{text}");

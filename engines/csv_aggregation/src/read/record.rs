@@ -1,37 +1,37 @@
-//! Reads records byte by byte, whatever they hold (RFC 4180 as the `csv` crate reads it).
+//! Scans arbitrary records sequentially: the slow path for everything that is not regular.
 //!
-//! A quote opens a field only as its first byte; `""` inside is a quote; bytes behind a closing
-//! quote belong to the field; `\r`, `\n` and `\r\n` end a record; blank lines are no records.
+//! The dialect is RFC 4180 as the `csv` crate reads it. A quote opens a quoted field only as its
+//! first byte. Inside, `""` is a quote. Bytes behind the closing quote belong to the field. `\r`,
+//! `\n` and `\r\n` end a record. Blank lines are skipped.
 
 use csv::ByteRecord;
 
 use csv_input::{InputError, MAX_FIELDS, MAX_RECORD};
 
-/// A record at the start of some bytes.
+/// The extent of a record within a slice of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// Where it starts, behind blank lines.
+pub(crate) struct ScannedRecord {
+    /// The first byte behind leading blank lines.
     pub(crate) start: usize,
-    /// Where it ends, its line end included.
+    /// The end, including the line end.
     pub(crate) end: usize,
-    /// Whether a line end ended it, and not the end of the bytes.
-    pub(crate) ended: bool,
-    /// Whether it reaches the end of the bytes inside quotes.
-    pub(crate) quoted: bool,
-    /// How many fields it has.
+    /// Whether the record ends with a line end, not with the end of the bytes.
+    pub(crate) terminated: bool,
+    /// Whether the bytes end inside quotes.
+    pub(crate) in_quotes: bool,
+    /// The number of fields.
     pub(crate) fields: u64,
 }
 
-impl Found {
-    /// Whether it is no longer than a record may be; `line` is the one on which it starts.
+impl ScannedRecord {
+    /// Fails if the record has too many bytes or fields. `line` is the line on which it starts.
     pub(crate) fn check_length(&self, line: u64, bytes: &[u8]) -> Result<(), InputError> {
-        let line_end = usize::from(self.ended);
+        let line_end = usize::from(self.terminated);
         let length = (self.end - self.start - line_end) as u64;
         // A `\r` before the `\n` is part of the line end.
-        let length = length - u64::from(self.ended && bytes[..self.end].ends_with(b"\r\n"));
+        let length = length - u64::from(self.terminated && bytes[..self.end].ends_with(b"\r\n"));
         if length > MAX_RECORD {
-            let in_quotes = self.quoted;
-            return Err(InputError::RecordTooLong { line, in_quotes });
+            return Err(InputError::RecordTooLong { line, in_quotes: self.in_quotes });
         }
         if self.fields > MAX_FIELDS as u64 {
             return Err(InputError::TooManyFields { line });
@@ -40,9 +40,9 @@ impl Found {
     }
 }
 
-/// Finds the first record of `bytes` and, where `fields` is given, puts its fields there. `None`
-/// where there are only blank lines.
-pub(crate) fn first(bytes: &[u8], mut fields: Option<&mut ByteRecord>) -> Option<Found> {
+/// Finds the first record of `bytes`, and stores its fields in `fields` if given. `None` if there
+/// are only blank lines.
+pub(crate) fn first(bytes: &[u8], mut fields: Option<&mut ByteRecord>) -> Option<ScannedRecord> {
     if let Some(fields) = &mut fields {
         fields.clear();
     }
@@ -90,11 +90,12 @@ pub(crate) fn first(bytes: &[u8], mut fields: Option<&mut ByteRecord>) -> Option
             Some(_) => at + 1,
             None => at,
         };
-        return Some(Found { start, end, ended: end > at, quoted, fields: count });
+        let (terminated, in_quotes) = (end > at, quoted);
+        return Some(ScannedRecord { start, end, terminated, in_quotes, fields: count });
     }
 }
 
-/// How many lines end in `bytes`.
+/// The number of `\n` in `bytes`.
 pub(crate) fn lines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }

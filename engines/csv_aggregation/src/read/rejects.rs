@@ -1,4 +1,4 @@
-//! The rejected rows as CSV.
+//! Writes rejected rows as CSV.
 
 use std::io;
 
@@ -9,9 +9,9 @@ use crate::read::fault::Fault;
 use crate::read::header::Header;
 use crate::read::row::Row;
 
-/// The first line of the rejected rows.
+/// The header of the rejected rows.
 pub(crate) const HEADER: &[u8] = b"line,column,field,value,reason\n";
-/// A rejected value in bytes at most; the rest is cut.
+/// The length in bytes to which rejected values are shortened.
 const VALUE_LIMIT: usize = 1 << 10;
 
 /// Appends a rejected row to `output`.
@@ -38,10 +38,10 @@ pub(crate) fn write(output: &mut Vec<u8>, fault: &Fault, row: &Row<'_>, header: 
     output.push(b'\n');
 }
 
-/// The row as CSV again, at least as much of it as is shown.
+/// Formats the row as CSV again, at least the part of it that is shown.
 fn join(fields: &ByteRecord) -> io::Result<Vec<u8>> {
     let mut csv = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
-    // Of a field and of the fields no more than that can be shown.
+    // Nothing beyond this many fields, or bytes of a field, can be shown.
     for field in fields.iter().take(VALUE_LIMIT + 1) {
         csv.write_field(field.get(..=VALUE_LIMIT).unwrap_or(field))?;
     }
@@ -51,12 +51,12 @@ fn join(fields: &ByteRecord) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The start of a value as text; bytes that are no text become `U+FFFD`.
+/// The start of a value as text. Invalid UTF-8 becomes `U+FFFD`.
 fn cut(value: &[u8]) -> String {
     let Some(start) = value.get(..VALUE_LIMIT).filter(|_| value.len() > VALUE_LIMIT) else {
         return String::from_utf8_lossy(value).into_owned();
     };
-    // Not within a character: its first bytes go with the rest.
+    // Do not split a character.
     let end = (0..4)
         .map(|back| VALUE_LIMIT - back)
         .find(|end| value[*end] & 0b1100_0000 != 0b1000_0000)

@@ -1,13 +1,13 @@
-//! One record of the file.
+//! One parsed record.
 
 use csv::ByteRecord;
 
-/// One record of the file.
+/// One parsed record, which may be invalid.
 pub(crate) struct Row<'a> {
-    /// Its fields, as bytes.
+    /// The fields, unescaped.
     pub(crate) fields: &'a ByteRecord,
-    /// The line on which it starts, from 1.
+    /// The line on which the record starts, from 1.
     pub(crate) line: u64,
-    /// Whether it reaches the end of the file inside quotes.
+    /// Whether the file ends inside its quotes.
     pub(crate) unterminated: bool,
 }
