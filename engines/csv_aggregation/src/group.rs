@@ -1,4 +1,4 @@
-//! Groups in memory: the keys, the sums of each, and the last column as a dictionary.
+//! Groups in memory: a hash table of keys, their sums, and the dictionary of the last column.
 
 pub(crate) mod dates;
 pub(crate) mod dict_ranks;

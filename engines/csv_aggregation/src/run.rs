@@ -27,7 +27,7 @@ use crate::control::{Control, Outputs};
 use crate::error::AggregationError;
 use crate::group::dictionary::DictColumn;
 use crate::group::key_table::KeyTable;
-use crate::group::values::FEW_VALUES;
+use crate::group::values::MAX_VALUES;
 use crate::options::Options;
 use crate::read::decompress::{Counted, decompressed};
 use crate::read::header::Header;
@@ -90,7 +90,7 @@ pub(crate) struct Sizes {
     pub(crate) range: u64,
     /// With the least memory for the marks of a shard.
     pub(crate) index_limits: IndexLimits,
-    pub(crate) few_values: usize,
+    pub(crate) max_values: usize,
     pub(crate) reorder: ReorderLimits,
 }
 
@@ -100,7 +100,7 @@ impl Sizes {
         least_memory: LEAST_MEMORY,
         range: RANGE,
         index_limits: INDEX_LIMITS,
-        few_values: FEW_VALUES,
+        max_values: MAX_VALUES,
         reorder: REORDER_LIMITS,
     };
 }
@@ -148,7 +148,7 @@ fn aggregate_text(
     // Those of all threads take a part of it at most.
     let own_memory = OWN_MEMORY.min(budget.limit() / 4 / threads as u64);
     let seed = KeyTable::seed();
-    let dictionary = DictColumn::new(options, sizes.few_values, seed);
+    let dictionary = DictColumn::new(options, sizes.max_values, seed);
     let shards = Shards::new(options, &dictionary, &budget, (sizes.index_limits, seed));
     let whole = Shards::new(options, &DictColumn::None, &budget, (sizes.index_limits, seed));
     let whole = whole.after(&shards);

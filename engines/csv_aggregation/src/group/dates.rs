@@ -1,8 +1,8 @@
-//! SharedDates as small numbers.
+//! The dictionary of dates.
 //!
-//! Most files know few days, so each gets a number of its own when it is first seen, which is the same
-//! one for all threads. A known day costs a few instructions and one look into a table of the thread;
-//! only a new one is checked.
+//! Most files contain few distinct dates. Each gets a number when it is first seen, which is the
+//! same in all threads. To look up a known date takes a few instructions and one load from a table
+//! of the thread. Only new dates are validated.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,48 +13,48 @@ use crate::radix::sort_by_upper_half;
 use crate::read::date::is_date;
 use crate::text::Prefixes;
 
-/// The years 0000 to 9999, 16 months each, 32 days each.
+/// The number of date codes: the years 0000 to 9999, with 16 months of 32 days each.
 const CODES: u32 = 10_000 << 9;
 
-/// The days that all threads have seen so far.
+/// The dates seen so far by all threads.
 #[derive(Debug, Default)]
 pub(crate) struct SharedDates {
-    /// The number of each by its code ([`text`]).
+    /// The number of each date by its code ([`text`]).
     numbers: Mutex<HashMap<u32, u32>>,
     count: AtomicUsize,
 }
 
-/// The days that a thread has seen so far.
+/// The dates seen so far by one thread.
 #[derive(Debug)]
 pub(crate) struct LocalDates<'a> {
-    days: &'a SharedDates,
-    /// For each code the number of its day from 1 on, or 0. The system gives zeros page by page as
-    /// they are used, so few days take little memory.
+    shared: &'a SharedDates,
+    /// For each code the number of the date plus 1, or 0 if it has not been seen. The system
+    /// provides zero pages on first use, so few dates take little memory.
     numbers: Vec<u32>,
 }
 
 impl SharedDates {
-    /// How many there are. A day that another thread has seen counts when this one has locked
-    /// something since that the other had locked.
+    /// The number of distinct dates. A date that another thread has added is included once this
+    /// thread has acquired a lock that the other one released afterwards.
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Their order.
+    /// The calendar order of the dates.
     pub(crate) fn order(&self) -> DictRanks {
         let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let days = numbers.iter().map(|(code, day)| u64::from(*code) << 32 | u64::from(*day));
-        let mut days: Vec<_> = days.collect();
-        sort_by_upper_half(&mut days, &mut Vec::new(), CODES);
-        let mut ranks = vec![0; days.len()];
-        for (rank, day) in (0..).zip(&days) {
-            ranks[*day as u32 as usize] = rank;
+        let dates = numbers.iter().map(|(code, id)| u64::from(*code) << 32 | u64::from(*id));
+        let mut dates: Vec<_> = dates.collect();
+        sort_by_upper_half(&mut dates, &mut Vec::new(), CODES);
+        let mut ranks = vec![0; dates.len()];
+        for (rank, date) in (0..).zip(&dates) {
+            ranks[*date as u32 as usize] = rank;
         }
-        let (codes, ids) = days.into_iter().map(|day| ((day >> 32) as u32, day as u32)).unzip();
+        let (codes, ids) = dates.into_iter().map(|date| ((date >> 32) as u32, date as u32)).unzip();
         DictRanks { codes, ids, ranks }
     }
 
-    /// The number of the day with this code, from 0.
+    /// The number of the date with this code, from 0. New dates are added.
     fn number(&self, code: u32) -> u32 {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let next = numbers.len() as u32;
@@ -65,20 +65,20 @@ impl SharedDates {
 }
 
 impl<'a> LocalDates<'a> {
-    pub(crate) fn new(days: &'a SharedDates) -> Self {
-        Self { days, numbers: vec![0; CODES.next_power_of_two() as usize] }
+    pub(crate) fn new(shared: &'a SharedDates) -> Self {
+        Self { shared, numbers: vec![0; CODES.next_power_of_two() as usize] }
     }
 
-    /// The number of the day with this text, from 0; `None` where it is no day. `code` is that of the
+    /// The number of the date, from 0; `None` if the text is not a date. `code` is the code of the
     /// text ([`codes`]).
     #[inline(always)]
     pub(crate) fn number<'t>(&mut self, code: u32, text: impl FnOnce() -> &'t [u8]) -> Option<u32> {
-        // No code is as high; the compiler sees that the place is one of the table.
+        // All codes are smaller than the table; the mask removes the bounds check.
         let known = self.numbers[code as usize & (self.numbers.len() - 1)];
         if known > 0 { Some(known - 1) } else { self.add(code, text()) }
     }
 
-    /// Like [`LocalDates::number`] for a text that stands alone.
+    /// Like [`LocalDates::number`], for a single text.
     pub(crate) fn number_of(&mut self, text: &[u8]) -> Option<u32> {
         let mut data = [0; 16];
         data.get_mut(..text.len())?.copy_from_slice(text);
@@ -92,33 +92,34 @@ impl<'a> LocalDates<'a> {
         if !is_date(text) {
             return None;
         }
-        let number = self.days.number(code);
+        let number = self.shared.number(code);
         *self.numbers.get_mut(code as usize)? = number + 1;
         Some(number)
     }
 }
 
-/// The code of each of these texts ([`code`]).
+/// Computes the code of each text ([`code`]). The loop has no branches, so the compiler vectorises
+/// it.
 #[inline(always)]
 pub(crate) fn codes(texts: &Prefixes, codes: &mut [u32]) {
     let texts = texts.first.iter().zip(&texts.second).zip(&texts.lengths);
-    for (((first, second), length), known) in texts.zip(codes) {
-        *known = code(*first, *second, *length);
+    for (((first, second), length), result) in texts.zip(codes) {
+        *result = code(*first, *second, *length);
     }
 }
 
-/// A number for a text that starts with these bytes, in which no two days share one; [`CODES`] where it
-/// cannot be a day.
+/// The code of a text with these first bytes: year, month and day packed into one number, which
+/// sorts like the date. [`CODES`] if the text cannot be a date.
 #[inline(always)]
 fn code(first: u64, second: u64, length: u64) -> u32 {
-    // As digits, all at once; where a dash is, nothing may be left.
+    // Convert all digits at once. The XOR leaves 0 for a dash in the right place.
     let start = first ^ u64::from_le_bytes(*b"0000-00-");
     let day = (second ^ u64::from_le_bytes([b'0'; 8])) & 0xFFFF;
-    // Sets the highest bit of a byte above 9, and of one above 0 where a dash is.
+    // Sets the highest bit of bytes above 9, or above 0 in place of a dash.
     let not_start = start.wrapping_add(0x7F76_767F_7676_7676) | start;
     let not_day = day.wrapping_add(0x7676) | day;
     let are_digits = (not_start | not_day) & 0x8080_8080_8080_8080 == 0;
-    // The first of two digits is the lower byte.
+    // The first digit of a pair is in the lower byte.
     let pair = |word: u64, at: u32| (word >> at & 0xFF) * 10 + (word >> (at + 8) & 0xFF);
     let year = pair(start, 0) * 100 + pair(start, 16);
     let (month, day) = (pair(start, 40), pair(day, 0));
@@ -126,7 +127,7 @@ fn code(first: u64, second: u64, length: u64) -> u32 {
     if is_code { (year << 9 | month << 5 | day) as u32 } else { CODES }
 }
 
-/// The day of a code as `YYYY-MM-DD`.
+/// Formats the date of a code as `YYYY-MM-DD`.
 pub(crate) fn text(code: u32) -> [u8; 10] {
     let digit = |number: u32| b'0' + (number % 10) as u8;
     let (year, month, day) = (code >> 9, code >> 5 & 15, code & 31);
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
     use crate::text::Span;
 
-    /// Reads it as a batch does, among other bytes, and as it stands alone.
+    /// Looks up a date in a batch, between other bytes, and on its own.
     fn number(dates: &mut LocalDates<'_>, text: &[u8]) -> Option<u32> {
         let data = [b"12", text, ",é456789abcdef0".as_bytes()].concat();
         let (mut prefixes, mut found) = (Prefixes::default(), [0]);
@@ -161,29 +162,29 @@ mod tests {
     }
 
     #[test]
-    fn days_keep_their_numbers_and_their_order_in_all_threads() {
-        let all = SharedDates::default();
-        let (mut dates, mut others) = (LocalDates::new(&all), LocalDates::new(&all));
-        let days = ["2020-02-29", "0001-01-01", "9999-12-31", "2020-03-01", "2019-12-31"];
+    fn dates_have_the_same_numbers_and_order_in_all_threads() {
+        let shared = SharedDates::default();
+        let (mut one, mut other) = (LocalDates::new(&shared), LocalDates::new(&shared));
+        let dates = ["2020-02-29", "0001-01-01", "9999-12-31", "2020-03-01", "2019-12-31"];
         for _ in 0..2 {
-            for (expected, day) in days.iter().enumerate() {
-                assert_eq!(number(&mut dates, day.as_bytes()), Some(expected as u32));
-                assert_eq!(number(&mut others, day.as_bytes()), Some(expected as u32));
+            for (expected, date) in dates.iter().enumerate() {
+                assert_eq!(number(&mut one, date.as_bytes()), Some(expected as u32));
+                assert_eq!(number(&mut other, date.as_bytes()), Some(expected as u32));
             }
         }
-        assert_eq!(all.count(), days.len());
-        let order = all.order();
+        assert_eq!(shared.count(), dates.len());
+        let order = shared.order();
         assert!(order.codes.iter().map(|code| text(*code)).is_sorted());
-        for (rank, (day, code)) in order.ids.iter().zip(&order.codes).enumerate() {
-            assert_eq!(order.ranks[*day as usize], rank as u32);
-            assert_eq!(text(*code), days[*day as usize].as_bytes());
+        for (rank, (id, code)) in order.ids.iter().zip(&order.codes).enumerate() {
+            assert_eq!(order.ranks[*id as usize], rank as u32);
+            assert_eq!(text(*code), dates[*id as usize].as_bytes());
         }
     }
 
     #[test]
-    fn what_is_no_day_gets_no_number() {
-        let all = SharedDates::default();
-        let mut dates = LocalDates::new(&all);
+    fn invalid_dates_have_no_number() {
+        let shared = SharedDates::default();
+        let mut dates = LocalDates::new(&shared);
         for month in 0..100 {
             for day in 0..100 {
                 let text = format!("2023-{month:02}-{day:02}");

@@ -1,19 +1,19 @@
-//! The order of the ids.
+//! The sort order of dictionary ids.
 
-/// The ids seen so far in their order.
+/// The sort order of the dictionary ids seen so far.
 #[derive(Debug)]
 pub(crate) struct DictRanks {
-    /// The code of each, by which it is told outside of the tables: that of a day
-    /// ([`crate::group::dates::text`]), the number of a value.
+    /// The codes by rank. A code stands for the id outside of the tables: the code of a date
+    /// ([`crate::group::dates::text`]) or the number of a value.
     pub(crate) codes: Vec<u32>,
-    /// The number of each.
+    /// The ids by rank.
     pub(crate) ids: Vec<u32>,
-    /// The place in the order for each number.
+    /// The ranks by id.
     pub(crate) ranks: Vec<u32>,
 }
 
 impl DictRanks {
-    /// That of what is told by its number, from 0 up to `count`.
+    /// The identity order of `count` ids, which are their own codes.
     pub(crate) fn numbered(count: usize) -> Self {
         let numbers: Vec<_> = (0..count as u32).collect();
         Self { codes: numbers.clone(), ids: numbers.clone(), ranks: numbers }

@@ -1,19 +1,19 @@
-//! A row on its way to the groups.
+//! Parsed rows that are to be added to groups.
 
 use crate::text::{Span, Text};
 
-/// As many rows are added at once: enough that the processor always has memory to wait for, and so
-/// few that what is kept of them stays in its nearest cache.
+/// The number of rows that are added together: enough to keep the memory system busy with
+/// prefetches, and few enough that the batch stays in the L1 cache.
 pub(crate) const BATCH: usize = 256;
 
-/// A row that is to be added; its values are elsewhere.
+/// A row that is to be added. Its values are stored separately.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Entry {
-    /// Of its key.
+    /// The hash of the key.
     pub(crate) hash: u64,
-    /// Where its key stands; see [`Text`].
+    /// The span of the key; see [`Text`].
     pub(crate) key: Span,
-    /// What is kept apart; see [`crate::group::dictionary`].
+    /// The dictionary id of the last column; see [`crate::group::dictionary`].
     pub(crate) dict_id: u32,
 }
 

@@ -1,10 +1,11 @@
-//! The columns of a group as one key that sorts like them, column by column.
+//! An order-preserving encoding of several columns as one key.
 //!
-//! One column is the key as it is. Several are joined, each behind it a byte 0; a byte 0 or 1 in a
-//! column is written as 1 and then 1 or 2. So the end of a column sorts before all that could follow.
+//! A single column is stored as it is. Several are joined: each is terminated by a byte 0, and the
+//! bytes 0 and 1 within a column are escaped as 1, 1 and 1, 2. The end of a column therefore sorts
+//! before any continuation.
 
-/// Writes one of several columns to the start of `key`, which has twice the room and one byte more,
-/// and returns how many bytes it takes.
+/// Encodes one of several columns at the start of `key` and returns the length. `key` must have
+/// room for twice the column and one byte more.
 pub(crate) fn write_column(mut column: &[u8], key: &mut [u8]) -> usize {
     let mut length = 0;
     let mut write = |bytes: &[u8]| {
@@ -21,7 +22,7 @@ pub(crate) fn write_column(mut column: &[u8], key: &mut [u8]) -> usize {
     length
 }
 
-/// Appends one of several columns to `key`.
+/// Appends one of several columns to `key`, encoded.
 pub(crate) fn push_column(key: &mut Vec<u8>, column: &[u8]) {
     let start = key.len();
     key.resize(start + 2 * column.len() + 1, 0);
@@ -29,15 +30,16 @@ pub(crate) fn push_column(key: &mut Vec<u8>, column: &[u8]) {
     key.truncate(start + length);
 }
 
-/// The first columns of a key of several, so many of them, at least one; `None` where it is only
-/// the start of a key and ends before they do.
+/// The part of `key` that encodes its first `count` columns, at least one. `None` if `key` is a
+/// truncated key that ends within them.
 pub(crate) fn first_columns(key: &[u8], count: usize) -> Option<&[u8]> {
     let end = memchr::memchr_iter(0, key).nth(count.checked_sub(1)?)?;
     Some(&key[..=end])
 }
 
-/// Calls `each` with every column of a key of so many columns. One column stands as it is, unless it
-/// is `joined` with what is not part of the key.
+/// Decodes the columns of a key with `count` columns and calls `each` with every one. A single
+/// column is stored as it is unless the key is `joined`, that is, encoded so that another column
+/// can follow.
 pub(crate) fn columns(key: &[u8], count: usize, joined: bool, mut each: impl FnMut(&[u8])) {
     if count == 1 && !joined {
         return each(key);
@@ -66,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    fn key(values: &[Vec<u8>]) -> Vec<u8> {
+    fn encode(values: &[Vec<u8>]) -> Vec<u8> {
         let mut key = Vec::new();
         for value in values {
             push_column(&mut key, value);
@@ -80,18 +82,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keys_sort_like_columns_and_can_be_read_back(
+        fn keys_sort_like_columns_and_are_decoded(
             a in proptest::collection::vec(column(), 3..=3),
             b in proptest::collection::vec(column(), 3..=3),
         ) {
-            prop_assert_eq!(key(&a).cmp(&key(&b)), a.cmp(&b));
-            let mut found = Vec::new();
-            columns(&key(&a), 3, true, |column| found.push(column.to_vec()));
-            prop_assert_eq!(&found, &a);
-            let key_of_all = key(&a);
+            let key = encode(&a);
+            prop_assert_eq!(key.cmp(&encode(&b)), a.cmp(&b));
+            let mut decoded = Vec::new();
+            columns(&key, 3, true, |column| decoded.push(column.to_vec()));
+            prop_assert_eq!(&decoded, &a);
             for count in 1..=3 {
-                let first = key(&a[..count]);
-                prop_assert_eq!(first_columns(&key_of_all, count), Some(&*first));
+                let first = encode(&a[..count]);
+                prop_assert_eq!(first_columns(&key, count), Some(&*first));
                 prop_assert_eq!(first_columns(&first[..first.len() - 1], count), None);
             }
         }

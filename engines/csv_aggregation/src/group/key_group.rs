@@ -1,14 +1,14 @@
-//! What belongs to one key: its codes and their sums, on the way from the tables to the output.
+//! All groups of one key, as they are sorted, spilled, merged and written.
 
-/// One key, its codes in order and their sums.
+/// A key, its dictionary codes in order, and their sums.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct KeyGroup {
-    /// The columns of the group but for what is kept apart; see [`crate::group::key`].
+    /// The encoded columns except the dictionary-encoded one; see [`crate::group::key`].
     pub(crate) key: Vec<u8>,
-    /// What is kept apart ([`crate::group::dictionary`]): the codes of days ([`crate::group::dates::text`]), the numbers of
-    /// values, or one that means nothing.
+    /// The codes of the dictionary-encoded column: date codes ([`crate::group::dates::text`]),
+    /// value numbers, or a single 0 if no column is encoded.
     pub(crate) codes: Vec<u32>,
-    /// The sums of the first inner, then those of the next one, and so on.
+    /// All sums of the first code, then those of the next one, and so on.
     pub(crate) sums: Vec<i128>,
 }
 
@@ -19,7 +19,7 @@ impl KeyGroup {
         self.sums.clear();
     }
 
-    /// Adds what `other` has of the same key. `scratch` is overwritten.
+    /// Merges the codes and sums of `other`, which has the same key. `scratch` is overwritten.
     pub(crate) fn merge(&mut self, other: &Self, scratch: &mut Self) {
         let width = self.sums.len() / self.codes.len().max(1);
         scratch.clear();

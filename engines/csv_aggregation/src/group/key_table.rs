@@ -1,4 +1,4 @@
-//! The different keys, each with a number, found by their bytes.
+//! A hash table that numbers distinct keys in the order in which they were added.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -6,57 +6,58 @@ use csv_structure::prefetch;
 
 use crate::text::{PADDING, Span, Text, padded};
 
-/// The slots of an empty table.
+/// The number of slots of an empty table.
 const FIRST_SLOTS: usize = 64;
-/// A table of up to so many slots stays in the processor's cache beside all else, so it may be mostly
-/// empty: then nearly every key is found in the first slot, which the processor guesses.
+/// The largest number of slots of a *near* table, one that stays in the core's cache. It can afford
+/// a low load factor: nearly every key is then in its first slot, so the branches are predicted.
 const NEAR_SLOTS: usize = 32 << 10;
 
-/// KeyTable in the order in which they were first seen.
+/// Distinct keys, numbered in the order in which they were added.
 #[derive(Debug)]
 pub(crate) struct KeyTable {
-    /// Makes the hashes of this process its own, so that no file can be made to collide.
+    /// A random seed per process, so that input cannot be crafted to collide.
     seed: u64,
-    /// Open addressing: the upper half is the upper half of the hash, the lower half the number of
-    /// the key from 1 on, or 0.
+    /// Open addressing with linear probing. The upper half of a slot is the upper half of the hash,
+    /// the lower half the number of the key plus 1, or 0 in an empty slot.
     slots: Vec<u64>,
-    /// For each slot of a near table its key, if it is short: so it is known again at one look.
-    near: Vec<Near>,
-    /// By how much a hash is shifted to be the place of a slot.
+    /// The short keys of a near table, by slot. Comparing them here saves a load from `bytes`.
+    /// Empty in larger tables.
+    short_keys: Vec<ShortKey>,
+    /// The right shift that turns a hash into the index of its first slot.
     shift: u32,
-    /// Where each key starts in `bytes`; it ends where the next one starts.
+    /// Where each key starts in `bytes`. It ends where the next one starts.
     starts: Vec<u32>,
-    /// All keys, and [`PADDING`].
+    /// All keys, then [`PADDING`].
     bytes: Vec<u8>,
-    /// A key that has none behind it.
+    /// A copy of a key that has no padding.
     scratch: Vec<u8>,
 }
 
-/// A short key, or nothing.
+/// A key of up to sixteen bytes, or none.
 #[derive(Debug, Clone, Copy, Default)]
-struct Near {
+struct ShortKey {
     /// See [`Text::short`].
     bytes: u128,
     length: u32,
-    /// The number of the key from 1 on, or 0.
+    /// The number of the key plus 1, or 0 if there is none.
     number: u32,
 }
 
-/// A key and where its bytes are, or nothing.
+/// The key that most likely has a certain hash, or none.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Known {
-    /// The number of the key from 1 on, or 0.
+pub(crate) struct Candidate {
+    /// The number of the key plus 1, or 0 if there is none.
     number: u32,
     span: Span,
 }
 
 impl KeyTable {
-    /// No keys. Where hashes are compared between several of these, `seed` must be the same one.
+    /// An empty table. Tables whose hashes are compared must have the same `seed`.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
             slots: vec![0; FIRST_SLOTS],
-            near: vec![Near::default(); FIRST_SLOTS],
+            short_keys: vec![ShortKey::default(); FIRST_SLOTS],
             shift: 64 - FIRST_SLOTS.ilog2(),
             starts: vec![0],
             bytes: vec![0; PADDING],
@@ -64,46 +65,45 @@ impl KeyTable {
         }
     }
 
-    /// Reserves address space, so many bytes for each part, where the system lets it.
+    /// Reserves `bytes` of address space for each vector, if the system permits it.
     pub(crate) fn reserve(&mut self, bytes: usize) {
-        // Without it they are only slower to grow.
+        // A failure only makes growing slower.
         let _ = self.bytes.try_reserve(bytes);
         let _ = self.starts.try_reserve(bytes / size_of::<u32>());
     }
 
-    /// A seed of this process.
+    /// A random seed.
     pub(crate) fn seed() -> u64 {
         RandomState::new().hash_one(0)
     }
 
-    /// How many there are.
+    /// The number of keys.
     pub(crate) fn len(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// The memory that they take in bytes. What a `Vec` has reserved and not used is address space
-    /// and no memory.
+    /// The memory of the table in bytes. Unused capacity of a `Vec` is address space, not memory.
     pub(crate) fn memory(&self) -> usize {
-        // While the slots are moved to twice as many, both are there.
+        // While the table grows to twice as many slots, the old ones exist too.
         let slots = if self.len() * 2 > self.slots.len() { 3 } else { 1 } * self.slots.len();
         slots * size_of::<u64>()
-            + self.near.len() * size_of::<Near>()
+            + self.short_keys.len() * size_of::<ShortKey>()
             + self.starts.len() * size_of::<u32>()
             + self.bytes.len()
     }
 
-    /// Whether they are so few that they are in the processor's cache most of the time.
+    /// Whether the table is small enough to stay in the core's cache.
     #[inline]
     pub(crate) fn is_near(&self) -> bool {
         self.slots.len() <= NEAR_SLOTS
     }
 
-    /// Whether no further keys of a chunk may fit the numbers that are kept of them.
+    /// Whether the keys of another chunk might exceed the 32-bit positions.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes.len() > (u32::MAX / 2) as usize
     }
 
-    /// Where the key of this number stands.
+    /// The span in `bytes` of the key with this number.
     #[inline(always)]
     fn span(&self, number: usize) -> Span {
         match self.starts.get(number..number + 2) {
@@ -117,13 +117,13 @@ impl KeyTable {
         Text::new(&self.bytes, self.span(number))
     }
 
-    /// The key of this number.
+    /// The key with this number.
     #[inline]
     pub(crate) fn key(&self, number: usize) -> &[u8] {
         self.text(number).bytes()
     }
 
-    /// The number of `key`, which is added where it is new.
+    /// The number of `key`, which is added if it is new.
     pub(crate) fn number(&mut self, key: &[u8]) -> usize {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
@@ -135,7 +135,7 @@ impl KeyTable {
         number
     }
 
-    /// The number of `key`, if it is there.
+    /// The number of `key`, if the table contains it.
     pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
         let padded = padded(key);
         let text = Text::new(&padded, Span::new(0, key.len()));
@@ -147,68 +147,69 @@ impl KeyTable {
         numbers.find(|number| self.text(*number).same(text))
     }
 
-    /// Has the slot that is the first for a key of this hash brought into the processor's cache.
+    /// Prefetches the first slot of keys with this hash.
     #[inline]
     pub(crate) fn prefetch_slot(&self, hash: u64) {
         prefetch(&self.slots, (hash >> self.shift) as usize);
     }
 
-    /// The first key that most likely has this hash.
+    /// The first key with the same upper half of the hash.
     #[inline]
-    pub(crate) fn known(&self, hash: u64) -> Known {
+    pub(crate) fn candidate(&self, hash: u64) -> Candidate {
         let mask = self.slots.len() - 1;
         let mut at = (hash >> self.shift) as usize;
         loop {
             let slot = self.slots[at & mask];
             let number = slot as u32;
             if number == 0 {
-                return Known::default();
+                return Candidate::default();
             }
             if slot >> 32 == hash >> 32 {
-                return Known { number, span: self.span(number as usize - 1) };
+                return Candidate { number, span: self.span(number as usize - 1) };
             }
             at += 1;
         }
     }
 
-    /// Has the bytes of the key brought into the processor's cache.
+    /// Prefetches the bytes of the candidate.
     #[inline]
-    pub(crate) fn prefetch(&self, known: Known) {
-        prefetch(&self.bytes, known.span.start());
-        prefetch(&self.bytes, known.span.end());
+    pub(crate) fn prefetch(&self, candidate: Candidate) {
+        prefetch(&self.bytes, candidate.span.start());
+        prefetch(&self.bytes, candidate.span.end());
     }
 
-    /// Like [`KeyTable::prefetch`] for the key of this number.
+    /// Prefetches the bytes of the key with this number.
     #[inline]
     pub(crate) fn prefetch_key(&self, number: usize) {
-        self.prefetch(Known { number: 0, span: self.span(number) });
+        self.prefetch(Candidate { number: 0, span: self.span(number) });
     }
 
-    /// Like [`KeyTable::number`], for a key of which the hash is known, and most likely the key itself.
+    /// Like [`KeyTable::number`], given the hash of the key and its [`KeyTable::candidate`], which
+    /// is compared first.
     #[inline(always)]
-    pub(crate) fn number_of(&mut self, key: Text<'_>, hash: u64, known: Known) -> usize {
-        let known_key = Text::new(&self.bytes, known.span);
-        let same = known.number > 0 && known_key.same(key);
-        if same { known.number as usize - 1 } else { self.number_by_hash(key, hash) }
+    pub(crate) fn number_of(&mut self, key: Text<'_>, hash: u64, candidate: Candidate) -> usize {
+        let candidate_key = Text::new(&self.bytes, candidate.span);
+        let same = candidate.number > 0 && candidate_key.same(key);
+        if same { candidate.number as usize - 1 } else { self.number_by_hash(key, hash) }
     }
 
-    /// Like [`KeyTable::number`], for a key of which the hash is known and most likely in the first slot of
-    /// a near table, or in the next one.
+    /// Like [`KeyTable::number`], given the hash. Fast for short keys in the first two slots of a
+    /// near table, which nearly all keys are.
     #[inline(always)]
     pub(crate) fn near_number(&mut self, key: Text<'_>, hash: u64) -> usize {
         let first = (hash >> self.shift) as usize;
-        if let Some(near) = self.near.get(first..first + 2) {
+        if let Some(entries) = self.short_keys.get(first..first + 2) {
             let short = key.short();
-            for near in near {
-                if near.number > 0 && short == Some((near.bytes, near.length)) {
-                    return near.number as usize - 1;
+            for entry in entries {
+                if entry.number > 0 && short == Some((entry.bytes, entry.length)) {
+                    return entry.number as usize - 1;
                 }
             }
         }
         self.number_by_hash(key, hash)
     }
 
-    /// Like [`KeyTable::number`], for a key of which the hash is known.
+    /// Like [`KeyTable::number`], given the hash.
     #[inline(never)]
     fn number_by_hash(&mut self, key: Text<'_>, hash: u64) -> usize {
         let mask = self.slots.len() - 1;
@@ -237,11 +238,12 @@ impl KeyTable {
         self.starts.push(self.bytes.len() as u32);
         self.bytes.extend_from_slice(&[0; PADDING]);
         self.slots[at] = hash >> 32 << 32 | (number as u64 + 1);
-        if let (Some(near), Some((bytes, length))) = (self.near.get_mut(at), key.short()) {
-            *near = Near { bytes, length, number: number as u32 + 1 };
+        if let (Some(entry), Some((bytes, length))) = (self.short_keys.get_mut(at), key.short()) {
+            *entry = ShortKey { bytes, length, number: number as u32 + 1 };
         }
-        let filled = if self.is_near() { self.slots.len() / 16 } else { self.slots.len() / 8 * 5 };
-        if self.len() > filled {
+        let max_keys =
+            if self.is_near() { self.slots.len() / 16 } else { self.slots.len() / 8 * 5 };
+        if self.len() > max_keys {
             self.grow();
         }
         number
@@ -251,25 +253,27 @@ impl KeyTable {
         let length = self.slots.len() * 2;
         #[expect(
             clippy::slow_vector_initialization,
-            reason = "a page that is read first is one of zeros that all share, and the first write to it \
-                      makes another one and interrupts all processors"
+            reason = "a page whose first access is a read maps the shared zero page, and the first \
+                      write to it then replaces the mapping and interrupts all processors"
         )]
         let mut slots = Vec::with_capacity(length);
         slots.resize(length, 0);
         let old = std::mem::replace(&mut self.slots, slots);
-        let near = if self.is_near() { vec![Near::default(); length] } else { Vec::new() };
-        let old_near = std::mem::replace(&mut self.near, near);
+        let short_keys = if self.is_near() { vec![ShortKey::default(); length] } else { vec![] };
+        let old_short_keys = std::mem::replace(&mut self.short_keys, short_keys);
         self.shift -= 1;
         let mask = length - 1;
         for (old_at, slot) in old.into_iter().enumerate().filter(|(_, slot)| *slot != 0) {
-            // The upper half of the hash is as much as is needed below 2^32 slots.
+            // The upper half of the hash suffices for up to 2^32 slots.
             let mut at = (slot >> self.shift) as usize;
             while self.slots[at & mask] != 0 {
                 at += 1;
             }
             self.slots[at & mask] = slot;
-            if let (Some(near), Some(old)) = (self.near.get_mut(at & mask), old_near.get(old_at)) {
-                *near = *old;
+            if let (Some(entry), Some(old)) =
+                (self.short_keys.get_mut(at & mask), old_short_keys.get(old_at))
+            {
+                *entry = *old;
             }
         }
     }
@@ -280,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_key_keeps_its_number() {
+    fn keys_are_numbered_in_insertion_order() {
         let mut keys = KeyTable::new(KeyTable::seed());
         let texts: Vec<_> = (0..3_000_usize)
             .map(|n| format!("{}{n}", "x".repeat(n % 40)).into_bytes())

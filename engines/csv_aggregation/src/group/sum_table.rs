@@ -1,12 +1,15 @@
-//! The sums of each key, one cell for each of its dictionary ids ([`crate::group::dictionary`]).
+//! The sums of each key, with a cell for each of its dictionary ids ([`crate::group::dictionary`]).
 //!
-//! A key with few of the dictionary ids has a small table of them; one with many has a row in which the dict_id
-//! is the slot, so that dense data needs neither hashes nor dictionary ids in memory. A key moves from one to
-//! the other as it grows. Where groups have no dictionary ids, all have dict_id 0.
+//! A key with few ids has a small table, which maps ids to cells. A key with many has a dense row,
+//! which is indexed by id and stores neither hashes nor ids. A key moves from one to the other as
+//! it grows. If no column is dictionary-encoded, each key has a single cell, indexed by the number
+//! of the key.
 //!
-//! Sums are kept in words of a size ([`crate::group::sums`]). One that would leave the range of the largest
-//! words moves what it has into `large`, which is empty but for the strangest files, and starts at 0
-//! again; so it is exact and never wraps.
+//! # Invariants
+//! - All sums are words of one size ([`crate::group::sums`]). A sum that would exceed the largest
+//!   words is moved to `large` and restarts at 0. So sums are exact and never wrap. `large` is
+//!   empty for all but pathological files.
+//! - A cell is empty if its first sum is [`Word::ABSENT`]; in a table, if its id is.
 
 mod slot;
 mod speculative;
@@ -14,38 +17,39 @@ mod speculative;
 use std::collections::{BTreeMap, HashMap};
 
 use self::slot::Slot;
-use self::speculative::{BEHIND, Guess};
+use self::speculative::{EXTRA_PROBES, Guess};
 use crate::group::dict_ranks::DictRanks;
 use crate::group::key_group::KeyGroup;
 use crate::radix::sort_by_upper_half;
 use crate::words::Word;
 
-/// A table up to this size is searched from its start on, a larger one by hash.
-const SEARCHED: usize = 8;
-/// A key becomes a row when that takes no more than so many times the memory of its table. Rows
-/// are much faster, and the tables given up on the way to them would take as much.
+/// A table with room for up to this many cells is scanned from its start, a larger one is hashed.
+const MAX_SCANNED: usize = 8;
+/// A key gets a row if it takes at most this many times the memory of a table. Rows are much
+/// faster, and the tables abandoned while a key grows would take as much memory.
 const ROW_FACTOR: usize = 8;
 
-/// A sum does not fit into its word. Nothing was added.
+/// A sum does not fit its word. Nothing was added.
 #[derive(Debug)]
 pub(crate) struct TooLarge;
 
 /// The cells of all keys.
 #[derive(Debug)]
 pub(crate) struct SumTable<W> {
-    /// How many sums a cell has.
+    /// The number of sums of a cell.
     sums: usize,
-    /// Whether keys have several dictionary ids. Those that have none need no slots: the cell of each stands
-    /// where its number tells.
+    /// Whether a column is dictionary-encoded. If not, there are no slots.
     has_dict: bool,
+    /// Where the cells of each key are.
     slots: Vec<Slot>,
-    /// Rows are sums only; the cells of a table are the dict_id, then the sums.
+    /// The cells of all keys. Those of a row are sums only, those of a table an id and then sums.
     words: Vec<W>,
-    /// For each length a piece of `words` that was given up; its first word tells the next one.
+    /// Free lists of `words` by length: the first word of a free block is the position of the next.
     free: BTreeMap<usize, W>,
-    /// What is to be added to a sum, by key, dict_id and sum.
+    /// The part of a sum that exceeds its word, by key, dictionary id and index of the sum.
     large: HashMap<(u32, u32, u32), i128>,
-    /// Of the rows that are added: where their cells most likely are, and which keys have moved since.
+    /// The guesses of the current batch, and the keys that have moved since. Kept for their
+    /// capacity.
     guesses: Vec<Guess>,
     moved: Vec<u32>,
 }
@@ -64,13 +68,13 @@ impl<W: Word> SumTable<W> {
         }
     }
 
-    /// The same cells with the largest words.
+    /// Moves all cells to a table with the largest words.
     pub(crate) fn widened(&mut self) -> SumTable<i64> {
         let widened = |word: &W| match *word == W::ABSENT {
             true => i64::ABSENT,
             false => word.wide(),
         };
-        // As much address space as there was; see [`SumTable::reserve`].
+        // Keeps the reserved address space; see [`SumTable::reserve`].
         let mut words = Vec::with_capacity(self.words.capacity());
         words.extend(self.words.iter().map(widened));
         SumTable {
@@ -91,19 +95,20 @@ impl<W: Word> SumTable<W> {
         let _ = self.slots.try_reserve(bytes / size_of::<Slot>());
     }
 
-    /// The memory that they take in bytes; see [`crate::group::key_table::KeyTable::memory`].
+    /// The memory of the table in bytes; see [`crate::group::key_table::KeyTable::memory`].
     pub(crate) fn memory(&self) -> usize {
         self.slots.len() * size_of::<Slot>()
             + self.words.len() * size_of::<W>()
             + self.large.capacity() * 2 * size_of::<((u32, u32, u32), i128)>()
     }
 
-    /// Whether the slots could not be kept of many more.
+    /// Whether the cells of another chunk might exceed the positions that a [`Guess`] can hold.
     pub(crate) fn is_full(&self) -> bool {
-        self.words.len() > (Guess::SEARCHED / 2) as usize
+        self.words.len() > (Guess::SCANNED / 2) as usize
     }
 
-    /// Adds `values` to the cell of `dict_id` of the key, and returns whether the key moved. `dict_len` is how many ids exist so far.
+    /// Adds `values` to the cell of `dict_id` of the key, and returns whether the key moved.
+    /// `dict_len` is the current number of dictionary ids.
     #[inline]
     pub(crate) fn add(
         &mut self,
@@ -136,7 +141,7 @@ impl<W: Word> SumTable<W> {
         }
     }
 
-    /// Adds `values` to the cell whose sums are at `at`.
+    /// Adds `values` to the existing cell whose sums are at `at`.
     #[inline]
     fn add_at(
         &mut self,
@@ -162,8 +167,8 @@ impl<W: Word> SumTable<W> {
         Ok(())
     }
 
-    /// Where the sums of the dict_id's cell are, or else where those of a new one would be, if there is a
-    /// slot for it.
+    /// The position of the sums of the cell of `dict_id`. If there is no such cell, the position
+    /// for those of a new one, if there is room.
     #[inline]
     fn find(&self, slot: Slot, dict_id: u32) -> Result<usize, Option<usize>> {
         let start = slot.at as usize;
@@ -185,14 +190,15 @@ impl<W: Word> SumTable<W> {
                 return Err(Some(at + 1));
             }
             index += 1;
-            if room > SEARCHED {
+            if room > MAX_SCANNED {
                 index &= room - 1;
             }
         }
         Err(None)
     }
 
-    /// Makes a cell, and returns whether the key moved. `free` is where its sums go if there is room.
+    /// Adds a cell, and returns whether the key moved. `free` is the position for its sums, if
+    /// there is room.
     #[inline(never)]
     fn insert(
         &mut self,
@@ -203,9 +209,9 @@ impl<W: Word> SumTable<W> {
     ) -> Result<bool, TooLarge> {
         Self::check(values)?;
         let slot = self.slots[key];
-        // A table with empty slots is found through quickly.
+        // A half-empty hash table keeps probe sequences short.
         let is_crowded =
-            !slot.is_row() && slot.room() as usize > SEARCHED && slot.len() * 2 >= slot.room();
+            !slot.is_row() && slot.room() as usize > MAX_SCANNED && slot.len() * 2 >= slot.room();
         let (at, moved) = match free {
             Some(at) if !is_crowded => (at, false),
             _ => {
@@ -213,12 +219,12 @@ impl<W: Word> SumTable<W> {
                 (self.free_cell(key, dict_id), true)
             }
         };
-        self.count(key, dict_id, at);
+        self.register_cell(key, dict_id, at);
         self.fill(at, (key, dict_id), values);
         Ok(moved)
     }
 
-    /// Where the sums of a new cell go, for which there is room.
+    /// The position for the sums of a new cell. There must be room.
     fn free_cell(&self, key: usize, dict_id: u32) -> usize {
         let slot = self.slots[key];
         let start = slot.at as usize;
@@ -233,22 +239,23 @@ impl<W: Word> SumTable<W> {
         start + index * size + 1
     }
 
-    /// Counts a new cell, whose sums are at `at`: a table tells its dict_id before them.
+    /// Registers a new cell whose sums are at `at`: a table stores the id before them, and counts
+    /// its cells.
     #[inline]
-    fn count(&mut self, key: usize, dict_id: u32, at: usize) {
+    fn register_cell(&mut self, key: usize, dict_id: u32, at: usize) {
         if !self.slots[key].is_row() {
             self.words[at - 1] = W::number(dict_id);
             self.slots[key].add_cell();
         }
     }
 
-    /// Whether words can hold these.
+    /// Fails if a value does not fit a word. The largest words take all.
     fn check(values: &[i64]) -> Result<(), TooLarge> {
         let fit = W::LARGEST || values.iter().all(|value| W::of(*value).is_some());
         if fit { Ok(()) } else { Err(TooLarge) }
     }
 
-    /// Fills a new cell.
+    /// Stores the first values of a cell, if they fit.
     #[inline(never)]
     fn insert_at(&mut self, at: usize, of: (usize, u32), values: &[i64]) -> Result<(), TooLarge> {
         Self::check(values)?;
@@ -256,7 +263,7 @@ impl<W: Word> SumTable<W> {
         Ok(())
     }
 
-    /// Fills a new cell with values that were checked.
+    /// Stores the first values of a cell, which were checked.
     #[inline]
     fn fill(&mut self, at: usize, (key, dict_id): (usize, u32), values: &[i64]) {
         for (index, (sum, value)) in self.words[at..].iter_mut().zip(values).enumerate() {
@@ -268,7 +275,7 @@ impl<W: Word> SumTable<W> {
         }
     }
 
-    /// Gives the key room for more cells.
+    /// Moves the cells of a key to a larger table or row.
     fn move_to_larger(&mut self, key: usize, dict_len: usize) {
         let old = self.slots[key];
         let cells = match old.is_row() {
@@ -276,17 +283,17 @@ impl<W: Word> SumTable<W> {
             false => old.len() as usize,
         };
         let table = (cells + 1).next_power_of_two();
-        let crowded = table > SEARCHED && cells * 2 >= table;
+        let crowded = table > MAX_SCANNED && cells * 2 >= table;
         let table = if crowded { table * 2 } else { table };
         let row = dict_len.next_multiple_of(if dict_len > 32 { 32 } else { 1 });
         let as_row = row * self.sums <= ROW_FACTOR * table * (1 + self.sums) || dict_len == 1;
         let room = if as_row { row } else { table };
-        let at = self.take(self.length(room, as_row));
+        let at = self.allocate(self.length(room, as_row));
         self.slots[key] = if as_row { Slot::row(at, room) } else { Slot::table(at, room) };
         for index in 0..old.room() as usize {
             if let Some((dict_id, from)) = self.cell(old, index) {
                 let to = self.free_cell(key, dict_id);
-                self.count(key, dict_id, to);
+                self.register_cell(key, dict_id, to);
                 self.words.copy_within(from..from + self.sums, to);
             }
         }
@@ -297,17 +304,17 @@ impl<W: Word> SumTable<W> {
         }
     }
 
-    /// How many words a slot with this room takes.
+    /// The number of words of a row or table with this room.
     fn length(&self, room: usize, row: bool) -> usize {
         match row {
             true => room * self.sums,
-            false if room > SEARCHED => (room + BEHIND) * (1 + self.sums),
+            false if room > MAX_SCANNED => (room + EXTRA_PROBES) * (1 + self.sums),
             false => room * (1 + self.sums),
         }
     }
 
-    /// A piece of `length` words, all [`Word::ABSENT`].
-    fn take(&mut self, length: usize) -> u32 {
+    /// Allocates a block of `length` words, all [`Word::ABSENT`].
+    fn allocate(&mut self, length: usize) -> u32 {
         if let Some(free) = self.free.get_mut(&length)
             && *free != W::ABSENT
         {
@@ -321,7 +328,8 @@ impl<W: Word> SumTable<W> {
         at as u32
     }
 
-    /// The dict_id of the cell at `index` of a slot and where its sums are, if there is a cell.
+    /// The id of the cell at `index` of a row or table and the position of its sums. `None` if the
+    /// cell is empty.
     #[inline]
     fn cell(&self, slot: Slot, index: usize) -> Option<(u32, usize)> {
         let start = slot.at as usize;
@@ -333,7 +341,7 @@ impl<W: Word> SumTable<W> {
         (self.words[at] != W::ABSENT).then_some((self.words[at].wide() as u32, at + 1))
     }
 
-    /// Appends every cell of the key to `group`, in the order of the dictionary ids.
+    /// Appends all cells of the key to `group`, in the order of the dictionary.
     pub(crate) fn read(
         &self,
         key: usize,
@@ -357,7 +365,7 @@ impl<W: Word> SumTable<W> {
         }
         let [cells, other] = scratch;
         self.cells_of_table(slot, cells);
-        // Its rank takes the dict_id's slot.
+        // Replace ids by their ranks and sort by them.
         for cell in &mut *cells {
             let rank = order.ranks[(*cell >> 32) as usize];
             *cell = u64::from(rank) << 32 | u64::from(*cell as u32);
@@ -369,13 +377,13 @@ impl<W: Word> SumTable<W> {
         }
     }
 
-    /// Finds the cells of a table: the upper half of each word is an dict_id, the lower one where its
-    /// sums are.
+    /// Finds the cells of a table. The upper half of each word is a dictionary id, the lower half
+    /// the position of the sums.
     fn cells_of_table(&self, slot: Slot, found: &mut Vec<u64>) {
         found.clear();
         found.resize(slot.room() as usize, 0);
         let mut count = 0;
-        // No branches: as many slots are empty as not.
+        // Branchless: about half of the cells are empty, in no predictable pattern.
         for index in 0..slot.room() as usize {
             let at = slot.at as usize + index * (1 + self.sums);
             let dict_id = self.words[at];
@@ -385,7 +393,7 @@ impl<W: Word> SumTable<W> {
         found.truncate(count);
     }
 
-    /// Appends the cell whose sums are at `at`.
+    /// Appends the cell whose sums are at `at` to `group`.
     #[inline]
     fn push(&self, group: &mut KeyGroup, (key, dict_id): (usize, u32), code: u32, at: usize) {
         group.codes.push(code);
@@ -402,10 +410,10 @@ impl<W: Word> SumTable<W> {
     }
 }
 
-/// Where an dict_id is first looked for in a table.
+/// The index at which the search for an id starts in a table.
 #[inline]
 fn first_index(dict_id: u32, room: u32) -> usize {
-    if room as usize <= SEARCHED {
+    if room as usize <= MAX_SCANNED {
         return 0;
     }
     (dict_id.wrapping_mul(0x9E37_79B9) >> (32 - room.ilog2())) as usize

@@ -1,21 +1,21 @@
-//! The sums of all groups, in words as small as the sums are.
+//! The sums of all groups, in words of four or eight bytes.
 //!
-//! Most sums fit into four bytes. Where one does not, all of them get eight: to tell them apart one by
-//! one would cost each row more than those files gain.
+//! Most sums fit into four bytes. If one does not, all of them are widened to eight. Sums of mixed
+//! sizes would cost every row a check, which is more than they would save.
 
 use crate::group::dict_ranks::DictRanks;
 use crate::group::entry::Entry;
 use crate::group::key_group::KeyGroup;
 use crate::group::sum_table::{SumTable, TooLarge};
 
-/// The cells of all keys, whatever the size of their words.
+/// A [`SumTable`] with words of either size.
 #[derive(Debug)]
 pub(crate) enum Sums {
     Small(SumTable<i32>),
     Large(SumTable<i64>),
 }
 
-/// Does the same with words of either size.
+/// Evaluates the same expression for either word size.
 macro_rules! with_table {
     ($sums:expr, |$table:ident| $work:expr) => {
         match $sums {
@@ -26,7 +26,7 @@ macro_rules! with_table {
 }
 
 impl Sums {
-    /// None yet. `sums` is how many a group has; see [`SumTable`] for `has_dict`.
+    /// No groups, with `sums` sums each; see [`SumTable`] for `has_dict`.
     pub(crate) fn new(sums: usize, has_dict: bool) -> Self {
         Self::Small(SumTable::new(sums, has_dict))
     }
@@ -46,7 +46,7 @@ impl Sums {
         with_table!(self, |table| table.is_full())
     }
 
-    /// Adds `values` to the sums of a group. `dict_len` is how many ids exist so far.
+    /// Adds `values` to the sums of a group. `dict_len` is the current number of dictionary ids.
     pub(crate) fn add(&mut self, key: usize, dict_id: u32, dict_len: usize, values: &[i64]) {
         while let Err(TooLarge) =
             with_table!(self, |table| table.add(key, dict_id, dict_len, values).map(drop))
@@ -55,7 +55,7 @@ impl Sums {
         }
     }
 
-    /// Adds the values of rows whose keys are known, so many of them a row.
+    /// Adds the values of rows with these key numbers, `sums` of them per row.
     pub(crate) fn add_all(
         &mut self,
         mut rows: &[Entry],
@@ -105,7 +105,7 @@ mod tests {
 
     const IDS: u32 = 100;
 
-    /// Rows of keys with few and with many dictionary ids; the further they are, the larger are the values.
+    /// Rows of keys with few and with many dictionary ids. Values grow from row to row.
     fn rows(sums: usize, has_dict: bool) -> Vec<(usize, u32, Vec<i64>)> {
         let mut random = 7_u64;
         let mut next = |below: u64| {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_exact_whatever_their_size() {
+    fn sums_of_any_size_are_exact() {
         for (width, has_dict, batch) in
             [(1, true, 256), (1, true, 1), (3, true, 256), (1, false, 256), (2, false, 1)]
         {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn small_sums_stay_small() {
+    fn sums_are_widened_only_when_needed() {
         let mut sums = Sums::new(1, true);
         let small = rows(1, true).into_iter().take(1_000);
         small.for_each(|(key, dict_id, values)| sums.add(key, dict_id, IDS as usize, &values));

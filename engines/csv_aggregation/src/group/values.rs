@@ -1,8 +1,8 @@
-//! The values of a group's last column as small numbers.
+//! The dictionary of arbitrary values of the last group column.
 //!
-//! Most files know few of them (days, devices, countries), so each gets a number of its own when it is
-//! first seen, which is the same one for all threads. Where they turn out to be many, the table of
-//! them is closed, so that it stays small: then groups are kept by the texts of all their columns.
+//! Most files contain few distinct values there (days, devices, countries). Each gets a number when
+//! it is first seen, which is the same in all threads. If there are too many, the dictionary is
+//! closed, so that it stays small: further groups store all their columns inline.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,51 +11,52 @@ use crate::csv_line::push_field;
 use crate::group::key_table::KeyTable;
 use crate::text::{Span, Text};
 
-/// So many values are few: a thread's own table of them stays in its processor's cache.
-pub(crate) const FEW_VALUES: usize = 32 << 10;
-/// So many bytes of them are few.
-const FEW_BYTES: usize = 4 << 20;
+/// The number of values beyond which the dictionary is closed. A thread's table of this many values
+/// stays in the core's cache.
+pub(crate) const MAX_VALUES: usize = 32 << 10;
+/// The memory of the values in bytes beyond which the dictionary is closed.
+const MAX_BYTES: usize = 4 << 20;
 
-/// The values that all threads have seen so far.
+/// The values seen so far by all threads.
 #[derive(Debug)]
 pub(crate) struct SharedValues {
     all: Mutex<KeyTable>,
+    /// The number of values, and [`CLOSED`].
     count: AtomicUsize,
-    /// So many are few.
-    few: usize,
+    max_values: usize,
 }
 
-/// The values that a thread has seen so far.
+/// The values seen so far by one thread.
 #[derive(Debug)]
 pub(crate) struct LocalValues<'a> {
-    values: &'a SharedValues,
+    shared: &'a SharedValues,
     seed: u64,
     keys: KeyTable,
-    /// The number of each key.
+    /// The shared number of each local key.
     numbers: Vec<u32>,
 }
 
-/// All values when there will be no others.
+/// The sort order of all values, when the dictionary is complete.
 #[derive(Debug)]
 pub(crate) struct ValueRanks {
-    /// The text of each by its number, as it is in keys and as a field of CSV.
+    /// The text of each value by number: as it is, and as a CSV field.
     texts: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The place of each in the order of the texts.
+    /// The rank of each value by number.
     ranks: Vec<u32>,
 }
 
 impl SharedValues {
-    /// None yet; more than `few` are too many.
-    pub(crate) fn new(few: usize, seed: u64) -> Self {
-        Self { all: Mutex::new(KeyTable::new(seed)), count: AtomicUsize::new(0), few }
+    /// An empty dictionary, which is closed beyond `max_values` values.
+    pub(crate) fn new(max_values: usize, seed: u64) -> Self {
+        Self { all: Mutex::new(KeyTable::new(seed)), count: AtomicUsize::new(0), max_values }
     }
 
-    /// How many there are.
+    /// The number of values.
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed) & !CLOSED
     }
 
-    /// Whether they are too many. Those of the rows at hand still get numbers.
+    /// Whether there are too many values. New ones in the chunks in progress still get numbers.
     pub(crate) fn is_closed(&self) -> bool {
         self.count.load(Ordering::Relaxed) & CLOSED != 0
     }
@@ -63,12 +64,13 @@ impl SharedValues {
     fn number(&self, text: &[u8]) -> u32 {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let number = all.number(text);
-        let many = all.len() > self.few || all.memory() > FEW_BYTES;
-        let closed = if many || self.is_closed() { CLOSED } else { 0 };
+        let too_many = all.len() > self.max_values || all.memory() > MAX_BYTES;
+        let closed = if too_many || self.is_closed() { CLOSED } else { 0 };
         self.count.store(all.len() | closed, Ordering::Relaxed);
         number as u32
     }
 
+    /// Sorts the values. The dictionary must be complete.
     pub(crate) fn order(&self) -> ValueRanks {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let texts = (0..all.len()).map(|number| {
@@ -88,15 +90,15 @@ impl SharedValues {
     }
 }
 
-/// In the count where the table is closed.
+/// The flag of a closed dictionary in [`SharedValues::count`].
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
 impl<'a> LocalValues<'a> {
-    pub(crate) fn new(values: &'a SharedValues, seed: u64) -> Self {
-        Self { values, seed, keys: KeyTable::new(seed), numbers: Vec::new() }
+    pub(crate) fn new(shared: &'a SharedValues, seed: u64) -> Self {
+        Self { shared, seed, keys: KeyTable::new(seed), numbers: Vec::new() }
     }
 
-    /// The number of the value that stands at `span` of `data`; see [`Text`].
+    /// The number of the value at `span` of `data`; see [`Text`].
     #[inline(always)]
     pub(crate) fn number(&mut self, data: &[u8], span: Span) -> u32 {
         let text = Text::new(data, span);
@@ -107,7 +109,7 @@ impl<'a> LocalValues<'a> {
         }
     }
 
-    /// Like [`LocalValues::number`] for a text that stands alone.
+    /// Like [`LocalValues::number`], for a single text.
     pub(crate) fn number_of(&mut self, text: &[u8]) -> u32 {
         match self.numbers.get(self.keys.number(text)) {
             Some(number) => *number,
@@ -118,7 +120,7 @@ impl<'a> LocalValues<'a> {
     #[cold]
     #[inline(never)]
     fn add(&mut self, text: &[u8]) -> u32 {
-        let number = self.values.number(text);
+        let number = self.shared.number(text);
         self.numbers.push(number);
         number
     }
@@ -130,16 +132,16 @@ impl ValueRanks {
         &self.texts[number as usize].0
     }
 
-    /// The text of a value as a field of CSV.
+    /// The text of a value as a CSV field.
     pub(crate) fn field(&self, number: u32) -> &[u8] {
         &self.texts[number as usize].1
     }
 
-    /// Puts the places of these values into the order of their texts.
-    pub(crate) fn sort(&self, numbers: &[u32], places: &mut Vec<(u32, u32)>) {
-        places.clear();
-        places.extend(numbers.iter().map(|number| self.ranks[*number as usize]).zip(0..));
-        places.sort_unstable();
+    /// Sorts these values by their texts: fills `sorted` with their ranks and indexes in `numbers`.
+    pub(crate) fn sort(&self, numbers: &[u32], sorted: &mut Vec<(u32, u32)>) {
+        sorted.clear();
+        sorted.extend(numbers.iter().map(|number| self.ranks[*number as usize]).zip(0..));
+        sorted.sort_unstable();
     }
 }
 
@@ -148,26 +150,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_keep_their_numbers_in_all_threads_until_there_are_many() {
-        let values = SharedValues::new(3, 1);
-        let (mut one, mut other) = (LocalValues::new(&values, 1), LocalValues::new(&values, 1));
+    fn values_have_the_same_numbers_in_all_threads_until_closed() {
+        let shared = SharedValues::new(3, 1);
+        let (mut one, mut other) = (LocalValues::new(&shared, 1), LocalValues::new(&shared, 1));
         for _ in 0..2 {
             assert_eq!(one.number_of(b"b"), 0);
             assert_eq!(other.number_of(b"a, b"), 1);
             assert_eq!(one.number_of(b"a, b"), 1);
             assert_eq!(one.number_of(b""), 2);
-            assert_eq!(values.count(), 3);
-            assert!(!values.is_closed());
+            assert_eq!(shared.count(), 3);
+            assert!(!shared.is_closed());
         }
         assert_eq!(other.number_of(b"c"), 3);
-        assert!(values.is_closed());
+        assert!(shared.is_closed());
         assert_eq!(one.number_of(b"d"), 4);
-        assert_eq!(values.count(), 5);
-        let order = values.order();
-        let mut places = Vec::new();
-        order.sort(&[0, 1, 2, 3, 4], &mut places);
-        let sorted: Vec<_> = places.iter().map(|(_, place)| order.field(*place)).collect();
-        assert_eq!(sorted, [&b""[..], b"\"a, b\"", b"b", b"c", b"d"]);
+        assert_eq!(shared.count(), 5);
+        let order = shared.order();
+        let mut sorted = Vec::new();
+        order.sort(&[0, 1, 2, 3, 4], &mut sorted);
+        let fields: Vec<_> = sorted.iter().map(|(_, index)| order.field(*index)).collect();
+        assert_eq!(fields, [&b""[..], b"\"a, b\"", b"b", b"c", b"d"]);
         assert_eq!(order.text(1), b"a, b");
     }
 }

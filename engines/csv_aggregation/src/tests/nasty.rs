@@ -108,7 +108,7 @@ struct How {
     memory: u64,
     range: u64,
     index_limits: IndexLimits,
-    few_values: usize,
+    max_values: usize,
     reorder: ReorderLimits,
 }
 
@@ -118,17 +118,17 @@ fn how() -> impl Strategy<Value = How> {
     let range = proptest::sample::select(vec![1, 500, 1 << 20]);
     let index_limits = (proptest::sample::select(vec![1, 100, 16 << 10]), 0..3_000_usize);
     let index_limits = index_limits.prop_map(|(every, memory)| IndexLimits { every, memory });
-    let few_values = proptest::sample::select(vec![0, 2, 1000]);
+    let max_values = proptest::sample::select(vec![0, 2, 1000]);
     let reorder = proptest::sample::select(vec![(1, 0), (3, 1_000), (1_000, 1 << 20)]);
     let reorder = reorder.prop_map(|(chunks, bytes)| ReorderLimits { chunks, bytes });
-    (chunk, 1..5_usize, memory, range, index_limits, few_values, reorder).prop_map(
-        |(chunk, threads, memory, range, index_limits, few_values, reorder)| How {
+    (chunk, 1..5_usize, memory, range, index_limits, max_values, reorder).prop_map(
+        |(chunk, threads, memory, range, index_limits, max_values, reorder)| How {
             chunk,
             threads,
             memory,
             range,
             index_limits,
-            few_values,
+            max_values,
             reorder,
         },
     )
@@ -147,7 +147,7 @@ fn fast(input: &[u8], options: &Options, how: &How) -> Result<Outcome, Aggregati
             least_memory: 0,
             range: how.range,
             index_limits: how.index_limits,
-            few_values: how.few_values,
+            max_values: how.max_values,
             reorder: how.reorder,
         },
     )?;
@@ -221,7 +221,7 @@ proptest! {
         texts in proptest::collection::vec(long_text(), 1..20),
         rows in proptest::collection::vec((any::<u32>(), any::<u32>(), 1..13_u32), 0..150),
         parameters in parameters(),
-        few_values in proptest::sample::select(vec![2, 1000]),
+        max_values in proptest::sample::select(vec![2, 1000]),
         index_limits in (0..40_000_u64, 0..3_000_usize),
     ) {
         let mut input = b"Song,Date,Number of Plays,Note\n".to_vec();
@@ -239,7 +239,7 @@ proptest! {
             memory: 0,
             range: 10_000,
             index_limits: IndexLimits { every: index_limits.0, memory: index_limits.1 },
-            few_values,
+            max_values,
             reorder: ReorderLimits { chunks: 2, bytes: 10_000 },
         };
         compare(&input, &options(&parameters), &how)?;
@@ -266,7 +266,7 @@ fn what_is_kept_apart_at_first_and_whole_later_is_one_result() {
                         memory,
                         range,
                         index_limits,
-                        few_values: 300,
+                        max_values: 300,
                         reorder: Sizes::REAL.reorder,
                     };
                     compare(&input, &options, &how).unwrap();

@@ -1,26 +1,28 @@
-//! Where the cells of a key are, in eight bytes: there is one for each of millions of keys.
+//! Where the cells of a key are, packed into eight bytes because there are millions of keys.
 
-/// A piece of the words: a row, a table, or nothing yet.
+/// The row or table of a key. The default is a table without room.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Slot {
-    /// Where it starts.
+    /// The position of the first word.
     pub(crate) at: u32,
-    /// Of a row [`Slot::ROW`] and the cells that there is room for. Of a table how many cells there are
-    /// and, from [`Slot::LENGTH_BITS`] on, one more than the power of two that there is room for.
+    /// For a row, [`Slot::ROW`] and the number of cells for which there is room. For a table, the
+    /// number of its cells and, from bit [`Slot::LENGTH_BITS`] on, 1 plus the logarithm of its
+    /// room.
     shape: u32,
 }
 
 impl Slot {
     const ROW: u32 = 1 << 31;
-    /// There are never so many days, nor values that are kept apart.
+    /// The bits for the number of cells of a table. There are fewer dates, and a dictionary of
+    /// values is closed long before.
     const LENGTH_BITS: u32 = 26;
 
-    /// A row at `at` for so many cells.
+    /// A row at `at` with room for `room` cells.
     pub(crate) fn row(at: u32, room: usize) -> Self {
         Self { at, shape: Self::ROW | room as u32 }
     }
 
-    /// An empty table at `at` for so many cells, a power of two.
+    /// An empty table at `at` with room for `room` cells, a power of two.
     pub(crate) fn table(at: u32, room: usize) -> Self {
         Self { at, shape: (room.ilog2() + 1) << Self::LENGTH_BITS }
     }
@@ -30,7 +32,7 @@ impl Slot {
         self.shape & Self::ROW != 0
     }
 
-    /// How many cells there is room for.
+    /// The number of cells for which there is room.
     #[inline(always)]
     pub(crate) fn room(self) -> u32 {
         match self.is_row() {
@@ -39,13 +41,13 @@ impl Slot {
         }
     }
 
-    /// How many cells a table has.
+    /// The number of cells of a table.
     #[inline(always)]
     pub(crate) fn len(self) -> u32 {
         self.shape & ((1 << Self::LENGTH_BITS) - 1)
     }
 
-    /// A table has one cell more.
+    /// Counts a new cell of a table.
     #[inline(always)]
     pub(crate) fn add_cell(&mut self) {
         self.shape += 1;
@@ -57,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_knows_its_room_and_its_cells() {
+    fn a_slot_packs_the_kind_the_room_and_the_length() {
         assert!(!Slot::default().is_row());
         assert_eq!((Slot::default().room(), Slot::default().len()), (0, 0));
         for log in 0..Slot::LENGTH_BITS {

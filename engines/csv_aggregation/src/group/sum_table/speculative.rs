@@ -1,41 +1,44 @@
-//! Adding many rows: where their cells most likely are is found for all of them first, so that the
-//! processor waits for the memory of many at the same time.
+//! Adds batches of rows with speculative lookups: the likely positions of all cells are computed
+//! and prefetched first, so that the cache misses of a batch overlap.
+//!
+//! A wrong guess is harmless: the row is then added the usual way.
 
 use csv_structure::prefetch;
 
-use super::{SEARCHED, SumTable, TooLarge, first_index};
+use super::{MAX_SCANNED, SumTable, TooLarge, first_index};
 use crate::group::entry::Entry;
 use crate::words::Word;
 
-/// So many bytes stay in the cache of one processor beside all else. What all processors share is some
-/// tens of times as far away, however large it is.
-const NEAR: usize = 512 << 10;
+/// The size in bytes up to which the words stay in the private cache of a core, so that prefetching
+/// them would be wasted. A shared cache does not count: its latency is some tens of times as high.
+const CACHED_BYTES: usize = 512 << 10;
 
-/// A cell is looked for in so many slots of a table behind its first one before its slot is searched
-/// for. Behind each table there is always room for as many cells, which is never used.
-pub(crate) const BEHIND: usize = 2;
+/// How many cells of a hash table are probed behind the first one before the guess counts as wrong.
+/// Each such table ends with as many unused cells, so that the probes stay within it.
+pub(crate) const EXTRA_PROBES: usize = 2;
 
-/// Where a cell most likely is.
+/// The likely position of the sums of a cell, with flags in the upper two bits.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Guess(u32);
 
 impl Guess {
-    /// It is there or behind it in a table, where the word before its sums tells its dict_id.
+    /// The cell is in a hash table, at this position or shortly behind it. The word before its sums
+    /// is its id.
     const TABLE: u32 = 1 << 31;
-    /// It is in a table that is searched.
-    pub(crate) const SEARCHED: u32 = 1 << 30;
-    /// No slot at all.
+    /// The cell is in a table that has to be scanned from this position on.
+    pub(crate) const SCANNED: u32 = 1 << 30;
+    /// There is no guess.
     const UNKNOWN: Self = Self(u32::MAX);
 
-    /// Where its sums are.
+    /// The position without the flags.
     fn at(self) -> usize {
-        (self.0 & !(Self::TABLE | Self::SEARCHED)) as usize
+        (self.0 & !(Self::TABLE | Self::SCANNED)) as usize
     }
 }
 
 impl<W: Word> SumTable<W> {
-    /// Adds the values of rows whose keys are known. Each step is taken for many of them before the
-    /// next one; see `Groups::add_all`. Where a sum is too large, tells how many rows
+    /// Adds the values of rows with these key numbers. Each step is done for the whole batch before
+    /// the next step; see `Groups::add_all`. If a sum is too large, returns the number of rows that
     /// were added before.
     pub(crate) fn add_all(
         &mut self,
@@ -48,13 +51,13 @@ impl<W: Word> SumTable<W> {
         guesses.clear();
         guesses
             .extend(rows.iter().zip(keys).map(|(row, key)| self.guess(*key as usize, row.dict_id)));
-        if self.words.len() * size_of::<W>() > NEAR {
-            for at in &guesses {
-                prefetch(&self.words, at.at());
+        if self.words.len() * size_of::<W>() > CACHED_BYTES {
+            for guess in &guesses {
+                prefetch(&self.words, guess.at());
             }
         }
         let all = rows.iter().zip(keys).zip(&guesses).zip(values.chunks_exact(self.sums));
-        // Their cells are no more where they were.
+        // Keys that have moved since the guesses were made, which are invalid for them.
         let mut moved = std::mem::take(&mut self.moved);
         moved.clear();
         let mut result = Ok(());
@@ -77,7 +80,7 @@ impl<W: Word> SumTable<W> {
         result
     }
 
-    /// Where the cell of the dict_id most likely is. Nothing of it is looked at.
+    /// Guesses the position of the cell of `dict_id` without reading any cells.
     #[inline(always)]
     fn guess(&self, key: usize, dict_id: u32) -> Guess {
         if !self.has_dict {
@@ -88,16 +91,16 @@ impl<W: Word> SumTable<W> {
             Some(slot) if slot.is_row() && dict_id < slot.room() => {
                 Guess(slot.at + dict_id * self.sums as u32)
             }
-            Some(slot) if !slot.is_row() && slot.room() as usize > SEARCHED => {
+            Some(slot) if !slot.is_row() && slot.room() as usize > MAX_SCANNED => {
                 let index = first_index(dict_id, slot.room()) as u32;
                 Guess((slot.at + index * (1 + self.sums as u32) + 1) | Guess::TABLE)
             }
-            Some(slot) => Guess(slot.at | Guess::SEARCHED),
+            Some(slot) => Guess(slot.at | Guess::SCANNED),
             None => Guess::UNKNOWN,
         }
     }
 
-    /// Has the start of the key's cells brought into the processor's cache.
+    /// Prefetches the first cells of the key.
     #[inline]
     pub(crate) fn prefetch(&self, key: usize) {
         let at = match self.has_dict {
@@ -107,18 +110,18 @@ impl<W: Word> SumTable<W> {
         prefetch(&self.words, at);
     }
 
-    /// Adds `values` to the cell if it is where it most likely is and they fit; else nothing is done. The
-    /// key may not have moved since [`SumTable::guess`].
+    /// Adds `values` to the cell if the guess is right and the sums fit. Otherwise does nothing and
+    /// returns false. The key must not have moved since [`SumTable::guess`].
     #[inline(always)]
     fn add_speculatively(&mut self, guess: Guess, of: (usize, u32), values: &[i64]) -> bool {
         let mut at = guess.at();
-        if guess.0 & Guess::SEARCHED != 0 || at >= self.words.len() {
+        if guess.0 & Guess::SCANNED != 0 || at >= self.words.len() {
             return false;
         }
         if guess.0 & Guess::TABLE != 0 {
             let dict_id = W::number(of.1);
-            // No branches: they would be guessed wrong as often as not.
-            for _ in 0..BEHIND {
+            // Branchless: branches would be mispredicted about half of the time.
+            for _ in 0..EXTRA_PROBES {
                 at += if self.words[at - 1] == dict_id { 0 } else { 1 + self.sums };
             }
             if self.words[at - 1] != dict_id {
