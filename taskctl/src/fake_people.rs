@@ -1,7 +1,7 @@
 //! `taskctl fake-people`: a CSV file of made-up people, to try a data upload with.
 //!
 //! # Invariants
-//! - The same arguments give the same bytes, on any machine: the random numbers are our own.
+//! - The same arguments give the same bytes, on any machine and in any version (`common::random`).
 //! - Every e-mail address is there once.
 
 use std::io::{self, Write};

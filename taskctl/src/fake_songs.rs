@@ -1,7 +1,7 @@
 //! `taskctl fake-songs`: a CSV file of made-up plays, to try the aggregation with.
 //!
 //! # Invariants
-//! - The same arguments give the same bytes, on any machine: the random numbers are our own.
+//! - The same arguments give the same bytes, on any machine and in any version (`common::random`).
 //! - Every song has a title of its own.
 
 mod titles;

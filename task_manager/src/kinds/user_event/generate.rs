@@ -84,14 +84,14 @@ mod tests {
         assert_eq!(
             serde_json::to_value(first).unwrap(),
             serde_json::json!({
-                "id": "bdd73226-2feb-4e95-a8ef-e333b266f103",
+                "id": "39fcb970-a300-4809-bd36-18972c55d911",
                 "address": {
-                    "city": "Springfield",
-                    "state": "Illinois",
-                    "country": "United States",
-                    "postCode": "62730",
+                    "city": "Kraków",
+                    "state": "Małopolskie",
+                    "country": "Poland",
+                    "postCode": "31-593",
                 },
-                "datetime": "2025-09-25T19:21:21.218Z",
+                "datetime": "2024-05-17T04:09:12.524Z",
             })
         );
     }
