@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use common::problem::MEDIA_TYPE;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayItems, KnownFormat, SchemaFormat, Type};
 use utoipa::openapi::{
@@ -37,6 +38,7 @@ pub fn complete(mut document: Built) -> Built {
     for (path, item) in &mut document.paths.paths {
         for operation in operations(item) {
             complete_parameters(operation);
+            complete_errors(operation);
             complete_answers(path, operation);
         }
     }
@@ -47,9 +49,7 @@ pub fn complete(mut document: Built) -> Built {
 }
 
 fn answer(status: &str, description: &str) -> Response {
-    let answer = ResponseBuilder::new()
-        .description(description)
-        .content("application/problem+json", problem(None));
+    let answer = ResponseBuilder::new().description(description).content(MEDIA_TYPE, problem(None));
     match status {
         "503" => {
             let seconds = ObjectBuilder::new().schema_type(Type::Integer);
@@ -59,6 +59,18 @@ fn answer(status: &str, description: &str) -> Response {
             answer.header("Retry-After", header.build()).build()
         }
         _ => answer.build(),
+    }
+}
+
+/// An error is a problem document, unless its route says otherwise.
+fn complete_errors(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.starts_with(['4', '5'])
+            && response.content.is_empty()
+        {
+            response.content.insert(MEDIA_TYPE.to_owned(), problem(None).into());
+        }
     }
 }
 

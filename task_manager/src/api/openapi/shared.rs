@@ -1,6 +1,5 @@
 //! Parameters and answers that several operations of the OpenAPI document share.
 
-use common::problem::Problem;
 use utoipa::{IntoParams, IntoResponses};
 
 /// Selects a page of a list.
@@ -36,92 +35,43 @@ pub struct IdempotencyKey {
     idempotency_key: Option<String>,
 }
 
-/// The task does not exist
-#[derive(IntoResponses)]
-#[response(
-    status = 404,
-    description = "The task does not exist",
-    content_type = "application/problem+json"
-)]
-#[expect(dead_code, reason = "describes a response in the OpenAPI document")]
-pub struct NoSuchTask(Problem);
+/// Names errors that several operations return; they are problem documents.
+macro_rules! errors {
+    ($($(#[$description:meta])* $status:literal $name:ident;)*) => {
+        $(
+            $(#[$description])*
+            #[derive(IntoResponses)]
+            #[response(status = $status)]
+            pub struct $name;
+        )*
+    };
+}
 
-/// A parameter is invalid
-#[derive(IntoResponses)]
-#[response(
-    status = 422,
-    description = "A parameter is invalid",
-    content_type = "application/problem+json"
-)]
-#[expect(dead_code, reason = "describes a response in the OpenAPI document")]
-pub struct InvalidParameters(Problem);
+errors! {
+    /// The task does not exist
+    404 NoSuchTask;
 
-/// A request with the same key is in progress
-#[derive(IntoResponses)]
-#[response(
-    status = 409,
-    description = "A request with the same key is in progress",
-    content_type = "application/problem+json"
-)]
-#[expect(dead_code, reason = "describes a response in the OpenAPI document")]
-pub struct RequestInProgress(Problem);
+    /// A parameter is invalid
+    422 InvalidParameters;
 
-/// The body's type is not supported
-#[derive(IntoResponses)]
-#[response(
-    status = 415,
-    description = "The body's type is not supported",
-    content_type = "application/problem+json"
-)]
-#[expect(dead_code, reason = "describes a response in the OpenAPI document")]
-pub struct UnsupportedBody(Problem);
+    /// A request with the same key is in progress
+    409 RequestInProgress;
 
-/// The task's state does not allow it
-#[derive(IntoResponses)]
-#[response(
-    status = 409,
-    description = "The task's state does not allow it",
-    content_type = "application/problem+json"
-)]
-#[expect(dead_code, reason = "describes a response in the OpenAPI document")]
-pub struct WrongState(Problem);
+    /// The body's type is not supported
+    415 UnsupportedBody;
 
-/// The task is in a state that only another version of the server knows (`unreadable_task`)
-#[derive(IntoResponses)]
-#[response(
-    status = 409,
-    description = "The task is in a state that only another version of the server knows (`unreadable_task`)",
-    content_type = "application/problem+json"
-)]
-#[expect(dead_code, reason = "describes a response in the OpenAPI document")]
-pub struct ForeignState(Problem);
+    /// The task's state does not allow it
+    409 WrongState;
 
-/// The schedule does not exist
-#[derive(IntoResponses)]
-#[response(
-    status = 404,
-    description = "The schedule does not exist",
-    content_type = "application/problem+json"
-)]
-#[expect(dead_code, reason = "describes a response in the OpenAPI document")]
-pub struct NoSuchSchedule(Problem);
+    /// The task is in a state that only another version of the server knows (`unreadable_task`)
+    409 ForeignState;
 
-/// Only an administrator may do this
-#[derive(IntoResponses)]
-#[response(
-    status = 403,
-    description = "Only an administrator may do this",
-    content_type = "application/problem+json"
-)]
-#[expect(dead_code, reason = "describes a response in the OpenAPI document")]
-pub struct AdministratorsOnly(Problem);
+    /// The schedule does not exist
+    404 NoSuchSchedule;
 
-/// The body is not JSON of this shape
-#[derive(IntoResponses)]
-#[response(
-    status = 400,
-    description = "The body is not JSON of this shape",
-    content_type = "application/problem+json"
-)]
-#[expect(dead_code, reason = "describes a response in the OpenAPI document")]
-pub struct UnreadableJson(Problem);
+    /// Only an administrator may do this
+    403 AdministratorsOnly;
+
+    /// The body is not JSON of this shape
+    400 UnreadableJson;
+}

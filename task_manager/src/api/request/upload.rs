@@ -5,7 +5,6 @@ use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
-use common::problem::Problem;
 use common::task::spec::TaskSpec;
 use common::task::{AcceptedTask, TaskKind};
 
@@ -25,27 +24,27 @@ use crate::lifecycle::upload::{Uploads, file_name};
 #[expect(dead_code, reason = "describes responses in the OpenAPI document")]
 pub enum UploadErrors {
     /// The form cannot be read, or the connection broke
-    #[response(status = 400, content_type = "application/problem+json")]
-    Unreadable(Problem),
+    #[response(status = 400)]
+    Unreadable,
     /// No byte arrived for `upload_idle_timeout`
-    #[response(status = 408, content_type = "application/problem+json")]
-    Idle(Problem),
+    #[response(status = 408)]
+    Idle,
     /// The task was stopped while its file arrived, or a request with the same key is in progress
-    #[response(status = 409, content_type = "application/problem+json")]
-    Stopped(Problem),
+    #[response(status = 409)]
+    Stopped,
     /// The file is too large
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Problem),
+    #[response(status = 413)]
+    TooLarge,
     /// The body's type is not supported, or it has a Content-Encoding
-    #[response(status = 415, content_type = "application/problem+json")]
-    UnsupportedType(Problem),
+    #[response(status = 415)]
+    UnsupportedType,
     /// A parameter is invalid or the name is missing, the file is empty or not of its kind, or the key was
     /// used for another content
-    #[response(status = 422, content_type = "application/problem+json")]
-    Invalid(Problem),
+    #[response(status = 422)]
+    Invalid,
     /// The server cannot take the file now; `outcome_unknown` if it may have taken it
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(Problem),
+    #[response(status = 503)]
+    Unavailable,
 }
 
 /// The file of a request, with all that its task needs.

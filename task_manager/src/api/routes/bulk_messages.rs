@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
-use common::problem::Problem;
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{IdempotencyKey, RequestInProgress, UnsupportedBody};
@@ -31,12 +30,12 @@ use crate::lifecycle::bulk_messages::{BulkResult, Format, load_once};
     )),
     responses(
         (status = 200, description = "The outcome", body = BulkResult),
-        (status = 400, description = "The body is not a JSON array, and nothing was stored", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "No byte arrived for `upload_idle_timeout`, and nothing was stored", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not a JSON array, and nothing was stored"),
+        (status = 408, description = "No byte arrived for `upload_idle_timeout`, and nothing was stored"),
         RequestInProgress,
         UnsupportedBody,
-        (status = 422, description = "The key was used for another body", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database or the connection failed; the detail says how many were stored", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The key was used for another body"),
+        (status = 503, description = "The database or the connection failed; the detail says how many were stored"),
     )
 )]
 pub async fn load_messages(

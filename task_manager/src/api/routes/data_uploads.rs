@@ -5,7 +5,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use common::problem::Problem;
 use common::report::RejectedRow;
 use common::task::spec::OnBadRow;
 use common::task::{AcceptedTask, TaskId, TaskKind, TaskState};
@@ -84,8 +83,8 @@ pub struct LoadedRowList {
     ),
     responses(
         (status = 200, description = "A page of rows", body = LoadedRowList),
-        (status = 404, description = "The data upload does not exist", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The data upload does not exist"),
+        (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)"),
         InvalidParameters,
     )
 )]
@@ -133,9 +132,9 @@ pub struct RejectedRowList {
             })),
             (String = "text/csv", example = "row,line,column,value,reason\n7,8,email,ada,is no e-mail address\n"),
         )),
-        (status = 404, description = "The data upload does not exist", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)", body = Problem, content_type = "application/problem+json"),
-        (status = 406, description = "The rows have none of the accepted media types", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The data upload does not exist"),
+        (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)"),
+        (status = 406, description = "The rows have none of the accepted media types"),
         InvalidParameters,
     )
 )]

@@ -4,7 +4,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use common::problem::Problem;
 use common::report::Output;
 use common::storage::{ObjectKey, OutputPart, Storage};
 use common::task::{TaskId, TaskState};
@@ -31,9 +30,9 @@ use crate::tasks::{Task, store};
         (status = 206, description = "The requested range", body = String, content_type = "text/csv"),
         (status = 304, description = "The ETag still matches If-None-Match"),
         NoSuchTask,
-        (status = 409, description = "The task has no result (`no_result`) or none yet (`not_ready`, with Retry-After)", body = Problem, content_type = "application/problem+json"),
-        (status = 410, description = "The files are gone", body = Problem, content_type = "application/problem+json"),
-        (status = 416, description = "The range is outside of the file", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task has no result (`no_result`) or none yet (`not_ready`, with Retry-After)"),
+        (status = 410, description = "The files are gone"),
+        (status = 416, description = "The range is outside of the file"),
     )
 )]
 pub async fn download_result(
@@ -54,8 +53,8 @@ pub async fn download_result(
     responses(
         (status = 200, description = "The rejected rows", body = String, content_type = "text/csv"),
         NoSuchTask,
-        (status = 409, description = "The task has no rejected rows (`no_result`) or none yet (`not_ready`)", body = Problem, content_type = "application/problem+json"),
-        (status = 410, description = "The files are gone", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task has no rejected rows (`no_result`) or none yet (`not_ready`)"),
+        (status = 410, description = "The files are gone"),
     )
 )]
 pub async fn download_rejected(

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::file_statistics::FileStatisticsRow;
-use common::problem::{ErrorLocation, Problem};
+use common::problem::ErrorLocation;
 use common::task::{AcceptedTask, TaskKind, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -139,8 +139,8 @@ impl Page {
             (FileStatisticsReport = "application/json"),
             (String = "text/csv", example = "section,name,files,size,lines,words,characters\ntotal,,1,20,2,3,18\n"),
         )),
-        (status = 404, description = "The report is not the caller's", body = Problem, content_type = "application/problem+json"),
-        (status = 406, description = "The report has none of the accepted media types", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The report is not the caller's"),
+        (status = 406, description = "The report has none of the accepted media types"),
         InvalidParameters,
     )
 )]

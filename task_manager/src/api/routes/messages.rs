@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use chrono::NaiveDate;
 use common::message::Category;
-use common::problem::{ErrorLocation, Problem};
+use common::problem::ErrorLocation;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -62,7 +62,7 @@ pub struct MessageRequest {
         UnreadableJson,
         RequestInProgress,
         UnsupportedBody,
-        (status = 422, description = "The message is empty or too long, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The message is empty or too long, or the key was used for another body"),
     )
 )]
 pub async fn submit_message(

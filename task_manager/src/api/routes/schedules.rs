@@ -5,7 +5,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
-use common::problem::Problem;
 use common::task::TaskView;
 use serde::Serialize;
 use tracing::info;
@@ -40,7 +39,7 @@ pub struct ScheduleList {
     get, path = "/v1/schedules", tag = "schedules",
     responses(
         (status = 200, description = "The schedules, by name", body = ScheduleList),
-        (status = 403, description = "Only an administrator may see them", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Only an administrator may see them"),
     )
 )]
 pub async fn list_schedules(
@@ -56,7 +55,7 @@ pub async fn list_schedules(
     params(("name" = String, Path, description = "Its name", example = "user_events_report")),
     responses(
         (status = 200, description = "The schedule", body = ScheduleView),
-        (status = 403, description = "Only an administrator may see it", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Only an administrator may see it"),
         NoSuchSchedule,
     )
 )]
@@ -84,7 +83,7 @@ pub async fn show_schedule(
         UnreadableJson,
         AdministratorsOnly,
         UnsupportedBody,
-        (status = 422, description = "The name, expression, time zone or an address is invalid", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The name, expression, time zone or an address is invalid"),
     )
 )]
 pub async fn put_schedule(

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use common::problem::Problem;
 
 use crate::accounts::sessions::tokens::Tokens;
 use crate::accounts::sessions::{self, NewSession};
@@ -22,9 +21,9 @@ use crate::error::Error;
     request_body(content = Credentials, content_type = "application/json"),
     responses(
         (status = 201, description = "A token, to be sent as `Authorization: Bearer TOKEN`", body = NewSession),
-        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "The user does not exist, or the password is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many attempts; `Retry-After` says how long to wait", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The body cannot be read"),
+        (status = 401, description = "The user does not exist, or the password is wrong"),
+        (status = 429, description = "Too many attempts; `Retry-After` says how long to wait"),
     )
 )]
 pub async fn log_in(
@@ -43,7 +42,7 @@ pub async fn log_in(
     delete, path = "/v1/sessions/current", tag = "users",
     responses(
         (status = 204, description = "The token is revoked"),
-        (status = 409, description = "No session to end: no token was sent, and none is required here", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "No session to end: no token was sent, and none is required here"),
     )
 )]
 pub async fn log_out(State(db): State<Database>, user: CurrentUser) -> Result<StatusCode, Error> {

@@ -5,7 +5,7 @@ use axum::extract::{FromRef, FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use common::problem::{ErrorLocation, Problem};
+use common::problem::ErrorLocation;
 use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
 use tracing::info;
 
@@ -160,7 +160,7 @@ pub async fn kill_task(request: TaskRequest) -> Result<Response, Error> {
         (status = 200, description = "The task is queued again", body = AcceptedTask),
         NoSuchTask,
         WrongState,
-        (status = 410, description = "The task's files are gone", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "The task's files are gone"),
     )
 )]
 pub async fn resume_task(request: TaskRequest) -> Result<Json<AcceptedTask>, Error> {
@@ -184,7 +184,7 @@ fn ended(Interrupted { task, .. }: Interrupted) -> Response {
     responses(
         (status = 204, description = "The task is gone"),
         NoSuchTask,
-        (status = 409, description = "The task has not ended", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The task has not ended"),
     )
 )]
 pub async fn delete_task(request: TaskRequest) -> Result<StatusCode, Error> {

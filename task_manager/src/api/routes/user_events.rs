@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use common::problem::Problem;
 use common::task::UserId;
 use common::user_event::{UserEvent, UserEventsReport};
 use utoipa::ToSchema;
@@ -54,9 +53,9 @@ pub enum UserEventsForm {
             headers(("Retry-After" = u64, description = "Seconds to wait before the next request"))),
         UnreadableJson,
         RequestInProgress,
-        (status = 413, description = "The body is larger than 16 MiB", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is larger than 16 MiB"),
         UnsupportedBody,
-        (status = 422, description = "An event is invalid, the list is empty or too long, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "An event is invalid, the list is empty or too long, or the key was used for another body"),
     )
 )]
 pub async fn submit_user_events(
@@ -123,7 +122,7 @@ async fn submit(
         (status = 202, description = "The events are stored and will be recorded", body = AcceptedEvents,
             headers(("Retry-After" = u64, description = "Seconds to wait before the next request"))),
         RequestInProgress,
-        (status = 422, description = "The number is not from 1 to 10,000, or the key was used for another request", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The number is not from 1 to 10,000, or the key was used for another request"),
     )
 )]
 pub async fn generate_user_events(
@@ -189,8 +188,8 @@ enum Whose {
     ),
     responses(
         (status = 200, description = "The report", body = UserEventsReport),
-        (status = 403, description = "Only an administrator may request all users", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "The report is not the caller's", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Only an administrator may request all users"),
+        (status = 404, description = "The report is not the caller's"),
         InvalidParameters,
     )
 )]

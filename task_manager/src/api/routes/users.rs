@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use common::problem::Problem;
 use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -37,10 +36,10 @@ pub struct Credentials {
     request_body(content = Credentials, content_type = "application/json"),
     responses(
         (status = 201, description = "The user is signed up", body = UserView),
-        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The name is taken, or a request with the same key is in progress", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The name or password is invalid, or the key was used for another body", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many attempts; `Retry-After` says how long to wait", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The body cannot be read"),
+        (status = 409, description = "The name is taken, or a request with the same key is in progress"),
+        (status = 422, description = "The name or password is invalid, or the key was used for another body"),
+        (status = 429, description = "Too many attempts; `Retry-After` says how long to wait"),
     )
 )]
 pub async fn sign_up(

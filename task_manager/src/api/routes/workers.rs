@@ -24,7 +24,7 @@ pub struct WorkerList {
     get, path = "/v1/workers", tag = "workers",
     responses(
         (status = 200, description = "The workers, the last seen first", body = WorkerList),
-        (status = 403, description = "Only an administrator may see them", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Only an administrator may see them"),
     )
 )]
 pub async fn list_workers(
