@@ -13,8 +13,10 @@ use utoipa::openapi::{
 use super::{operations, problem};
 use crate::accounts::users::credentials::PasswordLength;
 
+/// The header that makes a request repeatable.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// Answers: status, name among the components, and description.
-const ANSWERS: [(&str, &str, &str); 6] = [
+const ANSWERS: [(&str, &str, &str); 7] = [
     ("400", "BadRequest", "The request cannot be read"),
     (
         "403",
@@ -22,6 +24,7 @@ const ANSWERS: [(&str, &str, &str); 6] = [
         "The caller is not permitted to do this; without a login, the request is from another site",
     ),
     ("408", "RequestTimeout", "The request body stalled for too long"),
+    ("409", "InProgress", "A request with the same key is in progress"),
     ("413", "TooLarge", "The body is too large"),
     ("415", "UnsupportedMediaType", "The body's type or encoding is not supported"),
     (
@@ -76,8 +79,11 @@ fn complete_errors(operation: &mut Operation) {
 
 fn complete_answers(path: &str, operation: &mut Operation) {
     let has_body = operation.request_body.is_some();
+    let mut parameters = operation.parameters.iter().flatten();
+    let has_key = parameters.any(|it| matches!(it, RefOr::T(it) if it.name == IDEMPOTENCY_KEY));
     for (status, name, _) in ANSWERS {
         let is_possible = match status {
+            "409" => has_key,
             "503" => path.starts_with("/v1/"),
             status => has_body || !OF_BODIES.contains(&status),
         };
@@ -121,7 +127,7 @@ fn shared(parameter: &Parameter) -> Option<RefOr<Schema>> {
     let number = || ObjectBuilder::new().schema_type(Type::Integer);
     let formatted = |format| text().format(Some(SchemaFormat::KnownFormat(format)));
     match (&parameter.parameter_in, parameter.name.as_str()) {
-        (ParameterIn::Header, "Idempotency-Key") => {
+        (ParameterIn::Header, IDEMPOTENCY_KEY) => {
             let text = text().min_length(Some(1)).max_length(Some(255));
             Some(text.pattern(Some("^[!-~]+$")).into())
         }

@@ -54,12 +54,6 @@ errors! {
     /// A parameter is invalid
     422 InvalidParameters;
 
-    /// A request with the same key is in progress
-    409 RequestInProgress;
-
-    /// The body's type is not supported
-    415 UnsupportedBody;
-
     /// The task's state does not allow it
     409 WrongState;
 
@@ -72,6 +66,6 @@ errors! {
     /// Only an administrator may do this
     403 AdministratorsOnly;
 
-    /// The body is not JSON of this shape
-    400 UnreadableJson;
+    /// Too many attempts; `Retry-After` says how long to wait
+    429 TooManyTries;
 }

@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 
 use crate::api::middleware::access::CurrentUser;
-use crate::api::openapi::shared::{IdempotencyKey, RequestInProgress, UnsupportedBody};
+use crate::api::openapi::shared::IdempotencyKey;
 use crate::api::request::body::media_type;
 use crate::api::request::detached::to_the_end;
 use crate::api::request::file::{FileBody, IdleTimeout, incoming};
@@ -32,8 +32,6 @@ use crate::lifecycle::bulk_messages::{BulkResult, Format, load_once};
         (status = 200, description = "The outcome", body = BulkResult),
         (status = 400, description = "The body is not a JSON array, and nothing was stored"),
         (status = 408, description = "No byte arrived for `upload_idle_timeout`, and nothing was stored"),
-        RequestInProgress,
-        UnsupportedBody,
         (status = 422, description = "The key was used for another body"),
         (status = 503, description = "The database or the connection failed; the detail says how many were stored"),
     )

@@ -14,10 +14,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::api::middleware::access::CurrentUser;
-use crate::api::openapi::shared::{
-    IdempotencyKey, InvalidParameters, PageQuery, PeriodQuery, RequestInProgress, UnreadableJson,
-    UnsupportedBody,
-};
+use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PageQuery, PeriodQuery};
 use crate::api::request::body::{Content, Parameters, read_json};
 use crate::api::request::detached::to_the_end;
 use crate::api::request::idempotency;
@@ -59,9 +56,6 @@ pub struct MessageRequest {
     responses(
         (status = 202, description = "The message is stored and will be validated", body = AcceptedMessage,
             headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds to wait before the next request"))),
-        UnreadableJson,
-        RequestInProgress,
-        UnsupportedBody,
         (status = 422, description = "The message is empty or too long, or the key was used for another body"),
     )
 )]

@@ -11,10 +11,7 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use crate::api::middleware::access::{Administrator, CurrentUser};
-use crate::api::openapi::shared::{
-    AdministratorsOnly, IdempotencyKey, NoSuchSchedule, RequestInProgress, UnreadableJson,
-    UnsupportedBody,
-};
+use crate::api::openapi::shared::{AdministratorsOnly, IdempotencyKey, NoSuchSchedule};
 use crate::api::request::body::JsonBody;
 use crate::api::request::detached::to_the_end;
 use crate::api::request::idempotency;
@@ -39,7 +36,7 @@ pub struct ScheduleList {
     get, path = "/v1/schedules", tag = "schedules",
     responses(
         (status = 200, description = "The schedules, by name", body = ScheduleList),
-        (status = 403, description = "Only an administrator may see them"),
+        AdministratorsOnly,
     )
 )]
 pub async fn list_schedules(
@@ -55,7 +52,7 @@ pub async fn list_schedules(
     params(("name" = String, Path, description = "Its name", example = "user_events_report")),
     responses(
         (status = 200, description = "The schedule", body = ScheduleView),
-        (status = 403, description = "Only an administrator may see it"),
+        AdministratorsOnly,
         NoSuchSchedule,
     )
 )]
@@ -80,9 +77,7 @@ pub async fn show_schedule(
     responses(
         (status = 200, description = "The schedule was replaced", body = ScheduleView),
         (status = 201, description = "The schedule is new", body = ScheduleView),
-        UnreadableJson,
         AdministratorsOnly,
-        UnsupportedBody,
         (status = 422, description = "The name, expression, time zone or an address is invalid"),
     )
 )]
@@ -141,7 +136,6 @@ pub async fn delete_schedule(
             headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds to wait before the next request"))),
         AdministratorsOnly,
         NoSuchSchedule,
-        RequestInProgress,
     )
 )]
 pub async fn run_schedule(

@@ -8,6 +8,7 @@ use crate::accounts::sessions::tokens::Tokens;
 use crate::accounts::sessions::{self, NewSession};
 use crate::accounts::users::Users;
 use crate::api::middleware::access::CurrentUser;
+use crate::api::openapi::shared::TooManyTries;
 use crate::api::request::address::ClientAddress;
 use crate::api::request::body::JsonBody;
 use crate::api::request::detached::to_the_end;
@@ -21,9 +22,8 @@ use crate::error::Error;
     request_body(content = Credentials, content_type = "application/json"),
     responses(
         (status = 201, description = "A token, to be sent as `Authorization: Bearer TOKEN`", body = NewSession),
-        (status = 400, description = "The body cannot be read"),
         (status = 401, description = "The user does not exist, or the password is wrong"),
-        (status = 429, description = "Too many attempts; `Retry-After` says how long to wait"),
+        TooManyTries,
     )
 )]
 pub async fn log_in(

@@ -10,10 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::middleware::access::CurrentUser;
-use crate::api::openapi::shared::{
-    IdempotencyKey, InvalidParameters, PeriodQuery, RequestInProgress, UnreadableJson,
-    UnsupportedBody,
-};
+use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PeriodQuery};
 use crate::api::request::body::{Content, Parameters, read_json};
 use crate::api::request::detached::to_the_end;
 use crate::api::request::idempotency;
@@ -51,10 +48,7 @@ pub enum UserEventsForm {
     responses(
         (status = 202, description = "The events are stored and will be recorded", body = AcceptedEvents,
             headers(("Retry-After" = u64, description = "Seconds to wait before the next request"))),
-        UnreadableJson,
-        RequestInProgress,
         (status = 413, description = "The body is larger than 16 MiB"),
-        UnsupportedBody,
         (status = 422, description = "An event is invalid, the list is empty or too long, or the key was used for another body"),
     )
 )]
@@ -121,7 +115,6 @@ async fn submit(
     responses(
         (status = 202, description = "The events are stored and will be recorded", body = AcceptedEvents,
             headers(("Retry-After" = u64, description = "Seconds to wait before the next request"))),
-        RequestInProgress,
         (status = 422, description = "The number is not from 1 to 10,000, or the key was used for another request"),
     )
 )]

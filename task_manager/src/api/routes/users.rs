@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::accounts::sessions::tokens::Tokens;
 use crate::accounts::users::credentials::{NewUser, PasswordLength};
 use crate::accounts::users::{UserView, Users};
-use crate::api::openapi::shared::IdempotencyKey;
+use crate::api::openapi::shared::{IdempotencyKey, TooManyTries};
 use crate::api::request::address::ClientAddress;
 use crate::api::request::body::{Content, read_json};
 use crate::api::request::detached::to_the_end;
@@ -36,10 +36,9 @@ pub struct Credentials {
     request_body(content = Credentials, content_type = "application/json"),
     responses(
         (status = 201, description = "The user is signed up", body = UserView),
-        (status = 400, description = "The body cannot be read"),
         (status = 409, description = "The name is taken, or a request with the same key is in progress"),
         (status = 422, description = "The name or password is invalid, or the key was used for another body"),
-        (status = 429, description = "Too many attempts; `Retry-After` says how long to wait"),
+        TooManyTries,
     )
 )]
 pub async fn sign_up(

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::middleware::access::Administrator;
+use crate::api::openapi::shared::AdministratorsOnly;
 use crate::db::Database;
 use crate::error::Error;
 use crate::workers::{WorkerView, store};
@@ -24,7 +25,7 @@ pub struct WorkerList {
     get, path = "/v1/workers", tag = "workers",
     responses(
         (status = 200, description = "The workers, the last seen first", body = WorkerList),
-        (status = 403, description = "Only an administrator may see them"),
+        AdministratorsOnly,
     )
 )]
 pub async fn list_workers(
