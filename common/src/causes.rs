@@ -1,8 +1,8 @@
-//! Errors with what is behind them: the outer ones of libraries often say little.
+//! Errors with their causes: the outer error of a library often says little.
 
 use std::error::Error;
 
-/// The error and its causes, on one line; a cause that is named already is not repeated.
+/// The error and its causes, on one line, without repeating a cause.
 #[must_use]
 pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -18,40 +18,40 @@ use crate::tls::{self, Trust};
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection is kept for another request: less than the server keeps it, so that none ends
-/// while a request is on its way.
+/// How long an idle connection is kept: shorter than the server keeps it, so that none is closed
+/// while a request is in flight.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The header that makes a call that creates something the same one when it is repeated.
+/// The header that makes a call that creates something repeatable.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// Why a call gave no answer that can be used.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No server answers there, a proxy answers in its place, or the connection broke.
+    /// No server answers, a proxy answers in its place, or the connection broke.
     #[error("{server} cannot be reached: {reason}")]
     Unreachable {
         /// The server's URL.
         server: String,
-        /// What the network said.
+        /// The network error.
         reason: String,
-        /// Whether there was a connection, so that the request may have been carried out.
+        /// Whether there was a connection, so that the request may have been executed.
         connected: bool,
     },
-    /// The server refused, and said why.
+    /// The server refused, with a reason.
     #[error("{0}")]
     Problem(Box<Problem>),
-    /// The answer is not what the API promises.
-    #[error("{server} gave an answer that this program does not understand: {reason}")]
+    /// The answer does not match the API.
+    #[error("{server} sent an answer that this program does not understand: {reason}")]
     Unexpected {
         /// The server's URL.
         server: String,
-        /// What was wrong with it.
+        /// The mismatch.
         reason: String,
     },
 }
 
 impl ClientError {
-    /// Whether the same call may work later.
+    /// Whether a retry may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -61,20 +61,20 @@ impl ClientError {
         }
     }
 
-    /// Whether the same call may have been carried out, or may be later: with an
-    /// [`IDEMPOTENCY_KEY`] it can be repeated.
+    /// Whether the call may have been executed, or a retry may succeed: with an [`IDEMPOTENCY_KEY`]
+    /// it can be repeated.
     #[must_use]
     pub fn is_worth_repeating(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Problem(problem) => problem.status == 503 || self.is_under_way(),
+            Self::Problem(problem) => problem.status == 503 || self.is_in_progress(),
             Self::Unexpected { .. } => false,
         }
     }
 
-    /// Whether an earlier call with the same [`IDEMPOTENCY_KEY`] is not done yet.
+    /// Whether an earlier call with the same [`IDEMPOTENCY_KEY`] is still in progress.
     #[must_use]
-    pub fn is_under_way(&self) -> bool {
+    pub fn is_in_progress(&self) -> bool {
         matches!(self, Self::Problem(problem) if problem.code == "request_under_way")
     }
 }
@@ -92,7 +92,7 @@ pub struct ApiClient {
 }
 
 impl ApiClient {
-    /// A client of the task manager at the URL `server`, which shows `token` where there is one.
+    /// A client of the task manager at the URL `server`, which sends `token` if there is one.
     ///
     /// # Errors
     /// The URL cannot be used.
@@ -100,7 +100,7 @@ impl ApiClient {
         Self::trusting(server, token, Trust::default())
     }
 
-    /// Like [`new`](Self::new), with other certificates to trust than the system's alone.
+    /// Like [`new`](Self::new), with certificates to trust beside the system's.
     ///
     /// # Errors
     /// The URL cannot be used.
@@ -131,8 +131,8 @@ impl ApiClient {
         Ok(Self { http, server, host, token, trust, has_tls })
     }
 
-    /// A client of the same server that reaches it at `address` alone, whatever else its name stands
-    /// for.
+    /// A client of the same server that connects to `address` only, even if its name has other
+    /// addresses.
     fn at(&self, address: SocketAddr) -> Result<Self, ClientError> {
         let (host, _) = &self.host;
         let trust = self.has_tls.then_some(&self.trust);
@@ -148,7 +148,7 @@ impl ApiClient {
         &self.server
     }
 
-    /// A request to be filled and then [`sent`](Self::send); `path` starts with a slash.
+    /// A request to complete and then [`send`](Self::send); `path` starts with a slash.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.server));
         match &self.token {
@@ -157,7 +157,7 @@ impl ApiClient {
         }
     }
 
-    /// Sends a request; answers the response where it is a success.
+    /// Sends a request; returns the response if it is a success.
     ///
     /// # Errors
     /// The server is not reachable or refuses.
@@ -172,7 +172,7 @@ impl ApiClient {
             Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
             Err(_) => {
                 let reason = format!("status {status} without a problem document");
-                // Of a proxy whose server is away, or of a server that is about to end.
+                // From a proxy whose server is down, or a server that is shutting down.
                 match status.is_server_error() {
                     true => Err(self.unanswered(reason)),
                     false => Err(self.unexpected(reason)),
@@ -202,7 +202,7 @@ impl ApiClient {
         self.json(self.request(Method::GET, path)).await
     }
 
-    /// Says that the connection broke while an answer was read.
+    /// The error for a connection that broke while an answer was read.
     #[must_use]
     pub fn unreachable(&self, error: &reqwest::Error) -> ClientError {
         let (server, connected) = (self.server.clone(), !error.is_connect());
@@ -219,7 +219,7 @@ impl ApiClient {
     }
 }
 
-/// A plain HTTP client to be configured: without TLS, which the library would otherwise look for.
+/// A builder of a plain HTTP client, without TLS, which the library would otherwise search for.
 ///
 /// # Errors
 /// Never; the library's settings are valid.
@@ -227,7 +227,7 @@ pub fn plain_http() -> Result<reqwest::ClientBuilder, rustls::Error> {
     Ok(reqwest::Client::builder().tls_backend_preconfigured(tls::no_trust()?))
 }
 
-/// What connects; with TLS where there is a `trust`.
+/// A builder of a client, with TLS if there is a `trust`.
 fn builder(trust: Option<&Trust>) -> Result<reqwest::ClientBuilder, rustls::Error> {
     let builder = match trust {
         Some(trust) => reqwest::Client::builder().tls_backend_preconfigured(trust.client_config()?),

@@ -1,5 +1,5 @@
-//! What the programs have in common on the command line: their version, and the files that are made
-//! of their arguments for packages and for the reference.
+//! Parts of the command line that all programs share: their version, completions, manual pages and
+//! the reference of their commands.
 
 mod reference;
 
@@ -11,11 +11,11 @@ use chrono::DateTime;
 use clap::Command;
 use clap_complete::Shell;
 
-/// The version of the program that is being compiled, with commit and date where the build was given
-/// them in `BUILD_COMMIT` and `SOURCE_DATE_EPOCH` (`make programs` and `make dist` do).
+/// The version of the program that is being compiled, with commit and date if the build sets
+/// `BUILD_COMMIT` and `SOURCE_DATE_EPOCH` (`make programs` and `make dist` do).
 ///
-/// They are read where the macro is used, in a `main.rs`: another commit compiles only that again, and
-/// not every crate.
+/// They are read where the macro is expanded, in a `main.rs`, so that another commit recompiles
+/// only that file and not every crate.
 #[macro_export]
 macro_rules! version {
     () => {{
@@ -45,8 +45,8 @@ pub fn describe_version(version: &str, commit: Option<&str>, epoch: Option<&str>
     }
 }
 
-/// Writes completions for shells and manual pages of a program into `bash`, `zsh`, `fish` and `man1`
-/// in `folder`, and the reference of its commands into `command-line.md`.
+/// Writes completions for shells and manual pages of a program into `bash`, `zsh`, `fish` and
+/// `man1` in `folder`, and the reference of its commands into `command-line.md`.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -54,7 +54,7 @@ pub fn write_package_files(mut command: Command, folder: &Path) -> io::Result<()
     let pages = folder.join("man1");
     fs::create_dir_all(&pages)?;
     fs::write(folder.join("command-line.md"), reference::markdown(without_help(command.clone())))?;
-    // Before the completions, which add the subcommands `help`.
+    // Before the completions, which add `help` subcommands.
     clap_mangen::generate_to(without_help(command.clone()), pages)?;
     let name = command.get_name().to_owned();
     let completions = [
@@ -71,7 +71,7 @@ pub fn write_package_files(mut command: Command, folder: &Path) -> io::Result<()
     Ok(())
 }
 
-/// Without the subcommand `help` of each command, which has no page of its own: it prints the others.
+/// Removes the `help` subcommand of each command, which needs no page: it prints the others.
 fn without_help(command: Command) -> Command {
     command.disable_help_subcommand(true).mut_subcommands(without_help)
 }

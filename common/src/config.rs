@@ -1,10 +1,10 @@
-//! Settings: defaults, then a file, then the environment, with every problem named at once.
+//! Settings: defaults, then a file, then the environment, with all problems reported together.
 //!
-//! Settings are flat: `listen` in the file is `PREFIX_LISTEN` in the environment. A binary reads
-//! each one by name with its default; what is left over is a name nobody knows.
+//! Settings are flat: `listen` in the file is `PREFIX_LISTEN` in the environment. A program reads
+//! each one by name with its default; remaining names are unknown settings.
 //!
-//! A secret may also be in a file of its own: `jwt_key_file` names it, or it is a credential that
-//! systemd passes to the service, called like the variable in lower case (`prefix_jwt_key`).
+//! A secret may also be in a separate file: `jwt_key_file` names it, or it is a credential that
+//! systemd passes to the service, named like the variable in lower case (`prefix_jwt_key`).
 
 mod reference;
 
@@ -20,12 +20,12 @@ use secrecy::SecretString;
 
 pub use self::reference::Description;
 
-/// Where systemd puts the credentials of a service.
+/// The variable that names the folder of a service's credentials.
 const CREDENTIALS_FOLDER: &str = "CREDENTIALS_DIRECTORY";
-/// Stands for a secret that is set.
+/// Replaces a secret that is set.
 const MASK: &str = "********";
 
-/// The settings of a binary while it reads them.
+/// The settings of a program while it reads them.
 #[derive(Debug)]
 pub struct Settings {
     prefix: String,
@@ -47,7 +47,7 @@ struct Given {
 #[derive(Debug)]
 enum Value {
     One(String),
-    /// Only a file has lists.
+    /// Possible only in a file.
     List(Vec<String>),
 }
 
@@ -61,7 +61,7 @@ enum Origin {
 }
 
 impl Value {
-    /// Nothing where it is a table or holds something else than single values.
+    /// None for a table, or a list of anything but single values.
     fn read(value: config::Value) -> Option<Self> {
         match value.kind {
             config::ValueKind::Array(items) => {
@@ -74,7 +74,7 @@ impl Value {
 }
 
 impl Origin {
-    /// A value of a higher rank replaces others.
+    /// A value of a higher rank overrides others.
     fn rank(&self) -> u8 {
         match self {
             Self::Default => 0,
@@ -85,7 +85,7 @@ impl Origin {
     }
 }
 
-/// Where a secret is.
+/// The source of a secret.
 #[derive(Debug)]
 enum Secret {
     Direct(Given),
@@ -101,7 +101,7 @@ impl Secret {
     }
 }
 
-/// Reads the file that holds a secret and nothing else; a line end behind it does not count.
+/// Reads a file that contains only a secret, without its final line break.
 fn read_secret(path: &Value) -> Result<Value, String> {
     let Value::One(path) = path else {
         return Err("must name a single file, not a list".to_owned());
@@ -130,7 +130,7 @@ struct Effective {
     origin: Origin,
 }
 
-/// Everything that is wrong with the settings.
+/// All problems of the settings.
 #[derive(Debug, thiserror::Error)]
 #[error("invalid settings:\n{}", problems.iter().map(|p| format!("  - {p}")).collect::<Vec<_>>().join("\n"))]
 pub struct SettingsError {
@@ -138,10 +138,10 @@ pub struct SettingsError {
 }
 
 impl SettingsError {
-    /// An error that names `problems`, where there are any.
+    /// An error that names `problems`, if there are any.
     ///
     /// # Errors
-    /// There are.
+    /// `problems` is not empty.
     pub fn unless_empty(problems: Vec<String>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
@@ -160,7 +160,7 @@ impl fmt::Display for EffectiveSettings {
     }
 }
 
-/// The environment variable `name`, where it is set and not empty; for programs without settings.
+/// The environment variable `name`, if it is set and not empty; for programs without settings.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 pub fn variable(name: &str) -> Option<String> {
@@ -168,7 +168,7 @@ pub fn variable(name: &str) -> Option<String> {
 }
 
 impl Settings {
-    /// Reads `file`, where one is given, and the variables that start with `prefix` and `_`.
+    /// Reads `file`, if given, and the variables that start with `prefix` and `_`.
     #[must_use]
     pub fn load(file: Option<&Path>, prefix: &str) -> Self {
         Self::from_sources(file, prefix, None)
@@ -180,7 +180,7 @@ impl Settings {
         Self::from_sources(None, prefix, Some(HashMap::new()))
     }
 
-    /// Like [`load`](Self::load), with `variables` for the environment.
+    /// Like [`load`](Self::load), with `variables` instead of the environment.
     fn from_sources(
         file: Option<&Path>,
         prefix: &str,
@@ -259,7 +259,7 @@ impl Settings {
         value
     }
 
-    /// A setting of any type that reads from a text.
+    /// A setting of any type that can be parsed from a text.
     pub fn value<T>(&mut self, name: &'static str, default: T) -> T
     where
         T: FromStr<Err: fmt::Display> + fmt::Display,
@@ -286,8 +286,8 @@ impl Settings {
         self.read(name, None, parse, |value| value.clone().unwrap_or_default())
     }
 
-    /// Several texts: a list in the file, or one text with commas between them. Blanks around them and
-    /// empty ones count for nothing; where none is left, it is as if nothing were set.
+    /// Several texts: a list in the file, or one comma-separated text. Blanks around them and empty
+    /// ones are ignored; if none is left, the setting counts as absent.
     pub fn list(&mut self, name: &'static str, default: &str) -> Vec<String> {
         if let Some(Given { value, .. }) = self.given.get_mut(name)
             && let Value::List(items) = value
@@ -313,7 +313,7 @@ impl Settings {
         self.read(name, None, parse, |value| if value.is_some() { MASK } else { "" }.to_owned())
     }
 
-    /// A text that may hold a secret, such as a URL with a password: what is set is never shown,
+    /// A text that may contain a secret, such as a URL with a password: a set value is never shown,
     /// the default is.
     pub fn secret_or(&mut self, name: &'static str, default: &str) -> SecretString {
         self.find_secret(name);
@@ -321,7 +321,7 @@ impl Settings {
         self.read(name, default.into(), |text| Ok(text.into()), |_| shown)
     }
 
-    /// Replaces what is given for a secret by the value of highest rank: a variable, then a
+    /// Replaces the given values of a secret by the one of the highest rank: a variable, then a
     /// credential, then the settings file; the first and the last of them may name a file.
     fn find_secret(&mut self, name: &'static str) {
         self.secrets.push(name);
@@ -354,7 +354,7 @@ impl Settings {
         }
     }
 
-    /// The credential of a secret, where there is one.
+    /// The credential of a secret, if any.
     fn credential(&self, name: &str) -> Option<Secret> {
         let file = format!("{}_{name}", self.prefix.to_ascii_lowercase());
         let path = self.credentials.as_ref()?.join(file);
@@ -381,12 +381,12 @@ impl Settings {
         self.read(name, default, parse, |value| ByteSize::b(*value).to_string())
     }
 
-    /// Notes a problem that the values have with each other.
+    /// Adds a problem of the combination of values.
     pub fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }
 
-    /// Ends the reading: all settings are known by now.
+    /// Finishes reading, after all known settings were read.
     ///
     /// # Errors
     /// Every invalid setting, and every unknown one.
@@ -413,7 +413,7 @@ fn variable_of(prefix: &str, name: &str) -> String {
     format!("{prefix}_{}", name.to_ascii_uppercase())
 }
 
-/// A time span in the largest unit that gives a whole number, as it may be set.
+/// A time span in the largest unit that gives a whole number, in the format of settings.
 fn show_duration(duration: Duration) -> String {
     const UNITS: [(u128, &str); 4] =
         [(24 * 3_600_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];

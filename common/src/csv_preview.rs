@@ -1,9 +1,9 @@
-//! The first rows of a CSV file and what its columns hold: the result of a `csv_preview` task.
+//! The first rows of a CSV file and statistics of its columns: the result of a `csv_preview` task.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A preview of a CSV file. Rows are counted and columns typed over the whole file.
+/// A preview of a CSV file. Row counts and column types cover the whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CsvPreview {
     /// The columns in the order of the header, the first 1,000 of them.
@@ -11,7 +11,7 @@ pub struct CsvPreview {
     /// How many columns the header has.
     #[schema(example = 3)]
     pub column_count: u64,
-    /// The values of the first 100 rows, or fewer where they are long; values are cut after 200
+    /// The values of the first 100 rows, or fewer if they are long; values are truncated after 200
     /// characters.
     #[schema(example = json!([["Umbrella", "2020-01-02", "200"]]))]
     pub rows: Vec<Vec<String>>,
@@ -40,7 +40,7 @@ pub struct PreviewColumn {
     pub empty_count: u64,
 }
 
-/// What all values of a column are.
+/// The type of all values of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnType {

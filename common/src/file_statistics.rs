@@ -1,6 +1,6 @@
-//! What is found out about a file: the result of a `file_statistics` task.
+//! The statistics of a file: the result of a `file_statistics` task.
 //!
-//! What counts as a line, a word and a character is described in `docs/file-statistics.md`.
+//! `docs/file-statistics.md` defines lines, words and characters.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 
 use crate::task::TaskId;
 
-/// Where the report of these statistics is.
+/// The path of the report on these statistics.
 pub const REPORT: &str = "/v1/reports/file_statistics";
 
-/// What is found out about a file. It is what a worker reports.
+/// The statistics of a file, as a worker reports them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FileStatistics {
     /// The name of the file.
@@ -20,21 +20,22 @@ pub struct FileStatistics {
     pub size: u64,
     /// `\n` characters; `null` for a binary file.
     pub lines: Option<u64>,
-    /// Runs of characters apart by white space (Unicode's White_Space); `null` for a binary file.
+    /// Runs of characters separated by white space (Unicode's White_Space); `null` for a binary
+    /// file.
     pub words: Option<u64>,
-    /// Unicode scalar values; a longest sequence of bytes that is no UTF-8 is one character. `null`
-    /// for a binary file.
+    /// Unicode scalar values; each maximal invalid sequence of UTF-8 is one character. `null` for a
+    /// binary file.
     pub characters: Option<u64>,
-    /// The media type, by the content, then by the file's name, then text or not.
+    /// The media type: by the content, then by the file's name, then text or binary.
     #[schema(example = "text/plain")]
     pub content_type: String,
-    /// How the characters are written.
+    /// The character encoding.
     pub encoding: Encoding,
     /// In lower-case hexadecimal digits.
     pub sha256: String,
 }
 
-/// How the characters of a file are written.
+/// The character encoding of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum Encoding {
     /// UTF-8, of which ASCII is a part.
@@ -49,19 +50,19 @@ pub enum Encoding {
     /// Text with bytes that are not UTF-8.
     #[serde(rename = "unknown-8bit")]
     Unknown8Bit,
-    /// No text.
+    /// Not text.
     #[serde(rename = "binary")]
     Binary,
 }
 
-/// The statistics of one file as they are kept; also the `result` of their task.
+/// The stored statistics of one file; also the `result` of their task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FileStatisticsRow {
-    /// The task that found them out.
+    /// The task that determined them.
     pub task_id: TaskId,
-    /// What was found out.
+    /// The statistics.
     #[serde(flatten)]
     pub statistics: FileStatistics,
-    /// When that was, UTC.
+    /// When they were recorded, UTC.
     pub created_at: DateTime<Utc>,
 }

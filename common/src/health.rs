@@ -1,5 +1,5 @@
-//! Asks a server on this machine whether it is ready: the `health` command of the programs, for the
-//! health checks of containers and for people.
+//! Checks whether a server on this machine is ready: the `health` command of the programs, for
+//! health checks of containers and for operators.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::client::ApiClient;
 /// A server that takes longer to answer is not ready.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Asks `/readyz` of the server that listens on `listen`, and returns its answer.
+/// Requests `/readyz` from the server that listens on `listen`, and returns its answer.
 ///
 /// # Errors
-/// The server does not answer, or it answers that it is not ready; the text says which.
+/// The server does not answer, or is not ready; the text says which.
 pub async fn check(listen: SocketAddr) -> Result<String, String> {
     let server = format!("http://{}", reachable(listen));
     let client = ApiClient::new(&server, None).map_err(|error| error.to_string())?;
@@ -26,7 +26,7 @@ pub async fn check(listen: SocketAddr) -> Result<String, String> {
     if is_ready { Ok(answer) } else { Err(format!("{server} is not ready: {answer}")) }
 }
 
-/// A server that listens on all addresses is reached on the loopback one.
+/// The address of a server; for one that listens on all addresses, the loopback address.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -43,7 +43,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that gives one answer, and the address that it was told to listen on.
+    /// A server that sends one answer, and the address that it was configured to listen on.
     async fn server(answer: &'static str) -> SocketAddr {
         let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
         let address = listener.local_addr().unwrap();

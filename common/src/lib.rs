@@ -1,7 +1,7 @@
-//! What the task manager, the workers and the command line share.
+//! Code that the task manager, the workers and the command line share.
 //!
-//! A module is here only when two binaries use it. Nothing here knows the database or the HTTP
-//! server; only `queue` knows how messages travel and only `storage` knows where files lie.
+//! A module is here only if two programs use it. Nothing here uses the database or the HTTP server;
+//! only `queue` knows the message broker, and only `storage` knows the locations of files.
 
 pub mod causes;
 pub mod client;

@@ -1,12 +1,11 @@
-//! E-mail addresses: one rule for those that are stored and those that mail is sent to.
+//! E-mail addresses: the same rules for stored addresses and for recipients of mail.
 //!
 //! # Invariants
-//! - An address is kept in Unicode's composed form (NFC), so that one address has one spelling.
-//! - Every address that is valid here can be handed to a mail server: its domain has a form in
-//!   ASCII.
+//! - An address is stored in Unicode's composed form (NFC), so that it has one spelling.
+//! - Every valid address can be passed to a mail server: its domain has a form in ASCII.
 //!
 //! # Not here
-//! Names of people (`Ada <ada@example.org>`), and whether a mailbox exists.
+//! Display names (`Ada <ada@example.org>`), and whether a mailbox exists.
 
 use std::borrow::Cow;
 
@@ -14,39 +13,39 @@ use email_address::{EmailAddress, Options};
 use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-/// The longest address in bytes: RFC 5321 (4.5.3.1.3) gives a path 256, with `<` and `>`.
+/// The longest address in bytes: RFC 5321 (4.5.3.1.3) limits a path to 256, including `<` and `>`.
 pub const MAX_BYTES: usize = 254;
 /// The longest part before the `@` in bytes (RFC 5321, 4.5.3.1.1).
 const MAX_LOCAL_BYTES: usize = 64;
-/// The class of the marks that take the vowel from a letter.
+/// The combining class of marks that remove the vowel of a letter.
 const VIRAMA: u8 = 9;
 
-/// Why a text is no e-mail address.
+/// Why a text is not an e-mail address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMailAddress {
     /// It is too long.
     #[error("has more than {MAX_BYTES} bytes")]
     TooLong,
-    /// It is something else.
+    /// It is malformed.
     #[error("is not an e-mail address: {0}")]
     Invalid(String),
 }
 
-/// An address alone, as a mail server takes it: no `Ada <ada@example.org>`, no `ada@[127.0.0.1]`.
-/// Hosts of an own network need no dot. Beyond ASCII it may have the letters, digits and marks of
-/// every script (RFC 6531), and its domain is an internationalised one (UTS 46).
+/// A bare address, as mail servers accept it: no `Ada <ada@example.org>`, no `ada@[127.0.0.1]`.
+/// Hosts of a private network need no dot. Beyond ASCII it may contain letters, digits and marks of
+/// every script (RFC 6531), and its domain may be an internationalized one (UTS 46).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailAddress<'a> {
     text: Cow<'a, str>,
-    /// The domain in ASCII, where it is not.
+    /// The domain in ASCII, if it differs.
     ascii_domain: Option<String>,
 }
 
 impl<'a> MailAddress<'a> {
-    /// Reads an address.
+    /// Parses an address.
     ///
     /// # Errors
-    /// The text is none.
+    /// The text is not an address.
     pub fn parse(text: &'a str) -> Result<Self, InvalidMailAddress> {
         if text.is_ascii() {
             if text.len() > MAX_BYTES {
@@ -75,7 +74,7 @@ impl<'a> MailAddress<'a> {
                     .map_err(|_| invalid(format!("`{domain}` cannot be the name of a host")))?,
             ),
         };
-        // What is left to be checked are the ASCII characters and where they are.
+        // Only the ASCII characters and their positions remain to be checked.
         let local: String = local.chars().map(|c| if c.is_ascii() { c } else { 'x' }).collect();
         check_syntax(&format!("{local}@{}", ascii_domain.as_deref().unwrap_or(domain)))?;
         Ok(Self { text, ascii_domain })
@@ -87,13 +86,13 @@ impl<'a> MailAddress<'a> {
         self.text
     }
 
-    /// What is before the `@`.
+    /// The part before the `@`.
     #[must_use]
     pub fn local_part(&self) -> &str {
         self.parts().0
     }
 
-    /// What is behind the `@`, in ASCII (Punycode), as mail servers and the DNS take it.
+    /// The part after the `@`, in ASCII (Punycode), as mail servers and the DNS need it.
     #[must_use]
     pub fn ascii_domain(&self) -> &str {
         self.ascii_domain.as_deref().unwrap_or(self.parts().1)
@@ -118,8 +117,8 @@ fn check_syntax(address: &str) -> Result<(), InvalidMailAddress> {
         .map_err(|error| invalid(error.to_string().trim_end_matches('.')))
 }
 
-/// Every character beyond ASCII is one that is written and seen: a letter, a digit, or a mark on
-/// one; no symbol, blank or control character.
+/// Every character beyond ASCII must be visible: a letter, a digit, or a mark on one; no symbol,
+/// blank or control character.
 fn check_characters(part: &str) -> Result<(), InvalidMailAddress> {
     let mut characters = part.chars().peekable();
     let mut before = None;
@@ -144,15 +143,15 @@ fn is_letter_or_mark(c: char) -> bool {
     c.is_alphanumeric() || is_combining_mark(c)
 }
 
-/// Whether a joiner or non-joiner between these changes how they are written (as RFC 5892,
-/// appendix A, has it, without its table of joining letters).
+/// Whether a joiner or non-joiner between these changes their rendering (RFC 5892, appendix A,
+/// without its table of joining letters).
 fn joins(before: Option<char>, next: Option<char>) -> bool {
     let is_letter = |c: char| !c.is_ascii() && is_letter_or_mark(c);
     before.is_some_and(|c| canonical_combining_class(c) == VIRAMA)
         || before.is_some_and(is_letter) && next.is_some_and(is_letter)
 }
 
-/// Letters and marks that nobody sees: fillers and selectors of variants.
+/// Letters and marks that are invisible: fillers and variation selectors.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -208,7 +207,7 @@ mod tests {
             ("nguye\u{302}\u{303}n@example.org", "nguyễn@example.org"),
             ("\u{1100}\u{1175}\u{11B7}@\u{110B}\u{1168}.kr", "김@예.kr"),
             ("info@mu\u{308}nchen.de", "info@münchen.de"),
-            // The sign for Kelvin is a K.
+            // The Kelvin sign normalizes to a K.
             ("\u{212A}@example.org", "K@example.org"),
         ] {
             assert_eq!(stored(written), Ok(kept.to_owned()));
@@ -262,7 +261,7 @@ mod tests {
             "a@😀.example.org",
             "a＠example.org",
             "a@例子。中国",
-            // A domain that mixes directions cannot be shown without doubt.
+            // A domain that mixes directions cannot be displayed unambiguously.
             "a@مثالabc.org",
             &long_label,
         ] {
@@ -282,7 +281,7 @@ mod tests {
         assert_eq!(stored(&long.replace(".org", ".museum")), Ok(long.replace(".org", ".museum")));
         assert_eq!(stored(&format!("{long}anisation")), Err(InvalidMailAddress::TooLong));
         assert_eq!(stored(&"a".repeat(255)), Err(InvalidMailAddress::TooLong));
-        // A label of a domain is limited in the form that the DNS has.
+        // The limit of a domain label applies to its DNS form.
         assert!(stored("a@कखगघङचछजझञटठडढणतथदधन.भारत").is_ok());
     }
 

@@ -1,4 +1,4 @@
-//! Messages: what becomes of one that is validated, and the rules that both sides know.
+//! Messages: the outcome of their validation, and the rules that both sides share.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,16 +11,16 @@ use crate::task::UnknownName;
 /// The longest message, in bytes of UTF-8.
 pub const MAX_MESSAGE: usize = 16 << 10;
 
-/// How a message was accepted.
+/// How a message was validated.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
 )]
 pub enum Category {
-    /// Its number was good.
+    /// Its number was valid.
     Direct,
-    /// Its number was bad, and the one drawn again was good.
+    /// Its number was invalid, and the second one was valid.
     Retried,
-    /// The number drawn again was bad too.
+    /// The second number was invalid too.
     Failed,
 }
 
@@ -55,12 +55,12 @@ impl FromStr for Category {
     }
 }
 
-/// What a `message_validation` comes to; the `result` of its task.
+/// The outcome of a `message_validation`; the `result` of its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Validation {
-    /// How the message was accepted.
+    /// How the message was validated.
     pub category: Category,
-    /// The number that decided, from 1 to 60.
+    /// The deciding number, from 1 to 60.
     pub number: u8,
     /// How many numbers were drawn: 1 or 2.
     pub draws: u8,
@@ -74,7 +74,7 @@ impl Draw {
     /// The numbers that are drawn.
     pub const RANGE: std::ops::RangeInclusive<u8> = 1..=60;
 
-    /// Whether the number lets the message pass: all but every tenth one do.
+    /// Whether the number is valid: all but every tenth one are.
     #[must_use]
     pub fn is_good(self) -> bool {
         !self.0.is_multiple_of(10)

@@ -1,5 +1,5 @@
-//! A password from a person or a script: never from the command line, where everybody on the machine
-//! can read it.
+//! Reads passwords from a terminal, a file or standard input: never from the command line, which
+//! every user of the machine can read.
 
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::Path;

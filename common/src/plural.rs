@@ -1,6 +1,6 @@
-//! Nouns behind numbers.
+//! Nouns after numbers.
 
-/// The noun that goes with `count`: `one` with 1, else `many`.
+/// The noun for `count`: `one` for 1, otherwise `many`.
 #[must_use]
 pub fn plural<'a>(count: u64, one: &'a str, many: &'a str) -> &'a str {
     if count == 1 { one } else { many }

@@ -12,18 +12,18 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 /// At most this many single errors are listed; `error_count` counts them all.
 pub const MAX_LISTED_ERRORS: usize = 100;
 
-/// What went wrong, in words that a person can act on (RFC 9457). The `error` of a task has the
+/// An error, described in words that a person can act on (RFC 9457). The `error` of a task has the
 /// same shape.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `/problems/` and the code.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The sort of problem, the same for every occurrence.
+    /// The type of problem, the same for every occurrence.
     pub title: String,
-    /// The HTTP status that goes with the problem.
+    /// The HTTP status of the problem.
     pub status: u16,
-    /// What was wrong this time and what to do about it.
+    /// The cause of this occurrence, and what to do about it.
     pub detail: String,
     /// The path of the request or of the task.
     pub instance: Option<String>,
@@ -33,11 +33,11 @@ pub struct Problem {
     pub timestamp: DateTime<Utc>,
     /// The single errors, the first 100 at most.
     pub errors: Vec<ErrorLocation>,
-    /// How many single errors there are in all.
+    /// The total number of single errors.
     pub error_count: u64,
 }
 
-/// Where in the input a single error is.
+/// The location of a single error in the input.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct ErrorLocation {
     /// The line of the file on which the record starts, from 1.
@@ -46,7 +46,7 @@ pub struct ErrorLocation {
     pub column: Option<u64>,
     /// The name of the column, parameter or JSON field.
     pub field: Option<String>,
-    /// What is wrong there.
+    /// The error at this location.
     pub reason: String,
 }
 
@@ -73,7 +73,7 @@ impl Problem {
         }
     }
 
-    /// Adds the single errors: the first 100 of `errors`, of `count` in all.
+    /// Adds the single errors: the first 100 of `errors`, of a total of `count`.
     #[must_use]
     pub fn with_errors(mut self, mut errors: Vec<ErrorLocation>, count: u64) -> Self {
         errors.truncate(MAX_LISTED_ERRORS);
@@ -82,7 +82,7 @@ impl Problem {
         self
     }
 
-    /// Names the request or task that it is about.
+    /// Sets the path of the request or task.
     #[must_use]
     pub fn with_instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());

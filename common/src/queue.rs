@@ -172,8 +172,8 @@ enum ConsumerKind {
 }
 
 impl Consumer {
-    /// Waits for the next delivery. Cancel-safe: no delivery is lost when the future is dropped. Pending
-    /// while paused.
+    /// Waits for the next delivery. Cancel-safe: no delivery is lost when the future is dropped.
+    /// Pending while paused.
     pub async fn next(&mut self) -> Delivery {
         match &mut self.inner {
             ConsumerKind::Memory(consumer) => {
@@ -197,8 +197,8 @@ impl Consumer {
         }
     }
 
-    /// Stops consuming from the call on. Deliveries that `next` has not taken yet return to the queue
-    /// before the returned future is ready, even if it is dropped.
+    /// Stops consuming from the call on. Deliveries that `next` has not taken yet return to the
+    /// queue before the returned future is ready, even if it is dropped.
     pub fn pause(&mut self) -> impl Future<Output = ()> + Send + use<> {
         let at_broker = match &mut self.inner {
             ConsumerKind::Memory(consumer) => {
@@ -245,8 +245,8 @@ impl Delivery {
         }
     }
 
-    /// Acks the message. If the ack does not reach the queue, the message is delivered again and its
-    /// claim is refused.
+    /// Acks the message. If the ack does not reach the queue, the message is delivered again and
+    /// its claim is refused.
     pub async fn ack(self) {
         ack_all(vec![self]).await;
     }

@@ -1,7 +1,7 @@
-//! Random numbers that are the same on every machine and in every version: a seed always makes the same
-//! data, for tests and demonstrations. Not for secrets.
+//! Random numbers that stay the same on every machine and in every version: the same seed generates
+//! the same data for tests and demonstrations. Not for secrets.
 //!
-//! By hand: how a number is chosen below a limit, which `rand` may change between versions.
+//! How a number below a limit is chosen is written here, since `rand` may change it between versions.
 
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
@@ -22,12 +22,12 @@ impl Random {
         self.0.next_u64()
     }
 
-    /// A number from 0 to `limit` - 1; 0 where the limit is 0.
+    /// A number from 0 to `limit` - 1; 0 if the limit is 0.
     pub fn below(&mut self, limit: u64) -> u64 {
         ((u128::from(self.number()) * u128::from(limit)) >> 64) as u64
     }
 
-    /// One of `choices`, of which there is at least one.
+    /// One of `choices`, which must not be empty.
     pub fn of<'a>(&mut self, choices: &'a [impl AsRef<str>]) -> &'a str {
         let index = self.below(choices.len() as u64);
         choices.get(index as usize).map_or("", AsRef::as_ref)

@@ -1,5 +1,5 @@
-//! The worker protocol: what workers and the task manager say to each other over
-//! `/internal/v1`, with the service token. Everything is batched, so that small tasks are cheap.
+//! The worker protocol between workers and the task manager, under `/internal/v1` with the service
+//! token. Every call is batched, so that small tasks are cheap.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::task::spec::TaskSpec;
 use crate::task::{KindName, Progress, TaskId};
 
-/// How long an attempt stays a worker's without a heartbeat.
+/// How long an attempt belongs to its worker without a heartbeat.
 pub const LEASE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Identifies a worker: one per start of its process.
@@ -18,16 +18,16 @@ pub const LEASE: std::time::Duration = std::time::Duration::from_secs(30);
 #[serde(transparent)]
 pub struct WorkerId(pub Uuid);
 
-/// `POST /internal/v1/claims`: a worker asks for the tasks of these deliveries.
+/// `POST /internal/v1/claims`: a worker claims the tasks of these deliveries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimRequest {
-    /// Who asks.
+    /// The claiming worker.
     pub worker: WorkerId,
-    /// What the queue delivered.
+    /// The deliveries.
     pub deliveries: Vec<ClaimedDelivery>,
 }
 
-/// What a message of the queue says.
+/// The content of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClaimedDelivery {
     /// The task to run.
@@ -47,13 +47,13 @@ pub struct ClaimResponse {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Claim {
-    /// The worker is to run this.
+    /// The worker must run this.
     Attempt(Box<Attempt>),
-    /// There is nothing to run for this delivery.
+    /// The delivery has nothing to run.
     Refused {
-        /// The task asked for.
+        /// The claimed task.
         task_id: TaskId,
-        /// Why, for the log.
+        /// The reason, for the log.
         refused: String,
     },
 }
@@ -63,25 +63,25 @@ pub enum Claim {
 pub struct Attempt {
     /// The task.
     pub task_id: TaskId,
-    /// The fence: every report carries it, and holds only while it is the task's latest.
+    /// The fence: every report carries it, and is valid only while it is the task's latest attempt.
     pub attempt: u32,
-    /// Seconds until the attempt is taken away from a worker that does not report.
+    /// Seconds until the attempt is revoked if the worker does not report.
     pub lease: u64,
     /// What to do.
     pub spec: TaskSpec,
-    /// The input file, where the kind has one.
+    /// The input file, if the kind has one.
     pub input: Option<InputFile>,
-    /// Where an earlier attempt got to.
+    /// The checkpoint of an earlier attempt.
     pub checkpoint: Option<Value>,
-    /// To be run with nothing else beside it, since an earlier attempt lost its worker.
+    /// Whether the worker must run nothing beside it, since an earlier attempt lost its worker.
     #[serde(rename = "alone")]
     pub exclusive: bool,
 }
 
-/// The input file of a task; where it lies follows from the task's id.
+/// The input file of a task; its location follows from the task's id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputFile {
-    /// As the client named it.
+    /// The name given by the client.
     pub file_name: String,
     /// In bytes.
     pub size: u64,
@@ -89,77 +89,77 @@ pub struct InputFile {
     pub sha256: String,
 }
 
-/// `POST /internal/v1/reports`: how a worker's tasks are doing.
+/// `POST /internal/v1/reports`: the events of a worker's attempts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReportRequest {
-    /// Who reports.
+    /// The reporting worker.
     pub worker: WorkerInfo,
-    /// Nothing where the worker is idle.
+    /// Empty if the worker is idle.
     pub reports: Vec<Report>,
 }
 
-/// What a worker says of itself.
+/// A worker's description of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerInfo {
     /// One per start of the process.
     pub id: WorkerId,
-    /// For people: the host's name and the process id, unless set.
+    /// A name for display: the host's name and the process id, unless configured.
     pub name: String,
     /// The version of the program.
     pub version: String,
-    /// The kinds of task that it takes, also those that the task manager does not know.
+    /// The kinds of task that it runs, including those that the task manager does not know.
     pub kinds: Vec<KindName>,
-    /// How many tasks it runs at once.
+    /// How many tasks it runs at a time.
     pub slots: u32,
-    /// Whether it takes no more tasks because it is about to end.
+    /// Whether it accepts no more tasks because it is shutting down.
     pub draining: bool,
 }
 
-/// What happened to one attempt.
+/// An event of an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The task.
     pub task_id: TaskId,
     /// The attempt.
     pub attempt: u32,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
-/// What can happen to an attempt. All but the heartbeat end it.
+/// An event of an attempt. All but the heartbeat end it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// It runs; the lease is renewed.
+    /// It is running; the lease is renewed.
     Heartbeat {
-        /// How far it is, where that is known.
+        /// Its progress, if known.
         progress: Option<Progress>,
     },
-    /// It is done.
+    /// It succeeded.
     Completed {
-        /// What came out, by kind; part of the task's status.
+        /// The result, by kind; part of the task's status.
         result: Value,
-        /// The files that it made, where it made any.
+        /// Its output files, if any.
         output: Option<Output>,
     },
-    /// It is to be run again later: because of an error that may pass, or because the processor
-    /// asked for a delay (then there is a checkpoint and no failure is counted).
+    /// It should run again later: because of a transient error, or because the processor requested
+    /// a delay (then it has a checkpoint and no failure is counted).
     Retry {
-        /// Seconds to wait at least; the task manager's backoff where absent.
+        /// The least seconds to wait; if absent, the task manager's backoff.
         after: Option<f64>,
-        /// Where to go on.
+        /// The checkpoint to resume from.
         checkpoint: Option<Value>,
-        /// The error that may pass; none where the processor just asked for a delay.
+        /// The transient error; none if the processor only requested a delay.
         reason: Option<String>,
     },
-    /// It ended with an error that stays.
+    /// It ended with a permanent error.
     Failed {
         /// Becomes the task's `error`.
         error: Problem,
     },
-    /// The worker ends and gives it back.
+    /// The worker is shutting down and returns it.
     Released {
-        /// Where to go on.
+        /// The checkpoint to resume from.
         checkpoint: Option<Value>,
     },
 }
@@ -184,10 +184,10 @@ impl Event {
     }
 }
 
-/// The files that an attempt made; where they lie follows from the task's id and the attempt.
+/// The output files of an attempt; their location follows from the task's id and the attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// The name under which a client saves the result.
+    /// The file name of the result for clients.
     pub file_name: String,
     /// The media type of the result.
     pub media_type: String,
@@ -204,42 +204,42 @@ pub struct ReportResponse {
     pub outcomes: Vec<Outcome>,
 }
 
-/// What the task manager says to one report.
+/// The task manager's answer to one report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The attempt has ended as reported.
     Accepted,
-    /// Go on.
+    /// Continue.
     Continue,
-    /// End it: what it wrote is rolled back.
+    /// End it: its data is rolled back.
     Stop,
-    /// End it: what it wrote is kept.
+    /// End it: its data is kept.
     Kill,
-    /// End it: it belongs to nobody or to another worker by now.
+    /// End it: it no longer belongs to this worker.
     LeaseLost,
-    /// The report itself is wrong and would be wrong again.
+    /// The report is invalid, and a retry would be invalid too.
     Rejected {
-        /// What is wrong with it.
+        /// Why it is invalid.
         problem: Box<Problem>,
     },
 }
 
-/// A [`RowBatch`] has this many rows at most, loaded and rejected ones together: a transaction that
-/// keeps others waiting on SQLite stays short.
+/// The most rows of a [`RowBatch`], loaded and rejected ones together: this keeps its transaction,
+/// for which others wait on SQLite, short.
 pub const MAX_BATCH_ROWS: usize = 2_000;
-/// The texts of a [`RowBatch`] have this many bytes together at most, in UTF-8.
+/// The most bytes of all texts of a [`RowBatch`], in UTF-8.
 pub const MAX_BATCH_BYTES: usize = 1 << 20;
-/// No single text of a [`RowBatch`] has more characters.
+/// The most characters of a single text of a [`RowBatch`].
 pub const MAX_ROW_TEXT: usize = 1_000;
 
-/// Where a load of rows got to. It is committed together with the rows before it.
+/// The checkpoint of a load. It is committed together with the rows before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadCheckpoint {
-    /// How many records of the file were read, the header not counted: the number of the last
-    /// one, loaded or rejected.
+    /// How many records of the file were read, without the header: the number of the last one,
+    /// loaded or rejected.
     pub row: u64,
-    /// Where the next record begins, in bytes from the start of the file.
+    /// The offset of the next record, in bytes from the start of the file.
     pub offset: u64,
     /// The line of the file in which the next record begins, from 1.
     pub line: u64,
@@ -247,19 +247,20 @@ pub struct LoadCheckpoint {
     pub loaded: u64,
     /// How many rows were rejected.
     pub rejected: u64,
-    /// Of the file that was read, in lower-case hexadecimal digits: another file starts anew.
+    /// The hash of the file, in lower-case hexadecimal digits: another file starts from the
+    /// beginning.
     pub sha256: String,
 }
 
-/// `POST /internal/v1/tasks/{id}/rows`: a batch of a load, applied only where `from` is the
-/// stored checkpoint. Batches may be sent before earlier ones are answered.
+/// `POST /internal/v1/tasks/{id}/rows`: a batch of a load, applied only if `from` is the stored
+/// checkpoint. Batches may be sent before earlier ones are answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowBatch {
     /// The fence.
     pub attempt: u32,
-    /// The checkpoint behind which the batch goes on; none for the first one of a file.
+    /// The checkpoint at which the batch starts; none for the first one of a file.
     pub from: Option<LoadCheckpoint>,
-    /// The checkpoint once the batch is in.
+    /// The checkpoint after the batch.
     pub checkpoint: LoadCheckpoint,
     /// The rows, in the order of the file: number, name and e-mail address.
     pub rows: Vec<(u64, String, String)>,
@@ -270,23 +271,23 @@ pub struct RowBatch {
 /// An invalid row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RejectedRow {
-    /// The number of the row in the file, from 1, the header not counted.
+    /// The number of the row in the file, from 1, without the header.
     pub row: u64,
     /// The line on which the row begins, from 1.
     pub line: u64,
     /// The column; none if the row as a whole is invalid.
     pub column: Option<String>,
-    /// What is there, shortened where it is long; none where it is no text.
+    /// The value, shortened if it is long; none if it is not text.
     pub value: Option<String>,
-    /// What is wrong with it.
+    /// Why it is invalid.
     pub reason: String,
 }
 
 /// The answer to a [`RowBatch`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RowsAnswer {
-    /// `continue`, or why the attempt is to end.
+    /// `continue`, or why the attempt must end.
     pub outcome: Outcome,
-    /// The checkpoint that is stored now; none before the first batch.
+    /// The stored checkpoint; none before the first batch.
     pub checkpoint: Option<LoadCheckpoint>,
 }

@@ -1,9 +1,9 @@
-//! The bucket that files move through: inputs in `raw_data/`, outputs in `processed_data/`.
+//! The bucket of files: inputs in `raw_data/`, outputs in `processed_data/`.
 //!
 //! # Invariants
-//! - Nothing outside this module knows paths; others say which file of which task they mean.
-//! - A file appears whole or not at all, and is on the disk when [`ObjectWriter::finish`] returns.
-//! - Outputs are per attempt, so a worker that was thought dead overwrites nobody's result.
+//! - Paths are known only to this module; callers name files by task and type.
+//! - A file appears completely or not at all, and is durable when [`ObjectWriter::finish`] returns.
+//! - Outputs are per attempt, so a worker presumed dead overwrites no other result.
 
 #[cfg(test)]
 mod tests;
@@ -33,24 +33,24 @@ use crate::task::TaskId;
 const INPUTS: &str = "raw_data";
 const OUTPUTS: &str = "processed_data";
 
-/// What a writer collects before it writes, and how many such parts are written at once: together
-/// they bound the memory of an upload.
+/// The size of the parts that a writer writes, and how many of them at a time: together they bound
+/// the memory of an upload.
 const PART_SIZE: usize = 1 << 20;
 const PARTS_AT_ONCE: usize = 2;
 
-/// The size of the pieces in which a local file is read for a download.
+/// The size of the chunks in which a local file is read for a download.
 const READ_SIZE: usize = 256 << 10;
 
 /// Why a file could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("{0} is not in the storage")]
     NotFound(ObjectKey),
-    /// The storage does not work.
+    /// The storage failed.
     #[error("the storage failed: {0}")]
     Store(#[from] object_store::Error),
-    /// The folder or file does not work.
+    /// A local folder or file failed.
     #[error("the storage failed: {0}")]
     Io(#[from] io::Error),
 }
@@ -58,20 +58,20 @@ pub enum StorageError {
 /// Names one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ObjectKey {
-    /// What was uploaded for the task.
+    /// The uploaded file of the task.
     Input(TaskId),
-    /// What an attempt made.
+    /// The output of an attempt.
     Output {
         /// The task.
         task_id: TaskId,
         /// Its attempt.
         attempt: u32,
-        /// Which of the attempt's files.
+        /// Which of its files.
         part: OutputPart,
     },
 }
 
-/// The files that an attempt can make.
+/// The output files of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OutputPart {
     /// The result.
@@ -104,7 +104,7 @@ impl ObjectKey {
         Path::from(self.to_string())
     }
 
-    /// The key that a path stands for; none where it is not one of ours.
+    /// The key of a path; none for a foreign path.
     fn parse(path: &str) -> Option<Self> {
         let mut parts = path.split('/');
         let key = match (parts.next()?, parts.next()?, parts.next()) {
@@ -145,21 +145,20 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// A bucket in a local folder, which is made where it is missing.
+    /// A bucket in a local folder, which is created if missing.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be created.
     pub fn local(folder: &FsPath) -> Result<Self, StorageError> {
         make_folders(folder)?;
         let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
         Ok(Self { store: Arc::new(store), folder: folder.to_owned() })
     }
 
-    /// Whether files can be written, for `/readyz`. Makes the folders again if somebody deleted
-    /// them.
+    /// Whether files can be written, for `/readyz`. Creates the folders again if they were deleted.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why they cannot.
     pub async fn check(&self) -> Result<(), StorageError> {
         let folder = self.folder.clone();
         tokio::task::spawn_blocking(move || make_folders(&folder))
@@ -179,7 +178,7 @@ impl Storage {
     /// Opens a file, or the part `range` of it.
     ///
     /// # Errors
-    /// There is none, or the storage does not work.
+    /// The file does not exist, or the storage failed.
     pub async fn open(
         &self,
         key: ObjectKey,
@@ -190,10 +189,10 @@ impl Storage {
         Ok(ObjectReader { size: result.meta.size, range: result.range, payload: result.payload })
     }
 
-    /// Deletes a file; one that is not there is none the worse.
+    /// Deletes a file; does nothing if it does not exist.
     ///
     /// # Errors
-    /// The storage does not work.
+    /// The storage failed.
     pub async fn delete(&self, key: ObjectKey) -> Result<(), StorageError> {
         match self.store.delete(&key.path()).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
@@ -205,15 +204,15 @@ impl Storage {
         Ok(())
     }
 
-    /// The folder of a task goes with its last file; while it holds another it stays.
+    /// Removes the folder of a task if it is empty.
     async fn remove_folder(&self, task_id: TaskId) {
         let _ = tokio::fs::remove_dir(self.folder.join(OUTPUTS).join(task_id.to_string())).await;
     }
 
-    /// Deletes what an attempt wrote.
+    /// Deletes the outputs of an attempt.
     ///
     /// # Errors
-    /// The storage does not work.
+    /// The storage failed.
     pub async fn delete_attempt(&self, task_id: TaskId, attempt: u32) -> Result<(), StorageError> {
         for part in OutputPart::ALL {
             self.delete(ObjectKey::Output { task_id, attempt, part }).await?;
@@ -221,10 +220,10 @@ impl Storage {
         Ok(())
     }
 
-    /// Deletes what all attempts of a task wrote.
+    /// Deletes the outputs of all attempts of a task.
     ///
     /// # Errors
-    /// The storage does not work.
+    /// The storage failed.
     pub async fn delete_outputs(&self, task_id: TaskId) -> Result<(), StorageError> {
         let folder = Path::from(format!("{OUTPUTS}/{task_id}"));
         let keys: Vec<ObjectKey> = self.list(folder, Duration::ZERO).try_collect().await?;
@@ -243,8 +242,8 @@ impl Storage {
         self.list(Path::from(INPUTS), age)
     }
 
-    /// The outputs of all attempts that were written more than `age` ago. After the error of a folder that
-    /// cannot be read come the files of the others.
+    /// The outputs of all attempts that were written more than `age` ago. An unreadable folder
+    /// results in an error, followed by the files of the others.
     pub fn list_outputs(
         &self,
         age: Duration,
@@ -296,8 +295,8 @@ impl Storage {
             .boxed()
     }
 
-    /// Deletes the unfinished files (`name#N`) that a killed process left behind more than `age`
-    /// ago, and says how many.
+    /// Deletes the unfinished files (`name#N`) that a killed process left more than `age` ago;
+    /// returns how many.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -326,9 +325,9 @@ fn remove_unfinished_in(folder: &FsPath, age: Duration) -> io::Result<u64> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         entries => entries?,
     };
-    // What is new may be of somebody who is at work: a folder too, which is made before its first file.
+    // Recent entries may be in use: also a folder, which is created before its first file.
     let is_old = |entry: &std::fs::DirEntry| {
-        // It may be finished or given up since it was listed.
+        // It may have been finished or removed since it was listed.
         let modified = entry.metadata().and_then(|metadata| metadata.modified());
         modified.is_ok_and(|time| SystemTime::now().duration_since(time).unwrap_or_default() >= age)
     };
@@ -339,7 +338,7 @@ fn remove_unfinished_in(folder: &FsPath, age: Duration) -> io::Result<u64> {
             let is_old = is_old(&entry);
             removed += remove_unfinished_in(&entry.path(), age)?;
             if is_old {
-                // Gone with its last file; an error says that there are others.
+                // Removes the folder with its last file; an error means that it has others.
                 let _ = std::fs::remove_dir(entry.path());
             }
         } else if entry.file_name().to_string_lossy().contains('#') && is_old(&entry) {
@@ -356,8 +355,8 @@ fn not_found(key: ObjectKey) -> impl Fn(object_store::Error) -> StorageError {
     }
 }
 
-/// A file being written. It appears when [`finish`](Self::finish) returns; dropped before that,
-/// it never was.
+/// A file being written. It appears when [`finish`](Self::finish) returns; dropping it before that
+/// discards it.
 #[derive(Debug)]
 pub struct ObjectWriter {
     writer: BufWriter,
@@ -365,42 +364,42 @@ pub struct ObjectWriter {
 }
 
 impl ObjectWriter {
-    /// Adds `bytes` at the end; waits while the storage is behind.
+    /// Appends `bytes`; waits while the storage is slower.
     ///
     /// # Errors
-    /// The storage does not work.
+    /// The storage failed.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
         self.size += bytes.len() as u64;
         self.writer.put(bytes).await?;
         Ok(())
     }
 
-    /// Makes the file durable and visible; answers its size in bytes.
+    /// Makes the file durable and visible; returns its size in bytes.
     ///
     /// # Errors
-    /// The storage does not work; then there is no file.
+    /// The storage failed; then the file does not exist.
     pub async fn finish(mut self) -> Result<u64, StorageError> {
         self.writer.shutdown().await?;
         Ok(self.size)
     }
 
-    /// Gives the file up.
+    /// Discards the file.
     ///
     /// # Errors
-    /// The storage does not work.
+    /// The storage failed.
     pub async fn abort(mut self) -> Result<(), StorageError> {
         self.writer.abort().await?;
         Ok(())
     }
 
-    /// The same writer for code that blocks, on a thread where blocking is allowed.
+    /// The same writer for blocking code, on a thread that may block.
     #[must_use]
     pub fn into_blocking(self) -> BlockingWriter {
         BlockingWriter { writer: self, runtime: Handle::current() }
     }
 }
 
-/// An [`ObjectWriter`] for code that blocks.
+/// An [`ObjectWriter`] for blocking code.
 #[derive(Debug)]
 pub struct BlockingWriter {
     writer: ObjectWriter,
@@ -408,7 +407,7 @@ pub struct BlockingWriter {
 }
 
 impl BlockingWriter {
-    /// Back to the writer that can be finished or given up.
+    /// Returns the async writer, to finish or abort it.
     #[must_use]
     pub fn into_inner(self) -> ObjectWriter {
         self.writer
@@ -424,7 +423,7 @@ impl Write for BlockingWriter {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // What is written is durable when the writer is finished, not before.
+        // Data becomes durable when the writer is finished, not before.
         Ok(())
     }
 }
@@ -460,7 +459,7 @@ impl ObjectReader {
         }
     }
 
-    /// The bytes for code that blocks, on a thread where blocking is allowed.
+    /// The bytes for blocking code, on a thread that may block.
     #[must_use]
     pub fn into_blocking(self) -> Box<dyn Read + Send> {
         match self.payload {
@@ -473,7 +472,7 @@ impl ObjectReader {
     }
 }
 
-/// A part of a local file, read wherever the file's own position is.
+/// A range of a local file, read independently of the file's position.
 #[derive(Debug)]
 struct FilePart {
     file: File,

@@ -1,8 +1,8 @@
-//! What a process that systemd started reports to it: ready, stopping, alive; and whether its log
-//! goes to the journal.
+//! Notifications to systemd: ready, stopping, alive. Also detects whether the log goes to the
+//! journal.
 //!
 //! A message is one datagram of `NAME=value` lines to the socket that `NOTIFY_SOCKET` names
-//! (sd_notify(3)). Without that variable nothing is sent, so programs need not ask how they were
+//! (sd_notify(3)). Without that variable nothing is sent, so programs need not check how they were
 //! started.
 //!
 //! # Not here
@@ -21,18 +21,18 @@ use tracing::warn;
 
 use crate::config::variable;
 
-/// A service manager that reads nothing for so long must not hold up the process.
+/// How long to wait for a service manager that does not read.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// An interval of tokio must not be zero.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
-/// Time for the rest of a stop, beyond what the process says that it needs.
+/// Time for the rest of a stop, beyond the drain time of the process.
 const STOP_RESERVE: Duration = Duration::from_secs(30);
 
-/// Sends notifications to systemd, or nowhere where the process was started by something else.
+/// Sends notifications to systemd; does nothing if the process was started otherwise.
 #[derive(Debug, Clone, Default)]
 pub struct Notifier {
     channel: Option<Arc<Channel>>,
-    /// A process that does not report for so long is killed and restarted.
+    /// systemd kills and restarts a process that does not report for so long.
     watchdog: Option<Duration>,
 }
 
@@ -72,25 +72,25 @@ impl Notifier {
         self.channel.is_some()
     }
 
-    /// The start is complete; `status` is shown by `systemctl status`.
+    /// Reports that the start is complete; `systemctl status` shows `status`.
     pub fn ready(&self, status: &str) {
         self.send(&format!("READY=1\n{}", status_line(status)));
     }
 
-    /// What the process is doing, for `systemctl status`.
+    /// Sets the status that `systemctl status` shows.
     pub fn status(&self, status: &str) {
         self.send(&status_line(status));
     }
 
-    /// The process has begun to stop, and its work may take `drain` to end. The timeout of the unit
-    /// is extended where it is shorter.
+    /// Reports that the process is stopping, and may take `drain` to finish its work. Extends the
+    /// timeout of the unit if it is shorter.
     pub fn stopping(&self, drain: Duration) {
         let extension = drain.saturating_add(STOP_RESERVE).as_micros();
         self.send(&format!("STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC={extension}"));
     }
 
-    /// Reports from now on that the process is alive, where the unit has a watchdog. The reports
-    /// come from a task of the runtime: a runtime that is blocked sends none.
+    /// Starts to report that the process is alive, if the unit has a watchdog. The reports come
+    /// from a task of the runtime: a blocked runtime sends none.
     pub fn start_watchdog(&self) -> Option<AbortHandle> {
         // Half the timeout is what sd_watchdog_enabled(3) recommends; a third allows for one loss.
         let interval = (self.watchdog? / 3).max(SHORTEST_INTERVAL);
@@ -121,7 +121,7 @@ impl Channel {
     }
 }
 
-/// A path, or a name in Linux's abstract namespace behind `@`.
+/// A path, or `@` and a name in Linux's abstract namespace.
 fn socket_address(text: &str) -> io::Result<SocketAddr> {
     #[cfg(target_os = "linux")]
     if let Some(name) = text.strip_prefix('@') {
@@ -131,12 +131,13 @@ fn socket_address(text: &str) -> io::Result<SocketAddr> {
     SocketAddr::from_pathname(text)
 }
 
-/// A status is one line: another one would be read as an assignment.
+/// Reduces a status to one line: a second one would be read as an assignment.
 fn status_line(status: &str) -> String {
     format!("STATUS={}", status.replace(['\n', '\r'], " "))
 }
 
-/// The variables are inherited: they may be meant for the parent of this process.
+/// The watchdog's timeout, if it applies to this process: the variables are inherited from the
+/// parent.
 fn watchdog_timeout(microseconds: Option<&str>, process: Option<&str>) -> Option<Duration> {
     if process.is_some_and(|process| process != std::process::id().to_string()) {
         return None;
@@ -152,8 +153,8 @@ pub fn stderr_is_journal() -> bool {
     stream.is_some_and(|stream| is_stream(io::stderr().as_fd(), &stream))
 }
 
-/// Whether a file has the device and the inode of `DEVICE:INODE`. The variable alone says little: it
-/// is inherited also by a process whose standard error goes elsewhere.
+/// Whether a file has the device and the inode of `DEVICE:INODE`. The variable alone is not
+/// sufficient: a process whose standard error goes elsewhere inherits it too.
 fn is_stream(file: BorrowedFd<'_>, stream: &str) -> bool {
     let Some((device, inode)) = stream.split_once(':') else { return false };
     let metadata = file.try_clone_to_owned().and_then(|file| File::from(file).metadata());

@@ -1,4 +1,4 @@
-//! Tasks: their ids, kinds, states and how they look on the wire.
+//! Tasks: their ids, kinds, states and wire format.
 
 mod kind_name;
 pub mod spec;
@@ -24,7 +24,7 @@ pub use kind_name::KindName;
 pub struct TaskId(pub Uuid);
 
 impl TaskId {
-    /// A new id, later than all that this process made before.
+    /// A new id, greater than all earlier ones of this process.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "every id differs, so there is no default one")]
     pub fn new() -> Self {
@@ -55,9 +55,9 @@ pub struct UserId(pub Uuid);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not one of {}", expected.join(", "))]
 pub struct UnknownName {
-    /// What was given.
+    /// The given text.
     pub text: String,
-    /// What would have been valid.
+    /// The valid names.
     pub expected: Vec<&'static str>,
 }
 
@@ -73,18 +73,18 @@ pub enum TaskKind {
     FileStatistics,
     /// Loads the rows of a CSV file into the database.
     DataUpload,
-    /// Accepts a message.
+    /// Validates a message.
     MessageValidation,
     /// Records an event of a user.
     UserEvent,
     /// Sends the report of user events by e-mail.
     ReportEmail,
-    /// The first rows of a CSV file, and what its columns hold.
+    /// The first rows of a CSV file, and statistics of its columns.
     CsvPreview,
 }
 
 impl TaskKind {
-    /// Every kind there is.
+    /// Every kind.
     pub const ALL: [Self; 7] = [
         Self::CsvAggregation,
         Self::FileStatistics,
@@ -109,7 +109,7 @@ impl TaskKind {
         }
     }
 
-    /// Whether its input has to be CSV text.
+    /// Whether its input must be CSV text.
     #[must_use]
     pub fn reads_csv(self) -> bool {
         match self {
@@ -123,13 +123,13 @@ impl TaskKind {
 
     /// Whether its input may be compressed by gzip or zstd.
     #[must_use]
-    pub fn unpacks(self) -> bool {
+    pub fn may_be_compressed(self) -> bool {
         self == Self::CsvAggregation
     }
 
-    /// Where tasks of the kind are made; none where they are made of a file that is uploaded.
+    /// The route that creates tasks of the kind; none if they are created by an upload.
     #[must_use]
-    pub fn made_without_file(self) -> Option<&'static str> {
+    pub fn created_by(self) -> Option<&'static str> {
         match self {
             Self::CsvAggregation | Self::FileStatistics | Self::DataUpload | Self::CsvPreview => {
                 None
@@ -158,7 +158,7 @@ impl FromStr for TaskKind {
     }
 }
 
-/// Where a task stands in its life.
+/// The state of a task.
 ///
 /// ```text
 /// initializing -> queued -> processing -> processed | failed
@@ -173,24 +173,24 @@ impl FromStr for TaskKind {
 pub enum TaskState {
     /// Its file is being received.
     Initializing,
-    /// It waits for a worker.
+    /// It is waiting for a worker.
     Queued,
-    /// A worker has it.
+    /// A worker is running it.
     Processing,
-    /// It is done; its result can be fetched.
+    /// It succeeded; its result can be fetched.
     Processed,
     /// It ended with an error.
     Failed,
-    /// What it wrote is being rolled back.
+    /// It was stopped, and its data is being rolled back.
     Stopping,
-    /// What it wrote is rolled back.
+    /// It was stopped, and its data is rolled back.
     Stopped,
-    /// It was ended; what it had made durable is kept.
+    /// It was killed; its durable data is kept.
     Killed,
 }
 
 impl TaskState {
-    /// Every state there is.
+    /// Every state.
     pub const ALL: [Self; 8] = [
         Self::Initializing,
         Self::Queued,
@@ -202,7 +202,7 @@ impl TaskState {
         Self::Killed,
     ];
 
-    /// Whether a task may go from this state to `next`: the one table of transitions.
+    /// Whether a task may change from this state to `next`: the only table of transitions.
     #[must_use]
     pub fn can_become(self, next: Self) -> bool {
         use TaskState::{
@@ -219,12 +219,12 @@ impl TaskState {
         }
     }
 
-    /// The states from which a task may go to `next`.
+    /// The states from which a task may change to `next`.
     pub fn before(next: Self) -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(move |state| state.can_become(next))
     }
 
-    /// Whether no worker, relay or request works on the task any more.
+    /// Whether no worker, relay or request works on the task.
     #[must_use]
     pub fn is_ended(self) -> bool {
         matches!(self, Self::Processed | Self::Failed | Self::Stopped | Self::Killed)
@@ -263,16 +263,16 @@ impl FromStr for TaskState {
     }
 }
 
-/// How far a task is.
+/// The progress of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
     /// How many units are done.
     pub done: u64,
-    /// How many units there are, where that is known.
+    /// The total number of units, if known.
     pub total: Option<u64>,
     /// What is counted, for example `bytes`.
     pub unit: String,
-    /// Units per second at present, where a worker is at it.
+    /// The current units per second, while a worker is running it.
     pub per_second: Option<f64>,
 }
 
@@ -281,23 +281,23 @@ pub struct Progress {
 pub struct TaskView {
     /// The task's id.
     pub task_id: TaskId,
-    /// What it does: the name of its kind. While the server is upgraded it may be one that only the
-    /// other version knows.
+    /// The name of its kind. During an upgrade of the server it may be one that only the other
+    /// version knows.
     #[schema(value_type = String, example = "csv_aggregation")]
     pub kind: KindName,
-    /// Where it stands.
+    /// Its state.
     pub state: TaskState,
-    /// How often a worker has taken it.
+    /// How many times a worker has claimed it.
     pub attempt: u32,
-    /// How many attempts were lost or ended in an error that may pass.
+    /// How many attempts were lost or ended with a transient error.
     pub failures: u32,
-    /// At this many failures the task is `failed`.
+    /// After so many failures the task is `failed`.
     pub max_attempts: u32,
-    /// How far it is.
+    /// Its progress.
     pub progress: Option<Progress>,
-    /// Its place among the queued tasks of its kind, from 1; `null` beyond 1,000.
+    /// Its position among the queued tasks of its kind, from 1; `null` beyond 1,000.
     pub queue_position: Option<u64>,
-    /// 1,000 where the place in the queue is beyond that.
+    /// 1,000 if the position is beyond that.
     pub queue_position_over: Option<u64>,
     /// The name of the input file.
     pub file_name: Option<String>,
@@ -307,22 +307,22 @@ pub struct TaskView {
     pub created_at: DateTime<Utc>,
     /// When it was accepted or last put back in the queue.
     pub queued_at: Option<DateTime<Utc>>,
-    /// When a worker took it first.
+    /// When a worker first claimed it.
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
     /// Why it failed.
     pub error: Option<Problem>,
-    /// What came out, by kind.
+    /// The result, by kind.
     #[schema(value_type = Option<Object>)]
     pub result: Option<serde_json::Value>,
-    /// When this answer was made.
+    /// When this answer was created.
     pub timestamp: DateTime<Utc>,
-    /// Where to go from here; `null` where there is nothing to fetch or do.
+    /// The paths of related resources and actions; `null` if one is not available.
     pub links: TaskLinks,
 }
 
-/// Where a task's parts and actions are; `null` where one is not available now.
+/// The paths of a task's parts and actions; `null` if one is not available now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskLinks {
     /// The task itself.
@@ -336,23 +336,24 @@ pub struct TaskLinks {
     pub report: Option<String>,
     /// The task as server-sent events.
     pub events: Option<String>,
-    /// Stops the task and rolls back what it wrote.
+    /// Stops the task and rolls back its data.
     pub stop: Option<String>,
-    /// Ends the task and keeps what it wrote.
+    /// Ends the task and keeps its data.
     pub kill: Option<String>,
-    /// Puts the task in the queue again.
+    /// Queues the task again.
     pub resume: Option<String>,
 }
 
-/// A task just accepted.
+/// An accepted task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AcceptedTask {
     /// The task.
     #[serde(flatten)]
     pub task: TaskView,
-    /// Whether an earlier task with the same file goes on instead of a new one.
+    /// Whether an earlier task with the same file is resumed instead of a new one.
     pub resumed: bool,
-    /// The first row that the earlier task reads now, from 1; `null` where it begins anew.
+    /// The first row that the earlier task reads now, from 1; `null` if it starts from the
+    /// beginning.
     pub resumed_from_row: Option<u64>,
 }
 
@@ -361,7 +362,7 @@ pub struct AcceptedTask {
 pub struct TaskList {
     /// The tasks of this page.
     pub items: Vec<TaskView>,
-    /// Ask for the next page with this; `null` on the last one.
+    /// The token of the next page; `null` on the last one.
     pub next_page_token: Option<String>,
 }
 
@@ -376,7 +377,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens to a task, it can only end up where section "Task states" lets it.
+        /// Any sequence of events keeps the invariants of states.
         #[test]
         fn random_transitions_keep_the_state_invariants(wishes in prop::collection::vec(any_state(), 0..60)) {
             let mut state = TaskState::Initializing;
@@ -387,7 +388,7 @@ mod tests {
                     continue;
                 }
                 if next == TaskState::Processed || next == TaskState::Failed {
-                    prop_assert_eq!(state, TaskState::Processing, "only a worker ends a task so");
+                    prop_assert_eq!(state, TaskState::Processing, "only a worker completes a task");
                 }
                 if next == TaskState::Stopped {
                     prop_assert_eq!(state, TaskState::Stopping, "a rollback comes first");

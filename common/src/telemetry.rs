@@ -1,4 +1,4 @@
-//! The log: for people by default, as JSON lines by setting.
+//! The log: plain text by default, JSON lines by setting.
 
 use std::io::IsTerminal;
 use std::str::FromStr;
@@ -12,10 +12,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::{queue, systemd};
 
-/// How the log looks.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
-    /// A line for people.
+    /// Lines of plain text.
     #[default]
     Text,
     /// A JSON object per line.
@@ -46,13 +46,13 @@ impl std::fmt::Display for LogFormat {
 /// Starts the log on standard error. `filter` is a level such as `info` or directives such as
 /// `info,task_manager=debug`.
 ///
-/// Lines of text for systemd's journal carry a priority in front, which it takes off, and no time,
-/// which it adds.
+/// Lines of text for systemd's journal start with a priority, which the journal removes, and have
+/// no time, which it adds.
 ///
 /// # Errors
-/// The filter cannot be read, or there is a log already.
+/// The filter is invalid, or the log was started already.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), anyhow::Error> {
-    // The given filter comes behind and can say otherwise.
+    // The given filter follows, so that it can override the directives.
     let filter = EnvFilter::try_new(format!("{},{filter}", queue::LOG_DIRECTIVES))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -68,7 +68,7 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), anyhow::Error> {
     started.map_err(|error| anyhow::anyhow!(error))
 }
 
-/// A line of text as journald reads it from a stream: sd-daemon(3).
+/// The format of lines that journald reads from a stream: sd-daemon(3).
 struct JournalFormat(Format<Full, ()>);
 
 impl Default for JournalFormat {

@@ -1,9 +1,9 @@
-//! TLS as a client: whose certificates are trusted, and what to do where one is not.
+//! TLS for clients: which certificates are trusted, and advice if one is not.
 //!
 //! # Invariants
-//! - There is one TLS library in the programs, rustls on ring, for every kind of connection but the
-//!   database's, whose client library brings its own.
-//! - A certificate is always checked, with the name that was asked for.
+//! - The programs use one TLS library, rustls on ring, for all connections except the database's,
+//!   whose client library has its own.
+//! - A certificate is always checked against the requested name.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
-/// A file of certificates that cannot be used.
+/// An unusable file of certificates.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificates in {} cannot be used: {reason}", path.display())]
 pub struct CaFileError {
@@ -22,7 +22,7 @@ pub struct CaFileError {
     reason: String,
 }
 
-/// Whose certificates are trusted: those of the system, and where one is set those of a file besides.
+/// The trusted certificates: those of the system and, if set, those of a file.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
     file: Option<Arc<CaFile>>,
@@ -35,10 +35,10 @@ struct CaFile {
 }
 
 impl Trust {
-    /// Trusts the certificates in a PEM file as well, where one is given.
+    /// Also trusts the certificates in a PEM file, if given.
     ///
     /// # Errors
-    /// The file cannot be read, or holds no certificate.
+    /// The file cannot be read, or contains no certificate.
     pub fn with_file(path: Option<&Path>) -> Result<Self, CaFileError> {
         let Some(path) = path else { return Ok(Self::default()) };
         let error = |reason: String| CaFileError { path: path.to_owned(), reason };
@@ -54,14 +54,14 @@ impl Trust {
         Ok(trust)
     }
 
-    /// What a connection is begun with. Reads the certificates of the system, so it takes some
+    /// The configuration of a connection. Reads the certificates of the system, which takes some
     /// milliseconds.
     ///
     /// # Errors
-    /// A certificate of the file is none.
+    /// A certificate of the file is invalid.
     pub fn client_config(&self) -> Result<ClientConfig, rustls::Error> {
         let mut roots = RootCertStore::empty();
-        // What the system has and rustls does not understand is left out, as every client does.
+        // Certificates of the system that rustls cannot parse are skipped, as in every client.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         for certificate in self.file.iter().flat_map(|file| &file.certificates) {
             roots.add(certificate.clone())?;
@@ -69,7 +69,7 @@ impl Trust {
         config(roots)
     }
 
-    /// What went wrong, and what to do about it where a certificate was not trusted.
+    /// The error, with advice if a certificate was not trusted.
     #[must_use]
     pub fn explain(&self, error: &(dyn Error + 'static), reason: String) -> String {
         let advice = match certificate_error(error) {
@@ -79,21 +79,21 @@ impl Trust {
                          certificate (a PEM file) by `ca_file` (taskctl: `--ca-file`)"
                     .to_owned(),
                 Some(file) => format!(
-                    "neither the system nor {} (`ca_file`) holds the certificate of the authority \
+                    "neither the system nor {} (`ca_file`) has the certificate of the authority \
                      that signed it",
                     file.path.display()
                 ),
             },
             Some(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            ) => "call the server by a name that its certificate holds".to_owned(),
+            ) => "address the server by a name in its certificate".to_owned(),
             Some(_) => "the server needs another certificate".to_owned(),
         };
         format!("{reason}; {advice}")
     }
 }
 
-/// Trusts nobody: for clients that use no TLS.
+/// Trusts no certificate: for clients without TLS.
 pub(crate) fn no_trust() -> Result<ClientConfig, rustls::Error> {
     config(RootCertStore::empty())
 }
@@ -104,7 +104,7 @@ fn config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// What was wrong with a certificate, where that is the cause of `error`.
+/// The certificate error that caused `error`, if any.
 fn certificate_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -112,7 +112,7 @@ fn certificate_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Certifi
         if let Some(rustls::Error::InvalidCertificate(reason)) = of_library {
             return Some(reason);
         }
-        // The error within one of the system is not among its causes.
+        // The error inside an `io::Error` is not among its causes.
         let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         if let Some(reason) = within.and_then(|within| certificate_error(within)) {
             return Some(reason);

@@ -1,4 +1,4 @@
-//! Events of users, and the report over them.
+//! Events of users, and the report on them.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Where the report over these events is.
+/// The path of the report on these events.
 pub const REPORT: &str = "/v1/reports/user_events";
 
-/// Something that happened to a user at a place and a time. Its texts have no blanks around them.
+/// An event of a user at a place and a time. Its texts have no blanks around them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UserEvent {
-    /// Tells it from the other events of its owner.
+    /// Identifies it among the events of its owner.
     #[schema(example = "7a61b3c6-4f4e-4b8e-9d5c-0c1f8f6f2d11")]
     pub id: String,
     /// Where it happened.
@@ -39,21 +39,21 @@ pub struct Address {
     pub post_code: String,
 }
 
-/// How many users there are of each city: every recorded event stands for one.
+/// The number of users per city: every recorded event counts as one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UserEventsReport {
-    /// When the report was made, UTC.
+    /// When the report was created, UTC.
     pub timestamp: DateTime<Utc>,
     /// The users by the name of the city.
     #[schema(example = json!({"Berlin": 3, "Portland": 12}))]
     pub stats: BTreeMap<String, u64>,
 }
 
-/// What a `user_event` came to; the `result` of its task.
+/// The outcome of a `user_event`; the `result` of its task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecordedEvent {
     /// The event.
     pub id: String,
-    /// Whether this task recorded it; `false` where it had been delivered and recorded before.
+    /// Whether this task recorded it; `false` if it had been delivered and recorded before.
     pub recorded: bool,
 }

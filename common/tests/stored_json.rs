@@ -1,7 +1,7 @@
-//! The JSON that earlier versions stored must be read for ever. `stored/` has what each version wrote: a file
-//! is added with a version, and none is ever changed.
+//! JSON stored by earlier versions must stay readable for ever. `stored/` has a file of each
+//! version: each release adds one, and none is ever changed.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot continue fails")]
 
 use common::csv_preview::CsvPreview;
 use common::file_statistics::FileStatisticsRow;
@@ -21,7 +21,7 @@ fn versions() -> impl Iterator<Item = (&'static str, Value)> {
     VERSIONS.into_iter().map(|(version, text)| (version, serde_json::from_str(text).unwrap()))
 }
 
-/// Reads a stored value, also with a field of a later version in each of its objects; nothing of it is lost.
+/// Reads a stored value, also with a field of a later version in each of its objects, without loss.
 fn reads<T: DeserializeOwned + Serialize>(version: &str, stored: &Value) {
     let read = |value: &Value| match serde_json::from_value::<T>(value.clone()) {
         Ok(read) => serde_json::to_value(read).unwrap(),
@@ -36,7 +36,7 @@ fn reads<T: DeserializeOwned + Serialize>(version: &str, stored: &Value) {
     );
 }
 
-/// Whether `read` has all that `stored` has.
+/// Whether `read` contains everything in `stored`.
 fn holds(read: &Value, stored: &Value) -> bool {
     match (read, stored) {
         (Value::Object(read), Value::Object(stored)) => {
@@ -48,7 +48,7 @@ fn holds(read: &Value, stored: &Value) -> bool {
 
 fn with_new_fields(value: &Value) -> Value {
     match value {
-        // Names of cities, not fields.
+        // The keys are names of cities, not fields.
         Value::Object(fields) if fields.contains_key("Berlin") => value.clone(),
         Value::Object(fields) => {
             let mut fields: serde_json::Map<_, _> =
@@ -109,7 +109,7 @@ fn specs_are_read_without_their_default_fields() {
     assert_eq!(read(statistics), TaskSpec::FileStatistics);
 }
 
-/// The rule for a new field: it has a default, and is not written where it has that.
+/// The rule for a new field: it has a default, and is not written if it has that.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct NextDataUploadSpec {
     on_bad_row: OnBadRow,
@@ -122,12 +122,12 @@ fn an_added_default_field_changes_no_stored_document() {
     let stored = r#"{"on_bad_row":"skip"}"#;
     let read: NextDataUploadSpec = serde_json::from_str(stored).unwrap();
     assert_eq!(read.batch_size, None);
-    assert_eq!(serde_json::to_string(&read).unwrap(), stored, "the same file is known again");
+    assert_eq!(serde_json::to_string(&read).unwrap(), stored, "the same file is recognized");
     let next = serde_json::to_string(&NextDataUploadSpec { batch_size: Some(1), ..read }).unwrap();
     let read: DataUploadSpec = serde_json::from_str(&next).unwrap();
     assert_eq!(
         read.on_bad_row,
         OnBadRow::Skip,
-        "the version before reads what the next one writes"
+        "the previous version reads what the next one writes"
     );
 }

@@ -52,7 +52,7 @@ impl Repeats {
         if !error.is_worth_repeating() {
             return false;
         }
-        if error.is_under_way() {
+        if error.is_in_progress() {
             if self.waiting.is_none() {
                 note("An earlier try is still in progress on the server; waiting for its answer.");
             }

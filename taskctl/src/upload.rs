@@ -63,8 +63,8 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
              loaded with `taskctl rows ID --output FILE`.",
         ));
     }
-    if let Some(instead) = args.kind.made_without_file() {
-        let text = format!("{} takes no file; such tasks are made by {instead}.", args.kind);
+    if let Some(instead) = args.kind.created_by() {
+        let text = format!("{} takes no file; such tasks are created by {instead}.", args.kind);
         return Err(Failure::usage(text));
     }
     let target = args.output.as_deref().map(Target::named).transpose()?;

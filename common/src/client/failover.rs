@@ -1,13 +1,12 @@
 //! A client of several task managers that serve the same tasks.
 //!
-//! A task manager that hangs is worse than one that is gone: its kernel still accepts connections and
-//! requests. So a call that is not answered soon is made at the next one as well, and the first answer
-//! counts. Every call of the worker protocol may be made twice.
+//! A task manager that hangs is worse than one that is down: its kernel still accepts connections
+//! and requests. So a call that is not answered soon is also sent to the next one, and the first
+//! answer counts. Every call of the worker protocol may be sent twice.
 //!
 //! # Invariants
-//! - Calls go to the task manager that answered last, for as long as it answers.
-//! - An answer is never waited for in vain while another task manager would give it: a call fails over
-//!   after its `patience`, or at once where it fails.
+//! - Calls go to the task manager that answered last, as long as it answers.
+//! - A call fails over to the next task manager after its `patience`, or immediately if it fails.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,10 +27,10 @@ use crate::tls::Trust;
 
 /// How often the names of task managers are resolved again.
 const REFRESH: Duration = Duration::from_secs(10);
-/// How long that may take.
+/// How long the resolution may take.
 const RESOLUTION: Duration = Duration::from_secs(2);
 
-/// See the module. Clones share what they know.
+/// See the module. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct FailoverClient {
     shared: Arc<Shared>,
@@ -39,23 +38,23 @@ pub struct FailoverClient {
 
 #[derive(Debug)]
 struct Shared {
-    /// As they were named.
+    /// The configured servers.
     servers: Vec<ApiClient>,
     known: Mutex<Known>,
 }
 
 #[derive(Debug)]
 struct Known {
-    /// One for each address of each server; the one that answered last comes first.
+    /// One for each address of each server; the one that answered last is first.
     targets: Vec<Arc<Target>>,
-    /// When the names are resolved next; not yet before the first call.
+    /// When the names are next resolved; none before the first call.
     refresh_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Target {
     client: ApiClient,
-    /// Where the server's name stands for several.
+    /// Set if the server's name has several.
     address: Option<SocketAddr>,
 }
 
@@ -65,10 +64,10 @@ impl Target {
     }
 }
 
-/// What is asked of a task manager.
+/// A call to a task manager.
 struct Call<'a> {
     path: &'a str,
-    /// Of a `POST`.
+    /// The body of a `POST`.
     body: Option<Bytes>,
     deadline: Duration,
 }
@@ -87,8 +86,8 @@ impl Call<'_> {
 }
 
 impl FailoverClient {
-    /// A client of the task managers at the URLs `servers`, each of which gets `token` where there is
-    /// one. A name that stands for several addresses is as many task managers.
+    /// A client of the task managers at the URLs `servers`, each of which gets `token` if there is
+    /// one. Each address of a name counts as a task manager.
     ///
     /// # Errors
     /// A URL cannot be used, or none is given.
@@ -114,8 +113,8 @@ impl FailoverClient {
         Self { shared: Arc::new(Shared { servers, known }) }
     }
 
-    /// `GET path`, within `deadline`; a call that is not answered within `patience` is made at the
-    /// next one as well.
+    /// `GET path`, within `deadline`; a call that is not answered within `patience` is also sent to
+    /// the next one.
     ///
     /// # Errors
     /// None of them is reachable, or one refuses, or the answer has another shape.
@@ -128,8 +127,8 @@ impl FailoverClient {
         self.call(&Call { path, body: None, deadline }, patience).await
     }
 
-    /// `POST path` with a JSON body, within `deadline`; a call that is not answered within `patience`
-    /// is made at the next one as well, so it must be one that may be made twice.
+    /// `POST path` with a JSON body, within `deadline`; a call that is not answered within
+    /// `patience` is also sent to the next one, so it must be safe to send twice.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -142,7 +141,7 @@ impl FailoverClient {
     ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Unexpected {
             server: self.to_string(),
-            reason: format!("the request is no JSON: {error}"),
+            reason: format!("the request cannot be written as JSON: {error}"),
         })?;
         self.call(&Call { path, body: Some(body.into()), deadline }, patience).await
     }
@@ -186,7 +185,7 @@ impl FailoverClient {
         ClientError::Unreachable { server, reason: "no answer".to_owned(), connected: false }
     }
 
-    /// Calls this one first from now on.
+    /// Prefers this target from now on.
     fn prefer(&self, target: &Arc<Target>) {
         let mut known = self.known();
         let position = known.targets.iter().position(|known| Arc::ptr_eq(known, target));
@@ -197,11 +196,11 @@ impl FailoverClient {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // A panic while it was locked leaves a valid list: every change is complete in itself.
+        // A panic while it was locked leaves a valid list: every change is atomic.
         self.shared.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whom to call, in this order.
+    /// The targets, in the order in which to call them.
     async fn targets(&self) -> Vec<Arc<Target>> {
         let is_first = {
             let mut known = self.known();
@@ -215,28 +214,28 @@ impl FailoverClient {
             let client = self.clone();
             tokio::spawn(async move { client.resolve().await })
         };
-        // Later calls go to those that are known meanwhile.
+        // Only the first call waits for the resolution; later ones use the known targets.
         if is_first {
-            // An error is a panic; the servers are then called by their names.
+            // An error is a panic; then the servers are called by their names.
             let _ = resolution.await;
         }
         self.known().targets.clone()
     }
 
-    /// Finds out which addresses the servers have now.
+    /// Resolves the current addresses of the servers.
     async fn resolve(&self) {
         let mut found = Vec::new();
         for server in &self.shared.servers {
             found.push(match timeout(RESOLUTION, lookup_host(server.host.clone())).await {
                 Ok(Ok(addresses)) => Some(addresses.collect()),
-                // A call of the server says what is wrong with its name.
+                // A call to the server reports the problem with its name.
                 Ok(Err(_)) | Err(_) => None,
             });
         }
         self.learn(found);
     }
 
-    /// Notes the addresses of each server; those of a server without an answer stay as they are.
+    /// Stores the addresses of each server; those of an unresolved server stay.
     fn learn(&self, found: Vec<Option<Vec<SocketAddr>>>) {
         let mut known = self.known();
         let mut targets = Vec::new();
@@ -252,7 +251,7 @@ impl FailoverClient {
                     .extend(several.iter().map(|address| known.target(server, Some(*address)))),
             }
         }
-        // Those that answered last stay in front.
+        // Keeps those that answered last in front.
         targets.sort_by_cached_key(|target| {
             let position = known.targets.iter().position(|known| Arc::ptr_eq(known, target));
             position.unwrap_or(usize::MAX)
@@ -262,7 +261,7 @@ impl FailoverClient {
 }
 
 impl Known {
-    /// The target that is known already, or a new one.
+    /// The known target, or a new one.
     fn target(&self, server: &ApiClient, address: Option<SocketAddr>) -> Arc<Target> {
         let found = self.targets.iter().find(|target| target.is(server, address));
         found.cloned().unwrap_or_else(|| {

@@ -89,7 +89,8 @@ impl BrokerTarget {
 
 impl AmqpQueue {
     /// The queues whose names start with `prefix` in the broker at
-    /// `amqp://USER:PASSWORD@HOST:5672/VHOST`, or `amqps://` with TLS. Connects when it is first used.
+    /// `amqp://USER:PASSWORD@HOST:5672/VHOST`, or `amqps://` with TLS. Connects when it is first
+    /// used.
     ///
     /// # Errors
     /// The URL or the prefix cannot be used.

@@ -1,5 +1,5 @@
-//! The in-process queue. Its contents need not survive: at start it is filled from the task manager's
-//! table.
+//! The in-process queue. Its contents need not survive: at start it is filled from the task
+//! manager's table.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

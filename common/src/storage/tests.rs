@@ -76,7 +76,7 @@ async fn old_leftovers_of_killed_processes_are_removed() {
     let begun = folder.path().join(OUTPUTS).join(TaskId::new().to_string());
     std::fs::create_dir(&begun).unwrap();
     assert_eq!(storage.remove_unfinished(Duration::from_secs(3600)).await.unwrap(), 0);
-    assert!(begun.exists(), "somebody is about to write there");
+    assert!(begun.exists(), "a file may be written there soon");
     assert_eq!(storage.remove_unfinished(Duration::ZERO).await.unwrap(), 1);
     assert!(!task_folder.exists() && !begun.exists());
 }
@@ -125,7 +125,7 @@ async fn a_folder_that_cannot_be_listed_hides_no_other() {
     for (number, task) in tasks.iter().enumerate() {
         write(&storage, output(*task, 1), b"x").await;
         if number % 5 == 0 {
-            // It leads back to itself, which is an error for everybody who walks through it.
+            // A link to itself, which is an error for every walk through it.
             let endless = outputs.join(format!("endless-{number}"));
             std::os::unix::fs::symlink(&outputs, endless).unwrap();
         }

@@ -1,4 +1,4 @@
-//! The name of a kind of task, which may be one of another version.
+//! The name of a kind of task, which may be unknown to this version.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::TaskKind;
 
-/// The name of a kind of task. While a fleet is upgraded, or after it was downgraded, there are
-/// tasks of kinds that only another version knows.
+/// The name of a kind of task. During an upgrade of a fleet, or after a downgrade, tasks may have
+/// kinds that only another version knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum KindName {

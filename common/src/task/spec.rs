@@ -1,16 +1,18 @@
-//! What a task is asked to do: one variant per kind, with its parameters.
+//! Task specs: one variant per kind, with its parameters.
 //!
 //! # Stored JSON
-//! Specs are stored with their tasks, as are progress, checkpoints, results, errors, outputs and answers
-//! (`Progress`, `LoadCheckpoint`, `Problem`, `Output`, `TaskView`). Earlier versions wrote what this one
-//! reads, and in a fleet that is upgraded the version before reads what this one writes. So:
+//! Specs are stored with their tasks, as are progress, checkpoints, results, errors, outputs and
+//! answers (`Progress`, `LoadCheckpoint`, `Problem`, `Output`, `TaskView`). This version reads what
+//! earlier versions wrote, and during an upgrade of a fleet the previous version reads what this
+//! one writes. So:
 //!
 //! - A field or a variant is never renamed or removed, and its type never changes.
-//! - A new field has `#[serde(default)]`, and `skip_serializing_if` for that default: a spec is part of
-//!   what makes two uploads the same, so a new field must not change the JSON of those that do not use it.
+//! - A new field has `#[serde(default)]`, and `skip_serializing_if` for that default: a spec is
+//!   part of the key that identifies repeated uploads, so a new field must not change the JSON of
+//!   specs that do not use it.
 //! - Unknown fields are ignored: no `deny_unknown_fields`.
-//! - A new value of an enumeration is read by one release and written by the next one at the earliest. A
-//!   kind of task is the exception: versions that do not know it leave its tasks alone.
+//! - A new value of an enumeration is read by one release and written by the next one at the
+//!   earliest. A kind of task is the exception: versions that do not know it skip its tasks.
 //!
 //! `common/tests/stored_json.rs` reads what each version wrote.
 
@@ -43,21 +45,21 @@ pub enum TaskSpec {
     FileStatistics,
     /// Loads the rows of a CSV file into the database.
     DataUpload(DataUploadSpec),
-    /// Accepts a message by the number drawn for it.
+    /// Validates a message by the number drawn for it.
     MessageValidation(MessageValidationSpec),
     /// Records an event of a user.
     UserEvent(UserEvent),
     /// Sends the report of user events by e-mail.
     ReportEmail(ReportEmailSpec),
-    /// The first rows of a CSV file, and what its columns hold.
+    /// The first rows of a CSV file, and statistics of its columns.
     CsvPreview,
 }
 
 impl TaskSpec {
-    /// The spec of a `kind` from its parameters as a client gave them, in any order.
+    /// The spec of a `kind` from the parameters of a client, in any order.
     ///
     /// # Errors
-    /// Every parameter that is unknown, repeated without need or has an invalid value.
+    /// One for each parameter that is unknown, must not repeat or has an invalid value.
     pub fn from_parameters(
         kind: TaskKind,
         parameters: &[(String, String)],
@@ -94,7 +96,7 @@ impl TaskSpec {
     }
 }
 
-/// For kinds without parameters: each one that is given is an error.
+/// For kinds without parameters: every given one is an error.
 fn no_parameters(
     kind: TaskKind,
     parameters: &[(String, String)],
@@ -106,10 +108,10 @@ fn no_parameters(
     Err(parameters.iter().map(|(name, _)| ErrorLocation::field(name, reason.as_str())).collect())
 }
 
-/// Why a kind of task is not made of a file and parameters.
+/// Why a kind of task cannot be created by an upload.
 fn no_file(kind: TaskKind) -> String {
-    let instead = kind.made_without_file().unwrap_or_default();
-    format!("{kind} takes no file; such tasks are made by {instead}")
+    let instead = kind.created_by().unwrap_or_default();
+    format!("{kind} takes no file; such tasks are created by {instead}")
 }
 
 /// What to do with an invalid row.
@@ -119,7 +121,7 @@ pub enum OnBadRow {
     /// The task fails and names the rows.
     #[default]
     Fail,
-    /// The row goes to the rejected ones, the others are processed.
+    /// The row is rejected, the others are processed.
     Skip,
 }
 

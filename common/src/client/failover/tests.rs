@@ -1,4 +1,4 @@
-//! Task managers that hang, refuse and come back, for real: on addresses of the loopback.
+//! Task managers that hang, refuse and recover, on real loopback addresses.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -77,7 +77,7 @@ async fn a_hanging_server_costs_one_timeout() {
         assert_eq!(post(&client).await.unwrap(), answers.url);
     }
     assert!(start.elapsed() >= PATIENCE);
-    assert_eq!((hangs.requests(), answers.requests()), (1, 20), "it is asked first no more");
+    assert_eq!((hangs.requests(), answers.requests()), (1, 20), "it is no longer called first");
 }
 
 #[tokio::test]
@@ -122,12 +122,12 @@ async fn each_address_of_a_host_name_is_a_server() {
     assert_eq!(post(&client).await.unwrap(), answers.url);
     assert_eq!(post(&client).await.unwrap(), answers.url);
     assert_eq!(hangs.requests(), 1);
-    // An address that is gone is called no more.
+    // A removed address is no longer called.
     client.learn(vec![Some(vec![address(2), address(3)])]);
     let known: Vec<_> = client.known().targets.iter().map(|target| target.address).collect();
     assert_eq!(known, [Some(address(2)), Some(address(3))]);
     client.learn(vec![None]);
-    assert_eq!(client.known().targets.len(), 2, "a name server that is away changes nothing");
+    assert_eq!(client.known().targets.len(), 2, "a failing name server changes nothing");
 }
 
 #[tokio::test]

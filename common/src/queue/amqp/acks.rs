@@ -1,5 +1,5 @@
-//! The acks of one channel. A multiple ack covers all deliveries before it at the cost of one: a quorum
-//! queue writes one log record for each ack that it receives.
+//! The acks of one channel. A multiple ack covers all deliveries before it at the cost of one: a
+//! quorum queue writes one log record for each ack that it receives.
 //!
 //! # Invariants
 //! - A multiple ack covers no unsettled delivery: it is sent only if every delivery before it is
@@ -14,7 +14,8 @@ use tokio::sync::Mutex as AsyncMutex;
 #[derive(Debug, Default)]
 pub(super) struct Acks {
     settled: Mutex<Settled>,
-    /// Serializes sending, so that a multiple ack follows the acks of the deliveries that it covers.
+    /// Serializes sending, so that a multiple ack follows the acks of the deliveries that it
+    /// covers.
     pub(super) sending: AsyncMutex<()>,
 }
 

@@ -1,15 +1,15 @@
-//! Detects and recreates unresponsive queues. The broker lists such a queue and accepts messages for
-//! it, but never confirms or delivers one.
+//! Detects and recreates unresponsive queues. The broker lists such a queue and accepts messages
+//! for it, but never confirms or delivers one.
 //!
-//! RabbitMQ 3.10 keeps the names of the logs of its quorum queues in a file that it writes every three
-//! minutes. If it is killed before that, it restarts a new queue with another, empty log and without a
-//! leader, and never elects one. Declaring the queue succeeds; only deleting it helps. Nothing is lost:
-//! messages are wake-ups, and the task manager dispatches the tasks again.
+//! RabbitMQ 3.10 keeps the names of the logs of its quorum queues in a file that it writes every
+//! three minutes. If it is killed before that, it restarts a new queue with another, empty log and
+//! without a leader, and never elects one. Declaring the queue succeeds; only deleting it helps.
+//! Nothing is lost: messages are wake-ups, and the task manager dispatches the tasks again.
 //!
 //! # Invariants
-//! - A queue that answers, contains messages or has consumers is never deleted: it may only be slow, or
-//!   another process may have recreated it. Quorum queues support neither `if-empty` nor `if-unused`,
-//!   so this is checked first.
+//! - A queue that answers, contains messages or has consumers is never deleted: it may only be
+//!   slow, or another process may have recreated it. Quorum queues support neither `if-empty` nor
+//!   `if-unused`, so this is checked first.
 //! - Processes probe at different moments, and each waits before it deletes a queue again.
 
 use std::collections::HashMap;
@@ -26,8 +26,8 @@ use super::outage::{in_words, no_answer};
 use super::{BrokerTarget, PATIENCE};
 use crate::task::TaskKind;
 
-/// After how many timeouts in a row, each on a new connection, a queue is unresponsive. At five seconds
-/// each, that is longer than a busy disk or the election of a leader takes.
+/// After how many timeouts in a row, each on a new connection, a queue is unresponsive. At five
+/// seconds each, that is longer than a busy disk or the election of a leader takes.
 const MAX_TIMEOUTS: u32 = 4;
 /// How long the broker may take to delete a queue: it first waits 5 seconds for the queue itself.
 const DELETION: Duration = Duration::from_secs(15);

@@ -3,8 +3,8 @@
 //! # Invariants
 //! - A drop at any moment ends a connection or channel at the broker too, even while it is being
 //!   opened, with all its consumers and deliveries. lapin closes unreferenced connections, but a
-//!   consumer whose opening was abandoned refers to its channel and connection for ever; so both are
-//!   closed here.
+//!   consumer whose opening was abandoned refers to its channel and connection for ever; so both
+//!   are closed here.
 
 use std::net::{Shutdown, TcpStream};
 use std::ops::Deref;
@@ -88,12 +88,14 @@ impl Connection {
         !self.shutdown.is_shut_down() && self.lapin.status().connected()
     }
 
-    /// Shuts down the socket without closing the connection properly: for a broker that does not answer.
+    /// Shuts down the socket without closing the connection properly: for a broker that does not
+    /// answer.
     pub(super) fn abort(&self) {
         self.shutdown.shut_down();
     }
 
-    /// Closes the connection, in the background and within [`PATIENCE`], even if it is still in use.
+    /// Closes the connection, in the background and within [`PATIENCE`], even if it is still in
+    /// use.
     pub(super) fn close(&self) {
         let Ok(runtime) = Handle::try_current() else { return self.abort() };
         if self.shutdown.is_shut_down() {
@@ -114,8 +116,8 @@ impl Drop for Connection {
     }
 }
 
-/// A channel, which keeps its connection open. Dropping it closes it: the broker ends its consumers,
-/// including those whose opening was abandoned, and requeues unacked messages.
+/// A channel, which keeps its connection open. Dropping it closes it: the broker ends its
+/// consumers, including those whose opening was abandoned, and requeues unacked messages.
 #[derive(Debug)]
 pub(super) struct OwnedChannel {
     channel: Channel,
@@ -149,8 +151,8 @@ pub(super) async fn declare(channel: &Channel, queue: &str) -> lapin::Result<()>
     Ok(())
 }
 
-/// A second handle on the socket that lapin owns: a connection to a broker that does not answer can be
-/// ended only by shutting down its socket.
+/// A second handle on the socket that lapin owns: a connection to a broker that does not answer can
+/// be ended only by shutting down its socket.
 #[derive(Debug, Clone, Default)]
 struct ShutdownHandle(Arc<Mutex<Socket>>);
 

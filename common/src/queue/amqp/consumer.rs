@@ -2,13 +2,14 @@
 //!
 //! # Invariants
 //! - A consumer has one connection, which survives pauses and is closed when a subscription fails.
-//! - A subscription has its own channel, which is closed with it and its last delivery, even if it was
-//!   only partly opened. So a pause or drop at any moment leaves no unread consumer at the broker.
+//! - A subscription has its own channel, which is closed with it and its last delivery, even if it
+//!   was only partly opened. So a pause or drop at any moment leaves no unread consumer at the
+//!   broker.
 //!
-//! The first subscription prefetches as many deliveries as the consumer may have unacked. A later one
-//! prefetches one delivery, and doubles that each time all of them were taken: a worker that resumes
-//! may have a slot for only one message, and the next pause would return the others. Brokers move
-//! returned messages to the end of the queue, or drop them after several returns.
+//! The first subscription prefetches as many deliveries as the consumer may have unacked. A later
+//! one prefetches one delivery, and doubles that each time all of them were taken: a worker that
+//! resumes may have a slot for only one message, and the next pause would return the others.
+//! Brokers move returned messages to the end of the queue, or drop them after several returns.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -70,8 +71,8 @@ impl Plan {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection; a new one if none is usable. It is opened even if its caller is dropped: the next
-    /// subscription uses it.
+    /// The connection; a new one if none is usable. It is opened even if its caller is dropped: the
+    /// next subscription uses it.
     fn opened(&self) -> Opening {
         let mut connection = self.connection();
         if let Some(opening) = &*connection
@@ -285,8 +286,8 @@ impl Subscription {
         poll_fn(|context| self.poll_delivery(context)).now_or_never()
     }
 
-    /// Raises the prefetch when all deliveries were taken and the consumer waits. One step at a time:
-    /// dropping an unfinished step would lose its deliveries.
+    /// Raises the prefetch when all deliveries were taken and the consumer waits. One step at a
+    /// time: dropping an unfinished step would lose its deliveries.
     fn poll_wider(&mut self, context: &mut Context<'_>) -> lapin::Result<()> {
         if self.widening.is_none() && self.untaken == 0 && self.window < self.plan.prefetch {
             let more = self.window.min(self.plan.prefetch - self.window);
@@ -349,7 +350,8 @@ impl Subscription {
         }
     }
 
-    /// Cancels, then returns the waiting deliveries. The channel stays open for those that were taken.
+    /// Cancels, then returns the waiting deliveries. The channel stays open for those that were
+    /// taken.
     async fn end(mut self: Box<Self>) -> lapin::Result<()> {
         if let Some(widening) = self.widening.take() {
             self.streams.extend(widening.await?);

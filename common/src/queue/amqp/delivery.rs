@@ -72,8 +72,8 @@ impl AmqpDelivery {
     }
 }
 
-/// Acks deliveries of any number of channels, within [`PATIENCE`] for each. If a channel takes longer,
-/// its connection is aborted, which returns its messages to the broker.
+/// Acks deliveries of any number of channels, within [`PATIENCE`] for each. If a channel takes
+/// longer, its connection is aborted, which returns its messages to the broker.
 pub(in crate::queue) async fn ack_all(mut deliveries: Vec<AmqpDelivery>) {
     while let Some(first) = deliveries.first() {
         let channel = Arc::clone(&first.channel);

@@ -117,7 +117,8 @@ async fn a_consumer_whose_queue_was_deleted_reads_the_next_one() {
     next(&mut consumer).await.ack().await;
     bench.delete_queue().await;
 
-    // The consumer recreates the queue: a publisher detects the deletion only with its next message.
+    // The consumer recreates the queue: a publisher detects the deletion only with its next
+    // message.
     assert_nothing_comes(&mut consumer).await;
     let again = message();
     eventually("a confirm", || async { publish(&publisher, again).await.is_ok() }).await;

@@ -1,7 +1,7 @@
 //! TLS under lapin, whose own TLS would link a second cryptography library.
 //!
-//! lapin reads and writes a socket. With TLS it gets one end of a socket pair, and a task copies the
-//! bytes between the other end and the broker.
+//! lapin reads and writes a socket. With TLS it gets one end of a socket pair, and a task copies
+//! the bytes between the other end and the broker.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -13,7 +13,7 @@ use crate::problem::ErrorLocation;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct CsvAggregationSpec {
-    /// The columns whose values make a group, in the order of the output.
+    /// The columns whose values form a group, in the order of the output.
     pub group_by: Vec<String>,
     /// The columns that are summed.
     pub sum: Vec<String>,
@@ -21,13 +21,13 @@ pub struct CsvAggregationSpec {
     pub total_header: Option<String>,
     /// What to do with an invalid row.
     pub on_bad_row: OnBadRow,
-    /// Memory in bytes that the groups may take, where less than the worker allows.
+    /// The memory in bytes for the groups, if less than the worker permits.
     pub memory_limit: Option<u64>,
 }
 
-/// The columns of a group where none are named.
+/// The default columns of a group.
 pub const DEFAULT_GROUP_BY: [&str; 2] = ["Song", "Date"];
-/// The column that is summed where none is named.
+/// The default column to sum.
 pub const DEFAULT_SUM: [&str; 1] = ["Number of Plays"];
 
 impl Default for CsvAggregationSpec {
@@ -118,7 +118,7 @@ impl CsvAggregationSpec {
     }
 }
 
-/// Names in a header are trimmed, so are the names that ask for them.
+/// Trims a name, as the names in a header are trimmed.
 fn column_name(value: &str) -> Result<String, String> {
     match value.trim() {
         "" => Err("is empty; it takes the name of a column".to_owned()),

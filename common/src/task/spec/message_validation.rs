@@ -1,14 +1,14 @@
-//! What a `message_validation` is about.
+//! The spec of a `message_validation`.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::task::UserId;
 
-/// The message of a `message_validation` and what was drawn for it.
+/// The message of a `message_validation` and the number drawn for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MessageValidationSpec {
-    /// Who sent the message.
+    /// The sender of the message.
     #[schema(value_type = Uuid)]
     pub user_id: UserId,
     /// The message.

@@ -1,19 +1,19 @@
-//! What a `report_email` sends.
+//! The spec of a `report_email`.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::user_event::UserEventsReport;
 
-/// The report of a `report_email` and who gets it.
+/// The report of a `report_email` and its recipients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReportEmailSpec {
-    /// The schedule that had it sent.
+    /// The schedule that sends it.
     pub schedule: String,
-    /// Who gets it; whom the worker is set to send to where there is nobody.
+    /// The recipients; if empty, the worker's default recipients.
     pub recipients: Vec<String>,
-    /// The report as it was when it was due.
+    /// The report at the time it was due.
     pub report: UserEventsReport,
-    /// How many cities it leaves out, those with the fewest users: a mail names 10,000 at the most.
+    /// How many cities with the fewest users it leaves out: a mail names at most 10,000.
     pub cities_left_out: u64,
 }

@@ -306,8 +306,9 @@ impl FileStart {
         }
         let bytes = std::mem::take(&mut self.bytes);
         self.is_checked = true;
-        let is_unpacked_later = self.kind.unpacks() && csv_input::compression(&bytes).is_some();
-        match is_unpacked_later {
+        let is_compressed =
+            self.kind.may_be_compressed() && csv_input::compression(&bytes).is_some();
+        match is_compressed {
             true => Ok(()),
             false => csv_input::check_start(&bytes).map_err(Error::NotCsv),
         }

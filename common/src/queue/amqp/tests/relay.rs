@@ -11,8 +11,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::fixture::broker_url;
 
-/// How connections are treated. Every change closes the open ones, except for `IsSilent`, which stalls
-/// them.
+/// How connections are treated. Every change closes the open ones, except for `IsSilent`, which
+/// stalls them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
     Passes,
