@@ -1,11 +1,11 @@
-//! The task manager as its clients and workers see it: over HTTP, with the real database, queue
-//! and storage. The worker is played by the test.
+//! Tests of the task manager over HTTP, with the real database, queue and storage. The tests play
+//! the worker.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that cannot go on fails"
+    reason = "a test that cannot continue fails"
 )]
 
 mod api {

@@ -1,6 +1,6 @@
-//! Who may know what: the seams of ARCHITECTURE.md, held by reading the sources.
+//! Enforces the seams and ranks of ARCHITECTURE.md by reading the sources.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot continue fails")]
 
 #[path = "layers/code.rs"]
 mod code;
@@ -10,26 +10,26 @@ mod workspace;
 use code::Code;
 use workspace::Workspace;
 
-/// What is known in a few places only, and these places: `x.rs` and `x/` are files and folders of
-/// this name anywhere, others are paths from the root.
-const SEAMS: [(Knowledge, &[&str]); 7] = [
+/// Dependencies that are restricted to a few paths, and these paths: `x.rs` and `x/` are files and
+/// folders of this name anywhere, others are paths from the root.
+const SEAMS: [(Dependency, &[&str]); 7] = [
     (
-        Knowledge::Crate("axum"),
+        Dependency::Crate("axum"),
         &["task_manager/src/api.rs", "task_manager/src/api/", "data_processor/src/health.rs"],
     ),
     (
-        Knowledge::Crate("diesel"),
+        Dependency::Crate("diesel"),
         &["task_manager/src/db.rs", "task_manager/src/db/", "store.rs", "store/"],
     ),
-    (Knowledge::Crate("lapin"), &["common/src/queue/amqp.rs", "common/src/queue/amqp/"]),
-    (Knowledge::Crate("lettre"), &["data_processor/src/mail.rs", "data_processor/src/mail/"]),
-    (Knowledge::Crate("object_store"), &["common/src/storage.rs"]),
-    (Knowledge::Path("DbConnection::Sqlite"), &["task_manager/src/db/dialect.rs"]),
-    (Knowledge::Text("processed_data"), &["common/src/storage.rs"]),
+    (Dependency::Crate("lapin"), &["common/src/queue/amqp.rs", "common/src/queue/amqp/"]),
+    (Dependency::Crate("lettre"), &["data_processor/src/mail.rs", "data_processor/src/mail/"]),
+    (Dependency::Crate("object_store"), &["common/src/storage.rs"]),
+    (Dependency::Path("DbConnection::Sqlite"), &["task_manager/src/db/dialect.rs"]),
+    (Dependency::Text("processed_data"), &["common/src/storage.rs"]),
 ];
 
-/// Which crate of ours may use which.
-const ARROWS: [(&str, &[&str]); 11] = [
+/// The crates of the workspace that each crate may use.
+const CRATE_USES: [(&str, &[&str]); 11] = [
     ("common", &[]),
     ("csv_aggregation", &["csv_input", "csv_structure"]),
     ("csv_input", &[]),
@@ -43,11 +43,11 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("text_count", &["text_statistics"]),
 ];
 
-/// The modules of a crate, lowest rank first: a module uses modules of lower ranks only. Modules of the
-/// highest rank may use each other.
+/// The modules of a crate, lowest rank first: a module uses modules of lower ranks only. Modules of
+/// the highest rank may use each other.
 type Ranks = &'static [&'static [&'static str]];
 
-/// Where the sources of a crate are, and its ranks.
+/// The folder of a crate's sources, and its ranks.
 const RANKS: [(&str, Ranks); 3] = [
     (
         "task_manager/src/",
@@ -92,8 +92,8 @@ const RANKS: [(&str, Ranks); 3] = [
     ),
 ];
 
-/// What is wrong with the arrows of a file, by its path from the root.
-fn arrows_up(file: &str, source: &str) -> Vec<String> {
+/// The forbidden uses in a file, given by its path from the root.
+fn upward_uses(file: &str, source: &str) -> Vec<String> {
     let crate_of = |(folder, ranks): &(&str, Ranks)| Some((file.strip_prefix(folder)?, *ranks));
     let Some((place, ranks)) = RANKS.iter().find_map(crate_of) else { return Vec::new() };
     let rank = |module: &str| ranks.iter().position(|modules| modules.contains(&module));
@@ -117,18 +117,18 @@ fn arrows_up(file: &str, source: &str) -> Vec<String> {
     wrong
 }
 
-/// A piece of knowledge, by how it shows in code.
+/// A dependency, by its trace in code.
 #[derive(Debug, Clone, Copy)]
-enum Knowledge {
+enum Dependency {
     /// A crate is used.
     Crate(&'static str),
-    /// Names that follow each other.
+    /// Consecutive names.
     Path(&'static str),
-    /// Letters of a name or a literal.
+    /// Part of a name or a literal.
     Text(&'static str),
 }
 
-impl Knowledge {
+impl Dependency {
     fn is_in(self, code: &Code) -> bool {
         match self {
             Self::Crate(name) => {
@@ -154,7 +154,7 @@ fn is_at(file: &str, place: &str) -> bool {
 
 fn strangers(file: &str, source: &str) -> Vec<String> {
     let code = Code::parse(source).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let is_stranger = |(knowledge, places): &&(Knowledge, &[&str])| {
+    let is_stranger = |(knowledge, places): &&(Dependency, &[&str])| {
         knowledge.is_in(&code) && !places.iter().any(|place| is_at(file, place))
     };
     SEAMS.iter().filter(is_stranger).map(|(word, _)| format!("{file} knows {word:?}")).collect()
@@ -172,7 +172,8 @@ fn only_the_seams_use_their_libraries() {
 #[test]
 fn modules_use_lower_ranks_only() {
     let sources = Workspace::read().sources();
-    let wrong: Vec<_> = sources.iter().flat_map(|(file, source)| arrows_up(file, source)).collect();
+    let wrong: Vec<_> =
+        sources.iter().flat_map(|(file, source)| upward_uses(file, source)).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -187,19 +188,19 @@ fn a_use_of_a_higher_rank_is_reported_with_its_line() {
         "fn f() {\ncrate::api::router() }",
         "macro_rules! m { () => {\n$crate::api::x } }",
     ] {
-        assert_eq!(arrows_up(store, source), [up], "{source}");
+        assert_eq!(upward_uses(store, source), [up], "{source}");
     }
     for source in [
         "use crate::{db::{Id, api}, paging};",
         "pub(crate) use crate::tasks::limits;",
         "#[cfg(test)] mod tests { use crate::api; }",
     ] {
-        assert_eq!(arrows_up(store, source), [""; 0], "{source}");
+        assert_eq!(upward_uses(store, source), [""; 0], "{source}");
     }
-    assert_eq!(arrows_up("task_manager/src/tasks.rs", "use crate::views;").len(), 1);
-    assert_eq!(arrows_up("task_manager/src/new.rs", "").len(), 1, "a module without a rank");
-    assert_eq!(arrows_up("task_manager/src/tasks/a/b.rs", "use super::super::c;").len(), 1);
-    assert_eq!(arrows_up("task_manager/src/app.rs", "use crate::background;"), [""; 0]);
+    assert_eq!(upward_uses("task_manager/src/tasks.rs", "use crate::views;").len(), 1);
+    assert_eq!(upward_uses("task_manager/src/new.rs", "").len(), 1, "a module without a rank");
+    assert_eq!(upward_uses("task_manager/src/tasks/a/b.rs", "use super::super::c;").len(), 1);
+    assert_eq!(upward_uses("task_manager/src/app.rs", "use crate::background;"), [""; 0]);
 }
 
 #[test]
@@ -251,15 +252,15 @@ fn an_allowed_path_matches_whole_names() {
 #[test]
 fn crate_dependencies_point_one_way() {
     let crates = Workspace::read().crates();
-    let known = ARROWS.map(|(name, _)| name);
+    let known = CRATE_USES.map(|(name, _)| name);
     for (name, uses) in &crates {
-        let arrows = ARROWS.iter().find(|(known, _)| known == name);
-        let Some((_, allowed)) = arrows else { panic!("{name} is missing in ARROWS") };
+        let arrows = CRATE_USES.iter().find(|(known, _)| known == name);
+        let Some((_, allowed)) = arrows else { panic!("{name} is missing in CRATE_USES") };
         for other in uses.iter().filter(|other| known.contains(&other.as_str())) {
             assert!(allowed.contains(&other.as_str()), "{name} must not use {other}");
         }
     }
-    assert_eq!(crates.len(), ARROWS.len(), "ARROWS has crates that are gone");
+    assert_eq!(crates.len(), CRATE_USES.len(), "CRATE_USES has crates that do not exist");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Both migration folders carry the same names and give the same columns.
+//! Both migration folders have the same names and result in the same columns.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot continue fails")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn names(database: &str) -> Vec<String> {
     names
 }
 
-/// The columns by table: name, kind of type, and whether it may be null.
+/// The columns by table: name, class of type, and whether it may be null.
 fn columns(database: &str) -> BTreeMap<String, Vec<(String, &'static str, bool)>> {
     let mut tables: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for name in names(database) {
@@ -46,7 +46,7 @@ fn column(line: &str) -> Option<(String, &'static str, bool)> {
         return None;
     }
     let kind = match rest.split([' ', '(']).next()? {
-        // The number of a row in SQLite, of 64 bits whatever it is called.
+        // SQLite's row number, which always has 64 bits.
         "INTEGER" if rest.starts_with("INTEGER PRIMARY KEY") => "big integer",
         "BLOB" | "BINARY" => "bytes",
         "TEXT" | "VARCHAR" | "CHAR" | "MEDIUMTEXT" => "text",

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_move_that_was_not_completed_hides_no_database() {
+    fn an_incomplete_move_hides_no_database() {
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().join(DEFAULT);
         std::fs::create_dir(&own).unwrap();

@@ -41,7 +41,7 @@ fn count(fleet: &Fleet, state: TaskState) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fleet_is_restored_elsewhere_from_a_backup_made_while_it_worked() {
+async fn a_fleet_is_restored_from_a_backup_made_under_load() {
     let mut fleet = Fleet::start(Services::shared()).await;
     let worker = fleet.add_worker(2).await;
     let mut load = Load::start(&fleet.api, 20).done().await;
@@ -102,7 +102,7 @@ fn run(script: &str, arguments: &[&Path]) {
 }
 
 #[tokio::test]
-async fn a_standalone_server_is_restored_from_a_backup_made_while_it_worked() {
+async fn a_standalone_server_is_restored_from_a_backup_made_under_load() {
     let folder = tempfile::tempdir().unwrap();
     let [data, backup, elsewhere] =
         ["data", "backup", "elsewhere"].map(|name| folder.path().join(name));

@@ -144,7 +144,7 @@ async fn groups_that_exceed_the_memory_are_summed() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_line_of_a_gigabyte_is_refused_in_little_memory() {
+async fn a_gigabyte_line_is_refused_in_little_memory() {
     const LENGTH: u64 = 1 << 30;
     const ENOUGH: u64 = 300 << 20;
 

@@ -40,12 +40,12 @@ async fn assert_cut_leaves_nothing(content_type: &str, sent: &str) {
 }
 
 #[tokio::test]
-async fn a_cut_body_leaves_neither_task_nor_file() {
+async fn an_interrupted_body_leaves_neither_task_nor_file() {
     assert_cut_leaves_nothing("text/csv", SAMPLE).await;
 }
 
 #[tokio::test]
-async fn a_cut_form_leaves_neither_task_nor_file() {
+async fn an_interrupted_form_leaves_neither_task_nor_file() {
     let form = format!(
         "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"songs.csv\"\r\n\r\n\
          {}",

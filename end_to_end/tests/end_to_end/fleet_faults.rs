@@ -267,7 +267,7 @@ async fn a_slow_and_stalling_network_only_causes_delays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_connections_are_cut_again_and_again() {
+async fn all_connections_break_repeatedly() {
     let mut fleet = Fleet::start(Services::shared()).await;
     fleet.add_manager().await;
     fleet.add_worker(2).await;

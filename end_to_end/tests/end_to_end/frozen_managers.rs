@@ -36,7 +36,7 @@ async fn nobody_reads_in_vain(fleet: &Fleet) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_only_manager_freezes_for_longer_than_the_leases() {
+async fn the_only_manager_freezes_beyond_the_leases() {
     let mut fleet = Fleet::start(Services::shared()).await;
     // Long ones first: they keep all slots busy, and the others wait behind them.
     let mut load = Load::default();

@@ -63,7 +63,7 @@ async fn an_administrator_is_created_while_the_server_runs_and_survives_a_restar
 }
 
 #[tokio::test]
-async fn the_audit_log_names_who_did_what_and_never_a_secret() {
+async fn the_audit_log_names_users_and_actions_and_no_secret() {
     let data = tempfile::tempdir().unwrap();
     let mut command = taskctl();
     command.args(["standalone", "--listen", "127.0.0.1:0", "--data"]).arg(data.path());

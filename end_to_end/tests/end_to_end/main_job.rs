@@ -94,7 +94,7 @@ async fn the_command_line_uploads_waits_and_saves() {
 }
 
 #[tokio::test]
-async fn the_command_line_says_when_the_task_failed() {
+async fn the_command_line_reports_a_failed_task() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
     let input = data.path().join("songs.csv");

@@ -65,7 +65,7 @@ fn said(output: &Output) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fleet_speaks_tls_to_the_api_the_broker_and_the_database() {
+async fn a_fleet_uses_tls_for_the_api_the_broker_and_the_database() {
     let services = Services::shared();
     let folder = TempDir::new().unwrap();
     let ca_of_services = services.run(&["ca-file"]);

@@ -44,7 +44,7 @@ async fn replace_worker(fleet: &mut Fleet, old: usize) -> Load {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fleet_is_upgraded_while_it_works() {
+async fn a_fleet_is_upgraded_under_load() {
     let mut fleet = Fleet::prepare(Services::shared()).await;
     let new = fleet.programs.clone();
     fleet.programs = earlier_programs().unwrap_or(new.clone());

@@ -112,7 +112,7 @@ async fn a_due_schedule_runs_on_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fleet_serves_a_due_time_once_and_records_each_event_once() {
+async fn a_fleet_runs_a_due_schedule_once_and_records_each_event_once() {
     let mut fleet = Fleet::start(Services::shared()).await;
     fleet.run_schedules = true;
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! What the linked client libraries and the two databases must do for everything else to hold.
+//! The behaviour of the linked client libraries and both databases that all other code relies on.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
@@ -42,7 +42,7 @@ struct Fixture {
 
 async fn fixture(backend: Backend) -> Fixture {
     let OwnDatabase { db, test, folder } = OwnDatabase::empty(backend).await;
-    assert!(!db.migrate().await.unwrap().is_empty(), "the tables are made");
+    assert!(!db.migrate().await.unwrap().is_empty(), "the tables are created");
     assert!(db.migrate().await.unwrap().is_empty(), "nothing is left to migrate");
     Fixture { db, test, _folder: folder }
 }
@@ -72,7 +72,7 @@ fn insert_task(conn: &mut DbConnection, id: Uuid, file_name: &str, size: i64) ->
 async fn values_read_back_as_they_were_written(backend: Backend) {
     let Fixture { db, test: _test, _folder } = fixture(backend).await;
     let id = Uuid::from_bytes([0, 255, 1, 0, 39, 92, 0, 10, 13, 26, 34, 0, 0, 127, 128, 0]);
-    // Longer than the buffers that client libraries begin with, of every width of UTF-8.
+    // Longer than the initial buffers of client libraries, with characters of every width in UTF-8.
     let long = "aé€𝄞".repeat(200_000);
     for size in [i64::MAX, i64::MIN, -1, 0] {
         let text = long.clone();
@@ -167,7 +167,7 @@ async fn times_of_every_year_are_kept_and_compared(backend: Backend) {
 
 async fn nulls_read_back_as_nulls(backend: Backend) {
     let Fixture { db, test: _test, _folder } = fixture(backend).await;
-    // NULLs before, between and behind values: a client library that shifts a column shows.
+    // NULLs before, between and after values reveal a client library that shifts columns.
     let rows = [(1, None, Some("first")), (2, Some(time()), None), (3, None, None)];
     db.write(move |conn| {
         for (attempt, started_at, reason) in rows {
@@ -231,7 +231,7 @@ async fn the_database_clock_is_utc_and_advances(backend: Backend) {
     let Fixture { db, test: _test, _folder } = fixture(backend).await;
     let now = || db.read(|conn| Ok(super::now(conn)?));
     let (first, second) = (now().await.unwrap(), now().await.unwrap());
-    assert!(first < second, "{first} and {second} are told apart");
+    assert!(first < second, "{first} is before {second}");
     let here = common::clock::now().naive_utc();
     assert!((here - first).num_seconds().abs() < 5, "{first} is not the time in UTC, {here}");
 }
@@ -260,7 +260,7 @@ async fn the_clock_is_read_after_a_lock_wait(backend: Backend) {
     assert!((here - locked).num_seconds().abs() < 5, "{locked} is not the time in UTC, {here}");
 }
 
-/// Locks the only task; answers when that was.
+/// Locks the only task; returns the time of the lock.
 fn lock_and_time(conn: &mut DbConnection) -> DbResult<NaiveDateTime> {
     let row = locked!(conn, tasks::table.select((tasks::id, clock())), (Id, NaiveDateTime))?;
     Ok(row[0].1)
@@ -304,7 +304,7 @@ async fn a_batch_statement_is_prepared_once(backend: Backend) {
     assert_eq!(changed.await.unwrap(), ([1, 0, 1], 1));
 }
 
-/// Each takes the same two rows in another order: on MySQL they run into deadlocks.
+/// Each transaction locks the same two rows in another order: on MySQL they deadlock.
 async fn conflicting_writers_all_succeed(backend: Backend) {
     let Fixture { db, test: _test, _folder } = fixture(backend).await;
     let ids = [Uuid::from_u128(1), Uuid::from_u128(2)];
@@ -344,7 +344,7 @@ async fn a_lost_connection_is_replaced(backend: Backend) {
     }
 }
 
-/// Ends all connections that the server has to this database.
+/// Closes all connections to this database on the server.
 fn cut_connections(test: &TestDatabase) {
     let Some(name) = &test.name else { return };
     let mut conn = diesel::MysqlConnection::establish(&test.url).unwrap();
@@ -354,7 +354,7 @@ fn cut_connections(test: &TestDatabase) {
     );
     let others = diesel::dsl::sql::<BigInt>(&others).load::<i64>(&mut conn);
     for id in others.unwrap() {
-        // It may have ended by itself.
+        // It may have been closed already.
         let _ = diesel::sql_query(format!("KILL {id}")).execute(&mut conn);
     }
 }
@@ -370,7 +370,7 @@ async fn readers_of_a_slow_database_are_refused_in_time(backend: Backend) {
         .collect();
     let deadline = Instant::now() + Duration::from_secs(10);
     while db.0.read_permits.available_permits() > 0 {
-        assert!(Instant::now() < deadline, "they never begin to read");
+        assert!(Instant::now() < deadline, "they never start to read");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let begin = Instant::now();
@@ -382,7 +382,7 @@ async fn readers_of_a_slow_database_are_refused_in_time(backend: Backend) {
     assert!((READ_WAIT..READ_WAIT * 2).contains(&time), "{time:?}");
     let begin = Instant::now();
     tokio::task::spawn_blocking(|| {}).await.unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(1), "there are threads for others");
+    assert!(begin.elapsed() < Duration::from_secs(1), "threads are free for other work");
     db.write(|conn| Ok(super::ping(conn)?)).await.unwrap();
 
     tokio::task::spawn_blocking(move || slow.wait()).await.unwrap();
@@ -407,7 +407,7 @@ async fn lock_waits_are_recognized_in_any_server_language() {
     let mut conn = connect();
     execute(&mut conn, "SET SESSION innodb_lock_wait_timeout = 1").unwrap();
     for language in ["de_DE", "fr_FR", "ja_JP"] {
-        // What a new connection is like where the server is set to it.
+        // As in a new connection of a server with this setting.
         execute(&mut conn, &format!("SET SESSION lc_messages = '{language}'")).unwrap();
         let lost = |conn: &mut DbConnection| {
             DbError::from(execute(conn, "UPDATE tasks SET attempt = 2").unwrap_err())
@@ -422,7 +422,7 @@ async fn lock_waits_are_recognized_in_any_server_language() {
 }
 
 #[test]
-fn a_connection_ended_by_the_server_is_lost_and_worth_a_retry() {
+fn a_connection_closed_by_the_server_is_retried() {
     for message in [
         "Server shutdown in progress",
         "Connection was killed",

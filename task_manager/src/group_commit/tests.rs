@@ -9,7 +9,7 @@ use super::*;
 use crate::backend::Backend;
 use crate::db::own::OwnDatabase;
 
-/// Runs each test where the database is waited for in place (MySQL), and where it is not.
+/// Runs each test with a database that is waited for in place (MySQL), and with one that is not.
 macro_rules! threaded_backend_tests {
     ($($name:ident),* $(,)?) => {
         mod standalone {
@@ -29,10 +29,10 @@ macro_rules! threaded_backend_tests {
 
 threaded_backend_tests![
     concurrent_requests_share_a_group,
-    a_group_runs_though_its_callers_are_gone,
+    a_group_completes_without_its_callers,
     a_failing_item_affects_no_other,
-    a_panic_ends_its_own_group_only,
-    a_hanging_database_is_waited_for_a_bounded_time,
+    a_panic_ends_only_its_own_group,
+    waits_for_a_hanging_database_are_bounded,
 ];
 
 /// An item that fails, and one that panics.
@@ -40,7 +40,7 @@ const BAD: u32 = 13;
 const PANICS: u32 = 17;
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Groups that stop in the middle until they are let go on.
+/// Groups that block until the test releases them.
 struct Fixture {
     grouped: GroupCommit<u32, u32>,
     begun: mpsc::Receiver<Vec<u32>>,
@@ -100,7 +100,7 @@ async fn answer(submitted: JoinHandle<DbResult<u32>>) -> DbResult<u32> {
 
 async fn concurrent_requests_share_a_group(fixture: Fixture) {
     let first = fixture.submit(1);
-    assert_eq!(fixture.next_group(), [1], "it goes at once, alone");
+    assert_eq!(fixture.next_group(), [1], "it runs immediately, on its own");
     let others: Vec<_> = (2..7).map(|item| fixture.submit(item)).collect();
     fixture.until_waiting(5).await;
     fixture.go_on.send(()).unwrap();
@@ -116,7 +116,7 @@ async fn concurrent_requests_share_a_group(fixture: Fixture) {
     assert_eq!(answer(again).await.unwrap(), 70);
 }
 
-async fn a_group_runs_though_its_callers_are_gone(fixture: Fixture) {
+async fn a_group_completes_without_its_callers(fixture: Fixture) {
     let first = fixture.submit(1);
     assert_eq!(fixture.next_group(), [1]);
     let (second, third) = (fixture.submit(2), fixture.submit(3));
@@ -147,7 +147,7 @@ async fn a_failing_item_affects_no_other(fixture: Fixture) {
     assert_eq!(*fixture.committed.lock().unwrap(), [10, 20]);
 }
 
-async fn a_panic_ends_its_own_group_only(fixture: Fixture) {
+async fn a_panic_ends_only_its_own_group(fixture: Fixture) {
     let panics = fixture.submit(PANICS);
     assert_eq!(fixture.next_group(), [PANICS]);
     let waiting = fixture.submit(1);
@@ -169,7 +169,7 @@ async fn a_panic_ends_its_own_group_only(fixture: Fixture) {
     assert_eq!(answer(next).await.unwrap(), 20);
 }
 
-async fn a_hanging_database_is_waited_for_a_bounded_time(fixture: Fixture) {
+async fn waits_for_a_hanging_database_are_bounded(fixture: Fixture) {
     let (hang, hung) = mpsc::channel::<()>();
     let hung = Mutex::new(hung);
     let reading = GroupCommit::reading(fixture._own.db.clone(), move |_, items: &[u32]| {
@@ -189,5 +189,5 @@ async fn a_hanging_database_is_waited_for_a_bounded_time(fixture: Fixture) {
     }
     assert!(begin.elapsed() < READ_LIMIT * 2);
     drop(hang);
-    assert_eq!(answer(submit(100)).await.unwrap(), 100, "it goes on when the database does");
+    assert_eq!(answer(submit(100)).await.unwrap(), 100, "it continues when the database does");
 }

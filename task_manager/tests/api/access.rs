@@ -1,4 +1,4 @@
-//! Who may call what. The routes are those of the OpenAPI document, so that none is forgotten.
+//! Authorization of every route. The routes come from the OpenAPI document, so that none is missed.
 
 use common::task::TaskState;
 use reqwest::{Method, StatusCode};
@@ -14,14 +14,14 @@ backend_tests![
     users_see_only_their_own,
 ];
 
-/// The routes that anybody may call. A new one needs a good reason.
+/// The routes without a token. A new one needs a good reason.
 const OPEN: [&str; 4] = ["GET /healthz", "GET /readyz", "POST /v1/sessions", "POST /v1/users"];
 
-/// Paths with parameters that are not the id of a task.
+/// Paths with parameters other than the id of a task.
 const OTHER_PARAMETERS: [&str; 3] =
     ["/v1/schedules/{name}", "/v1/schedules/{name}/run", "/v1/user_events/generate/{n}"];
 
-/// Method and path of every documented route, and whether its document asks for a token.
+/// Method and path of every documented route, and whether it requires a token.
 fn routes() -> Vec<(Method, String, bool)> {
     let document = serde_json::to_value(task_manager::openapi_document()).unwrap();
     let mut routes = Vec::new();
@@ -106,7 +106,7 @@ async fn users_see_only_their_own(backend: Backend) {
 }
 
 #[tokio::test]
-async fn without_a_login_foreign_names_and_pages_are_refused() {
+async fn without_a_login_foreign_hosts_and_origins_are_refused() {
     let app = TestApp::start(Backend::Standalone).await;
     let cases = [
         ("host", "evil.example", "foreign_host"),

@@ -23,10 +23,10 @@ use uuid::Uuid;
 
 use super::backend::{Backend, TestDatabase, queue};
 
-/// How long to wait for what must happen.
+/// How long to wait for a condition.
 pub const DEADLINE: Duration = Duration::from_secs(15);
 
-/// Waits until `check` answers something.
+/// Waits until `check` returns a value.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, check: impl Fn() -> F) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -47,7 +47,7 @@ pub struct TestApp {
     config: Config,
     server: Option<Server>,
     http: reqwest::Client,
-    /// What every request shows unless it says otherwise: in a fleet, an administrator's token.
+    /// The token that requests send by default: in a fleet, an administrator's.
     pub token: Option<String>,
     consumer: Consumer,
     worker: WorkerId,
@@ -65,7 +65,7 @@ impl TestApp {
         let database = TestDatabase::create(backend, &folder);
         config.database_url = database.url.clone().into();
         config.jwt_key = Some(JWT_KEY.into());
-        // A test that runs at the full hour gets no task that it did not ask for.
+        // So that a test that runs at the full hour gets no unexpected task.
         config.run_schedules = false;
         change(&mut config);
         let storage = Storage::local(&config.storage).unwrap();
@@ -90,8 +90,8 @@ impl TestApp {
         }
     }
 
-    /// Ends the server and starts another one on the same folder and database; alone, with an
-    /// empty queue.
+    /// Stops the server and starts another one on the same folder and database; if standalone, with
+    /// an empty queue.
     pub async fn restart(&mut self) {
         self.restart_with(|_| {}).await;
     }
@@ -108,14 +108,14 @@ impl TestApp {
         (self.server, self.consumer) = (Some(server), consumer);
     }
 
-    /// Starts another server of the fleet and talks to it from now on; answers the one before,
-    /// which goes on.
+    /// Starts another server of the fleet and uses it from now on; returns the previous one, which
+    /// keeps running.
     pub async fn switch_to_another(&mut self) -> Server {
         let another = Server::start(&self.config, &self.queue, self.storage.clone()).await.unwrap();
         self.server.replace(another).unwrap()
     }
 
-    /// Ends the present server and talks to `server`.
+    /// Stops the current server and uses `server`.
     pub async fn switch_back(&mut self, server: Server) {
         self.server.replace(server).unwrap().stop().await.unwrap();
     }
@@ -128,7 +128,7 @@ impl TestApp {
         self.http.request(method, format!("http://{}{path}", self.address()))
     }
 
-    /// A request that shows no token.
+    /// A request without a token.
     pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
         client(None).request(method, format!("http://{}{path}", self.address()))
     }
@@ -138,12 +138,12 @@ impl TestApp {
         self.anonymous(method, path).bearer_auth(token)
     }
 
-    /// What workers show.
+    /// The token that workers send.
     pub fn service_token(&self) -> &str {
         self.server.as_ref().unwrap().service_token.expose_secret()
     }
 
-    /// Signs a user up and logs in; answers the token.
+    /// Signs a user up and logs in; returns the token.
     pub async fn log_in_as(&self, name: &str) -> String {
         let credentials = json!({"username": name, "password": PASSWORD});
         let signed_up = self.anonymous(Method::POST, "/v1/users").json(&credentials).send().await;
@@ -163,7 +163,7 @@ impl TestApp {
         self.upload_with("", content).await
     }
 
-    /// Uploads a raw body; `parameters` starts with `&` where there are any.
+    /// Uploads a raw body; `parameters` starts with `&` if there are any.
     pub async fn upload_with(&self, parameters: &str, content: &'static str) -> AcceptedTask {
         let path = format!("/v1/data_processor/upload?file_name=songs.csv{parameters}");
         let response = self.request(Method::POST, &path).body(content).send().await.unwrap();
@@ -194,7 +194,7 @@ impl TestApp {
         (response.status(), response.json().await.unwrap())
     }
 
-    /// What the queue delivers next.
+    /// The next delivery of the queue.
     pub async fn delivery(&mut self) -> ClaimedDelivery {
         let delivery = tokio::time::timeout(DEADLINE, self.consumer.next()).await.unwrap();
         let message = delivery.message();
@@ -212,7 +212,7 @@ impl TestApp {
         self.worker = WorkerId(Uuid::now_v7());
     }
 
-    /// What a worker sends.
+    /// A request of a worker.
     pub fn internal_request(&self, path: &str) -> RequestBuilder {
         let token = self.server.as_ref().unwrap().service_token.expose_secret();
         self.request(Method::POST, path).bearer_auth(token)
@@ -230,7 +230,7 @@ impl TestApp {
         self.internal::<ClaimResponse>("/internal/v1/claims", body).await.claims
     }
 
-    /// A claim by a worker that nobody knows.
+    /// A claim by an unknown worker.
     pub async fn claim_as_stranger(&self, delivery: ClaimedDelivery) -> Claim {
         let request = ClaimRequest { worker: WorkerId(Uuid::now_v7()), deliveries: vec![delivery] };
         let body = serde_json::to_value(request).unwrap();
@@ -286,7 +286,7 @@ impl TestApp {
         self.report(attempt, completed(content.len() as u64)).await
     }
 
-    /// A task that a worker has taken.
+    /// A task that a worker has claimed.
     pub async fn processing_task(&mut self) -> Attempt {
         let id = self.upload(SONGS).await.task.task_id;
         let attempt = self.next_attempt().await;
@@ -294,7 +294,7 @@ impl TestApp {
         attempt
     }
 
-    /// A task in each state that a user can see for long.
+    /// A task in any state that lasts.
     pub async fn task_in(&mut self, state: TaskState) -> TaskId {
         let attempt = self.processing_task().await;
         let id = attempt.task_id;
@@ -317,13 +317,13 @@ impl TestApp {
             TaskState::Killed => {
                 self.interrupt(id, "kill").await;
             }
-            TaskState::Initializing | TaskState::Stopping => panic!("{state} is not kept"),
+            TaskState::Initializing | TaskState::Stopping => panic!("{state} does not last"),
         }
         assert_eq!(self.state(id).await, state);
         id
     }
 
-    /// Changes the database behind the server's back: to let time pass, or to break a row.
+    /// Changes the database directly: to let time pass, or to break a row.
     pub fn sql(&self, statement: &str) -> usize {
         let url = &self.config.database_url;
         match url.expose_secret().strip_prefix("sqlite://") {
@@ -339,16 +339,15 @@ impl TestApp {
         }
     }
 
-    /// A connection to the fleet's database, behind the server's back.
+    /// A direct connection to the fleet's database.
     pub fn database_connection(&self) -> MysqlConnection {
         MysqlConnection::establish(self.config.database_url.expose_secret()).unwrap()
     }
 
-    /// Begins a transaction on MySQL with `statement`, which holds what it has locked until it is
-    /// committed.
+    /// Begins a transaction on MySQL with `statement`, which holds its locks until it is committed.
     pub fn open_transaction(&self, statement: &str) -> MysqlConnection {
         let mut conn = self.database_connection();
-        // As the server's own: a lock of what is between rows would hold up new tasks too.
+        // Like the server's own: gap locks would block new tasks too.
         let isolation = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
         // As text: MySQL does not prepare BEGIN.
         for statement in [isolation, "BEGIN", statement] {
@@ -456,7 +455,7 @@ pub fn heartbeat() -> Event {
     Event::Heartbeat { progress: None }
 }
 
-/// The body of a problem document, checked for what every one must have.
+/// The body of a problem document, after checks that apply to all of them.
 pub async fn problem(response: Response) -> (StatusCode, Value) {
     let status = response.status();
     let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! The two pairs of database and queue: every test runs on both.
+//! The two pairs of database and queue, on both of which every test runs.
 
 use common::queue::{AmqpQueue, MemoryQueue, Queue};
 use diesel::dsl::sql;
@@ -17,7 +17,7 @@ pub enum Backend {
     Fleet,
 }
 
-/// Makes a test of each function for each pair; `Backend` must be in scope beside them.
+/// Defines a test of each function for each pair; `Backend` must be in scope.
 macro_rules! backend_tests {
     ($($name:ident),* $(,)?) => {
         mod standalone {
@@ -36,16 +36,16 @@ macro_rules! backend_tests {
 }
 pub(crate) use backend_tests;
 
-/// A database of a test's own, which goes with the test.
+/// The separate database of a test, which is dropped with it.
 pub struct TestDatabase {
     pub url: String,
-    /// The database's name on the server, where it is on one.
+    /// The database's name, if it is on a server.
     pub name: Option<String>,
 }
 
 impl TestDatabase {
-    /// Whether a statement in this database has been running for a second, as one that waits for a lock
-    /// does. InnoDB's own list is a cache that is never renewed while others look at it too.
+    /// Whether a statement in this database has been running for a second, such as one that waits
+    /// for a lock. InnoDB's own list is a cache that is not refreshed while other sessions read it.
     pub fn has_waiting_statement(&self) -> bool {
         let Some(name) = &self.name else { return false };
         let mut conn = MysqlConnection::establish(&self.url).unwrap();
@@ -90,7 +90,7 @@ impl Drop for TestDatabase {
     }
 }
 
-/// A queue of a test's own.
+/// The separate queue of a test.
 pub fn queue(backend: Backend) -> Queue {
     match backend {
         Backend::Standalone => Queue::Memory(MemoryQueue::default()),

@@ -152,7 +152,7 @@ async fn arrays_are_not_accepted_as_objects(backend: Backend) {
     assert_eq!((&bulk["inserted"], &bulk["error_count"]), (&0.into(), &1.into()), "{bulk}");
     let frank = json!({"username": "frank1", "password": "Pa55word!"});
     let login = app.anonymous(Method::POST, "/v1/sessions").json(&frank).send().await.unwrap();
-    assert_eq!(login.status(), StatusCode::UNAUTHORIZED, "nobody was signed up");
+    assert_eq!(login.status(), StatusCode::UNAUTHORIZED, "no user was signed up");
 }
 
 async fn a_request_that_names_two_hosts_is_refused(backend: Backend) {
@@ -186,7 +186,7 @@ async fn internal_routes_require_the_service_token(backend: Backend) {
         "/internal/v1/claims".to_owned(),
         "/internal/v1/reports".to_owned(),
         format!("/internal/v1/tasks/{id}/rows"),
-        // Whatever may come one day.
+        // A path that may exist one day.
         "/internal/v1/anything/else".to_owned(),
         "/internal".to_owned(),
     ] {

@@ -1,5 +1,5 @@
-//! Connections: slow clients, silent ones and many of them. None of it reaches a database, so one pair
-//! is enough.
+//! Connections of slow, silent and many clients. The tests do not depend on the database, so one
+//! pair is enough.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::app::{DEADLINE, SONGS, TestApp, eventually, problem};
 use super::backend::Backend;
 
-/// A short timeout, and one that is longer by far.
+/// A short timeout, and one that is much longer.
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(60);
 
@@ -30,12 +30,13 @@ async fn connect(app: &TestApp, text: &str) -> TcpStream {
     stream
 }
 
-/// What comes until the server ends the connection, and how long that takes.
+/// Reads until the server closes the connection; also returns how long that takes.
 async fn until_the_end(mut stream: TcpStream) -> (String, Duration) {
     let begin = Instant::now();
     let mut text = Vec::new();
-    // A connection that is cut may end with an error.
-    let _ = timeout(DEADLINE, stream.read_to_end(&mut text)).await.expect("the connection stays");
+    // An aborted connection may end with an error.
+    let _ =
+        timeout(DEADLINE, stream.read_to_end(&mut text)).await.expect("the connection stays open");
     (String::from_utf8_lossy(&text).into_owned(), begin.elapsed())
 }
 
@@ -64,7 +65,7 @@ async fn a_connection_without_a_complete_request_is_closed() {
         assert_eq!(text, "", "{begun:?}");
         assert!(time >= SHORT / 2, "{begun:?} after {time:?}");
     }
-    // Bytes that come one by one buy no time.
+    // Single bytes do not extend the deadline.
     let mut slow = connect(&app, "GET /healthz HTTP/1.1\r\nX-Slow: ").await;
     let begin = Instant::now();
     let dripping = async {
@@ -72,7 +73,7 @@ async fn a_connection_without_a_complete_request_is_closed() {
             sleep(SHORT / 6).await
         }
     };
-    timeout(DEADLINE, dripping).await.expect("it is never cut");
+    timeout(DEADLINE, dripping).await.expect("it is never closed");
     assert!(begin.elapsed() < SHORT * 10, "{:?}", begin.elapsed());
 }
 
@@ -133,10 +134,10 @@ async fn connections_that_make_progress_are_never_closed() {
         config.body_timeout = SHORT;
     })
     .await;
-    // A stream of events on which nothing happens.
+    // A stream without events.
     let events = app.get("/v1/tasks/events").await;
     let mut events = events.bytes_stream();
-    // A body whose pieces are each in time.
+    // A body whose chunks each arrive in time.
     let pieces = ["{\"username\":", "\"alice42\",", "\"password\":", "\"Pa55word!\"}"];
     let request = format!(
         "POST /v1/users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -164,7 +165,7 @@ async fn connections_that_make_progress_are_never_closed() {
         upload.write_all(piece).await.unwrap();
     }
     assert!(head(&mut upload).await.starts_with("HTTP/1.1 202"));
-    let event = timeout(DEADLINE, events.next()).await.expect("the stream was cut").unwrap();
+    let event = timeout(DEADLINE, events.next()).await.expect("the stream was closed").unwrap();
     assert!(event.unwrap().starts_with(b"event"), "the first event is that of the upload");
     let attempt = app.next_attempt().await;
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processing);
@@ -192,13 +193,13 @@ async fn a_download_lasts_as_long_as_it_is_read() {
         }
         read += part;
     }
-    assert_eq!(read, SIZE, "slower than the timeout as a whole, but read on and on");
+    assert_eq!(read, SIZE, "slower in total than the timeout, but read continuously");
 
     let mut silent = connect(&app, &request).await;
     head(&mut silent).await;
     sleep(SHORT * 10).await;
     let (text, _) = until_the_end(silent).await;
-    assert!(text.len() < SIZE, "it was sent to nobody");
+    assert!(text.len() < SIZE, "it was sent without a reader");
 }
 
 #[tokio::test]
@@ -231,10 +232,10 @@ async fn connections_beyond_the_limit_are_refused_but_health_checks_are_answered
         .anonymous(Method::POST, "/internal/v1/claims")
         .bearer_auth(app.service_token())
         .json(&serde_json::json!({"worker": uuid::Uuid::now_v7(), "deliveries": []}));
-    assert_eq!(claims.send().await.unwrap().status(), StatusCode::OK, "workers go on");
+    assert_eq!(claims.send().await.unwrap().status(), StatusCode::OK, "workers are served");
 
     drop(streams.pop());
-    eventually("there is room again", || async {
+    eventually("a connection is free again", || async {
         let list = app.anonymous(Method::GET, "/v1/tasks").send().await.unwrap();
         (list.status() == StatusCode::OK).then_some(())
     })
@@ -266,7 +267,7 @@ async fn excess_connections_wait() {
         config.connections.timeouts.header = SHORT;
     })
     .await;
-    // As many as the limit, those beyond it that are answered, and some more.
+    // As many as the limit and the reserve, and some more.
     let mut silent = Vec::new();
     for _ in 0..LIMIT + 64 + 20 {
         silent.push(connect(&app, "GET /").await);

@@ -43,7 +43,7 @@ async fn the_preview_is_the_result_of_the_task(backend: Backend) {
     let task: Value = app.get(&path).await.json().await.unwrap();
     assert_eq!((&task["state"], &task["result"]), (&json!("processed"), &preview()));
     assert_eq!(task["links"]["download"], Value::Null);
-    // It leaves nothing that would keep the task.
+    // It has no rows that would keep the task.
     let deleted = app.request(Method::DELETE, &path).send().await.unwrap();
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
 }

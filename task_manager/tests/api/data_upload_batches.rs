@@ -1,4 +1,4 @@
-//! Batches in, out of and against the order: every row once, and none without the fence.
+//! Batches in any order: every row is loaded once, and none without the fence.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ async fn a_repeated_batch_loads_nothing(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = loaded(&mut app, 20).await;
     let id = attempt.task_id;
-    // The last one, earlier ones, and one that is cut elsewhere.
+    // The last one, earlier ones, and one with another start.
     for (from, to) in [(0, 20), (0, 10), (10, 20), (10, 30)] {
         let answer = sent(&app, id, &batch(&attempt, from, to)).await;
         assert_eq!(answer.outcome, Outcome::Continue);
@@ -49,7 +49,7 @@ async fn batches_in_flight_are_loaded_in_order(backend: Backend) {
         let mut starts: Vec<_> = (0..6).map(|number| round * 300 + number * 50).collect();
         starts.shuffle(&mut rand::rng());
         let batches: Vec<_> = starts.iter().map(|from| batch(&attempt, *from, from + 50)).collect();
-        // Each is sent twice, as after a connection that broke.
+        // Each is sent twice, as after a broken connection.
         let answers =
             batches.iter().chain(&batches).map(|batch| sent(&app, attempt.task_id, batch));
         for answer in join_all(answers).await {
@@ -86,7 +86,7 @@ async fn nothing_is_loaded_after_the_fence_is_lost(backend: Backend) {
             "kill" => TaskState::Killed,
             _ => TaskState::Queued,
         };
-        // One waits for its turn while the fence is taken.
+        // One waits for its predecessor while the fence is taken.
         let early = batch(&attempt, 20, 30);
         let taken = async {
             match verb {
@@ -137,7 +137,7 @@ async fn a_batch_renews_the_lease(backend: Backend) {
     assert_eq!(app.sql(&format!("UPDATE tasks SET alone = alone WHERE leased_until > {later}")), 1);
 }
 
-/// A worker that gives a task back may not know of its last batches.
+/// A worker that returns a task may not know that its last batches were stored.
 async fn the_checkpoint_of_a_report_is_ignored_for_loads(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = loaded(&mut app, 2 * FULL).await;

@@ -1,4 +1,4 @@
-//! A load goes on where it got to: by a resume, and by the same file again.
+//! A load continues at its checkpoint: after a resume, and after another upload of the same file.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn the_same_file_resumes_after_a_kill_or_failure(backend: Backend) {
             _ => drop(app.report(&attempt, failed()).await),
         }
         assert_eq!(app.state(id).await, state);
-        // The name does not matter; the last one that is given counts.
+        // The name does not matter; the last one counts.
         let again = upload(&app, "&file_name=copy.csv", PEOPLE).await;
         assert_eq!((again.task.task_id, again.resumed), (id, true), "{state}");
         assert_eq!(again.resumed_from_row, Some(31));

@@ -1,4 +1,4 @@
-//! A stop leaves no row, however many there are and whatever happens meanwhile.
+//! A stop leaves no rows, regardless of their number and of concurrent events.
 
 use common::task::{TaskId, TaskState};
 use reqwest::StatusCode;
@@ -33,7 +33,7 @@ async fn a_stop_removes_every_row_from_every_state(backend: Backend) {
         }
         assert_eq!(app.state(id).await, from);
         assert_eq!(app.interrupt(id, "stop").await.0, StatusCode::ACCEPTED, "{from}");
-        assert!(row_numbers(&app, id).await.is_empty(), "{from}: hidden at once");
+        assert!(row_numbers(&app, id).await.is_empty(), "{from}: hidden immediately");
         let task = app.wait_for_state(id, TaskState::Stopped).await;
         assert_eq!((task.result, task.progress, task.error), (None, None, None));
         assert_eq!(rows_in_database(&app), 0, "{from}");
@@ -52,7 +52,7 @@ async fn a_stop_during_batches_in_flight_leaves_no_row(backend: Backend) {
             (0..8).map(|number| batch(&attempt, number * 500, (number + 1) * 500)).collect();
         let sending = futures_util::future::join_all(batches.iter().map(|it| send(&app, id, it)));
         let stopping = async {
-            eventually("the first rows are in", || async {
+            eventually("the first rows are loaded", || async {
                 (!row_numbers(&app, id).await.is_empty()).then_some(())
             })
             .await;
@@ -64,7 +64,7 @@ async fn a_stop_during_batches_in_flight_leaves_no_row(backend: Backend) {
     }
 }
 
-/// Gives a task that is processing `rows` thousand rows, quicker than a worker would.
+/// Adds thousands of rows to a task in `processing`, faster than a worker would.
 fn fill(app: &TestApp, id: TaskId, thousands: u64) {
     let id = id.0.simple().to_string();
     let digits = "(SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 \

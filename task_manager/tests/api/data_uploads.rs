@@ -1,4 +1,4 @@
-//! Data uploads as their users see them: rows in, rows and rejects out.
+//! Data uploads: loading rows, and reading back loaded and rejected ones.
 
 use common::report::{MAX_BATCH_BYTES, MAX_ROW_TEXT, Outcome, RejectedRow, RowBatch};
 use common::task::spec::{OnBadRow, TaskSpec};
@@ -241,12 +241,12 @@ async fn deleting_a_task_deletes_its_rows(backend: Backend) {
     let deleted = app.request(Method::DELETE, &path).send().await.unwrap();
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
     let rows = app.get(&format!("/v1/data_uploads/{id}/rows")).await;
-    assert_eq!(rows.status(), StatusCode::NOT_FOUND, "hidden at once");
+    assert_eq!(rows.status(), StatusCode::NOT_FOUND, "hidden immediately");
     eventually("its rows are gone", || async { (rows_in_database(&app) == 5).then_some(()) }).await;
     assert_eq!(row_numbers(&app, kept.task_id).await.len(), 5);
 }
 
-/// Fairness, not speed: the machine may be slow, but nobody waits for the end of the load.
+/// Tests fairness, not speed: no request waits for the end of the load, even on a slow machine.
 async fn other_writes_succeed_while_rows_are_loaded(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = processing(&mut app).await;
@@ -270,7 +270,7 @@ async fn other_writes_succeed_while_rows_are_loaded(backend: Backend) {
     };
     let times = tokio::select! {
         times = writes => times,
-        () = rows => unreachable!("it goes on for ever"),
+        () = rows => unreachable!("the load never ends"),
     };
     assert!(times[10] < std::time::Duration::from_secs(1), "{times:?}");
     assert!(!row_numbers(&app, attempt.task_id).await.is_empty());

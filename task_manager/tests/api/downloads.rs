@@ -1,4 +1,4 @@
-//! Results, whole and in part.
+//! Downloads of results: complete, in ranges and conditional.
 
 use common::report::{Event, Output};
 use common::storage::{ObjectKey, OutputPart};

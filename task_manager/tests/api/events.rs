@@ -21,7 +21,7 @@ backend_tests![
     after_a_reconnect_everything_missed_is_sent,
     a_client_that_missed_all_changes_gets_all_tasks,
     a_stream_ends_when_its_token_expires,
-    a_stream_ends_soon_after_its_token_was_revoked_anywhere,
+    a_stream_ends_soon_after_its_token_is_revoked,
     the_stream_of_a_task_ends_with_the_task,
     events_are_not_buffered_by_proxies,
     unknown_streams_are_404_and_open_ones_delay_no_shutdown,
@@ -61,7 +61,7 @@ impl Events {
         }
     }
 
-    /// The next one that fits.
+    /// The next event that matches.
     async fn until(&mut self, fits: impl Fn(&TaskView) -> bool) -> (String, TaskView) {
         let reading = async {
             loop {
@@ -75,7 +75,7 @@ impl Events {
     }
 }
 
-/// Reads events until one fits; answers its id and its task.
+/// Reads events until one matches; returns its id and its task.
 async fn read_until(
     request: RequestBuilder,
     fits: impl Fn(&TaskView) -> bool,
@@ -104,8 +104,8 @@ async fn subscribers_get_the_task_immediately_and_on_every_change(backend: Backe
 }
 
 async fn changes_by_reports_and_interrupts_are_pushed_immediately(backend: Backend) {
-    /// As often as the task changes. Polls are half a second apart, so that they would take twice as long
-    /// as the time that is given.
+    /// The number of changes. Polls are half a second apart, so that they alone would take twice
+    /// the given time.
     const TIMES: u64 = 20;
     const TIME: Duration = Duration::from_secs(5);
 
@@ -120,7 +120,7 @@ async fn changes_by_reports_and_interrupts_are_pushed_immediately(backend: Backe
                 Progress { done, total: None, unit: "bytes".to_owned(), per_second: None };
             app.report(&attempt, Event::Heartbeat { progress: Some(progress.clone()) }).await;
             let (_, task) = events.until(is_it).await;
-            assert_eq!(task.progress, Some(progress), "it is told once, as it is now");
+            assert_eq!(task.progress, Some(progress), "it is sent once, with the current state");
         }
         let killed = app.post(&format!("/v1/tasks/{}/kill", attempt.task_id)).await;
         assert_eq!(killed.status(), StatusCode::OK);
@@ -141,7 +141,7 @@ async fn every_one_of_many_changes_is_pushed(backend: Backend) {
             told.insert(events.next().await.1.task_id);
         }
     };
-    timeout(DEADLINE, telling).await.expect("all are told in time");
+    timeout(DEADLINE, telling).await.expect("all are sent in time");
 }
 
 async fn after_a_reconnect_everything_missed_is_sent(backend: Backend) {
@@ -194,22 +194,22 @@ async fn a_client_that_missed_all_changes_gets_all_tasks(backend: Backend) {
         let (mut told, mut latest) = (HashSet::new(), String::new());
         while told.len() < COUNT {
             let (id, task) = events.next().await;
-            assert!(id >= latest, "oldest first, so that {id} says what is still missing");
+            assert!(id >= latest, "oldest first, so that {id} tells which are still missing");
             told.insert(task.task_id);
             latest = id;
         }
     };
-    timeout(DEADLINE * 2, telling).await.expect("all are told in time");
+    timeout(DEADLINE * 2, telling).await.expect("all are sent in time");
 }
 
-/// Whether the stream ends within the time in which it must; what comes before is read.
+/// Asserts that the stream ends in time; reads the events before that.
 async fn assert_ends(stream: reqwest::Response, why: &str) {
     assert_eq!(stream.status(), StatusCode::OK, "{why}");
     let ended = timeout(Duration::from_secs(5), stream.bytes()).await;
-    ended.unwrap_or_else(|_| panic!("the stream goes on: {why}")).unwrap();
+    ended.unwrap_or_else(|_| panic!("the stream continues: {why}")).unwrap();
 }
 
-async fn a_stream_ends_soon_after_its_token_was_revoked_anywhere(backend: Backend) {
+async fn a_stream_ends_soon_after_its_token_is_revoked(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let [alice, bobby] = [app.log_in_as("alice").await, app.log_in_as("bobby").await];
     let open = async |app: &TestApp, token: &str| {
@@ -221,11 +221,11 @@ async fn a_stream_ends_soon_after_its_token_was_revoked_anywhere(backend: Backen
     assert_eq!(log_out.send().await.unwrap().status(), StatusCode::NO_CONTENT);
     assert_ends(revoked, "its token was revoked at another task manager").await;
     let going_on = timeout(Duration::from_secs(3), good.bytes()).await;
-    assert!(going_on.is_err(), "nobody revoked this token");
+    assert!(going_on.is_err(), "this token was not revoked");
 
     let gone = open(&app, &bobby).await;
     app.sql("DELETE FROM users WHERE username = 'bobby'");
-    assert_ends(gone, "its user is gone").await;
+    assert_ends(gone, "its user was deleted").await;
     first.stop().await.unwrap();
 }
 
@@ -237,7 +237,7 @@ async fn the_stream_of_a_task_ends_with_the_task(backend: Backend) {
     let live = open("").await.unwrap();
     app.report(&attempt, failed()).await;
     let read = |stream: reqwest::Response| async {
-        timeout(DEADLINE, stream.text()).await.expect("the stream goes on").unwrap()
+        timeout(DEADLINE, stream.text()).await.expect("the stream continues").unwrap()
     };
     let text = read(live).await;
     let last = text.trim_end().rsplit("\n\n").next().unwrap();
@@ -250,7 +250,7 @@ async fn the_stream_of_a_task_ends_with_the_task(backend: Backend) {
     assert_eq!(
         seen.status(),
         StatusCode::NO_CONTENT,
-        "there is no more, which ends an EventSource"
+        "no event follows, which ends an EventSource"
     );
     assert_eq!(seen.headers()["cache-control"], "no-store");
     let earlier = open("2020-01-01T00:00:00Z").await.unwrap();

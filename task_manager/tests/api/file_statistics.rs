@@ -1,4 +1,4 @@
-//! The statistics of files: from the upload to the list and the report.
+//! File statistics: uploads, the list and the report.
 
 use common::file_statistics::{Encoding, FileStatistics};
 use common::report::{Attempt, Claim, Event, Outcome};
@@ -36,7 +36,7 @@ async fn upload(app: &TestApp, name: &str, content: &'static [u8]) -> AcceptedTa
     response.json().await.unwrap()
 }
 
-/// A task that a worker has taken.
+/// A task that a worker has claimed.
 async fn attempt(app: &mut TestApp, name: &str) -> Attempt {
     let id = upload(app, name, b"some text\n").await.task.task_id;
     let attempt = app.next_attempt().await;
@@ -61,7 +61,7 @@ fn done(statistics: &FileStatistics) -> Event {
     Event::Completed { result: serde_json::to_value(statistics).unwrap(), output: None }
 }
 
-/// Has a file examined, with these statistics.
+/// Processes a file with these statistics as the result.
 pub async fn examined(app: &mut TestApp, statistics: &FileStatistics) -> TaskId {
     let attempt = attempt(app, &statistics.file_name).await;
     assert_eq!(app.report(&attempt, done(statistics)).await, Outcome::Accepted);
@@ -197,7 +197,7 @@ async fn without_statistics_there_is_no_content(backend: Backend) {
     assert_eq!((&totals["files"], &totals["size"]), (&json!(0), &json!(0)));
     examined(&mut app, &statistics("a")).await;
     let nothing = json!({"items": [], "next_page_token": null});
-    assert_eq!(list(&app, "?to=2020-01-01").await, nothing, "there are some of another time");
+    assert_eq!(list(&app, "?to=2020-01-01").await, nothing, "there are some in another period");
 }
 
 async fn a_list_of_a_period_is_paged(backend: Backend) {
@@ -271,7 +271,7 @@ async fn an_attempt_that_lost_its_lease_leaves_no_row(backend: Backend) {
     assert_eq!(app.report(&lost, done(&statistics("late"))).await, Outcome::LeaseLost);
     assert_eq!(count(&app).await, 0);
     let Claim::Attempt(second) = app.claim(vec![delivery]).await.remove(0) else {
-        panic!("the task is there to be claimed");
+        panic!("the task can be claimed");
     };
     assert_eq!(app.report(&lost, done(&statistics("late"))).await, Outcome::LeaseLost);
     assert_eq!(app.report(&second, done(&statistics("a"))).await, Outcome::Accepted);
@@ -347,6 +347,6 @@ async fn the_same_file_resumes_after_a_kill(backend: Backend) {
     assert_eq!((again.task.task_id, again.resumed), (killed, true));
     let attempt = app.next_attempt().await;
     assert_eq!(app.report(&attempt, done(&statistics("a"))).await, Outcome::Accepted);
-    assert!(!upload(&app, "a", b"some text\n").await.resumed, "what is processed is done anew");
+    assert!(!upload(&app, "a", b"some text\n").await.resumed, "a processed task is not resumed");
     assert_eq!(count(&app).await, 1);
 }

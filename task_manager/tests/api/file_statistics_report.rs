@@ -1,4 +1,4 @@
-//! The report over the statistics of files.
+//! The report on the statistics of files.
 
 use common::file_statistics::{Encoding, FileStatistics};
 use common::task::TaskId;
@@ -12,12 +12,12 @@ use super::file_statistics::{PATH, REPORT, examined, found_at, report, statistic
 backend_tests![
     a_report_adds_up_to_the_rows,
     a_report_is_csv_on_request,
-    a_report_holds_numbers_beyond_32_bits,
+    a_report_supports_numbers_beyond_32_bits,
     a_report_covers_one_user,
     only_administrators_get_the_report_of_another_user,
 ];
 
-/// Three files of two days and two types; one of them is binary.
+/// Three files on two days, of two types; one of them is binary.
 async fn three_files(app: &mut TestApp) -> [TaskId; 3] {
     let binary = FileStatistics {
         size: 2_000,
@@ -99,7 +99,7 @@ async fn a_report_is_csv_on_request(backend: Backend) {
     assert_eq!(response.text().await.unwrap(), expected);
 }
 
-async fn a_report_holds_numbers_beyond_32_bits(backend: Backend) {
+async fn a_report_supports_numbers_beyond_32_bits(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let large = 40_000_000_000_000;
     let statistics = FileStatistics { size: large, characters: Some(large), ..statistics("large") };

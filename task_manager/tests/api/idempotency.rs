@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: once, and the same answer again.
+//! `Idempotency-Key`: a request takes effect once, and repeats replay its answer.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -70,7 +70,7 @@ async fn two_hundred_concurrent_requests_create_one_task(backend: Backend) {
 async fn a_repeated_upload_replays_its_answer(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let form = |app: &TestApp| {
-        // Every form has boundaries of its own.
+        // Every form has its own boundaries.
         let file = Part::text(SONGS).file_name("songs.csv");
         let form = Form::new().text("on_bad_row", "skip").part("file", file);
         app.request(Method::POST, UPLOAD).header(KEY, "form").multipart(form)
@@ -78,12 +78,12 @@ async fn a_repeated_upload_replays_its_answer(backend: Backend) {
     let first = accepted(form(&app)).await;
     let attempt = app.next_attempt().await;
     app.complete(&attempt, "sums").await;
-    assert_eq!(accepted(form(&app)).await, first, "the answer of then, not the task of now");
+    assert_eq!(accepted(form(&app)).await, first, "the stored answer, not the current task");
     let query = format!("{UPLOAD}?file_name=songs.csv&on_bad_row=skip");
     let raw = app.request(Method::POST, &query).header(KEY, "form").body(SONGS);
     let response = raw.send().await.unwrap();
     assert_eq!(response.headers()["location"], first["links"]["self"].as_str().unwrap());
-    assert_eq!(response.json::<Value>().await.unwrap(), first, "a raw body asks for the same");
+    assert_eq!(response.json::<Value>().await.unwrap(), first, "a raw body is the same request");
     assert_eq!(count(&app).await, 1);
 }
 
@@ -136,7 +136,7 @@ fn begin_upload(app: &TestApp, key: &str) -> TcpStream {
     stream
 }
 
-/// Sends the last byte; answers the status line's beginning.
+/// Sends the last byte; returns the start of the status line.
 async fn end_upload(mut stream: TcpStream) -> String {
     let ending = tokio::task::spawn_blocking(move || {
         stream.write_all(&SONGS.as_bytes()[SONGS.len() - 1..]).unwrap();
@@ -150,7 +150,7 @@ async fn end_upload(mut stream: TcpStream) -> String {
 async fn repeats_are_409_while_a_request_is_in_progress(backend: Backend) {
     let app = TestApp::start(backend).await;
     let stream = begin_upload(&app, "slow");
-    eventually("the upload is under way", || async { (count(&app).await == 1).then_some(()) })
+    eventually("the upload is in progress", || async { (count(&app).await == 1).then_some(()) })
         .await;
     let response = raw(&app, "slow", SONGS).send().await.unwrap();
     assert_eq!(response.headers()["retry-after"], "1");
@@ -164,9 +164,9 @@ async fn repeats_are_409_while_a_request_is_in_progress(backend: Backend) {
 async fn the_first_holder_of_an_expired_lock_commits_nothing(backend: Backend) {
     let app = TestApp::start(backend).await;
     let stream = begin_upload(&app, "stalled");
-    eventually("the upload is under way", || async { (count(&app).await == 1).then_some(()) })
+    eventually("the upload is in progress", || async { (count(&app).await == 1).then_some(()) })
         .await;
-    // As if the first process had not renewed it for too long.
+    // Simulates that the first process has not renewed it for too long.
     assert_eq!(app.sql("UPDATE idempotency_keys SET locked_until = '2000-01-01 00:00:00'"), 1);
     let second = accepted(raw(&app, "stalled", SONGS)).await;
     assert_eq!(end_upload(stream).await, "HTTP/1.1 409");
@@ -181,7 +181,7 @@ async fn an_error_frees_the_key(backend: Backend) {
     let refused = raw(&app, "key", "PK\x03\x04").send().await.unwrap();
     assert_eq!(problem(refused).await.1["code"], "not_csv");
     let stream = begin_upload(&app, "cut");
-    eventually("the upload is under way", || async { (count(&app).await == 1).then_some(()) })
+    eventually("the upload is in progress", || async { (count(&app).await == 1).then_some(()) })
         .await;
     drop(stream);
     eventually("the key is free", || async {
@@ -222,7 +222,7 @@ async fn a_repeated_sign_up_replays_its_answer(backend: Backend) {
     let (status, body) = sign_up("alice", "another one").await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
     assert_eq!(body["code"], "idempotency_key_reused");
-    // Somebody else who happened to take the same key.
+    // Another user who happened to choose the same key.
     assert_eq!(sign_up("bobby", PASSWORD).await.0, StatusCode::CREATED);
     let taken = app.anonymous(Method::POST, "/v1/users").header(KEY, "new");
     let taken = taken.json(&json!({"username": "ALICE", "password": PASSWORD}));
@@ -244,7 +244,7 @@ async fn a_restart_in_mid_request_blocks_no_repeat(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let first = accepted(raw(&app, "done", SONGS)).await;
     accepted(raw(&app, "open", SONGS)).await;
-    // As a server leaves it that is killed before its answer.
+    // The state after a server was killed before its answer.
     app.sql(&format!(
         "UPDATE idempotency_keys SET answer = NULL, fingerprint = NULL, locked_until = {} \
          WHERE answer NOT LIKE '%{}%'",
@@ -252,7 +252,7 @@ async fn a_restart_in_mid_request_blocks_no_repeat(backend: Backend) {
         first["task_id"].as_str().unwrap(),
     ));
     app.restart().await;
-    // Alone at once; in a fleet when the lock has expired.
+    // Immediately if standalone; in a fleet when the lock has expired.
     eventually("the key is free", || async {
         let (status, body) = send(raw(&app, "open", SONGS)).await;
         assert!(matches!(status.as_u16(), 202 | 409), "{body}");

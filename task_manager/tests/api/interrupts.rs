@@ -99,7 +99,7 @@ async fn a_rollback_resumes_after_a_restart(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     app.write_result(&attempt, "written before the stop").await;
-    // As a server leaves it that is killed right after the stop.
+    // The state after a server was killed right after the stop.
     app.sql("UPDATE tasks SET state = 'stopping', leased_until = NULL");
     app.restart().await;
     app.wait_for_state(attempt.task_id, TaskState::Stopped).await;

@@ -1,4 +1,4 @@
-//! A worker that goes silent loses its task, and cannot harm it later.
+//! A silent worker loses its task, and cannot harm it later.
 
 use common::report::{Attempt, Event, Outcome};
 use common::task::TaskState;
@@ -15,7 +15,7 @@ backend_tests![
     a_task_that_loses_every_worker_fails_with_a_reason,
 ];
 
-/// Lets all leases end.
+/// Lets all leases expire.
 fn expire(app: &TestApp) {
     app.sql("UPDATE tasks SET leased_until = '2000-01-01 00:00:00' WHERE leased_until IS NOT NULL");
 }
@@ -45,7 +45,7 @@ async fn a_task_that_lost_leases_repeatedly_runs_exclusively(backend: Backend) {
     expire(&app);
     let third = app.next_attempt().await;
     assert_eq!((third.task_id, third.attempt, third.exclusive), (second.task_id, 3, true));
-    // Whatever becomes of it, until it has succeeded or is resumed.
+    // It stays exclusive until it has succeeded or is resumed.
     let error = Event::Retry { after: Some(0.0), checkpoint: None, reason: Some("no disk".into()) };
     assert_eq!(app.report(&third, error).await, Outcome::Accepted);
     let fourth = app.next_attempt().await;
@@ -71,12 +71,12 @@ async fn an_error_before_a_lost_lease_does_not_make_a_task_exclusive(backend: Ba
 
 async fn a_returned_exclusive_task_waits(backend: Backend) {
     let mut app = TestApp::start(backend).await;
-    // The fifth one waits for 8 s at least, which is long on any machine.
+    // The delay of the fifth attempt is at least 8 s, which is long on any machine.
     let attempt = Attempt { attempt: 5, ..app.processing_task().await };
     app.sql("UPDATE tasks SET alone = TRUE, attempt = 5");
     let given_back = Event::Released { checkpoint: None };
     assert_eq!(app.report(&attempt, given_back).await, Outcome::Accepted);
-    assert!(app.is_queue_silent().await, "others get a turn first");
+    assert!(app.is_queue_silent().await, "others run first");
     app.sql("UPDATE outbox SET due_at = '2000-01-01 00:00:00'");
     let next = app.next_attempt().await;
     assert_eq!((next.task_id, next.attempt, next.exclusive), (attempt.task_id, 6, true));
@@ -91,7 +91,7 @@ async fn heartbeats_keep_a_lease(backend: Backend) {
     app.sql(&format!("UPDATE tasks SET leased_until = {soon}"));
     assert_eq!(app.report(&attempt, heartbeat()).await, Outcome::Continue);
     assert!(app.is_queue_silent().await);
-    // No wait for a condition: nothing is to happen a second beyond the end that the lease had.
+    // A fixed wait: nothing must happen within a second after the former end of the lease.
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processing);
 }

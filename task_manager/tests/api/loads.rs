@@ -1,4 +1,4 @@
-//! Loads of rows, as a worker makes them.
+//! Helpers that load rows like a worker.
 
 use common::report::{Attempt, Event, LoadCheckpoint, MAX_BATCH_ROWS, RowBatch, RowsAnswer};
 use common::task::{AcceptedTask, TaskId};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::app::TestApp;
 
 pub const PEOPLE: &str = "name,email\nAda,ada@example.org\n";
-/// As many rows as a batch may have.
+/// The most rows of a batch.
 pub const FULL: u64 = MAX_BATCH_ROWS as u64;
 
-/// Uploads a file; `parameters` starts with `&` where there are any.
+/// Uploads a file; `parameters` starts with `&` if there are any.
 pub async fn upload(app: &TestApp, parameters: &str, content: &'static str) -> AcceptedTask {
     let path = format!("/v1/data_uploads?file_name=people.csv{parameters}");
     let response = app.request(Method::POST, &path).body(content).send().await.unwrap();
@@ -19,7 +19,7 @@ pub async fn upload(app: &TestApp, parameters: &str, content: &'static str) -> A
     response.json().await.unwrap()
 }
 
-/// A load that a worker has taken.
+/// A load that a worker has claimed.
 pub async fn processing(app: &mut TestApp) -> Attempt {
     let id = upload(app, "", PEOPLE).await.task.task_id;
     let attempt = app.next_attempt().await;
@@ -34,7 +34,7 @@ pub async fn loaded(app: &mut TestApp, rows: u64) -> Attempt {
     attempt
 }
 
-/// The checkpoint behind `row` good rows; none before the first one.
+/// The checkpoint after `row` valid rows; none before the first one.
 pub fn checkpoint(row: u64) -> Option<LoadCheckpoint> {
     (row > 0).then(|| LoadCheckpoint {
         row,
@@ -46,7 +46,7 @@ pub fn checkpoint(row: u64) -> Option<LoadCheckpoint> {
     })
 }
 
-/// The batch of the good rows behind `from`, up to `to`.
+/// The batch of valid rows after `from`, up to `to`.
 pub fn batch(attempt: &Attempt, from: u64, to: u64) -> RowBatch {
     let row = |row| (row, format!("Ada {row}"), format!("ada.{row}@example.org"));
     RowBatch {
@@ -69,7 +69,7 @@ pub async fn sent(app: &TestApp, id: TaskId, batch: &RowBatch) -> RowsAnswer {
     response.json().await.unwrap()
 }
 
-/// Loads the good rows behind `from`, up to `to`.
+/// Loads valid rows after `from`, up to `to`.
 pub async fn load(app: &TestApp, attempt: &Attempt, from: u64, to: u64) {
     let mut from = from;
     while from < to {
@@ -80,13 +80,13 @@ pub async fn load(app: &TestApp, attempt: &Attempt, from: u64, to: u64) {
     }
 }
 
-/// How many rows all tasks have in the database.
+/// The number of rows of all tasks in the database.
 pub fn rows_in_database(app: &TestApp) -> usize {
     app.sql("UPDATE file_data SET updated_at = created_at")
         + app.sql("UPDATE rejected_rows SET reason = reason")
 }
 
-/// The numbers of the loaded rows that the API shows, in its order.
+/// The numbers of the loaded rows that the API lists, in its order.
 pub async fn row_numbers(app: &TestApp, id: TaskId) -> Vec<u64> {
     let path = format!("/v1/data_uploads/{id}/rows");
     items(app, &path, 10_000).await.iter().map(|row| row["row"].as_u64().unwrap()).collect()
@@ -111,7 +111,7 @@ pub async fn items(app: &TestApp, path: &str, page_size: usize) -> Vec<Value> {
 }
 
 pub fn completed() -> Event {
-    // The numbers of a worker that has lost count.
+    // The counts of a worker that has miscounted.
     let result = json!({"rows_loaded": 1_000_000, "rows_rejected": 7, "resumed_from_row": null});
     Event::Completed { result, output: None }
 }

@@ -1,4 +1,4 @@
-//! Loading messages in bulk.
+//! Bulk loads of messages.
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -24,7 +24,7 @@ async fn post(app: &TestApp, content_type: &str, body: impl Into<Body>) -> Respo
     request.body(body).send().await.unwrap()
 }
 
-/// A body that is made while it is sent.
+/// A body that is generated while it is sent.
 fn streamed(pieces: impl Iterator<Item = String> + Send + 'static) -> Body {
     let pieces = pieces.map(|piece| Ok::<_, std::convert::Infallible>(Bytes::from(piece)));
     Body::wrap_stream(stream::iter(pieces))
@@ -114,7 +114,7 @@ async fn a_body_interrupted_late_keeps_the_documents_before(backend: Backend) {
         |n: usize| format!("{}{{\"message\": \"m{n}\"}}", if n == 0 { "[" } else { "," });
     let body = streamed((0..2_500).map(document));
     let answer: Value = post(&app, "application/json", body).await.json().await.unwrap();
-    // The last one may be whole: nothing tells.
+    // The last one may be complete or not.
     assert_eq!((&answer["inserted"], &answer["error_count"]), (&json!(2_499), &json!(1)));
     assert_eq!(answer["errors"][0]["index"], 2_499);
     assert!(

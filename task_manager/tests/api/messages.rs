@@ -1,4 +1,4 @@
-//! Messages: how they are accepted, counted, tracked, listed and deleted.
+//! Messages: accepted, counted, tracked, listed and deleted.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ backend_tests![
     a_validated_message_is_tracked_with_its_count,
     concurrent_messages_are_counted_without_gap_or_repeat,
     a_message_is_tracked_once_when_its_completion_is_reported_twice,
-    a_delay_keeps_the_draws_and_is_no_failure,
+    a_delay_keeps_the_draws_without_a_failure,
     invalid_messages_are_refused,
     the_list_is_paged_and_filtered,
     messages_are_counted_by_category_and_day,
@@ -51,7 +51,7 @@ pub fn validated(category: &str, number: u8, draws: u8) -> Event {
     Event::Completed { result, output: None }
 }
 
-/// Sends a message and takes its task.
+/// Sends a message and claims its task.
 pub async fn processing(app: &mut TestApp, message: &str) -> Attempt {
     let accepted = send(app, message).await;
     let attempt = app.next_attempt().await;
@@ -137,7 +137,7 @@ async fn a_message_is_tracked_once_when_its_completion_is_reported_twice(backend
     assert_eq!(list["items"][0]["category"], "Direct");
 }
 
-async fn a_delay_keeps_the_draws_and_is_no_failure(backend: Backend) {
+async fn a_delay_keeps_the_draws_without_a_failure(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = processing(&mut app, "again").await;
     let checkpoint = Some(json!({"draws": 1}));
@@ -175,7 +175,7 @@ async fn invalid_messages_are_refused(backend: Backend) {
     }
     assert!(app.list("").await.items.is_empty());
     let longest = "é".repeat(8_192);
-    assert_eq!(send(&app, &longest).await["request_count"], 1, "what was refused is not counted");
+    assert_eq!(send(&app, &longest).await["request_count"], 1, "refused messages are not counted");
     let parameters = "?order=worst&category=good&from=now&page_size=0&page_token=x&limit=3";
     let (status, body) = problem(app.get(&format!("/v1/messages{parameters}")).await).await;
     assert_eq!((status, &body["error_count"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(6)));
@@ -261,7 +261,7 @@ async fn the_list_is_paged_and_filtered(backend: Backend) {
     ]);
     load(&app, &documents).await;
     let best = pages(&app, "text=pie&order=best&page_size=1").await;
-    assert_eq!(best[0], ["pie pie pie"], "who says it most is the best");
+    assert_eq!(best[0], ["pie pie pie"], "the message with the most occurrences is the best match");
     assert_eq!(best.len(), 3);
 }
 

@@ -1,5 +1,5 @@
-//! The OpenAPI document is what clients are made from: a change of it is seen. Whether the server does
-//! what it says is tested by `make test-api`.
+//! A snapshot makes changes of the OpenAPI document visible, from which clients are generated.
+//! `make test-api` tests the server against it.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Reports of many small tasks in one call.
+//! Batches of reports of small tasks.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +22,7 @@ fn report(attempt: &Attempt, event: Event) -> Report {
 async fn each_report_of_a_batch_is_answered_separately(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let mut attempts = Vec::new();
-    for message in ["good", "killed", "fenced off", "drawn again", "none", "\u{0}'\"\\ 𝄞", "runs"]
-    {
+    for message in ["good", "killed", "fenced", "retried", "none", "\u{0}'\"\\ 𝄞", "runs"] {
         attempts.push(processing(&mut app, message).await);
     }
     let [good, killed, fenced, again, none, odd, runs] = &attempts[..] else { panic!() };

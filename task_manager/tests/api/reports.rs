@@ -10,7 +10,7 @@ use super::backend::{Backend, backend_tests};
 
 backend_tests![
     a_claim_is_granted_once_and_repeatable_by_its_worker,
-    a_completion_ends_the_task_and_may_be_repeated,
+    a_completion_ends_the_task_and_is_repeatable,
     progress_is_shown,
     a_failure_shows_its_problem,
     a_report_after_an_interrupt_is_refused_and_its_output_removed,
@@ -28,7 +28,7 @@ async fn a_claim_is_granted_once_and_repeatable_by_its_worker(backend: Backend) 
     let first = app.claim_one(delivery).await;
     assert_eq!((first.attempt, first.lease, first.exclusive), (1, 30, false));
     let again = app.claim_one(delivery).await;
-    assert_eq!(again, first, "a repeated claim raises nothing");
+    assert_eq!(again, first, "a repeated claim does not raise the attempt");
     app.other_worker();
     let claims = app
         .claim(vec![
@@ -41,7 +41,7 @@ async fn a_claim_is_granted_once_and_repeatable_by_its_worker(backend: Backend) 
     assert_eq!(app.task(first.task_id).await.attempt, 1);
 }
 
-async fn a_completion_ends_the_task_and_may_be_repeated(backend: Backend) {
+async fn a_completion_ends_the_task_and_is_repeatable(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processing);
@@ -51,7 +51,11 @@ async fn a_completion_ends_the_task_and_may_be_repeated(backend: Backend) {
     assert_eq!(task.result.unwrap()["groups"], 1);
     assert!(task.finished_at.is_some() && task.links.download.is_some());
     assert_eq!(app.report(&attempt, completed(5)).await, Outcome::Accepted);
-    assert_eq!(app.report(&attempt, failed()).await, Outcome::LeaseLost, "another end is refused");
+    assert_eq!(
+        app.report(&attempt, failed()).await,
+        Outcome::LeaseLost,
+        "another final report is refused"
+    );
     assert_eq!(app.state(attempt.task_id).await, TaskState::Processed);
 }
 
@@ -83,7 +87,7 @@ async fn a_report_after_an_interrupt_is_refused_and_its_output_removed(backend: 
         let mut app = TestApp::start(backend).await;
         let attempt = app.processing_task().await;
         app.interrupt(attempt.task_id, verb).await;
-        // A rollback under way would take the folder away from under the late output.
+        // A rollback in progress would remove the folder of the late output.
         app.wait_for_state(attempt.task_id, ended).await;
         assert_eq!(app.report(&attempt, heartbeat()).await, expected);
         assert_eq!(app.complete(&attempt, "late").await, expected);

@@ -1,4 +1,4 @@
-//! What is past its time goes, and what no task knows.
+//! Removal of expired tasks, and of files without a task.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ backend_tests![
     a_late_repeat_of_a_report_deletes_no_result,
 ];
 
-/// Looks for what is to go every second.
+/// Sweeps every second.
 async fn quick(backend: Backend) -> TestApp {
     TestApp::start_with(backend, |config| config.sweep_interval = Duration::from_secs(1)).await
 }
@@ -78,7 +78,7 @@ async fn only_files_without_a_task_are_swept(backend: Backend) {
 async fn a_failed_removal_delays_no_other(backend: Backend) {
     let mut app = quick(backend).await;
     let bucket = app.folder.path().join("local_storage");
-    // A folder in the place of a file cannot be deleted, and one that leads back to itself not be listed.
+    // A folder instead of a file cannot be deleted, and a link to itself cannot be listed.
     let undeletable = |id: TaskId| {
         std::fs::remove_file(bucket.join(format!("raw_data/{id}"))).unwrap();
         std::fs::create_dir_all(bucket.join(format!("raw_data/{id}/in_the_way"))).unwrap();
@@ -115,7 +115,7 @@ async fn a_failed_removal_delays_no_other(backend: Backend) {
     };
     eventually("it is expired", || async { is_marked(&app, expired).then_some(()) }).await;
 
-    // Those behind them are served by every pass, again and again.
+    // Every pass handles the items after them.
     for _ in 0..2 {
         let later = app.task_in(TaskState::Processed).await;
         delete(&app, later).await;
@@ -154,7 +154,7 @@ async fn a_failed_removal_delays_no_other(backend: Backend) {
         .await;
     }
     assert_eq!(app.state(stopped).await, TaskState::Stopping);
-    // Once nothing is in the way any more, they are done.
+    // Once the obstacles are removed, the others are handled too.
     std::fs::remove_file(bucket.join(format!("processed_data/{stopped}/endless"))).unwrap();
     app.wait_for_state(stopped, TaskState::Stopped).await;
 }
@@ -165,7 +165,7 @@ async fn a_late_repeat_of_a_report_deletes_no_result(backend: Backend) {
     let lost = app.processing_task().await;
     app.complete(&attempt, "sums").await;
     app.write_result(&lost, "of a lost attempt").await;
-    // Retention has removed the history by which a repeat is known.
+    // Retention has removed the history that identifies repeats.
     app.sql("DELETE FROM task_attempts");
     app.sql("UPDATE tasks SET attempt = 2 WHERE state = 'processing'");
     assert_eq!(app.report(&attempt, super::app::completed(4)).await, Outcome::LeaseLost);

@@ -1,4 +1,4 @@
-//! Schedules: that each due time is served once, what is sent, and how a schedule is changed.
+//! Schedules: each due time runs once; contents of reports; changes of schedules.
 
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use common::report::{Attempt, Event, Outcome};
@@ -30,7 +30,7 @@ const LIST: &str = "/v1/schedules";
 const HOURLY: &str = "/v1/schedules/user_events_report";
 const PATH: &str = "/v1/schedules/test";
 
-/// Hardly ever due: not while a test runs.
+/// Rarely due, and never while a test runs.
 fn rare() -> Value {
     json!({"cron": "0 0 1 1 *", "recipients": ["one@example.org", "two@example.org"]})
 }
@@ -44,7 +44,7 @@ async fn delete(app: &TestApp, path: &str) -> StatusCode {
     app.request(Method::DELETE, path).send().await.unwrap().status()
 }
 
-/// A server that serves schedules, of which there is a rare one.
+/// A server that runs schedules, with a rarely due one.
 async fn start(backend: Backend) -> TestApp {
     let mut app = TestApp::start(backend).await;
     assert_eq!(delete(&app, HOURLY).await, StatusCode::NO_CONTENT);
@@ -53,7 +53,7 @@ async fn start(backend: Backend) -> TestApp {
     app
 }
 
-/// Has it due since a while ago.
+/// Makes it overdue.
 fn make_due(app: &TestApp, since: TimeDelta) {
     let since = app.time(-since);
     assert_eq!(app.sql(&format!("UPDATE schedules SET next_due = {since} WHERE name = 'test'")), 1);
@@ -90,14 +90,14 @@ async fn an_hourly_report_is_scheduled_by_default(backend: Backend) {
         assert_eq!(schedule[field], value, "{field}");
     }
     app.restart_with(|config| config.run_schedules = true).await;
-    let next = eventually("it is known when it is due", || async {
+    let next = eventually("it has a due time", || async {
         Some(json_of(&app, HOURLY).await["next_due"].clone()).filter(|next| !next.is_null())
     });
     let next = time(&next.await);
     assert_eq!((next.minute(), next.second(), next.nanosecond()), (0, 0, 0));
     let wait = next - common::clock::now();
     assert!(wait <= TimeDelta::hours(1) && wait > -TimeDelta::minutes(1), "{wait}");
-    // What was removed stays so.
+    // A removed schedule stays removed.
     assert_eq!(delete(&app, HOURLY).await, StatusCode::NO_CONTENT);
     app.restart().await;
     assert_eq!(json_of(&app, LIST).await["items"], json!([]));
@@ -135,14 +135,14 @@ async fn runs_missed_in_an_outage_are_made_up_for_once(backend: Backend) {
     // Half an hour from now, so that it is not due while the test runs.
     let minute = (common::clock::now().minute() + 30) % 60;
     put(&app, PATH, &json!({"cron": format!("{minute} * * * *")})).await;
-    // As if no server had run for three days.
+    // Simulates that no server ran for three days.
     make_due(&app, TimeDelta::days(3));
     let began = common::clock::now();
     app.restart_with(|config| config.run_schedules = true).await;
     let attempt = app.next_attempt().await;
     assert!(spec(&attempt).report.timestamp >= began);
     assert!(time(&json_of(&app, PATH).await["next_due"]) > began);
-    assert!(app.is_queue_silent().await, "one run for all that was missed");
+    assert!(app.is_queue_silent().await, "one run for all missed ones");
 }
 
 async fn schedules_that_are_not_due_or_disabled_do_not_run(backend: Backend) {
@@ -152,8 +152,8 @@ async fn schedules_that_are_not_due_or_disabled_do_not_run(backend: Backend) {
     put(&app, "/v1/schedules/off", &json!({"cron": "* * * * *", "enabled": false})).await;
     app.sql(&format!("UPDATE schedules SET next_due = {past} WHERE name = 'off'"));
     put(&app, "/v1/schedules/on", &rare()).await;
-    // Each pass looks at all of them: when this one has been run three times, the others have been
-    // seen as often.
+    // Each pass checks all of them: when this one has run three times, the others have been checked
+    // as often.
     for _ in 0..3 {
         app.sql(&format!("UPDATE schedules SET next_due = {past} WHERE name = 'on'"));
         assert_eq!(spec(&app.next_attempt().await).schedule, "on");
@@ -181,7 +181,7 @@ async fn a_failing_schedule_is_shown_and_delays_no_other(backend: Backend) {
         if name != "broken-list" {
             continue;
         }
-        // Put anew, it is as good as any.
+        // Replacing it repairs it.
         let mended = put(&app, &path, &rare()).await.1;
         assert_eq!(
             (&mended["problem"], &mended["recipients"][0]),
@@ -198,7 +198,7 @@ async fn tasks_of_a_schedule_belong_to_its_creator(backend: Backend) {
     let path = "/v1/schedules/hers";
     let made = app.request_as(&alice, Method::PUT, path).json(&rare()).send().await.unwrap();
     let made: Value = made.json().await.unwrap();
-    // Somebody else changes it: it stays hers.
+    // Another user changes it: it keeps its owner.
     let changed = put(&app, path, &json!({"cron": "0 0 2 1 *"})).await.1;
     assert!(made["user_id"].is_string() && changed["user_id"] == made["user_id"], "{changed}");
     let mine = json_of(&app, PATH).await["user_id"].clone();
@@ -220,9 +220,9 @@ async fn tasks_of_a_schedule_belong_to_its_creator(backend: Backend) {
         let expected = if hers { [owned, foreign] } else { [foreign, owned] };
         assert_eq!(found, expected, "{name} of {owner}");
     }
-    // What nobody made is the first administrator's, or the local user's.
+    // The built-in schedule belongs to the first administrator, or to the local user.
     assert_eq!(json_of(&app, PATH).await["user_id"], Value::Null);
-    assert_eq!(put(&app, PATH, &rare()).await.1["user_id"], mine, "until somebody puts it");
+    assert_eq!(put(&app, PATH, &rare()).await.1["user_id"], mine, "until a user replaces it");
 }
 
 async fn a_manual_run_belongs_to_its_caller_and_moves_no_due_time(backend: Backend) {
@@ -271,7 +271,7 @@ async fn a_schedule_is_created_changed_and_removed(backend: Backend) {
     let due = time(&schedule["next_due"]);
     assert_eq!((due.minute(), due.second()), (30, 0));
     assert!([0, 1].contains(&due.hour()) && due > common::clock::now(), "{due}");
-    // Other recipients leave the due time as it is, also one that has come.
+    // Changing the recipients keeps the due time, even one in the past.
     make_due(&app, TimeDelta::hours(1));
     given["recipients"] = json!([]);
     let (status, schedule) = put(&app, PATH, &given).await;
@@ -281,7 +281,7 @@ async fn a_schedule_is_created_changed_and_removed(backend: Backend) {
     assert_eq!(put(&app, PATH, &given).await.1["next_due"], Value::Null);
     given["enabled"] = json!(true);
     assert_eq!(time(&put(&app, PATH, &given).await.1["next_due"]), due);
-    // What is left out gets its default.
+    // Missing fields get their defaults.
     let (_, plain) = put(&app, PATH, &json!({"cron": " @hourly "})).await;
     assert_eq!((&plain["time_zone"], &plain["recipients"]), (&json!("UTC"), &json!([])));
     assert_eq!((&plain["cron"], &plain["enabled"]), (&json!("@hourly"), &json!(true)));
@@ -370,7 +370,7 @@ async fn pathological_expressions_are_refused_quickly(backend: Backend) {
             (&json!("cron"), &json!(1))
         );
         assert!(body.to_string().len() < 1_000, "{body}");
-        // It took five seconds; a busy machine is not at fault.
+        // It once took five seconds; a busy machine stays below the limit.
         assert!(took < std::time::Duration::from_secs(2), "{cron}: {took:?}");
     }
     let zone = "Europe/".repeat(1_500);
@@ -401,9 +401,9 @@ async fn schedules_are_for_administrators(backend: Backend) {
     assert!(app.list("").await.items.is_empty());
 }
 
-/// Three task managers look at the same schedule.
+/// Three task managers poll the same schedule.
 #[tokio::test]
-async fn a_due_time_is_served_once_by_many_task_managers() {
+async fn a_due_schedule_runs_once_with_many_task_managers() {
     let mut app = start(Backend::Fleet).await;
     let others = [app.switch_to_another().await, app.switch_to_another().await];
     for round in 0..5 {

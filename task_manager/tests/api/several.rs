@@ -1,5 +1,4 @@
-//! Several task managers on one database: what one accepts all of them know, and what all of them
-//! look after happens once.
+//! Several task managers on one database: they share all tasks, and background work happens once.
 
 use std::time::{Duration, Instant};
 
@@ -72,7 +71,7 @@ async fn a_task_is_claimed_by_one_of_many_workers() {
     let mut app = TestApp::start(Backend::Fleet).await;
     app.upload(SONGS).await;
     let delivery = app.delivery().await;
-    // Each asks as a worker of its own, all at once.
+    // Each claims as a separate worker, concurrently.
     let claims = futures_util::future::join_all((0..16).map(|_| app.claim_as_stranger(delivery)));
     let claimed = claims.await.iter().filter(|claim| matches!(claim, Claim::Attempt(_))).count();
     assert_eq!(claimed, 1);
@@ -82,7 +81,7 @@ async fn a_task_is_claimed_by_one_of_many_workers() {
 async fn the_process_stays_responsive_while_the_database_is_slow() {
     let app = TestApp::start(Backend::Fleet).await;
     let mut locker = app.database_connection();
-    // Whoever reads a task waits.
+    // Every reader of tasks waits.
     locker.batch_execute("LOCK TABLES tasks WRITE").unwrap();
     let begin = Instant::now();
     let readers = (0..100).map(|_| {

@@ -15,7 +15,7 @@ fn versions() -> impl Iterator<Item = Value> {
     VERSIONS.into_iter().map(|text| serde_json::from_str(text).unwrap())
 }
 
-/// A literal of SQL.
+/// An SQL literal.
 fn literal(value: &Value) -> String {
     match value {
         Value::Null => "NULL".to_owned(),

@@ -1,4 +1,4 @@
-//! Lists and places in the queue.
+//! Lists of tasks and queue positions.
 
 use common::task::TaskState;
 use reqwest::Method;
@@ -43,7 +43,7 @@ async fn a_list_is_filtered(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let killed = app.task_in(TaskState::Killed).await;
     let queued = app.upload(SONGS).await.task.task_id;
-    assert_eq!(queued, killed, "the killed one goes on");
+    assert_eq!(queued, killed, "the killed one is resumed");
     app.delivery().await;
     let done = app.task_in(TaskState::Failed).await;
     let ids = async |query: &str| -> Vec<_> {
@@ -99,14 +99,14 @@ async fn file_name_search_ignores_case_and_spelling(backend: Backend) {
         expected.sort_unstable();
         assert_eq!(found(&app, text).await, expected, "{text}");
     }
-    // As an older version left them: found by ASCII alone until the keys were worked out.
+    // As stored by an older version: case-insensitive only in ASCII until the keys are computed.
     app.sql("UPDATE tasks SET file_name_key = NULL");
     app.sql("UPDATE backfills SET done_to = ''");
     assert_eq!(found(&app, "STERREICH.csv").await, [names[0]]);
     app.restart().await;
-    // No database's own capitals find this one.
+    // The databases' own case mapping does not find this one.
     let again = async || Some(found(&app, "strasse").await).filter(|found| !found.is_empty());
-    assert_eq!(eventually("the keys are worked out", again).await, [names[1]]);
+    assert_eq!(eventually("the keys are computed", again).await, [names[1]]);
     assert_eq!(found(&app, "ÖSTERREICH").await, [names[0]]);
 }
 
@@ -124,7 +124,7 @@ async fn queue_positions_are_counted_and_rise(backend: Backend) {
 async fn queue_positions_are_exact_up_to_a_thousand(backend: Backend) {
     let app = TestApp::start(backend).await;
     let task = app.upload(SONGS).await.task;
-    // Tasks that came before.
+    // Tasks queued earlier.
     let random_id = match backend {
         Backend::Standalone => "randomblob(16)",
         Backend::Fleet => "UNHEX(REPLACE(UUID(), '-', ''))",
@@ -183,5 +183,5 @@ async fn tasks_of_other_users_are_404(backend: Backend) {
     }
     let delete = app.request(reqwest::Method::DELETE, &format!("/v1/tasks/{id}"));
     assert_eq!(delete.send().await.unwrap().status(), 404);
-    assert!(!app.upload(SONGS).await.resumed, "somebody else's task does not go on");
+    assert!(!app.upload(SONGS).await.resumed, "another user's task is not resumed");
 }

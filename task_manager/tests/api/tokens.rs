@@ -1,4 +1,4 @@
-//! Valid tokens, and all the ways in which they are invalid.
+//! Valid tokens, and all kinds of invalid ones.
 
 use jsonwebtoken::dangerous::insecure_decode;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -25,7 +25,7 @@ fn sign(header: &Header, claims: &Value, key: &str) -> String {
     jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(key.as_bytes())).unwrap()
 }
 
-/// The token with another header, which is base64 already; the signature is left as it is.
+/// The token with another header in base64 and its original signature.
 fn with_header(token: &str, header: &str) -> String {
     format!("{header}.{}", token.split_once('.').unwrap().1)
 }
@@ -51,7 +51,7 @@ async fn a_forged_token_is_refused(backend: Backend) {
         claims.as_object_mut().unwrap().remove(claim).unwrap();
         sign(&header, &claims, JWT_KEY)
     };
-    assert_eq!(status(&app, &signed(json!({}))).await, StatusCode::OK, "the test signs well");
+    assert_eq!(status(&app, &signed(json!({}))).await, StatusCode::OK, "the test signs correctly");
 
     let now = common::clock::now().timestamp();
     let mut flipped = token.clone().into_bytes();
@@ -82,7 +82,7 @@ async fn a_forged_token_is_refused(backend: Backend) {
         ("no issuer", without("iss")),
         ("no id", without("jti")),
         ("no user", without("sub")),
-        ("a user that is no id", signed(json!({"sub": "alice"}))),
+        ("a user that is not an id", signed(json!({"sub": "alice"}))),
         ("nothing", String::new()),
         ("nonsense", "a.b.c".to_owned()),
     ];

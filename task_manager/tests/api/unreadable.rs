@@ -1,5 +1,5 @@
-//! Rows that this version cannot read: of a kind or state of another version, or broken. They affect
-//! nothing but themselves.
+//! Rows that this version cannot read: of a kind or state of another version, or broken. They
+//! affect no other rows.
 
 use common::report::{Attempt, Claim, ClaimedDelivery, Outcome, Report};
 use common::task::{TaskId, TaskState};
@@ -27,9 +27,9 @@ const FOREIGN: &str = r#"{"kind": "thumbnail", "width": 64}"#;
 const BROKEN: &str = r#"{"kind": "csv_aggregation", "group_by": 7}"#;
 const PAST: &str = "'2020-01-01 00:00:00'";
 
-/// What a row holds besides what every task has.
+/// The columns of a row that differ from those of other tasks.
 #[derive(Clone, Copy)]
-struct Stored<'a> {
+struct StoredRow<'a> {
     kind: &'a str,
     state: &'a str,
     spec: &'a str,
@@ -37,15 +37,15 @@ struct Stored<'a> {
     more: &'a [(&'a str, &'a str)],
 }
 
-const FOREIGN_QUEUED: Stored<'_> =
-    Stored { kind: "thumbnail", state: "queued", spec: FOREIGN, more: &[] };
-const BROKEN_QUEUED: Stored<'_> =
-    Stored { kind: "csv_aggregation", state: "queued", spec: BROKEN, more: &[] };
+const FOREIGN_QUEUED: StoredRow<'_> =
+    StoredRow { kind: "thumbnail", state: "queued", spec: FOREIGN, more: &[] };
+const BROKEN_QUEUED: StoredRow<'_> =
+    StoredRow { kind: "csv_aggregation", state: "queued", spec: BROKEN, more: &[] };
 
-/// Stores a task of the caller's, as another version or an accident would.
-fn store(app: &TestApp, owner_of: TaskId, stored: Stored<'_>) -> TaskId {
+/// Stores a task of the caller like another version, or damaged.
+fn store(app: &TestApp, owner_of: TaskId, stored: StoredRow<'_>) -> TaskId {
     let id = TaskId::new();
-    let Stored { kind, state, spec, more } = stored;
+    let StoredRow { kind, state, spec, more } = stored;
     let names: String = more.iter().map(|(name, _)| format!(", {name}")).collect();
     let values: String = more.iter().map(|(_, value)| format!(", {value}")).collect();
     let (hex, owner_of) = (id.0.simple(), owner_of.0.simple());
@@ -59,7 +59,7 @@ fn store(app: &TestApp, owner_of: TaskId, stored: Stored<'_>) -> TaskId {
     id
 }
 
-/// Has the relay publish the task.
+/// Makes the relay publish the task.
 fn add_to_outbox(app: &TestApp, id: TaskId, kind: &str) {
     let id = id.0.simple();
     app.sql(&format!(
@@ -101,8 +101,8 @@ async fn claim_behind(app: &TestApp, unreadable: &[TaskId], readable: ClaimedDel
     }
 }
 
-/// That every part of the task manager still serves tasks: relay, claims, reports, leases, rollbacks,
-/// interrupts and lists.
+/// Asserts that every part of the task manager still works: relay, claims, reports, leases,
+/// rollbacks, interrupts and lists.
 async fn assert_others_are_served(app: &mut TestApp) {
     let attempt = app.processing_task().await;
     let id = attempt.task_id;
@@ -145,7 +145,7 @@ async fn tasks_of_another_version_are_skipped_and_delay_no_other(backend: Backen
         ("failed", gone),
         ("killed", deleted),
     ] {
-        let id = store(&app, good, Stored { state, more, ..FOREIGN_QUEUED });
+        let id = store(&app, good, StoredRow { state, more, ..FOREIGN_QUEUED });
         left_alone.push((id, state, more));
     }
     let queued = left_alone[0].0;
@@ -157,7 +157,7 @@ async fn tasks_of_another_version_are_skipped_and_delay_no_other(backend: Backen
     let outcomes = app.report_all(vec![report(ids[2]), report(good)]).await;
     assert!(matches!(outcomes[0], Outcome::Rejected { .. }), "{outcomes:?}");
     assert_eq!(outcomes[1], Outcome::Accepted);
-    // Past its time, among those of the other version that are.
+    // Expired, among expired ones of the other version.
     set(&app, good, &format!("finished_at = {PAST}"));
     eventually("the old task is removed", || async {
         (app.get(&format!("/v1/tasks/{good}")).await.status() == StatusCode::NOT_FOUND)
@@ -174,7 +174,7 @@ async fn tasks_of_another_version_are_skipped_and_delay_no_other(backend: Backen
             "UPDATE tasks SET failures = 1 WHERE id = X'{id}' AND kind = 'thumbnail' AND state = '{state}' \
              AND error IS NULL{same}"
         ));
-        assert_eq!(found, 1, "{state} is as it was");
+        assert_eq!(found, 1, "{state} is unchanged");
     }
     assert_eq!(app.sql("UPDATE outbox SET dispatch = 2"), 1, "its row waits for another version");
 }
@@ -186,7 +186,7 @@ async fn a_task_of_another_version_is_listed_and_can_be_deleted(backend: Backend
     add_to_outbox(&app, queued, "thumbnail");
     let lease = app.time(chrono::TimeDelta::minutes(5));
     let more = [("leased_until", lease.as_str())];
-    let held = store(&app, good, Stored { state: "processing", more: &more, ..FOREIGN_QUEUED });
+    let held = store(&app, good, StoredRow { state: "processing", more: &more, ..FOREIGN_QUEUED });
 
     let items = listed(&app).await;
     assert_eq!(items.len(), 3);
@@ -212,13 +212,13 @@ async fn a_task_of_another_version_is_listed_and_can_be_deleted(backend: Backend
         let expected = if path == "tasks/status" { StatusCode::OK } else { StatusCode::CONFLICT };
         assert_eq!(status, expected, "{path}");
     }
-    assert_eq!(delete(&app, held).await, StatusCode::CONFLICT, "something works on it");
+    assert_eq!(delete(&app, held).await, StatusCode::CONFLICT, "it has a lease");
     assert_eq!(delete(&app, queued).await, StatusCode::NO_CONTENT);
     assert_eq!(delete(&app, queued).await, StatusCode::NOT_FOUND);
     assert_eq!(listed(&app).await.len(), 2);
     set(&app, held, &format!("leased_until = {PAST}"));
     assert_eq!(delete(&app, held).await, StatusCode::NO_CONTENT);
-    // What it made only a version knows that knows its kind.
+    // Only a version that knows its kind knows its data.
     let left = app.sql("UPDATE tasks SET failures = 1 WHERE kind = 'thumbnail'");
     assert_eq!(left, 2, "another version removes them");
 }
@@ -227,8 +227,8 @@ async fn a_task_in_a_state_of_another_version_hides_no_other(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let good = app.upload(SONGS).await.task.task_id;
     app.delivery().await;
-    let paused = Stored { state: "paused", ..BROKEN_QUEUED };
-    let paused = store(&app, good, Stored { spec: r#"{"kind": "csv_aggregation"}"#, ..paused });
+    let paused = StoredRow { state: "paused", ..BROKEN_QUEUED };
+    let paused = store(&app, good, StoredRow { spec: r#"{"kind": "csv_aggregation"}"#, ..paused });
     add_to_outbox(&app, paused, "csv_aggregation");
     let items = listed(&app).await;
     assert_eq!(items.len(), 1, "{items:?}");
@@ -249,7 +249,7 @@ async fn claiming_a_broken_task_fails_only_that_task(backend: Backend) {
     let good_delivery = app.delivery().await;
     let broken = store(&app, good, BROKEN_QUEUED);
     add_to_outbox(&app, broken, "csv_aggregation");
-    assert_eq!(app.delivery().await.task_id, broken, "it is published as any other");
+    assert_eq!(app.delivery().await.task_id, broken, "it is published like any other");
     claim_behind(&app, &[broken], good_delivery).await;
 
     let task = app.task(broken).await;
@@ -282,10 +282,13 @@ async fn broken_tasks_fail_in_every_state_and_delay_no_other(backend: Backend) {
         ("csv_aggregation", "stopping", BROKEN, &[]),
         ("data_upload", "stopping", load, checkpoint),
     ];
-    let cases = cases.map(|(kind, state, spec, more)| Stored { kind, state, spec, more });
+    let cases = cases.map(|(kind, state, spec, more)| StoredRow { kind, state, spec, more });
     let broken: Vec<TaskId> = cases.iter().map(|case| store(&app, good.task_id, *case)).collect();
-    let cut =
-        store(&app, good.task_id, Stored { state: "initializing", more: leased, ..BROKEN_QUEUED });
+    let cut = store(
+        &app,
+        good.task_id,
+        StoredRow { state: "initializing", more: leased, ..BROKEN_QUEUED },
+    );
     for id in broken {
         eventually("it fails", || async {
             let id = id.0.simple();
@@ -297,22 +300,22 @@ async fn broken_tasks_fail_in_every_state_and_delay_no_other(backend: Backend) {
         let task = app.task(id).await;
         assert_eq!(task.error.unwrap().code, "unreadable_task");
     }
-    eventually("the cut upload is removed", || async {
+    eventually("the interrupted upload is removed", || async {
         let id = cut.0.simple();
         (app.sql(&format!("UPDATE tasks SET alone = TRUE WHERE id = X'{id}'")) == 0).then_some(())
     })
     .await;
 
-    // One whose worker still reports, and one that a worker loads rows for.
+    // One whose worker still reports, and one whose worker loads rows.
     let lease = app.time(chrono::TimeDelta::minutes(5));
     let leased = [("leased_until", lease.as_str())];
-    let running = Stored { state: "processing", more: &leased, ..BROKEN_QUEUED };
+    let running = StoredRow { state: "processing", more: &leased, ..BROKEN_QUEUED };
     let reported = store(&app, good.task_id, running);
     let report = |id, attempt| Report { task_id: id, attempt, event: heartbeat() };
     let reports = vec![report(reported, 1), report(good.task_id, good.attempt)];
     assert_eq!(app.report_all(reports).await, [Outcome::LeaseLost, Outcome::Continue]);
     assert_eq!(app.state(reported).await, TaskState::Failed);
-    let loading = Stored { kind: "data_upload", spec: "x", ..running };
+    let loading = StoredRow { kind: "data_upload", spec: "x", ..running };
     let loading = store(&app, good.task_id, loading);
     let attempt = Attempt { task_id: loading, attempt: 1, ..good.clone() };
     let answer = loads::sent(&app, loading, &loads::batch(&attempt, 0, 1)).await;
@@ -338,11 +341,11 @@ async fn viewing_a_broken_task_fails_it(backend: Backend) {
     let listed = items.iter().find(|item| item["task_id"] == json!(in_list)).unwrap();
     assert_eq!(listed["state"], "failed");
     assert_eq!(app.state(good).await, TaskState::Queued);
-    // What has ended stays as it ended.
+    // Ended tasks stay unchanged.
     let more = [("result", "'{'"), ("finished_at", PAST)];
     let spec = r#"{"kind": "csv_aggregation"}"#;
     let ended =
-        store(&app, good, Stored { state: "processed", spec, more: &more, ..BROKEN_QUEUED });
+        store(&app, good, StoredRow { state: "processed", spec, more: &more, ..BROKEN_QUEUED });
     let task = json_of(&app, ended).await;
     assert_eq!(
         (&task["state"], &task["error"]["code"]),
@@ -359,7 +362,7 @@ async fn a_broken_task_can_be_deleted_or_resumed_once_readable(backend: Backend)
     assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("unreadable_task")));
     assert_eq!(app.state(broken).await, TaskState::Failed);
     assert_eq!(app.interrupt(broken, "resume").await.0, StatusCode::CONFLICT);
-    // As the version reads it that wrote it.
+    // As the version that wrote it reads it.
     set(&app, broken, r#"spec = '{"kind": "csv_aggregation"}'"#);
     let (status, resumed) = app.interrupt(broken, "resume").await;
     assert_eq!((status, &resumed["error"]), (StatusCode::OK, &Value::Null));
@@ -426,7 +429,7 @@ async fn workers_and_schedules_of_another_version_hide_no_other(backend: Backend
     assert!(list["items"][0]["problem"].is_string(), "{list}");
     let schedule = json!({"cron": "0 0 1 1 *", "recipients": ["one@example.org"]});
     let put = app.request(Method::PUT, "/v1/schedules/broken").json(&schedule).send().await;
-    assert!(put.unwrap().status().is_success(), "it can be made again");
+    assert!(put.unwrap().status().is_success(), "it can be created again");
     let list: Value = app.get("/v1/schedules").await.json().await.unwrap();
     assert_eq!(list["items"].as_array().unwrap().len(), 2, "{list}");
 }

@@ -1,4 +1,4 @@
-//! Bodies of uploads as clients write and break them.
+//! Bodies of uploads: spellings of clients, and interruptions.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn begin(app: &TestApp, path: &str, content_type: &str, length: usize) -> 
     stream
 }
 
-/// The answer up to the end of its problem document.
+/// Reads the answer up to the end of its problem document.
 async fn answer(stream: &mut TcpStream) -> (u16, String, Value) {
     let mut seen = Vec::new();
     let reading = async {
@@ -74,7 +74,7 @@ async fn a_form_that_ends_before_its_closing_boundary_is_refused_whatever_the_ti
         let mut stream = begin(app_ref, UPLOAD, FORM, form_ref.len()).await;
         let (first, second) = form_ref[..length].split_at(length.saturating_sub(3));
         stream.write_all(first.as_bytes()).await.unwrap();
-        // What is tested is the time between the pieces.
+        // The test is about the time between the chunks.
         tokio::time::sleep(Duration::from_millis(pause)).await;
         stream.write_all(second.as_bytes()).await.unwrap();
         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -82,7 +82,7 @@ async fn a_form_that_ends_before_its_closing_boundary_is_refused_whatever_the_ti
         let (status, _, body) = answer(&mut stream).await;
         assert_eq!(status, 400, "{length} {pause}: {body}");
     };
-    // All ends near the closing boundary, and some before it.
+    // All lengths near the closing boundary, and some before it.
     let lengths: Vec<_> = (0..form.len()).rev().take(16).chain([0, 1, 50, 100]).collect();
     for pause in [0, 10, 510, 1_100] {
         join_all(lengths.iter().map(|length| refused(*length, pause))).await;
@@ -100,7 +100,7 @@ async fn an_idle_upload_is_aborted_and_leaves_nothing(backend: Backend) {
         "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.csv\"\r\n\r\n{SONGS}"
     );
     let behind_file = format!("{in_file}\r\n--edge");
-    // Past the first part, so that there is an unfinished file.
+    // More than the first part, so that an unfinished file exists.
     let long = format!("{in_file}{}", "a,2020-01-01,1\n".repeat(200_000));
     for (path, content_type, sent) in [
         (raw.as_str(), "text/csv", ""),
@@ -123,7 +123,7 @@ async fn an_idle_upload_is_aborted_and_leaves_nothing(backend: Backend) {
         assert!(body["detail"].as_str().unwrap().contains("`upload_idle_timeout`"), "{body}");
         assert_nothing_is_left(&app).await;
     }
-    // A slow client is no idle one.
+    // A slow client is not idle.
     let mut stream = begin(&app, &raw, "text/csv", SONGS.len()).await;
     for bytes in SONGS.as_bytes().chunks(8) {
         stream.write_all(bytes).await.unwrap();
@@ -141,7 +141,7 @@ async fn a_refusal_does_not_wait_for_the_rest_of_the_body(backend: Backend) {
     // The client waits for the server, and the server does not wait for the client.
     let (status, _, body) = answer(&mut stream).await;
     assert_eq!((status, &body["code"]), (413, &json!("too_large")));
-    // One that goes on sending is not cut off.
+    // A client that continues to send is not cut off.
     stream.write_all(&vec![b'x'; length - 2_000]).await.unwrap();
     assert_nothing_is_left(&app).await;
 }
@@ -178,7 +178,7 @@ async fn an_unnamed_file_gets_a_neutral_name(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     for disposition in ["", "; filename=\"\"", "; filename=\"..\""] {
         let name = name_of(&app, "/v1/file_statistics", FORM, part(disposition)).await;
-        assert_eq!(name, "upload", "nothing says that it is CSV");
+        assert_eq!(name, "upload", "nothing shows that it is CSV");
         let attempt = app.next_attempt().await;
         assert_eq!(attempt.spec.kind(), TaskKind::FileStatistics);
         assert_eq!(attempt.input.unwrap().file_name, "upload");

@@ -1,4 +1,4 @@
-//! Accepted means durable; everything else leaves nothing behind.
+//! Accepted uploads are durable; all others leave nothing behind.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,8 +13,8 @@ use super::app::{DEADLINE, SONGS, TestApp, eventually, problem};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
-    an_upload_is_a_task_with_links_and_a_message_in_the_queue,
-    a_cut_upload_leaves_nothing_behind,
+    an_upload_creates_a_task_with_links_and_a_queued_message,
+    an_interrupted_upload_leaves_nothing,
     a_stop_ends_an_upload_with_409,
     uploading_the_same_file_resumes_the_killed_task,
     a_failed_task_is_resumed_only_from_a_checkpoint,
@@ -23,7 +23,7 @@ backend_tests![
     a_field_after_the_file_is_refused_and_leaves_nothing,
 ];
 
-async fn an_upload_is_a_task_with_links_and_a_message_in_the_queue(backend: Backend) {
+async fn an_upload_creates_a_task_with_links_and_a_queued_message(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let form = Form::new()
         .text("on_bad_row", "skip")
@@ -50,13 +50,13 @@ async fn an_upload_is_a_task_with_links_and_a_message_in_the_queue(backend: Back
     assert_eq!(input.file_name, "songs.csv");
     assert_eq!(input.sha256.len(), 64);
     let common::task::spec::TaskSpec::CsvAggregation(spec) = attempt.spec else {
-        panic!("an aggregation was asked for");
+        panic!("an aggregation was requested");
     };
     assert_eq!(spec.on_bad_row, common::task::spec::OnBadRow::Skip);
     assert_eq!(app.files(), [format!("raw_data/{}", task.task_id)]);
 }
 
-/// Sends the head of an upload and `sent`, and leaves the rest of its 1,000,000 bytes out.
+/// Sends the head of an upload and `sent`, without the rest of its 1,000,000 bytes.
 fn begin_upload(app: &TestApp, sent: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(app.address()).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -74,10 +74,10 @@ fn begin_upload(app: &TestApp, sent: &[u8]) -> TcpStream {
     stream
 }
 
-async fn a_cut_upload_leaves_nothing_behind(backend: Backend) {
+async fn an_interrupted_upload_leaves_nothing(backend: Backend) {
     let app = TestApp::start(backend).await;
     let stream = begin_upload(&app, SONGS.as_bytes());
-    let task = eventually("the task is there", || async { app.list("").await.items.pop() }).await;
+    let task = eventually("the task exists", || async { app.list("").await.items.pop() }).await;
     assert_eq!(task.state, TaskState::Initializing);
     assert_eq!(task.file_name.as_deref(), Some("cut.csv"));
     drop(stream);
@@ -89,7 +89,7 @@ async fn a_cut_upload_leaves_nothing_behind(backend: Backend) {
 async fn a_stop_ends_an_upload_with_409(backend: Backend) {
     let app = TestApp::start(backend).await;
     let mut stream = begin_upload(&app, SONGS.as_bytes());
-    let task = eventually("the task is there", || async { app.list("").await.items.pop() }).await;
+    let task = eventually("the task exists", || async { app.list("").await.items.pop() }).await;
     let (status, body) = app.interrupt(task.task_id, "stop").await;
     assert_eq!((status, &body["state"]), (StatusCode::ACCEPTED, &"stopping".into()));
 
@@ -107,7 +107,7 @@ async fn a_stop_ends_an_upload_with_409(backend: Backend) {
 async fn an_upload_of_a_dead_server_is_removed_with_its_lease() {
     let mut app = TestApp::start(Backend::Standalone).await;
     let id = app.upload(SONGS).await.task.task_id;
-    // As a server leaves it that is killed while the file arrives.
+    // The state after a server was killed during the upload.
     app.sql("UPDATE tasks SET state = 'initializing', leased_until = '2099-01-01 00:00:00'");
     app.sql("DELETE FROM outbox");
     app.restart().await;
@@ -142,17 +142,14 @@ async fn a_failed_task_is_resumed_only_from_a_checkpoint(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
     app.report(&attempt, super::app::failed()).await;
-    assert!(
-        !app.upload(SONGS).await.resumed,
-        "without a checkpoint there is nothing to go on from"
-    );
+    assert!(!app.upload(SONGS).await.resumed, "without a checkpoint there is nothing to resume");
     let id = attempt.task_id;
     app.sql("UPDATE tasks SET checkpoint = '{\"row\": 7}' WHERE state = 'failed'");
     let again = app.upload(SONGS).await;
     assert_eq!(
         (again.task.task_id, again.resumed_from_row),
         (id, Some(8)),
-        "behind the rows it has"
+        "after the rows that it has"
     );
 }
 
@@ -198,7 +195,7 @@ async fn a_field_after_the_file_is_refused_and_leaves_nothing(backend: Backend) 
     app.wait_for_files(&[]).await;
 }
 
-/// Uploads the same file while `change` of the task that was killed is being committed.
+/// Uploads the same file while `change` of the killed task is being committed.
 async fn upload_during(change: &str) -> (TestApp, common::task::TaskId) {
     let mut app = TestApp::start(Backend::Fleet).await;
     let killed = app.task_in(TaskState::Killed).await;
@@ -242,7 +239,7 @@ async fn an_accepted_task_survives_a_restart() {
     app.restart().await;
     let delivery = app.delivery().await;
     assert_eq!(delivery.task_id, id);
-    assert!(delivery.dispatch > lost.dispatch, "it was put in the queue once more");
+    assert!(delivery.dispatch > lost.dispatch, "it was queued again");
     assert!(matches!(app.claim(vec![lost]).await[0], common::report::Claim::Refused { .. }));
     app.claim_one(delivery).await;
 }

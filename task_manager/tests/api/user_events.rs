@@ -1,4 +1,4 @@
-//! Events of users: accepted, generated, recorded once, reported and deleted.
+//! User events: accepted, generated, recorded once, reported and deleted.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::backend::{Backend, backend_tests};
 use super::messages::json_of;
 
 backend_tests![
-    an_event_is_a_task_and_is_recorded_when_it_is_processed,
+    an_event_is_recorded_when_its_task_is_processed,
     an_event_delivered_repeatedly_is_recorded_once,
     the_same_event_of_two_users_is_two_events,
     an_invalid_event_refuses_the_whole_list,
@@ -57,13 +57,13 @@ async fn accepted(response: Response) -> Vec<TaskId> {
     serde_json::from_value(body["task_ids"].clone()).unwrap()
 }
 
-/// What a worker says of an event: it hands it back.
+/// The result of a worker for an event: the event itself.
 fn handed_back(attempt: &Attempt) -> Event {
     let TaskSpec::UserEvent(event) = &attempt.spec else { panic!("{attempt:?}") };
     Event::Completed { result: serde_json::to_value(event).unwrap(), output: None }
 }
 
-/// Does the work of `count` tasks.
+/// Completes `count` tasks.
 pub async fn work(app: &mut TestApp, count: usize) {
     let mut reports = Vec::new();
     for _ in 0..count {
@@ -96,7 +96,7 @@ pub async fn record(app: &mut TestApp) {
     work(app, 5).await;
 }
 
-async fn an_event_is_a_task_and_is_recorded_when_it_is_processed(backend: Backend) {
+async fn an_event_is_recorded_when_its_task_is_processed(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let ids = submit(&app, &event(" 7 ", "\tAustin ", "2019-05-07 19:54:13.563")).await;
     assert_eq!(ids.len(), 1);
@@ -124,7 +124,7 @@ async fn an_event_is_a_task_and_is_recorded_when_it_is_processed(backend: Backen
 async fn an_event_delivered_repeatedly_is_recorded_once(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let first = event("7", "Austin", "2019-05-07 19:54:13");
-    // In one request and in another one; with another city, the first one counts.
+    // Repeated in one request and in another one, with another city: the first one counts.
     let again = event("7", "Berlin", "2019-05-07 19:54:13");
     submit(&app, &json!([first, first])).await;
     work(&mut app, 1).await;
@@ -141,12 +141,12 @@ async fn an_event_delivered_repeatedly_is_recorded_once(backend: Backend) {
         assert_eq!(result, json!({"id": "7", "recorded": false}));
     }
     assert_eq!(stats(&app, "").await, json!({"Austin": 1}));
-    // All at once, as workers report.
+    // In one batch, as workers report.
     let many: Vec<Value> =
         (0..50).map(|n| event(&(n % 10).to_string(), "Dallas", "2019-05-07 00:00:00")).collect();
     submit(&app, &json!(many)).await;
     work(&mut app, 50).await;
-    assert_eq!(stats(&app, "").await["Dallas"], 9, "all but the one of before");
+    assert_eq!(stats(&app, "").await["Dallas"], 9, "all but the earlier one");
 }
 
 async fn the_same_event_of_two_users_is_two_events(backend: Backend) {
@@ -255,7 +255,7 @@ async fn repeated_events_replay_their_answer(backend: Backend) {
         let request = app.request(Method::POST, path).header("Idempotency-Key", "once");
         request.json(body).send().await.unwrap()
     };
-    // More than one transaction of them.
+    // More than one transaction.
     let events: Vec<Value> =
         (0..1_200).map(|n| event(&n.to_string(), "Dallas", "2019-05-07 00:00:00")).collect();
     let first = accepted(send(PATH, &json!(events)).await).await;
@@ -271,7 +271,7 @@ async fn repeated_events_replay_their_answer(backend: Backend) {
 async fn the_report_can_be_filtered(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     record(&mut app).await;
-    // Somebody else's.
+    // The event of another user.
     app.sql("UPDATE user_events SET owner = task_id WHERE event_id = '5'");
     for (query, expected) in [
         ("", json!({"Austin": 2, "Dallas": 1, "Portland": 1})),

@@ -36,7 +36,7 @@ async fn a_user_signs_up_logs_in_and_out(backend: Backend) {
     let signed_up = sign_up(&app, "Alice42", PASSWORD).await;
     assert_eq!(signed_up.status(), StatusCode::CREATED);
     let user: Value = signed_up.json().await.unwrap();
-    assert_eq!(user.as_object().unwrap().len(), 2, "no more is told: {user}");
+    assert_eq!(user.as_object().unwrap().len(), 2, "nothing else is returned: {user}");
     assert_eq!(user["username"], "Alice42");
     user["user_id"].as_str().unwrap().parse::<uuid::Uuid>().unwrap();
 
@@ -57,7 +57,7 @@ async fn a_user_signs_up_logs_in_and_out(backend: Backend) {
         let (status, body) = problem(log_out().await.unwrap()).await;
         assert_eq!((status, &body["code"]), (StatusCode::UNAUTHORIZED, &"invalid_token".into()));
     }
-    // Other sessions of the user go on.
+    // Other sessions of the user stay valid.
     assert_eq!(log_in(&app, "Alice42", PASSWORD).await.status(), StatusCode::CREATED);
 }
 
@@ -124,7 +124,7 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_answer(backend: Backe
     assert_eq!(answers[0], answers[2]);
 }
 
-/// Tries until it is refused; answers how often it was not.
+/// Logs in until it is refused; returns the number of accepted attempts.
 async fn tries_until_refused(app: &TestApp, path: &str, name: impl Fn(u32) -> String) -> u32 {
     for tried in 0..30 {
         let body = json!({"username": name(tried), "password": "wrong one"});
@@ -149,7 +149,7 @@ async fn guessing_at_a_name_is_throttled(backend: Backend) {
     let tries = tries_until_refused(&app, "/v1/sessions", |_| "Alice".to_owned()).await;
     assert_eq!(tries, 3);
     let right = log_in(&app, "alice", PASSWORD).await;
-    assert_eq!(right.status(), StatusCode::TOO_MANY_REQUESTS, "the right one is not told apart");
+    assert_eq!(right.status(), StatusCode::TOO_MANY_REQUESTS, "the right password is refused too");
     assert_eq!(log_in(&app, "other", PASSWORD).await.status(), StatusCode::UNAUTHORIZED);
     let tries = tries_until_refused(&app, "/v1/users", |_| "alice".to_owned()).await;
     assert_eq!(tries, 2, "one was the sign-up itself");

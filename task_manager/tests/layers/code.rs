@@ -1,14 +1,14 @@
-//! The words of a source, without comments and without what is compiled for unit tests only.
+//! The words of a source, without comments and without code for unit tests.
 
 use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
-/// The words of a source, each between two blanks.
+/// The words of a source, each between blanks.
 #[derive(Debug, Default)]
 pub struct Code {
     words: String,
-    /// The modules that are in files of their own.
+    /// The modules in separate files.
     pub modules: Vec<String>,
-    /// The modules of the crate's root that it names by `crate::`, and the lines.
+    /// The modules of the crate's root that it names by `crate::`, with their lines.
     pub uses: Vec<(String, usize)>,
 }
 
@@ -19,12 +19,12 @@ impl Code {
         Ok(code)
     }
 
-    /// Whether these words follow each other in it.
+    /// Whether it contains these consecutive words.
     pub fn has_words(&self, words: &str) -> bool {
         Self::parse(words).is_ok_and(|words| self.words.contains(&words.words))
     }
 
-    /// Whether these letters are in one of its words.
+    /// Whether one of its words contains this text.
     pub fn has_text(&self, text: &str) -> bool {
         self.words.contains(text)
     }
@@ -33,7 +33,7 @@ impl Code {
         let mut tokens = tokens.into_iter().peekable();
         let mut last = [const { String::new() }; 2];
         while let Some(token) = tokens.next() {
-            // An attribute; comments for the documentation are some too.
+            // An attribute, which includes doc comments.
             if is_punct(&token, '#') {
                 tokens.next_if(|token| is_punct(token, '!'));
                 let Some(TokenTree::Group(group)) = tokens.next_if(is_bracketed) else { continue };
@@ -74,7 +74,7 @@ impl Code {
 }
 
 impl Code {
-    /// Notes the first name of each path in the braces of `crate::{…}`.
+    /// Collects the first name of each path in the braces of `crate::{…}`.
     fn use_each_of(&mut self, paths: TokenStream) {
         let mut is_first = true;
         for token in paths {
@@ -89,7 +89,7 @@ impl Code {
     }
 }
 
-/// Skips what an attribute is of: up to a semicolon, a block, or a comma that is not between angle
+/// Skips the item of an attribute: up to a semicolon, a block, or a comma that is not between angle
 /// brackets.
 fn skip(tokens: &mut impl Iterator<Item = TokenTree>) {
     let (mut depth, mut is_arrow) = (0_i32, false);

@@ -1,4 +1,4 @@
-//! The crates of the workspace, as cargo knows them, and their sources.
+//! The crates of the workspace according to cargo, and their sources.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ impl Workspace {
         }
     }
 
-    /// Each crate with all crates that it uses, also for tests and for building it.
+    /// Each crate with all crates that it uses, including those for tests and builds.
     pub fn crates(&self) -> BTreeMap<String, Vec<String>> {
         let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
         let uses = |package: &Value| {
@@ -37,8 +37,7 @@ impl Workspace {
         self.packages.iter().map(|package| (name(package), uses(package))).collect()
     }
 
-    /// The sources of all libraries and programs by their paths, without those that are compiled for
-    /// unit tests only.
+    /// The sources of all libraries and programs by their paths, without those of unit tests.
     pub fn sources(&self) -> Vec<(String, String)> {
         let targets =
             self.packages.iter().flat_map(|package| package["targets"].as_array().unwrap());
@@ -63,7 +62,7 @@ impl Workspace {
     }
 }
 
-/// Where the module is that the source `file` declares.
+/// The file of a module that the source `file` declares.
 fn file_of(file: &Path, module: &str) -> PathBuf {
     let stem = file.file_stem().unwrap();
     let folder = file.parent().unwrap();

@@ -3,7 +3,7 @@
 use crate::fake_api::{ID, nowhere, taskctl};
 
 #[tokio::test]
-async fn without_a_server_every_command_says_how_to_start_one() {
+async fn every_command_explains_how_to_start_a_server() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("plays.csv"), "Song,Date,Number of Plays\n").unwrap();
     let server = nowhere().await;

@@ -39,7 +39,7 @@ async fn status_prints_text_or_json() {
 }
 
 #[tokio::test]
-async fn the_status_of_a_failed_task_says_why() {
+async fn the_status_of_a_failed_task_has_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let router = Router::new().route("/v1/tasks/{id}", get(|| async { answer(200, &failed()) }));
     let run = taskctl(&serve(router).await, folder.path(), &["status", ID]).await;

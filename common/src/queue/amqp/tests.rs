@@ -94,7 +94,7 @@ async fn a_large_batch_is_confirmed_and_kept_in_order() {
 }
 
 #[tokio::test]
-async fn a_message_for_a_deleted_queue_is_an_error_and_the_queue_is_made_again() {
+async fn a_message_for_a_deleted_queue_fails_and_the_queue_is_recreated() {
     let bench = Bench::new(&broker_url());
     let publisher = bench.queue.publisher();
     publish_new(&publisher).await;
@@ -109,7 +109,7 @@ async fn a_message_for_a_deleted_queue_is_an_error_and_the_queue_is_made_again()
 }
 
 #[tokio::test]
-async fn a_consumer_whose_queue_was_deleted_reads_the_next_one() {
+async fn a_consumer_survives_the_deletion_of_its_queue() {
     let bench = Bench::new(&broker_url());
     let publisher = bench.queue.publisher();
     publish_new(&publisher).await;
@@ -156,7 +156,7 @@ async fn publisher_and_consumer_recover_and_unacked_messages_return() {
 }
 
 #[tokio::test]
-async fn a_pause_returns_what_was_delivered_and_keeps_what_was_taken() {
+async fn a_pause_returns_waiting_deliveries_and_keeps_taken_ones() {
     let bench = Bench::new(&broker_url());
     let publisher = bench.queue.publisher();
     let mut sent = Vec::new();
@@ -269,7 +269,7 @@ async fn messages_arrive_while_the_prefetch_is_raised() {
 }
 
 #[tokio::test]
-async fn a_consumer_may_pause_and_resume_whatever_the_connection_does() {
+async fn a_consumer_pauses_and_resumes_in_any_state_of_the_connection() {
     let relay = Relay::start().await;
     let bench = Bench::new(&relay.url());
     let publisher = bench.queue.publisher();

@@ -105,9 +105,9 @@ mod tests {
     use crate::db::schema::schedules;
     use crate::tasks::store::first_in_queue;
 
-    backend_tests![a_due_schedule_is_served_by_one_task_manager];
+    backend_tests![a_due_schedule_is_run_by_one_task_manager];
 
-    async fn a_due_schedule_is_served_by_one_task_manager(backend: Backend) {
+    async fn a_due_schedule_is_run_by_one_task_manager(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;
         let db = &own.db;
         let runs = Runs::new(db.clone(), RelaySignal::default(), false);

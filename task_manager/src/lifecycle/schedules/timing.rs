@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_that_never_comes_is_never_due() {
+    fn a_nonexistent_day_is_never_due() {
         let timing = Timing::parse("0 0 30 2 *", "UTC").unwrap();
         assert_eq!(timing.next_after(at("2026-01-31 12:34:56")), None);
     }

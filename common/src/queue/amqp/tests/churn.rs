@@ -43,7 +43,7 @@ async fn consumers_become(bench: &Bench, count: u32) {
 }
 
 #[tokio::test]
-async fn a_consumer_that_is_paused_at_any_moment_leaves_nothing_behind() {
+async fn a_pause_at_any_moment_leaves_no_consumer_behind() {
     let relay = Relay::start().await;
     let bench = Bench::new(&broker_url());
     let publisher = bench.queue.publisher();
@@ -85,7 +85,7 @@ async fn a_consumer_that_is_paused_at_any_moment_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn consumers_that_are_dropped_at_any_moment_leave_nothing_behind() {
+async fn a_drop_at_any_moment_leaves_no_consumer_behind() {
     let relay = Relay::start().await;
     let bench = Bench::new(&broker_url());
     publish_many(&bench.queue.publisher()).await;

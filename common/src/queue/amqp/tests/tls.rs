@@ -51,7 +51,7 @@ async fn messages_travel_with_tls() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_trusted_is_refused_and_the_setting_named() {
+async fn an_untrusted_certificate_is_refused_with_the_name_of_the_setting() {
     let refused = refusal(&amqps_url(), Trust::default()).await;
     assert!(refused.contains("name the authority's certificate"), "{refused}");
 
