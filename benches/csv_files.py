@@ -77,6 +77,10 @@ def _quoted(rows, path, seed):
     _frame(rows, seed, _nasty_titles(1_000), 365).write_csv(path)
 
 
+def _all_quoted(rows, path, seed):
+    _frame(rows, seed, _short_titles(1_000), 365).write_csv(path, quote_style="always")
+
+
 def _many_songs(rows, path, seed):
     titles = _long_titles(max(1, rows // 4), seed)
     _frame(rows, seed, titles, 365).write_csv(path)
@@ -130,6 +134,7 @@ FILES = {
     "plain": _plain,
     "many_groups": _many_groups,
     "quoted": _quoted,
+    "all_quoted": _all_quoted,
     "many_songs": _many_songs,
     "windows": _windows,
     "sparse": _sparse,

@@ -47,6 +47,7 @@ SHAPES = [
     ),
     Shape("h-gz", "as a, by gzip", "gzip", ending="csv.gz"),
     Shape("h-zst", "as a, by zstd", "zstd", ending="csv.zst"),
+    Shape("q", "as a, all quoted", "all_quoted"),
     Shape("b256", "b within 256 MiB", "many_groups", limit=256),
     Shape("d256", "d within 256 MiB", "many_songs", limit=256),
 ]

@@ -87,7 +87,7 @@ const RANKS: [(&str, Ranks); 3] = [
             &["collect"],
             &["write"],
             &["run"],
-            &["lib", "tests"],
+            &["bench", "lib", "tests"],
         ],
     ),
 ];

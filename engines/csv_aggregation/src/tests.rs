@@ -278,6 +278,23 @@ lines\",2020-01-01,1
 }
 
 #[test]
+fn a_file_of_quoted_fields_has_the_result_of_plain_ones() {
+    for line_end in ["\n", "\r\n", "\r"] {
+        let row = |row: u32| format!("s{},2020-01-{:02},-{row}", row % 7, 1 + row % 28);
+        let rows: Vec<String> = (0..20_000).map(row).collect();
+        let plain = format!("{}{line_end}", rows.join(line_end));
+        let quoted = format!("\"{}\"", plain.trim_end().replace(',', "\",\""));
+        let quoted = quoted.replace(line_end, &format!("\"{line_end}\""));
+        let header = format!("Song,Date,Number of Plays{line_end}");
+        let expected = result(&format!("{header}{plain}"));
+        assert_eq!(result(&format!("{header}{quoted}")), expected);
+        // One field whose quotes are part of its value.
+        let nasty = format!("{header}{quoted}{line_end}\"\"\"\",2020-01-01,1{line_end}");
+        assert!(result(&nasty).contains("\"\"\"\",2020-01-01,1\n"));
+    }
+}
+
+#[test]
 fn values_are_not_trimmed_and_sort_by_bytes() {
     let input = "Song,Date,Number of Plays
 ä,2020-01-01,1

@@ -24,12 +24,14 @@ pub struct Bounds {
     /// Whether the chunk contains a `\r`. If so, the last field of a record may include the `\r` of
     /// its `\r\n`.
     pub crs: bool,
+    /// See [`Scan::strippable`].
+    pub strippable: bool,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
         let (fields, records, quoted) = (vec![Bound::START], Vec::new(), Vec::new());
-        Self { fields, count: 0, records, record_count: 0, quoted, crs: false }
+        Self { fields, count: 0, records, record_count: 0, quoted, crs: false, strippable: false }
     }
 }
 
@@ -48,7 +50,8 @@ impl Bounds {
         &self.records[..self.record_count]
     }
 
-    /// The fields that start with a quote, in order: the indices of the bounds before them.
+    /// The fields that start with a quote, in order: the indices of the bounds before them. None if
+    /// [`Bounds::strippable`].
     #[inline]
     #[must_use]
     pub fn quoted(&self) -> &[u32] {
@@ -74,7 +77,14 @@ pub struct Scan {
     pub complete: usize,
     /// Whether the chunk ends inside quotes; meaningless if the chunk is not regular.
     pub ends_quoted: bool,
+    /// Whether quotes are frequent, and every quoted field ends with its closing quote and has no quotes inside:
+    /// dropping the first and the last byte of a field that starts with a quote gives its value.
+    pub strippable: bool,
 }
+
+/// Quotes are frequent from one in as many bytes: then listing the quoted fields one by one costs more
+/// than testing the first byte of every field.
+const BYTES_PER_QUOTE: usize = 64;
 
 /// Checks whether a chunk is regular, and finds its last complete record.
 #[must_use]
@@ -92,8 +102,8 @@ fn scan_with(set: InstructionSet, chunk: &PaddedBuffer) -> Scan {
             Scan { regular: true, complete: end.map_or(0, |end| end + 1), ..scan }
         }
         Some(Parity::Irregular) => scan,
-        Some(Parity::Regular { complete, ends_quoted }) => {
-            Scan { regular: true, complete, ends_quoted, ..scan }
+        Some(Parity::Regular { complete, ends_quoted, strippable }) => {
+            Scan { regular: true, complete, ends_quoted, strippable, ..scan }
         }
     }
 }
@@ -115,11 +125,19 @@ fn bounds_with(set: InstructionSet, chunk: &PaddedBuffer, scan: &Scan, bounds: &
     bounds.quoted.clear();
     let (fields, records) = (&mut bounds.fields[1..], &mut *bounds.records);
     let quoted = &mut bounds.quoted;
-    (bounds.count, bounds.record_count) = match (scan.quotes, scan.crs) {
-        (false, false) => set.run(FindBounds::<false, false> { chunk, fields, records, quoted }),
-        (false, true) => set.run(FindBounds::<false, true> { chunk, fields, records, quoted }),
-        (true, false) => set.run(FindBounds::<true, false> { chunk, fields, records, quoted }),
-        (true, true) => set.run(FindBounds::<true, true> { chunk, fields, records, quoted }),
+    macro_rules! find {
+        ($quotes:literal, $crs:literal, $list:literal) => {
+            set.run(FindBounds::<$quotes, $crs, $list> { chunk, fields, records, quoted })
+        };
+    }
+    bounds.strippable = scan.strippable;
+    (bounds.count, bounds.record_count) = match (scan.quotes, scan.crs, scan.strippable) {
+        (false, false, _) => find!(false, false, false),
+        (false, true, _) => find!(false, true, false),
+        (true, false, false) => find!(true, false, true),
+        (true, false, true) => find!(true, false, false),
+        (true, true, false) => find!(true, true, true),
+        (true, true, true) => find!(true, true, false),
     };
 }
 
@@ -158,6 +176,7 @@ enum Parity {
     Regular {
         complete: usize,
         ends_quoted: bool,
+        strippable: bool,
     },
 }
 
@@ -179,10 +198,16 @@ impl Kernel for CheckQuotes<'_> {
         let bytes = chunk.bytes();
         // All ones inside quotes.
         let mut inside = 0;
+        let (mut quotes, mut simple) = (0, true);
+        // Whether the last byte of the block before closes a quoted field.
+        let mut closed = 0;
         for (at, block) in blocks(chunk) {
             let masks = masks(block);
+            let ends = masks.comma | masks.newline | masks.cr | beyond(bytes.len() - at);
             // Most blocks have no quotes.
             if masks.quote == 0 {
+                simple &= closed & !ends == 0;
+                closed = 0;
                 continue;
             }
             let inner = masks.quoted(inside);
@@ -194,8 +219,13 @@ impl Kernel for CheckQuotes<'_> {
             if opening & !(may_precede << 1 | first_may_open) != 0 {
                 return Parity::Irregular;
             }
+            let closing = masks.quote & !inner;
+            simple &= (closing << 1 | closed) & !ends == 0;
+            closed = closing >> 63;
+            quotes += masks.quote.count_ones() as usize;
             inside = ((inner as i64) >> 63) as u64;
         }
+        let strippable = simple && quotes * BYTES_PER_QUOTE >= bytes.len();
         // The last end of a record is near the end of the chunk, so the blocks are searched
         // backwards, and so is the state of the quotes: it changes with each quote.
         let mut inside_before = inside;
@@ -207,19 +237,28 @@ impl Kernel for CheckQuotes<'_> {
             let ends = (masks.newline | masks.cr) & !masks.quoted(inside_before);
             (ends != 0).then(|| at + BLOCK - ends.leading_zeros() as usize)
         });
-        Parity::Regular { complete: last.unwrap_or(0), ends_quoted: inside != 0 }
+        Parity::Regular { complete: last.unwrap_or(0), ends_quoted: inside != 0, strippable }
     }
 }
 
-/// Finds all bounds, and returns the numbers of fields and records.
-struct FindBounds<'a, const QUOTES: bool, const CRS: bool> {
+/// The bits of a block at and after `length`.
+#[inline(always)]
+fn beyond(length: usize) -> u64 {
+    if length < BLOCK { u64::MAX << length } else { 0 }
+}
+
+/// Finds all bounds, and returns the numbers of fields and records. `LIST` says whether quoted fields
+/// are listed.
+struct FindBounds<'a, const QUOTES: bool, const CRS: bool, const LIST: bool> {
     chunk: &'a PaddedBuffer,
     fields: &'a mut [Bound],
     records: &'a mut [u32],
     quoted: &'a mut Vec<u32>,
 }
 
-impl<const QUOTES: bool, const CRS: bool> Kernel for FindBounds<'_, QUOTES, CRS> {
+impl<const QUOTES: bool, const CRS: bool, const LIST: bool> Kernel
+    for FindBounds<'_, QUOTES, CRS, LIST>
+{
     type Output = (usize, usize);
 
     #[inline(always)]
@@ -248,7 +287,7 @@ impl<const QUOTES: bool, const CRS: bool> Kernel for FindBounds<'_, QUOTES, CRS>
                 lines &= !inner;
                 let mut opening = masks.quote & (bits << 1 | starts_first);
                 starts_first = bits >> 63;
-                while opening != 0 {
+                while LIST && opening != 0 {
                     let before = bits & (opening ^ (opening - 1));
                     quoted.push(count as u32 + before.count_ones());
                     opening &= opening - 1;
@@ -357,8 +396,43 @@ mod tests {
                     text.as_bytes().get(bound.start()) == Some(&b'"')
                 };
                 let quoted = (0..).zip(fields).filter(is_quoted).map(|(field, _)| field);
-                prop_assert_eq!(all.quoted(), quoted.collect::<Vec<u32>>());
+                let quoted: Vec<u32> = quoted.collect();
+                prop_assert_eq!(all.strippable, found.strippable);
+                if !all.strippable {
+                    prop_assert_eq!(all.quoted(), quoted);
+                    continue;
+                }
+                prop_assert!(all.quoted().is_empty());
+                for bounds in fields.windows(2).filter(|bounds| is_quoted(&(0, &bounds[0]))) {
+                    let field = &text[bounds[0].start()..bounds[1].end()];
+                    let inside = field.trim_end_matches('\r').strip_prefix('"');
+                    let inside = inside.and_then(|field| field.strip_suffix('"'));
+                    prop_assert!(inside.is_some_and(|inside| !inside.contains('"')), "{}", field);
+                }
             }
         }
+    }
+
+    #[test]
+    fn chunks_of_simple_quoted_fields_are_strippable() {
+        let strippable = |text: &str| {
+            let chunk = padded(text.as_bytes());
+            let found = InstructionSet::available().map(|set| scan_with(set, &chunk).strippable);
+            let found: Vec<_> = found.collect();
+            assert!(found.iter().all(|strippable| *strippable == found[0]), "{text}");
+            found[0]
+        };
+        // The quotes are everywhere in a block, its last byte included.
+        for length in 0..2 * BLOCK {
+            let start = "x".repeat(length);
+            for ends in ["\n", "\r\n", "\r", ""] {
+                let row = format!("{start},\"a\",\"\",\"b, c\",\"d\"{ends}");
+                assert!(strippable(&row), "{row}");
+                assert!(strippable(&format!("{row},x\n")), "{row}");
+                assert!(!strippable(&format!("{row}\n\"say \"\"hey\"\"\"\n")), "{row}");
+                assert!(!strippable(&format!("{row}\n\"a\" \n")), "{row}");
+            }
+        }
+        assert!(!strippable(&format!("\"a\",{}\n", "long, ".repeat(100))));
     }
 }

@@ -10,7 +10,7 @@ use crate::group::dictionary::{DictColumn, LocalDict};
 use crate::group::entry::{BATCH, Entry};
 use crate::group::key::{push_column, write_column};
 use crate::group::values::LocalValues;
-use crate::read::fields::{ColumnRange, find, unescape, unquoted};
+use crate::read::fields::{ColumnRange, find, strip_quotes, unescape, unquoted};
 use crate::read::header::Header;
 use crate::read::number::{number, short_number, short_numbers};
 use crate::text::{PADDING, Prefixes, Span, Text};
@@ -306,6 +306,9 @@ fn read_column(
     scratch: &mut Vec<u8>,
 ) {
     find(chunk.padded(), bounds, range, spans);
+    if bounds.strippable {
+        return strip_quotes(chunk.padded(), spans);
+    }
     for (row, _) in quoted.iter().filter(|(_, column)| *column == range.column) {
         match take_quotes(chunk, spans[*row], scratch) {
             Some(span) => spans[*row] = span,

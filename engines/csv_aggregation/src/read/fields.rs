@@ -43,6 +43,14 @@ pub(crate) fn find(data: &[u8], bounds: &Bounds, range: ColumnRange, spans: &mut
     }
 }
 
+/// Drops the quotes of all fields of a chunk that is [`Bounds::strippable`].
+pub(crate) fn strip_quotes(data: &[u8], spans: &mut [Span]) {
+    for span in spans {
+        let quotes = usize::from(span.len() >= 2 && data[span.start()] == b'"');
+        *span = Span::new(span.start() + quotes, span.end() - quotes);
+    }
+}
+
 /// The contents of a quoted field, if they contain no quotes that would have to be unescaped.
 #[inline]
 pub(crate) fn unquoted(data: &[u8], span: Span) -> Option<Span> {
