@@ -141,11 +141,11 @@ test: deps service-deps ## Run all tests, with private MariaDB and RabbitMQ
 	$(BUILD_ALL)
 	scripts/services.sh run $(TEST)
 
-# FAULTS_SECONDS and FAULTS_SEED reach the test as variables of the environment.
-test-docs: deps docs-deps ## Run the commands of the documents and the example clients
+test-docs: deps docs-deps service-deps ## Run the commands of the documents and the example clients
 	$(BUILD_ALL)
-	$(TEST) --test end_to_end documents -- --include-ignored
+	scripts/services.sh run $(TEST) --test end_to_end documents -- --include-ignored
 
+# FAULTS_SECONDS and FAULTS_SEED reach the test as variables of the environment.
 test-faults: deps service-deps ## Make random faults under load: FAULTS_SECONDS=600 FAULTS_SEED=21
 	$(BUILD_ALL)
 	scripts/services.sh run $(TEST) --test end_to_end random_faults -- --ignored --nocapture

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that the programs are there which the commands of the documents call: curl, jq, Python and Node.js
-# 18 or newer. Installs what is missing on Debian and Ubuntu; elsewhere says what to install.
+# Makes sure that the programs exist which the commands of the documents call: curl, jq, sqlite3, aiosmtpd, Python, and
+# Node.js 18 or newer. Installs what is missing on Debian and Ubuntu; elsewhere says what to install.
 set -euo pipefail
 
 readonly NODE_AT_LEAST=18
@@ -10,6 +10,8 @@ say() { printf '%s\n' "$*" >&2; }
 missing_packages() {
     command -v curl >/dev/null || echo curl
     command -v jq >/dev/null || echo jq
+    command -v sqlite3 >/dev/null || echo sqlite3
+    command -v aiosmtpd >/dev/null || echo python3-aiosmtpd
     command -v python3 >/dev/null || echo python3
     command -v node >/dev/null || echo nodejs
 }

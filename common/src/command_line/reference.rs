@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use clap::{Arg, Command};
 
-/// Every command of a program with its arguments, as Markdown: the program is a heading of level two,
-/// each command one of level three.
+/// Every command of a program with its arguments, as Markdown. The program is a heading of level
+/// two, and each command one of level three.
 pub(super) fn markdown(mut program: Command) -> String {
     program.build();
     let mut text = format!("## {}\n", program.get_name());

@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn every_setting_is_a_row() {
         let descriptions = [
-            Description::with_default("token", "must be set", "Proves who calls."),
+            Description::with_default("token", "must be set", "A secret."),
             Description::new("port", "Where it listens."),
             Description::new("name", "What it is called."),
         ];
@@ -92,7 +92,7 @@ mod tests {
             read().reference(&descriptions).unwrap(),
             "| setting | environment variable | default | meaning |\n\
              |---|---|---|---|\n\
-             | `token` | `UNIT_TEST_TOKEN`, `UNIT_TEST_TOKEN_FILE` | must be set | Proves who calls. |\n\
+             | `token` | `UNIT_TEST_TOKEN`, `UNIT_TEST_TOKEN_FILE` | must be set | A secret. |\n\
              | `port` | `UNIT_TEST_PORT` | `1` | Where it listens. |\n\
              | `name` | `UNIT_TEST_NAME` | none | What it is called. |\n"
         );

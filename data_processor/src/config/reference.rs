@@ -34,8 +34,8 @@ const DESCRIPTIONS: &[Description] = &[
     ),
     Description::new(
         "listen",
-        "Where `/healthz` and `/readyz` (broker and API) are served. Each worker on a machine needs \
-         its own address. Fleet only.",
+        "Where `/healthz` and `/readyz` (broker and API) are served. Each worker on a machine \
+         needs its own address. Fleet only.",
     ),
     Description::new(
         "log",

@@ -22,7 +22,8 @@ use super::api::{Api, eventually};
 use super::bucket;
 use super::process::{Process, built, program_in};
 
-const TOKEN: &str = "only-for-this-test";
+/// The secret that workers show.
+pub const TOKEN: &str = "only-for-this-test";
 const JWT_KEY: &str = "signs-the-tokens-of-this-test";
 
 /// A fleet with a database, queues and a bucket of its own.
@@ -44,7 +45,8 @@ pub struct Fleet {
     /// The folder of the programs that are started from now on.
     pub programs: PathBuf,
     database: String,
-    prefix: String,
+    /// What the names of its queues begin with.
+    pub prefix: String,
     folder: TempDir,
     /// The certificate of the authority of broker and database, where they are spoken to with TLS.
     ca_file: Option<String>,
@@ -152,8 +154,8 @@ impl Fleet {
 
     /// Starts a worker that knows every task manager by its own address, in their order.
     pub async fn add_worker_of_all(&mut self, slots: u32) -> usize {
-        let urls: Vec<_> = self.managers.iter().flatten().map(|manager| manager.url()).collect();
-        self.add_worker_at(slots, &urls.join(", ")).await
+        let urls = self.manager_urls();
+        self.add_worker_at(slots, &urls).await
     }
 
     /// Starts a worker that reaches the task manager by another relay.
@@ -190,7 +192,8 @@ impl Fleet {
         command
     }
 
-    fn broker_url(&self) -> String {
+    /// The URL of the broker, by the relay.
+    pub fn broker_url(&self) -> String {
         if self.ca_file.is_some() {
             return self.services.amqps_url.clone();
         }
@@ -199,12 +202,24 @@ impl Fleet {
         format!("amqp://tasks:tasks@{address}/%2f")
     }
 
-    fn database_url(&self) -> String {
+    /// The URL of the database, by the relay.
+    pub fn database_url(&self) -> String {
         let Some(ca_file) = &self.ca_file else {
             return format!("mysql://tasks:tasks@{}/{}", self.database_address(), self.database);
         };
         let query = format!("ssl_mode=verify_ca&ssl_ca={ca_file}");
         format!("mysql://tasks:tasks@{}/{}?{query}", self.services.database, self.database)
+    }
+
+    /// The folder of the bucket.
+    pub fn bucket(&self) -> String {
+        self.folder.path().join("local_storage").display().to_string()
+    }
+
+    /// The URLs of all task managers in their order, with commas between them.
+    pub fn manager_urls(&self) -> String {
+        let urls: Vec<_> = self.managers.iter().flatten().map(|manager| manager.url()).collect();
+        urls.join(",")
     }
 
     fn database_address(&self) -> SocketAddr {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::api::eventually_within;
 
-/// Starts with this are settings: those of the person who runs the tests must not reach them.
+/// Variables that begin so are settings.
 const SETTINGS: [&str; 3] = ["DATA_PROCESSOR_", "TASK_MANAGER_", "TASKCTL_"];
 
 /// A command line of the `taskctl` that cargo built beside this test.
@@ -34,13 +34,18 @@ pub fn program_in(folder: &Path, name: &str) -> Command {
     let path = folder.join(name);
     assert!(path.exists(), "{} is missing: build it with cargo build --workspace", path.display());
     let mut command = Command::new(path);
+    without_settings(&mut command);
+    command
+}
+
+/// Takes the settings of the person who runs the tests from the environment of a command.
+pub fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if SETTINGS.iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(name);
         }
     }
-    command
 }
 
 /// A start takes no longer, also on a busy machine.

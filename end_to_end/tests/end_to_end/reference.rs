@@ -1,7 +1,7 @@
-//! The reference in `docs/reference` is what the code says.
+//! `docs/reference` is generated from the code.
 //!
-//! The parts between `<!-- generated: NAME -->` and `<!-- end -->` are made from what the programs print
-//! about themselves. `make reference` writes them anew.
+//! The parts between `<!-- generated: NAME -->` and `<!-- end -->` come from what the programs print
+//! about themselves. `make reference` writes them, and the tests compare them.
 
 mod api;
 mod codes;

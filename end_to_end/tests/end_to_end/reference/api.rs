@@ -106,8 +106,8 @@ fn types_of(document: &Value, content: &Map<String, Value>) -> String {
     types.collect::<Vec<_>>().join(", ")
 }
 
-/// A schema in a few letters: a name in the document, a type, or several types. What is empty stands for
-/// what is absent, and is not named.
+/// A schema in a few words: its name in the document, its values, a type, or several types. Empty
+/// texts, which stand for absent parameters, are not named.
 fn type_of(document: &Value, schema: &Value) -> String {
     if let Some(name) = schema["$ref"].as_str() {
         let name = name.rsplit('/').next().unwrap();

@@ -1,5 +1,5 @@
-//! The codes of problem documents, found in the sources: they stand there as status, code and title, one
-//! behind the other.
+//! The codes of problem documents. The sources are searched for them: wherever one is made, its
+//! status, code and title follow each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
