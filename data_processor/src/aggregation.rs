@@ -1,4 +1,5 @@
-//! `csv_aggregation`: what lies between a task and its engine (the crate `csv_aggregation`).
+//! `csv_aggregation`: converts the parameters and results of tasks to those of the engine, which is
+//! the crate of the same name.
 
 use common::task::spec::{CsvAggregationSpec, OnBadRow};
 use csv_aggregation::{Options, Summary};
@@ -7,11 +8,11 @@ use serde::Serialize;
 /// The `result` of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct AggregationResult {
-    /// Rows behind the header, rejected ones included and blank lines not.
+    /// The rows after the header, including rejected ones but not blank lines.
     pub rows_read: u64,
-    /// Invalid rows, which were left out.
+    /// The invalid rows, which were skipped.
     pub rows_rejected: u64,
-    /// Rows of the result behind its header.
+    /// The rows of the result after its header.
     pub groups: u64,
     /// The size of the result in bytes.
     pub output_size: u64,
@@ -24,8 +25,8 @@ impl From<Summary> for AggregationResult {
     }
 }
 
-/// The engine's options for a task whose groups may take up to `memory_limit` bytes. A smaller limit
-/// of the task's own takes precedence.
+/// The engine's options for a task whose groups may take up to `memory_limit` bytes. If the task
+/// has a smaller limit of its own, that one applies.
 #[must_use]
 pub fn options(spec: &CsvAggregationSpec, memory_limit: u64) -> Options {
     let mut options = Options::new(spec.group_by.clone(), spec.sum.clone());
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smaller_memory_limit_counts() {
+    fn the_smaller_memory_limit_applies() {
         let mut spec = CsvAggregationSpec::default();
         assert_eq!(options(&spec, 100).memory_limit, 100);
         spec.memory_limit = Some(50);
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_result_on_the_wire() {
+    fn the_result_has_a_stable_wire_format() {
         let summary = Summary { rows_read: 1, rows_rejected: 2, groups: 3, output_size: 4 };
         assert_eq!(
             serde_json::to_string(&AggregationResult::from(summary)).unwrap(),

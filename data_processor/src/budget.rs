@@ -1,14 +1,14 @@
-//! What all attempts of a worker have together: the threads of the machine and a limit of memory.
+//! The threads and the memory that the attempts of a worker share.
 //!
 //! # Invariants
-//! - The attempts that run have no more threads together than the worker has, but for the one that
-//!   each of them has in any case.
-//! - Those that share the memory have no more of it together than there is.
-//! - What an attempt has becomes less when another one starts and more when one ends, so that one
+//! - The attempts that run together have no more threads than the worker, except that each has at
+//!   least one.
+//! - The attempts that share the memory together have no more than the limit.
+//! - The share of an attempt shrinks when another one starts and grows when one ends, so an attempt
 //!   that runs alone has everything.
 //!
 //! # Not here
-//! How an engine keeps to it: it asks now and then ([`Share`]), or once ([`Grant`]).
+//! Enforcement: an engine polls its [`Share`] from time to time, or reads its [`Grant`] once.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -21,20 +21,20 @@ pub struct Budget {
     threads: usize,
     /// In bytes.
     memory: u64,
-    /// How many threads are granted, and how many attempts share the others and the memory. They
-    /// are counters alone: they order no other memory access.
+    /// The number of threads that are granted, and the number of attempts that share the others and
+    /// the memory. They are relaxed counters, which order no other memory access.
     granted: AtomicUsize,
     sharing: AtomicUsize,
 }
 
-/// A part of the threads and of the memory that changes with what else runs; given back when it is
-/// dropped.
+/// A share of the threads and the memory, which changes with the number of attempts. Returned when
+/// it is dropped.
 #[derive(Debug)]
 pub struct Share {
     budget: Arc<Budget>,
 }
 
-/// A number of threads that stays; given back when it is dropped.
+/// A fixed number of threads. Returned when it is dropped.
 #[derive(Debug)]
 pub struct Grant {
     budget: Arc<Budget>,
@@ -42,20 +42,20 @@ pub struct Grant {
 }
 
 impl Budget {
-    /// So many threads, at least one, and bytes of memory.
+    /// A budget of `threads`, at least one, and `memory` bytes.
     #[must_use]
     pub fn new(threads: usize, memory: u64) -> Arc<Self> {
         let (granted, sharing) = Default::default();
         Arc::new(Self { threads: threads.max(1), memory, granted, sharing })
     }
 
-    /// As many threads as the machine has processors, and so many bytes of memory.
+    /// A budget of as many threads as the machine has processors, and `memory` bytes.
     #[must_use]
     pub fn of_machine(memory: u64) -> Arc<Self> {
         Self::new(available_parallelism().map_or(1, NonZero::get), memory)
     }
 
-    /// All threads.
+    /// The number of all threads.
     #[must_use]
     pub fn threads(&self) -> usize {
         self.threads
@@ -67,15 +67,15 @@ impl Budget {
         self.memory
     }
 
-    /// A part for an attempt that makes use of any number of threads and of much memory.
+    /// A share for an attempt that can use any number of threads and much memory.
     #[must_use]
     pub fn share(self: &Arc<Self>) -> Share {
         self.sharing.fetch_add(1, Ordering::Relaxed);
         Share { budget: Arc::clone(self) }
     }
 
-    /// Threads for an attempt that makes use of `most` of them and of little memory: as many, or
-    /// its part of all, at least one.
+    /// Threads for an attempt that can use up to `most` of them and needs little memory: as many as
+    /// are free, at least one.
     #[must_use]
     pub fn grant(self: &Arc<Self>, most: usize) -> Grant {
         let sharing = self.sharing.load(Ordering::Relaxed);
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_attempt_that_runs_alone_has_everything() {
+    fn a_single_attempt_has_the_whole_budget() {
         let budget = Budget::new(16, 512 << 20);
         let alone = budget.share();
         assert_eq!((alone.threads(), alone.memory()), (16, 512 << 20));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn each_attempt_has_a_thread_however_many_there_are() {
+    fn every_attempt_has_at_least_one_thread() {
         let budget = Budget::new(0, 100);
         let shares: Vec<_> = (0..3).map(|_| budget.share()).collect();
         let grants: Vec<_> = (0..3).map(|_| budget.grant(2)).collect();
@@ -156,9 +156,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn all_together_have_no_more_than_there_is(
+        fn all_attempts_together_stay_within_the_budget(
             threads in 1..40_usize,
-            // Attempts that start: how many threads they make use of, 0 for any number.
+            // Attempts that start: how many threads they can use, 0 for any number.
             attempts in proptest::collection::vec(0..4_usize, 1..50),
             ended in proptest::collection::vec(any::<bool>(), 50),
         ) {
@@ -174,7 +174,7 @@ mod tests {
                 let shared: usize = shares.iter().map(Share::threads).sum();
                 let granted: usize = grants.iter().map(Grant::threads).sum();
                 prop_assert!(shared + granted <= threads.max(granted + shares.len()));
-                // One that comes when all threads are granted has one more.
+                // Each attempt that starts when all threads are granted adds one.
                 prop_assert!(granted <= threads + grants.len());
                 prop_assert!(shares.iter().map(Share::memory).sum::<u64>() <= 1 << 30);
             }

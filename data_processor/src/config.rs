@@ -18,46 +18,46 @@ use csv_aggregation::DEFAULT_UNPACKED_LIMIT;
 pub use self::reference::reference;
 pub use crate::mail::config::MailConfig;
 
-/// So many small tasks share the calls and commits that they cost, and none keeps a core busy.
+/// Small tasks share their calls and commits, and none keeps a core busy, so many can run together.
 const DEFAULT_SMALL_SLOTS: NonZeroU16 = NonZeroU16::MIN.saturating_add(255);
-/// Memory in bytes that all tasks together may take where nothing else is set.
+/// The default memory limit of all tasks together, in bytes.
 const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
-/// With less than this no kind of task gets anywhere.
+/// With less than this, no kind of task works.
 const LEAST_MEMORY_LIMIT: u64 = 1 << 20;
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Environment variables start with this and `_`.
+/// The prefix of environment variables, followed by `_`.
 pub const PREFIX: &str = "DATA_PROCESSOR";
-/// Where the worker tells how it is, unless set otherwise.
+/// The default address of the health endpoints.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5001);
 
-/// The library would tell of every try while the broker is away; the worker tells of it once.
+/// Lapin would log every attempt to reconnect during an outage; the worker logs the outage once.
 const DEFAULT_LOG: &str = "info,lapin=off";
 
-/// What a worker that is a process of its own needs to know.
+/// The settings of a worker that is a process of its own.
 #[derive(Debug, Clone)]
 pub struct ProcessConfig {
-    /// How it is to work.
+    /// The settings of the worker itself.
     pub worker: WorkerConfig,
     /// How it sends mail.
     pub mail: MailConfig,
-    /// Where it tells how it is.
+    /// The address of the health endpoints.
     pub listen: SocketAddr,
-    /// Where the API is: the task managers, any of which will do.
+    /// The URLs of the task managers. One that responds is enough.
     pub task_manager_urls: Vec<String>,
     /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` of the broker.
     pub queue_url: SecretString,
-    /// More certificates to trust than the system's, for the API and the broker: a PEM file.
+    /// A PEM file of additional certificates to trust for the API and the broker.
     pub ca_file: Option<PathBuf>,
-    /// What the names of the broker's queues begin with.
+    /// The prefix of the names of the broker's queues.
     pub queue_prefix: String,
-    /// What it shows to the task manager.
+    /// The token that authenticates it to the task manager.
     pub service_token: SecretString,
     /// The folder of the bucket.
     pub storage: PathBuf,
-    /// How the log looks.
+    /// The format of the log.
     pub log_format: LogFormat,
-    /// What the log tells: a level, or directives by module.
+    /// The log level, or directives by module.
     pub log: String,
 }
 
@@ -98,21 +98,20 @@ impl ProcessConfig {
     }
 }
 
-/// How a worker is to work.
+/// The settings of a worker, in a process of its own or in the standalone server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerConfig {
-    /// What people call it; shown in the list of workers.
+    /// Its name in the list of workers.
     pub name: String,
-    /// How many tasks it runs at once, small ones not counted.
+    /// How many tasks it runs at a time, not counting small ones.
     pub slots: NonZeroU16,
-    /// How many small tasks it runs at once beside them.
+    /// How many small tasks it runs at a time, in addition.
     pub small_slots: NonZeroU16,
-    /// Memory in bytes that all tasks together may take.
+    /// The memory limit of all tasks together, in bytes.
     pub memory_limit: u64,
-    /// How large in bytes a compressed file may be when it is unpacked.
+    /// The maximum decompressed size of a compressed file, in bytes.
     pub unpacked_limit: u64,
-    /// How long running tasks may go on when the worker is asked to end, before they are given
-    /// back.
+    /// How long running tasks may continue when the worker shuts down, before they are released.
     pub drain_timeout: Duration,
 }
 
@@ -132,7 +131,7 @@ impl Default for WorkerConfig {
 
 impl WorkerConfig {
     /// Reads `worker_name`, `worker_slots`, `worker_small_slots`, `memory_limit`, `unpacked_limit`
-    /// and `drain_timeout`; what is invalid is noted in `settings`.
+    /// and `drain_timeout`. Invalid values are recorded in `settings`.
     pub fn from_settings(settings: &mut Settings) -> Self {
         let default = Self::default();
         let config = Self {
@@ -147,7 +146,7 @@ impl WorkerConfig {
             settings.problem("`worker_name` is empty; leave it out to get the host's name");
         }
         if config.memory_limit < LEAST_MEMORY_LIMIT {
-            settings.problem("`memory_limit` is less than 1MiB, which is enough for no task");
+            settings.problem("`memory_limit` must be at least 1MiB");
         }
         config
     }
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_needs_to_be_set() {
+    fn all_settings_have_defaults() {
         let mut settings = settings("");
         let config = WorkerConfig::from_settings(&mut settings);
         settings.finish().unwrap();
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_can_be_set() {
+    fn all_settings_can_be_set() {
         let mut settings = settings(
             "worker_name = \"left\"\nworker_slots = 3\nworker_small_slots = 30\n\
              memory_limit = \"64MiB\"\nunpacked_limit = \"1GiB\"\ndrain_timeout = \"1m\"\n",
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_hold_is_named() {
+    fn invalid_settings_are_named() {
         let mut settings =
             settings("worker_name = \" \"\nworker_slots = 0\nmemory_limit = \"1KiB\"\n");
         WorkerConfig::from_settings(&mut settings);

@@ -1,7 +1,8 @@
 //! The engine of `csv_preview`: the first rows of a CSV file, and the types of its columns.
 //!
 //! # Invariants
-//! - The file is read once, to its end; memory is bounded by one record and the size of the preview.
+//! - The file is read once, to its end; memory is bounded by one record and the size of the
+//!   preview.
 //! - The preview of any file is small enough to be the result of a task.
 
 mod column_type;

@@ -14,15 +14,15 @@ use tokio::net::TcpListener;
 
 /// How long a task manager has to answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// When the next one is asked as well.
+/// After how long the next one is asked too.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What a worker needs to get work done.
+/// The services that a worker depends on.
 #[derive(Debug, Clone)]
-pub struct Needs {
-    /// Where its messages come from.
+pub struct Dependencies {
+    /// The broker.
     pub queue: Publisher,
-    /// Where it claims and reports: one task manager that answers is enough.
+    /// The task managers; one that responds is enough.
     pub api: FailoverClient,
 }
 
@@ -30,11 +30,11 @@ pub struct Needs {
 ///
 /// # Errors
 /// The listener failed.
-pub async fn serve(listener: TcpListener, needs: Needs) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, dependencies: Dependencies) -> std::io::Result<()> {
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .with_state(needs);
+        .with_state(dependencies);
     axum::serve(listener, router).await
 }
 
@@ -42,9 +42,9 @@ async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
-async fn readyz(State(needs): State<Needs>) -> Response {
-    let queue = needs.queue.check().await.map_err(|error| error.to_string());
-    let api = needs.api.get::<Value>("/healthz", TIMEOUT, PATIENCE).await;
+async fn readyz(State(dependencies): State<Dependencies>) -> Response {
+    let queue = dependencies.queue.check().await.map_err(|error| error.to_string());
+    let api = dependencies.api.get::<Value>("/healthz", TIMEOUT, PATIENCE).await;
     let api = api.map_err(|error| error.to_string());
     let ready = queue.is_ok() && api.is_ok();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -1,6 +1,7 @@
-//! The worker: takes tasks from the queue, processes them and reports back over the REST API.
+//! The worker: takes tasks from the queue, processes them and reports to the task manager over
+//! REST, with the types of `common::report`.
 //!
-//! It knows neither the database nor the API's users; `common::report` is all it says and hears.
+//! It has no access to the database, and does not know the users of the API.
 
 pub mod aggregation;
 mod backoff;

@@ -1,4 +1,4 @@
-//! The worker as a program of its own: one of a fleet.
+//! The worker as a program of its own, for a fleet.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ use tracing::{info, warn};
 #[derive(Parser)]
 #[command(name = "data_processor", version = common::version!())]
 struct Arguments {
-    /// A file with settings (TOML); variables DATA_PROCESSOR_… win over it.
+    /// A file with settings (TOML); variables DATA_PROCESSOR_… take precedence.
     #[arg(long, global = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -30,11 +30,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Works; the default.
+    /// Runs the worker; the default.
     Work,
-    /// Asks the worker that runs with these settings whether it is ready; fails unless it is.
+    /// Checks whether the worker with these settings is ready; fails if it is not.
     Health,
-    /// Prints the settings in force, secrets masked, and where each comes from.
+    /// Prints the effective settings, with secrets masked, and the source of each.
     Config,
     /// Writes completions, manual pages and the reference into a folder, for packages.
     #[command(hide = true)]
@@ -44,8 +44,8 @@ enum Command {
     },
 }
 
-// One thread takes messages, asks and reports; what takes long has threads of its own. With more of them, small
-// tasks would wait for threads to wake each other.
+// One thread takes messages, claims and reports; long work runs on other threads. With several
+// async threads, small tasks would wait for wake-ups between them.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -56,12 +56,12 @@ async fn main() -> anyhow::Result<()> {
     let (config, effective) = ProcessConfig::load(arguments.config.as_deref())?;
     match arguments.command {
         None | Some(Command::Work) => work(config).await?,
-        #[expect(clippy::print_stdout, reason = "it is what the command is for")]
+        #[expect(clippy::print_stdout, reason = "the output of the command")]
         Some(Command::Health) => {
             let answer = common::health::check(config.listen).await.map_err(anyhow::Error::msg)?;
             println!("{answer}");
         }
-        #[expect(clippy::print_stdout, reason = "it is what the command is for")]
+        #[expect(clippy::print_stdout, reason = "the output of the command")]
         Some(Command::Config) => print!("{effective}"),
         Some(Command::PackageFiles { .. }) => {}
     }
@@ -86,11 +86,11 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
         format!("the address {} cannot be used; choose another one (`listen`)", config.listen)
     })?;
     let address = listener.local_addr()?;
-    info!("works for {api}, files are in {}", config.storage.display());
+    info!("task managers: {api}; files: {}", config.storage.display());
     info!("listening on http://{address}");
     common::queue::log_connection(&queue).await;
-    let needs = health::Needs { queue: queue.publisher(), api: api.clone() };
-    let health = tokio::spawn(health::serve(listener, needs));
+    let dependencies = health::Dependencies { queue: queue.publisher(), api: api.clone() };
+    let health = tokio::spawn(health::serve(listener, dependencies));
 
     let draining = CancellationToken::new();
     let stop = draining.clone();
@@ -101,7 +101,7 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     systemd.ready(&format!("working, http://{address}/readyz shows its state"));
     tokio::select! {
         _ = &mut working => anyhow::bail!("the worker ended unexpectedly"),
-        name = signals.next() => info!("{name}: running tasks are ended or given back"),
+        name = signals.next() => info!("{name}: finishing or releasing running tasks"),
     }
     systemd.stopping(drain_timeout);
     draining.cancel();
@@ -111,7 +111,7 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
             info!("ended");
         }
         name = signals.next() => {
-            warn!("{name} again: ending at once; running tasks go on when their leases end");
+            warn!("{name} again: exiting; running tasks resume when their leases expire");
         }
     }
     health.abort();

@@ -1,8 +1,6 @@
-//! What the errors of the engines are on the wire: problem documents, with the same codes whatever
-//! the kind of the task.
+//! Converts errors of the engines to problem documents, with the same codes for all kinds of task.
 //!
-//! What is wrong with the input is a 422. A failure of this machine is a 500, which makes a worker
-//! try its task again.
+//! Invalid input is a 422. A failure of this machine is a 500, which makes a worker retry its task.
 
 use common::problem::{ErrorLocation, Problem};
 use csv_input::{BadRows, HeaderError, InputError, RowError};
@@ -39,7 +37,7 @@ pub fn of_aggregation(error: &AggregationError) -> Problem {
     problem(kind, error, Vec::new())
 }
 
-/// The problem of rows that were not loaded.
+/// The problem of a failed load.
 #[must_use]
 pub fn of_loading(error: &LoadError) -> Problem {
     match error {
@@ -53,7 +51,7 @@ pub fn of_loading(error: &LoadError) -> Problem {
     }
 }
 
-/// The problem of a file without a preview.
+/// The problem of a failed preview.
 #[must_use]
 pub fn of_preview(error: &PreviewError) -> Problem {
     match error {
@@ -138,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_keep_their_codes_and_places() {
+    fn errors_have_stable_codes_and_positions() {
         let header = HeaderError::RepeatedColumn { line: 1, name: "a".into(), first: 1, second: 3 };
         let repeated = of_aggregation(&header.into());
         assert_eq!((repeated.status, &*repeated.code), (422, "repeated_column"));
@@ -157,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_of_the_machine_are_no_fault_of_the_file() {
+    fn failures_of_the_machine_are_server_errors() {
         let failure = || io::Error::from(io::ErrorKind::StorageFull);
         for error in [
             AggregationError::Spill(failure()),

@@ -1,12 +1,13 @@
-//! What a kind of task is to the worker: a [`Processor`] that is given a [`Context`].
+//! The interface between the worker and a kind of task: a [`Processor`] that gets a [`Context`].
 //!
 //! # Invariants
-//! - What a processor returns is the whole decision: done, again later, failed, or interrupted.
-//! - A processor that calls [`Context::progress`] every now and then ends soon after a stop.
-//! - It writes only to its own attempt's files, so it overwrites nobody's result.
+//! - The value that a processor returns decides the task: completed, retried, failed or
+//!   interrupted.
+//! - A processor that calls [`Context::progress`] from time to time ends soon after a stop.
+//! - A processor writes only the files of its own attempt, so it cannot overwrite another result.
 //!
 //! # Not here
-//! Claims, leases and reports (`worker`); which kind is processed by what (`processors`).
+//! Claims, leases and reports (`worker`); the processors themselves (`processors`).
 
 mod context;
 mod error;
@@ -19,24 +20,24 @@ use serde::Serialize;
 
 /// Processes one kind of task.
 pub trait Processor {
-    /// What comes out; it becomes the task's `result`.
+    /// The `result` of the task.
     type Output: Serialize;
 
     /// Processes the task.
     ///
     /// # Errors
-    /// What is to be done with the task instead.
+    /// The task was not completed; the error says what happens to it.
     fn process(
         self,
         ctx: &Context,
     ) -> impl Future<Output = Result<Completed<Self::Output>, ProcessError>> + Send;
 }
 
-/// What a processor hands over when it is done.
+/// The outcome of a completed task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Completed<T> {
-    /// Becomes the task's `result`.
+    /// The `result` of the task.
     pub result: T,
-    /// The files that were made and finished, where the kind makes any.
+    /// The finished output files; `None` if the kind has no output.
     pub output: Option<Output>,
 }

@@ -1,4 +1,4 @@
-//! Which processor runs which kind of task.
+//! The processors, and the size of the tasks of each kind.
 
 mod csv_aggregation;
 mod csv_preview;
@@ -27,9 +27,9 @@ use crate::processor::{Completed, Context, ProcessError, Processor};
 /// How much work a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Size {
-    /// Done at once: what it costs is to be told of it. Many run beside each other.
+    /// It takes almost no time: its cost is its claim and its report. Many run concurrently.
     Small,
-    /// It keeps a core busy, or waits for others.
+    /// It keeps a core busy, or waits for other services.
     Large,
 }
 
@@ -49,15 +49,15 @@ pub(crate) fn size_of(kind: TaskKind) -> Size {
     }
 }
 
-/// The kinds whose tasks are that much work.
+/// The kinds whose tasks have this size.
 pub(crate) fn kinds_of(size: Size) -> Vec<TaskKind> {
     TaskKind::ALL.into_iter().filter(|kind| size_of(*kind) == size).collect()
 }
 
-/// A processor at work.
+/// The future of a running processor.
 pub(crate) type Processing = BoxFuture<'static, Result<Completed<Value>, ProcessError>>;
 
-/// Starts the processor of a task; `mailer` is for those that send mail.
+/// Starts the processor of a task. `mailer` is for processors that send mail.
 pub(crate) fn start(spec: TaskSpec, ctx: Context, mailer: Mailer) -> Processing {
     async move {
         match spec {
@@ -73,7 +73,7 @@ pub(crate) fn start(spec: TaskSpec, ctx: Context, mailer: Mailer) -> Processing 
     .boxed()
 }
 
-/// Runs a processor, whose result goes over the wire as JSON.
+/// Runs a processor, and converts its result to JSON.
 async fn run(processor: impl Processor, ctx: &Context) -> Result<Completed<Value>, ProcessError> {
     let Completed { result, output } = processor.process(ctx).await?;
     match serde_json::to_value(result) {

@@ -1,5 +1,8 @@
-//! The calls of the worker protocol, each of which may be made twice: a claim gives the same worker the
-//! same attempt, a last report is accepted again, and rows are loaded by their checkpoint.
+//! The calls of the worker protocol.
+//!
+//! All of them are idempotent, so they can be retried: a repeated claim returns the same attempt to
+//! the same worker, a repeated final report is accepted again, and a repeated batch of rows is
+//! recognised by its checkpoint.
 
 use std::time::Duration;
 
@@ -9,16 +12,15 @@ use common::report::{
 };
 use common::task::TaskId;
 
-/// How long a call may take: two of them fit in a lease.
+/// The timeout of a call: two of them fit in a lease.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// When a call is made at the next task manager as well: a claim and a report after two seconds, of
-/// which many fit in a lease; rows a little later, since they cost more, and one of their answers may
-/// take a second of itself.
+/// After how long a call is also sent to the next task manager. For claims and reports, many such
+/// delays fit in a lease. Rows cost more, and their answer may take a second by itself.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_FOR_ROWS: Duration = Duration::from_secs(4);
 
-/// The task managers, as a worker knows them.
+/// A client of the task managers.
 #[derive(Debug, Clone)]
 pub(crate) struct TaskManager {
     api: FailoverClient,
@@ -29,7 +31,7 @@ impl TaskManager {
         Self { api }
     }
 
-    /// Asks for the tasks of deliveries; the answers are one for each, in order.
+    /// Claims the tasks of deliveries. Returns one answer for each, in order.
     pub(crate) async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, ClientError> {
         let response: ClaimResponse =
             self.api.post("/internal/v1/claims", request, TIMEOUT, PATIENCE).await?;
@@ -37,11 +39,11 @@ impl TaskManager {
         if response.claims.iter().map(task_of).eq(asked) {
             Ok(response.claims)
         } else {
-            Err(self.unexpected("the claims are not for the tasks that were asked for"))
+            Err(self.unexpected("the answers are not for the requested tasks"))
         }
     }
 
-    /// Reports; the outcomes are one for each report, in order.
+    /// Sends reports. The response has one outcome for each, in order.
     pub(crate) async fn report(
         &self,
         request: &ReportRequest,
@@ -51,7 +53,7 @@ impl TaskManager {
         if response.outcomes.len() == request.reports.len() {
             Ok(response)
         } else {
-            Err(self.unexpected("there is not one outcome for each report"))
+            Err(self.unexpected("the number of outcomes is not the number of reports"))
         }
     }
 

@@ -1,15 +1,15 @@
-//! The worker: claims what the queue delivers, runs it, and reports how it went.
+//! The worker: claims the tasks that the queue delivers, runs them, and reports their outcomes.
 //!
 //! # Invariants
-//! - Claim, then ack: no message is forgotten whose task nobody has.
-//! - What runs here is reported until the task manager has answered the last report.
-//! - An exclusive attempt shares its lane with nothing (`exclusive`).
-//! - Small tasks and large ones do not wait for each other (`lane`).
-//! - A slot is taken as long as a thread of its attempt runs, also where the attempt has ended: memory
-//!   never exceeds slots times limit.
+//! - Claim, then ack: a message is acked only after the task manager has answered the claim.
+//! - An attempt is reported until the task manager has answered its final report.
+//! - An exclusive attempt is the only one that runs in its lane (`exclusive`).
+//! - Small and large tasks do not wait for each other (`lane`).
+//! - A slot is occupied while a thread of its attempt runs, even after the attempt has ended, so
+//!   memory never exceeds slots times limit.
 //!
 //! # Not here
-//! What a task does (`processors`), when a task is given up or run again (the task manager).
+//! What a task does (`processors`); whether a task is retried or fails (the task manager).
 
 mod attempts;
 mod claims;
@@ -39,11 +39,11 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use self::attempts::{AttemptKey, Attempts};
-use self::claims::Answered;
-use self::exclusive::Next;
+use self::claims::AnsweredClaim;
+use self::exclusive::Action;
 use self::execution::Processed;
 use self::intake::Readiness;
-use self::lane::{Lane, News};
+use self::lane::{Lane, LaneEvent};
 use self::reporter::Reporter;
 use crate::budget::Budget;
 use crate::config::WorkerConfig;
@@ -52,11 +52,11 @@ use crate::processor::{Context, Interruption};
 use crate::processors::{self, Processing, Size, size_of};
 use crate::task_manager::TaskManager;
 
-/// What runs the processor of a task.
+/// Starts the processor of a task.
 type Process = Arc<dyn Fn(TaskSpec, Context) -> Processing + Send + Sync>;
 
-/// Runs a worker until `shutdown` is cancelled and it has drained: running tasks may go on for
-/// the configured time, then they are given back.
+/// Runs a worker until `shutdown` is cancelled and it has drained: running tasks may continue for
+/// the configured time and are then released.
 pub async fn run(
     config: WorkerConfig,
     api: FailoverClient,
@@ -134,21 +134,21 @@ struct Worker {
     shutdown: CancellationToken,
     phase: Phase,
     running: JoinSet<Processed>,
-    started: HashMap<Id, Started>,
-    /// The slots of attempts that have ended and whose threads still run.
+    started: HashMap<Id, RunningAttempt>,
+    /// The slots of attempts that have ended while their threads still run.
     lingering: JoinSet<FreedSlot>,
 }
 
-/// A claimed attempt that can be started.
-struct Start {
+/// An attempt that was claimed and not yet started.
+struct ClaimedAttempt {
     key: AttemptKey,
     spec: TaskSpec,
     is_exclusive: bool,
     context: Context,
 }
 
-/// An attempt that runs.
-struct Started {
+/// An attempt that is running.
+struct RunningAttempt {
     key: AttemptKey,
     slot: FreedSlot,
     context: Context,
@@ -161,18 +161,18 @@ struct FreedSlot {
     was_exclusive: bool,
 }
 
-/// How an attempt that ran came to its end, by the id of what ran it.
+/// The result of an attempt, with the id of its async task.
 type Joined = Result<(Id, Processed), JoinError>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Working,
-    /// Running attempts may go on until then; nothing else is started.
+    /// Running attempts may continue until then; no others are started.
     Draining {
         until: Instant,
     },
-    /// What still runs was told to end.
-    Ending,
+    /// Attempts that still run were interrupted.
+    Aborting,
 }
 
 impl Worker {
@@ -189,20 +189,20 @@ impl Worker {
             }
             let deadline = match self.phase {
                 Phase::Draining { until } => Some(until),
-                Phase::Working | Phase::Ending => None,
+                Phase::Working | Phase::Aborting => None,
             };
-            // No arm waits for the task manager or the broker: that would hold up all others.
+            // No arm waits for the task manager or the broker, which would block all others.
             tokio::select! {
-                news = self.small.news(small) => self.hear(Size::Small, news),
-                news = self.large.news(large) => self.hear(Size::Large, news),
+                event = self.small.next_event(small) => self.on_lane_event(Size::Small, event),
+                event = self.large.next_event(large) => self.on_lane_event(Size::Large, event),
                 Some(first) = self.running.join_next_with_id() => self.ended(first),
                 Some(Ok(slot)) = self.lingering.join_next() => self.freed(slot),
                 () = self.attempts.answered() => {}
                 () = self.shutdown.cancelled(), if self.phase == Phase::Working => self.drain(),
                 Some(()) = OptionFuture::from(deadline.map(sleep_until)) => {
-                    tracing::info!(tasks = self.running.len(), "gives back what still runs");
+                    tracing::info!(tasks = self.running.len(), "releasing the running tasks");
                     self.attempts.interrupt_all(Interruption::Drain);
-                    self.phase = Phase::Ending;
+                    self.phase = Phase::Aborting;
                 }
             }
         }
@@ -222,19 +222,19 @@ impl Worker {
     fn readiness(&self, lane: &Lane) -> Readiness {
         match self.phase {
             Phase::Working => lane.readiness(&self.attempts),
-            Phase::Draining { .. } | Phase::Ending => Readiness::Closed,
+            Phase::Draining { .. } | Phase::Aborting => Readiness::Closed,
         }
     }
 
-    fn hear(&mut self, size: Size, news: News) {
-        match news {
-            News::Arrived(first) => self.claim(size, *first),
-            News::Answered(answers) => self.claimed(size, answers),
-            News::Due => {}
+    fn on_lane_event(&mut self, size: Size, event: LaneEvent) {
+        match event {
+            LaneEvent::Arrived(first) => self.claim(size, *first),
+            LaneEvent::Answered(answers) => self.claimed(size, answers),
+            LaneEvent::Due => {}
         }
     }
 
-    /// Claims `first` and what else is there, up to the free slots.
+    /// Claims `first` and further deliveries that have arrived, up to the number of free slots.
     fn claim(&mut self, size: Size, first: Delivery) {
         let lane = match size {
             Size::Small => &mut self.small,
@@ -247,16 +247,16 @@ impl Worker {
         }
     }
 
-    /// Starts what the lane of this size has claimed; keeps one exclusive attempt until the lane is
-    /// empty, and gives back what cannot start.
-    fn claimed(&mut self, claimed_by: Size, answers: Vec<Answered>) {
+    /// Starts the attempts that the lane of this size has claimed. Keeps one exclusive attempt
+    /// until its lane is empty, and releases attempts that cannot start.
+    fn claimed(&mut self, claimed_by: Size, answers: Vec<AnsweredClaim>) {
         let mut refusals = Vec::new();
-        let mut given_back = Vec::new();
-        let mut brought_exclusive = false;
-        for Answered { delivery, claim, sent } in answers {
+        let mut to_release = Vec::new();
+        let mut found_exclusive = false;
+        for AnsweredClaim { delivery, claim, sent } in answers {
             let attempt = match claim {
                 Claim::Refused { task_id, refused } => {
-                    tracing::debug!(%task_id, refused, "nothing to run for a message");
+                    tracing::debug!(%task_id, refused, "a claim was refused");
                     refusals.push(delivery);
                     continue;
                 }
@@ -267,13 +267,13 @@ impl Worker {
             let context = Context::new(&attempt, storage, task_manager, &self.config, budget);
             let key = self.attempts.add(delivery.message(), &attempt, context.clone(), sent);
             let Attempt { spec, exclusive: is_exclusive, .. } = attempt;
-            brought_exclusive |= is_exclusive;
+            found_exclusive |= is_exclusive;
             let size = size_of(spec.kind());
             self.lane(size).hold(key, delivery);
-            let start = Start { key, spec, is_exclusive, context };
+            let start = ClaimedAttempt { key, spec, is_exclusive, context };
             let is_taken = self.small.exclusive.is_taken() || self.large.exclusive.is_taken();
             if self.phase != Phase::Working || is_exclusive && is_taken {
-                given_back.push(start);
+                to_release.push(start);
             } else if is_exclusive {
                 self.lane(size).exclusive.wait(start);
             } else {
@@ -281,25 +281,26 @@ impl Worker {
             }
         }
         let lane = self.lane(claimed_by);
-        lane.claims_one(brought_exclusive);
+        lane.claims_one_by_one(found_exclusive);
         lane.ack(refusals);
-        self.give_back(given_back);
+        self.release(to_release);
     }
 
-    /// Has the task manager put tasks in the queue again that were claimed and cannot start here.
-    fn give_back(&mut self, given_back: Vec<Start>) {
+    /// Returns claimed attempts that cannot start here to the task manager, which queues them
+    /// again.
+    fn release(&mut self, to_release: Vec<ClaimedAttempt>) {
         let released = || Some(Event::Released { checkpoint: None });
-        self.attempts.end(given_back.iter().map(|start| (start.key, released())));
-        for Start { key, spec, .. } in given_back {
+        self.attempts.end(to_release.iter().map(|start| (start.key, released())));
+        for ClaimedAttempt { key, spec, .. } in to_release {
             self.lane(size_of(spec.kind())).ended(&[key]);
         }
     }
 
-    fn start(&mut self, Start { key, spec, is_exclusive, context }: Start) {
+    fn start(&mut self, ClaimedAttempt { key, spec, is_exclusive, context }: ClaimedAttempt) {
         let size = size_of(spec.kind());
         let span = context.span().clone();
         span.in_scope(|| match size {
-            // A line for each would cost more than the task.
+            // A log line for each would cost more than the task.
             Size::Small => tracing::debug!(kind = %spec.kind(), is_exclusive, "the attempt starts"),
             Size::Large => tracing::info!(kind = %spec.kind(), is_exclusive, "the attempt starts"),
         });
@@ -308,27 +309,27 @@ impl Worker {
         let id = self.running.spawn(run).id();
         self.lane(size).started();
         let slot = FreedSlot { size, was_exclusive: is_exclusive };
-        self.started.insert(id, Started { key, slot, context });
+        self.started.insert(id, RunningAttempt { key, slot, context });
     }
 
-    /// Starts the exclusive attempt of a lane, ends it or gives it back, where it is time to.
+    /// Starts, ends or releases the waiting exclusive attempt of a lane, if it is time to.
     fn settle_exclusive(&mut self, size: Size) {
         let lane = self.lane(size);
         let is_empty = lane.is_empty();
         match lane.exclusive.next(is_empty) {
             None => {}
-            Some(Next::Start(start)) => self.start(start),
-            Some(Next::Forget(start)) => self.attempts.end([(start.key, None)]),
-            Some(Next::GiveBack(start)) => {
+            Some(Action::Start(start)) => self.start(start),
+            Some(Action::Discard(start)) => self.attempts.end([(start.key, None)]),
+            Some(Action::Release(start)) => {
                 start.context.span().in_scope(|| {
-                    tracing::info!("gives the attempt back: what else runs takes too long");
+                    tracing::info!("releasing the exclusive attempt: its lane stays busy");
                 });
-                self.give_back(vec![start]);
+                self.release(vec![start]);
             }
         }
     }
 
-    /// Notes the end of `first` and of what else has ended by now.
+    /// Handles the end of `first` and of all others that have ended by now.
     fn ended(&mut self, first: Joined) {
         let mut joined = vec![first];
         while let Some(next) = self.running.try_join_next_with_id() {
@@ -342,10 +343,10 @@ impl Worker {
                 Ok((id, processed)) => (id, Ok(processed)),
                 Err(error) => (error.id(), Err(error)),
             };
-            let Some(Started { key, slot, context }) = self.started.remove(&id) else {
+            let Some(RunningAttempt { key, slot, context }) = self.started.remove(&id) else {
                 continue;
             };
-            let event = execution::last_event(processed, context.interruption());
+            let event = execution::final_event(processed, context.interruption());
             context.span().in_scope(|| log_end(slot.size, event.as_ref(), context.interruption()));
             match slot.size {
                 Size::Small => small.push(key),
@@ -370,19 +371,19 @@ impl Worker {
         self.lane(size).freed(was_exclusive);
     }
 
-    /// Takes nothing more; what waits is given back at once.
+    /// Stops taking tasks, and releases waiting attempts immediately.
     fn drain(&mut self) {
         tracing::info!(tasks = self.running.len(), "the worker drains");
         self.phase = Phase::Draining { until: Instant::now() + self.config.drain_timeout };
         let waiting = [self.small.exclusive.take(), self.large.exclusive.take()];
-        self.give_back(waiting.into_iter().flatten().collect());
+        self.release(waiting.into_iter().flatten().collect());
     }
 }
 
 fn log_end(size: Size, event: Option<&Event>, interruption: Option<Interruption>) {
     match event {
         Some(Event::Retry { reason: Some(reason), .. }) => {
-            tracing::warn!(reason, "the attempt ended with an error that may pass");
+            tracing::warn!(reason, "the attempt ended with a transient error");
         }
         Some(Event::Failed { error }) => tracing::info!(%error, "the task failed"),
         Some(event) if size == Size::Small => {

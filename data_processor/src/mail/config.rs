@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_needs_to_be_set() {
+    fn all_settings_have_defaults() {
         assert!(read("").unwrap().smtp.is_none());
         let config = read(
             "mail_to = \"a@example.org, Bea <b@example.org>, \\\"Dr. Bö\\\" <info@उदाहरण.परीक्षा>\"",

@@ -1,4 +1,4 @@
-//! What a processor gets from the worker while it runs.
+//! The context of an attempt, through which its processor uses the worker.
 
 use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,19 +19,19 @@ use crate::budget::Budget;
 use crate::config::WorkerConfig;
 use crate::task_manager::TaskManager;
 
-/// Why an attempt is to end before it is done.
+/// Why an attempt is interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
-    /// The user stopped the task: what it wrote is rolled back.
+    /// The user stopped the task: everything that it wrote is rolled back.
     Stop,
-    /// The user killed the task: what it made durable is kept.
+    /// The user killed the task: everything up to its last checkpoint is kept.
     Kill,
-    /// The attempt is not this worker's any more.
+    /// The attempt no longer belongs to this worker, as the task manager said.
     LeaseLost,
-    /// The task manager has answered nothing for longer than the lease holds: the task may be another
-    /// worker's.
-    Silence,
-    /// The worker ends.
+    /// The task manager has not answered for the length of the lease, so the task may belong to
+    /// another worker.
+    LeaseExpired,
+    /// The worker shuts down.
     Drain,
 }
 
@@ -40,8 +40,7 @@ pub enum Interruption {
 #[error("the attempt was interrupted")]
 pub struct Interrupted;
 
-/// One attempt as its processor sees it. Clones are the same attempt and may be used on any
-/// thread.
+/// The context of an attempt. Clones refer to the same attempt and may be used on any thread.
 #[derive(Debug, Clone)]
 pub struct Context {
     shared: Arc<Shared>,
@@ -61,7 +60,7 @@ struct Shared {
     done: AtomicU64,
     interruption: OnceLock<Interruption>,
     interrupted: CancellationToken,
-    /// The threads that work for the attempt.
+    /// The threads of the attempt.
     threads: TaskTracker,
 }
 
@@ -105,10 +104,10 @@ impl Context {
         self.shared.attempt
     }
 
-    /// What is known of the input file.
+    /// The input file.
     ///
     /// # Errors
-    /// The task has none, so it fails.
+    /// The task has no input file; it fails.
     pub fn input(&self) -> Result<&InputFile, ProcessError> {
         self.shared.input.as_ref().ok_or_else(|| {
             let detail = "this kind of task needs an input file, and the task has none";
@@ -116,20 +115,20 @@ impl Context {
         })
     }
 
-    /// Where an earlier attempt got to.
+    /// The checkpoint of an earlier attempt.
     #[must_use]
     pub fn checkpoint(&self) -> Option<&Value> {
         self.shared.checkpoint.as_ref()
     }
 
-    /// What all attempts of the worker have together; whoever uses several threads or much memory
-    /// takes a part of it.
+    /// The threads and the memory of the worker. A processor that uses several threads or much
+    /// memory takes a share.
     #[must_use]
     pub fn budget(&self) -> &Arc<Budget> {
         &self.shared.budget
     }
 
-    /// How large in bytes a compressed input may be when it is unpacked.
+    /// The maximum decompressed size of a compressed input, in bytes.
     #[must_use]
     pub fn unpacked_limit(&self) -> u64 {
         self.shared.unpacked_limit
@@ -138,13 +137,13 @@ impl Context {
     /// Opens the input file.
     ///
     /// # Errors
-    /// The task has none, or the storage does not give it out now.
+    /// The task has no input file, or the storage failed.
     pub async fn open_input(&self) -> Result<ObjectReader, ProcessError> {
         self.input()?;
         Ok(self.shared.storage.open(ObjectKey::Input(self.task_id()), None).await?)
     }
 
-    /// Opens the input file from the byte `offset` on, which lies before its end.
+    /// Opens the input file from the byte `offset` on, which must be before its end.
     ///
     /// # Errors
     /// As [`open_input`](Self::open_input).
@@ -156,40 +155,41 @@ impl Context {
     /// Sends a batch of the task's rows to the task manager, once.
     ///
     /// # Errors
-    /// There is no answer, or it refuses the batch.
+    /// The task manager did not answer, or refused the batch.
     pub async fn load(&self, batch: &RowBatch) -> Result<RowsAnswer, ClientError> {
         self.shared.task_manager.load(self.task_id(), batch).await
     }
 
-    /// Starts one of the attempt's files.
+    /// Starts writing one of the attempt's output files.
     #[must_use]
     pub fn create_output(&self, part: OutputPart) -> ObjectWriter {
         let (task_id, attempt) = (self.task_id(), self.attempt());
         self.shared.storage.create(ObjectKey::Output { task_id, attempt, part })
     }
 
-    /// Notes that `done` bytes of the input are done. It is cheap: call it often.
+    /// Notes that `done` bytes of the input are processed. This is cheap: call it often.
     ///
     /// # Errors
     /// The attempt was interrupted.
     pub fn progress(&self, done: u64) -> Result<(), Interrupted> {
-        // A number for people: it orders no other memory access.
+        // Relaxed: the number is only displayed, and orders no other memory access.
         self.shared.done.store(done, Ordering::Relaxed);
         if self.shared.interruption.get().is_some() { Err(Interrupted) } else { Ok(()) }
     }
 
-    /// Runs work that blocks on a thread of its own. It should call [`progress`](Self::progress)
-    /// often, since it goes on until it returns, and keeps the attempt's slot until then. A panic of it goes on as the caller's own.
+    /// Runs blocking work on a thread of its own. The work should call [`progress`](Self::progress)
+    /// often: it cannot be cancelled, and occupies the attempt's slot until it returns. Its panic
+    /// is propagated to the caller.
     ///
     /// # Errors
-    /// The process ends, and the work has not begun.
+    /// The process shut down before the work started.
     pub async fn on_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, Interrupted> {
         let (ctx, running) = (self.clone(), self.shared.threads.token());
         let thread = tokio::task::spawn_blocking(move || {
-            // Dropped behind everything that the work holds.
+            // Dropped after everything that the work owns.
             let _running = running;
             ctx.span().in_scope(|| work(&ctx))
         });
@@ -204,12 +204,12 @@ impl Context {
         self.shared.interrupted.cancelled().await;
     }
 
-    /// Whether threads still work for the attempt.
+    /// Whether threads of the attempt still run.
     pub(crate) fn has_threads(&self) -> bool {
         !self.shared.threads.is_empty()
     }
 
-    /// Waits until no thread works for the attempt, which starts none any more.
+    /// Waits until all threads of the attempt have ended. It must not start any more.
     pub(crate) async fn threads_ended(&self) {
         self.shared.threads.close();
         self.shared.threads.wait().await;
@@ -220,18 +220,18 @@ impl Context {
         &self.shared.span
     }
 
-    /// Interrupts the attempt; the first reason stays.
+    /// Interrupts the attempt. If it was interrupted before, the first reason is kept.
     pub(crate) fn interrupt(&self, why: Interruption) {
         self.shared.interruption.get_or_init(|| why);
         self.shared.interrupted.cancel();
     }
 
-    /// Why the attempt is to end, where it is.
+    /// Why the attempt was interrupted, if it was.
     pub(crate) fn interruption(&self) -> Option<Interruption> {
         self.shared.interruption.get().copied()
     }
 
-    /// How many bytes are done, and how many there are where that is known.
+    /// The number of bytes processed, and the size of the input if there is one.
     pub(crate) fn done(&self) -> (u64, Option<u64>) {
         let total = self.shared.input.as_ref().map(|input| input.size);
         (self.shared.done.load(Ordering::Relaxed), total)

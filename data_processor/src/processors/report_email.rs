@@ -3,8 +3,8 @@
 //! # Invariants
 //! - A report is sent at least once: a worker that dies after the server's yes sends it again, with
 //!   the same Message-ID, by which mailboxes can tell.
-//! - A recipient that is refused keeps the report from no other. What the server has said of each is
-//!   the checkpoint: a later attempt sends only to those that were put off.
+//! - A recipient that is refused keeps the report from no other. What the server has said of each
+//!   is the checkpoint: a later attempt sends only to those that were put off.
 //!
 //! # Not here
 //! SMTP (`mail`), when a report is due (the task manager).

@@ -1,12 +1,12 @@
-//! The attempts of this worker, from their claim until their last report is answered.
+//! The attempts of this worker, from their claim until their final report is answered.
 //!
 //! # Invariants
-//! - An attempt is here as long as the task manager may think that it is this worker's, so its
+//! - An attempt is in the table as long as the task manager may consider it this worker's, so its
 //!   lease is renewed and its delivery is not claimed a second time.
-//! - A last report stays until it is answered: no failed call loses it.
+//! - A final report stays in the table until it is answered, so a failed call does not lose it.
 //!
 //! # Not here
-//! Running them (`worker`), talking about them (`reporter`).
+//! Running attempts (`worker`), sending reports (`reporter`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,8 +25,8 @@ use crate::processors::{Size, size_of};
 /// How often running attempts are reported: a stop reaches them within a second.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(800);
 
-/// How many last reports go into one call at most: their transaction is to be short.
-const LAST_REPORTS: usize = 256;
+/// The maximum number of final reports in a call, so that their transaction is short.
+const MAX_FINAL_REPORTS: usize = 256;
 
 /// Identifies an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,13 +35,13 @@ pub(super) struct AttemptKey {
     pub(super) attempt: u32,
 }
 
-/// The table of them, shared by the worker and its reporter.
+/// The table of attempts, shared by the worker and its reporter.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     table: Mutex<BTreeMap<AttemptKey, Entry>>,
-    /// Rings for the reporter: there is something new to report.
-    news: Notify,
-    /// Rings for the worker: a last report was answered or an attempt was interrupted.
+    /// Notifies the reporter that an attempt was added or ended.
+    changed: Notify,
+    /// Notifies the worker that a report was answered or an attempt was interrupted.
     answered: Notify,
 }
 
@@ -51,25 +51,25 @@ struct Entry {
     dispatch: u32,
     context: Context,
     lease: Duration,
-    /// When the call was sent that the task manager answered last: the lease is no older.
+    /// When the call was sent that last renewed the lease. The lease starts no earlier.
     renewed: Instant,
-    /// When it was reported last, or claimed.
+    /// When it was last reported, or claimed.
     reported: Instant,
     rate: Rate,
-    /// How it ended. Without this it waits or runs.
-    last: Option<Last>,
+    /// How it ended; `None` while it waits or runs.
+    final_event: Option<FinalEvent>,
 }
 
 #[derive(Debug)]
-struct Last {
+struct FinalEvent {
     event: Event,
-    /// Whether it replaces one that the task manager rejected.
+    /// Whether it replaces an event that the task manager rejected.
     replaced: bool,
 }
 
 impl Attempts {
     fn table(&self) -> MutexGuard<'_, BTreeMap<AttemptKey, Entry>> {
-        // A panic while it was locked leaves a valid table: every change is complete in itself.
+        // The table is valid even after a panic, since every change is a single operation.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -91,22 +91,22 @@ impl Attempts {
             renewed: claimed,
             reported: now,
             rate: Rate::new(now),
-            last: None,
+            final_event: None,
         };
         self.table().insert(key, entry);
-        self.news.notify_one();
+        self.changed.notify_one();
         key
     }
 
-    /// Whether the attempt that `message` asks for is here.
+    /// Whether the table contains the attempt that `message` asks for.
     pub(super) fn has(&self, message: Message) -> bool {
         let key = |attempt| AttemptKey { task_id: message.task_id, attempt };
         let table = self.table();
         table.range(key(0)..=key(u32::MAX)).any(|(_, entry)| entry.dispatch == message.dispatch)
     }
 
-    /// Notes how attempts ended; without an event nothing more is said about one. All at once, so
-    /// that they are reported together.
+    /// Records how attempts ended; those without an event are not reported any more. Taking them
+    /// together lets them share a report.
     pub(super) fn end(&self, ended: impl IntoIterator<Item = (AttemptKey, Option<Event>)>) {
         let mut table = self.table();
         for (key, event) in ended {
@@ -114,16 +114,16 @@ impl Attempts {
                 None => drop(table.remove(&key)),
                 Some(event) => {
                     if let Some(entry) = table.get_mut(&key) {
-                        entry.last = Some(Last { event, replaced: false });
+                        entry.final_event = Some(FinalEvent { event, replaced: false });
                     }
                 }
             }
         }
         drop(table);
-        self.news.notify_one();
+        self.changed.notify_one();
     }
 
-    /// Interrupts everything that waits or runs.
+    /// Interrupts all attempts that wait or run.
     pub(super) fn interrupt_all(&self, why: Interruption) {
         for entry in self.table().values() {
             entry.context.interrupt(why);
@@ -135,40 +135,40 @@ impl Attempts {
         self.table().is_empty()
     }
 
-    /// How many last reports of small or large tasks wait for their answer.
+    /// The number of final reports of small or large tasks that are unanswered.
     pub(super) fn unanswered(&self, size: Size) -> usize {
         let table = self.table();
-        table.values().filter(|entry| entry.size == size && entry.last.is_some()).count()
+        table.values().filter(|entry| entry.size == size && entry.final_event.is_some()).count()
     }
 
-    /// Waits for something new to report.
-    pub(super) async fn news(&self) {
-        self.news.notified().await;
+    /// Waits until an attempt was added or ended.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
-    /// Waits until an answer changed something.
+    /// Waits until a report was answered or an attempt was interrupted.
     pub(super) async fn answered(&self) {
         self.answered.notified().await;
     }
 
-    /// When the next heartbeat is due; none while nothing waits or runs.
+    /// When the next heartbeat is due; `None` if no attempt waits or runs.
     pub(super) fn heartbeat_due(&self) -> Option<Instant> {
         let table = self.table();
-        let live = table.values().filter(|entry| entry.last.is_none());
+        let live = table.values().filter(|entry| entry.final_event.is_none());
         live.map(|entry| entry.reported + HEARTBEAT).min()
     }
 
-    /// What is to be reported now: last reports at once, and the heartbeats of all others when
-    /// one of them is due.
+    /// The reports that are due: final reports immediately, and heartbeats of all other attempts
+    /// when one of them is due.
     pub(super) fn due(&self, now: Instant) -> Vec<Report> {
         let with_heartbeats = self.heartbeat_due().is_some_and(|due| due <= now);
-        let mut last_reports = 0;
+        let mut final_reports = 0;
         let mut reports = Vec::new();
         for (key, entry) in self.table().iter_mut() {
-            let event = match &entry.last {
-                Some(last) if last_reports < LAST_REPORTS => {
-                    last_reports += 1;
-                    last.event.clone()
+            let event = match &entry.final_event {
+                Some(final_event) if final_reports < MAX_FINAL_REPORTS => {
+                    final_reports += 1;
+                    final_event.event.clone()
                 }
                 None if with_heartbeats => {
                     entry.reported = now;
@@ -181,8 +181,8 @@ impl Attempts {
         reports
     }
 
-    /// Applies the answers to `reports`, sent at `sent`. Whether every last report among them is
-    /// settled.
+    /// Applies the answers to `reports`, sent at `sent`. Returns whether every final report among
+    /// them is settled.
     pub(super) fn settle(&self, reports: &[Report], outcomes: Vec<Outcome>, sent: Instant) -> bool {
         let mut settled = true;
         let mut table = self.table();
@@ -191,8 +191,8 @@ impl Attempts {
             let Some(entry) = table.get_mut(&key) else { continue };
             let _in_span = entry.context.span().clone().entered();
             if !report.event.is_final() {
-                entry.hear(outcome, sent);
-            } else if entry.settle_last(report, outcome) {
+                entry.on_heartbeat_answer(outcome, sent);
+            } else if entry.settle_final(report, outcome) {
                 table.remove(&key);
             } else {
                 settled = false;
@@ -203,18 +203,18 @@ impl Attempts {
         settled
     }
 
-    /// Interrupts every attempt whose lease must have run out, since the task manager has not
-    /// answered for so long. It is reported all the same: a task manager that was frozen first does what it
-    /// was asked before, and would renew the lease of an attempt that nobody runs any more.
+    /// Interrupts every attempt whose lease must have expired because the task manager does not
+    /// answer. These attempts are reported nevertheless: a task manager that was frozen first
+    /// processes earlier reports, which renew the lease of an attempt that no longer runs.
     pub(super) fn give_up_expired(&self, now: Instant) {
         let mut interrupted = false;
-        for entry in self.table().values().filter(|entry| entry.last.is_none()) {
+        for entry in self.table().values().filter(|entry| entry.final_event.is_none()) {
             let expired = now.duration_since(entry.renewed) > entry.lease;
             if expired && entry.context.interruption().is_none() {
                 entry.context.span().in_scope(|| {
-                    tracing::warn!("the task manager is silent for longer than the lease holds");
+                    tracing::warn!("the lease expired: the task manager does not answer");
                 });
-                entry.context.interrupt(Interruption::Silence);
+                entry.context.interrupt(Interruption::LeaseExpired);
                 interrupted = true;
             }
         }
@@ -229,13 +229,13 @@ impl Entry {
         let (done, total) = self.context.done();
         let per_second = self.rate.update(now, done);
         let unit = || "bytes".to_owned();
-        // Only where a file is read there is something to count.
+        // Only tasks with an input file have progress.
         let progress = total.map(|_| Progress { done, total, unit: unit(), per_second });
         Event::Heartbeat { progress }
     }
 
-    /// The answer to a heartbeat.
-    fn hear(&mut self, outcome: Outcome, sent: Instant) {
+    /// Applies the answer to a heartbeat.
+    fn on_heartbeat_answer(&mut self, outcome: Outcome, sent: Instant) {
         let why = match outcome {
             Outcome::Continue | Outcome::Accepted => {
                 self.renewed = sent;
@@ -249,31 +249,32 @@ impl Entry {
             Outcome::Kill => Interruption::Kill,
             Outcome::LeaseLost => Interruption::LeaseLost,
         };
-        // A heartbeat repeats the answer until the attempt has ended; one line says it.
-        if self.last.is_none() && self.context.interruption().is_none() {
-            tracing::info!(?why, "the task manager interrupts the attempt");
+        // The answer is repeated for each heartbeat until the attempt ends; it is logged once.
+        if self.final_event.is_none() && self.context.interruption().is_none() {
+            tracing::info!(?why, "the task manager interrupted the attempt");
             self.context.interrupt(why);
         }
     }
 
-    /// The answer to a last report. Whether nothing remains to be said.
-    fn settle_last(&mut self, report: &Report, outcome: Outcome) -> bool {
+    /// Applies the answer to a final report. Returns whether the attempt is settled.
+    fn settle_final(&mut self, report: &Report, outcome: Outcome) -> bool {
         let event = report.event.name();
         match outcome {
-            Outcome::Accepted => tracing::debug!(event, "the last report was accepted"),
+            Outcome::Accepted => tracing::debug!(event, "the final report was accepted"),
             Outcome::Stop | Outcome::Kill | Outcome::LeaseLost => {
-                tracing::info!(event, ?outcome, "the last report came too late");
+                tracing::info!(event, ?outcome, "the final report came too late");
             }
             Outcome::Continue => {
-                tracing::error!(event, "the task manager asks an ended attempt to go on");
+                tracing::error!(event, "the task manager asks an ended attempt to continue");
                 return false;
             }
             Outcome::Rejected { problem } => {
-                tracing::error!(event, %problem, "the task manager rejected the last report");
-                if let Some(last) = &mut self.last
-                    && !last.replaced
+                tracing::error!(event, %problem, "the task manager rejected the final report");
+                if let Some(final_event) = &mut self.final_event
+                    && !final_event.replaced
                 {
-                    *last = Last { event: Event::Failed { error: *problem }, replaced: true };
+                    *final_event =
+                        FinalEvent { event: Event::Failed { error: *problem }, replaced: true };
                     return false;
                 }
             }

@@ -1,4 +1,4 @@
-//! Turning deliveries into attempts.
+//! Claims the tasks of deliveries.
 
 use common::queue::Delivery;
 use common::report::{Claim, ClaimRequest, ClaimedDelivery, WorkerId};
@@ -8,24 +8,25 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::task_manager::TaskManager;
 
-/// A delivery with what the task manager said to it.
+/// A delivery with the answer to its claim.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(super) struct AnsweredClaim {
     pub(super) delivery: Delivery,
     pub(super) claim: Claim,
-    /// When the request was sent: the lease began later than that.
+    /// When the request was sent. The lease starts no earlier.
     pub(super) sent: Instant,
 }
 
-/// Claims the tasks of `deliveries`, for as long as it takes. When the worker is asked to end, it
-/// is not tried again: the deliveries are dropped and come again elsewhere. A call under way is
-/// waited for even then, since its claims would otherwise be lost leases.
+/// Claims the tasks of `deliveries`, and retries until the task manager answers. After `shutdown`
+/// it does not retry: the deliveries are dropped, and the queue delivers them to other workers. A
+/// call that is in progress is always awaited, since the leases of its claims would otherwise be
+/// lost.
 pub(super) async fn claim(
     task_manager: TaskManager,
     worker: WorkerId,
     deliveries: Vec<Delivery>,
     shutdown: CancellationToken,
-) -> Vec<Answered> {
+) -> Vec<AnsweredClaim> {
     let asked = deliveries
         .iter()
         .map(Delivery::message)
@@ -39,11 +40,11 @@ pub(super) async fn claim(
                 return deliveries
                     .into_iter()
                     .zip(claims)
-                    .map(|(delivery, claim)| Answered { delivery, claim, sent })
+                    .map(|(delivery, claim)| AnsweredClaim { delivery, claim, sent })
                     .collect();
             }
             Err(error) => {
-                tracing::warn!(%error, tasks = request.deliveries.len(), "claims went unanswered");
+                tracing::warn!(%error, tasks = request.deliveries.len(), "cannot claim tasks");
             }
         }
         tokio::select! {

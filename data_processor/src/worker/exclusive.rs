@@ -1,25 +1,26 @@
-//! The exclusive attempt of a lane: one whose task has lost its worker more than once, and is
+//! The exclusive attempt of a lane: an attempt of a task that lost its worker more than once and is
 //! suspected of killing workers.
 //!
 //! # Invariants
-//! - An exclusive attempt is the only one that its lane runs.
-//! - A worker has one exclusive attempt at a time, whichever the lane: so a task that kills its worker
-//!   takes no other suspect with it, again and again until both have failed.
-//! - What cannot start soon is given back, and the lane takes other tasks again. The patience grows
-//!   with each attempt, so that a lane that is always busy has it run in the end.
+//! - An exclusive attempt is the only one that runs in its lane.
+//! - A worker has at most one exclusive attempt, in either lane. Otherwise a task that kills its
+//!   worker would also count a failure of another suspect each time, until both have failed.
+//! - An exclusive attempt that cannot start soon is released, and the lane takes other tasks again.
+//!   The time that it waits grows with each attempt, so that it runs eventually even if the lane is
+//!   always busy.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Start;
+use super::ClaimedAttempt;
 use crate::processor::Interruption;
 
-/// How long the first exclusive attempt of a task waits for the lane to be empty.
+/// How long the first exclusive attempt of a task waits for its lane to be empty.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The number of the attempt behind the second lost lease: the first one that can be exclusive.
+/// The number of the first attempt that can be exclusive: the one after two lost leases.
 const FIRST_ATTEMPT: u32 = 3;
-/// The patience is doubled this often at most, to less than an hour.
+/// How many times the patience is doubled at most, to less than an hour.
 const DOUBLINGS: u32 = 10;
 
 /// See the module.
@@ -32,37 +33,37 @@ pub(super) struct Exclusive {
 enum State {
     #[default]
     None,
-    /// Claimed; the lane takes nothing until it is empty.
+    /// Claimed, and waiting for the lane to be empty; the lane takes nothing.
     Waiting {
-        start: Box<Start>,
+        start: Box<ClaimedAttempt>,
         until: Instant,
     },
     Running,
 }
 
-/// What is to become of an exclusive attempt that waited.
-pub(super) enum Next {
-    /// It runs.
-    Start(Start),
-    /// The lane is busy for too long, or the task manager silent.
-    GiveBack(Start),
-    /// The task manager has ended it.
-    Forget(Start),
+/// What to do with an exclusive attempt that waited.
+pub(super) enum Action {
+    /// Start it: the lane is empty.
+    Start(ClaimedAttempt),
+    /// Release it: the lane is busy for too long, or the lease has expired.
+    Release(ClaimedAttempt),
+    /// Discard it: the task manager has ended it.
+    Discard(ClaimedAttempt),
 }
 
 impl Exclusive {
-    /// Whether there is one.
+    /// Whether an exclusive attempt waits or runs.
     pub(super) fn is_taken(&self) -> bool {
         !matches!(self.state, State::None)
     }
 
-    /// Has an attempt wait for the lane to be empty.
-    pub(super) fn wait(&mut self, start: Start) {
+    /// Keeps an attempt until the lane is empty.
+    pub(super) fn wait(&mut self, start: ClaimedAttempt) {
         let until = Instant::now() + patience(start.key.attempt);
         self.state = State::Waiting { start: Box::new(start), until };
     }
 
-    /// When the one that waits is given back.
+    /// When the waiting attempt is released.
     pub(super) fn until(&self) -> Option<Instant> {
         match self.state {
             State::Waiting { until, .. } => Some(until),
@@ -70,8 +71,8 @@ impl Exclusive {
         }
     }
 
-    /// What to do with the one that waits, where there is something to do.
-    pub(super) fn next(&mut self, lane_is_empty: bool) -> Option<Next> {
+    /// What to do with the waiting attempt now, if anything.
+    pub(super) fn next(&mut self, lane_is_empty: bool) -> Option<Action> {
         let State::Waiting { start, until } = &self.state else { return None };
         let interruption = start.context.interruption();
         let is_late = *until <= Instant::now();
@@ -80,18 +81,18 @@ impl Exclusive {
         }
         let start = self.take()?;
         Some(match interruption {
-            Some(Interruption::Silence) => Next::GiveBack(start),
-            Some(_) => Next::Forget(start),
+            Some(Interruption::LeaseExpired) => Action::Release(start),
+            Some(_) => Action::Discard(start),
             None if lane_is_empty => {
                 self.state = State::Running;
-                Next::Start(start)
+                Action::Start(start)
             }
-            None => Next::GiveBack(start),
+            None => Action::Release(start),
         })
     }
 
-    /// The one that waits, which waits no more.
-    pub(super) fn take(&mut self) -> Option<Start> {
+    /// Removes the waiting attempt.
+    pub(super) fn take(&mut self) -> Option<ClaimedAttempt> {
         match std::mem::take(&mut self.state) {
             State::Waiting { start, .. } => Some(*start),
             other => {
@@ -101,7 +102,7 @@ impl Exclusive {
         }
     }
 
-    /// The one that ran has ended.
+    /// Notes that the running attempt has ended.
     pub(super) fn ended(&mut self) {
         self.state = State::None;
     }
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_grows_with_each_attempt_and_has_an_end() {
+    fn patience_grows_with_each_attempt_up_to_a_limit() {
         let seconds: Vec<_> =
             [1, 3, 4, 5, 1_000].map(|attempt| patience(attempt).as_secs()).to_vec();
         assert_eq!(seconds, [3, 3, 6, 12, 3_072]);

@@ -1,4 +1,4 @@
-//! One attempt from its start to the event that ends it.
+//! The execution of an attempt, and the event that ends it.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use tokio::time::sleep;
 use crate::processor::{Completed, Context, Interrupted, Interruption, ProcessError};
 use crate::processors::Processing;
 
-/// How long an interrupted processor may take to notice. After that it is dropped.
+/// How long an interrupted processor may take to end. After that it is dropped.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a processor came to.
+/// The result of a processor.
 pub(super) type Processed = Result<Completed<Value>, ProcessError>;
 
-/// Runs a processor. One that hears no interruption must not keep its slot for ever.
+/// Runs a processor. One that ignores interruptions is dropped, so that its slot becomes free.
 pub(super) async fn run(processing: Processing, context: Context) -> Processed {
     let impatient = async {
         context.interrupted().await;
@@ -25,20 +25,20 @@ pub(super) async fn run(processing: Processing, context: Context) -> Processed {
     tokio::select! {
         processed = processing => processed,
         () = impatient => {
-            tracing::warn!("the processor did not end when it was interrupted, and was dropped");
+            tracing::warn!("the processor ignored the interruption and was dropped");
             Err(Interrupted.into())
         }
     }
 }
 
-/// What is to be reported; nothing where the task manager has ended the attempt itself.
-pub(super) fn last_event(
+/// The event to report; `None` if the task manager has ended the attempt itself.
+pub(super) fn final_event(
     processed: Result<Processed, JoinError>,
     interruption: Option<Interruption>,
 ) -> Option<Event> {
     match interruption {
         Some(Interruption::Stop | Interruption::Kill | Interruption::LeaseLost) => return None,
-        Some(Interruption::Drain | Interruption::Silence) | None => {}
+        Some(Interruption::Drain | Interruption::LeaseExpired) | None => {}
     }
     let processed = processed.unwrap_or_else(|error| Err(ProcessError::retry(panicked(error))));
     Some(match processed {
@@ -50,11 +50,11 @@ pub(super) fn last_event(
         Err(ProcessError::Interrupted(_)) if interruption.is_some() => {
             Event::Released { checkpoint: None }
         }
-        // Given back uncounted, it would come and go for ever.
+        // A release counts no failure, so the task would be retried for ever.
         Err(error @ ProcessError::Interrupted(_)) => Event::Retry {
             after: None,
             checkpoint: None,
-            reason: Some(format!("the processor gave up: {error}")),
+            reason: Some(format!("the processor ended without an interruption: {error}")),
         },
     })
 }
@@ -62,12 +62,12 @@ pub(super) fn last_event(
 fn panicked(error: JoinError) -> String {
     match error.try_into_panic() {
         Ok(payload) => {
-            let said = payload
+            let message = payload
                 .downcast_ref::<&str>()
                 .copied()
                 .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-            format!("the processor panicked: {}", said.unwrap_or("it gave no reason"))
+            format!("the processor panicked: {}", message.unwrap_or("no message"))
         }
-        Err(error) => format!("the processor was given up: {error}"),
+        Err(error) => format!("the processor was aborted: {error}"),
     }
 }

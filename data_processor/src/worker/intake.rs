@@ -1,11 +1,11 @@
-//! What the worker takes from the queue, and when it acks.
+//! Takes deliveries from the queue and acks them.
 //!
 //! # Invariants
-//! - The worker never sits on work that it cannot start: the queue hands out at most as many
-//!   deliveries as there are slots, and where no slot gets free for a second the consumer is
-//!   paused, so that what waits in it goes to another worker.
-//! - No delivery stays unacked for long, so the broker's consumer timeout never strikes.
-//! - Nothing here waits for the broker: acks and pauses go on in the background, so that a broker that
+//! - The worker never keeps work that it cannot start: the prefetch is the number of slots. If no
+//!   slot becomes free for a second, the consumer is paused, and its unacked deliveries go to other
+//!   workers.
+//! - No delivery stays unacked for long, so the broker's consumer timeout is never reached.
+//! - Nothing here waits for the broker: acks and pauses run in the background, so a broker that
 //!   hangs delays neither the other lane nor a drain.
 
 use std::collections::HashSet;
@@ -19,18 +19,20 @@ use tokio_util::task::TaskTracker;
 
 use super::attempts::AttemptKey;
 
-/// How long a claimed delivery is held, and how long the worker may be busy before it pauses.
-const HOLD: Duration = Duration::from_secs(1);
+/// How long a claimed delivery is held before it is acked, and how long the worker may be busy
+/// before it pauses its consumer.
+const MAX_HOLD: Duration = Duration::from_secs(1);
 
-/// How long the deliveries of ended attempts wait for others to be acked with. Few would win nothing by
-/// coming earlier, and the broker writes an ack to its disk: where it shares a machine with the task
-/// manager, that would slow down the report of the same task.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long the deliveries of ended attempts wait to be acked together. A few of them would gain
+/// nothing from earlier acks. The broker writes each ack to its disk, which slows down the report
+/// of the same task if broker and task manager share a machine.
+const ACK_DELAY: Duration = Duration::from_millis(5);
 
-/// They do not wait where they are this part of all that the queue hands out: it would be missed.
-const MISSED: usize = 8;
+/// If at least one in this many deliveries of the prefetch is that of an ended attempt, they are
+/// acked immediately, since the worker could run out of deliveries.
+const IMMEDIATE_ACK_SHARE: usize = 8;
 
-/// How long the worker waits for its last acks when it ends.
+/// How long the worker waits for its last acks when it shuts down.
 const LAST_ACKS: Duration = Duration::from_secs(5);
 
 /// Whether the worker can start what it takes.
@@ -38,9 +40,9 @@ const LAST_ACKS: Duration = Duration::from_secs(5);
 pub(super) enum Readiness {
     /// A slot is free.
     Ready,
-    /// Not now, but maybe in a moment.
+    /// No slot is free, but one may become free soon.
     Busy,
-    /// Not for a while.
+    /// Nothing can start for a while.
     Closed,
 }
 
@@ -48,17 +50,17 @@ pub(super) enum Readiness {
 #[derive(Debug)]
 pub(super) struct Intake {
     consumer: Consumer,
-    /// How many deliveries the queue hands out.
+    /// The maximum number of unacked deliveries.
     prefetch: usize,
-    /// Claimed and not yet acked, oldest first: each counts against the prefetch, so that the
-    /// queue does not send more than there are slots.
+    /// Claimed and not yet acked, oldest first. Each counts against the prefetch, so that the queue
+    /// does not send more deliveries than there are slots.
     held: Vec<Held>,
-    /// Those of attempts that have ended, and when they are acked.
+    /// The deliveries of ended attempts, and when they are acked.
     ended: Vec<Delivery>,
     acks_at: Option<Instant>,
     busy_since: Option<Instant>,
     paused: bool,
-    /// Acks and pauses on their way to the broker.
+    /// Acks and pauses that are in progress.
     background: TaskTracker,
 }
 
@@ -70,7 +72,7 @@ struct Held {
 }
 
 impl Intake {
-    /// Takes tasks of these kinds; the queue hands out `prefetch` deliveries at most.
+    /// Takes tasks of these kinds, with at most `prefetch` unacked deliveries.
     pub(super) fn new(queue: &Queue, kinds: &[TaskKind], prefetch: usize) -> Self {
         let consumer = queue.consumer(kinds, prefetch);
         Self {
@@ -90,7 +92,7 @@ impl Intake {
         self.consumer.next().await
     }
 
-    /// `first` with the deliveries that are there already, at most `limit` in all.
+    /// `first` and the deliveries that have already arrived, at most `limit` in all.
     pub(super) fn collect(&mut self, first: Delivery, limit: usize) -> Vec<Delivery> {
         let mut deliveries = vec![first];
         while deliveries.len() < limit
@@ -101,24 +103,24 @@ impl Intake {
         deliveries
     }
 
-    /// Keeps the delivery of a claimed attempt for now.
+    /// Holds the delivery of a claimed attempt, to be acked later.
     pub(super) fn hold(&mut self, key: AttemptKey, delivery: Delivery) {
-        self.held.push(Held { key, delivery, until: Instant::now() + HOLD });
+        self.held.push(Held { key, delivery, until: Instant::now() + MAX_HOLD });
     }
 
-    /// The deliveries of attempts that have ended are acked soon, where they are still held.
+    /// Schedules acks for the deliveries of ended attempts, if they are still held.
     pub(super) fn ended(&mut self, keys: &[AttemptKey]) {
         let ended: HashSet<&AttemptKey> = keys.iter().collect();
         let held = self.held.extract_if(.., |held| ended.contains(&held.key));
         self.ended.extend(held.map(|held| held.delivery));
-        if self.ended.len() * MISSED >= self.prefetch {
+        if self.ended.len() * IMMEDIATE_ACK_SHARE >= self.prefetch {
             self.ack_ended();
         } else if !self.ended.is_empty() {
-            self.acks_at.get_or_insert(Instant::now() + GATHER);
+            self.acks_at.get_or_insert(Instant::now() + ACK_DELAY);
         }
     }
 
-    /// Does what is due now.
+    /// Acks deliveries that are due, and pauses or resumes the consumer.
     pub(super) fn settle(&mut self, readiness: Readiness) {
         let now = Instant::now();
         if self.acks_at.is_some_and(|at| at <= now) {
@@ -137,7 +139,7 @@ impl Intake {
             }
             Readiness::Busy => {
                 let since = *self.busy_since.get_or_insert(now);
-                if self.paused || since + HOLD <= now {
+                if self.paused || since + MAX_HOLD <= now {
                     self.pause();
                 }
             }
@@ -145,20 +147,21 @@ impl Intake {
         }
     }
 
-    /// When [`settle`](Self::settle) has something to do at the latest, if nothing changes.
+    /// When [`settle`](Self::settle) must be called next, unless something changes earlier.
     pub(super) fn settles_at(&self) -> Option<Instant> {
         if self.paused {
             return None;
         }
-        // While the worker is busy, what is held waits for the pause.
+        // While the worker is busy, held deliveries wait for the pause.
         let held = match self.busy_since {
-            Some(since) => Some(since + HOLD),
+            Some(since) => Some(since + MAX_HOLD),
             None => self.held.first().map(|held| held.until),
         };
         held.into_iter().chain(self.acks_at).min()
     }
 
-    /// Takes nothing more; acks what is held only then, since an ack asks for the next delivery.
+    /// Pauses the consumer, and then acks the held deliveries. The order matters, since an ack
+    /// makes the broker send the next delivery.
     fn pause(&mut self) {
         self.acks_at = None;
         let ended = std::mem::take(&mut self.ended);
@@ -188,7 +191,7 @@ impl Intake {
         }
     }
 
-    /// Begins at once; what has to wait goes on in the background.
+    /// Starts `work` immediately; if it has to wait, it continues in the background.
     fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
         let mut work = Box::pin(work);
         if work.as_mut().now_or_never().is_none() {
@@ -196,12 +199,12 @@ impl Intake {
         }
     }
 
-    /// Takes nothing more, and waits until the broker was told everything, or for [`LAST_ACKS`].
+    /// Pauses the consumer, and waits up to [`LAST_ACKS`] until all acks were sent.
     pub(super) async fn end(&mut self) {
         self.pause();
         self.background.close();
         if timeout(LAST_ACKS, self.background.wait()).await.is_err() {
-            tracing::warn!("the broker does not answer; what was not acked comes again elsewhere");
+            tracing::warn!("the broker does not answer; unacked messages are delivered again");
         }
     }
 }
@@ -224,7 +227,7 @@ mod tests {
         queue
     }
 
-    /// An intake that holds one delivery and has room for another.
+    /// An intake that holds one delivery and may take another.
     async fn holding_one(queue: &Queue) -> Intake {
         holding_one_of(queue, 2).await
     }
@@ -237,11 +240,11 @@ mod tests {
         intake
     }
 
-    async fn comes(intake: &mut Intake) -> bool {
+    async fn receives(intake: &mut Intake) -> bool {
         timeout(Duration::from_millis(1), intake.next()).await.is_ok()
     }
 
-    /// How many messages are left when the intake is gone: what it has not acked comes back.
+    /// The number of messages in the queue after the intake is dropped, which returns unacked ones.
     async fn left(queue: &Queue, intake: Intake) -> u64 {
         drop(intake);
         queue.publisher().depth(KIND).await.unwrap()
@@ -251,45 +254,45 @@ mod tests {
     async fn a_delivery_is_held_for_a_second() {
         let queue = queue_with(1).await;
         let mut intake = holding_one(&queue).await;
-        advance(HOLD / 2).await;
+        advance(MAX_HOLD / 2).await;
         intake.settle(Readiness::Ready);
         assert_eq!(left(&queue, intake).await, 1, "too early");
 
         let mut intake = holding_one(&queue).await;
-        advance(HOLD).await;
+        advance(MAX_HOLD).await;
         intake.settle(Readiness::Ready);
         assert_eq!(left(&queue, intake).await, 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_of_its_attempt_acks_what_the_queue_would_miss_at_once() {
+    async fn the_end_of_an_attempt_acks_immediately_if_the_prefetch_is_small() {
         let queue = queue_with(1).await;
-        let mut intake = holding_one_of(&queue, MISSED).await;
+        let mut intake = holding_one_of(&queue, IMMEDIATE_ACK_SHARE).await;
         let key = intake.held[0].key;
         intake.ended(&[key]);
         assert_eq!(left(&queue, intake).await, 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_of_its_attempt_acks_one_of_many_soon() {
+    async fn the_end_of_an_attempt_acks_after_a_delay_if_the_prefetch_is_large() {
         for readiness in [Readiness::Ready, Readiness::Busy] {
             let queue = queue_with(1).await;
-            let mut intake = holding_one_of(&queue, MISSED + 1).await;
+            let mut intake = holding_one_of(&queue, IMMEDIATE_ACK_SHARE + 1).await;
             let key = intake.held[0].key;
             intake.ended(&[key]);
             intake.settle(readiness);
-            assert_eq!(intake.settles_at(), Some(Instant::now() + GATHER));
+            assert_eq!(intake.settles_at(), Some(Instant::now() + ACK_DELAY));
             assert_eq!(intake.ended.len(), 1, "too early");
-            advance(GATHER).await;
+            advance(ACK_DELAY).await;
             intake.settle(readiness);
             assert_eq!(left(&queue, intake).await, 0);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_closed_worker_acks_what_has_ended_at_once() {
+    async fn a_closed_worker_acks_ended_attempts_immediately() {
         let queue = queue_with(1).await;
-        let mut intake = holding_one_of(&queue, MISSED + 1).await;
+        let mut intake = holding_one_of(&queue, IMMEDIATE_ACK_SHARE + 1).await;
         let key = intake.held[0].key;
         intake.ended(&[key]);
         intake.settle(Readiness::Closed);
@@ -297,26 +300,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_busy_worker_leaves_the_rest_to_others_until_it_is_ready_again() {
+    async fn a_busy_worker_pauses_until_it_is_ready() {
         let queue = queue_with(2).await;
         let mut intake = holding_one(&queue).await;
         intake.settle(Readiness::Busy);
-        assert_eq!(intake.settles_at(), Some(Instant::now() + HOLD));
-        advance(HOLD).await;
+        assert_eq!(intake.settles_at(), Some(Instant::now() + MAX_HOLD));
+        advance(MAX_HOLD).await;
         intake.settle(Readiness::Busy);
         assert_eq!(intake.settles_at(), None);
-        assert!(!comes(&mut intake).await, "paused");
+        assert!(!receives(&mut intake).await, "paused");
         intake.settle(Readiness::Ready);
-        assert!(comes(&mut intake).await, "resumed");
+        assert!(receives(&mut intake).await, "resumed");
         assert_eq!(left(&queue, intake).await, 1, "the first one was acked, the second was not");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_closed_worker_takes_nothing_at_once() {
+    async fn a_closed_worker_stops_taking_immediately() {
         let queue = queue_with(2).await;
         let mut intake = holding_one(&queue).await;
         intake.settle(Readiness::Closed);
-        assert!(!comes(&mut intake).await);
+        assert!(!receives(&mut intake).await);
         assert_eq!(left(&queue, intake).await, 1);
     }
 }

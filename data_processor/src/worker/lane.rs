@@ -1,13 +1,13 @@
-//! The lanes of a worker: small tasks have one, all others have another.
+//! The lanes of a worker: one for small tasks, one for all others.
 //!
 //! # Invariants
-//! - A lane has slots, deliveries and claims of its own, so that neither small nor large tasks wait
-//!   for the others.
-//! - It has one claim under way at a time: what arrives meanwhile goes into the next one, so that
-//!   many small tasks share a call and a single one waits for nothing.
-//! - While it has an exclusive attempt, nothing else is claimed or started in it. Behind one it claims
-//!   one task at a time until a claim brings another kind: of many exclusive ones all but the first
-//!   would only be given back.
+//! - Each lane has its own slots, deliveries and claims, so that small and large tasks do not wait
+//!   for each other.
+//! - A lane has at most one claim in progress. Deliveries that arrive meanwhile go into the next
+//!   claim, so that many small tasks share a call and a single one does not wait.
+//! - While a lane has an exclusive attempt, no other is claimed or started in it. After an
+//!   exclusive attempt, the lane claims one task at a time until it gets one that is not exclusive:
+//!   of several exclusive attempts, all but the first would have to be released.
 
 use std::collections::HashSet;
 use std::future::pending;
@@ -17,13 +17,13 @@ use futures_util::future::{BoxFuture, OptionFuture};
 use tokio::time::sleep_until;
 
 use super::attempts::{AttemptKey, Attempts};
-use super::claims::Answered;
+use super::claims::AnsweredClaim;
 use super::exclusive::Exclusive;
 use super::intake::{Intake, Readiness};
 use crate::config::WorkerConfig;
 use crate::processors::{Size, kinds_of};
 
-/// While more last reports per slot than this wait for an answer, nothing new is taken.
+/// While this many final reports per slot are unanswered, the lane takes nothing.
 const UNANSWERED_PER_SLOT: usize = 4;
 
 /// One lane.
@@ -31,22 +31,23 @@ pub(super) struct Lane {
     size: Size,
     slots: usize,
     intake: Intake,
-    /// How many slots are taken: by attempts that run, and by threads that outlive theirs.
+    /// The number of occupied slots: by running attempts, and by threads that outlive their
+    /// attempt.
     running: usize,
     pub(super) exclusive: Exclusive,
-    /// Whether the last claim brought an exclusive attempt.
-    claims_one: bool,
-    /// The claim under way.
-    claiming: Option<BoxFuture<'static, Vec<Answered>>>,
+    /// Whether the last claim returned an exclusive attempt.
+    claims_one_by_one: bool,
+    /// The claim in progress.
+    claiming: Option<BoxFuture<'static, Vec<AnsweredClaim>>>,
 }
 
-/// What a lane has to say.
-pub(super) enum News {
-    /// Something can be claimed.
+/// An event that the worker handles for a lane.
+pub(super) enum LaneEvent {
+    /// A delivery arrived that can be claimed.
     Arrived(Box<Delivery>),
     /// The claim was answered.
-    Answered(Vec<Answered>),
-    /// The intake is to be settled, or the exclusive attempt has waited for long enough.
+    Answered(Vec<AnsweredClaim>),
+    /// The intake must be settled, or the exclusive attempt has waited long enough.
     Due,
 }
 
@@ -63,12 +64,12 @@ impl Lane {
             intake,
             running: 0,
             exclusive: Exclusive::default(),
-            claims_one: false,
+            claims_one_by_one: false,
             claiming: None,
         }
     }
 
-    /// Whether it can start what it takes, where the worker lets it.
+    /// Whether the lane can start tasks, unless the worker is draining.
     pub(super) fn readiness(&self, attempts: &Attempts) -> Readiness {
         if self.exclusive.is_taken() {
             Readiness::Closed
@@ -86,34 +87,36 @@ impl Lane {
         self.claiming.is_some()
     }
 
-    /// Whether it runs nothing and will not, unless it takes something.
+    /// Whether no attempt runs and no claim is in progress.
     pub(super) fn is_empty(&self) -> bool {
         self.running == 0 && !self.is_claiming()
     }
 
-    /// Does what is due now.
+    /// Settles the intake.
     pub(super) fn settle(&mut self, readiness: Readiness) {
         self.intake.settle(readiness);
     }
 
-    /// Waits for something to do. Cancel-safe.
-    pub(super) async fn news(&mut self, readiness: Readiness) -> News {
+    /// Waits for the next event. Cancel-safe.
+    pub(super) async fn next_event(&mut self, readiness: Readiness) -> LaneEvent {
         let due = self.intake.settles_at().into_iter().chain(self.exclusive.until()).min();
         tokio::select! {
-            first = self.intake.next(), if readiness == Readiness::Ready => News::Arrived(Box::new(first)),
+            first = self.intake.next(), if readiness == Readiness::Ready => {
+                LaneEvent::Arrived(Box::new(first))
+            }
             Some(answers) = OptionFuture::from(self.claiming.as_mut()) => {
                 self.claiming = None;
-                News::Answered(answers)
+                LaneEvent::Answered(answers)
             }
-            Some(()) = OptionFuture::from(due.map(sleep_until)) => News::Due,
+            Some(()) = OptionFuture::from(due.map(sleep_until)) => LaneEvent::Due,
             else => pending().await,
         }
     }
 
-    /// `first` with what else is there, up to the free slots; without what is here already, which
-    /// is acked.
+    /// `first` and further deliveries that have arrived, up to the number of free slots. Deliveries
+    /// of attempts that this worker already has are acked and left out.
     pub(super) fn collect(&mut self, first: Delivery, attempts: &Attempts) -> Vec<Delivery> {
-        let free = if self.claims_one { 1 } else { self.slots.saturating_sub(self.running) };
+        let free = if self.claims_one_by_one { 1 } else { self.slots.saturating_sub(self.running) };
         let mut seen = HashSet::new();
         let (fresh, known): (Vec<_>, Vec<_>) =
             self.intake.collect(first, free).into_iter().partition(|delivery| {
@@ -121,43 +124,43 @@ impl Lane {
                 !attempts.has(message) && seen.insert(message)
             });
         for delivery in &known {
-            tracing::debug!(task_id = %delivery.message().task_id, "a message came twice");
+            tracing::debug!(task_id = %delivery.message().task_id, "ignoring a repeated message");
         }
         self.intake.ack(known);
         fresh
     }
 
-    /// Waits for the answer to a claim from now on.
-    pub(super) fn claim(&mut self, claim: BoxFuture<'static, Vec<Answered>>) {
+    /// Sets the claim in progress.
+    pub(super) fn claim(&mut self, claim: BoxFuture<'static, Vec<AnsweredClaim>>) {
         self.claiming = Some(claim);
     }
 
-    /// Notes whether a claim brought an exclusive attempt.
-    pub(super) fn claims_one(&mut self, brought_exclusive: bool) {
-        self.claims_one = brought_exclusive;
+    /// Notes whether a claim returned an exclusive attempt.
+    pub(super) fn claims_one_by_one(&mut self, found_exclusive: bool) {
+        self.claims_one_by_one = found_exclusive;
     }
 
-    /// Keeps the delivery of a claimed attempt for now.
+    /// Holds the delivery of a claimed attempt, to be acked later.
     pub(super) fn hold(&mut self, key: AttemptKey, delivery: Delivery) {
         self.intake.hold(key, delivery);
     }
 
-    /// Acks deliveries for which there is nothing to do.
+    /// Acks deliveries whose claims were refused.
     pub(super) fn ack(&self, deliveries: Vec<Delivery>) {
         self.intake.ack(deliveries);
     }
 
-    /// An attempt has started.
+    /// Notes that an attempt has started.
     pub(super) fn started(&mut self) {
         self.running += 1;
     }
 
-    /// These attempts have ended.
+    /// Notes that these attempts have ended.
     pub(super) fn ended(&mut self, keys: &[AttemptKey]) {
         self.intake.ended(keys);
     }
 
-    /// The slot of an attempt is free again.
+    /// Notes that the slot of an attempt is free again.
     pub(super) fn freed(&mut self, was_exclusive: bool) {
         self.running = self.running.saturating_sub(1);
         if was_exclusive {
@@ -165,7 +168,7 @@ impl Lane {
         }
     }
 
-    /// Takes nothing more, and waits until the queue was told everything.
+    /// Stops taking deliveries, and waits until all acks were sent.
     pub(super) async fn end(&mut self) {
         self.intake.end().await;
     }

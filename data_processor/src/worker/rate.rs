@@ -1,13 +1,13 @@
-//! How fast an attempt is, smoothed so that people can read it.
+//! The speed of an attempt, smoothed for display.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What was measured this long ago counts for a third.
+/// The time constant of the average: a measurement this old has a third of its weight.
 const MEMORY: Duration = Duration::from_secs(3);
 
-/// Units per second, from a count that is looked at every now and then.
+/// Units per second: an exponential moving average of a counter that is sampled from time to time.
 #[derive(Debug)]
 pub(super) struct Rate {
     at: Instant,
@@ -20,7 +20,7 @@ impl Rate {
         Self { at: now, done: 0, per_second: None }
     }
 
-    /// Notes that `done` units are done; answers the rate, which nobody knows before the first.
+    /// Notes that `done` units are done, and returns the rate; `None` before the first unit.
     pub(super) fn update(&mut self, now: Instant, done: u64) -> Option<f64> {
         let elapsed = now.duration_since(self.at).as_secs_f64();
         if elapsed > 0.0 {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_steady_rate_is_shown_as_it_is() {
+    fn a_steady_rate_is_exact() {
         let start = Instant::now();
         let mut rate = Rate::new(start);
         assert_eq!(rate.update(start + Duration::from_secs(1), 0), None);
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_shows_bit_by_bit() {
+    fn a_pause_lowers_the_rate_gradually() {
         let start = Instant::now();
         let mut rate = Rate::new(start);
         let mut shown = rate.update(start + Duration::from_secs(1), 1000).unwrap();

@@ -1,7 +1,7 @@
-//! Tells the task manager how the attempts are doing, and hears what is to become of them.
+//! Reports the attempts to the task manager, and applies its answers.
 //!
-//! One call at a time: while it is under way, what happens next waits for the following one, so
-//! that many small tasks share a call and a single one waits for nothing.
+//! There is one call at a time. Events that happen during a call go into the next one, so that many
+//! small tasks share a call and a single one does not wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::backoff::Backoff;
 use crate::processors::Size;
 use crate::task_manager::TaskManager;
 
-/// How often an idle worker says that it is there.
-const ANNOUNCE: Duration = Duration::from_secs(10);
+/// How often an idle worker sends a report without attempts.
+const IDLE_REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long the worker waits for answers to its last reports when it ends. After that the leases
-/// run out and others take over.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// How long the worker waits for answers to its final reports when it shuts down. After that the
+/// leases expire, and other workers take over.
+const FINAL_REPORTS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// See the module.
 #[derive(Debug)]
@@ -28,25 +28,26 @@ pub(super) struct Reporter {
     pub(super) task_manager: TaskManager,
     pub(super) attempts: Arc<Attempts>,
     pub(super) info: WorkerInfo,
-    /// The worker takes no more tasks.
+    /// Cancelled when the worker takes no more tasks.
     pub(super) draining: CancellationToken,
-    /// Every attempt has ended, and no other will be added.
+    /// Cancelled when every attempt has ended and no other will be added.
     pub(super) closing: CancellationToken,
 }
 
 impl Reporter {
-    /// Reports until the worker ends and everything is answered, or nobody answers.
+    /// Reports until the worker has shut down and everything is answered, or
+    /// [`FINAL_REPORTS_TIMEOUT`] has passed.
     pub(super) async fn run(self) {
         let (attempts, closing) = (Arc::clone(&self.attempts), self.closing.clone());
         let too_long = async {
             closing.cancelled().await;
-            sleep(GOODBYE).await;
+            sleep(FINAL_REPORTS_TIMEOUT).await;
         };
         tokio::select! {
             () = self.report() => {}
             () = too_long => {
                 let reports: usize = Size::ALL.map(|size| attempts.unanswered(size)).iter().sum();
-                tracing::warn!(reports, "the worker ends without an answer to its last reports");
+                tracing::warn!(reports, "shutting down without an answer to the final reports");
             }
         }
     }
@@ -54,32 +55,32 @@ impl Reporter {
     async fn report(mut self) {
         let mut backoff = Backoff::new();
         let mut answered = true;
-        let mut announce_at = Instant::now();
+        let mut idle_report_at = Instant::now();
         while !(self.closing.is_cancelled() && self.attempts.is_empty()) {
             if self.draining.is_cancelled() && !self.info.draining {
                 self.info.draining = true;
-                announce_at = Instant::now();
+                idle_report_at = Instant::now();
             }
             let sent = Instant::now();
             let reports = self.attempts.due(sent);
-            if reports.is_empty() && sent < announce_at {
-                self.wait(announce_at).await;
+            if reports.is_empty() && sent < idle_report_at {
+                self.wait(idle_report_at).await;
                 continue;
             }
             let request = ReportRequest { worker: self.info.clone(), reports };
             let settled = match self.task_manager.report(&request).await {
                 Ok(response) => {
                     if !answered {
-                        tracing::info!("the task manager answers again");
+                        tracing::info!("the task manager has recovered");
                     }
                     answered = true;
-                    announce_at = sent + ANNOUNCE;
+                    idle_report_at = sent + IDLE_REPORT_INTERVAL;
                     self.attempts.settle(&request.reports, response.outcomes, sent)
                 }
                 Err(error) => {
-                    // One line for each outage, not for each call.
+                    // One line per outage, not per call.
                     if answered {
-                        tracing::warn!(%error, "reports go unanswered; they are sent again");
+                        tracing::warn!(%error, "cannot send reports, will retry");
                     }
                     answered = false;
                     self.attempts.give_up_expired(Instant::now());
@@ -94,11 +95,12 @@ impl Reporter {
         }
     }
 
-    /// Waits until there is something to say.
-    async fn wait(&self, announce_at: Instant) {
-        let due = self.attempts.heartbeat_due().map_or(announce_at, |due| due.min(announce_at));
+    /// Waits until something must be reported.
+    async fn wait(&self, idle_report_at: Instant) {
+        let due =
+            self.attempts.heartbeat_due().map_or(idle_report_at, |due| due.min(idle_report_at));
         tokio::select! {
-            () = self.attempts.news() => {}
+            () = self.attempts.changed() => {}
             () = sleep_until(due) => {}
             () = self.draining.cancelled(), if !self.info.draining => {}
             () = self.closing.cancelled() => {}

@@ -1,4 +1,4 @@
-//! What the platform relies on a worker for.
+//! Tests of a worker against a fake task manager.
 
 mod data_upload;
 mod exclusive;
@@ -32,7 +32,7 @@ use crate::processor::{Completed, ProcessError};
 const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test]
-async fn a_file_is_aggregated_and_its_result_is_there_before_it_is_reported() {
+async fn a_result_is_stored_before_it_is_reported() {
     let mut harness = Harness::new().await;
     let content = "Song,Date,Number of Plays\nB,2024-01-01,1\nA,2024-01-01,2\nB,2024-01-01,3\n";
     let task = harness.csv_task(content, CsvAggregationSpec::default()).await;
@@ -55,7 +55,7 @@ async fn a_file_is_aggregated_and_its_result_is_there_before_it_is_reported() {
     assert_eq!(output, Some(expected));
     harness.end().await;
     assert_eq!(harness.depth().await, 0, "the message was acked");
-    assert_eq!(harness.api.script().last_events(task).len(), 1, "it was said once");
+    assert_eq!(harness.api.script().final_events(task).len(), 1, "it was reported once");
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn attempts_share_the_threads_and_the_memory_of_the_worker() {
 }
 
 #[tokio::test]
-async fn rejected_rows_get_a_file_of_their_own() {
+async fn rejected_rows_are_written_to_a_separate_file() {
     let mut harness = Harness::new().await;
     let spec = CsvAggregationSpec { on_bad_row: OnBadRow::Skip, ..Default::default() };
     let content = "Song,Date,Number of Plays\nA,2024-01-01,many\nA,2024-01-01,2\n";
@@ -110,7 +110,7 @@ async fn rejected_rows_get_a_file_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_bad_file_fails_and_leaves_nothing() {
+async fn an_invalid_file_fails_and_leaves_no_output() {
     let mut harness = Harness::new().await;
     let content = "Song,Date,Number of Plays\nA,2024-01-01,many\n";
     let task = harness.csv_task(content, CsvAggregationSpec::default()).await;
@@ -123,7 +123,7 @@ async fn a_bad_file_fails_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_may_come_back() {
+async fn a_missing_file_is_retried() {
     let mut harness = Harness::new().await;
     let content = "Song,Date,Number of Plays\n";
     let task = harness.csv_task(content, CsvAggregationSpec::default()).await;
@@ -153,7 +153,7 @@ async fn a_refused_claim_is_acked() {
 }
 
 #[tokio::test]
-async fn what_is_there_is_claimed_at_once_up_to_the_slots() {
+async fn waiting_messages_are_claimed_together_up_to_the_slots() {
     let mut harness = Harness::new().await;
     let tasks: Vec<_> = (0..5).map(|_| harness.task(|_| ())).collect();
     harness.publish(&tasks).await;
@@ -169,14 +169,14 @@ async fn what_is_there_is_claimed_at_once_up_to_the_slots() {
 }
 
 #[tokio::test]
-async fn a_busy_worker_leaves_messages_to_others_and_takes_them_again_later() {
+async fn a_busy_worker_pauses_its_consumer_until_it_has_a_free_slot() {
     let mut harness = Harness::new().await;
     let [first, second, third] = [(); 3].map(|()| harness.task(|_| ()));
     let gate = Gate::new();
     harness.publish(&[first]).await;
     harness.start(1, LONG, gate.process());
     gate.until(first, Step::Started).await;
-    // Only the third heartbeat is sure to be behind the second in which the delivery is held.
+    // The delivery is held for a second; only the third heartbeat is certainly later than that.
     eventually("heartbeats", || harness.api.script().reports.len() >= 3).await;
     harness.publish(&[second]).await;
     let mut other = harness.queue.consumer(&TaskKind::ALL, 1);
@@ -189,11 +189,11 @@ async fn a_busy_worker_leaves_messages_to_others_and_takes_them_again_later() {
     gate.until(third, Step::Completed).await;
     harness.end().await;
     assert_eq!(harness.api.script().claims_of(second), 0);
-    assert_eq!(harness.api.script().claims_of(first), 1, "its message did not come again");
+    assert_eq!(harness.api.script().claims_of(first), 1, "its message was not delivered again");
 }
 
 #[tokio::test]
-async fn a_message_for_what_runs_here_is_ignored() {
+async fn a_message_for_a_running_attempt_is_ignored() {
     let mut harness = Harness::new().await;
     let [task, other] = [(); 2].map(|()| harness.task(|_| ()));
     harness.publish(&[task, task]).await;
@@ -206,12 +206,12 @@ async fn a_message_for_what_runs_here_is_ignored() {
     gate.let_end(2);
     harness.ended(task).await;
     harness.end().await;
-    assert_eq!(harness.api.script().last_events(task).len(), 1);
+    assert_eq!(harness.api.script().final_events(task).len(), 1);
     assert_eq!(harness.depth().await, 0);
 }
 
 #[tokio::test]
-async fn an_interrupt_reaches_the_processor_and_nothing_more_is_said() {
+async fn an_interrupt_reaches_the_processor_and_ends_the_reports() {
     assert!(HEARTBEAT < Duration::from_secs(1));
     for outcome in [Outcome::Stop, Outcome::Kill, Outcome::LeaseLost] {
         let mut harness = Harness::new().await;
@@ -223,15 +223,15 @@ async fn an_interrupt_reaches_the_processor_and_nothing_more_is_said() {
         harness.api.script().heartbeats.insert(task, outcome.clone());
         let start = Instant::now();
         gate.until(task, Step::Interrupted).await;
-        // A second, and one more for a machine that has other things to do.
+        // A second, and another one for a busy machine.
         assert!(start.elapsed() < Duration::from_secs(2), "{outcome:?}: {:?}", start.elapsed());
         harness.end().await;
-        assert_eq!(harness.api.script().last_events(task), [], "{outcome:?}");
+        assert_eq!(harness.api.script().final_events(task), [], "{outcome:?}");
     }
 }
 
 #[tokio::test]
-async fn an_interrupted_aggregation_leaves_no_part_of_a_file() {
+async fn an_interrupted_aggregation_leaves_no_partial_file() {
     let mut harness = Harness::new().await;
     let spec = CsvAggregationSpec { on_bad_row: OnBadRow::Skip, ..Default::default() };
     let content = "Song,Date,Number of Plays\n".to_owned() + &"A,never,1\n".repeat(4_000_000);
@@ -239,25 +239,25 @@ async fn an_interrupted_aggregation_leaves_no_part_of_a_file() {
     harness.publish(&[task]).await;
     harness.api.script().heartbeats.insert(task, Outcome::Stop);
     harness.start_real();
-    eventually("a part of the rejected rows", || harness.output_files() > 0).await;
+    eventually("a partial file of rejected rows", || harness.output_files() > 0).await;
     eventually("no file", || harness.output_files() == 0).await;
     harness.end().await;
-    assert_eq!(harness.api.script().last_events(task), []);
+    assert_eq!(harness.api.script().final_events(task), []);
 }
 
 #[tokio::test]
-async fn a_processor_that_does_not_listen_loses_its_slot() {
+async fn a_processor_that_ignores_an_interrupt_loses_its_slot() {
     let mut harness = Harness::new().await;
-    let [deaf, next] = [(); 2].map(|()| harness.task(|_| ()));
+    let [stuck, next] = [(); 2].map(|()| harness.task(|_| ()));
     let gate = Gate::new();
-    let listens = gate.process();
-    harness.publish(&[deaf]).await;
-    harness.api.script().heartbeats.insert(deaf, Outcome::Stop);
+    let process = gate.process();
+    harness.publish(&[stuck]).await;
+    harness.api.script().heartbeats.insert(stuck, Outcome::Stop);
     harness.start(
         1,
         LONG,
         Arc::new(move |spec, ctx| {
-            if ctx.task_id() == deaf { std::future::pending().boxed() } else { listens(spec, ctx) }
+            if ctx.task_id() == stuck { std::future::pending().boxed() } else { process(spec, ctx) }
         }),
     );
     harness.publish(&[next]).await;
@@ -267,21 +267,21 @@ async fn a_processor_that_does_not_listen_loses_its_slot() {
 }
 
 #[tokio::test]
-async fn a_thread_that_does_not_listen_keeps_its_slot_and_no_answer_waiting() {
+async fn a_thread_that_ignores_an_interrupt_keeps_its_slot_but_delays_no_report() {
     let mut harness = Harness::new().await;
-    let [deaf, other, next] = [(); 3].map(|()| harness.task(|_| ()));
+    let [stuck, other, next] = [(); 3].map(|()| harness.task(|_| ()));
     let gate = Gate::new();
-    let listens = gate.process();
+    let process = gate.process();
     let (end, ended) = std::sync::mpsc::channel::<()>();
     let ended = Arc::new(std::sync::Mutex::new(ended));
-    harness.publish(&[deaf, other]).await;
-    harness.api.script().heartbeats.insert(deaf, Outcome::Stop);
+    harness.publish(&[stuck, other]).await;
+    harness.api.script().heartbeats.insert(stuck, Outcome::Stop);
     harness.start(
         2,
         LONG,
         Arc::new(move |spec, ctx| {
-            if ctx.task_id() != deaf {
-                return listens(spec, ctx);
+            if ctx.task_id() != stuck {
+                return process(spec, ctx);
             }
             let ended = Arc::clone(&ended);
             async move {
@@ -293,35 +293,35 @@ async fn a_thread_that_does_not_listen_keeps_its_slot_and_no_answer_waiting() {
     );
     gate.until(other, Step::Started).await;
     harness.publish(&[next]).await;
-    // Until it ends, it is reported with the other one.
-    eventually("it has ended for the task manager", || {
+    // Until it is interrupted, it is reported together with the other one.
+    eventually("only the other one is reported", || {
         let reports = &harness.api.script().reports;
         reports.len() > 2 && reports.iter().rev().take(2).all(|report| report.task_id == other)
     })
     .await;
-    assert!(!gate.has(next, Step::Started), "the thread still has its memory");
+    assert!(!gate.has(next, Step::Started), "the thread still occupies the slot");
     end.send(()).unwrap();
     gate.until(next, Step::Started).await;
-    assert!(!gate.has(other, Step::Completed), "the slot is that of the thread");
+    assert!(!gate.has(other, Step::Completed), "the free slot is that of the thread");
     gate.let_end(2);
     harness.end().await;
-    assert_eq!(harness.api.script().last_events(deaf), []);
+    assert_eq!(harness.api.script().final_events(stuck), []);
 }
 
 #[tokio::test]
-async fn an_outage_of_the_task_manager_loses_no_claim_and_no_last_report() {
+async fn an_outage_of_the_task_manager_loses_no_claim_and_no_final_report() {
     let mut harness = Harness::new().await;
     let [first, second] = [(); 2].map(|()| harness.task(|_| ()));
     let gate = Gate::new();
     harness.publish(&[first]).await;
     harness.start(2, LONG, gate.process());
     gate.until(first, Step::Started).await;
-    harness.api.script().away = true;
+    harness.api.script().is_down = true;
     harness.publish(&[second]).await;
     gate.let_end(2);
     gate.until(first, Step::Completed).await;
     eventually("calls without an answer", || harness.api.script().unanswered >= 4).await;
-    harness.api.script().away = false;
+    harness.api.script().is_down = false;
     for task in [first, second] {
         assert!(matches!(harness.ended(task).await, Event::Completed { .. }));
     }
@@ -330,22 +330,22 @@ async fn an_outage_of_the_task_manager_loses_no_claim_and_no_last_report() {
 }
 
 #[tokio::test]
-async fn when_the_task_manager_is_silent_for_longer_than_the_lease_the_task_is_given_back() {
+async fn a_task_is_released_when_its_lease_expires_without_an_answer() {
     let mut harness = Harness::new().await;
     let task = harness.task(|attempt| attempt.lease = 1);
     harness.publish(&[task]).await;
     let gate = Gate::new();
     harness.start(1, LONG, gate.process());
     gate.until(task, Step::Started).await;
-    harness.api.script().away = true;
+    harness.api.script().is_down = true;
     gate.until(task, Step::Interrupted).await;
-    harness.api.script().away = false;
+    harness.api.script().is_down = false;
     assert_eq!(harness.ended(task).await, Event::Released { checkpoint: None });
     harness.end().await;
 }
 
 #[tokio::test]
-async fn heartbeats_tell_the_progress() {
+async fn heartbeats_report_the_progress() {
     let mut harness = Harness::new().await;
     let task = harness.csv_task("0123456789", CsvAggregationSpec::default()).await;
     harness.publish(&[task]).await;
@@ -371,7 +371,7 @@ async fn heartbeats_tell_the_progress() {
 }
 
 #[tokio::test]
-async fn a_worker_tells_of_itself_before_it_has_anything_to_do() {
+async fn an_idle_worker_reports_itself() {
     let mut harness = Harness::new().await;
     harness.start(3, LONG, Gate::new().process());
     eventually("an announcement", || !harness.api.script().workers.is_empty()).await;
@@ -382,7 +382,7 @@ async fn a_worker_tells_of_itself_before_it_has_anything_to_do() {
 }
 
 #[tokio::test]
-async fn a_drain_lets_work_end_and_takes_nothing_more() {
+async fn a_drain_finishes_running_tasks_and_takes_no_others() {
     let mut harness = Harness::new().await;
     let [running, late] = [(); 2].map(|()| harness.task(|_| ()));
     harness.publish(&[running]).await;
@@ -400,7 +400,7 @@ async fn a_drain_lets_work_end_and_takes_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_drain_gives_back_what_takes_too_long_and_what_waits() {
+async fn a_drain_releases_slow_and_waiting_tasks() {
     let mut harness = Harness::new().await;
     let running = harness.task(|_| ());
     let waiting = harness.task(|attempt| attempt.exclusive = true);
@@ -410,16 +410,16 @@ async fn a_drain_gives_back_what_takes_too_long_and_what_waits() {
     gate.until(running, Step::Started).await;
     harness.end().await;
     for task in [running, waiting] {
-        let events = harness.api.script().last_events(task);
+        let events = harness.api.script().final_events(task);
         assert_eq!(events, [Event::Released { checkpoint: None }]);
     }
-    assert_eq!(harness.depth().await, 0, "they were claimed, so their messages are done");
+    assert_eq!(harness.depth().await, 0, "they were claimed, so their messages were acked");
 }
 
 #[tokio::test]
 async fn a_worker_that_ends_during_an_outage_leaves_its_messages_in_the_queue() {
     let mut harness = Harness::new().await;
-    harness.api.script().away = true;
+    harness.api.script().is_down = true;
     let task = harness.task(|_| ());
     harness.publish(&[task]).await;
     harness.start(1, LONG, Gate::new().process());
@@ -429,7 +429,7 @@ async fn a_worker_that_ends_during_an_outage_leaves_its_messages_in_the_queue() 
 }
 
 #[tokio::test]
-async fn a_panic_is_an_error_that_counts_and_the_worker_lives_on() {
+async fn a_panic_counts_as_a_failure_and_does_not_end_the_worker() {
     let mut harness = Harness::new().await;
     let [first, second, third] = [(); 3].map(|()| harness.task(|_| ()));
     harness.publish(&[first, second, third]).await;
@@ -462,7 +462,7 @@ async fn a_panic_is_an_error_that_counts_and_the_worker_lives_on() {
 }
 
 #[tokio::test]
-async fn a_delay_keeps_its_checkpoint() {
+async fn a_delayed_task_keeps_its_checkpoint() {
     let mut harness = Harness::new().await;
     let task = harness.task(|attempt| attempt.checkpoint = Some(json!({"draws": 1})));
     harness.publish(&[task]).await;
@@ -488,12 +488,12 @@ async fn a_result_that_the_task_manager_rejects_fails_the_task() {
     harness.publish(&[task]).await;
     let problem = Problem::new(422, "too_large", "Too large", "the result is too large");
     let outcome = Outcome::Rejected { problem: Box::new(problem.clone()) };
-    harness.api.script().last.insert(task, outcome);
+    harness.api.script().final_outcomes.insert(task, outcome);
     let gate = Gate::new();
     gate.let_end(1);
     harness.start(1, LONG, gate.process());
-    eventually("two reports", || harness.api.script().last_events(task).len() == 2).await;
+    eventually("two reports", || harness.api.script().final_events(task).len() == 2).await;
     harness.end().await;
-    let events = harness.api.script().last_events(task);
+    let events = harness.api.script().final_events(task);
     assert_eq!(events[1..], [Event::Failed { error: problem }]);
 }

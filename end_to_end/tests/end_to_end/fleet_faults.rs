@@ -119,7 +119,8 @@ async fn a_disconnected_worker_is_replaced_and_its_late_report_refused() {
     relay.heal();
     let since = Instant::now();
     eventually("its late report is refused", async || {
-        let refused = |line: &str| line.contains("the last report came too late").then(String::new);
+        let refused =
+            |line: &str| line.contains("the final report came too late").then(String::new);
         fleet.worker(cut_off).find(refused)
     })
     .await;

@@ -7,7 +7,8 @@ const VALUE_CHARS: usize = 60;
 /// The length of an excerpt of a column's name, in characters.
 const NAME_CHARS: usize = 200;
 
-/// The first 60 characters of a value, with control characters and bytes that are not UTF-8 escaped.
+/// The first 60 characters of a value, with control characters and bytes that are not UTF-8
+/// escaped.
 #[must_use]
 pub fn value_excerpt(value: &[u8]) -> String {
     excerpt(value, VALUE_CHARS)

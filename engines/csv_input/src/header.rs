@@ -84,7 +84,8 @@ impl Header {
     }
 }
 
-/// Why a header cannot be used. Lines and columns are counted from 1; names and values are excerpts.
+/// Why a header cannot be used. Lines and columns are counted from 1; names and values are
+/// excerpts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// The file has no record at all.

@@ -95,7 +95,8 @@ impl<R: Read> Records<R> {
     /// The records from `position` on. `input` must start there.
     pub fn new(input: R, position: Position) -> Self {
         let mut parser = Reader::new();
-        // The parser skips a byte order mark at its first byte, but `input` may start inside a file.
+        // The parser skips a byte order mark at its first byte, but `input` may start inside a
+        // file.
         parser.read_record(b"\n", &mut [0], &mut [0]);
         Self {
             input,

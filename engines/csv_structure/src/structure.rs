@@ -108,8 +108,8 @@ fn scan_with(set: InstructionSet, chunk: &PaddedBuffer) -> Scan {
     }
 }
 
-/// Finds the bounds of all fields of a regular chunk, for which [`scan()`] returned `scan`. The chunk
-/// must be shorter than 2 GiB.
+/// Finds the bounds of all fields of a regular chunk, for which [`scan()`] returned `scan`. The
+/// chunk must be shorter than 2 GiB.
 pub fn bounds(chunk: &PaddedBuffer, scan: &Scan, bounds: &mut Bounds) {
     bounds_with(InstructionSet::best(), chunk, scan, bounds);
 }

@@ -1,4 +1,4 @@
-//! Rows on their way to a task manager that loses answers, is away, interrupts and forgets.
+//! Loads with a task manager that is down, loses answers, interrupts, or loses rows.
 
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ use super::harness::{Harness, eventually};
 
 const SEED: u64 = 5;
 
-/// A file of `count` rows, every hundredth of which is bad.
+/// A file of `count` rows, every hundredth of which is invalid.
 fn people(count: u64) -> String {
     let mut content = "email,name\n".to_owned();
     for row in 1..=count {
@@ -72,11 +72,11 @@ async fn every_row_is_sent_once_and_in_order() {
     let load = &script.loads[&task];
     assert_complete(load, 30_000);
     assert_eq!(load.calls, 15, "no batch was sent twice");
-    assert!(load.at_once <= 4, "{} under way at once", load.at_once);
+    assert!(load.max_concurrent <= 4, "{} concurrent batches", load.max_concurrent);
 }
 
 #[tokio::test]
-async fn whatever_becomes_of_the_batches_every_row_is_loaded_once() {
+async fn every_row_is_loaded_once_despite_faults() {
     let mut random = StdRng::seed_from_u64(SEED);
     for round in 0..5 {
         let faults: VecDeque<_> =
@@ -92,21 +92,21 @@ async fn whatever_becomes_of_the_batches_every_row_is_loaded_once() {
 }
 
 #[tokio::test]
-async fn a_task_manager_that_was_restarted_gets_the_rest() {
+async fn a_load_continues_after_the_task_manager_restarts() {
     let (mut harness, task) = started(&people(200_000), OnBadRow::Skip, Load::default()).await;
     eventually("rows", || harness.api.script().loads[&task].calls > 5).await;
-    harness.api.script().away = true;
+    harness.api.script().is_down = true;
     let calls = harness.api.script().loads[&task].calls;
     eventually("tries", || harness.api.script().loads[&task].calls > calls + 10).await;
-    harness.api.script().away = false;
+    harness.api.script().is_down = false;
     result(&harness, task).await;
     harness.end().await;
     assert_complete(&harness.api.script().loads[&task], 200_000);
 }
 
 #[tokio::test]
-async fn a_load_goes_on_from_its_checkpoint() {
-    // What a first attempt stored, cut off somewhere.
+async fn a_load_resumes_at_its_checkpoint() {
+    // A first attempt is killed after some batches.
     let content = people(10_000);
     let load = Load { end: Some((4_000, Outcome::Kill)), ..Load::default() };
     let (mut harness, first) = started(&content, OnBadRow::Skip, load).await;
@@ -114,7 +114,7 @@ async fn a_load_goes_on_from_its_checkpoint() {
     harness.end().await;
     let mut load = harness.api.script().loads.remove(&first).unwrap();
     assert_eq!(load.checkpoint.as_ref().unwrap().row, 4_000);
-    assert_eq!(harness.api.script().last_events(first), []);
+    assert_eq!(harness.api.script().final_events(first), []);
 
     load.end = None;
     let mut harness = Harness::new().await;
@@ -124,7 +124,7 @@ async fn a_load_goes_on_from_its_checkpoint() {
     harness.api.script().loads.insert(task, load);
     harness.publish(&[task]).await;
     harness.start_real();
-    // The bad rows of the file do not matter: the first attempt decided what is checked.
+    // The invalid rows do not fail the task: only the first attempt checks the whole file.
     let expected = json!({
         "rows_loaded": good(10_000), "rows_rejected": 100, "resumed_from_row": 4_001
     });
@@ -134,30 +134,30 @@ async fn a_load_goes_on_from_its_checkpoint() {
 }
 
 #[tokio::test]
-async fn an_interrupt_of_the_rows_ends_the_attempt() {
+async fn an_interrupt_in_an_answer_to_rows_ends_the_attempt() {
     for outcome in [Outcome::Stop, Outcome::Kill, Outcome::LeaseLost] {
         let load = Load { end: Some((2_000, outcome.clone())), ..Load::default() };
         let (mut harness, task) = started(&people(100_000), OnBadRow::Skip, load).await;
         eventually("an answer", || harness.api.script().loads[&task].calls > 1).await;
         harness.end().await;
         let script = harness.api.script();
-        assert_eq!(script.last_events(task), [], "{outcome:?}: nothing more is said");
+        assert_eq!(script.final_events(task), [], "{outcome:?}: nothing more is reported");
         let calls = script.loads[&task].calls;
-        assert!(calls <= 8, "{outcome:?}: {calls} batches were sent all the same");
+        assert!(calls <= 8, "{outcome:?}: {calls} batches were sent nevertheless");
     }
 }
 
 #[tokio::test]
-async fn a_drain_gives_the_task_back_where_it_is() {
+async fn a_drain_releases_a_load() {
     let (mut harness, task) = started(&people(200_000), OnBadRow::Skip, Load::default()).await;
     eventually("rows", || harness.api.script().loads[&task].calls > 3).await;
     harness.end().await;
-    let events = harness.api.script().last_events(task);
+    let events = harness.api.script().final_events(task);
     assert_eq!(events, [Event::Released { checkpoint: None }]);
 }
 
 #[tokio::test]
-async fn with_fail_a_bad_row_fails_the_task_before_anything_is_loaded() {
+async fn an_invalid_row_fails_the_task_before_anything_is_loaded() {
     let (mut harness, task) = started(&people(20_000), OnBadRow::Fail, Load::default()).await;
     let Event::Failed { error } = harness.ended(task).await else { panic!("it has bad rows") };
     assert_eq!((error.code.as_str(), error.error_count), ("bad_rows", 200));
@@ -172,7 +172,7 @@ async fn with_fail_a_bad_row_fails_the_task_before_anything_is_loaded() {
 }
 
 #[tokio::test]
-async fn files_without_rows_or_columns() {
+async fn files_without_rows_or_columns_are_handled() {
     let (mut harness, task) = started("name,email\n", OnBadRow::Skip, Load::default()).await;
     let nothing = json!({"rows_loaded": 0, "rows_rejected": 0, "resumed_from_row": null});
     assert_eq!(result(&harness, task).await, nothing);
@@ -203,11 +203,11 @@ async fn rows_of_another_file_are_not_mixed_in() {
 }
 
 #[tokio::test]
-async fn a_task_manager_that_forgot_rows_gets_them_again() {
+async fn rows_that_the_task_manager_lost_are_sent_again() {
     let (mut harness, task) = started(&people(200_000), OnBadRow::Skip, Load::default()).await;
     eventually("rows", || harness.api.script().loads[&task].rows.len() > 10_000).await;
     {
-        // As after a crash of a database that had not written everything to its disk.
+        // As after a crash of a database that had not flushed everything to its disk.
         let mut script = harness.api.script();
         let load = script.loads.get_mut(&task).unwrap();
         (load.rows, load.rejected, load.checkpoint) = Default::default();
@@ -217,9 +217,8 @@ async fn a_task_manager_that_forgot_rows_gets_them_again() {
     assert_complete(&harness.api.script().loads[&task], 200_000);
 }
 
-/// The wire is the contract.
 #[test]
-fn a_batch_on_the_wire() {
+fn a_batch_has_a_stable_wire_format() {
     let batch = RowBatch {
         attempt: 2,
         from: None,

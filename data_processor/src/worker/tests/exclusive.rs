@@ -1,11 +1,11 @@
-//! Tasks that are suspected of killing workers run alone in their lane, or not here.
+//! Tasks that are suspected of killing workers run alone in their lane, or are released.
 
 use common::report::{Attempt, Event, Outcome};
 
 use super::LONG;
 use super::harness::{Gate, Harness, Step, eventually};
 
-/// Its patience outlasts any test.
+/// An exclusive attempt that waits longer than any test.
 fn patient(attempt: &mut Attempt) {
     attempt.exclusive = true;
     attempt.attempt = 30;
@@ -15,12 +15,12 @@ fn beats(harness: &Harness, task: common::task::TaskId) -> usize {
     harness.api.script().reports.iter().filter(|report| report.task_id == task).count()
 }
 
-fn is_given_back(harness: &Harness, task: common::task::TaskId) -> bool {
-    harness.api.script().last_events(task) == [Event::Released { checkpoint: None }]
+fn is_released(harness: &Harness, task: common::task::TaskId) -> bool {
+    harness.api.script().final_events(task) == [Event::Released { checkpoint: None }]
 }
 
 #[tokio::test]
-async fn an_exclusive_task_shares_its_lane_with_nothing() {
+async fn an_exclusive_task_runs_alone_in_its_lane() {
     let mut harness = Harness::new().await;
     let [first, second, later] = [(); 3].map(|()| harness.task(|_| ()));
     let exclusive = harness.task(patient);
@@ -42,7 +42,7 @@ async fn an_exclusive_task_shares_its_lane_with_nothing() {
     assert!(gate.has(first, Step::Completed) && gate.has(second, Step::Completed));
     let before = beats(&harness, exclusive);
     eventually("it runs for a while", || beats(&harness, exclusive) >= before + 2).await;
-    assert!(!gate.has(later, Step::Started), "nothing is started beside it");
+    assert!(!gate.has(later, Step::Started), "nothing else is started in its lane");
     assert_eq!(harness.depth().await, 1, "the message waits for any other worker");
     gate.let_end(2);
     gate.until(later, Step::Completed).await;
@@ -51,7 +51,7 @@ async fn an_exclusive_task_shares_its_lane_with_nothing() {
 }
 
 #[tokio::test]
-async fn an_exclusive_task_leaves_the_other_lane_open() {
+async fn an_exclusive_task_does_not_block_the_other_lane() {
     let mut harness = Harness::new().await;
     let [small, later] = [(); 2].map(|()| harness.small_task());
     let exclusive = harness.task(patient);
@@ -73,7 +73,7 @@ async fn an_exclusive_task_leaves_the_other_lane_open() {
 }
 
 #[tokio::test]
-async fn an_exclusive_task_that_cannot_start_soon_is_given_back() {
+async fn an_exclusive_task_that_cannot_start_soon_is_released() {
     let mut harness = Harness::new().await;
     let [running, later] = [(); 2].map(|()| harness.task(|_| ()));
     let exclusive = harness.task(|attempt| attempt.exclusive = true);
@@ -82,9 +82,9 @@ async fn an_exclusive_task_that_cannot_start_soon_is_given_back() {
     harness.start(2, LONG, gate.process());
     gate.until(running, Step::Started).await;
     harness.publish(&[later]).await;
-    eventually("it is given back", || is_given_back(&harness, exclusive)).await;
+    eventually("it is released", || is_released(&harness, exclusive)).await;
     gate.until(later, Step::Started).await;
-    assert!(!gate.has(running, Step::Completed), "all of it while the long one runs");
+    assert!(!gate.has(running, Step::Completed), "the long one still runs");
     assert!(!gate.has(exclusive, Step::Started));
     gate.let_end(2);
     harness.end().await;
@@ -92,7 +92,7 @@ async fn an_exclusive_task_that_cannot_start_soon_is_given_back() {
 }
 
 #[tokio::test]
-async fn a_worker_has_one_exclusive_task_whichever_the_lane() {
+async fn a_worker_has_one_exclusive_task_in_all_lanes() {
     let mut harness = Harness::new().await;
     let large = harness.task(patient);
     let small = harness.small_task_with(patient);
@@ -102,7 +102,7 @@ async fn a_worker_has_one_exclusive_task_whichever_the_lane() {
     harness.start(2, LONG, gate.process());
     gate.until(large, Step::Started).await;
     harness.publish(&[small, healthy]).await;
-    eventually("it is given back", || is_given_back(&harness, small)).await;
+    eventually("it is released", || is_released(&harness, small)).await;
     gate.until(healthy, Step::Started).await;
     gate.let_end(2);
     harness.end().await;
@@ -110,7 +110,7 @@ async fn a_worker_has_one_exclusive_task_whichever_the_lane() {
 }
 
 #[tokio::test]
-async fn of_many_exclusive_tasks_one_is_kept_and_the_others_are_claimed_one_by_one() {
+async fn several_exclusive_tasks_are_claimed_one_by_one() {
     let mut harness = Harness::new().await;
     let first: Vec<_> = (0..3).map(|_| harness.small_task_with(patient)).collect();
     harness.publish(&first).await;
@@ -118,7 +118,7 @@ async fn of_many_exclusive_tasks_one_is_kept_and_the_others_are_claimed_one_by_o
     harness.start(1, LONG, gate.process());
     gate.until(first[0], Step::Started).await;
     for task in &first[1..] {
-        eventually("it is given back", || is_given_back(&harness, *task)).await;
+        eventually("it is released", || is_released(&harness, *task)).await;
     }
     let next: Vec<_> = (0..3).map(|_| harness.small_task_with(patient)).collect();
     let healthy: Vec<_> = (0..3).map(|_| harness.small_task()).collect();
@@ -138,7 +138,7 @@ async fn of_many_exclusive_tasks_one_is_kept_and_the_others_are_claimed_one_by_o
 }
 
 #[tokio::test]
-async fn an_interrupted_task_that_waits_never_starts() {
+async fn a_waiting_task_that_is_interrupted_never_starts() {
     let mut harness = Harness::new().await;
     let first = harness.task(|_| ());
     let exclusive = harness.task(patient);
@@ -148,11 +148,11 @@ async fn an_interrupted_task_that_waits_never_starts() {
     harness.start(2, LONG, gate.process());
     gate.until(first, Step::Started).await;
     harness.api.script().heartbeats.insert(exclusive, Outcome::Stop);
-    // The slots are open again while the first one runs, so the waiting one is gone.
+    // Another task starts while the first one runs, so the waiting one was discarded.
     harness.publish(&[last]).await;
     gate.until(last, Step::Started).await;
     gate.let_end(2);
     harness.end().await;
     assert!(!gate.has(exclusive, Step::Started));
-    assert_eq!(harness.api.script().last_events(exclusive), []);
+    assert_eq!(harness.api.script().final_events(exclusive), []);
 }

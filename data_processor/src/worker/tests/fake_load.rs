@@ -1,4 +1,4 @@
-//! The rows that a fake task manager takes in, with the faults that a test asks for.
+//! The loads of a fake task manager, with faults that a test injects.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,39 +17,39 @@ use super::fake_task_manager::Shared;
 /// How long a batch waits for the one before it.
 const WAIT: Duration = Duration::from_millis(200);
 
-/// What a task has loaded.
+/// The load of a task.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     pub(super) checkpoint: Option<LoadCheckpoint>,
     pub(super) rows: Vec<(u64, String, String)>,
     pub(super) rejected: Vec<RejectedRow>,
-    /// What happens to the next calls, one each.
+    /// The faults of the next calls, one each.
     pub(super) faults: VecDeque<Fault>,
-    /// What it says instead of `continue` once so many rows are read.
+    /// The outcome instead of `continue` after this many rows.
     pub(super) end: Option<(u64, Outcome)>,
-    /// How many batches came.
+    /// The number of batches received.
     pub(super) calls: usize,
-    /// How many batches were being answered at once, at most.
-    pub(super) at_once: usize,
+    /// The maximum number of concurrent calls.
+    pub(super) max_concurrent: usize,
     pub(super) answering: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     None,
-    /// It is away.
-    Away,
-    /// The batch is stored and the answer lost.
+    /// The task manager is down.
+    Down,
+    /// The batch is stored, but its answer is lost.
     AnswerLost,
-    /// It is told that it comes too early.
+    /// The batch is refused as out of order.
     OutOfOrder,
-    /// It is looked at only after a while.
+    /// The batch is processed after a delay.
     Late,
 }
 
 impl Fault {
     pub(super) const ALL: [Self; 5] =
-        [Self::None, Self::Away, Self::AnswerLost, Self::OutOfOrder, Self::Late];
+        [Self::None, Self::Down, Self::AnswerLost, Self::OutOfOrder, Self::Late];
 }
 
 fn row(checkpoint: &Option<LoadCheckpoint>) -> u64 {
@@ -57,7 +57,7 @@ fn row(checkpoint: &Option<LoadCheckpoint>) -> u64 {
 }
 
 impl Load {
-    /// The answer to a batch; none where it comes too early.
+    /// Applies a batch; `None` if earlier rows are missing.
     fn apply(&mut self, batch: &RowBatch) -> Option<RowsAnswer> {
         let mut outcome = Outcome::Continue;
         if let Some((at, end)) = &self.end
@@ -82,12 +82,12 @@ pub(super) async fn rows(
 ) -> Response {
     let fault = {
         let mut script = script.lock().unwrap();
-        let away = script.away;
+        let is_down = script.is_down;
         let load = script.loads.entry(id).or_default();
         load.calls += 1;
         load.answering += 1;
-        load.at_once = load.at_once.max(load.answering);
-        if away { Fault::Away } else { load.faults.pop_front().unwrap_or(Fault::None) }
+        load.max_concurrent = load.max_concurrent.max(load.answering);
+        if is_down { Fault::Down } else { load.faults.pop_front().unwrap_or(Fault::None) }
     };
     let answer = answer(&script, id, &batch, fault).await;
     script.lock().unwrap().loads.entry(id).or_default().answering -= 1;
@@ -96,7 +96,7 @@ pub(super) async fn rows(
 
 async fn answer(script: &Shared, id: TaskId, batch: &RowBatch, fault: Fault) -> Response {
     match fault {
-        Fault::Away => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Fault::Down => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Fault::OutOfOrder => return out_of_order(),
         Fault::Late => sleep(Duration::from_millis(20)).await,
         Fault::None | Fault::AnswerLost => {}

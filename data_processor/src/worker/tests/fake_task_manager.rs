@@ -1,4 +1,4 @@
-//! A task manager that says what a test tells it to.
+//! A task manager that follows the script of a test.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,20 +18,20 @@ use common::tls::Trust;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-/// What it answers and what it has heard.
+/// Its answers, and the calls that it received.
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    /// What it gives to a claim; the others are refused.
+    /// The attempts that can be claimed; other claims are refused.
     pub(super) attempts: HashMap<TaskId, Attempt>,
-    /// What it says to heartbeats instead of `continue`.
+    /// The answers to heartbeats, instead of `continue`.
     pub(super) heartbeats: HashMap<TaskId, Outcome>,
-    /// What it says to the next last report instead of `accepted`.
-    pub(super) last: HashMap<TaskId, Outcome>,
-    /// The rows of the tasks that load some.
+    /// The answers to the next final reports, instead of `accepted`.
+    pub(super) final_outcomes: HashMap<TaskId, Outcome>,
+    /// The loads of `data_upload` tasks.
     pub(super) loads: HashMap<TaskId, Load>,
-    /// Whether it answers nothing.
-    pub(super) away: bool,
-    /// How many calls it did not answer.
+    /// Whether it answers every call with 503.
+    pub(super) is_down: bool,
+    /// The number of calls that it did not answer.
     pub(super) unanswered: usize,
     pub(super) claims: Vec<ClaimRequest>,
     pub(super) reports: Vec<Report>,
@@ -39,8 +39,8 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// The last reports of a task.
-    pub(super) fn last_events(&self, task_id: TaskId) -> Vec<Event> {
+    /// The events of a task's final reports.
+    pub(super) fn final_events(&self, task_id: TaskId) -> Vec<Event> {
         let of_task = self.reports.iter().filter(|report| report.task_id == task_id);
         of_task.map(|report| &report.event).filter(|event| event.is_final()).cloned().collect()
     }
@@ -89,13 +89,13 @@ async fn claims(
     Json(request): Json<ClaimRequest>,
 ) -> Result<Json<ClaimResponse>, StatusCode> {
     let mut script = script.lock().unwrap();
-    if script.away {
+    if script.is_down {
         script.unanswered += 1;
         return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
     let claim = |task_id: TaskId| match script.attempts.get(&task_id) {
         Some(attempt) => Claim::Attempt(Box::new(attempt.clone())),
-        None => Claim::Refused { task_id, refused: "nobody knows it".to_owned() },
+        None => Claim::Refused { task_id, refused: "unknown task".to_owned() },
     };
     let claims = request.deliveries.iter().map(|delivery| claim(delivery.task_id)).collect();
     script.claims.push(request);
@@ -107,14 +107,14 @@ async fn reports(
     Json(request): Json<ReportRequest>,
 ) -> Result<Json<ReportResponse>, StatusCode> {
     let mut script = script.lock().unwrap();
-    if script.away {
+    if script.is_down {
         script.unanswered += 1;
         return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
     let mut outcomes = Vec::new();
     for report in &request.reports {
         outcomes.push(if report.event.is_final() {
-            script.last.remove(&report.task_id).unwrap_or(Outcome::Accepted)
+            script.final_outcomes.remove(&report.task_id).unwrap_or(Outcome::Accepted)
         } else {
             script.heartbeats.get(&report.task_id).cloned().unwrap_or(Outcome::Continue)
         });

@@ -1,4 +1,4 @@
-//! A worker between a fake task manager, the real in-process queue and a real storage.
+//! A worker with a fake task manager, the real in-process queue and a real storage.
 
 use std::num::NonZeroU16;
 use std::path::Path;
@@ -27,10 +27,10 @@ use crate::processor::{Completed, Interrupted};
 use crate::processors;
 use crate::worker::{Process, run_with};
 
-/// How long a test waits for what must happen.
+/// How long a test waits for a condition.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Waits until `holds` does.
+/// Waits until `holds` returns `true`.
 pub(super) async fn eventually(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
@@ -61,7 +61,7 @@ impl Harness {
         }
     }
 
-    /// Starts a worker; it gives running tasks `drain_timeout` when it ends.
+    /// Starts a worker with a processor of the test.
     pub(super) fn start(&mut self, slots: u16, drain_timeout: Duration, process: Process) {
         let config = WorkerConfig {
             name: "test".to_owned(),
@@ -77,30 +77,30 @@ impl Harness {
         }));
     }
 
-    /// Starts a worker as it is in production.
+    /// Starts a worker with the real processors.
     pub(super) fn start_real(&mut self) {
         self.start_with_mail(Mailer::default());
     }
 
-    /// Starts a worker as it is in production, which sends mail so.
+    /// Starts a worker with the real processors, which send mail with `mailer`.
     pub(super) fn start_with_mail(&mut self, mailer: Mailer) {
         let process = move |spec, ctx| processors::start(spec, ctx, mailer.clone());
         self.start(2, Duration::ZERO, Arc::new(process));
     }
 
-    /// Asks the worker to end.
+    /// Starts the shutdown of the worker.
     pub(super) fn shut_down(&self) {
         self.shutdown.cancel();
     }
 
-    /// Asks the worker to end and waits for it.
+    /// Shuts down the worker and waits for its end.
     pub(super) async fn end(&mut self) {
         self.shut_down();
         let worker = self.worker.take().unwrap();
         timeout(DEADLINE, worker).await.expect("the worker does not end").unwrap();
     }
 
-    /// A task that can be claimed, changed by `change`; nothing is in the queue yet.
+    /// Adds a task, changed by `change`, to the task manager, but not to the queue.
     pub(super) fn task(&self, change: impl FnOnce(&mut Attempt)) -> TaskId {
         let task_id = TaskId::new();
         let mut attempt = Attempt {
@@ -133,7 +133,7 @@ impl Harness {
         })
     }
 
-    /// A task with an input file.
+    /// A `csv_aggregation` task with an input file.
     pub(super) async fn csv_task(&self, content: &str, spec: CsvAggregationSpec) -> TaskId {
         self.file_task(content, TaskSpec::CsvAggregation(spec)).await
     }
@@ -168,7 +168,7 @@ impl Harness {
         self.queue.publisher().publish(&messages).await;
     }
 
-    /// How many messages wait in the queue.
+    /// The number of messages in the queue.
     pub(super) async fn depth(&self) -> u64 {
         let mut depth = 0;
         for kind in TaskKind::ALL {
@@ -177,20 +177,20 @@ impl Harness {
         depth
     }
 
-    /// What the task's first attempt wrote.
+    /// The output of the task's first attempt.
     pub(super) fn output(&self, task_id: TaskId, part: OutputPart) -> Option<String> {
         let key = ObjectKey::Output { task_id, attempt: 1, part };
         std::fs::read_to_string(self.folder.path().join(key.to_string())).ok()
     }
 
-    /// How many files there are among the outputs, unfinished ones included.
+    /// The number of output files, including unfinished ones.
     pub(super) fn output_files(&self) -> usize {
         files(&self.folder.path().join("processed_data"))
     }
 
     pub(super) async fn ended(&self, task_id: TaskId) -> common::report::Event {
-        eventually("a last report", || !self.api.script().last_events(task_id).is_empty()).await;
-        self.api.script().last_events(task_id).remove(0)
+        eventually("a final report", || !self.api.script().final_events(task_id).is_empty()).await;
+        self.api.script().final_events(task_id).remove(0)
     }
 }
 
@@ -199,7 +199,7 @@ pub(super) fn files(folder: &Path) -> usize {
     entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
 }
 
-/// A processor that goes on until the test lets it end, and notes what it does.
+/// A processor that runs until the test lets it end, and records its steps.
 #[derive(Debug, Clone)]
 pub(super) struct Gate {
     pub(super) open: Arc<Semaphore>,

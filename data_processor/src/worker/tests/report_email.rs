@@ -1,4 +1,4 @@
-//! Reports by e-mail, as a whole worker sends them, and events of users.
+//! Reports by e-mail, sent by a complete worker, and user events.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ async fn a_report_is_sent_as_text_html_and_json() {
 }
 
 #[tokio::test]
-async fn a_report_that_was_put_off_is_sent_again_with_the_same_message_id() {
+async fn a_deferred_report_is_sent_again_with_the_same_message_id() {
     let sink = Sink::start(Security::None).await;
     sink.answer_next("451 come again later");
     let mut harness = Harness::new().await;
@@ -87,17 +87,17 @@ async fn a_report_that_was_put_off_is_sent_again_with_the_same_message_id() {
         Event::Retry { after: Some(after), checkpoint: Some(_), reason: Some(reason) } => {
             assert!(after >= 5.0 && reason.contains("come again later"), "{after}: {reason}");
         }
-        event => unreachable!("it may pass: {event:?}"),
+        event => unreachable!("it is transient: {event:?}"),
     }
-    // As the task manager does when the time has come.
+    // As the task manager does after the delay.
     harness.api.script().attempts.get_mut(&task).unwrap().attempt = 2;
     harness.publish(&[task]).await;
-    eventually("it ends again", || harness.api.script().last_events(task).len() == 2).await;
-    assert!(matches!(harness.api.script().last_events(task)[1], Event::Completed { .. }));
+    eventually("it ends again", || harness.api.script().final_events(task).len() == 2).await;
+    assert!(matches!(harness.api.script().final_events(task)[1], Event::Completed { .. }));
     let received = sink.received();
     assert_eq!(received.len(), 2);
     for mail in &received {
-        assert_eq!(mail.to, ["usual@example.org"], "whom it is meant for where nobody is named");
+        assert_eq!(mail.to, ["usual@example.org"], "the default recipient");
         assert_eq!(mail.header("Message-ID"), format!("<{task}@example.org>"));
         assert_eq!(mail.header("Date"), received[0].header("Date"));
     }
@@ -105,7 +105,7 @@ async fn a_report_that_was_put_off_is_sent_again_with_the_same_message_id() {
 }
 
 #[tokio::test]
-async fn a_report_that_is_refused_fails() {
+async fn a_refused_report_fails() {
     let sink = Sink::start(Security::None).await;
     let mut harness = Harness::new().await;
     let task = task(&harness, &["nobody@example.org"]).await;
@@ -115,14 +115,14 @@ async fn a_report_that_is_refused_fails() {
             assert_eq!(error.code, "mail_refused");
             assert!(error.detail.contains("no such user"), "{error}");
         }
-        event => unreachable!("it stays: {event:?}"),
+        event => unreachable!("it is permanent: {event:?}"),
     }
     assert!(sink.received().is_empty());
     harness.end().await;
 }
 
 #[tokio::test]
-async fn refused_recipients_are_named_and_deferred_ones_tried_again_alone() {
+async fn refused_recipients_are_reported_and_deferred_ones_retried() {
     let sink = Sink::start(Security::None).await;
     sink.refuse("gone@example.org", "550 no mailbox here");
     sink.refuse("busy@example.org", "450 mailbox busy");
@@ -138,10 +138,10 @@ async fn refused_recipients_are_named_and_deferred_ones_tried_again_alone() {
             );
             checkpoint
         }
-        event => unreachable!("it may pass: {event:?}"),
+        event => unreachable!("it is transient: {event:?}"),
     };
     sink.take("busy@example.org");
-    // Settled recipients are not tried again.
+    // Recipients that have been settled are not tried again.
     sink.take("gone@example.org");
     {
         let mut script = harness.api.script();
@@ -149,8 +149,8 @@ async fn refused_recipients_are_named_and_deferred_ones_tried_again_alone() {
         (attempt.attempt, attempt.checkpoint) = (2, checkpoint);
     }
     harness.publish(&[task]).await;
-    eventually("it ends again", || harness.api.script().last_events(task).len() == 2).await;
-    let result = completed(harness.api.script().last_events(task)[1].clone());
+    eventually("it ends again", || harness.api.script().final_events(task).len() == 2).await;
+    let result = completed(harness.api.script().final_events(task)[1].clone());
     let reason = "the mail server: permanent error (550): no mailbox here";
     let refused = json!([{"recipient": "gone@example.org", "reason": reason}]);
     assert_eq!((&result["recipients"], &result["refused"]), (&json!(recipients), &refused));
@@ -162,7 +162,7 @@ async fn refused_recipients_are_named_and_deferred_ones_tried_again_alone() {
 }
 
 #[tokio::test]
-async fn where_no_mail_can_be_sent_the_report_is_processed_all_the_same() {
+async fn a_report_is_processed_without_a_mail_server() {
     let mut harness = Harness::new().await;
     let task = task(&harness, &["a@example.org"]).await;
     harness.start_real();
@@ -173,8 +173,8 @@ async fn where_no_mail_can_be_sent_the_report_is_processed_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_worker_that_ends_waits_for_no_mail_server() {
-    // One that listens and says nothing.
+async fn shutdown_does_not_wait_for_a_mail_server() {
+    // A server that accepts connections and sends nothing.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut sink = Sink::start(Security::None).await;
     sink.address = silent.local_addr().unwrap();
@@ -185,12 +185,12 @@ async fn a_worker_that_ends_waits_for_no_mail_server() {
     let ended = std::time::Instant::now();
     harness.end().await;
     assert!(ended.elapsed() < Duration::from_secs(10), "{:?}", ended.elapsed());
-    let events = harness.api.script().last_events(task);
+    let events = harness.api.script().final_events(task);
     assert_eq!(events, [Event::Released { checkpoint: None }]);
 }
 
 #[tokio::test]
-async fn an_event_is_handed_over_as_it_came() {
+async fn a_user_event_is_its_own_result() {
     let event = json!({
         "id": "a-1",
         "address": {"city": "Berlin", "state": "Berlin", "country": "Germany", "postCode": "10115"},

@@ -1,4 +1,4 @@
-//! Small tasks beside large ones, and what they share.
+//! Small tasks run independently of large ones, and share calls.
 
 use std::time::Duration;
 
@@ -62,8 +62,8 @@ async fn many_small_tasks_share_calls() {
         assert!(matches!(harness.ended(*task).await, Event::Completed { .. }));
     }
     harness.end().await;
-    assert_eq!(harness.api.script().claims.len(), 1, "all were there");
-    // A call with reports, announcements, and what ended while one of them was under way.
+    assert_eq!(harness.api.script().claims.len(), 1, "all were claimed together");
+    // Calls with reports, calls of an idle worker, and events that happened during one of them.
     let calls = harness.api.script().workers.len();
     assert!(calls < 50, "{calls} calls");
     assert_eq!(harness.depth().await, 0);
@@ -85,13 +85,13 @@ async fn an_interrupt_reaches_one_of_many_small_tasks() {
             assert!(matches!(harness.ended(task).await, Event::Completed { .. }), "{outcome:?}");
         }
         harness.end().await;
-        assert_eq!(harness.api.script().last_events(stopped), [], "{outcome:?}");
+        assert_eq!(harness.api.script().final_events(stopped), [], "{outcome:?}");
         assert_eq!(harness.depth().await, 0);
     }
 }
 
 #[tokio::test]
-async fn a_drain_gives_small_tasks_back_and_leaves_the_rest_in_the_queue() {
+async fn a_drain_releases_small_tasks_and_leaves_the_rest_in_the_queue() {
     let mut harness = Harness::new().await;
     let tasks: Vec<_> = (0..3).map(|_| harness.small_task()).collect();
     harness.publish(&tasks).await;
@@ -104,7 +104,7 @@ async fn a_drain_gives_small_tasks_back_and_leaves_the_rest_in_the_queue() {
     harness.publish(&[late]).await;
     harness.end().await;
     for task in tasks {
-        let events = harness.api.script().last_events(task);
+        let events = harness.api.script().final_events(task);
         assert_eq!(events, [Event::Released { checkpoint: None }]);
     }
     assert_eq!(harness.api.script().claims_of(late), 0);
