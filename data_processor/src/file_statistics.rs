@@ -2,12 +2,12 @@
 //! one pass.
 //!
 //! # Invariants
-//! - The file is read once, from the front, in bounded memory.
-//! - Nothing in a file is an error: what is no text has no text counts.
+//! - The file is read once, sequentially, in bounded memory.
+//! - No content is an error: a binary file has no text counts.
 //! - An interrupt takes effect within a block of [`BLOCK`] bytes.
 //!
 //! # Not here
-//! Tasks and storage: the caller opens the input. How text is counted is `text_statistics`.
+//! Tasks and storage: the caller opens the input. Text is counted by `text_statistics`.
 
 mod content;
 mod counter;
@@ -27,17 +27,17 @@ use sha2::{Digest, Sha256};
 use self::content::Content;
 use self::counter::Counter;
 
-/// How much is read at once, in bytes.
+/// The size of a block that is read and processed at a time, in bytes.
 pub const BLOCK: usize = 256 << 10;
-/// One thread reads and counts, another one hashes.
-pub const MOST_THREADS: usize = 2;
-/// How many blocks are on their way: one is read and counted while others are hashed.
+/// The number of threads that can be used: one reads and counts, another one hashes.
+pub const MAX_THREADS: usize = 2;
+/// The number of blocks in memory: one is read and counted while others wait to be hashed.
 const BLOCKS: usize = 4;
 
-/// Why there are no statistics.
+/// Why a file has no statistics.
 #[derive(Debug, thiserror::Error)]
 pub enum ExamineError {
-    /// The work was to end before it was done.
+    /// The work was interrupted before it was done.
     #[error("interrupted")]
     Interrupted,
     /// The input cannot be read.
@@ -45,12 +45,12 @@ pub enum ExamineError {
     Read(#[from] io::Error),
 }
 
-/// Finds out everything about the file `input`, which is called `file_name`, by up to `threads`
-/// threads, of which [`MOST_THREADS`] are of use. `progress` is called with the number of bytes
-/// that are done, for every block, and may break the work off.
+/// Determines the statistics of the file `input` with the name `file_name`. Uses up to `threads`
+/// threads, but no more than [`MAX_THREADS`]. After each block, `progress` is called with the
+/// number of bytes processed, and may interrupt the work.
 ///
 /// # Errors
-/// The input cannot be read, or `progress` broke the work off.
+/// The input cannot be read, or `progress` interrupted the work.
 pub fn examine(
     mut input: impl Read,
     file_name: &str,
@@ -65,7 +65,7 @@ pub fn examine(
     let digest = if first.len() < BLOCK {
         work.add(&first)?;
         Sha256::digest(&first)
-    } else if threads < MOST_THREADS {
+    } else if threads < MAX_THREADS {
         let mut digest = Sha256::new();
         let mut hash = |block: Vec<u8>| {
             digest.update(&block);
@@ -74,7 +74,7 @@ pub fn examine(
         work.read(input, first, &mut hash)?;
         digest.finalize()
     } else {
-        hashed_beside(|hash| work.read(input, first, hash))?
+        hash_in_parallel(|hash| work.read(input, first, hash))?
     };
     let size = work.size;
     let (encoding, counts) = work.counter.finish();
@@ -92,7 +92,7 @@ pub fn examine(
     })
 }
 
-/// Reads the next block, which is shorter only at the end of the input.
+/// Reads the next block, which is shorter than [`BLOCK`] only at the end of the input.
 fn fill(input: &mut impl Read, block: &mut Vec<u8>) -> io::Result<()> {
     block.clear();
     input.take(BLOCK as u64).read_to_end(block).map(drop)
@@ -116,7 +116,8 @@ impl Work<'_> {
         }
     }
 
-    /// Counts the input from its `first` block on, and has `hash` hash the blocks.
+    /// Counts the input, of which `first` is the first block, and passes the blocks to `hash`,
+    /// which returns a buffer for the next one.
     fn read(
         &mut self,
         mut input: impl Read,
@@ -133,9 +134,9 @@ impl Work<'_> {
     }
 }
 
-/// Runs `work`, which hands over its blocks in order and gets used ones back, and hashes them on
-/// another thread meanwhile: hashing takes longer than everything else.
-fn hashed_beside(
+/// Runs `work`, and hashes its blocks on another thread, since hashing takes longer than everything
+/// else. `work` sends its blocks in order and gets used buffers back.
+fn hash_in_parallel(
     work: impl FnOnce(&mut dyn FnMut(Vec<u8>) -> io::Result<Vec<u8>>) -> Result<(), ExamineError>,
 ) -> Result<Output<Sha256>, ExamineError> {
     thread::scope(|scope| {
@@ -148,7 +149,7 @@ fn hashed_beside(
             let mut hash = Sha256::new();
             for block in to_hash {
                 hash.update(&block);
-                // Nobody takes it any more at the end.
+                // At the end, the receiver is gone.
                 let _ = used.send(block);
             }
             hash.finalize()

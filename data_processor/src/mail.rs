@@ -2,11 +2,11 @@
 //!
 //! # Invariants
 //! - A mail that is sent again has the same Message-ID and date.
-//! - What a server says of one recipient keeps the mail from no other.
-//! - A password never travels in the clear, except on this machine.
+//! - A recipient that is refused does not prevent delivery to the others.
+//! - A password is never sent in plain text, except on this machine.
 //!
 //! # Not here
-//! What is sent (`processors`).
+//! The content of mails (`processors`).
 
 pub mod config;
 mod message;
@@ -29,24 +29,24 @@ use self::smtp::{Failure, Server};
 /// A mail to be sent.
 #[derive(Debug, Clone)]
 pub struct Mail {
-    /// What its Message-ID is made of.
+    /// Its Message-ID is derived from this.
     pub id: TaskId,
-    /// When it was written.
+    /// The date of the mail.
     pub date: DateTime<Utc>,
-    /// Its subject.
+    /// The subject.
     pub subject: String,
     /// The content as plain text.
     pub text: String,
-    /// The same as HTML.
+    /// The content as HTML.
     pub html: String,
-    /// The name of a JSON file that goes along, and what is in it.
+    /// The name and the content of an attached JSON file.
     pub attachment: (&'static str, String),
 }
 
-/// What became of a mail, by recipient: each is in one of the lists.
+/// The outcome of sending a mail. Each recipient is in one of the lists.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Delivery {
-    /// The mail server has taken it for these.
+    /// The mail server has accepted it for these.
     pub accepted: Vec<String>,
     /// It can be sent to these later.
     pub deferred: Vec<Refusal>,
@@ -57,20 +57,20 @@ pub struct Delivery {
 /// A recipient to whom a mail was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// As it was given.
+    /// The recipient as given.
     pub recipient: String,
-    /// In the words of the mail server, where it said something.
+    /// The answer of the mail server, if there was one.
     pub reason: String,
 }
 
-/// A recipient: as it was given, and as mail servers take it.
+/// A recipient: as given, and in the form for mail servers.
 #[derive(Debug, Clone)]
 struct Recipient {
     given: String,
     mailbox: Mailbox,
 }
 
-/// Sends mail, where the settings say how. Clones are alike.
+/// Sends mail, if a server is configured. Clones share their settings.
 #[derive(Debug, Clone, Default)]
 pub struct Mailer {
     smtp: Option<Smtp>,
@@ -84,7 +84,7 @@ struct Smtp {
 }
 
 impl Mailer {
-    /// Sends mail as `config` says.
+    /// A mailer with these settings.
     ///
     /// # Errors
     /// The file with certificates cannot be read.
@@ -99,11 +99,11 @@ impl Mailer {
 
     /// The default recipients.
     #[must_use]
-    pub fn usual_recipients(&self) -> Vec<String> {
+    pub fn default_recipients(&self) -> Vec<String> {
         self.to.clone()
     }
 
-    /// Why nothing can be sent to `recipients`, if that is so.
+    /// Why nothing can be sent to `recipients`; `None` if it can.
     #[must_use]
     pub fn obstacle(&self, recipients: &[String]) -> Option<&'static str> {
         match self.smtp {
@@ -113,7 +113,7 @@ impl Mailer {
         }
     }
 
-    /// The Message-ID of a mail, where mail can be sent.
+    /// The Message-ID of a mail; `None` if no mail can be sent.
     #[must_use]
     pub fn message_id(&self, mail: &Mail) -> Option<String> {
         self.smtp.as_ref().map(|smtp| smtp.message_id(mail))
@@ -125,8 +125,8 @@ impl Mailer {
         let mut groups = [Vec::new(), Vec::new()];
         for given in recipients {
             match mailbox(given) {
-                // A mail with addresses beyond ASCII may be refused on its further way: the other
-                // recipients get one of their own.
+                // Servers on the way may refuse a mail with non-ASCII addresses, so the other
+                // recipients get a separate mail.
                 Ok(mailbox) => {
                     let is_ascii = AsRef::<str>::as_ref(&mailbox.email).is_ascii();
                     let recipient = Recipient { given: given.clone(), mailbox };
@@ -166,8 +166,8 @@ impl Smtp {
         format!("<{}@{}>", mail.id, self.from.email.domain())
     }
 
-    /// Sends the mail to the `pending` recipients; those of whom the server says something else are
-    /// moved into `delivery`.
+    /// Sends the mail to the `pending` recipients. Those that the server refuses or defers are
+    /// moved to `delivery`.
     async fn send(
         &self,
         mail: &Mail,
@@ -185,8 +185,12 @@ impl Smtp {
         for recipient in pending.clone() {
             let Err(failure) = connection.offer(&recipient.mailbox.email).await else { continue };
             let (reason, list) = match failure {
-                smtp::Refused::Here(Failure::Transient(reason)) => (reason, &mut delivery.deferred),
-                smtp::Refused::Here(Failure::Permanent(reason)) => (reason, &mut delivery.refused),
+                smtp::Refused::Recipient(Failure::Transient(reason)) => {
+                    (reason, &mut delivery.deferred)
+                }
+                smtp::Refused::Recipient(Failure::Permanent(reason)) => {
+                    (reason, &mut delivery.refused)
+                }
                 smtp::Refused::Connection(failure) => return Err(failure),
             };
             pending.retain(|other| other.given != recipient.given);
@@ -203,7 +207,7 @@ impl Smtp {
 /// Reads `ada@example.org` or `Ada <ada@example.org>`.
 ///
 /// # Errors
-/// It is neither, in words that follow the text.
+/// The text is neither. The message is a predicate whose subject is the text.
 fn mailbox(text: &str) -> Result<Mailbox, String> {
     let text = text.trim();
     let (name, address) = match text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
@@ -215,7 +219,7 @@ fn mailbox(text: &str) -> Result<Mailbox, String> {
     if name.is_empty() {
         return Ok(Mailbox::new(None, email));
     }
-    // The rules for names are not those for addresses.
+    // The name is parsed with an ASCII address, since lettre accepts fewer addresses.
     let named: Mailbox = format!("{name} <name@example.org>")
         .parse()
         .map_err(|error| format!("is not a name and an e-mail address: {error}"))?;

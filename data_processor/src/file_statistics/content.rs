@@ -1,9 +1,9 @@
-//! What a file is: its media type, and whether and how it is read as text.
+//! Recognises the content of a file: its media type, and whether and how it is read as text.
 //!
 //! # Invariants
-//! - Valid text outweighs a signature: a file is only taken for another format than text where a
-//!   byte of it says so, or where the format is written as text itself (`documents`).
-//! - A container is told by what is in it; its name only chooses among formats that fit.
+//! - Valid text takes precedence over a signature: a file is classified as another format only if a
+//!   byte of it is not valid in text, or if the format itself is written as text (`documents`).
+//! - A container is identified by its entries. Its file name only chooses among matching formats.
 //!
 //! # Not here
 //! Counting (`counter`).
@@ -21,45 +21,45 @@ use infer::MatcherType;
 use self::container::Container;
 use self::documents::document;
 
-/// How much of a file is searched for signatures, in bytes; a NUL in it means that the file is not
-/// text.
+/// The number of bytes that are searched for signatures. A NUL among them means that the file is
+/// not text.
 const START: usize = 8 << 10;
-/// Text of an unknown 8-bit encoding outweighs a signature only where it begins with so many ASCII
-/// bytes: the few bytes of a tiny compressed file may look like such text.
+/// Text of an unknown 8-bit encoding takes precedence over a signature only if it starts with this
+/// many ASCII bytes, because the few bytes of a tiny compressed file may look like such text.
 const ASCII_START: usize = 16;
-/// The type of bytes of which nothing is known.
+/// The media type of unrecognised bytes.
 const UNKNOWN: &str = "application/octet-stream";
 
-/// How the bytes of a file are to be read.
+/// How the bytes of a file are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// As UTF-8, or what is like it.
+    /// As UTF-8 or an 8-bit encoding.
     Text,
-    /// As UTF-16, the low byte first.
+    /// As UTF-16, little-endian.
     Utf16Le,
-    /// As UTF-16, the high byte first.
+    /// As UTF-16, big-endian.
     Utf16Be,
     /// Not as text.
     Binary,
 }
 
-/// What a file is, as far as it was read.
+/// The content of a file, as far as it was read.
 #[derive(Debug)]
 pub(super) struct Content(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// The first bytes were enough.
+    /// Recognised by the first block.
     Known { media_type: &'static str, form: Form },
-    /// Text so far, that begins with the signature of another format.
-    Doubtful(Doubtful),
-    /// A file of files.
+    /// Text so far, but with the signature of another format.
+    Ambiguous(Ambiguous),
+    /// An archive, or a document in the format of one.
     Container { container: Container, by_name: Option<&'static str> },
 }
 
-/// A file that begins with a signature and is text so far.
+/// A file that starts with a signature and is text so far.
 #[derive(Debug)]
-struct Doubtful {
+struct Ambiguous {
     signature: &'static str,
     text: &'static str,
     has_ascii_start: bool,
@@ -67,37 +67,39 @@ struct Doubtful {
 }
 
 impl Content {
-    /// What is known by the first block of a file and by its name. [`Self::add`] takes the blocks,
-    /// the first one too.
+    /// Recognises a file by its first block and its name. [`Self::add`] must be called for all
+    /// blocks, including the first one.
     pub(super) fn recognise(block: &[u8], file_name: &str) -> Self {
         let by_name = mime_guess::from_path(file_name).first_raw();
         Self(Kind::recognise(block, by_name))
     }
 
-    /// How the file is to be read.
+    /// How the file is read.
     pub(super) fn form(&self) -> Form {
         match &self.0 {
             Kind::Known { form, .. } => *form,
-            Kind::Doubtful(_) => Form::Text,
+            Kind::Ambiguous(_) => Form::Text,
             Kind::Container { .. } => Form::Binary,
         }
     }
 
-    /// Looks at the next block of the file.
+    /// Examines the next block of the file.
     pub(super) fn add(&mut self, block: &[u8]) {
         match &mut self.0 {
             Kind::Known { .. } => {}
-            Kind::Doubtful(doubtful) => doubtful.is_plain = doubtful.is_plain && is_plain(block),
+            Kind::Ambiguous(ambiguous) => {
+                ambiguous.is_plain = ambiguous.is_plain && is_plain(block)
+            }
             Kind::Container { container, .. } => container.add(block),
         }
     }
 
-    /// The media type, and whether the file is text, now that all of it was read; `is_utf8` says
-    /// whether all of it is UTF-8.
+    /// The media type, and whether the file is text, after all blocks. `is_utf8` says whether the
+    /// whole file is UTF-8.
     pub(super) fn finish(self, is_utf8: bool) -> (Cow<'static, str>, bool) {
         match self.0 {
             Kind::Known { media_type, form } => (media_type.into(), form != Form::Binary),
-            Kind::Doubtful(Doubtful { signature, text, has_ascii_start, is_plain }) => {
+            Kind::Ambiguous(Ambiguous { signature, text, has_ascii_start, is_plain }) => {
                 match is_plain && (is_utf8 || has_ascii_start) {
                     true => (text.into(), true),
                     false => (signature.into(), false),
@@ -119,7 +121,7 @@ impl Kind {
         }
         let signature = infer::get(start).filter(|found| found.matcher_type() != MatcherType::Text);
         match signature.map(|found| found.mime_type()) {
-            Some(signature) if is_plain(start) => Self::Doubtful(Doubtful {
+            Some(signature) if is_plain(start) => Self::Ambiguous(Ambiguous {
                 signature,
                 text: text_type(start, by_name),
                 has_ascii_start: start[..start.len().min(ASCII_START)].is_ascii(),
@@ -148,7 +150,7 @@ fn form(start: &[u8]) -> Form {
     }
 }
 
-/// The media type of a text: by the name, then by the first bytes.
+/// The media type of text: by its file name, then by its first bytes.
 fn text_type(start: &[u8], by_name: Option<&'static str>) -> &'static str {
     let found = [("html", "text/html"), ("xml", "text/xml"), ("sh", "text/x-shellscript")]
         .into_iter()
@@ -161,14 +163,13 @@ fn text_type(start: &[u8], by_name: Option<&'static str>) -> &'static str {
         .unwrap_or("text/plain")
 }
 
-/// Whether there are no other control characters than text has: from the bell to the carriage
-/// return, and escape.
+/// Whether the bytes contain only control characters that occur in text: BEL to CR, and ESC.
 fn is_plain(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, 0x07..=0x0D | 0x1B | 0x20..=0x7E | 0x80..))
 }
 
-/// Whether the media type is one that text may have: pictures, sound and fonts are not, except for
-/// pictures in XML.
+/// Whether text may have this media type. Images, audio, video and fonts are not text, except for
+/// images in XML.
 fn may_be_text(media_type: &str) -> bool {
     let family = media_type.split_once('/').map(|(family, _)| family);
     media_type.ends_with("+xml") || !matches!(family, Some("audio" | "font" | "image" | "video"))

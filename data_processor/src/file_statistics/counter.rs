@@ -1,4 +1,4 @@
-//! Counts a file block by block, in the way that suits it.
+//! Counts the text of a file block by block.
 
 use common::file_statistics::Encoding;
 use text_statistics::{Counts, Partial};
@@ -6,7 +6,7 @@ use text_statistics::{Counts, Partial};
 use super::content::Form;
 use super::utf16::{ByteOrder, Decoder};
 
-/// Counts a file.
+/// The counts of a file so far.
 #[derive(Debug)]
 pub(super) enum Counter {
     Text(Partial),
@@ -35,7 +35,7 @@ impl Counter {
         }
     }
 
-    /// The encoding, and the counts where it is text.
+    /// The encoding, and the counts if the file is text.
     pub(super) fn finish(self) -> (Encoding, Option<Counts>) {
         match self {
             Self::Text(counted) => {

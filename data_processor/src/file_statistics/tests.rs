@@ -8,10 +8,10 @@ use common::file_statistics::{Encoding, FileStatistics};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::{BLOCK, ExamineError, MOST_THREADS, examine};
+use super::{BLOCK, ExamineError, MAX_THREADS, examine};
 
 fn examined(file: &[u8], name: &str) -> FileStatistics {
-    examine(file, name, MOST_THREADS, |_| ControlFlow::Continue(())).unwrap()
+    examine(file, name, MAX_THREADS, |_| ControlFlow::Continue(())).unwrap()
 }
 
 /// Type, encoding and counts.
@@ -37,7 +37,7 @@ fn utf16(text: &str, to_bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
 }
 
 #[test]
-fn everything_about_a_small_text() {
+fn a_small_text_has_all_statistics() {
     let file = "Grüße\nvon zuhause\n".as_bytes();
     let expected = FileStatistics {
         file_name: "notes".to_owned(),
@@ -64,7 +64,7 @@ fn an_empty_file_is_text() {
 }
 
 #[test]
-fn the_first_bytes_tell_the_type_whatever_the_name() {
+fn the_first_bytes_take_precedence_over_the_name() {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
     assert_eq!(found(png, "picture.txt"), binary("image/png"));
     assert_eq!(found(b"%PDF-1.4\n1 0 obj\n", "paper"), binary("application/pdf"));
@@ -73,7 +73,7 @@ fn the_first_bytes_tell_the_type_whatever_the_name() {
 }
 
 #[test]
-fn then_the_extension_then_what_is_inside() {
+fn the_extension_takes_precedence_over_the_content_of_text() {
     assert_eq!(found(b"a,b\n", "table.csv"), text("text/csv", (1, 1, 4)));
     assert_eq!(found(b"{}\n", "data.JSON"), text("application/json", (1, 1, 3)));
     assert_eq!(found(b"<?xml version='1.0'?><svg/>", "a.svg"), text("image/svg+xml", (0, 2, 27)));
@@ -85,14 +85,14 @@ fn then_the_extension_then_what_is_inside() {
 }
 
 #[test]
-fn bytes_that_are_no_utf_8_are_characters_and_make_the_encoding_unknown() {
+fn invalid_utf_8_is_counted_and_makes_the_encoding_unknown() {
     let latin = b"caf\xE9 au lait\n";
     let expected = ("text/plain".to_owned(), Encoding::Unknown8Bit, Some((1, 3, 13)));
     assert_eq!(found(latin, "latin.txt"), expected);
 }
 
 #[test]
-fn utf_16_is_known_by_its_byte_order_mark() {
+fn utf_16_is_recognised_by_its_byte_order_mark() {
     let words = "\u{feff}Grüße 🎉\r\naus Köln\n";
     let counts = Some((2, 4, words.chars().count() as u64));
     let (little, big) = (utf16(words, u16::to_le_bytes), utf16(words, u16::to_be_bytes));
@@ -104,7 +104,7 @@ fn utf_16_is_known_by_its_byte_order_mark() {
     assert_eq!(found(&half_a_character, "a").2, Some((0, 1, 2)));
 }
 
-/// Hands out little at a time, as a network does.
+/// Returns few bytes per read, like a network.
 struct Trickle<'a>(&'a [u8]);
 
 impl Read for Trickle<'_> {
@@ -117,12 +117,12 @@ impl Read for Trickle<'_> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Around the borders of the blocks, in each form.
+    /// Sizes around multiples of a block, in each form.
     #[test]
-    fn large_files_are_like_small_ones(
+    fn large_files_are_counted_like_small_ones(
         around in -40..40_isize,
         blocks in 1..4_usize,
-        threads in 1..=MOST_THREADS,
+        threads in 1..=MAX_THREADS,
     ) {
         let line = "Der Fuchs 🦊 springt\u{2003}über 犬\n";
         let size = (BLOCK * blocks).checked_add_signed(around).unwrap();
@@ -151,21 +151,21 @@ proptest! {
 }
 
 #[test]
-fn progress_is_told_and_may_end_the_work() {
+fn progress_is_reported_and_may_interrupt() {
     let file = vec![b'a'; 10 * BLOCK];
-    for threads in 1..=MOST_THREADS {
-        let mut told = Vec::new();
+    for threads in 1..=MAX_THREADS {
+        let mut reported = Vec::new();
         let ended = examine(&file[..], "a", threads, |done| {
-            told.push(done);
-            if told.len() == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            reported.push(done);
+            if reported.len() == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         assert!(matches!(ended, Err(ExamineError::Interrupted)));
-        assert_eq!(told, [1, 2, 3].map(|blocks| blocks * BLOCK as u64));
+        assert_eq!(reported, [1, 2, 3].map(|blocks| blocks * BLOCK as u64));
     }
 }
 
 #[test]
-fn a_disk_that_fails_is_an_error() {
+fn a_read_error_is_returned() {
     struct Failing;
     impl Read for Failing {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -175,7 +175,7 @@ fn a_disk_that_fails_is_an_error() {
     let start = vec![b'a'; 3 * BLOCK];
     for size in [0, 10, BLOCK, 3 * BLOCK] {
         let input = start[..size].chain(Failing);
-        let failed = examine(input, "a", MOST_THREADS, |_| ControlFlow::Continue(())).unwrap_err();
+        let failed = examine(input, "a", MAX_THREADS, |_| ControlFlow::Continue(())).unwrap_err();
         assert!(failed.to_string().contains("the disk is gone"), "{failed}");
     }
 }

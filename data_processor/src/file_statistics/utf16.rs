@@ -1,4 +1,4 @@
-//! UTF-16 as UTF-8, block by block.
+//! Converts UTF-16 to UTF-8, block by block.
 
 /// Which byte of a code unit comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,13 +7,13 @@ pub(super) enum ByteOrder {
     Big,
 }
 
-/// Decodes UTF-16 whose blocks may be cut anywhere. What is no UTF-16 becomes U+FFFD.
+/// Decodes UTF-16 whose blocks may be split anywhere. Invalid sequences become U+FFFD.
 #[derive(Debug)]
 pub(super) struct Decoder {
     order: ByteOrder,
-    /// The first byte of a code unit.
+    /// The first byte of an incomplete code unit.
     byte: Option<u8>,
-    /// The first half of a character.
+    /// A high surrogate whose low surrogate has not been read yet.
     high: Option<u16>,
 }
 
@@ -40,7 +40,7 @@ impl Decoder {
         char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
     }
 
-    /// What the end of the file left incomplete.
+    /// A replacement character for each part that is incomplete at the end of the file.
     pub(super) fn finish(self) -> String {
         let missing = usize::from(self.high.is_some()) + usize::from(self.byte.is_some());
         String::from(char::REPLACEMENT_CHARACTER).repeat(missing)

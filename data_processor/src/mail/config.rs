@@ -9,46 +9,46 @@ use common::config::Settings;
 use lettre::message::Mailbox;
 use secrecy::SecretString;
 
-/// How mail is sent.
+/// The settings of mail.
 #[derive(Debug, Clone, Default)]
 pub struct MailConfig {
-    /// Where to; without it, what is to be sent is logged.
+    /// The mail server; without one, mails are logged.
     pub smtp: Option<SmtpConfig>,
-    /// Who gets what is meant for nobody else.
+    /// The default recipients.
     pub to: Vec<Mailbox>,
 }
 
-/// The server that takes mail.
+/// The mail server.
 #[derive(Debug, Clone)]
 pub struct SmtpConfig {
     /// Its name or address.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// How the connection is kept secret.
+    /// How the connection is encrypted.
     pub tls: SmtpTls,
-    /// User and password, where it asks for a login.
+    /// User and password, if the server requires a login.
     pub login: Option<(String, SecretString)>,
-    /// More certificates to trust than the system's: a PEM file.
+    /// A PEM file of additional certificates to trust.
     pub ca_file: Option<PathBuf>,
-    /// Who sends.
+    /// The sender.
     pub from: Mailbox,
 }
 
-/// How a connection is kept secret.
+/// How a connection is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SmtpTls {
-    /// TLS after a first exchange in the clear, which tells nothing; never without.
+    /// By STARTTLS, which is required. Only the greeting and EHLO are sent in plain text.
     StartTls,
     /// TLS from the first byte.
     Tls,
-    /// Not at all.
+    /// Not encrypted.
     None,
 }
 
 impl SmtpTls {
-    /// The port where servers of this kind listen.
-    fn usual_port(self) -> u16 {
+    /// The default port of such servers.
+    fn default_port(self) -> u16 {
         match self {
             Self::StartTls => 587,
             Self::Tls => 465,
@@ -82,11 +82,11 @@ impl fmt::Display for SmtpTls {
 
 impl MailConfig {
     /// Reads `smtp_host`, `smtp_port`, `smtp_tls`, `smtp_user`, `smtp_password`, `smtp_ca_file`,
-    /// `mail_from` and `mail_to`; what is invalid is noted in `settings`.
+    /// `mail_from` and `mail_to`. Invalid values are recorded in `settings`.
     pub fn from_settings(settings: &mut Settings) -> Self {
         let host = settings.optional("smtp_host");
         let tls = settings.value("smtp_tls", SmtpTls::StartTls);
-        let port = settings.value("smtp_port", tls.usual_port());
+        let port = settings.value("smtp_port", tls.default_port());
         let login = (settings.optional("smtp_user"), settings.secret("smtp_password"));
         let ca_file = settings.optional("smtp_ca_file").map(PathBuf::from);
         let from = settings.optional("mail_from");
@@ -98,7 +98,7 @@ impl MailConfig {
         let from = from.and_then(|from| sender(settings, &from));
         let Some(host) = host else { return Self { smtp: None, to } };
         if !from_was_given {
-            settings.problem("`mail_from` must be set where `smtp_host` is: who sends the mail");
+            settings.problem("`mail_from`, the sender, must be set if `smtp_host` is set");
         }
         let login = match login {
             (Some(user), Some(password)) => Some((user, password)),
@@ -129,7 +129,7 @@ fn mailbox(settings: &mut Settings, name: &str, text: &str) -> Option<Mailbox> {
     }
 }
 
-/// The mail library reads the sender from the mail again, and knows fewer letters.
+/// Reads the sender. Lettre parses it again from the finished mail, and accepts fewer addresses.
 fn sender(settings: &mut Settings, text: &str) -> Option<Mailbox> {
     let mailbox = mailbox(settings, "mail_from", text)?;
     if mailbox.to_string().parse::<Mailbox>().is_err() {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_is_meant() {
+    fn all_settings_can_be_set() {
         let config = read(
             "smtp_host = \"mail.example.org\"\nsmtp_user = \"me\"\nsmtp_password = \"hunter2\"\n\
              mail_from = \"Reports <reports@example.org>\"\n",
@@ -188,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_hold_is_named() {
+    fn invalid_settings_are_named() {
         let host = "smtp_host = \"mail.example.org\"\n";
         let from = "mail_from = \"a@example.org\"\n";
         let login = "smtp_user = \"me\"\nsmtp_password = \"hunter2\"\n";
         for (content, problem) in [
-            (host.to_owned(), "`mail_from` must be set"),
+            (host.to_owned(), "`mail_from`, the sender, must be set"),
             (format!("{host}mail_from = \"me\"\n"), "`mail_from`: `me` is not an e-mail address"),
             ("mail_to = \"a@example.org,me\"\n".to_owned(), "`mail_to`: `me` is not"),
             (format!("{host}{from}smtp_user = \"me\"\n"), "both or not at all"),

@@ -1,4 +1,4 @@
-//! A mail as it travels (RFC 5322).
+//! The wire format of a mail (RFC 5322).
 
 use std::error::Error;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use lettre::message::{Attachment, Mailbox, Mailboxes, Message, MultiPart};
 
 use super::Mail;
 
-/// How long a line of a header is to be at most (RFC 5322, 2.1.1), in bytes.
+/// The recommended maximum length of a header line in bytes (RFC 5322, 2.1.1).
 const LINE: usize = 78;
 
 /// The bytes of the mail.
@@ -25,7 +25,7 @@ pub(super) fn message(
     let attachment =
         Attachment::new(name.to_owned()).body(content, ContentType::parse("application/json")?);
     let message = Message::builder()
-        // It would be read from the headers, and not every address can be.
+        // By default lettre parses it from the headers, which fails for some addresses.
         .envelope(Envelope::new(Some(from.email.clone()), recipients)?)
         .from(from.clone())
         .raw_header(folded("To", to)?)
@@ -37,7 +37,7 @@ pub(super) fn message(
     Ok(message.formatted())
 }
 
-/// A header with addresses, each of them on one line.
+/// A folded header of addresses; no address is split.
 fn folded(
     name: &'static str,
     mailboxes: &[Mailbox],
@@ -50,7 +50,7 @@ fn folded(
         if !value.is_empty() {
             value.push(',');
             column += 1;
-            // The blank and, perhaps, the next comma.
+            // The space and, perhaps, the next comma.
             if column + text.len() + 2 > LINE {
                 value.push_str("\r\n");
                 column = 0;
@@ -67,7 +67,7 @@ fn folded(
     Ok(HeaderValue::dangerous_new_pre_encoded(name, value.clone(), value))
 }
 
-/// A mailbox as it is in a header.
+/// A mailbox, encoded for a header.
 fn encoded(mailbox: &Mailbox) -> String {
     let mut headers = Headers::new();
     headers.set(To::from(Mailboxes::from(mailbox.clone())));
@@ -75,7 +75,7 @@ fn encoded(mailbox: &Mailbox) -> String {
     line.trim_start_matches("To:").trim().to_owned()
 }
 
-/// Keeps answering machines from answering (RFC 3834).
+/// Prevents automatic replies (RFC 3834).
 #[derive(Debug, Clone, Copy)]
 struct AutoSubmitted;
 

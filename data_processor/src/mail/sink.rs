@@ -1,4 +1,4 @@
-//! A mail server for tests: it speaks enough SMTP on this machine, and keeps what it is sent.
+//! A mail server for tests. It implements enough of SMTP and records the mails that it receives.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -14,14 +14,14 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// The only user, and the password.
 pub(crate) const LOGIN: (&str, &str) = ("me", "Pa55word!");
-/// Both as `AUTH PLAIN` has them.
+/// Both, encoded for `AUTH PLAIN`.
 const PLAIN_LOGIN: &str = "AG1lAFBhNTV3b3JkIQ==";
 
-/// A mail as it came in.
+/// A mail that was received.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Received {
     pub(crate) from: String,
-    /// What followed the sender in `MAIL`.
+    /// The parameters of the `MAIL` command.
     pub(crate) parameters: String,
     pub(crate) to: Vec<String>,
     pub(crate) content: String,
@@ -38,7 +38,7 @@ impl Received {
     }
 }
 
-/// Whether the server asks for TLS, and how.
+/// Whether the server requires TLS, and which kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Security {
     None,
@@ -48,7 +48,7 @@ pub(crate) enum Security {
 
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,
-    /// Whom to trust, as PEM.
+    /// The certificate of the server, as PEM.
     pub(crate) certificate: String,
     state: Arc<State>,
 }
@@ -58,9 +58,9 @@ struct State {
     acceptor: TlsAcceptor,
     received: Mutex<Vec<Received>>,
     answers: Mutex<VecDeque<&'static str>>,
-    /// The answers to recipients that are not taken.
+    /// The answers to refused recipients.
     refused: Mutex<BTreeMap<&'static str, &'static str>>,
-    takes_utf8: AtomicBool,
+    supports_utf8: AtomicBool,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -83,7 +83,7 @@ impl Sink {
             received: Mutex::default(),
             answers: Mutex::default(),
             refused: Mutex::default(),
-            takes_utf8: AtomicBool::default(),
+            supports_utf8: AtomicBool::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -91,34 +91,34 @@ impl Sink {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let state = Arc::clone(&serving);
-                // A client may go away as it likes.
+                // A client may disconnect at any time.
                 tokio::spawn(async move { state.serve(Box::new(stream)).await });
             }
         });
         Self { address, certificate: key.cert.pem(), state }
     }
 
-    /// Answers the next mail so, when all of it is there, instead of taking it.
+    /// Refuses the next mail with `answer`, after its content.
     pub(crate) fn answer_next(&self, answer: &'static str) {
         self.state.answers.lock().unwrap().push_back(answer);
     }
 
-    /// Answers so to a recipient, from now on.
+    /// Refuses a recipient with `answer` from now on.
     pub(crate) fn refuse(&self, recipient: &'static str, answer: &'static str) {
         self.state.refused.lock().unwrap().insert(recipient, answer);
     }
 
-    /// Takes a recipient again.
-    pub(crate) fn take(&self, recipient: &str) {
+    /// Accepts a recipient again.
+    pub(crate) fn accept(&self, recipient: &str) {
         self.state.refused.lock().unwrap().remove(recipient);
     }
 
     /// Offers SMTPUTF8 from now on.
-    pub(crate) fn take_utf8(&self) {
-        self.state.takes_utf8.store(true, Ordering::SeqCst);
+    pub(crate) fn enable_utf8(&self) {
+        self.state.supports_utf8.store(true, Ordering::SeqCst);
     }
 
-    /// All mails so far, those that were not taken too.
+    /// All mails so far, including refused ones.
     pub(crate) fn received(&self) -> Vec<Received> {
         self.state.received.lock().unwrap().clone()
     }
@@ -144,7 +144,7 @@ impl State {
             let needs_tls = self.security != Security::None && !with_tls;
             let answer = match verb.as_str() {
                 "EHLO" if needs_tls => "250-sink\r\n250 STARTTLS".to_owned(),
-                "EHLO" if self.takes_utf8.load(Ordering::SeqCst) => {
+                "EHLO" if self.supports_utf8.load(Ordering::SeqCst) => {
                     "250-sink\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN".to_owned()
                 }
                 "EHLO" => "250-sink\r\n250-8BITMIME\r\n250 AUTH PLAIN".to_owned(),
@@ -191,7 +191,7 @@ impl State {
     }
 }
 
-/// What follows `DATA`, up to the dot.
+/// The content after `DATA`, up to the final dot.
 async fn content(lines: &mut BufReader<Box<dyn Stream>>) -> std::io::Result<String> {
     let mut content = Vec::new();
     while !content.ends_with(b"\r\n.\r\n") {

@@ -1,4 +1,4 @@
-//! A conversation with a mail server, recipient by recipient.
+//! An SMTP session that reports the answer for each recipient.
 
 use std::fmt;
 use std::future::Future;
@@ -16,28 +16,28 @@ use secrecy::ExposeSecret;
 
 use super::config::{SmtpConfig, SmtpTls};
 
-/// How long the server may take for each of its answers.
+/// The timeout of each answer of the server.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why a server did not do what it was asked to.
+/// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// It may do it later.
+    /// It may succeed later.
     Transient(String),
-    /// It never will.
+    /// It will never succeed.
     Permanent(String),
 }
 
-/// What a refusal of a recipient is about.
+/// What a failed `RCPT` affects.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// The recipient alone.
-    Here(Failure),
-    /// The whole conversation, which has ended.
+    /// Only the recipient.
+    Recipient(Failure),
+    /// The whole session, which has ended.
     Connection(Failure),
 }
 
-/// A mail server and how it is reached.
+/// A mail server, and how to connect to it.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     host: String,
@@ -67,7 +67,7 @@ impl fmt::Debug for Security {
 pub(super) struct Connection(AsyncSmtpConnection);
 
 impl Server {
-    /// The server that the settings name.
+    /// The server of the settings.
     ///
     /// # Errors
     /// The file with certificates cannot be read.
@@ -93,27 +93,27 @@ impl Server {
         let server = (self.host.as_str(), self.port);
         let connect =
             AsyncSmtpConnection::connect_tokio1(server, Some(TIMEOUT), &hello, wrapper, None);
-        let mut connection = in_time(connect).await?;
+        let mut connection = with_timeout(connect).await?;
         if let Security::StartTls(parameters) = &self.security {
-            in_time(connection.starttls(parameters.clone(), &hello)).await?;
+            with_timeout(connection.starttls(parameters.clone(), &hello)).await?;
         }
         if let Some(credentials) = &self.credentials {
-            in_time(connection.auth(DEFAULT_MECHANISMS, credentials)).await?;
+            with_timeout(connection.auth(DEFAULT_MECHANISMS, credentials)).await?;
         }
         Ok(Connection(connection))
     }
 }
 
 impl Connection {
-    /// Begins a mail; `needs_utf8` where addresses in it are not ASCII.
+    /// Starts a mail. `needs_utf8` is set if any of its addresses is not ASCII.
     pub(super) async fn begin(&mut self, from: &Address, needs_utf8: bool) -> Result<(), Failure> {
         let mut parameters = Vec::new();
         if needs_utf8 {
             let server = self.0.server_info();
             if !server.supports_feature(Extension::SmtpUtfEight) {
                 return Err(Failure::Permanent(
-                    "the mail server takes no addresses with letters beyond ASCII (it does not \
-                     offer SMTPUTF8)"
+                    "the mail server does not support addresses with non-ASCII letters (it does \
+                     not offer SMTPUTF8)"
                         .to_owned(),
                 ));
             }
@@ -122,46 +122,46 @@ impl Connection {
                 parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
             }
         }
-        in_time(self.0.command(Mail::new(Some(from.clone()), parameters))).await?;
+        with_timeout(self.0.command(Mail::new(Some(from.clone()), parameters))).await?;
         Ok(())
     }
 
-    /// Names a recipient.
+    /// Adds a recipient.
     pub(super) async fn offer(&mut self, to: &Address) -> Result<(), Refused> {
         let answered =
             tokio::time::timeout(TIMEOUT, self.0.command(Rcpt::new(to.clone(), vec![]))).await;
         match answered {
             Ok(Ok(_)) => Ok(()),
-            // The server closes the connection (RFC 5321, 3.8).
+            // After a 421, the server closes the connection (RFC 5321, 3.8).
             Ok(Err(error)) if error.status().is_some_and(|code| code.to_string() != "421") => {
-                Err(Refused::Here(failure(&error)))
+                Err(Refused::Recipient(failure(&error)))
             }
             Ok(Err(error)) => Err(Refused::Connection(failure(&error))),
-            Err(_) => Err(Refused::Connection(silent())),
+            Err(_) => Err(Refused::Connection(no_answer())),
         }
     }
 
-    /// Sends the mail to the recipients that the server took.
+    /// Sends the mail to the recipients that the server accepted.
     pub(super) async fn finish(&mut self, message: &[u8]) -> Result<(), Failure> {
-        in_time(self.0.command(Data)).await?;
-        in_time(self.0.message(message)).await?;
+        with_timeout(self.0.command(Data)).await?;
+        with_timeout(self.0.message(message)).await?;
         Ok(())
     }
 
-    /// Says goodbye; whatever the answer is, what was sent is sent.
+    /// Ends the session. The answer is ignored, since the mail is sent already.
     pub(super) async fn close(mut self) {
-        let _ = in_time(self.0.quit()).await;
+        let _ = with_timeout(self.0.quit()).await;
     }
 }
 
-async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+async fn with_timeout<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
     match tokio::time::timeout(TIMEOUT, answer).await {
         Ok(answer) => answer.map_err(|error| failure(&error)),
-        Err(_) => Err(silent()),
+        Err(_) => Err(no_answer()),
     }
 }
 
-fn silent() -> Failure {
+fn no_answer() -> Failure {
     Failure::Transient(format!("the mail server gave no answer in {} s", TIMEOUT.as_secs()))
 }
 

@@ -1,4 +1,4 @@
-//! Mail to a real server on this machine.
+//! Mail to an SMTP server on this machine.
 
 use common::task::TaskId;
 
@@ -17,7 +17,7 @@ fn mail() -> Mail {
     }
 }
 
-/// How the server is reached, where it asks for what it is given.
+/// Settings for `sink`, with its login.
 fn config(sink: &Sink, tls: SmtpTls) -> SmtpConfig {
     SmtpConfig {
         host: "localhost".to_owned(),
@@ -46,17 +46,17 @@ async fn send(mailer: &Mailer, recipients: &[&str]) -> Delivery {
     mailer.send(&mail(), &recipients).await
 }
 
-/// Whether it may pass, and the reason, of the only recipient.
+/// For the only recipient, whether the failure is transient, and its reason.
 async fn failure(mailer: &Mailer, recipient: &str) -> (bool, String) {
     let Delivery { accepted, deferred, refused } = send(mailer, &[recipient]).await;
     assert_eq!(accepted, [""; 0]);
-    let may_pass = refused.is_empty();
+    let is_transient = refused.is_empty();
     let [failure]: [Refusal; 1] = [deferred, refused].concat().try_into().unwrap();
     assert_eq!(failure.recipient, recipient);
-    (may_pass, failure.reason)
+    (is_transient, failure.reason)
 }
 
-/// The header `To`, as it is in lines, and as it is meant.
+/// The lines of the header `To`, and its unfolded value.
 fn to(content: &str) -> (Vec<&str>, String) {
     let header = content.split_once("\r\nTo: ").unwrap().1;
     let lines: Vec<&str> = header.split("\r\n").collect();
@@ -101,7 +101,7 @@ async fn a_mail_has_all_its_parts() {
 }
 
 #[tokio::test]
-async fn a_connection_is_kept_secret() {
+async fn connections_are_encrypted() {
     for (security, tls) in [(Security::StartTls, SmtpTls::StartTls), (Security::Tls, SmtpTls::Tls)]
     {
         let sink = Sink::start(security).await;
@@ -113,53 +113,53 @@ async fn a_connection_is_kept_secret() {
 }
 
 #[tokio::test]
-async fn nothing_is_told_to_a_server_that_is_not_trusted() {
+async fn an_untrusted_server_receives_nothing() {
     for (security, tls) in [
-        // Its certificate is nobody's that the system trusts.
+        // The system does not trust its certificate.
         (Security::StartTls, SmtpTls::StartTls),
         (Security::Tls, SmtpTls::Tls),
-        // It offers no TLS where TLS is asked for.
+        // It offers no TLS although TLS is required.
         (Security::None, SmtpTls::StartTls),
     ] {
         let sink = Sink::start(security).await;
-        let (may_pass, reason) = failure(&mailer(config(&sink, tls)), "a@example.org").await;
-        assert!(may_pass, "{reason}");
+        let (is_transient, reason) = failure(&mailer(config(&sink, tls)), "a@example.org").await;
+        assert!(is_transient, "{reason}");
         assert!(sink.received().is_empty(), "{security:?}");
     }
 }
 
 #[tokio::test]
-async fn what_may_pass_and_what_stays_is_told_apart() {
+async fn transient_and_permanent_failures_are_distinguished() {
     let sink = Sink::start(Security::None).await;
     let sender = mailer(config(&sink, SmtpTls::None));
-    for (answer, may_pass) in [("451 later", true), ("552 too large", false)] {
+    for (answer, is_transient) in [("451 later", true), ("552 too large", false)] {
         sink.answer_next(answer);
         let (given, reason) = failure(&sender, "a@example.org").await;
-        assert_eq!(given, may_pass, "{answer}");
+        assert_eq!(given, is_transient, "{answer}");
         assert!(reason.contains(&answer[4..]), "{reason}");
     }
     assert_eq!(
         failure(&sender, "nobody@example.org").await,
         (false, "the mail server: permanent error (550): no such user".to_owned())
     );
-    let (may_pass, reason) = failure(&sender, "not an address").await;
-    assert!(!may_pass && reason.starts_with("`not an address` is not an e-mail"), "{reason}");
+    let (is_transient, reason) = failure(&sender, "not an address").await;
+    assert!(!is_transient && reason.starts_with("`not an address` is not an e-mail"), "{reason}");
 
     let login = Some((LOGIN.0.to_owned(), "wrong".into()));
     let stranger = mailer(SmtpConfig { login, ..config(&sink, SmtpTls::None) });
     assert!(!failure(&stranger, "a@example.org").await.0);
 
-    // Nobody listens on a port that was just given back.
+    // Nothing listens on a port that was just closed.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let nowhere = mailer(SmtpConfig { port, ..config(&sink, SmtpTls::None) });
-    let (may_pass, reason) = failure(&nowhere, "a@example.org").await;
-    assert!(may_pass && reason.contains("refused"), "{reason}");
+    let (is_transient, reason) = failure(&nowhere, "a@example.org").await;
+    assert!(is_transient && reason.contains("refused"), "{reason}");
 }
 
 #[tokio::test]
-async fn a_refused_recipient_keeps_the_mail_from_no_other() {
+async fn a_refused_recipient_does_not_affect_the_others() {
     let sink = Sink::start(Security::None).await;
     sink.refuse("b@example.org", "550 no mailbox here");
     sink.refuse("c@example.org", "450 mailbox busy");
@@ -182,7 +182,7 @@ async fn a_refused_recipient_keeps_the_mail_from_no_other() {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_puts_off_all() {
+async fn a_server_that_closes_defers_all_recipients() {
     let sink = Sink::start(Security::None).await;
     sink.refuse("b@example.org", "421 closing down");
     let sender = mailer(config(&sink, SmtpTls::None));
@@ -214,13 +214,14 @@ async fn long_lists_of_recipients_are_folded() {
     let (lines, whole) = to(&received.content);
     assert!((40..60).contains(&lines.len()), "{} lines", lines.len());
     let addresses: Vec<_> = recipients[..101].to_vec();
-    // A name that is longer than a line is encoded, to be folded: "Name, of some length ".
+    // A name that is longer than a line is encoded so that it can be folded: "Name, of some length
+    // ".
     let named = ", =?utf-8?b?TmFtZSwgb2Ygc29tZSBsZW5ndGgg";
     assert!(whole.starts_with(&(addresses.join(", ") + named)), "{whole}");
 }
 
 #[tokio::test]
-async fn domains_of_every_script_need_no_special_server() {
+async fn domains_of_any_script_work_with_any_server() {
     let sink = Sink::start(Security::None).await;
     let sender = mailer(config(&sink, SmtpTls::None));
     let delivery = send(&sender, &["info@उदाहरण.परीक्षा"]).await;
@@ -232,7 +233,7 @@ async fn domains_of_every_script_need_no_special_server() {
 }
 
 #[tokio::test]
-async fn names_of_every_script_need_a_server_that_takes_them() {
+async fn local_parts_of_any_script_require_smtputf8() {
     let sink = Sink::start(Security::None).await;
     let sender = mailer(config(&sink, SmtpTls::None));
     let recipients = ["a@example.org", "श्री@उदाहरण.परीक्षा"];
@@ -241,7 +242,7 @@ async fn names_of_every_script_need_a_server_that_takes_them() {
     assert_eq!(refused[0].recipient, recipients[1]);
     assert!(refused[0].reason.contains("SMTPUTF8"), "{}", refused[0].reason);
 
-    sink.take_utf8();
+    sink.enable_utf8();
     assert_eq!(send(&sender, &recipients).await.accepted, recipients);
     let received = sink.received();
     let [_, plain, utf8] = &received[..] else { unreachable!("three mails: {received:?}") };
@@ -253,7 +254,7 @@ async fn names_of_every_script_need_a_server_that_takes_them() {
 }
 
 #[test]
-fn certificates_that_are_none_stop_the_start() {
+fn invalid_certificates_prevent_the_start() {
     let from = "reports@example.org".parse().unwrap();
     let mut smtp = SmtpConfig {
         host: "localhost".to_owned(),

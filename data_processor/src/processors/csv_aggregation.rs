@@ -1,8 +1,8 @@
-//! `csv_aggregation`: the engine between the files of a task.
+//! `csv_aggregation`: runs the engine on the input of a task, and writes its outputs.
 //!
 //! # Invariants
-//! - Both files are finished, and so durable, before the task is completed.
-//! - After an error or an interrupt both are given up: no part of a file stays.
+//! - Both output files are finished, and so durable, before the task is completed.
+//! - After an error or an interrupt both are aborted: no partial file remains.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -57,7 +57,7 @@ impl Processor for CsvAggregation {
     }
 }
 
-/// The attempt and its share of what the worker has.
+/// The attempt and its share of the worker's budget.
 struct Attempt<'a> {
     ctx: &'a Context,
     share: Share,
@@ -81,7 +81,7 @@ impl From<AggregationError> for ProcessError {
     fn from(error: AggregationError) -> Self {
         match error {
             AggregationError::Interrupted(_) => Interrupted.into(),
-            // Of the storage, not of the file: it may work again.
+            // Errors of the storage are transient; errors of the file are not.
             AggregationError::Input(InputError::Read(_))
             | AggregationError::Write(_)
             | AggregationError::Spill(_) => Self::retry(error.to_string()),
@@ -90,7 +90,7 @@ impl From<AggregationError> for ProcessError {
     }
 }
 
-/// The attempt's files, made when they are needed.
+/// The attempt's output files, created when they are needed.
 struct Files {
     ctx: Context,
     result: Option<BufWriter<BlockingWriter>>,
@@ -111,14 +111,14 @@ fn create(ctx: &Context, part: OutputPart) -> BufWriter<BlockingWriter> {
     BufWriter::with_capacity(WRITE_SIZE, ctx.create_output(part).into_blocking())
 }
 
-/// The writer behind a buffer, which is empty after a success and worth nothing otherwise.
+/// The writer below a buffer. After a success the buffer is empty; otherwise it is discarded.
 fn unbuffered(file: BufWriter<BlockingWriter>) -> ObjectWriter {
     file.into_parts().0.into_inner()
 }
 
 impl Files {
-    /// Makes the files durable: the rejected rows, if there are any, then the result. Answers the
-    /// result's size in bytes and whether there are rejected rows.
+    /// Makes the files durable: the rejected rows, if any, then the result. Returns the size of the
+    /// result in bytes and whether rows were rejected.
     async fn finish(mut self) -> Result<(u64, bool), ProcessError> {
         let rejected = self.rejected.take().map(unbuffered);
         let has_rejected = rejected.is_some();
@@ -130,14 +130,14 @@ impl Files {
         }
         match self.result.map(unbuffered) {
             Some(result) => Ok((result.finish().await?, has_rejected)),
-            None => Err(ProcessError::retry("the aggregation gave no result")),
+            None => Err(ProcessError::retry("the aggregation wrote no result")),
         }
     }
 
     async fn abort(self) {
         for file in [self.result, self.rejected].into_iter().flatten() {
             if let Err(error) = unbuffered(file).abort().await {
-                tracing::warn!(%error, "a file that was given up may stay for a while");
+                tracing::warn!(%error, "cannot remove a partial file; a sweep will remove it");
             }
         }
     }
@@ -145,8 +145,8 @@ impl Files {
 
 /// `songs.csv` becomes `songs-aggregated.csv`, and so does `songs.csv.gz`.
 fn output_name(input: &str) -> String {
-    let unpacked = [".gz", ".zst"].iter().find_map(|ending| input.strip_suffix(ending));
-    let input = unpacked.unwrap_or(input);
+    let decompressed = [".gz", ".zst"].iter().find_map(|suffix| input.strip_suffix(suffix));
+    let input = decompressed.unwrap_or(input);
     match Path::new(input).file_stem().and_then(|stem| stem.to_str()) {
         Some(stem) => format!("{stem}-aggregated.csv"),
         None => "aggregated.csv".to_owned(),

@@ -1,4 +1,5 @@
-//! `csv_preview`: the engine (`csv_preview`) on the input of a task. It makes no files.
+//! `csv_preview`: runs the engine (`crate::csv_preview`) on the input of a task. It writes no
+//! files.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +10,7 @@ use crate::csv_preview::{PreviewError, preview};
 use crate::problems;
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 
-/// Shows the first rows of a CSV file and what its columns hold.
+/// Returns the first rows of a CSV file and the types of its columns.
 #[derive(Debug)]
 pub(super) struct PreviewCsv;
 
@@ -30,7 +31,7 @@ impl Processor for PreviewCsv {
         match previewed {
             Ok(result) => Ok(Completed { result, output: None }),
             Err(PreviewError::Interrupted) => Err(Interrupted.into()),
-            // Of the storage, not of the file: it may work again.
+            // Errors of the storage are transient; errors of the file are not.
             Err(error @ PreviewError::Input(InputError::Read(_))) => {
                 Err(ProcessError::retry(error.to_string()))
             }

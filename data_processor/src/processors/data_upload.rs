@@ -1,12 +1,12 @@
-//! `data_upload`: the engine (`row_loading`) on the input of a task, and its batches on their way
-//! to the task manager. It makes no files.
+//! `data_upload`: runs the engine (`row_loading`) on the input of a task, and sends its batches to
+//! the task manager. It writes no files.
 //!
 //! # Invariants
-//! - What the task manager has stored decides where the load goes on: nothing else is believed.
+//! - The checkpoint that the task manager has stored alone decides where a load resumes.
 //! - The file is read on a thread of its own, which waits while the task manager is behind.
 //!
 //! # Not here
-//! Sending batches and hearing what became of them (`sending`); storing them (the task manager).
+//! Sending batches and handling the answers (`sending`); storing rows (the task manager).
 
 mod sending;
 
@@ -22,8 +22,8 @@ use crate::problems;
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 use crate::row_loading::{self, Batches, Columns, LoadError, check, read_header};
 
-/// How often in a row the task manager may ask for other rows than those that it was sent.
-const MAX_TURNS: u32 = 10;
+/// How often in a row the task manager may ask for other rows than those that were sent.
+const MAX_REWINDS: u32 = 10;
 
 /// Loads the rows of a CSV file into the database.
 #[derive(Debug)]
@@ -31,14 +31,14 @@ pub(super) struct DataUpload {
     pub(super) spec: DataUploadSpec,
 }
 
-/// What a load did; the `result` of the task.
+/// The outcome of a load; the `result` of the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Loaded {
-    /// In all attempts together.
+    /// By all attempts together.
     rows_loaded: u64,
-    /// In all attempts together.
+    /// By all attempts together.
     rows_rejected: u64,
-    /// The first row that this attempt read; none where it began with the first one of the file.
+    /// The first row that this attempt read; `None` if it started with the first row of the file.
     resumed_from_row: Option<u64>,
 }
 
@@ -46,25 +46,26 @@ impl Processor for DataUpload {
     type Output = Loaded;
 
     async fn process(self, ctx: &Context) -> Result<Completed<Loaded>, ProcessError> {
-        // One that reads the file; sending its rows takes hardly any.
+        // One thread reads the file; sending its rows costs little.
         let _thread = ctx.budget().grant(1);
         let mut checkpoint = checkpoint(ctx)?;
         let resumed_from_row = checkpoint.as_ref().map(|checkpoint| checkpoint.row + 1);
-        // Where rows are loaded already, the whole file was found good before the first one.
+        // If rows are loaded already, an earlier attempt checked the whole file before the first
+        // one.
         let check_all = self.spec.on_bad_row == OnBadRow::Fail && checkpoint.is_none();
         let columns = read_columns(ctx, check_all).await?;
-        let mut turns = 0;
+        let mut rewinds = 0;
         let loaded = loop {
             match load(ctx, columns.clone(), checkpoint).await? {
                 Outcome::All(last) => break last,
-                Outcome::GoTo { stored, advanced } => {
-                    turns = if advanced { 1 } else { turns + 1 };
-                    if turns > MAX_TURNS {
-                        let reason = "the task manager asks for other rows again and again";
+                Outcome::Rewind { stored, advanced } => {
+                    rewinds = if advanced { 1 } else { rewinds + 1 };
+                    if rewinds > MAX_REWINDS {
+                        let reason = "the task manager keeps asking for other rows";
                         return Err(ProcessError::retry(reason));
                     }
                     let row = stored.as_ref().map_or(1, |stored| stored.row + 1);
-                    tracing::info!(row, "the load goes on from where the task manager is");
+                    tracing::info!(row, "the load resumes at the task manager's checkpoint");
                     checkpoint = stored;
                 }
             }
@@ -76,7 +77,7 @@ impl Processor for DataUpload {
     }
 }
 
-/// Where an earlier attempt got to with this file.
+/// The checkpoint of an earlier attempt, if it is one of this file.
 fn checkpoint(ctx: &Context) -> Result<Option<LoadCheckpoint>, ProcessError> {
     let Some(value) = ctx.checkpoint() else { return Ok(None) };
     let checkpoint: LoadCheckpoint = serde_json::from_value(value.clone()).map_err(|error| {
@@ -87,11 +88,11 @@ fn checkpoint(ctx: &Context) -> Result<Option<LoadCheckpoint>, ProcessError> {
         .filter(|checkpoint| ctx.input().is_ok_and(|it| it.sha256 == checkpoint.sha256)))
 }
 
-/// Reads the header; with `check_all` every row too, each of which must hold then.
+/// Reads the header. With `check_all`, reads all rows too, and fails if one is invalid.
 async fn read_columns(ctx: &Context, check_all: bool) -> Result<Columns, ProcessError> {
     let input = ctx.open_input().await?;
     let read = ctx.on_thread(move |ctx| match check_all {
-        // Nothing is loaded yet, so nothing is done.
+        // The progress stays 0, since nothing is loaded yet.
         true => check(input.into_blocking(), |_| {
             ctx.progress(0).map_err(|Interrupted| row_loading::Interrupted)
         }),
@@ -100,7 +101,7 @@ async fn read_columns(ctx: &Context, check_all: bool) -> Result<Columns, Process
     Ok(read.await??)
 }
 
-/// Loads the rows behind `checkpoint`, until the file ends or the task manager wants others.
+/// Loads the rows after `checkpoint`, until the file ends or the task manager needs other rows.
 async fn load(
     ctx: &Context,
     columns: Columns,
@@ -113,14 +114,14 @@ async fn load(
     }
     let input = ctx.open_input_from(offset).await?;
     let (attempt, sha256) = (ctx.attempt(), ctx.input()?.sha256.clone());
-    // One batch is made while others are under way.
+    // One batch is prepared while others are in flight.
     let (sender, batches) = mpsc::channel(1);
     let start = checkpoint.clone();
     let reading = ctx.on_thread(move |_| {
         let mut batches = Batches::resume(input.into_blocking(), columns, start, sha256);
         while let Some(batch) = batches.next()? {
             let row_loading::Batch { from, checkpoint, rows, rejected } = batch;
-            // Nobody waits for more after an interrupt, or when the load goes on elsewhere.
+            // The receiver is dropped after an interrupt or a rewind.
             if sender.blocking_send(RowBatch { attempt, from, checkpoint, rows, rejected }).is_err()
             {
                 break;
@@ -140,7 +141,7 @@ impl From<LoadError> for ProcessError {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Interrupted(row_loading::Interrupted) => Interrupted.into(),
-            // Of the storage, not of the file: it may work again.
+            // Errors of the storage are transient; errors of the file are not.
             LoadError::Input(InputError::Read(_)) => Self::retry(error.to_string()),
             error => Self::fail(problems::of_loading(&error)),
         }

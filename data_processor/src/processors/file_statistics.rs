@@ -1,13 +1,14 @@
-//! `file_statistics`: the engine (`file_statistics`) on the input of a task. It makes no files.
+//! `file_statistics`: runs the engine (`crate::file_statistics`) on the input of a task. It writes
+//! no files.
 
 use std::ops::ControlFlow;
 
 use common::file_statistics::FileStatistics;
 
-use crate::file_statistics::{ExamineError, MOST_THREADS, examine};
+use crate::file_statistics::{ExamineError, MAX_THREADS, examine};
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 
-/// Finds out everything about a file.
+/// Determines the statistics of a file.
 #[derive(Debug)]
 pub(super) struct ExamineFile;
 
@@ -20,7 +21,7 @@ impl Processor for ExamineFile {
         let file_name = expected.file_name;
         let examined = ctx
             .on_thread(move |ctx| {
-                let threads = ctx.budget().grant(MOST_THREADS);
+                let threads = ctx.budget().grant(MAX_THREADS);
                 let input = input.into_blocking();
                 examine(input, &file_name, threads.threads(), |done| match ctx.progress(done) {
                     Ok(()) => ControlFlow::Continue(()),
@@ -31,7 +32,7 @@ impl Processor for ExamineFile {
         let result = match examined {
             Ok(result) => result,
             Err(ExamineError::Interrupted) => return Err(Interrupted.into()),
-            // Of the storage, not of the file: it may work again.
+            // Errors of the storage are transient.
             Err(error @ ExamineError::Read(_)) => {
                 return Err(ProcessError::retry(error.to_string()));
             }

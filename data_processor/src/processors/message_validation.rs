@@ -1,7 +1,8 @@
-//! `message_validation`: accepts a message by the number drawn for it.
+//! `message_validation`: validates a message by the number that is drawn for it.
 //!
-//! A bad number is drawn again a while later: by a retry of the platform, so that no slot waits.
-//! The count of draws is the checkpoint; what is drawn last decides.
+//! After a bad number, a second one is drawn later. The task manager schedules this as a delay of
+//! the task, so that no slot is occupied meanwhile. The checkpoint is the number of draws; the last
+//! draw decides.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::processor::{Completed, Context, ProcessError, Processor};
 
-/// How long after a bad number another one is drawn.
+/// The delay after a bad number.
 const PAUSE: Duration = Duration::from_secs(4);
 
 /// Validates a message.
@@ -22,14 +23,14 @@ pub(super) struct ValidateMessage {
     pub(super) spec: MessageValidationSpec,
 }
 
-/// What earlier attempts came to.
+/// The state of earlier attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Checkpoint {
     /// How many numbers were drawn; all of them were bad.
     draws: u8,
 }
 
-/// What the numbers so far lead to.
+/// The outcome of the draws so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Done(Validation),
@@ -55,7 +56,7 @@ impl Processor for ValidateMessage {
     }
 }
 
-/// The message came with the number `first`; `draw` draws another one.
+/// Decides by `first`, the number that was drawn with the message, or by one that `draw` returns.
 fn step(first: Draw, checkpoint: Option<Checkpoint>, draw: impl FnOnce() -> Draw) -> Step {
     let done = |category, number: Draw, draws| {
         Step::Done(Validation { category, number: number.0, draws })
@@ -90,9 +91,9 @@ mod tests {
     }
 
     #[test]
-    fn a_good_number_is_direct_and_a_bad_one_is_drawn_again_later() {
+    fn a_good_number_is_direct_and_a_bad_one_is_drawn_again() {
         for number in Draw::RANGE {
-            let step = step(Draw(number), None, || unreachable!("nothing is drawn at once"));
+            let step = step(Draw(number), None, || unreachable!("nothing is drawn immediately"));
             if number % 10 == 0 {
                 assert_eq!(step, Step::DrawAgain(Checkpoint { draws: 1 }), "{number}");
             } else {
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn of_all_pairs_of_numbers_ninety_percent_are_direct_nine_retried_and_one_failed() {
+    fn ninety_percent_are_direct_nine_retried_and_one_failed() {
         let mut counts = [0; 3];
         for first in Draw::RANGE {
             for second in Draw::RANGE {
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_drawn_is_within_the_range() {
+    fn drawn_numbers_are_within_the_range() {
         let mut seen = [false; 61];
         for _ in 0..10_000 {
             let Draw(number) = Draw(rand::rng().random_range(Draw::RANGE));

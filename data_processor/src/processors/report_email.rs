@@ -1,13 +1,14 @@
-//! `report_email`: sends the report of a schedule by e-mail, or logs it where no mail can be sent.
+//! `report_email`: sends the report of a schedule by e-mail, or logs it if no mail server is
+//! configured.
 //!
 //! # Invariants
-//! - A report is sent at least once: a worker that dies after the server's yes sends it again, with
-//!   the same Message-ID, by which mailboxes can tell.
-//! - A recipient that is refused keeps the report from no other. What the server has said of each
-//!   is the checkpoint: a later attempt sends only to those that were put off.
+//! - A report is sent at least once. If a worker dies after the server has accepted it, it is sent
+//!   again with the same Message-ID, so mail programs can detect the duplicate.
+//! - A refused recipient does not prevent delivery to the others. The checkpoint has the server's
+//!   answer for each recipient, so a later attempt sends only to those that were deferred.
 //!
 //! # Not here
-//! SMTP (`mail`), when a report is due (the task manager).
+//! SMTP (`mail`); when a report is due (the task manager).
 
 mod rendering;
 
@@ -22,12 +23,12 @@ use self::rendering::{html, json, subject, text};
 use crate::mail::{Delivery, Mail, Mailer, Refusal};
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 
-/// How long after a first failure it is tried again; each further time after four times as long, so
-/// that servers are met again that first put off whom they do not know, often for five minutes.
+/// The delay after the first failure; it is multiplied by four after each further one. This suits
+/// greylisting servers, which defer mail from unknown senders, often for five minutes.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// No pause is longer.
+/// The maximum delay.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1800);
-/// So many recipients are named in an error at most.
+/// The maximum number of recipients that an error names.
 const NAMED: usize = 10;
 
 /// Sends a report.
@@ -37,31 +38,31 @@ pub(super) struct SendReport {
     pub(super) mailer: Mailer,
 }
 
-/// What became of a report; the `result` of the task.
+/// The outcome of a report; the `result` of the task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct SentReport {
-    /// Whether it was sent: `false` where no mail can be sent.
+    /// Whether it was sent; `false` if no mail can be sent.
     sent: bool,
-    /// Who was to get it.
+    /// The intended recipients.
     recipients: Vec<String>,
-    /// Those of them who did not get it, and why.
+    /// The recipients that were refused, and why.
     refused: Vec<Refusal>,
-    /// The mail's, where it was sent.
+    /// The Message-ID of the mail, if it was sent.
     message_id: Option<String>,
 }
 
-/// What is settled already; the checkpoint of the task.
+/// The recipients that are settled; the checkpoint of the task.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Settled {
-    /// Who has got it.
+    /// The mail server has accepted the report for these.
     accepted: Vec<String>,
-    /// Who will never get it.
+    /// The mail server has refused these permanently.
     refused: Vec<Refusal>,
 }
 
 impl Settled {
-    /// What an earlier attempt left.
+    /// The recipients that earlier attempts settled.
     fn of(ctx: &Context) -> Result<Self, ProcessError> {
         let checkpoint = ctx.checkpoint().map(Self::deserialize).transpose();
         checkpoint.map(Option::unwrap_or_default).map_err(|error| {
@@ -85,7 +86,7 @@ impl Processor for SendReport {
             mailer,
         } = self;
         let recipients = match recipients.is_empty() {
-            true => mailer.usual_recipients(),
+            true => mailer.default_recipients(),
             false => recipients,
         };
         let mail = Mail {
@@ -143,7 +144,7 @@ impl Processor for SendReport {
     }
 }
 
-/// Why a mail was not sent: each reason once, behind those whom it is about.
+/// Why a mail was not sent: each reason once, after the recipients that it applies to.
 fn reasons(refusals: &[Refusal]) -> String {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for Refusal { recipient, reason } in refusals {
@@ -166,7 +167,7 @@ fn reasons(refusals: &[Refusal]) -> String {
     groups.collect::<Vec<_>>().join("; ")
 }
 
-/// How long to wait after the attempt of this number.
+/// The delay after this attempt.
 fn pause(attempt: u32) -> Duration {
     let factor = 4_u32.saturating_pow(attempt.saturating_sub(1));
     FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
@@ -177,14 +178,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_that_put_off_for_five_minutes_are_met_again() {
+    fn delays_outlast_greylisting() {
         let pauses: Vec<u64> = (1..=6).map(|attempt| pause(attempt).as_secs()).collect();
         assert_eq!(pauses, [5, 20, 80, 320, 1280, 1800]);
         assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
     }
 
     #[test]
-    fn a_reason_is_given_once_for_all_that_it_is_about() {
+    fn each_reason_is_given_once_for_all_its_recipients() {
         let refusal =
             |recipient: String, reason: &str| Refusal { recipient, reason: reason.into() };
         let few = [

@@ -1,5 +1,5 @@
-//! `user_event`: hands an event over to be recorded. That it is recorded once is the task manager's
-//! business, which does it together with the completion.
+//! `user_event`: returns the event as the result of its task. The task manager records it exactly
+//! once, in the transaction of the completion.
 
 use common::user_event::UserEvent;
 

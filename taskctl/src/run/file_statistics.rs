@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use common::file_statistics::FileStatistics;
-use data_processor::file_statistics::{ExamineError, MOST_THREADS, examine};
+use data_processor::file_statistics::{ExamineError, MAX_THREADS, examine};
 use indicatif::{HumanBytes, HumanCount};
 
 use super::{RunArgs, open, print};
@@ -23,7 +23,7 @@ pub(super) fn file_statistics(args: &RunArgs, json: bool) -> Result<ExitCode, Fa
     let path = args.file.display().to_string();
     let name = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
 
-    let threads = args.threads.map_or(MOST_THREADS, NonZero::get);
+    let threads = args.threads.map_or(MAX_THREADS, NonZero::get);
 
     let bar = TransferBar::start("Reading", size);
     let shown = bar.clone();

@@ -1,5 +1,5 @@
-//! Files of files: many formats of documents and programs are one of two containers, which are told
-//! apart by what is in them.
+//! Container formats: many documents and programs are ZIP archives or OLE compound files, and are
+//! identified by their entries.
 
 use std::borrow::Cow;
 
@@ -14,13 +14,13 @@ pub(super) enum Container {
 }
 
 impl Container {
-    /// The container that a file with this first block is.
+    /// Recognises a container by its first block.
     pub(super) fn recognise(block: &[u8]) -> Option<Self> {
         let ole = Compound::recognise(block).map(Self::Ole);
         ole.or_else(|| Archive::recognise(block).map(Self::Zip))
     }
 
-    /// Looks at the next block of the file, the first one too.
+    /// Examines the next block of the file, starting with the first one.
     pub(super) fn add(&mut self, block: &[u8]) {
         match self {
             Self::Ole(compound) => compound.add(block),
@@ -28,7 +28,7 @@ impl Container {
         }
     }
 
-    /// By what is in it, then by the name of the file where that is a format of this container.
+    /// The media type: by the entries, then by the file name if it matches the container.
     pub(super) fn media_type(self, by_name: Option<&'static str>) -> Cow<'static, str> {
         match self {
             Self::Ole(compound) => compound.media_type(by_name).into(),
@@ -37,12 +37,12 @@ impl Container {
     }
 }
 
-/// The number of two bytes at `at`, the low byte first.
+/// The little-endian 16-bit number at `at`.
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
-/// The number of four bytes at `at`, the low byte first.
+/// The little-endian 32-bit number at `at`.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }

@@ -1,13 +1,13 @@
-//! Formats that may be written in letters alone, so that no byte tells them from text: they are
-//! known by a first line that no other text has.
+//! Formats that may consist of plain text, so that no byte distinguishes them from text. They are
+//! recognised by a first line that no other text has.
 
 use super::Form;
 
 /// Where the second line of an archive's first member header ends, in bytes.
 const MEMBER_END: usize = 66;
 
-/// The format of a file that begins with `start`, and whether its bytes are to be counted as text:
-/// those of PostScript are a program, those of the others are not what a reader sees.
+/// The format of a file that starts with `start`, and whether it is counted as text. PostScript is,
+/// since it is a program; the others are not, since their bytes are not what a reader sees.
 pub(super) fn document(start: &[u8]) -> Option<(&'static str, Form)> {
     let line = start.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
     match line.trim_ascii_end() {
@@ -27,7 +27,7 @@ pub(super) fn document(start: &[u8]) -> Option<(&'static str, Form)> {
     }
 }
 
-/// `%!` alone begins magic comments of TeX too.
+/// More than `%!` is required, because magic comments of TeX also start with it.
 fn is_postscript(line: &[u8]) -> bool {
     line == b"%!" || line == b"%!PS" || line.starts_with(b"%!PS-Adobe-")
 }

@@ -1,7 +1,7 @@
-//! OLE compound files (MS-CFB): the documents of Office before 2007, mails of Outlook, installers.
+//! OLE compound files (MS-CFB): Office documents before 2007, Outlook messages, installers.
 //!
-//! The directory says what is in one. Where it lies is in the header, mostly far behind the first
-//! block: its first entries are kept when they come by.
+//! A compound file is identified by its directory. The header has the offset of the directory,
+//! which is usually far after the first block, so its first entries are kept when they are read.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,9 @@ use super::container::{u16_at, u32_at};
 const SIGNATURE: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 /// The size of an entry of the directory, in bytes.
 const ENTRY: usize = 128;
-/// How many entries are kept, from the first one on.
+/// The number of entries that are kept.
 const ENTRIES: usize = 32;
-/// Sectors from this number on are none.
+/// Numbers from this one on are special values, not sectors.
 const NO_SECTOR: u32 = 0xFFFF_FFFA;
 
 const EXCEL: &str = "application/vnd.ms-excel";
@@ -21,7 +21,7 @@ const POWERPOINT: &str = "application/vnd.ms-powerpoint";
 const PUBLISHER: &str = "application/x-mspublisher";
 const VISIO: &str = "application/vnd.visio";
 const WORD: &str = "application/msword";
-/// What may be in such a file and is only known by the file's name.
+/// Formats that the file name may choose if the directory does not identify one.
 const BY_NAME: [&str; 8] = [
     EXCEL,
     OUTLOOK,
@@ -32,16 +32,16 @@ const BY_NAME: [&str; 8] = [
     "application/vnd.ms-project",
     "application/vnd.ms-works",
 ];
-/// A document of Office since 2007 that is encrypted is a compound file too.
+/// Encrypted Office documents since 2007 are compound files too.
 const ENCRYPTED: &str = "application/vnd.openxmlformats-officedocument.";
 const UNKNOWN: &str = "application/x-ole-storage";
 
 /// A compound file, as far as it was read.
 #[derive(Debug)]
 pub(super) struct Compound {
-    /// Where the directory begins, where there is one.
+    /// The offset of the directory, if there is one.
     at: Option<u64>,
-    /// How much of the file was read, in bytes.
+    /// The number of bytes read so far.
     read: u64,
     directory: Vec<u8>,
 }
@@ -53,7 +53,7 @@ impl Compound {
         }
         let shift = u16_at(block, 30).filter(|shift| matches!(shift, 9 | 12));
         let sector = u32_at(block, 48).filter(|sector| *sector < NO_SECTOR);
-        // The header takes the place of a sector.
+        // The header takes the space of one sector.
         let at = shift.zip(sector).map(|(shift, sector)| (u64::from(sector) + 1) << shift);
         Some(Self { at, read: 0, directory: Vec::new() })
     }
@@ -63,7 +63,7 @@ impl Compound {
         self.read += block.len() as u64;
         let missing = ENTRIES * ENTRY - self.directory.len();
         let Some(at) = self.at.filter(|at| *at < self.read && missing > 0) else { return };
-        // What a block before this one had of it is kept already.
+        // Bytes of earlier blocks are kept already.
         let next = at.max(begin);
         let part = usize::try_from(next - begin).ok().and_then(|skip| block.get(skip..));
         self.directory.extend(part.unwrap_or_default().iter().take(missing));
@@ -83,12 +83,12 @@ impl Compound {
         self.directory.chunks_exact(ENTRY).nth(usize::try_from(index).ok()?)
     }
 
-    /// The class of the root: which program writes such files.
+    /// The class identifier of the root, which identifies the program that wrote the file.
     fn class(&self) -> Option<[u8; 16]> {
         self.entry(0)?.get(80..)?.first_chunk().copied()
     }
 
-    /// The names of what lies in the root itself, not in a document that is embedded.
+    /// The names of the entries of the root, without those of embedded documents.
     fn names(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         let mut seen = BTreeSet::new();

@@ -1,7 +1,7 @@
-//! ZIP archives: documents of Office since 2007 and of OpenDocument, books, programs.
+//! ZIP archives: Office documents since 2007, OpenDocument files, e-books, programs.
 //!
-//! The names of the entries say what one is. They are read from the headers in the first block, and
-//! from the directory at the end, as far as it is in the last [`TAIL`] bytes.
+//! An archive is identified by the names of its entries. They are read from the headers in the
+//! first block, and from the directory at the end, as far as it is in the last [`TAIL`] bytes.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,30 +10,30 @@ use memchr::memmem;
 
 use super::container::{u16_at, u32_at};
 
-/// How much of the end of a file is kept, in bytes.
+/// The number of bytes at the end of a file that are kept.
 const TAIL: usize = 64 << 10;
-/// The longest media type that an archive may name, in bytes.
+/// The maximum length of a media type that an archive declares, in bytes.
 const LONGEST_TYPE: usize = 127;
 
-/// Before an entry.
+/// The signature of a local file header.
 const ENTRY: &[u8] = b"PK\x03\x04";
-/// Before the name of an entry in the directory.
+/// The signature of a header in the central directory.
 const LISTED: &[u8] = b"PK\x01\x02";
-/// At the end of the directory.
+/// The signature of the end of the central directory.
 const END: &[u8] = b"PK\x05\x06";
 
-/// In every document of Office since 2007.
+/// An entry of every Office document since 2007.
 const CONTENT_TYPES: &str = "[Content_Types].xml";
 
 struct Format {
-    /// The names that all have to be there; those with `/` at the end are of folders.
+    /// The entries that must all exist; a name that ends with `/` is a folder.
     entries: &'static [&'static str],
     media_type: &'static str,
-    /// How more special types of this format begin, which the name of the file may say.
+    /// Prefixes of more specific types of this format, which the file name may choose.
     special: &'static [&'static str],
 }
 
-/// The first one that fits counts.
+/// The first matching format applies.
 const FORMATS: [Format; 12] = [
     Format {
         entries: &[CONTENT_TYPES, "word/"],
@@ -75,7 +75,7 @@ const FORMATS: [Format; 12] = [
         media_type: "application/vnd.ms-xpsdocument",
         special: &["application/oxps"],
     },
-    // A library for Android has no type of its own.
+    // Android libraries have no type of their own.
     Format {
         entries: &["AndroidManifest.xml", "classes.jar"],
         media_type: "application/zip",
@@ -99,8 +99,8 @@ const FORMATS: [Format; 12] = [
     Format { entries: &["doc.kml"], media_type: "application/vnd.google-earth.kmz", special: &[] },
 ];
 
-/// Types, or how they begin, of formats that are archives; the name of a file may say them where
-/// its entries say nothing.
+/// Types, or prefixes of types, of formats that are archives. The file name may choose one of them
+/// if the entries do not identify a format.
 const BY_NAME: [&str; 15] = [
     "application/epub+zip",
     "application/java-archive",
@@ -122,16 +122,16 @@ const BY_NAME: [&str; 15] = [
 /// An archive, as far as it was read.
 #[derive(Debug)]
 pub(super) struct Archive {
-    /// The media type that its first entry names.
+    /// The media type that its first entry declares.
     named: Option<String>,
     found: BTreeSet<&'static str>,
-    /// The last bytes that were read.
+    /// The last bytes read.
     tail: Vec<u8>,
 }
 
 impl Archive {
     pub(super) fn recognise(block: &[u8]) -> Option<Self> {
-        // `PK00` begins an archive that was to be split and was not.
+        // `PK00` precedes an archive that was meant to be split but was not.
         let entries = block.strip_prefix(b"PK00").unwrap_or(block);
         let is_archive = [ENTRY, END, b"PK\x07\x08"].iter().any(|start| entries.starts_with(start));
         is_archive.then(|| {
@@ -171,12 +171,12 @@ impl Archive {
         while let Some(at) = block.get(from..).and_then(|rest| memmem::find(rest, ENTRY)) {
             let Some(entry) = Entry::read(&block[from + at..]) else { return };
             self.note(entry.name);
-            // One whose size comes after it is skipped by looking for the next one.
+            // If the size is unknown, because it follows the data, the next header is searched for.
             from = (from + at).saturating_add(entry.data_at).saturating_add(entry.size);
         }
     }
 
-    /// Notes the entries of the directory.
+    /// Notes the entries of the central directory.
     fn note_listed(&mut self, tail: &[u8]) {
         let Some(end) = memmem::rfind(tail, END) else { return };
         let size = u32_at(tail, end + 12).and_then(|size| usize::try_from(size).ok());
@@ -202,13 +202,13 @@ impl Archive {
     }
 }
 
-/// An entry with its header before it.
+/// An entry, read from its local file header.
 struct Entry<'a> {
     name: &'a [u8],
     is_compressed: bool,
-    /// Where the data begins, from the header on.
+    /// The offset of the data from the start of the header.
     data_at: usize,
-    /// How long the data is; 0 too where the header does not know yet.
+    /// The size of the data; also 0 if the header does not contain it.
     size: usize,
 }
 
@@ -216,7 +216,7 @@ impl<'a> Entry<'a> {
     fn read(header: &'a [u8]) -> Option<Self> {
         let length = |at| u16_at(header, at).map(usize::from);
         let (name, extra) = (length(26)?, length(28)?);
-        // The largest number means that the size is elsewhere.
+        // The maximum value means that the size is stored elsewhere (ZIP64).
         let size = u32_at(header, 18).filter(|size| *size != u32::MAX).unwrap_or(0);
         Some(Self {
             name: header.get(30..30 + name)?,
@@ -227,7 +227,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// OpenDocument, books and others name their type in a first entry `mimetype`.
+/// The media type that OpenDocument files, EPUB and others declare in a first entry `mimetype`.
 fn named_type(archive: &[u8]) -> Option<String> {
     let entry = archive.starts_with(ENTRY).then(|| Entry::read(archive)).flatten()?;
     if entry.name != b"mimetype" || entry.is_compressed {
@@ -239,6 +239,6 @@ fn named_type(archive: &[u8]) -> Option<String> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-./".contains(c);
     let (family, kind) = named.split_once('/')?;
     let is_type = matches!(family, "application" | "image") && !kind.is_empty();
-    let holds = is_type && !kind.contains('/') && named.chars().all(is_plain);
-    (holds && named.len() <= LONGEST_TYPE).then(|| named.to_owned())
+    let is_valid = is_type && !kind.contains('/') && named.chars().all(is_plain);
+    (is_valid && named.len() <= LONGEST_TYPE).then(|| named.to_owned())
 }

@@ -1,4 +1,4 @@
-//! What containers hold: OLE compound files and ZIP archives.
+//! Tests of containers: OLE compound files and ZIP archives.
 
 use super::super::BLOCK;
 use super::{binary, found};
@@ -7,7 +7,7 @@ const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessing
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 const PPTX: &str = "application/vnd.openxmlformats-officedocument.presentationml.presentation";
 
-/// Where an archive says how long an entry is.
+/// Where an archive stores the size of an entry.
 #[derive(Clone, Copy, PartialEq)]
 enum Sizes {
     Before,
@@ -40,7 +40,7 @@ fn names(names: &[&'static str]) -> Vec<(&'static str, &'static [u8])> {
 }
 
 #[test]
-fn archives_are_told_by_their_entries_whatever_their_name_and_order() {
+fn archives_are_identified_by_their_entries() {
     const TYPES: &str = "[Content_Types].xml";
     for (entries, media_type) in [
         (vec![TYPES, "_rels/.rels", "docProps/core.xml", "word/document.xml"], DOCX),
@@ -69,7 +69,7 @@ fn archives_are_told_by_their_entries_whatever_their_name_and_order() {
 }
 
 #[test]
-fn an_archive_may_name_its_type_first() {
+fn an_archive_may_declare_its_type() {
     for media_type in [
         "application/vnd.oasis.opendocument.text",
         "application/vnd.oasis.opendocument.spreadsheet",
@@ -93,7 +93,7 @@ fn an_archive_may_name_its_type_first() {
 }
 
 #[test]
-fn the_name_chooses_among_the_formats_that_fit() {
+fn the_name_chooses_among_matching_formats() {
     let word = zip(&names(&["[Content_Types].xml", "word/document.xml"]), Sizes::Before);
     let macros = "application/vnd.ms-word.document.macroEnabled.12";
     let template = "application/vnd.openxmlformats-officedocument.wordprocessingml.template";
@@ -120,7 +120,7 @@ fn the_name_chooses_among_the_formats_that_fit() {
 }
 
 #[test]
-fn large_archives_are_told_by_their_front_or_their_end() {
+fn large_archives_are_identified_by_their_start_or_end() {
     let picture = vec![b'P'; 2 * BLOCK];
     let large = ("media/picture.png", &picture[..]);
     let (types, word) = (("[Content_Types].xml", &b"x"[..]), ("word/document.xml", &b"x"[..]));
@@ -129,7 +129,7 @@ fn large_archives_are_told_by_their_front_or_their_end() {
             assert_eq!(found(&zip(&entries, sizes), "a"), binary(DOCX));
         }
     }
-    // The directory is longer than what is kept of the end.
+    // The directory is longer than the part of the end that is kept.
     let many: Vec<String> =
         (0..5_000).map(|n| format!("a/long/name/of/a/class/{n}.class")).collect();
     let classes = many.iter().map(|name| (name.as_str(), &b"x"[..]));
@@ -139,14 +139,14 @@ fn large_archives_are_told_by_their_front_or_their_end() {
 }
 
 #[test]
-fn an_archive_in_an_archive_does_not_count() {
+fn entries_of_nested_archives_are_ignored() {
     let inner = zip(&names(&["META-INF/MANIFEST.MF"]), Sizes::Before);
     let outer = zip(&[("lib.jar", &inner), ("notes.txt", b"x")], Sizes::Before);
     assert_eq!(found(&outer, "a"), binary("application/zip"));
 }
 
 #[test]
-fn archives_that_are_cut_or_damaged_are_archives() {
+fn truncated_and_damaged_archives_are_archives() {
     let whole = zip(&names(&["[Content_Types].xml", "word/document.xml"]), Sizes::Before);
     for end in 4..whole.len() {
         let (media_type, ..) = found(&whole[..end], "a");
@@ -160,7 +160,7 @@ fn archives_that_are_cut_or_damaged_are_archives() {
 }
 
 #[test]
-fn documents_of_other_programs_are_what_they_are() {
+fn real_documents_are_recognised() {
     let docx = include_bytes!("samples/document.docx");
     assert_eq!(found(docx, "a"), binary(DOCX), "by python-docx");
     let xls = include_bytes!("samples/sheet.xls");
@@ -196,7 +196,7 @@ fn ole(directory: &[u8], sector: u32, shift: u16) -> Vec<u8> {
 }
 
 #[test]
-fn compound_files_are_told_by_what_is_in_their_root() {
+fn compound_files_are_identified_by_the_entries_of_their_root() {
     for (name, media_type) in [
         ("Workbook", "application/vnd.ms-excel"),
         ("Book", "application/vnd.ms-excel"),
@@ -211,7 +211,7 @@ fn compound_files_are_told_by_what_is_in_their_root() {
             entry("Root Entry", 5, [NONE, NONE, 2], &[]),
             entry("SummaryInformation", 2, [NONE, NONE, NONE], &[]),
             entry("ObjectPool", 1, [1, 4, 3], &[]),
-            // Embedded in the document, not the document.
+            // An entry of an embedded document.
             entry("Workbook", 2, [NONE, NONE, NONE], &[]),
             entry(name, 2, [NONE, NONE, NONE], &[]),
         ]
@@ -227,7 +227,7 @@ fn compound_files_are_told_by_what_is_in_their_root() {
 }
 
 #[test]
-fn compound_files_are_told_by_the_class_of_their_root() {
+fn compound_files_are_identified_by_the_class_of_their_root() {
     let of_microsoft =
         |number: u32| [&number.to_le_bytes()[..], b"\0\0\0\0\xC0\0\0\0\0\0\0\x46"].concat();
     let of_powerpoint = b"\x10\x8D\x81\x64\x9B\x4F\xCF\x11\x86\xEA\x00\xAA\x00\xB9\x29\xE8";
@@ -238,14 +238,14 @@ fn compound_files_are_told_by_the_class_of_their_root() {
         (of_microsoft(0xC1084), "application/x-msi"),
         (of_powerpoint.to_vec(), "application/vnd.ms-powerpoint"),
     ] {
-        // The names are behind what is kept.
+        // The names are after the part that is kept.
         let directory = entry("Root Entry", 5, [NONE, NONE, 4_000_000], &class);
         assert_eq!(found(&ole(&directory, 0, 9), "a.doc"), binary(media_type));
     }
 }
 
 #[test]
-fn compound_files_that_say_nothing_are_told_by_their_name() {
+fn unidentified_compound_files_are_named_after_the_file() {
     let bare = ole(&[], 0xFFFF_FFFF, 9);
     let encrypted = [
         entry("Root Entry", 5, [NONE, NONE, 1], &[]),

@@ -1,11 +1,11 @@
-//! Text that begins like the signature of another format, and formats that are written as text.
+//! Text that starts with the signature of another format, and formats that are written as text.
 
 use common::file_statistics::Encoding;
 
 use super::super::BLOCK;
 use super::{binary, found, text};
 
-/// Beginnings that a signature matches, in files that are text to their end.
+/// First bytes that match a signature, in files that are text.
 const TEXTS: [&str; 42] = [
     "MAC address,Host\n00:00:5e:00:53:01,printer\n",
     "SQLite keeps a database in one file.\n",
@@ -52,9 +52,9 @@ const TEXTS: [&str; 42] = [
 ];
 
 #[test]
-fn valid_text_outweighs_a_signature() {
+fn valid_text_takes_precedence_over_a_signature() {
     let long = "a long line of words to come, ".repeat(2 * BLOCK / 30);
-    // Signatures that lie behind the first bytes.
+    // Signatures that are not at the start of the file.
     let deep = [60, 128, 257].map(|at| "x".repeat(at) + "BOOKMOBIDICMustar\n");
     let deep = ["BOOKMOBI", "DICM", "ustar"].iter().zip(deep).map(|(signature, text)| {
         let at = text.find("BOOK").unwrap();
@@ -88,7 +88,7 @@ fn valid_text_outweighs_a_signature() {
 }
 
 #[test]
-fn one_byte_that_no_text_has_confirms_a_signature() {
+fn one_non_text_byte_confirms_a_signature() {
     let signatures = [
         ("MAC words", "audio/x-ape"),
         ("SQLite words", "application/vnd.sqlite3"),
@@ -106,19 +106,19 @@ fn one_byte_that_no_text_has_confirms_a_signature() {
 }
 
 #[test]
-fn text_of_an_unknown_encoding_outweighs_a_signature_behind_some_ascii() {
+fn text_of_an_unknown_encoding_takes_precedence_after_some_ascii() {
     let latin = b"SQLite is a database: ein schl\xFCssel\n";
     assert_eq!(
         found(latin, "a.txt"),
         ("text/plain".to_owned(), Encoding::Unknown8Bit, Some((1, 6, 36)))
     );
-    // bzip2 of `x`, whose bytes may as well be letters of some encoding.
+    // bzip2 of `x`, whose bytes may also be letters of some encoding.
     let packed = b"BZh91AY&SY\xB3\xA9\xC4\xD5\xE6\xF7\xA8\xB9\xCA\xDB";
     assert_eq!(found(packed, "a"), binary("application/x-bzip2"));
 }
 
 #[test]
-fn formats_that_are_written_as_text_are_known_by_their_first_line() {
+fn formats_written_as_text_are_recognised_by_their_first_line() {
     for pdf in ["%PDF-1.4\n1 0 obj\n", "%PDF-1.7\r\n%%EOF", "%PDF-2.0 \r"] {
         assert_eq!(found(pdf.as_bytes(), "a.txt"), binary("application/pdf"), "{pdf}");
     }

@@ -1,8 +1,7 @@
-//! Batches of rows on their way to the task manager: several at once, in order, each until it is
-//! stored.
+//! Sends batches of rows to the task manager: several at a time, in order, each until it is stored.
 //!
-//! A batch carries the checkpoint behind which it belongs, so one that arrives twice or too early
-//! does no harm, and an answer always says what is stored.
+//! A batch names the checkpoint that it follows, so a batch that arrives twice or too early has no
+//! effect. Every answer contains the stored checkpoint.
 
 use std::time::Duration;
 
@@ -16,24 +15,24 @@ use tokio::time::{Instant, sleep};
 use crate::backoff::Backoff;
 use crate::processor::{Context, Interrupted, Interruption, ProcessError};
 
-/// How many batches are under way at once: while one is written, the next ones arrive.
-const UNDER_WAY: usize = 4;
+/// The maximum number of batches in flight: while one is stored, the next ones arrive.
+const MAX_IN_FLIGHT: usize = 4;
 
-/// How long a batch is sent again and again. A task manager that is away for longer than a lease
-/// has ended the attempt by then; one that only refuses rows has not.
+/// How long a batch is retried. If the task manager is down for longer than a lease, the attempt
+/// has ended by then; if it only refuses rows, it has not.
 const PATIENCE: Duration = LEASE.saturating_mul(2);
 
 /// The code of a refusal: batches before this one are missing.
 const OUT_OF_ORDER: &str = "out_of_order";
 
-/// What became of the batches.
+/// The outcome of sending batches.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// All are stored; this is the last checkpoint.
     All(Option<LoadCheckpoint>),
-    /// The task manager has got to another place: the load goes on there.
-    GoTo {
-        /// The stored checkpoint; none where nothing is known to be stored.
+    /// The task manager has stored another checkpoint, at which the load must resume.
+    Rewind {
+        /// The stored checkpoint; `None` if it is unknown or nothing is stored.
         stored: Option<LoadCheckpoint>,
         /// Whether batches of this round were stored.
         advanced: bool,
@@ -43,10 +42,10 @@ pub(super) enum Outcome {
 /// A batch with the answer to it.
 type Answered = (RowBatch, Result<RowsAnswer, ClientError>);
 
-/// Sends all that comes out of `batches`, the first one of which belongs behind `stored`.
+/// Sends all `batches`, the first of which follows `stored`.
 ///
 /// # Errors
-/// The attempt was interrupted, or the task manager does not take the rows.
+/// The attempt was interrupted, or the task manager refuses the rows.
 pub(super) async fn send(
     ctx: &Context,
     batches: mpsc::Receiver<RowBatch>,
@@ -63,16 +62,16 @@ async fn send_all(
     mut batches: mpsc::Receiver<RowBatch>,
     mut stored: Option<LoadCheckpoint>,
 ) -> Result<Outcome, ProcessError> {
-    let mut under_way = FuturesOrdered::new();
+    let mut in_flight = FuturesOrdered::new();
     let (mut more, mut advanced) = (true, false);
-    while more || !under_way.is_empty() {
+    while more || !in_flight.is_empty() {
         tokio::select! {
-            batch = batches.recv(), if more && under_way.len() < UNDER_WAY => match batch {
-                Some(batch) => under_way.push_back(post(ctx, batch)),
+            batch = batches.recv(), if more && in_flight.len() < MAX_IN_FLIGHT => match batch {
+                Some(batch) => in_flight.push_back(post(ctx, batch)),
                 None => more = false,
             },
-            Some((batch, answer)) = under_way.next() => {
-                // It overtook those before it, which are stored by now.
+            Some((batch, answer)) = in_flight.next() => {
+                // It overtook earlier batches, which are stored by now.
                 let (batch, answer) = match answer {
                     Err(error) if is_out_of_order(&error) => post(ctx, batch).await,
                     answer => (batch, answer),
@@ -83,7 +82,7 @@ async fn send_all(
                         advanced = true;
                         stored = Some(batch.checkpoint);
                     }
-                    Settled::Elsewhere(stored) => return Ok(Outcome::GoTo { stored, advanced }),
+                    Settled::Rewind(stored) => return Ok(Outcome::Rewind { stored, advanced }),
                 }
             }
         }
@@ -91,14 +90,14 @@ async fn send_all(
     Ok(Outcome::All(stored))
 }
 
-/// Sends a batch until there is an answer that says something.
+/// Sends a batch, and retries it after transient errors.
 async fn post(ctx: &Context, batch: RowBatch) -> Answered {
     let mut backoff = Backoff::new();
     let started = Instant::now();
     loop {
         match ctx.load(&batch).await {
             Err(error) if error.is_transient() && started.elapsed() < PATIENCE => {
-                tracing::debug!(%error, row = batch.checkpoint.row, "rows went unanswered");
+                tracing::debug!(%error, row = batch.checkpoint.row, "cannot send rows, will retry");
                 sleep(backoff.next()).await;
             }
             answer => return (batch, answer),
@@ -106,11 +105,12 @@ async fn post(ctx: &Context, batch: RowBatch) -> Answered {
     }
 }
 
-/// Where the task manager is after an answer.
+/// What an answer says about a batch.
 enum Settled {
-    /// Behind the batch.
+    /// It is stored.
     Stored,
-    Elsewhere(Option<LoadCheckpoint>),
+    /// The task manager has stored another checkpoint.
+    Rewind(Option<LoadCheckpoint>),
 }
 
 fn settle(
@@ -120,11 +120,11 @@ fn settle(
 ) -> Result<Settled, ProcessError> {
     let RowsAnswer { outcome, checkpoint } = match answer {
         Ok(answer) => answer,
-        // Those before it were said to be stored and are not. The first batch of the file, sent
-        // again, is told what is.
-        Err(error) if is_out_of_order(&error) => return Ok(Settled::Elsewhere(None)),
+        // Earlier batches were reported as stored, but are lost. The answer to the first batch of
+        // the file, sent again, contains the stored checkpoint.
+        Err(error) if is_out_of_order(&error) => return Ok(Settled::Rewind(None)),
         Err(error) => {
-            let reason = format!("the task manager does not take the rows: {error}");
+            let reason = format!("the task manager refuses the rows: {error}");
             return Err(ProcessError::retry(reason));
         }
     };
@@ -151,7 +151,7 @@ fn stored(batch: &RowBatch, checkpoint: Option<LoadCheckpoint>) -> Result<Settle
             let problem = Problem::new(409, "other_file", "The rows are of another file", detail);
             Err(ProcessError::fail(problem))
         }
-        stored => Ok(Settled::Elsewhere(stored)),
+        stored => Ok(Settled::Rewind(stored)),
     }
 }
 

@@ -1,11 +1,11 @@
-//! The report of user events as people and programs read it.
+//! Renders the report of user events as text, HTML and JSON.
 
 use std::fmt::Write;
 
 use common::plural::plural;
 use common::user_event::UserEventsReport;
 
-/// The line that a mailbox shows.
+/// The subject of the mail.
 pub(super) fn subject(report: &UserEventsReport) -> String {
     format!("User events by city, {}", minute(report))
 }
@@ -14,7 +14,7 @@ fn minute(report: &UserEventsReport) -> String {
     report.timestamp.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// How many cities and users there are, and how many cities were left out.
+/// The numbers of cities, of users, and of cities that were left out.
 fn totals(report: &UserEventsReport, left_out: u64) -> String {
     let users: u64 = report.stats.values().sum();
     let counted = |count, one, many| format!("{count} {}", plural(count, one, many));
@@ -26,12 +26,12 @@ fn totals(report: &UserEventsReport, left_out: u64) -> String {
     }
 }
 
-/// As plain text.
+/// The report as plain text.
 pub(super) fn text(report: &UserEventsReport, left_out: u64) -> String {
     let mut text = format!("User events by city, {}\n\n", minute(report));
     let width = report.stats.keys().map(|city| city.chars().count()).max().unwrap_or(0);
     for (city, users) in &report.stats {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{city:width$}  {users:>8}");
     }
     if !report.stats.is_empty() {
@@ -41,7 +41,7 @@ pub(super) fn text(report: &UserEventsReport, left_out: u64) -> String {
     text
 }
 
-/// As HTML.
+/// The report as HTML.
 pub(super) fn html(report: &UserEventsReport, left_out: u64) -> String {
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title></head>\n\
@@ -61,9 +61,9 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// As it is on the wire.
+/// The report as JSON, in the format of the API.
 pub(super) fn json(report: &UserEventsReport) -> String {
-    // Texts and numbers by texts can always be written.
+    // A map from strings to numbers can always be serialised.
     serde_json::to_string_pretty(report).unwrap_or_default()
 }
 
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_a_table() {
+    fn text_and_html_have_a_table() {
         let report = report(&[("Portland", 12), ("München", 1)]);
         assert_eq!(subject(&report), "User events by city, 2026-01-31 12:00 UTC");
         assert_eq!(
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_a_report_too() {
+    fn an_empty_report_is_rendered() {
         assert_eq!(
             text(&report(&[]), 0),
             "User events by city, 2026-01-31 12:00 UTC\n\n0 cities, 0 users\n"
@@ -102,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_out_is_told() {
+    fn left_out_cities_are_counted() {
         let text = text(&report(&[("Lyon", 7)]), 12);
         assert!(text.ends_with("\n1 city, 7 users; left out: 12 smaller cities\n"), "{text}");
     }
 
     #[test]
-    fn a_city_is_no_markup() {
+    fn city_names_are_escaped() {
         let html = html(&report(&[("<script>alert(\"x\")</script> & co", 1)]), 0);
         assert!(
             html.contains("<td>&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; co</td>")
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_read_the_report_back() {
+    fn the_json_can_be_parsed_back() {
         let report = report(&[("Portland", 12)]);
         assert_eq!(serde_json::from_str::<UserEventsReport>(&json(&report)).unwrap(), report);
     }

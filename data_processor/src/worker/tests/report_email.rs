@@ -140,9 +140,9 @@ async fn refused_recipients_are_reported_and_deferred_ones_retried() {
         }
         event => unreachable!("it is transient: {event:?}"),
     };
-    sink.take("busy@example.org");
+    sink.accept("busy@example.org");
     // Recipients that have been settled are not tried again.
-    sink.take("gone@example.org");
+    sink.accept("gone@example.org");
     {
         let mut script = harness.api.script();
         let attempt = script.attempts.get_mut(&task).unwrap();
