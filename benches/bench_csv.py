@@ -1,7 +1,7 @@
-"""Times `taskctl run csv_aggregation` against DuckDB, Polars and chdb, as whole processes.
+"""Compares `taskctl run csv_aggregation` with DuckDB, Polars and chdb, as whole processes.
 
 Runs are interleaved (A B C D, A B C D, …), the page cache is warm, and every output is compared with
-ours. Prints, for each shape, the median wall time, its ratio to ours, the CPU time and the peak
+ours. For each shape, it prints the median wall time, its ratio to ours, the CPU time and the peak
 memory. `make bench-csv` prepares the Python environment.
 """
 
@@ -60,7 +60,7 @@ def bench(shape, arguments, log):
     for _ in range(arguments.runs):
         for program in list(runs):
             command = command_of(program, shape, source, outputs[program], arguments.taskctl)
-            # A file that another one replaces is written to disk first by some file systems.
+            # Some file systems flush a file to disk before another one replaces it.
             outputs[program].unlink(missing_ok=True)
             run = measured(command, log)
             if run is None:
@@ -94,7 +94,7 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--shapes", default=",".join(shape.name for shape in SHAPES))
-    parser.add_argument("--keep", action="store_true", help="keep the files for another time")
+    parser.add_argument("--keep", action="store_true", help="keep the files for the next run")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     versions = subprocess.run([sys.executable, "-m", "pip", "freeze"], capture_output=True, text=True).stdout

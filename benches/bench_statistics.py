@@ -1,14 +1,13 @@
-"""Times the statistics of a text file against GNU `wc -lwm` and `cat`, as whole processes.
+"""Compares the statistics of a text file with GNU `wc -lwm` and `cat`, as whole processes.
 
 - `wc`: lines, words and characters, in the locale C.UTF-8.
-- `cat`: the file is read, and nothing is done with it.
-- `engine`: lines, words, characters and whether it is UTF-8, by all processors; then by one.
-- `taskctl`: `taskctl run file_statistics`, with content type and SHA-256 on top.
+- `cat`: only reads the file.
+- `engine`: lines, words, characters and whether it is UTF-8, on all processors; then on one.
+- `taskctl`: `taskctl run file_statistics`, with content type and SHA-256 in addition.
 
 Runs are interleaved (A B C D, A B C D, …), the page cache is warm, and all counts must be those of `wc`.
-Prints, for each file, the median wall time, how many times as fast as `wc` that is, the CPU time and the
-peak memory, of which less than what Python itself takes cannot be seen. `make bench-statistics` prepares
-everything.
+For each file, it prints the median wall time, the speed relative to `wc`, the CPU time and the peak
+memory, which cannot be measured below that of Python itself. `make bench-statistics` prepares everything.
 """
 
 import argparse
@@ -39,7 +38,7 @@ def commands(arguments, source):
 
 
 def counts_of(program, printed):
-    """What it counted; none where it counts nothing."""
+    """The counts that the program printed; None if it counts nothing."""
     if program == "cat":
         return None
     if program == "wc -lwm":
@@ -62,7 +61,7 @@ def file_of(kind, arguments):
 
 
 def run_once(program, command, printed, log):
-    """What was measured, and what it counted."""
+    """The measurements of a run, and its counts."""
     with open(os.devnull if program == "cat" else printed, "wb") as output:
         run = measured([str(part) for part in command], log, output)
     if run is None:
@@ -99,23 +98,23 @@ def bench(kind, arguments, log):
 
 
 def version_of_wc(wc):
-    """Ubuntu may have another `wc` under that name."""
+    """The version of GNU wc. Ubuntu may have another program of that name."""
     first = subprocess.run([wc, "--version"], capture_output=True, text=True).stdout.partition("\n")[0]
     if not first.startswith("wc (GNU coreutils)"):
-        raise SystemExit(f"bench-statistics: `{wc}` is not GNU's; name it by --wc, for example --wc gnuwc")
+        raise SystemExit(f"bench-statistics: `{wc}` is not that of GNU; pass it as --wc, for example --wc gnuwc")
     return first
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=pathlib.Path, required=True, help="folder of the programs")
-    parser.add_argument("--folder", type=pathlib.Path, required=True, help="for the files")
-    parser.add_argument("--mebibytes", type=int, default=1024, help="of each file")
-    parser.add_argument("--runs", type=int, default=5, help="of which the median is told")
+    parser.add_argument("--folder", type=pathlib.Path, required=True, help="folder of the files")
+    parser.add_argument("--mebibytes", type=int, default=1024, help="size of each file")
+    parser.add_argument("--runs", type=int, default=5, help="the number of runs; the median is shown")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--files", nargs="+", choices=FILES, default=list(FILES))
-    parser.add_argument("--wc", default="wc", help="GNU's")
-    parser.add_argument("--keep", action="store_true", help="keep the files for another time")
+    parser.add_argument("--wc", default="wc", help="GNU wc")
+    parser.add_argument("--keep", action="store_true", help="keep the files for the next run")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     print(f"{version_of_wc(arguments.wc)}, {os.cpu_count()} processors; median of {arguments.runs}")

@@ -1,7 +1,7 @@
-"""Times small tasks through the whole platform, and the same tasks through Celery.
+"""Measures small tasks on the whole platform, and the same tasks on Celery.
 
-Systems are interleaved (A B C D, A B C D, …), one runs at a time, and every run sees that each accepted
-task was finished exactly once. Prints tables in Markdown. `make bench-tasks` prepares everything.
+Systems are interleaved (A B C D, A B C D, …), one runs at a time, and every run verifies that each
+accepted task was finished exactly once. Prints Markdown tables. `make bench-tasks` prepares everything.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def milliseconds(value):
 
 
 class Median:
-    """The median of what several runs measured, and its spread."""
+    """The median of a measurement of several runs, and its spread."""
 
     def __init__(self, runs, *path):
         self.values = []
@@ -61,7 +61,7 @@ class Median:
 
 
 def compare(arguments, parts, services):
-    """Throughput and latency of our systems and of Celery, in turns."""
+    """Throughput and latency of our systems and of Celery, interleaved."""
     systems = {}
     if {"throughput", "latency"} & parts:
         systems["fleet"] = lambda: Fleet(arguments.folder, arguments.programs, services)
@@ -69,7 +69,7 @@ def compare(arguments, parts, services):
         systems["standalone"] = lambda: Standalone(arguments.folder, arguments.programs)
     for name in ("default", "confirmed"):
         systems[f"Celery {name}"] = lambda name=name: Celery(arguments.folder, services, name)
-    # What is compared with the standalone server alone is measured too.
+    # With the part "standalone" alone, both are measured.
     with_throughput = "throughput" in parts or "latency" not in parts
     with_latency = "latency" in parts or "throughput" not in parts
     throughput = {name: [] for name in systems}
@@ -196,14 +196,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--programs", type=pathlib.Path, required=True, help="folder of the programs")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--runs", type=int, default=5, help="of which the median is told")
-    parser.add_argument("--tasks", type=int, default=20_000, help="of ours, for throughput")
-    parser.add_argument("--celery-tasks", type=int, default=3_000, help="of Celery's, for throughput")
-    parser.add_argument("--clients", type=int, default=100, help="of ours")
-    # One process of Python gets slower with more.
+    parser.add_argument("--runs", type=int, default=5, help="the number of runs; the median is shown")
+    parser.add_argument("--tasks", type=int, default=20_000, help="tasks of ours, for throughput")
+    parser.add_argument("--celery-tasks", type=int, default=3_000, help="tasks of Celery, for throughput")
+    parser.add_argument("--clients", type=int, default=100, help="clients of ours")
+    # With more threads, a single Python process gets slower.
     parser.add_argument("--celery-clients", type=int, default=4, help="threads that send to Celery")
-    parser.add_argument("--rate", type=int, default=50, help="messages a second, for latency")
-    parser.add_argument("--seconds", type=int, default=20, help="for latency")
+    parser.add_argument("--rate", type=int, default=50, help="messages per second, for latency")
+    parser.add_argument("--seconds", type=int, default=20, help="duration, for latency")
     parser.add_argument("--backlog", type=int, default=1_000_000, help="the largest backlog")
     arguments = parser.parse_args()
     arguments.programs = arguments.programs.resolve()

@@ -1,15 +1,15 @@
-"""Times the upload of a large file to a standalone server against `dd conv=fsync` of the same bytes.
+"""Compares the upload of a large file to a standalone server with `dd conv=fsync` of the same bytes.
 
-- `dd`: writes the file once more, on the same disk, and has it written out (`conv=fsync`).
-- `curl`: `curl -F file=@FILE` to `/v1/file_statistics`, until the answer 202, which is given when the file
-  is on the disk and its task in the database. The server hashes the file while it comes in.
+- `dd`: copies the file on the same disk, and flushes the copy (`conv=fsync`).
+- `curl`: `curl -F file=@FILE` to `/v1/file_statistics`, until the answer 202, which means that the file is
+  on the disk and its task in the database. The server hashes the file while it receives it.
 - `taskctl`: `taskctl upload FILE`, until the same answer.
 
-Runs are interleaved (A B C, A B C, …) and the file is in the page cache. Each upload has a server of its
-own, with an empty folder, which is removed after it. What the task finds out of the file (its SHA-256 and
-size) must be right; waiting for that is not timed. Prints the median wall time and how it compares with
-`dd`, the CPU time of who sends and of the server until the answer, and the peak memory of both. `make
-bench-upload` prepares everything.
+Runs are interleaved (A B C, A B C, …) and the file is in the page cache. Each upload has its own server,
+with an empty folder that is removed afterwards. The SHA-256 and the size that the task determines must be
+those of the file; waiting for the task is not timed. Prints the median wall time and its ratio to `dd`, the
+CPU time of client and server until the answer, and the peak memory of both. `make bench-upload` prepares
+everything.
 """
 
 import argparse
@@ -30,8 +30,8 @@ MEGABYTE = 1_000_000
 
 
 def make(path, size, seed):
-    """A file of text with a fixed seed; answers its SHA-256. In processes of their own: who measures must
-    stay small."""
+    """Makes a text file with a fixed seed, and returns its SHA-256. It runs in other processes, so that
+    this process stays small: see `whole_process`."""
     command = [sys.executable, HERE / "text_files.py", "ascii", str(size), str(seed), path]
     subprocess.run(command, check=True)
     summed = subprocess.run(["sha256sum", path], check=True, capture_output=True, text=True)
@@ -39,7 +39,7 @@ def make(path, size, seed):
 
 
 def copy(source, arguments, log):
-    """By dd: wall and CPU seconds and the peak of memory in MiB."""
+    """Copies with dd: wall and CPU seconds, peak memory in MiB, and zeros for the server."""
     target = arguments.folder / "copied"
     try:
         run = measured(["dd", f"if={source}", f"of={target}", "bs=1M", "conv=fsync"], log)
@@ -51,7 +51,7 @@ def copy(source, arguments, log):
 
 
 def upload(client, source, digest, arguments, log):
-    """As `copy`, then the CPU seconds and the peak of the server."""
+    """Like `copy`, with the CPU seconds and the peak memory of the server."""
     with Standalone(arguments.folder, arguments.programs) as system:
         answer = arguments.folder / "answer.json"
         command = command_of(client, system.server, source, arguments)
@@ -76,14 +76,14 @@ def command_of(client, server, source, arguments):
 
 
 def check(task, server, source, digest, arguments):
-    """Whether the server has the same bytes."""
+    """Checks that the server received the same bytes."""
     command = [arguments.programs / "taskctl", "--json", "--server", server, "watch", task]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        raise Failed(f"the task of the upload fails: {done.stdout or done.stderr}")
+        raise Failed(f"the task of the upload failed: {done.stdout or done.stderr}")
     found = json.loads(done.stdout)["result"]
     if (found["sha256"], found["size"]) != (digest, source.stat().st_size):
-        raise Failed(f"the server has other bytes than were sent: {found}")
+        raise Failed(f"the server received other bytes than were sent: {found}")
 
 
 def show(runs, size):
@@ -103,14 +103,14 @@ def bench(arguments, log):
     runs = {"dd": [], "curl": [], "taskctl": []}
     for _ in range(arguments.runs):
         for program, of_program in runs.items():
-            # What others have written is not to be waited for here.
+            # Otherwise this run would wait for the writes of the previous one.
             os.sync()
             if program == "dd":
                 of_program.append(copy(source, arguments, log))
             else:
                 of_program.append(upload(program, source, digest, arguments, log))
     size = source.stat().st_size
-    print(f"\n{size:,} bytes; SHA-256 and size that the server tells are those of the file")
+    print(f"\n{size:,} bytes; the server reports the correct SHA-256 and size")
     show(runs, size)
 
 
@@ -121,9 +121,9 @@ def version_of(program):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=pathlib.Path, required=True, help="folder of the programs")
-    parser.add_argument("--folder", type=pathlib.Path, required=True, help="on the disk to be measured")
-    parser.add_argument("--megabytes", type=int, default=1000, help="of the file")
-    parser.add_argument("--runs", type=int, default=5, help="of which the median is told")
+    parser.add_argument("--folder", type=pathlib.Path, required=True, help="folder on the disk to measure")
+    parser.add_argument("--megabytes", type=int, default=1000, help="size of the file")
+    parser.add_argument("--runs", type=int, default=5, help="the number of runs; the median is shown")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     arguments.programs = arguments.programs.resolve()

@@ -1,6 +1,6 @@
-"""Makes the files of the CSV benchmark, by columns and with a fixed seed: csv_files.py FILE ROWS SEED PATH.
+"""Generates the files of the CSV benchmark, column by column with a fixed seed: csv_files.py FILE ROWS SEED PATH.
 
-`csv_files.py equal A B` compares two results, whatever is quoted in them.
+`csv_files.py equal A B` compares two results, regardless of quoting.
 """
 
 import datetime
@@ -17,7 +17,7 @@ FIRST_DAY = datetime.date(2024, 1, 1)
 
 
 def _numbers(rows, seed, low, high):
-    """Uniform whole numbers from low up to high, without it."""
+    """Uniform integers from low (inclusive) to high (exclusive)."""
     state = pl.int_range(rows, eager=True).cast(pl.UInt64).hash(seed=seed)
     return (state % (high - low)).cast(pl.Int64) + low
 
@@ -43,7 +43,7 @@ def _short_titles(count):
 
 
 def _nasty_titles(count):
-    """One in twenty needs quotes: commas, quotes and line breaks inside."""
+    """One in twenty contains commas, quotes or line breaks, and so must be quoted."""
     ends = [", live", ' "unplugged"', "\nsecond line", ',"\n']
     return [
         title + (ends[number // 20 % len(ends)] if number % 20 == 0 else "")
@@ -92,9 +92,9 @@ def _windows(rows, path, seed):
 
 
 def _sparse(rows, path, seed):
-    """Each song has 365 days of its own, scattered over eighty years."""
+    """Each song has its own 365 days, scattered over eighty years."""
     songs = _numbers(rows, seed, 0, 1_000)
-    # Prime to the number of days, so that no two of a song are the same.
+    # Coprime to the number of days, so that the days of a song differ.
     days = (songs * 7_919 + _numbers(rows, seed + 1, 0, 365) * 104_729) % (80 * 365)
     titles = pl.Series("Song", _short_titles(1_000), dtype=pl.String)
     pl.select(
@@ -105,7 +105,7 @@ def _sparse(rows, path, seed):
 
 
 def _wide(rows, path, seed):
-    """Three columns of groups and two of sums among others that are not asked for."""
+    """Three grouping columns and two to be summed, among others that are not used."""
     cities = [f"City {number}" for number in range(200)]
     pl.select(
         pl.lit(_numbers(rows, seed, 0, 10**9)).alias("id"),
@@ -119,7 +119,7 @@ def _wide(rows, path, seed):
 
 
 def _compressed(rows, path, seed):
-    """As the plain file, compressed by what the name of this one ends with."""
+    """Like the plain file, but compressed as the suffix of the path says."""
     plain = path + ".plain"
     _plain(rows, plain, seed)
     duckdb.sql(f"COPY (FROM read_csv('{plain}', all_varchar = true)) TO '{path}' (FORMAT csv, HEADER true)")

@@ -1,7 +1,7 @@
-"""One aggregation by one of the peers, as a whole process: csv_peer.py PEER JOB.
+"""Runs one aggregation with one of the peers, as a whole process: csv_peer.py PEER JOB.
 
-JOB is JSON: input, columns, output, group_by, sums, limit (MiB or null). What a column holds is said to the
-peers as exactly as they take it, so that none of them has to guess.
+JOB is JSON: input, columns, output, group_by, sums, limit (MiB or null). The types of the columns are passed
+to the peers as precisely as possible, so that none of them has to infer a schema.
 """
 
 import json

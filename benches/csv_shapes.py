@@ -1,10 +1,11 @@
-"""What the CSV benchmark aggregates. Imports nothing: who measures must stay small."""
+"""The files and aggregations of the CSV benchmark. Imports nothing, since the process that measures must stay
+small: see `whole_process`."""
 
 PLAYS = "Number of Plays"
 
 
 class Shape:
-    """A file and the aggregation that is asked of it."""
+    """A file and an aggregation of it."""
 
     def __init__(
         self,
@@ -19,13 +20,13 @@ class Shape:
     ):
         self.name = name
         self.what = what
-        # What csv_files.py calls it.
+        # The name of the file in csv_files.py.
         self.file = file
         self.group_by = list(group_by)
         self.sums = list(sums)
-        # Of memory, in MiB; the default of each program where there is none.
+        # The memory limit in MiB; None for the default of each program.
         self.limit = limit
-        # Those of the file.
+        # The columns of the file.
         self.columns = list(columns)
         self.ending = ending
 

@@ -1,4 +1,4 @@
-"""Prints what the figures of the benchmarks depend on, as a table in Markdown: the machine and the versions.
+"""Prints the machine and the versions that the benchmarks depend on, as a Markdown table.
 
 It runs in the Python environment of the benchmarks: machine.py FOLDER_OF_THE_BENCHMARKS.
 """
@@ -12,12 +12,12 @@ import subprocess
 import sys
 
 PEERS = ["duckdb", "polars", "chdb", "celery", "SQLAlchemy", "PyMySQL"]
-# Distributions keep servers off the PATH of normal users.
+# Distributions do not add the folders of servers to the PATH of normal users.
 PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
 
 
 def first_line(*command):
-    """What a program says of itself; nothing where it is missing."""
+    """The first line that a program prints; empty if it is missing."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PATH": PATH})
     except OSError:
@@ -26,7 +26,7 @@ def first_line(*command):
 
 
 def field(path, name):
-    """The first of a file's lines `NAME: VALUE`."""
+    """The value of the first line `NAME: VALUE` of a file."""
     found = re.search(rf"^{name}\s*:\s*(.*)$", pathlib.Path(path).read_text(), re.MULTILINE)
     return found[1] if found else ""
 
@@ -50,7 +50,7 @@ def rows(folder):
     yield "coreutils", first_line("wc", "--version").rpartition(" ")[2]
     yield "curl", first_line("curl", "--version").partition("(")[0].removeprefix("curl ")
     yield "MariaDB", first_line("mariadbd", "--version").partition("Ver ")[2].partition(" ")[0]
-    # `rabbitmqctl version` would leave a daemon of Erlang behind.
+    # `rabbitmqctl version` would leave an Erlang daemon behind.
     servers = sorted(pathlib.Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"))
     yield "RabbitMQ", servers[-1].name.partition("-")[2] if servers else ""
     yield "Python", platform.python_version()

@@ -1,6 +1,6 @@
-"""The processor time of programs, as Linux tells it in /proc: processor_time.py PID… prints it in seconds.
+"""The CPU time of programs, from /proc: processor_time.py PID… prints it in seconds.
 
-On a machine that does other things too, it says more about the cost of a task than the clock does.
+On a machine that is also used otherwise, CPU time measures the cost of a task better than wall time.
 """
 
 import os
@@ -11,11 +11,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def seconds(roots):
-    """What these processes and all that come from them have used so far, of those that run."""
+    """The CPU time so far of these processes and their running descendants."""
     parents, used = {}, {}
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            # The name of a program may hold blanks; it ends at the last bracket.
+            # The name of a program may contain spaces; it ends at the last parenthesis.
             fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
         except (OSError, IndexError):
             continue

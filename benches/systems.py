@@ -1,6 +1,6 @@
-"""Programs that a benchmark starts for a measurement and ends after it. Imports what Python has only.
+"""Programs that a benchmark starts for a measurement and ends afterwards. They listen on loopback only.
 
-All listen on loopback only.
+Imports only the standard library.
 """
 
 import json
@@ -19,14 +19,14 @@ ENDS_WITHIN = 30
 
 
 class Failed(Exception):
-    """Something does not work; the words say what."""
+    """A measurement failed; the message says why."""
 
 
 class System:
     """Programs that are started together."""
 
     name = ""
-    # None where it needs none.
+    # None if the system needs no services.
     services = None
 
     def __init__(self, folder):
@@ -53,7 +53,7 @@ class System:
         pass
 
     def launch(self, command, environment):
-        """Starts a program in the background; answers the process and its log."""
+        """Starts a program in the background; returns the process and its log."""
         self._logs += 1
         log = self.folder / f"{self.name.replace(' ', '_')}.{os.getpid()}.{self._logs}.log"
         with open(log, "wb") as file:
@@ -80,17 +80,17 @@ class System:
         self._processes = [process for process in self._processes if process not in processes]
 
     def processor_seconds(self):
-        """What the programs and their services have used so far, without what sends the load."""
+        """The CPU time of the programs and their services so far, without the load generator."""
         roots = {process.pid for process in self._processes}
         return processor_time.seconds(roots | (self.services.processes() if self.services else set()))
 
     def peak_of_memory(self):
-        """What the largest of the programs has taken so far, in MiB."""
+        """The peak memory so far of the largest program, in MiB."""
         statuses = (pathlib.Path(f"/proc/{process.pid}/status").read_text() for process in self._processes)
         return max(int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024 for status in statuses)
 
     def address(self, process, log):
-        """Where a server listens, by its log."""
+        """The address of a server, from its log."""
         deadline = time.monotonic() + STARTS_WITHIN
         while time.monotonic() < deadline and process.poll() is None:
             found = re.search(r"listening on (http:\S+)", log.read_text())
@@ -100,7 +100,7 @@ class System:
         raise Failed(f"{self.name} does not start; its log is {log}")
 
     def measured(self, command, environment=None):
-        """What a load printed."""
+        """Runs a load generator and returns what it printed."""
         done = subprocess.run(
             [str(part) for part in command],
             env=os.environ | (environment or {}),
@@ -113,7 +113,7 @@ class System:
 
 
 class Platform(System):
-    """What `task_load` talks to."""
+    """A system with the API of the platform, measured by `task_load`."""
 
     server = ""
 

@@ -1,5 +1,5 @@
-"""What a backlog costs: rates of submission and dispatch, and the times of reads, with so many tasks in
-the queue and no worker; then how fast two workers take them.
+"""Measures the cost of a backlog: the rates of submission and dispatch and the latency of reads, with a given
+number of tasks in the queue and no worker; then the rate at which two workers process them.
 """
 
 import dataclasses
@@ -8,19 +8,19 @@ import time
 from systems import Failed
 
 OWNER = "backlog"
-# What is sent on top of the backlog.
+# The number of messages and events that are sent in addition to the backlog.
 MESSAGES = 20_000
 EVENTS = 100_000
 IN_A_LIST = 1_000
 READS = 300
-# How many tasks the workers finish.
+# The number of tasks that the workers finish.
 FINISHED = 10_000
 DEADLINE = 600
 
 
 @dataclasses.dataclass
 class Measured:
-    """By the headings of the table. Rates are tasks a second, reads p50 and p99 in milliseconds."""
+    """The columns of the table by their headings: rates in tasks per second, reads as p50 and p99 in ms."""
 
     size: int
     rates: dict
@@ -28,7 +28,7 @@ class Measured:
 
 
 def measure(fleet, size):
-    """With `size` tasks in the queue of a fleet that has no worker."""
+    """Measures a fleet without workers, with `size` tasks in the queue."""
     with fleet.services.connect(fleet.database) as connection, connection.cursor() as cursor:
         rates = {"filling/s": fill(fleet, cursor, size) if size else None}
         messages = fleet.load("throughput", "--tasks", MESSAGES, "--clients", 100, "--no-wait")
@@ -63,17 +63,17 @@ def one(cursor, statement, *values):
 
 
 def await_dispatch(cursor):
-    """Until the broker has all tasks."""
+    """Waits until all tasks are published to the broker."""
     deadline = time.monotonic() + DEADLINE
-    # The first row tells; counting a long outbox would be felt.
+    # Counting the rows of a long outbox would affect the measurement.
     while one(cursor, "SELECT EXISTS (SELECT 1 FROM outbox)"):
         if time.monotonic() > deadline:
-            raise Failed(f"the broker has not all tasks after {DEADLINE} s")
+            raise Failed(f"not all tasks are published after {DEADLINE} s")
         time.sleep(0.1)
 
 
 def dispatched(cursor, user):
-    """The rate at which the user's tasks went to the broker, by the times that were noted with them."""
+    """The rate at which the user's tasks were published, from the times in their rows."""
     cursor.execute(
         "SELECT COUNT(*), TIMESTAMPDIFF(MICROSECOND, MIN(created_at), MAX(dispatched_at)) FROM tasks "
         "WHERE owner = (SELECT id FROM users WHERE username = %s)",
@@ -106,7 +106,7 @@ def dashed(text):
 
 
 def finished(cursor):
-    """The rate at which workers finish events, from the first on."""
+    """The rate at which workers finish events, counted from the first one."""
     deadline = time.monotonic() + DEADLINE
     of_events = "FROM tasks WHERE kind = 'user_event' AND state = 'processed'"
     while not cursor.execute(f"SELECT 1 {of_events} LIMIT {FINISHED - 1}, 1"):

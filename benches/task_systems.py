@@ -1,8 +1,8 @@
-"""The systems that `bench_tasks.py` compares: each is started for a measurement and ended after it, so
-that none takes time from another.
+"""The systems that `bench_tasks.py` compares. Each is started for a measurement and ended afterwards, so that
+they do not compete for processors.
 
-They run on the private services of `scripts/services.sh`, which must run, in databases and queues of
-their own there.
+They use the private services of `scripts/services.sh`, which must be running, with their own databases and
+queues.
 """
 
 import os
@@ -50,7 +50,7 @@ class Services:
                 self._run("rabbitmqctl", "--quiet", "delete_queue", name)
 
     def processes(self):
-        """Those of MariaDB and RabbitMQ."""
+        """The processes of MariaDB and RabbitMQ."""
         return {int(process) for process in re.findall(r"process (\d+)", self._run("status"))}
 
     def broker_version(self):
@@ -65,7 +65,7 @@ class Services:
 
 
 class Fleet(Platform):
-    """A task manager and workers, on MariaDB and RabbitMQ. One worker uses all processors of a machine."""
+    """A task manager and workers, on MariaDB and RabbitMQ. One worker can use all processors of a machine."""
 
     name = "fleet"
 
@@ -113,7 +113,7 @@ class Celery(System):
         url = services.database_url.replace("mysql://", "db+mysql+pymysql://")
         self._settings = {
             "CELERY_PEER": configuration,
-            # Its driver takes the path as it is written; the broker knows one virtual host.
+            # Its driver does not decode the path, which names the virtual host `/`.
             "CELERY_BROKER": services.queue_url.replace("/%2f", "//"),
             "CELERY_RESULTS": f"{url}/{self.database}",
             "PYTHONPATH": str(HERE / "celery_peer"),

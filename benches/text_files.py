@@ -1,15 +1,15 @@
-"""Makes the files of the benchmarks of statistics and of uploads, with a fixed seed: text_files.py KIND BYTES SEED PATH.
+"""Generates the files of the statistics and upload benchmarks, with a fixed seed: text_files.py KIND BYTES SEED PATH.
 
-A block of lines is drawn and repeated to the wanted size. The block is larger than the caches of a
-processor, and its length is no multiple of anything that a program reads at once.
+A block of random lines is repeated to the given size. The block is larger than the processor's caches, and
+its length is not a multiple of typical buffer sizes.
 """
 
 import random
 import sys
 
 BLOCK = 5_000_011
-# Two, three and four bytes a character. Nothing here that locales disagree on: printed characters alone,
-# and no space that does not break.
+# Characters of two, three and four bytes. All are printable, and none is a no-break space, since locales
+# disagree on these.
 ALPHABETS = [
     "àâäåçèéêëîïñóôöøùûüßœšž",
     "абвгдежзийклмнопрстуфхцчшщъыьэюя",
@@ -27,14 +27,14 @@ def _ascii_words(draw):
 
 
 def _mixed_words(draw):
-    """A third is ASCII."""
+    """A third of the words is ASCII."""
     words = _ascii_words(draw)[:4_000]
     while len(words) < 12_000:
         words.append("".join(draw.choices(draw.choice(ALPHABETS), k=draw.randint(1, 8))))
     return words
 
 
-# What is between words, and the words.
+# The separators of words, and the words.
 KINDS = {
     "ascii": ([" "], _ascii_words),
     "multibyte": ([" "] * 9 + ["\u3000"], _mixed_words),
@@ -54,7 +54,7 @@ def _block(kind, seed):
 
 
 def make(kind, size, seed, path):
-    """The last block is cut behind a line, so that the file is no longer than asked for."""
+    """Writes the file. The last block is truncated after a line, so the file is at most `size` bytes long."""
     block = _block(kind, seed)
     left = size
     with open(path, "wb", buffering=0) as file:

@@ -1,4 +1,8 @@
-"""Measures one program as a whole process. Imports little: who measures must stay small."""
+"""Measures a program as a whole process.
+
+The peak memory of a new process includes that of its parent at the fork, so the process that measures must
+stay small. This module imports little.
+"""
 
 import os
 import subprocess
@@ -6,10 +10,9 @@ import time
 
 
 def measured(command, log, output=None):
-    """Wall and CPU seconds, and the peak of memory in MiB; none where it failed.
+    """Wall and CPU seconds, and peak memory in MiB; None if the program failed.
 
-    What it prints goes to `output`, or to the log where there is none. A new process counts the memory
-    of the one that it comes from, so nobody who calls this may hold much.
+    The program's output goes to `output`, or to the log if that is None.
     """
     started = time.perf_counter()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output or log, stderr=log)

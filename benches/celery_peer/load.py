@@ -1,10 +1,9 @@
-"""Sends messages to the Celery peer and measures how they fare; prints a line of JSON.
+"""Sends messages to the Celery peer and measures them; prints a line of JSON.
 
 load.py throughput TASKS CLIENTS | load.py latency RATE SECONDS
 
-It measures as `task_load` does, and by the same words. What is looked at is the table in which Celery
-keeps the results, by connections that stay open: Celery's own `AsyncResult` would open one for each
-look. The table is emptied first.
+It measures what `task_load` measures, and prints the same fields. It polls Celery's table of results over
+connections that stay open; Celery's own `AsyncResult` would open one per poll. The table is emptied first.
 """
 
 import json
@@ -21,10 +20,10 @@ import pymysql
 from tasks import app, validate_message
 
 MOST = 0.85
-# Between two counts of the results, in seconds.
+# The interval at which results are counted, in seconds.
 INTERVAL = 0.1
-# Between two looks at one result.
-LOOK = 0.001
+# The interval at which a single result is polled, in seconds.
+POLL_INTERVAL = 0.001
 DEADLINE = 600
 USER = str(uuid.uuid4())
 
@@ -56,7 +55,7 @@ def empty(cursor):
     if cursor.fetchone():
         cursor.execute("TRUNCATE celery_taskmeta")
     else:
-        # The worker makes it when it stores the first result; that is not to be measured.
+        # Creates the table, so that the worker does not create it during the measurement.
         app.backend.ResultSession()
 
 
@@ -92,10 +91,10 @@ def throughput(tasks, clients):
         for thread in threads:
             thread.join()
         done, seconds = until_most or (tasks, until_all)
-        # The id of a task is the key of the table: as many rows as tasks are one result each.
+        # The key of the table is the id of the task, so this counts one result per task.
         rows = count(cursor)
         if rows != tasks:
-            sys.exit(f"{tasks} tasks were accepted and {rows} results are there")
+            sys.exit(f"{tasks} tasks were accepted, but {rows} results exist")
         return {
             "mode": "throughput",
             "accepted": tasks,
@@ -128,11 +127,11 @@ def latency(rate, seconds):
                 return to_accepted, None
             if status == "FAILURE" or took > DEADLINE:
                 sys.exit(f"task {task} is {status}")
-            time.sleep(LOOK)
+            time.sleep(POLL_INTERVAL)
 
     tasks = rate * seconds
     with ThreadPoolExecutor(16) as pool:
-        # Threads and their connections are there before it begins.
+        # Starts the threads and opens their connections before the measurement.
         ready = threading.Barrier(16)
         warm = [pool.submit(lambda n: (ready.wait(), follow(n, time.perf_counter())), n) for n in range(16)]
         for future in warm:

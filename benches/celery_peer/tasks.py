@@ -1,13 +1,13 @@
-"""What `message_validation` does, as a task of Celery on RabbitMQ with its results in MariaDB.
+"""`message_validation` as a Celery task on RabbitMQ, with its results in MariaDB.
 
-The addresses are CELERY_BROKER and CELERY_RESULTS. CELERY_PEER chooses between
+The addresses are CELERY_BROKER and CELERY_RESULTS. CELERY_PEER selects a configuration:
 
-- `default`: Celery as it comes. Publishing is not confirmed, a message is acknowledged before its
-  task runs, and the queue is a durable classic one.
-- `confirmed`: what comes nearest to the platform's promises. Publishing is confirmed by the broker,
-  a message is acknowledged when its result is stored (also after the death of a process), and the queue
-  is a quorum queue, with Celery's delayed delivery for what is tried again later. Each process takes
-  up to 16 messages in advance.
+- `default`: the defaults of Celery. Publishing is not confirmed, a message is acknowledged before its
+  task runs, and the queue is a durable classic queue.
+- `confirmed`: the closest equivalent to the guarantees of the platform. Publishing is confirmed by the
+  broker, a message is acknowledged when its result is stored (and redelivered if a process dies), and the
+  queue is a quorum queue, with Celery's delayed delivery for retries. Each process prefetches up to 16
+  messages.
 """
 
 import os
@@ -34,7 +34,7 @@ if os.environ["CELERY_PEER"] == "confirmed":
 
 @app.task(bind=True, max_retries=1)
 def validate_message(self, user_id, message, number, request_count):
-    """A number that is no multiple of ten is good; a bad one is drawn again four seconds later."""
+    """A number is good unless it is a multiple of ten; after a bad one, another is drawn 4 s later."""
     check(user_id, message, number, request_count)
     draws = self.request.retries + 1
     if draws == 1:
@@ -47,14 +47,14 @@ def validate_message(self, user_id, message, number, request_count):
 
 
 def check(user_id, message, number, request_count):
-    """Fails where this is no message as the platform takes it."""
+    """Validates a message like the platform."""
     if not isinstance(user_id, str):
-        raise ValueError("`user_id` is no text")
+        raise ValueError("`user_id` is not a string")
     if not isinstance(message, str) or not message.strip():
-        raise ValueError("`message` is no text, or empty")
+        raise ValueError("`message` is not a string, or empty")
     if len(message.encode()) > LONGEST:
         raise ValueError("`message` is too long")
     if not isinstance(number, int) or not 1 <= number <= 60:
-        raise ValueError("`number` is none from 1 to 60")
+        raise ValueError("`number` is not between 1 and 60")
     if not isinstance(request_count, int) or request_count < 1:
-        raise ValueError("`request_count` is no number from 1 on")
+        raise ValueError("`request_count` is not a positive integer")

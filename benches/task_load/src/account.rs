@@ -1,4 +1,4 @@
-//! The user on whose behalf requests are sent.
+//! The user who sends the requests.
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -8,7 +8,8 @@ use crate::http::{self, Connection};
 
 const PASSWORD: &str = "Pa55word!";
 
-/// A user who is logged in. A standalone server would not ask, but so the tasks are the user's own.
+/// A user who is logged in. A standalone server requires no login, but this way the tasks belong to
+/// the user.
 #[derive(Debug)]
 pub struct Account {
     address: String,
@@ -22,7 +23,7 @@ struct Session {
 }
 
 impl Account {
-    /// Logs in at `server`, as a new user where none is named.
+    /// Logs in at `server`, as a new user if `user` is `None`.
     pub async fn open(server: &str, user: Option<&str>) -> anyhow::Result<Self> {
         let address = server.strip_prefix("http://").unwrap_or(server).trim_end_matches('/');
         let name = user.map_or_else(|| format!("load{:08x}", rand::random::<u32>()), str::to_owned);
@@ -31,7 +32,7 @@ impl Account {
         let credentials = json!({"username": name, "password": PASSWORD}).to_string();
         let sign_up = http::post("/v1/users", &headers, &credentials);
         let answer = connection.send(&sign_up).await?;
-        // 409: the user is there already.
+        // 409: the user exists already.
         if answer.status != 409 {
             answer.expect(201).context("cannot sign up")?;
         }
@@ -42,27 +43,27 @@ impl Account {
         Ok(Self { address: address.to_owned(), headers, name })
     }
 
-    /// A connection of its own.
+    /// Opens a new connection.
     pub async fn connect(&self) -> anyhow::Result<Connection> {
         Connection::open(&self.address).await
     }
 
-    /// What the user is called.
+    /// The name of the user.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The bytes of a request to read.
+    /// The bytes of a GET request.
     pub fn get(&self, path: &str) -> Vec<u8> {
         http::get(path, &self.headers)
     }
 
-    /// The bytes of a request for what has no end.
+    /// The bytes of a request for an endless stream.
     pub fn get_stream(&self, path: &str) -> Vec<u8> {
         http::get_stream(path, &self.headers)
     }
 
-    /// The bytes of a request with JSON.
+    /// The bytes of a POST request with JSON.
     pub fn post(&self, path: &str, json: &str) -> Vec<u8> {
         http::post(path, &self.headers, json)
     }

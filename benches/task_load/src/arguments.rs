@@ -2,13 +2,13 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Sends small tasks and measures how they fare; prints a line of JSON.
+/// Sends small tasks and measures them; prints a line of JSON.
 #[derive(Debug, Parser)]
 pub struct Arguments {
-    /// Where the task manager listens.
+    /// The URL of the task manager.
     #[arg(long, default_value = "http://127.0.0.1:5000")]
     pub server: String,
-    /// The user whose tasks they are; a new one where absent.
+    /// The owner of the tasks; by default a new user.
     #[arg(long)]
     pub user: Option<String>,
     #[command(subcommand)]
@@ -18,63 +18,63 @@ pub struct Arguments {
 /// What is measured.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// How many tasks a second are accepted, and finished
+    /// Tasks accepted and finished per second
     Throughput(Load),
-    /// How long a task takes at a steady rate, from when it was to be sent to its result
+    /// The latency at a steady rate, from the scheduled time of a task to its result
     ///
-    /// The result is what the server-sent event of the task shows. Messages that are drawn again wait four
-    /// seconds on purpose and are left out.
+    /// The time of the result is that of the server-sent event. Messages that are drawn again are
+    /// delayed by four seconds on purpose and are left out.
     Latency(Pace),
-    /// How long it takes to list tasks and to show one
+    /// The latency of listing tasks and of showing one
     Reads(Reads),
 }
 
 /// The kind of the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
-    /// `message_validation`, a request each
+    /// `message_validation`, one per request
     Message,
-    /// `user_event`, as many a request as `--bulk` says
+    /// `user_event`, `--bulk` per request
     Event,
 }
 
 #[derive(Debug, Args)]
 pub struct Load {
-    /// How many tasks.
+    /// The number of tasks.
     #[arg(long, default_value_t = 20_000)]
     pub tasks: u64,
-    /// How many clients send at once, each a request after the other.
+    /// The number of concurrent clients; each sends one request at a time.
     #[arg(long, default_value_t = 100)]
     pub clients: u64,
     #[arg(long, value_enum, default_value = "message")]
     pub kind: Kind,
-    /// Sends so many events a request (1 to 10,000); only events come in lists.
+    /// The number of events per request (1 to 10,000); messages are always sent one by one.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub bulk: u64,
-    /// Ends when the tasks are accepted.
+    /// Exits when the tasks are accepted.
     #[arg(long)]
     pub no_wait: bool,
-    /// The longest that the tasks may take to finish after they are accepted, in seconds.
+    /// How long the tasks may take to finish after they are accepted, in seconds.
     #[arg(long, default_value_t = 300)]
     pub deadline: u64,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Pace {
-    /// Tasks a second.
+    /// Tasks per second.
     #[arg(long, default_value_t = 50)]
     pub rate: u32,
-    /// For how many seconds.
+    /// The duration in seconds.
     #[arg(long, default_value_t = 20)]
     pub seconds: u32,
 }
 
 #[derive(Debug, Args)]
 pub struct Reads {
-    /// How often each; what is slow, for 15 seconds only.
+    /// How often each is read; slow reads end after 15 seconds.
     #[arg(long, default_value_t = 500)]
     pub times: usize,
-    /// Shows this task too; the newest is always shown. Repeats.
+    /// Also shows this task, in addition to the newest one. Can be repeated.
     #[arg(long)]
     pub task: Vec<String>,
 }

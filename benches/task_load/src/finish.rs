@@ -1,4 +1,4 @@
-//! The end of the tasks: waiting for it, and what the server says about it.
+//! Waits for the end of the tasks, and verifies their outcome.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep};
 use crate::account::Account;
 use crate::http::Connection;
 
-/// How often it is asked whether a task is left, once all are accepted.
+/// The interval at which unfinished tasks are polled, once all are accepted.
 const INTERVAL: Duration = Duration::from_millis(200);
 const UNFINISHED: &str = "/v1/tasks?state=queued&state=processing&page_size=1";
 
-/// The ends of all tasks of a user, sorted.
+/// The times at which the tasks of a user finished, sorted.
 #[derive(Debug)]
 pub struct Finished(pub Vec<DateTime<Utc>>);
 
@@ -31,20 +31,20 @@ struct Task {
     finished_at: Option<DateTime<Utc>>,
 }
 
-/// Waits until no task of the user is left.
+/// Waits until all tasks of the user have finished.
 pub async fn wait(account: &Account, deadline: Duration) -> anyhow::Result<()> {
     let mut connection = account.connect().await?;
     let unfinished = account.get(UNFINISHED);
     let deadline = Instant::now() + deadline;
     while !page(&mut connection, &unfinished).await?.items.is_empty() {
-        ensure!(Instant::now() < deadline, "tasks are left at the deadline");
+        ensure!(Instant::now() < deadline, "there are unfinished tasks at the deadline");
         sleep(INTERVAL).await;
     }
     Ok(())
 }
 
-/// Sees that `count` tasks are there, every one of them processed, and that they left as many
-/// records: each was finished exactly once.
+/// Checks that `count` tasks exist, that all of them are processed, and that they left as many
+/// records, so that each was finished exactly once.
 pub async fn verify(account: &Account, count: u64, kind: Records) -> anyhow::Result<Finished> {
     let mut connection = account.connect().await?;
     let mut ends = Vec::new();
@@ -56,7 +56,7 @@ pub async fn verify(account: &Account, count: u64, kind: Records) -> anyhow::Res
         let page = page(&mut connection, &request).await?;
         for Task { task_id, state, finished_at } in page.items {
             ensure!(state == "processed", "task {task_id} is {state}");
-            ends.push(finished_at.with_context(|| format!("task {task_id} has no end"))?);
+            ends.push(finished_at.with_context(|| format!("task {task_id} has no end time"))?);
             ids.insert(task_id);
         }
         token = page.next_page_token;
@@ -65,9 +65,9 @@ pub async fn verify(account: &Account, count: u64, kind: Records) -> anyhow::Res
         }
     }
     let found = ids.len() as u64;
-    ensure!(found == count, "{count} tasks were accepted and {found} are there");
+    ensure!(found == count, "{count} tasks were accepted, but {found} exist");
     let records = kind.count(account, &mut connection).await?;
-    ensure!(records == count, "{count} tasks were accepted and {records} records are there");
+    ensure!(records == count, "{count} tasks were accepted, but {records} records exist");
     ends.sort_unstable();
     Ok(Finished(ends))
 }
@@ -76,7 +76,7 @@ async fn page(connection: &mut Connection, request: &[u8]) -> anyhow::Result<Pag
     Ok(serde_json::from_slice(connection.send(request).await?.expect(200)?.body)?)
 }
 
-/// What finished tasks leave behind, one record each.
+/// The kind of record that a finished task leaves; one for each task.
 #[derive(Debug, Clone, Copy)]
 pub enum Records {
     Messages,

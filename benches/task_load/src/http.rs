@@ -1,7 +1,7 @@
-//! HTTP/1.1 over one connection that stays open, for as little work as possible.
+//! A minimal HTTP/1.1 client over one persistent connection.
 //!
-//! It knows what the task manager sends: status line, headers, a body with `Content-Length` or one without
-//! end. Whatever else comes is an error.
+//! It supports what the task manager sends: a status line, headers, and a body that has a
+//! `Content-Length` or is endless. Anything else is an error.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// A server that is silent for so long does not answer any more.
-const SILENCE: Duration = Duration::from_secs(60);
+/// The timeout of an answer.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A connection, used by one request after the other.
+/// A connection for one request at a time.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-/// What the server said.
+/// The answer of the server.
 #[derive(Debug)]
 pub struct Answer<'a> {
     pub status: u16,
@@ -28,10 +28,10 @@ pub struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// Fails with the server's words where the status is another one.
+    /// Fails with the body of the answer unless it has this status.
     pub fn expect(self, status: u16) -> anyhow::Result<Self> {
-        let said = String::from_utf8_lossy(self.body);
-        ensure!(self.status == status, "the server answered {}: {said}", self.status);
+        let body = String::from_utf8_lossy(self.body);
+        ensure!(self.status == status, "the server answered {}: {body}", self.status);
         Ok(self)
     }
 }
@@ -41,12 +41,13 @@ pub fn get(path: &str, headers: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\n{headers}\r\n").into_bytes()
 }
 
-/// The bytes of a request for what has no end. To a client of HTTP/1.0 it comes as it is, not in chunks.
+/// The bytes of a request for an endless stream. It uses HTTP/1.0, so that the answer is not
+/// chunked.
 pub fn get_stream(path: &str, headers: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.0\r\n{headers}\r\n").into_bytes()
 }
 
-/// The bytes of a request with JSON. `headers` end in a line break each.
+/// The bytes of a POST request with JSON. Each of the `headers` ends with a line break.
 pub fn post(path: &str, headers: &str, json: &str) -> Vec<u8> {
     let length = json.len();
     format!(
@@ -67,14 +68,14 @@ impl Connection {
 
     /// Sends a request and waits for the answer.
     pub async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
-        let exchange = timeout(SILENCE, self.exchange(request)).await;
+        let exchange = timeout(TIMEOUT, self.exchange(request)).await;
         let (status, head) = exchange.context("the server does not answer")??;
         Ok(Answer { status, body: &self.buffer[head..] })
     }
 
-    /// Sends a request whose answer has no end; [`Self::line`] reads it.
+    /// Sends a request with an endless answer, to be read with [`Self::line`].
     pub async fn listen(&mut self, request: &[u8]) -> anyhow::Result<()> {
-        let head = timeout(SILENCE, self.begin(request)).await;
+        let head = timeout(TIMEOUT, self.begin(request)).await;
         let head = head.context("the server does not answer")??;
         let (status, text) = self.head(head)?;
         ensure!(status == 200, "the server answered {text}");
@@ -82,33 +83,33 @@ impl Connection {
         Ok(())
     }
 
-    /// The next line, with its end. What was read of one stays when this is dropped.
+    /// The next line, including its line break. Cancel-safe.
     pub async fn line(&mut self) -> anyhow::Result<Vec<u8>> {
         let end = self.through(b"\n").await?;
         Ok(self.buffer.drain(..end).collect())
     }
 
-    /// Sends a request; answers where the head of the answer ends in the buffer.
+    /// Sends a request; returns the end of the answer's head in the buffer.
     async fn begin(&mut self, request: &[u8]) -> anyhow::Result<usize> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         self.through(b"\r\n\r\n").await
     }
 
-    /// The status, and the text of the head that ends there.
+    /// The status and the text of the head that ends at `end`.
     fn head(&self, end: usize) -> anyhow::Result<(u16, &str)> {
         let text = std::str::from_utf8(&self.buffer[..end])?;
         let status = text.get(9..12).and_then(|status| status.parse().ok());
-        Ok((status.with_context(|| format!("this is no answer: {text}"))?, text))
+        Ok((status.with_context(|| format!("this is not an HTTP response: {text}"))?, text))
     }
 
-    /// The status, and where the body begins in the buffer.
+    /// The status, and the start of the body in the buffer.
     async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<(u16, usize)> {
         let head = self.begin(request).await?;
         let (status, text) = self.head(head)?;
         let length = match status {
             204 => 0,
-            _ => content_length(text).with_context(|| format!("no length is told: {text}"))?,
+            _ => content_length(text).with_context(|| format!("no Content-Length: {text}"))?,
         };
         while self.buffer.len() < head + length {
             self.read_more().await?;
@@ -116,7 +117,7 @@ impl Connection {
         Ok((status, head))
     }
 
-    /// Where the first `end` ends in the buffer, which it reads until there is one.
+    /// Reads until the buffer contains `end`, and returns the position after it.
     async fn through(&mut self, end: &[u8]) -> anyhow::Result<usize> {
         loop {
             let found = self.buffer.windows(end.len()).position(|bytes| bytes == end);
@@ -150,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers each request with the parts of a text, a while apart.
+    /// A server that answers each request with the parts of a text, with pauses between them.
     async fn server(answers: [&'static [&'static str]; 2]) -> Connection {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_in_pieces_are_put_together_one_after_the_other() {
+    async fn answers_that_arrive_in_pieces_are_joined() {
         let first: &[_] = &["HTTP/1.1 202 Acc", "epted\r\nconTent-Length: 5\r\n\r", "\nhe", "llo"];
         let second = &["HTTP/1.1 204 No Content\r\n\r\n"];
         let mut connection = server([first, second]).await;
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_without_end_is_read_by_lines() {
+    async fn an_endless_answer_is_read_line_by_line() {
         let endless: &[_] = &["HTTP/1.0 200 OK\r\n\r\nfirst\nsec", "ond\n\nthi"];
         let mut connection = server([endless, &[]]).await;
         connection.listen(&get_stream("/", "")).await.unwrap();
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_breaks_off_and_another_status_are_errors() {
+    async fn truncated_answers_and_unexpected_statuses_are_errors() {
         let refused: &[_] = &["HTTP/1.1 422 No\r\ncontent-length: 5\r\n\r\nempty"];
         let broken = &["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel"];
         let mut connection = server([refused, broken]).await;

@@ -1,4 +1,5 @@
-//! How long a message takes at a steady rate, from when it was to be sent to its result.
+//! The latency of messages at a steady rate, from the time at which each was due to be sent to its
+//! result.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -26,16 +27,17 @@ struct Accepted {
     took: Duration,
 }
 
-/// What is known of the messages.
+/// The events of all messages.
 #[derive(Default)]
 struct Log {
     accepted: Vec<Accepted>,
-    /// When a task ended its first attempt, and whether with a result: others are drawn again.
+    /// When the first attempt of a task ended, and whether it had a result; the others are drawn
+    /// again.
     ended: HashMap<String, (Instant, bool)>,
 }
 
 impl Log {
-    /// Notes what comes next: that a message was accepted, or that a task changed.
+    /// Notes the next event: a message was accepted, or a task changed.
     async fn note_next(
         &mut self,
         sending: &mut (impl Stream<Item = anyhow::Result<Accepted>> + Unpin),
@@ -65,7 +67,7 @@ impl Log {
     }
 }
 
-/// Sends messages at the pace, whether or not those before are finished, and follows all of them.
+/// Sends messages at the pace, regardless of whether earlier ones are finished, and follows all.
 pub async fn measure(account: &Account, pace: Pace) -> anyhow::Result<Value> {
     let mut events = Events::open(account).await?;
     let idle = RefCell::new(Vec::new());
@@ -88,7 +90,7 @@ pub async fn measure(account: &Account, pace: Pace) -> anyhow::Result<Value> {
     let deadline = Instant::now() + DEADLINE;
     while !log.is_whole(count) {
         let noted = timeout_at(deadline, log.note_next(&mut sending, &mut events)).await;
-        noted.context("tasks do not end")??;
+        noted.context("there are unfinished tasks at the deadline")??;
     }
     let result = |one: &Accepted| {
         let (ended, has_result) = log.ended.get(&one.task_id)?;
@@ -126,11 +128,11 @@ async fn send(
     Ok(Accepted { task_id: task.task_id, due, took })
 }
 
-/// Waits, by a thread's clock: that of tokio counts whole milliseconds, and would add one or two to each
-/// wait.
+/// Sleeps on a thread, because tokio's timer has a resolution of a millisecond and would add one or
+/// two to each wait.
 async fn pause(time: Duration) {
-    #[expect(clippy::disallowed_methods, reason = "it waits for a time, and nothing else")]
+    #[expect(clippy::disallowed_methods, reason = "it waits until a time, not for a condition")]
     let sleeping = tokio::task::spawn_blocking(move || std::thread::sleep(time));
-    // Only a runtime that ends cuts it.
+    // It fails only if the runtime shuts down.
     let _ = sleeping.await;
 }

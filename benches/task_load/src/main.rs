@@ -1,11 +1,11 @@
-//! `task_load`, the load of small tasks for `make bench-tasks`.
+//! `task_load`, the load generator of small tasks for `make bench-tasks`.
 //!
-//! One thread, connections that stay open, and answers that are read no further than needed: it
-//! shares the processors with what it measures. Every command has a user of its own unless one is
-//! named, so that what it counts is its own, and prints one line of JSON.
+//! It shares the processors with the system that it measures, so it does little work: one thread,
+//! persistent connections, and no more parsing than needed. Every command uses a new user unless
+//! one is named, so that it counts only its own tasks, and prints one line of JSON.
 //!
 //! # Not here
-//! Starting servers and workers, the comparison with others (`benches/bench_tasks.py`).
+//! Starting servers and workers; the comparison with other systems (`benches/bench_tasks.py`).
 
 mod account;
 mod arguments;

@@ -1,4 +1,4 @@
-//! Medians and tails of durations.
+//! Quantiles of durations.
 
 use std::time::Duration;
 
@@ -14,13 +14,14 @@ impl Quantiles {
         Self(durations)
     }
 
-    /// The smallest that at least `share` (0 to 1) of all do not exceed, in milliseconds.
+    /// The quantile of `share` (0 to 1) in milliseconds: the smallest duration that at least this
+    /// share does not exceed.
     fn milliseconds(&self, share: f64) -> Option<f64> {
         let rank = (share * self.0.len() as f64).ceil() as usize;
         self.0.get(rank.max(1) - 1).map(|duration| duration.as_secs_f64() * 1_000.0)
     }
 
-    /// Count, median, p90, p99 and the longest, in milliseconds.
+    /// The count, and the median, p90, p99 and maximum in milliseconds.
     pub fn to_json(&self) -> Value {
         json!({
             "count": self.0.len(),

@@ -1,4 +1,4 @@
-//! How long it takes to list tasks and to show one, one request after the other.
+//! The latency of listing tasks and of showing one, with one request at a time.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::arguments::Reads;
 use crate::quantiles::Quantiles;
 
 const LIST: &str = "/v1/tasks";
-/// What is slow is not read as often.
+/// The maximum time for one kind of read.
 const LONGEST: Duration = Duration::from_secs(15);
 
 #[derive(Deserialize)]
@@ -25,7 +25,8 @@ struct Task {
     queue_position: Option<u64>,
 }
 
-/// Reads the list of the newest tasks, that of queued ones, the newest task, and those that are named.
+/// Reads the list of the newest tasks, the list of queued tasks, the newest task, and the named
+/// ones.
 pub async fn measure(account: &Account, reads: &Reads) -> anyhow::Result<Value> {
     let mut connection = account.connect().await?;
     let answer = connection.send(&account.get(LIST)).await?.expect(200)?;

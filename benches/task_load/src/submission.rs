@@ -1,4 +1,4 @@
-//! Sending tasks by many clients at once.
+//! Sends tasks by many concurrent clients.
 
 use std::cell::Cell;
 use std::fmt::Write;
@@ -10,17 +10,17 @@ use serde_json::json;
 use crate::account::Account;
 use crate::arguments::{Kind, Load};
 
-/// What became of the requests.
+/// The times of the requests.
 #[derive(Debug)]
 pub struct Submitted {
-    /// From the first request to the last answer, with connections that were open before.
+    /// From the first request to the last answer; the connections were opened before.
     pub took: Duration,
-    /// The times of the requests.
+    /// The time of each request.
     pub requests: Vec<Duration>,
 }
 
-/// Sends the tasks: `clients` of them at once, each a request after the other. Every task counts as
-/// accepted when its request is answered with 202; any other answer is an error.
+/// Sends the tasks by `clients` concurrent clients, each with one request at a time. An answer
+/// other than 202 is an error.
 pub async fn submit(account: &Account, load: &Load) -> anyhow::Result<Submitted> {
     let clients = load.clients.clamp(1, load.tasks.div_ceil(load.bulk).max(1));
     let mut connections = Vec::new();
@@ -60,12 +60,12 @@ pub fn message(account: &Account, number: u64) -> Vec<u8> {
 
 /// A request with the events of these numbers.
 fn events(account: &Account, numbers: std::ops::Range<u64>) -> Vec<u8> {
-    // A user's own events are told apart by their ids, also those of an earlier run.
+    // The ids of a user's events must be unique, including those of earlier runs.
     let run: u64 = rand::random();
     let mut list = String::from("[");
     for number in numbers {
         let comma = if list.len() > 1 { "," } else { "" };
-        // Nothing is lost when writing into memory fails, since it cannot.
+        // Writing to a string cannot fail.
         let _ = write!(
             list,
             r#"{comma}{{"id":"{run:x}-{number}","datetime":"2025-05-07T19:54:13Z","address":{{"city":"Portland","state":"Oregon","country":"United States","postCode":"97201"}}}}"#

@@ -1,9 +1,9 @@
-//! How many tasks a second are accepted, and finished.
+//! The number of tasks accepted and finished per second.
 //!
-//! One message in ten waits four seconds for another draw, so the end of the last task tells of that
-//! pause as much as of the platform. `complete_per_second` is the rate until 85 % are finished, by
-//! the times at which they ended: all others but those that are drawn again. Their first draws, and
-//! the whole of the submission, are part of the work until then.
+//! One message in ten is delayed by four seconds for another draw, so the end of the last task
+//! would measure this delay as much as the platform. Therefore `complete_per_second` is the rate
+//! until 85 % are finished, by the times at which the server finished them. The first draws of the
+//! others, and the complete submission, are part of the work until then.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,10 +17,11 @@ use crate::finish::{self, Finished, Records};
 use crate::quantiles::Quantiles;
 use crate::submission::submit;
 
-/// The share of the tasks whose end is waited for.
+/// The share of the tasks that the rate covers.
 const MOST: f64 = 0.85;
 
-/// Sends the tasks, waits for their end unless told not to, and sees that each was finished once.
+/// Sends the tasks. Unless `no_wait` is set, waits for their end and checks that each finished
+/// once.
 pub async fn measure(account: &Account, load: &Load) -> anyhow::Result<Value> {
     let start = DateTime::<Utc>::from(SystemTime::now());
     let submitted = submit(account, load).await?;

@@ -1,11 +1,12 @@
-//! `text_count`, the engine that counts text, alone: `taskctl run file_statistics` without SHA-256 and
-//! content type, for `make bench-statistics`.
+//! `text_count` runs only the engine that counts text, for `make bench-statistics`. Unlike
+//! `taskctl run file_statistics`, it determines neither SHA-256 nor content type.
 //!
-//! Each thread reads and counts a share of the file, from end to end; the shares may begin inside a
-//! character. It prints one line of JSON.
+//! Each thread reads and counts one share of the file; a share may start inside a character. The
+//! output is one line of JSON.
 //!
 //! # Not here
-//! How text is counted (`text_statistics`), the comparison with others (`benches/bench_statistics.py`).
+//! Counting (`text_statistics`); the comparison with other programs
+//! (`benches/bench_statistics.py`).
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -20,7 +21,7 @@ use anyhow::{Context, anyhow};
 use clap::Parser;
 use text_statistics::{Counts, Partial};
 
-/// How much is read at once, in bytes: what is read stays in the processor's cache until it is counted.
+/// The size of a read in bytes. A block stays in the processor's cache until it is counted.
 const BLOCK: usize = 256 << 10;
 
 /// Counts the lines, words and characters of a file.
@@ -28,7 +29,7 @@ const BLOCK: usize = 256 << 10;
 struct Arguments {
     /// The file.
     file: PathBuf,
-    /// How many threads work; as many as there are processors where nothing is said.
+    /// The number of threads; by default the number of processors.
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<u64>>,
 }
@@ -73,12 +74,12 @@ fn count(path: &Path, threads: Option<NonZero<u64>>) -> anyhow::Result<Counts> {
     });
     let mut whole = Partial::default();
     for part in parts {
-        whole = whole.then(&part.map_err(|_| anyhow!("a thread has ended early"))??);
+        whole = whole.then(&part.map_err(|_| anyhow!("a thread panicked"))??);
     }
     Ok(whole.finish())
 }
 
-/// The counts of these bytes of the file.
+/// The counts of a share of the file.
 fn count_share(file: &File, mut share: Range<u64>) -> io::Result<Partial> {
     let mut counted = Partial::default();
     let mut block = vec![0; BLOCK];
