@@ -1,4 +1,4 @@
-# What a developer does here, by name: `make help` lists it, `.ci/run` calls it.
+# The commands of development; `make help` lists them, and `.ci/run` calls them.
 
 CARGO ?= cargo
 TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
@@ -15,23 +15,24 @@ CARGO_DEB := $(TOOLS)/cargo-deb-$(CARGO_DEB_VERSION)/bin/cargo-deb
 CARGO_SBOM_VERSION := 0.10.0
 CARGO_SBOM := $(TOOLS)/cargo-sbom-$(CARGO_SBOM_VERSION)/bin/cargo-sbom
 
-# Cargo compiles a dependency once for each set of features, and features depend on what is selected. So
-# that each is compiled once per profile, everything unoptimised is selected by these two, which add the
-# features of tests; programs of a release have one set, which scripts/check-features.sh checks.
+# Cargo compiles a dependency once for each set of features, and the features depend on the selected packages.
+# All unoptimised builds use these two commands, which add the features of tests, so that each dependency is
+# compiled once per profile. All programs of a release have the same features; scripts/check-features.sh checks
+# this.
 BUILD_ALL := $(CARGO) build --workspace --all-targets
 TEST := $(CARGO) test --workspace --no-fail-fast
 
-# Where `make install` puts the programs; DESTDIR goes before every path.
+# Where `make install` puts the programs; DESTDIR is prepended to every path.
 install uninstall: export PREFIX ?= /usr/local
 install uninstall: export DESTDIR ?=
-# The profile of the programs that are installed; `make dist` takes `dist`, which is slow to build.
+# The profile of the installed programs; `make dist` uses `dist`, which is slow to build.
 PROFILE ?= release
 DIST_FOLDER := $(TARGET_DIR)/dist-files
 
 # Arguments of `taskctl`, for example: make run ARGS="standalone --listen 127.0.0.1:8080"
 ARGS ?= standalone
-# Arguments of the benchmarks but bench-load, for example: make bench-csv BENCH="--rows 2000000 --shapes a,b"
-# What all of them take, and so `make bench` too: --runs N
+# Arguments of the benchmarks except bench-load, for example: make bench-csv BENCH="--rows 2000000 --shapes a,b"
+# All of them, and so `make bench`, accept --runs N
 BENCH ?=
 # Parts of `make bench-tasks` (throughput latency standalone clients workers backlog),
 # for example: make bench-tasks BENCH_TASKS="throughput latency" BENCH="--runs 3 --tasks 5000"
@@ -44,7 +45,7 @@ SCHEMATHESIS := schemathesis==4.32.5
 SCHEMATHESIS_FOLDER := $(TARGET_DIR)/schemathesis
 TASK_PEERS := -r benches/celery_peer/requirements.txt
 
-# One goal at a time: benchmarks must not run beside each other, and cargo uses all processors anyway.
+# One target at a time: benchmarks must not run concurrently, and cargo uses all processors anyway.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help up down wipe logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
@@ -62,32 +63,32 @@ up: env ## Build the images and start everything, with WORKERS=1 worker, on http
 	$(COMPOSE) up --detach --build --scale data_processor=$(or $(WORKERS),1)
 	@echo "The API is described at http://$$($(COMPOSE) port task_manager 5000)/docs/; try make demo."
 
-down: ## End everything; the data stays
+down: ## Stop everything; the data stays
 	$(COMPOSE) down
 
-wipe: env ## End everything and delete all its data: tasks, accounts and the files in local_storage/compose
+wipe: env ## Stop everything and delete all its data: tasks, accounts and the files in local_storage/compose
 	$(COMPOSE) down --volumes
 	rm -rf local_storage/compose/raw_data local_storage/compose/processed_data
 
 logs: ## Follow the logs
 	$(COMPOSE) logs --follow --tail 100
 
-ps: ## Show what runs and how it is
+ps: ## Show the containers and their state
 	$(COMPOSE) ps
 
 demo: env ## Upload a generated file and show the result
 	scripts/demo.sh
 
-env: ## Make .env with random secrets, and the folder of the bucket; what exists stays as it is
+env: ## Create .env with random secrets, and the folder of the bucket; existing values are kept
 	@scripts/make-env.sh .env
 
-# With the secrets, so that `docker compose up` has all that it needs.
-offline-images: env ## Build stand-ins for the base images from Debian's packages, where no image can be pulled
+# With `env`, so that `docker compose up` works afterwards.
+offline-images: env ## Build stand-ins for the base images from Debian packages, if no image can be pulled
 	scripts/offline-images.sh
 
 ##@ The programs on this machine
 
-# Data of an earlier version stays where it is, and so do settings.
+# Data and settings of an earlier version are used where they are.
 ifeq ($(wildcard task-data tasks.sqlite jwt.key task_manager.toml data_processor.toml),)
 run: export TASKCTL_DATA ?= local_storage/standalone
 endif
@@ -103,14 +104,14 @@ manager: fleet-programs services ## Run a task manager of the fleet, on http://1
 worker: fleet-programs services ## Run a worker of the fleet
 	scripts/fleet.sh worker $(TARGET_DIR)/release
 
-services: service-deps ## Start private MariaDB and RabbitMQ, and say how to reach them
+services: service-deps ## Start private MariaDB and RabbitMQ, and print their addresses
 	scripts/services.sh start
 	@scripts/services.sh env
 
 services-stop: ## Stop them; their data stays
 	scripts/services.sh stop
 
-services-wipe: ## Stop them and delete their data, that of the fleet too
+services-wipe: ## Stop them and delete their data, including that of the fleet
 	scripts/services.sh wipe
 
 ##@ Installation
@@ -121,13 +122,13 @@ programs dist test-package: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --for
 programs: deps ## Build the programs for make install
 	$(CARGO) build --profile $(PROFILE) -p task_manager -p data_processor -p taskctl
 
-install: ## Install what make programs has built, with systemd units: PREFIX=/usr/local, DESTDIR=
+install: ## Install the programs of make programs, with systemd units: PREFIX=/usr/local, DESTDIR=
 	@scripts/install.sh install $(TARGET_DIR)/$(patsubst dev,debug,$(PROFILE))
 
-uninstall: ## Remove what make install has installed; settings and data stay
+uninstall: ## Remove the files of make install; settings and data stay
 	@scripts/install.sh uninstall
 
-# Paths of this machine are kept out of the programs, so that two machines build the same.
+# Paths of this machine are removed from the programs, so that builds on two machines are identical.
 dist: export RUSTFLAGS := $(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
 dist: deps $(CARGO_DEB) $(CARGO_SBOM) ## Build the package for Debian and Ubuntu, with SBOM and checksums
 	$(CARGO) build --profile dist --locked -p task_manager -p data_processor -p taskctl
@@ -136,52 +137,52 @@ dist: deps $(CARGO_DEB) $(CARGO_SBOM) ## Build the package for Debian and Ubuntu
 
 ##@ Tests
 
-# What runs already is used and left alone; what the tests start is stopped with them.
+# Services that already run are used and left running; services that the tests start are stopped afterwards.
 test: deps service-deps ## Run all tests, with private MariaDB and RabbitMQ
 	$(BUILD_ALL)
 	scripts/services.sh run $(TEST)
 
-test-docs: deps docs-deps service-deps ## Run the commands of the documents and the example clients
+test-docs: deps docs-deps service-deps ## Run the commands in the documentation and the example clients
 	$(BUILD_ALL)
 	scripts/services.sh run $(TEST) --test end_to_end documents -- --include-ignored
 
-# FAULTS_SECONDS and FAULTS_SEED reach the test as variables of the environment.
-test-faults: deps service-deps ## Make random faults under load: FAULTS_SECONDS=600 FAULTS_SEED=21
+# The test reads FAULTS_SECONDS and FAULTS_SEED from the environment.
+test-faults: deps service-deps ## Inject random faults under load: FAULTS_SECONDS=600 FAULTS_SEED=21
 	$(BUILD_ALL)
 	scripts/services.sh run $(TEST) --test end_to_end random_faults -- --ignored --nocapture
 
-# The earlier build gets a git work tree and a target folder of its own, below target/previous.
-test-upgrade: deps service-deps ## Upgrade a fleet that works from the build of PREVIOUS=v0.1.0, any commit
-	$(if $(PREVIOUS),,$(error name a tag or a commit: make test-upgrade PREVIOUS=v0.1.0))
+# The earlier build has its own git work tree and target folder in target/previous.
+test-upgrade: deps service-deps ## Upgrade a working fleet from the build of PREVIOUS=v0.1.0, a tag or commit
+	$(if $(PREVIOUS),,$(error pass a tag or a commit: make test-upgrade PREVIOUS=v0.1.0))
 	scripts/previous-build.sh $(PREVIOUS) $(abspath $(TARGET_DIR))/previous
 	$(BUILD_ALL)
 	UPGRADE_FROM=$(abspath $(TARGET_DIR))/previous/target/debug \
 		scripts/services.sh run $(TEST) --test end_to_end upgrades -- --nocapture
 
-test-api: deps bench-deps ## Try the API against its OpenAPI document, for some minutes (needs PyPI)
+test-api: deps bench-deps ## Test the API against its OpenAPI document, for some minutes (needs PyPI)
 	$(BUILD_ALL)
 	@python3 -m venv $(SCHEMATHESIS_FOLDER)
 	$(SCHEMATHESIS_FOLDER)/bin/pip install --quiet $(SCHEMATHESIS)
 	scripts/test-api.sh $(TARGET_DIR)/debug/taskctl $(SCHEMATHESIS_FOLDER)/bin/schemathesis
 
-test-compose: deps engine env ## Try compose.yaml with faults, scaling and upgrades, in five minutes after the build
+test-compose: deps engine env ## Test compose.yaml with faults, scaling and upgrades, in five minutes after the build
 	$(COMPOSE) build task_manager data_processor taskctl
 	$(TEST) --test end_to_end compose_runs -- --ignored --nocapture
 
-# The programs and the test as `make test` builds them, so that nothing is compiled again after it.
+# Builds the programs and the test like `make test`, so that nothing is compiled again after it.
 test-compose-debug: export IMAGE_TAG = debug
-test-compose-debug: deps engine ## The same with a debug build of this machine, which saves compiling in a container
+test-compose-debug: deps engine ## Test compose.yaml with a debug build of this machine; compiles nothing in containers
 	$(BUILD_ALL)
 	scripts/prebuilt-images.sh $(TARGET_DIR)/debug $(IMAGE_TAG)
 	$(TEST) --test end_to_end compose_runs -- --ignored --nocapture
 
-test-cluster: deps engine env ## Try three task managers and a cluster of RabbitMQ with faults, in four minutes
+test-cluster: deps engine env ## Test three task managers and a RabbitMQ cluster with faults, in four minutes
 	$(COMPOSE) build task_manager data_processor
 	$(TEST) --test end_to_end a_cluster_survives -- --ignored --nocapture
 
-# Two builds that differ in their commit alone, of the profile that `make test` has built already. The
-# container has the release of Debian or Ubuntu of this machine.
-test-package: deps engine $(CARGO_DEB) $(CARGO_SBOM) ## Try the package in a container with systemd, with faults and upgrades
+# Uses two builds that differ only in their commit, with the profile of `make test`. The container has the
+# release of Debian or Ubuntu of this machine.
+test-package: deps engine $(CARGO_DEB) $(CARGO_SBOM) ## Test the package in a container with systemd, with faults and upgrades
 	BUILD_COMMIT=old $(BUILD_ALL)
 	CARGO_DEB=$(CARGO_DEB) CARGO_SBOM=$(CARGO_SBOM) scripts/package.sh dev $(TARGET_DIR)/test-package/old 0.1.0~test1
 	BUILD_COMMIT=new $(BUILD_ALL)
@@ -190,7 +191,7 @@ test-package: deps engine $(CARGO_DEB) $(CARGO_SBOM) ## Try the package in a con
 
 test-newest: export SERVICES_BACKEND = docker
 test-newest: export SERVICES_DIR = $(abspath $(TARGET_DIR))/services-newest
-test-newest: deps engine ## Run the tests of services on containers of MySQL and RabbitMQ 4
+test-newest: deps engine ## Run the tests that use services on containers of MySQL and RabbitMQ 4
 	$(BUILD_ALL)
 	scripts/services.sh run sh -c '$(TEST) --lib --test api && \
 		$(TEST) --test end_to_end -- fleet_faults service_faults backups upgrades'
@@ -199,28 +200,28 @@ test-newest: deps engine ## Run the tests of services on containers of MySQL and
 
 bench: bench-machine bench-csv bench-statistics bench-upload bench-load bench-tasks ## Run all benchmarks, for hours
 
-bench-csv: deps bench-deps ## Time the aggregation against DuckDB, Polars and chdb
+bench-csv: deps bench-deps ## Compare the aggregation with DuckDB, Polars and chdb
 	$(CARGO) build --release -p taskctl
 	$(BENCH_PIP) $(CSV_PEERS)
 	$(BENCH_PYTHON) benches/bench_csv.py --taskctl $(TARGET_DIR)/release/taskctl --folder $(BENCH_FOLDER)/csv $(BENCH)
 
-bench-statistics: deps bench-deps ## Time the statistics of text against GNU wc and cat
+bench-statistics: deps bench-deps ## Compare the statistics of text with GNU wc and cat
 	$(CARGO) build --release -p taskctl -p text_count
 	$(BENCH_PYTHON) benches/bench_statistics.py --programs $(TARGET_DIR)/release \
 		--folder $(BENCH_FOLDER)/statistics $(BENCH)
 
-bench-upload: deps bench-deps ## Time the upload of 1 GB against dd conv=fsync
+bench-upload: deps bench-deps ## Compare the upload of 1 GB with dd conv=fsync
 	$(CARGO) build --release -p taskctl
 	$(BENCH_PYTHON) benches/bench_upload.py --programs $(TARGET_DIR)/release --folder $(BENCH_FOLDER)/upload $(BENCH)
 
-# Services of their own: what tests leave behind in a broker slows it down.
+# The benchmarks have their own services, because leftovers of tests slow down a broker.
 bench-load bench-tasks: export SERVICES_DIR ?= $(BENCH_FOLDER)/services
 
-bench-load: fleet-programs bench-deps ## Load 5 million rows (ROWS=…) by a fleet, with faults, and by LOAD DATA
+bench-load: fleet-programs bench-deps ## Load 5 million rows (ROWS=…) with a fleet and faults, and compare with LOAD DATA
 	$(CARGO) build --release -p taskctl
 	scripts/services.sh run scripts/bench-load.sh $(TARGET_DIR)/release
 
-bench-tasks: fleet-programs bench-deps ## Time small tasks through the fleet and standalone, and by Celery
+bench-tasks: fleet-programs bench-deps ## Compare small tasks on a fleet, standalone and on Celery
 	$(CARGO) build --release -p taskctl -p task_load
 	$(BENCH_PIP) $(TASK_PEERS)
 	scripts/services.sh run $(BENCH_PYTHON) benches/bench_tasks.py \
@@ -228,7 +229,7 @@ bench-tasks: fleet-programs bench-deps ## Time small tasks through the fleet and
 
 ##@ Code
 
-# --examples, of which there are none, has the features of tests again: those that clippy has compiled.
+# With --examples, cargo doc has the features of tests, so it reuses what clippy has compiled.
 lint: deps $(CARGO_MACHETE) ## Check formatting, dependencies, lints and documentation; warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO_MACHETE)
@@ -246,11 +247,10 @@ deny: $(CARGO_DENY) ## Check licences, banned crates and sources of the dependen
 advisories: $(CARGO_DENY) ## Check the dependencies for known vulnerabilities (needs the network)
 	$(CARGO_DENY) check advisories
 
-# In a target folder of its own, since everything is compiled otherwise. Processes that tests kill report
-# nothing. LLVM_COV and LLVM_PROFDATA name LLVM's tools where the
-# toolchain has none: rustup component add llvm-tools
+# The build is instrumented, so it has its own target folder. Processes that tests kill report nothing. If the
+# toolchain has no LLVM tools (rustup component add llvm-tools), LLVM_COV and LLVM_PROFDATA name them.
 coverage: export CARGO_TARGET_DIR = $(abspath $(TARGET_DIR))/coverage
-coverage: deps service-deps $(CARGO_LLVM_COV) ## Show which lines the tests reach; COVERAGE="--test api" for some
+coverage: deps service-deps $(CARGO_LLVM_COV) ## Show which lines the tests reach; COVERAGE="--test api" selects tests
 	eval "$$($(CARGO_LLVM_COV) llvm-cov show-env --sh)" && \
 		$(CARGO_LLVM_COV) llvm-cov clean --workspace && \
 		$(BUILD_ALL) && \
@@ -266,13 +266,13 @@ reference: deps ## Write the generated parts of docs/reference anew
 release: ## Check a release and tag it: make release VERSION=0.2.0 (DRY_RUN=1 tags nothing)
 	scripts/release.sh $(if $(DRY_RUN),--dry-run) $(VERSION)
 
-deps: ## Install what the build needs where it is missing
+deps: ## Install missing dependencies of the build
 	@scripts/install-build-deps.sh
 
-service-deps: ## Install MariaDB and RabbitMQ where they are missing; nothing is started
+service-deps: ## Install MariaDB and RabbitMQ if they are missing; nothing is started
 	@scripts/install-services.sh
 
-docs-deps: # What the commands of the documents need
+docs-deps: # The programs that the commands in the documentation use
 	scripts/install-docs-tools.sh
 
 bench-deps:
@@ -290,8 +290,8 @@ engine:
 fleet-programs: deps service-deps
 	$(CARGO) build --release -p task_manager -p data_processor
 
-# Built unoptimised: they run for a second. Without CARGO_TARGET_DIR, cargo builds them in a temporary
-# folder, so nothing but the tools stays.
+# The tools are built unoptimised, since they run for a second. Without CARGO_TARGET_DIR, cargo builds them in a
+# temporary folder, so only the tools remain.
 $(CARGO_DENY):
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install cargo-deny \
 		--version $(CARGO_DENY_VERSION) --locked --debug --no-default-features \
