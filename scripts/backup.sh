@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Copies everything that the platform keeps into a new folder, while it runs. restore.sh reads it.
+# Backs up all data of the platform to a new folder, while it runs. restore.sh restores it.
 #
-# A task of the database must find its files in the copy; a file that no task knows does no harm, since
-# the sweep deletes it. Files are complete before their task is committed, and never change. So:
-#   1. files        the bulk, and what may be deleted while the rest is copied
+# Each task in the database must have its files in the backup. A file without a task does no harm, since
+# the sweep deletes it. Files are complete before their task is committed, and never change. The order is:
+#   1. files        most of them, and those that may be deleted during the backup
 #   2. database     one consistent snapshot
 #   3. files again  those that are new since step 1
-# Unfinished files (name#N) belong to no committed task and are left out. The broker is not copied: the
-# messages in it are dispatched again by the restored database.
+# Unfinished files (name#N) belong to no committed task and are left out. The broker is not backed up: the
+# restored task manager dispatches its messages again.
 set -euo pipefail
 
 usage() {
@@ -16,15 +16,15 @@ Usage: scripts/backup.sh fleet BACKUP
        scripts/backup.sh compose BACKUP
        scripts/backup.sh standalone DATA BACKUP
 
-  fleet        The database TASK_MANAGER_DATABASE_URL and the folder TASK_MANAGER_STORAGE, by
+  fleet        The database TASK_MANAGER_DATABASE_URL and the folder TASK_MANAGER_STORAGE, with
                mariadb-dump or mysqldump
   compose      The volumes of compose.yaml, whose database and task manager must run
-  standalone   The data folder of `taskctl standalone`, by sqlite3; without sqlite3, the server must
+  standalone   The data folder of `taskctl standalone`, with sqlite3; without sqlite3, the server must
                be stopped
 
-BACKUP is a new folder that only its owner can read. It holds password hashes, and of a standalone server
-the key that signs tokens. It appears when it is complete. No table may be changed meanwhile: do not
-upgrade during a backup.
+BACKUP is a new folder that only its owner can read. It contains password hashes, and for a standalone
+server the key that signs tokens. It appears when it is complete. Do not upgrade during a backup: the
+schema of the database must not change.
 USAGE
 }
 
@@ -32,7 +32,7 @@ umask 077
 # shellcheck source=scripts/database-url.sh
 source "$(dirname "${BASH_SOURCE[0]}")/database-url.sh"
 
-# One snapshot, without locks, and with binary columns as digits.
+# One snapshot, without locks, and with binary columns in hexadecimal.
 options=(--single-transaction --quick --skip-lock-tables --hex-blob --no-tablespaces --default-character-set=utf8mb4)
 
 say() { printf 'backup: %s\n' "$*"; }
@@ -59,7 +59,7 @@ for_mysql() {
     [[ $help != *--masking-policies* ]] || options+=(--skip-masking-policies)
 }
 
-# Some releases of mariadb-dump begin with a line that other clients refuse.
+# Some releases of mariadb-dump write a first line that other clients refuse.
 write_dump() {
     sed '1{/enable the sandbox mode/d}' | gzip -1 >"$draft/database.sql.gz"
 }
@@ -83,7 +83,7 @@ fleet() {
     copy_files "$bucket"
 }
 
-# The same with the programs of the containers.
+# Like `fleet`, with the programs in the containers.
 compose() {
     local compose in_bucket
     compose=$(dirname "${BASH_SOURCE[0]}")/compose.sh
@@ -104,9 +104,9 @@ standalone() {
     if command -v sqlite3 >/dev/null; then
         sqlite3 "$data/tasks.sqlite" ".timeout 10000" ".backup '${draft//\'/\'\'}/tasks.sqlite'"
     else
-        # The lock of the server.
+        # The lock that a running server holds.
         exec 9>>"$data/tasks.lock"
-        flock --nonblock 9 || fail "the server runs: install sqlite3, or stop the server"
+        flock --nonblock 9 || fail "the server is running: install sqlite3, or stop the server"
         for name in tasks.sqlite tasks.sqlite-wal; do
             [[ ! -e $data/$name ]] || cp -p "$data/$name" "$draft"
         done

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# How fast a data upload is, and that no fault costs or doubles a row: a file of ROWS (5000000) rows is
-# loaded by a fleet of one task manager and one worker, and for comparison by the database's own LOAD
-# DATA LOCAL INFILE into a table of the same shape, in turns, RUNS (5) times each; then once for each verb
-# and fault. Prints rows per second, medians for the comparison, and the processor time of a run.
+# Measures data uploads, and checks that no fault loses or duplicates a row. A file of ROWS (5000000) rows is
+# loaded by a fleet of one task manager and one worker, and for comparison by the database's own LOAD DATA
+# LOCAL INFILE into a table with the same columns, interleaved, RUNS (5) times each; then once for each
+# interrupt and fault. Prints rows per second, medians for the comparison, and the CPU time of a run.
 #
-# It runs on the private services of `services.sh`, which must run, in a database of its own there.
+# It uses the private services of `services.sh`, which must be running, with a database of its own.
 #
 # Not here: building the programs, starting the services (Makefile).
 set -euo pipefail
@@ -28,7 +28,7 @@ sql() { "$scripts/services.sh" mariadb --batch --skip-column-names "$@"; }
 rate() { awk -v rows="$1" -v seconds="$2" 'BEGIN { printf "%.1f s, %d rows/s", seconds, rows / seconds }'; }
 now() { date +%s.%N; }
 median() { sort -n | awk '{ of[NR] = $1 } END { print (of[int((NR + 1) / 2)] + of[int(NR / 2) + 1]) / 2 }'; }
-# Of the services, the task manager and the worker so far; not of a client that has ended.
+# The CPU time so far of the services, the task manager and the worker, without clients that have ended.
 processor_seconds() {
     local services
     read -r -a services <<<"$("$scripts/services.sh" status | grep -o 'process [0-9]*' | tr -dc '0-9\n' | tr '\n' ' ')"
@@ -56,7 +56,7 @@ start_manager() {
     local log=$folder/manager.$SECONDS.log tries
     "$scripts/fleet.sh" manager "$programs" >"$log" 2>&1 &
     manager=$!
-    # It is read before the program has made it.
+    # The log may not exist yet.
     touch "$log"
     for ((tries = 0; tries < 300; tries++)); do
         TASKCTL_SERVER=$(sed -n 's/.*listening on \(http:[^ ]*\).*/\1/p' "$log")
@@ -64,7 +64,7 @@ start_manager() {
         sleep 0.1
     done
     [[ -n $TASKCTL_SERVER ]] || fail "the task manager does not start"
-    # The next one listens there too, so that the worker finds it.
+    # A restarted task manager uses the same address, so that the worker finds it.
     export TASKCTL_SERVER TASK_MANAGER_LISTEN=${TASKCTL_SERVER#http://}
     export DATA_PROCESSOR_TASK_MANAGER_URL=$TASKCTL_SERVER
 }
@@ -75,10 +75,10 @@ start_worker() {
     worker=$!
 }
 
-# sigkill PID: at once, and without bash's words on it.
+# sigkill PID: kills a process, without the message of bash.
 sigkill() { kill -KILL "$1" && wait "$1" 2>/dev/null || true; }
 
-# A fleet asks for a login; the token outlives a restart of the manager.
+# A fleet requires a login. The token stays valid when the task manager restarts.
 log_in() {
     local user='{"username":"benchmark","password":"Pa55word!"}' as_json='Content-Type: application/json'
     curl -fsS -o /dev/null -H "$as_json" -d "$user" "$TASKCTL_SERVER/v1/users"
@@ -95,7 +95,7 @@ text() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p" | head -n 1; }
 
 upload() { task upload --kind data_upload "$file" 2>/dev/null | text task_id; }
 
-# reach ID PERCENT: waits until so much of the file is loaded.
+# reach ID PERCENT: waits until this part of the file is loaded.
 reach() {
     local loaded
     while true; do
@@ -105,7 +105,7 @@ reach() {
     done
 }
 
-# finish ID: waits for the end, and sees that every row is there once and in order.
+# finish ID: waits for the end, and checks that every row was loaded once and in order.
 finish() {
     task watch "$1" >"$folder/task.json" 2>/dev/null || fail "$(<"$folder/task.json")"
     local found hex=${1//-/}
@@ -122,7 +122,7 @@ seconds_of_task() {
     awk -v start="$start" -v end="$end" 'BEGIN { print end - start }'
 }
 
-# remove ID: the task, and its rows at once: removing them in the background would slow down what comes next.
+# remove ID: deletes the task, and its rows immediately: deleting them in the background would slow down the next run.
 remove() {
     task delete "$1" >/dev/null 2>&1 || true
     sql "$database" -e "TRUNCATE file_data"
@@ -161,7 +161,7 @@ data_upload() {
     remove "$id"
 }
 
-# used BEFORE: the processor time since then.
+# used BEFORE: the CPU time since then.
 used() { awk -v before="$1" -v now="$(processor_seconds)" 'BEGIN { print now - before }'; }
 with_processor() { awk -v used="$2" -v rate="$1" 'BEGIN { printf "%s, %.1f s of processors", rate, used }'; }
 
@@ -190,7 +190,7 @@ start_manager
 reach "$id" 60
 sigkill "$worker"
 start_worker
-# Its lease would end in a while; a kill and a resume do not wait for that.
+# Its lease expires later; a kill and a resume do not wait for that.
 task kill "$id" >/dev/null
 task resume "$id" >/dev/null
 finish "$id"
@@ -202,7 +202,7 @@ reach "$id" 50
 start=$(now)
 task stop "$id" >/dev/null
 task watch "$id" >"$folder/task.json" 2>/dev/null || true
-[[ $(text state <"$folder/task.json") == stopped ]] || fail "it is not stopped"
+[[ $(text state <"$folder/task.json") == stopped ]] || fail "the task is not stopped"
 left=$(sql "$database" -e "SELECT COUNT(*) FROM file_data WHERE task_id = UNHEX('${id//-/}')")
 [[ $left == 0 ]] || fail "$left rows are left after a stop"
 say "stopped at 50 %, all rows removed after" "$(awk -v s="$(since "$start")" 'BEGIN { printf "%.1f s", s }')"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Checks that every program is built of dependencies with the same features, whichever of them are
-# selected: otherwise `make fleet` after `make run` compiles them again. Where they differ, add the
+# Checks that every program is built with the same features of its dependencies, whichever packages are
+# selected; otherwise `make fleet` after `make run` would compile them again. If they differ, add the
 # feature to `workspace.dependencies` in Cargo.toml, so that all members have it.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# features SELECTION…: each dependency with its features, as `cargo build` of that selection has them.
+# features SELECTION…: each dependency with the features that `cargo build` of that selection enables.
 features() {
     "${CARGO:-cargo}" tree --locked --edges normal,build --prefix none --format '{p} [{f}]' "$@" |
         sed -E 's/ \((\*|proc-macro)\)//g' | sort -u
@@ -16,7 +16,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 features --workspace >"$scratch/all"
 failed=0
-# As the Makefile selects them.
+# The selections of the Makefile.
 for selection in "-p taskctl" "-p task_manager -p data_processor" "-p taskctl -p text_count" "-p taskctl -p task_load"; do
     # shellcheck disable=SC2086
     features $selection >"$scratch/selected"

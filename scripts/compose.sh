@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs `docker compose` with its arguments, or `docker-compose` where that is what the machine has.
+# Runs `docker compose` with its arguments, or `docker-compose` if only that is installed.
 set -euo pipefail
 
 if docker compose version >/dev/null 2>&1; then
@@ -8,5 +8,5 @@ fi
 if command -v docker-compose >/dev/null; then
     exec docker-compose "$@"
 fi
-echo "Neither docker compose nor docker-compose is here. Debian, Ubuntu: apt-get install docker.io docker-compose" >&2
+echo "Neither docker compose nor docker-compose is installed. Debian, Ubuntu: apt-get install docker.io docker-compose" >&2
 exit 1

@@ -1,5 +1,5 @@
-# Sourced by backup.sh and restore.sh: how the clients of MySQL and MariaDB reach the database of
-# TASK_MANAGER_DATABASE_URL. The password goes through a file that only its owner can read, since the
+# Sourced by backup.sh and restore.sh: options for MySQL and MariaDB clients to connect to the database of
+# TASK_MANAGER_DATABASE_URL. The password is passed in a file that only its owner can read, since the
 # arguments of a process are visible to every user of the machine.
 # shellcheck shell=bash
 
@@ -8,7 +8,7 @@ fail() {
     exit 1
 }
 
-# The first of these programs that the machine has.
+# The first of these programs that is installed.
 first_of() {
     local program
     for program in "$@"; do
@@ -22,13 +22,13 @@ first_of() {
 
 decode() { printf '%b' "${1//%/\\x}"; }
 
-# A value in double quotes, as the clients read it.
+# A value in double quotes, in the syntax of option files.
 quoted() {
     local value=${1//\\/\\\\}
     printf '"%s"' "${value//\"/\\\"}"
 }
 
-# write_client_options FILE: also sets `database_name` of the caller.
+# write_client_options FILE: writes an option file, and sets `database_name` of the caller.
 # shellcheck disable=SC2034
 write_client_options() {
     local url=${TASK_MANAGER_DATABASE_URL:?set it to the database of the fleet, as mysql://USER:PASSWORD@HOST:PORT/DATABASE}

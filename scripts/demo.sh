@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Shows what the platform of compose.yaml does, which must run: a new user uploads a generated file,
-# follows it and gets the sums. Everything runs in containers; Rust is not needed.
+# A demonstration of the platform of compose.yaml, which must be running: a new user uploads a generated
+# file, watches its task and downloads the sums. Everything runs in containers; Rust is not needed.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 random() { od -An -tx1 -N 4 /dev/urandom | tr -d ' \n'; }
 
-# -T: the password comes from standard input. What compose says of the container is of no interest.
+# -T, since the password comes from standard input. Messages of compose about the container are hidden.
 run() { scripts/compose.sh run --rm -T "$@" 2> >(grep -v '^Creating\|^ Container' >&2); }
 taskctl() { run taskctl "$@"; }
 

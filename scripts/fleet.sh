@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the programs of the fleet in the foreground, on the private services of `services.sh`, which
-# must run. Variables TASK_MANAGER_… and DATA_PROCESSOR_… of the caller win over those set here.
+# Runs the programs of the fleet in the foreground, on the private services of `services.sh`, which must be
+# running. Variables TASK_MANAGER_… and DATA_PROCESSOR_… of the caller take precedence over those set here.
 #
 # Not here: building the programs, starting the services (Makefile).
 set -euo pipefail
@@ -16,9 +16,9 @@ Usage: scripts/fleet.sh all|manager|worker FOLDER_OF_PROGRAMS
 USAGE
 }
 
-# Seconds that the programs have to end, before they are killed. Workers drain for 5 s by default.
+# How long the programs may take to end before they are killed, in seconds. Workers drain for 5 s by default.
 readonly END_DEADLINE=30
-# What ends sooner than that many seconds after its start will not do better the next time.
+# A program that ends within this many seconds after its start is not restarted: it would fail again.
 readonly STAYS_UP=3
 
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -32,11 +32,11 @@ export_settings() {
         name=${line%%=*}
         [[ -n ${!name:-} ]] || export "${line?}"
     done <<<"$settings"
-    # Any free port, so that workers do not meet. Each logs its own.
+    # Any free port, so that workers do not conflict. Each logs its own.
     export DATA_PROCESSOR_LISTEN=${DATA_PROCESSOR_LISTEN:-127.0.0.1:0}
 }
 
-# A fleet asks for a login. Nobody has a password until somebody signs up.
+# A fleet requires a login, and has no users at first.
 say_how_to_log_in() {
     local api=http://$TASK_MANAGER_LISTEN
     say "every request needs a token; sign up once, then log in:"
@@ -60,7 +60,7 @@ prefix() {
     done
 }
 
-# In a process group of its own: Ctrl-C reaches this script alone, which ends them in order.
+# Each program has its own process group, so that Ctrl-C reaches only this script, which ends them in order.
 launch() {
     local command=("$programs/task_manager" serve)
     if (($1 > 0)); then
@@ -75,7 +75,7 @@ launch() {
 
 runs() { [[ -n ${pids[$1]:-} ]] && kill -0 "${pids[$1]}" 2>/dev/null; }
 
-# end INDEX…: all of these at once.
+# end INDEX…: ends these programs at the same time.
 end() {
     local i deadline=$((SECONDS + END_DEADLINE))
     for i in "$@"; do
@@ -102,7 +102,7 @@ end_all() {
 
 watch() {
     local i status
-    # What bash itself says of a killed child is said here in other words.
+    # The message of bash about a killed child is replaced by the one below.
     while { sleep 0.5; } 2>/dev/null; do
         for i in 0 "${workers[@]}"; do
             ! runs "$i" || continue

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes sure that the programs are there that the benchmarks compare with or measure by: GNU coreutils
-# (cat, dd, sha256sum, wc), curl, and Python with venv. Installs what is missing on Debian and Ubuntu;
-# elsewhere says what to install. What comes from PyPI, the Makefile installs.
+# Installs missing programs that the benchmarks use: GNU coreutils (cat, dd, sha256sum, wc), curl, and Python
+# with venv. On systems other than Debian and Ubuntu, it says what to install. The Makefile installs packages
+# from PyPI.
 set -euo pipefail
 
 say() { printf '%s\n' "$*" >&2; }
@@ -16,7 +16,7 @@ has() {
 missing_packages() {
     has cat dd sha256sum wc || echo coreutils
     has curl || echo curl
-    # Debian has `venv` without what it needs to put pip into the environment.
+    # Debian's `venv` alone cannot install pip into the environment; it needs `ensurepip`.
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
 }
 

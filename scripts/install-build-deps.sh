@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes sure that `cargo build` finds what it needs: Rust, a C compiler and linker, pkg-config and
-# the headers of a MySQL client library. Installs what is missing on Debian and Ubuntu; elsewhere
-# says what to install. Does nothing where nothing is missing; may be run again at any time.
+# Installs missing dependencies of `cargo build`: Rust, a C compiler and linker, pkg-config and the headers of
+# a MySQL client library. On systems other than Debian and Ubuntu, it says what to install. It can be run
+# again at any time.
 set -euo pipefail
 
 readonly RUST_AT_LEAST=1.95
@@ -10,7 +10,7 @@ say() { printf '%s\n' "$*" >&2; }
 
 has_compiler() { command -v cc >/dev/null; }
 
-# The names that the build asks pkg-config for, in its order.
+# The names that the build passes to pkg-config, in its order.
 has_mysql_client() {
     pkg-config --exists mysqlclient 2>/dev/null || pkg-config --exists libmariadb 2>/dev/null
 }
@@ -43,8 +43,8 @@ say_what_to_install() {
     say "  Fedora           dnf install gcc pkgconf-pkg-config mariadb-connector-c-devel"
     say "  Arch Linux       pacman -S base-devel mariadb-libs"
     say "  macOS            xcode-select --install; brew install pkgconf mariadb-connector-c"
-    say "pkg-config must then find libmariadb or mysqlclient. Where the library lies apart,"
-    say "PKG_CONFIG_PATH has to name the folder that holds its .pc file; Homebrew prints it."
+    say "pkg-config must then find libmariadb or mysqlclient. If the library is in another folder,"
+    say "PKG_CONFIG_PATH must name the folder of its .pc file; Homebrew prints it."
 }
 
 check_rust() {

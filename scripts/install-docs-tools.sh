@@ -19,8 +19,8 @@ missing_packages() {
 read -r -a missing <<<"$(missing_packages | tr '\n' ' ')"
 if [[ ${#missing[@]} -gt 0 ]]; then
     if ! command -v apt-get >/dev/null || [[ $EUID -ne 0 ]]; then
-        say "The documents are tested with these programs, which are missing: ${missing[*]}"
-        say "Install them, on Debian and Ubuntu by: sudo apt-get install ${missing[*]}"
+        say "The documentation is tested with these programs, which are missing: ${missing[*]}"
+        say "Install them; on Debian and Ubuntu: sudo apt-get install ${missing[*]}"
         exit 1
     fi
     say "Installing ${missing[*]}"

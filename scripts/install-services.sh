@@ -1,18 +1,17 @@
 #!/usr/bin/env bash
-# Makes sure that `scripts/services.sh` finds the programs of MariaDB and RabbitMQ. Installs what is
-# missing on Debian and Ubuntu, from the distribution's packages and without starting any system
-# service; elsewhere says what to install. Does nothing where nothing is missing; may be run again at
-# any time.
+# Installs missing programs of MariaDB and RabbitMQ for `scripts/services.sh`, from the packages of Debian and
+# Ubuntu and without starting a system service. On other systems, it says what to install. It can be run
+# again at any time.
 #
 #   scripts/install-services.sh                      for development and tests, as above
 #   scripts/install-services.sh --server             for a server on Debian or Ubuntu, as root
 #   scripts/install-services.sh --remove [--packages]
 #
-# --server installs MariaDB and RabbitMQ and starts their system services; makes a database, a virtual
-# host, a user of each and a policy, all called `tasks`; and writes the secrets that task_manager and
-# data_processor@ take as credentials, at random, into /etc/task-platform/credentials. What exists is
-# kept, so it may be run again. --remove deletes all of that with everything in the database; with
-# --packages also the packages that --server has installed.
+# --server installs MariaDB and RabbitMQ and starts their system services; creates a database, a virtual host,
+# a user of each and a policy, all called `tasks`; and writes random secrets for task_manager and
+# data_processor@ to /etc/task-platform/credentials. Existing ones are kept, so it can be run again. --remove
+# deletes all of this, including the data in the database; with --packages also the packages that --server
+# has installed.
 set -euo pipefail
 
 readonly POLICY=/usr/sbin/policy-rc.d
@@ -21,7 +20,7 @@ readonly LOCK=/run/lock/install-services.lock
 
 say() { printf '%s\n' "$*" >&2; }
 
-# Distributions keep servers off the PATH of normal users.
+# Distributions do not add the folders of servers to the PATH of normal users.
 export PATH="/usr/lib/rabbitmq/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 has() {
@@ -44,11 +43,11 @@ say_what_to_install() {
     say "  Fedora           dnf install mariadb-server rabbitmq-server openssl"
     say "  Arch Linux       pacman -S mariadb rabbitmq openssl"
     say "  macOS            brew install mariadb rabbitmq openssl"
-    say "No system service of them needs to run."
+    say "Their system services need not run."
 }
 
-# As root: a policy-rc.d that answers 101 keeps packages from starting their services. One that was
-# there before is put back whatever happens, also one that a killed run of this script left aside.
+# As root: a policy-rc.d that exits with 101 prevents packages from starting their services. An existing one is
+# always restored, even if an earlier run of this script was killed.
 install_as_root() {
     exec 9>"$LOCK"
     flock 9
@@ -62,9 +61,9 @@ install_as_root() {
     printf '#!/bin/sh\n# Written by install-services.sh for the time of an installation.\nexit 101\n' >"$POLICY"
     chmod 755 "$POLICY"
 
-    # Children do not hold the lock: what a package leaves running must not keep it.
+    # Children do not inherit the lock, so that a daemon that a package starts cannot keep it.
     export DEBIAN_FRONTEND=noninteractive
-    # Ubuntu would otherwise restart what uses a library that was replaced.
+    # Otherwise, Ubuntu would restart services that use a replaced library.
     export NEEDRESTART_SUSPEND=1
     apt-get -o DPkg::Lock::Timeout=300 update -qq 9>&-
     apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" 9>&-
@@ -82,7 +81,7 @@ restore_policy() {
 readonly NAME=tasks
 readonly CREDENTIALS=/etc/task-platform/credentials
 readonly INSTALLED=/var/lib/task-platform/installed-packages
-# A message that ends its consumer again and again is dropped at some point; the database sends it anew.
+# A message that is redelivered too often is dropped eventually; the task manager publishes it again.
 readonly POLICY_DEFINITION='{"delivery-limit": 100, "queue-leader-locator": "balanced"}'
 
 require_server() {
@@ -96,7 +95,7 @@ require_server() {
     fi
 }
 
-# As its user, with whose cookie it answers.
+# Runs as the user of RabbitMQ, whose cookie it needs.
 broker() { runuser -u rabbitmq -- env HOME=/var/lib/rabbitmq rabbitmqctl --quiet "$@"; }
 
 random() { od -An -tx1 -N 32 /dev/urandom | tr -d ' \n'; }
@@ -106,7 +105,7 @@ keep() {
     [[ -e $1 ]] || (umask 077 && printf '%s\n' "$2" >"$1.new" && mv "$1.new" "$1")
 }
 
-# The password in a URL of ours; nothing in one that names another user, which somebody else wrote.
+# The password in a URL that this script wrote; empty for a URL with another user.
 password_in() {
     [[ ! -e $1 ]] || sed -n "s|^[a-z]*://$NAME:\([0-9a-f]*\)@127\.0\.0\.1[:/].*|\1|p" "$1"
 }
@@ -130,7 +129,7 @@ set_up_database() {
     local password host
     password=$(password_in "$CREDENTIALS/task_manager/database_url")
     if [[ -z $password ]]; then
-        say "database_url names another database, which is left alone"
+        say "database_url names another database, which is not changed"
         return
     fi
     {
@@ -147,11 +146,11 @@ set_up_broker() {
     local password
     password=$(password_in "$CREDENTIALS/task_manager/queue_url")
     if [[ -z $password ]]; then
-        say "queue_url names another broker, which is left alone"
+        say "queue_url names another broker, which is not changed"
         return
     fi
     broker list_vhosts name | grep -qx "$NAME" || broker add_vhost "$NAME"
-    # The password is read from the standard input: arguments can be seen by every user.
+    # The password is read from the standard input, since arguments are visible to every user.
     if broker list_users | cut -f1 | grep -qx "$NAME"; then
         broker change_password "$NAME" <<<"$password"
     else

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs the programs with their units, settings, completions and manual pages, or removes them. The
-# package is made of the same files.
+# Installs the programs with their units, settings, completions and manual pages, or removes them. The Debian
+# package contains the same files.
 #
 #   scripts/install.sh install FOLDER   the programs are in FOLDER
 #   scripts/install.sh uninstall        settings, secrets and data stay
 #
-#   PREFIX    /usr/local, or where else the files go
-#   DESTDIR   what goes before every path, for packages; nothing but files is made then
+#   PREFIX    the prefix of the files (/usr/local)
+#   DESTDIR   prepended to every path, for packages; then only files are installed
 #
 # Settings are in /etc/task-platform and data in /var/lib/task-platform, whatever PREFIX is.
 set -euo pipefail
@@ -21,7 +21,7 @@ prefix=${PREFIX:-/usr/local}
 destination=${DESTDIR:-}
 readonly repository prefix destination
 
-# Completions for zsh and fish, where packages and where others put theirs.
+# The folders of completions for zsh and fish, for packages and for local installations.
 if [[ $prefix == /usr ]]; then
     zsh=$prefix/share/zsh/vendor-completions
 else
@@ -61,10 +61,10 @@ put_documents() {
     rm -r "$folder"
 }
 
-# On a system that runs, as the scripts of the package do.
+# On a running system, like the scripts of the package.
 is_live() { [[ -z $destination && -d /run/systemd/system ]]; }
 
-# sysusers and tmpfiles look for the name in all folders that they know.
+# sysusers and tmpfiles search their folders for the name.
 set_up() {
     systemd-sysusers task-platform.conf
     systemd-tmpfiles --create task-platform.conf
@@ -77,7 +77,7 @@ install_all() {
         [[ -x $programs/$program ]] || fail "$programs/$program is missing: run make programs"
     done
     for program in "${PROGRAMS[@]}"; do
-        # Beside the old program, then over it: it may be running.
+        # Written next to the old program and then renamed over it, since it may be running.
         install -D -m 755 "$programs/$program" "$destination$prefix/bin/.$program.new"
         mv "$destination$prefix/bin/.$program.new" "$destination$prefix/bin/$program"
         put_documents "$program" "$programs"
@@ -94,7 +94,7 @@ install_all() {
     if is_live; then
         set_up
         say "Installed. systemctl enable --now taskctl-standalone starts a standalone server;"
-        say "docs/install.md says more. Restart what runs already: systemctl restart NAME"
+        say "see docs/install.md. Restart services that already run: systemctl restart NAME"
     fi
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prepares what compose.yaml needs: a file of settings that only its owner can read, with random
-# secrets, and the folder of the bucket, which belongs to the user that the containers run as. What
-# the file has already stays as it is; only what it lacks is added.
+# Prepares compose.yaml: creates a file of settings that only its owner can read, with random secrets, and the
+# folder of the bucket, which is owned by the user of the containers. Existing settings are kept; missing
+# ones are added.
 set -euo pipefail
 
 if [[ $# -lt 1 || $# -gt 2 ]]; then
@@ -27,7 +27,7 @@ owner_of() {
     echo "$owner:$group"
 }
 
-# The containers do not run as root, and write as whoever cloned the repository, also under sudo.
+# The containers do not run as root, but as the owner of the repository, even if this runs under sudo.
 bucket_user() {
     local owner
     owner=$(owner_of "$(dirname "$bucket")")
@@ -52,7 +52,7 @@ trap 'rm -f "$draft"' EXIT
     echo "# one here does not change them there. BUCKET_USER owns the folder of the bucket."
     missing_settings
 } >"$draft"
-# Unlike mv, it never replaces a file that another run has made meanwhile.
+# Unlike mv, it never replaces a file that a concurrent run has created.
 if ! ln "$draft" "$file" 2>/dev/null; then
     missing=$(missing_settings)
     [[ -z $missing ]] || printf '\n%s\n' "$missing" >>"$file"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds stand-ins for the images that compose.yaml and docker/ name, from Debian's packages, for
-# machines that reach a Debian mirror but no registry of images. They carry the tags of the real ones
-# and a label; an image without that label was pulled and stays. What is up to date is not built again.
+# Builds stand-ins for the images that compose.yaml and docker/ use, from Debian packages, for machines with
+# access to a Debian mirror but to no image registry. They have the tags of the real images and a label; an
+# image without the label was pulled and is kept. Images that are up to date are not built again.
 #
-#   DEBIAN_MIRROR   where packages come from (what apt is set up with)
+#   DEBIAN_MIRROR   the mirror of the packages (by default that of apt)
 #
 # Not here: what the images do at their start (docker/stand-ins).
 set -euo pipefail
@@ -32,9 +32,9 @@ fail() {
     exit 1
 }
 
-# --- What is wanted ------------------------------------------------------------------------------
+# --- Requirements --------------------------------------------------------------------------------
 
-# The image of that name with the tag that the project's files ask for.
+# The image of that name with the tag that the project's files use.
 tag_of() {
     local tag
     tag=$(grep -hoE "\b$1:[A-Za-z0-9._-]+" "$repository"/{compose.yaml,docker/Dockerfile} \
@@ -47,7 +47,7 @@ own() { sed -n "s/^$1=//p" /etc/os-release; }
 
 own_suite() { own VERSION_CODENAME; }
 
-# Programs that were built on this machine need a C library that is no older.
+# Programs that were built on this machine need a C library that is at least as new.
 suite_of() {
     case $1 in
         system) own_suite ;;
@@ -56,7 +56,7 @@ suite_of() {
     esac
 }
 
-# The images have no sources of packages: what docker/Dockerfile installs must be in them.
+# The images have no package sources, so they must contain the packages that docker/Dockerfile installs.
 packages_of() {
     case $1 in
         debian) echo libmariadb3 ca-certificates ;;
@@ -64,7 +64,7 @@ packages_of() {
         mysql) echo mysql-server-core mysql-client-core ;;
         rabbitmq) echo rabbitmq-server ;;
         caddy) echo caddy ca-certificates ;;
-        # One that boots: a container of it has no sources of packages either.
+        # A bootable image; its containers have no package sources either.
         system) echo systemd-sysv libmariadb3 ca-certificates curl openssl mariadb-server rabbitmq-server ;;
         *) return 1 ;;
     esac
@@ -80,7 +80,7 @@ was_pulled() {
 
 update_lists() { apt-get -o DPkg::Lock::Timeout=300 update -qq >&2; }
 
-# What apt is set up with; it knows that only once its lists are there.
+# The mirror of apt, which is known only after the package lists were downloaded.
 mirror_of_apt() {
     # shellcheck disable=SC2016 # apt puts its own values in.
     apt-get indextargets --format '$(REPO_URI)' \
@@ -93,12 +93,12 @@ mirror() {
         update_lists
         found=$(mirror_of_apt)
     fi
-    [[ -n $found ]] || fail "apt is set up with no mirror of Debian; set DEBIAN_MIRROR"
+    [[ -n $found ]] || fail "apt has no Debian mirror; set DEBIAN_MIRROR"
     echo "$found"
 }
 
-# The sources of packages of a suite, one a line. Those of this machine's own suite are all that apt is
-# set up with: security updates are among them.
+# The package sources of a suite, one per line. For the suite of this machine, these are all sources of apt,
+# including security updates.
 sources() {
     if [[ $1 == "$(own_suite)" && -z ${DEBIAN_MIRROR:-} ]]; then
         # shellcheck disable=SC2016 # apt puts its own values in.
@@ -118,9 +118,9 @@ install_mmdebstrap() {
     apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends mmdebstrap >&2
 }
 
-# A system of Debian with the packages of a stand-in; a snapshot of a mirror may be older than it
-# says that it is valid. mmdebstrap starts Python for each package: the system's own, since a shim of
-# a version manager takes several times as long.
+# A Debian system with the packages of a stand-in. A snapshot of a mirror may have expired, which is ignored.
+# mmdebstrap starts Python for each package; the system's Python is used, since the shim of a version manager
+# takes several times as long.
 make_system() {
     # shellcheck disable=SC2016 # mmdebstrap gives the folder as $1.
     PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap --quiet --variant=minbase --format=tar \
@@ -132,14 +132,14 @@ make_system() {
         "$(suite_of "$1")" - - < <(sources "$(suite_of "$1")")
 }
 
-# The image below the stand-in, which says of what it was made.
+# The base image of a stand-in, with a label of its contents.
 make_packages() {
     local image=task-platform/stand-in-packages:$1 wanted complete
     wanted="$(suite_of "$1") $(packages_of "$1")"
     if [[ $(label_of "$image" "$LABEL") != "$wanted" ]]; then
         install_mmdebstrap
         say "Installing $(packages_of "$1") of Debian $(suite_of "$1") into an image"
-        # Without a name until it is known to be complete.
+        # It has no name until it is complete.
         complete=$(make_system "$1" | docker import --change "LABEL $LABEL=\"$wanted\"" -)
         docker tag "$complete" "$image"
     fi
@@ -148,7 +148,7 @@ make_packages() {
 
 # --- Rust ------------------------------------------------------------------------------------------
 
-# The machine's own toolchain and the crates of Cargo.lock, laid out as the stand-in has them.
+# The toolchain of this machine and the crates of Cargo.lock, in the layout of the stand-in.
 rust_context() {
     local sysroot registry=${CARGO_HOME:-$HOME/.cargo}/registry folder=$1 name version crate index
     sysroot=$(rustc --print sysroot)
@@ -168,7 +168,7 @@ rust_context() {
 
 # --- Images ----------------------------------------------------------------------------------------
 
-# What a stand-in is made of: it is built again when that has changed.
+# A hash of the inputs of a stand-in, which is built again when it changes.
 contents_of() {
     local parts
     parts=$(
@@ -190,7 +190,7 @@ make_stand_in() {
     tag=$(tag_of "$name")
     contents=$(contents_of "$name")
     if was_pulled "$tag"; then
-        say "$tag was pulled and stays"
+        say "$tag was pulled and is kept"
         return
     fi
     if [[ $(label_of "$tag" "$LABEL") == "$contents" ]]; then
@@ -223,7 +223,7 @@ if [[ ${1:-} == --tag ]]; then
     exit
 fi
 command -v docker >/dev/null || fail "docker is missing"
-docker info >/dev/null 2>&1 || fail "no Docker engine answers"
+docker info >/dev/null 2>&1 || fail "no Docker engine responds"
 case ${1:-} in
     -h | --help) usage ;;
     --remove) remove_all ;;

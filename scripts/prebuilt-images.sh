@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the images of the programs from binaries of this machine, in seconds: by docker/Dockerfile
-# without its first stage. For tests: the binaries must run on the Debian of that file.
+# Builds the images of the programs from binaries of this machine, in seconds, with docker/Dockerfile but
+# without its first stage. For tests: the binaries must run on the Debian release of that file.
 set -euo pipefail
 
 if [[ $# -ne 2 ]]; then

@@ -11,7 +11,7 @@ folder=$2
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 git rev-parse --verify --quiet "$commit^{commit}" >/dev/null || {
-    echo "$commit is no commit of this repository" >&2
+    echo "$commit is not a commit of this repository" >&2
     exit 1
 }
 mkdir -p "$folder"

@@ -34,7 +34,7 @@ tag=v$version
 [[ -z $(git status --porcelain) ]] || fail "the work tree has changes that are not committed"
 ! git rev-parse --verify --quiet "refs/tags/$tag" >/dev/null || fail "the tag $tag exists"
 
-# The section of Cargo.toml that all crates take their version from.
+# The section of Cargo.toml with the version of all crates.
 in_manifest=$(sed -n '/^\[workspace\.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
 [[ $in_manifest == "$version" ]] || fail "Cargo.toml has the version $in_manifest"
 "${CARGO:-cargo}" metadata --locked --format-version 1 >/dev/null || fail "Cargo.lock is not up to date: cargo check"
@@ -47,9 +47,9 @@ notes=$(awk -v heading="## [$version] - " '
 heading=$(grep -F "## [$version] - " CHANGELOG.md || true)
 [[ $heading =~ \ -\ [0-9]{4}-[0-9]{2}-[0-9]{2}$ ]] ||
     fail "CHANGELOG.md has no heading '## [$version] - YYYY-MM-DD'"
-[[ -n ${notes//[[:space:]]/} ]] || fail "CHANGELOG.md says nothing under '$heading'"
+[[ -n ${notes//[[:space:]]/} ]] || fail "CHANGELOG.md has no entries under '$heading'"
 
-# What this version stores must be readable for ever.
+# The data that this version stores must be readable for ever.
 [[ -e common/tests/stored/$version.json ]] || fail "common/tests/stored/$version.json is missing"
 
 if [[ -n $dry_run ]]; then
@@ -60,4 +60,4 @@ fi
 .ci/run
 [[ -z $(git status --porcelain) ]] || fail "the checks changed files"
 git tag --annotate "$tag" --cleanup=verbatim --message "$tag"$'\n\n'"$notes"
-echo "Tagged $tag. Publish it by: git push origin $tag"
+echo "Tagged $tag. Publish it with: git push origin $tag"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Writes what backup.sh has copied into an empty database and an empty folder. Nothing of the platform
-# may run on them meanwhile: a task manager makes tables, and deletes files that no task knows.
+# Restores a backup of backup.sh to an empty database and an empty folder. No task manager may use them
+# meanwhile: it would create tables, and delete files that belong to no task.
 #
-# What ran when the copy was made is queued again as soon as its lease has expired. What was queued is
-# dispatched again within about a minute, since the new broker has no message of it.
+# Tasks that were running are queued again when their lease has expired. Tasks that were queued are
+# dispatched again within about a minute, since the new broker has no messages of them.
 set -euo pipefail
 
 usage() {
@@ -24,7 +24,7 @@ TASK_MANAGER_RUN_SCHEDULES=false.
 USAGE
 }
 
-# Seconds that a new database may take to start.
+# How long a new database may take to start, in seconds.
 readonly START_DEADLINE=180
 
 umask 077
@@ -56,12 +56,12 @@ fleet() {
     gzip -cd "$backup/database.sql.gz" | client
 }
 
-# As `fleet`, with the programs of the containers.
+# Like `fleet`, with the programs in the containers.
 compose() {
     local backup=$1 compose tables
     compose=$(dirname "${BASH_SOURCE[0]}")/compose.sh
     [[ -e $backup/database.sql.gz ]] || fail "$backup has no database.sql.gz"
-    [[ -z $("$compose" ps --quiet task_manager) ]] || fail "the task manager runs"
+    [[ -z $("$compose" ps --quiet task_manager) ]] || fail "the task manager is running"
     "$compose" up --detach database
     # shellcheck disable=SC2016
     client() { "$compose" exec -T database sh -c 'MYSQL_PWD=$MYSQL_PASSWORD exec mysql --protocol=tcp --host=127.0.0.1 --default-character-set=utf8mb4 --user=tasks "$@" tasks' mysql "$@"; }
