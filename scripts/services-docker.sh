@@ -1,9 +1,9 @@
-# The set of services.sh as containers of MySQL and RabbitMQ, of the images that compose.yaml names:
-# read by services.sh where SERVICES_BACKEND is `docker`, and replaces its functions that know
-# processes and programs. Data is in two volumes, which stay until `wipe`.
+# The set of services.sh as containers of MySQL and RabbitMQ, with the images of compose.yaml. services.sh
+# sources it if SERVICES_BACKEND is `docker`; it replaces the functions that handle processes and programs.
+# The data is in two volumes, which stay until `wipe`.
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
 
-# No other folder's set has the same.
+# A name that is unique for each folder.
 CONTAINERS=services-$(printf '%s' "$dir" | cksum | cut -d' ' -f1)
 readonly CONTAINERS
 
@@ -24,7 +24,7 @@ pid_of() {
     echo "$running"
 }
 
-# launch NAME PORT INNER_PORT OPTION…: a new container on the old volume, whose port may be another one.
+# launch NAME PORT INNER_PORT OPTION…: starts a new container on the existing volume; the port may have changed.
 launch() {
     local name=$1 port=$2 inner_port=$3
     shift 3
@@ -51,7 +51,7 @@ kill_process() { docker kill "$(container "$1")" >/dev/null 2>&1 || true; }
 
 stop_broker() { end broker; }
 
-# client PROGRAM ARGS…: whichever program it is, it is MySQL's.
+# client PROGRAM ARGS…: runs the client of MySQL, whatever the name of the program is.
 client() {
     shift
     docker exec --interactive --env MYSQL_PWD="$NAME" "$(container database)" \
@@ -60,13 +60,13 @@ client() {
 
 database_answers() { client mysql --execute 'SELECT 1' >/dev/null 2>&1; }
 
-# The tests make databases of their own.
+# The tests create their own databases.
 grant_everything() {
     docker exec --env MYSQL_PWD="$NAME" "$(container database)" mysql --user=root \
         --execute "GRANT ALL ON *.* TO '$NAME'@'%' WITH GRANT OPTION"
 }
 
-# The servers in the containers run as users of their own.
+# The servers in the containers run as other users.
 share_certificates() {
     create_certificates
     chmod -R a+rX "$dir/tls"

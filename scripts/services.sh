@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Private instances of MariaDB and RabbitMQ for development and tests: a set of their own in a folder,
-# on 127.0.0.1 and ports of its own. It shares nothing with what else runs on the machine, and several
-# sets run side by side, one per folder.
+# Private instances of MariaDB and RabbitMQ for development and tests. A set of both has its own folder and
+# its own ports on 127.0.0.1. It shares nothing with other services on the machine, and several sets can run
+# concurrently, one per folder.
 #
-#   SERVICES_DIR        where the set keeps everything (target/services)
-#   SERVICES_PORT_BASE  the first of its five ports (free ones are picked, and kept until `wipe`)
+#   SERVICES_DIR        the folder of the set (target/services)
+#   SERVICES_PORT_BASE  the first of its five ports (by default free ones, which are kept until `wipe`)
 #   SERVICES_BACKEND    `docker`: containers of MySQL and of the newest RabbitMQ (services-docker.sh)
-#   CARGO_TARGET_DIR    stands for target
+#   CARGO_TARGET_DIR    replaces target
 #
 # Not here: installing the programs (install-services.sh).
 set -euo pipefail
@@ -15,18 +15,18 @@ usage() {
     cat <<'USAGE'
 Usage: scripts/services.sh COMMAND
 
-  start            Start what does not run yet, and wait until both answer
-  stop             End both in an orderly way; their data stays
-  wipe             End both and delete their data
-  status           Say what runs; the exit code is 3 unless both do
+  start            Start both unless they already run, and wait until they respond
+  stop             Stop both gracefully; their data stays
+  wipe             Stop both and delete their data
+  status           Print the state of both; the exit code is 3 unless both run
   env              Print TEST_DATABASE_URL=…, TEST_AMQP_URL=… and TEST_AMQPS_URL=…, for export $(…)
-  ca-file          Print the path of the certificate that signs those of both; both speak TLS too
-  env-fleet        Print TASK_MANAGER_…=… and DATA_PROCESSOR_…=…, one a line
-  run COMMAND…     Run a command with the variables of `env`; start the set for it where it does not
-                   run, and then stop it again when the last such command has ended
+  ca-file          Print the path of the CA certificate of both; both also accept TLS
+  env-fleet        Print TASK_MANAGER_…=… and DATA_PROCESSOR_…=…, one per line
+  run COMMAND…     Run a command with the variables of `env`. If the set does not run, it is started, and
+                   stopped when the last such command has ended
 
-  start-database   stop-database   kill-database     MariaDB alone; kill is a SIGKILL
-  start-broker     stop-broker     kill-broker       RabbitMQ alone
+  start-database   stop-database   kill-database     Only MariaDB; kill is a SIGKILL
+  start-broker     stop-broker     kill-broker       Only RabbitMQ
   mariadb ARGS…    The command line client of the database
   rabbitmqctl ARGS…
 USAGE
@@ -36,14 +36,14 @@ USAGE
 readonly START_DEADLINE=120
 readonly STOP_DEADLINE=30
 
-# One name for user, password, database and node. Nobody but this machine can reach them.
+# The name of user, password, database and node. Only this machine can connect.
 readonly NAME=tasks
-# Where ports are picked from, by tens: no well-known ones, none that the kernel gives to clients.
+# The range of ports, in steps of ten: neither well-known nor ephemeral ones.
 readonly FIRST_PORT=21000
 readonly PORT_BASES=400
 
-# Distributions keep servers off the PATH of normal users; Debian's rabbitmq-server on the PATH insists
-# on being root or the user rabbitmq.
+# Distributions do not add the folders of servers to the PATH of normal users, and the rabbitmq-server on
+# Debian's PATH can be run only by root or the user rabbitmq.
 export PATH="/usr/lib/rabbitmq/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -62,12 +62,12 @@ fail() {
 
 database_port() { echo "$1"; }
 amqp_port() { echo $(($1 + 1)); }
-# Between nodes, and of the tools that talk to the node.
+# For other nodes, and for the tools that connect to the node.
 node_port() { echo $(($1 + 2)); }
 epmd_port() { echo $(($1 + 3)); }
 amqps_port() { echo $(($1 + 4)); }
 
-# The ports that the set has; it gets them at its first start.
+# The first port of the set, which is assigned at its first start.
 port_base() {
     cat "$dir/port_base" 2>/dev/null || fail "not started yet: scripts/services.sh start"
 }
@@ -81,8 +81,8 @@ all_free() {
     done
 }
 
-# Leaves the ports as they are while something runs on them. Where nothing is set, each folder begins
-# to look elsewhere, so that sets that are started at once do not meet.
+# Keeps the ports while services use them. By default, the search for free ports starts at a hash of the
+# folder, so that sets that are started concurrently do not conflict.
 choose_ports() {
     if [[ -n $(pid_of database)$(pid_of broker)$(pid_of epmd) ]]; then
         return
@@ -103,7 +103,7 @@ choose_ports() {
             return
         fi
     done
-    fail "no five free ports in a row; name the first by SERVICES_PORT_BASE"
+    fail "no five consecutive free ports; set SERVICES_PORT_BASE to the first one"
 }
 
 require_free() {
@@ -112,8 +112,8 @@ require_free() {
 
 # --- Processes ---------------------------------------------------------------------------------
 
-# What the command line of a process of this set contains and no other does: a pid in a file may
-# belong to somebody else by now.
+# A part of the command line that identifies a process of this set, since the pid in a file may belong to
+# another process by now.
 mark_of() {
     case $1 in
         database) echo "--datadir=$dir/database " ;;
@@ -132,16 +132,16 @@ pid_of() {
     fi
 }
 
-# become [VARIABLE=VALUE…] COMMAND…: in the set's folder and with its variables instead of the caller's.
-# Servers of MariaDB must not share a TMPDIR: each deletes what it takes for leftovers of its own.
+# become [VARIABLE=VALUE…] COMMAND…: executes a command in the set's folder, with its variables instead of the
+# caller's. MariaDB servers must not share a TMPDIR, since each deletes files that it considers its leftovers.
 become() {
     cd "$dir"
     exec env -i PATH="$PATH" HOME="$dir/home" TMPDIR="$dir/tmp" LANG=C.UTF-8 LC_ALL=C.UTF-8 "$@" \
         8>&- 9>&-
 }
 
-# launch NAME [VARIABLE=VALUE…] COMMAND…: in the background, in a process group of its own so that
-# Ctrl-C does not reach it. The pid is that of the server: nothing here forks.
+# launch NAME [VARIABLE=VALUE…] COMMAND…: starts a server in the background, in its own process group so that
+# Ctrl-C does not reach it. The pid is that of the server, since the command does not fork.
 launch() {
     local name=$1
     shift
@@ -151,8 +151,8 @@ launch() {
     set +m
 }
 
-# await NAME CHECK…: until the check holds. A server that ended or does not answer is told with the
-# end of its log.
+# await NAME CHECK…: waits until the check succeeds. If the server ends or does not respond, prints the end of
+# its log.
 await() {
     local name=$1 pid deadline=$((SECONDS + START_DEADLINE))
     shift
@@ -160,7 +160,7 @@ await() {
     until "$@"; do
         if gone "$pid" 0; then
             tail -n 30 "$dir/$name.log" >&2
-            fail "the $name ended while it started; its log is $dir/$name.log"
+            fail "the $name ended during its start; its log is $dir/$name.log"
         fi
         if ((SECONDS >= deadline)); then
             tail -n 30 "$dir/$name.log" >&2
@@ -171,7 +171,7 @@ await() {
     done
 }
 
-# end NAME: asks it to end, insists after the deadline.
+# end NAME: sends SIGTERM, and SIGKILL after the deadline.
 end() {
     local pid
     pid=$(pid_of "$1")
@@ -190,13 +190,13 @@ kill_process() {
     pid=$(pid_of "$1")
     if [[ -n $pid ]]; then
         kill -KILL "$pid" 2>/dev/null || true
-        gone "$pid" "$STOP_DEADLINE" || fail "the $1 (process $pid) is still there after a SIGKILL"
+        gone "$pid" "$STOP_DEADLINE" || fail "the $1 (process $pid) still exists after a SIGKILL"
     fi
     rm -f "$dir/$1.pid"
 }
 
-# Whether the process ends within that many seconds. A zombie that nobody has waited for has ended,
-# unless it has threads (l) that still end: until then its ports are taken.
+# Whether the process ends within this many seconds. A zombie has ended, unless it has threads (l) that are
+# still ending: until then, its ports are in use.
 gone() {
     local deadline=$((SECONDS + $2)) state
     while state=$(ps -o stat= -p "$1" 2>/dev/null) && [[ -n $state && ! $state =~ ^Z[^l]*$ ]]; do
@@ -207,10 +207,10 @@ gone() {
 
 # --- Certificates ------------------------------------------------------------------------------
 
-# A key that signs, and one for both servers that it has signed. A folder that exists is complete.
+# A CA, and a certificate for both servers. If the folder exists, it is complete.
 create_certificates() {
     [[ ! -d $dir/tls ]] || return 0
-    command -v openssl >/dev/null || fail "openssl is missing; it makes the certificates of the services"
+    command -v openssl >/dev/null || fail "openssl is missing; it creates the certificates of the services"
     local new=$dir/tls.new key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
     rm -rf "$new"
     mkdir "$new"
@@ -224,7 +224,7 @@ create_certificates() {
                 -CAcreateserial -days 3650 -extfile "$new/names" -out "$new/server.pem"
     } >"$dir/tls.log" 2>&1; then
         cat "$dir/tls.log" >&2
-        fail "openssl made no certificates"
+        fail "openssl could not create the certificates"
     fi
     mv "$new" "$dir/tls"
 }
@@ -242,8 +242,8 @@ client() {
         --user="$NAME" --password="$NAME" "$@"
 }
 
-# Durable as in production, small otherwise. The socket's path is relative to the data, since a path
-# to a socket may not be long.
+# As durable as in production, but small. The path of the socket is relative to the data folder, since the length
+# of a socket's path is limited.
 database_options() {
     echo --no-defaults
     echo --datadir="$dir/database"
@@ -268,8 +268,8 @@ database_options() {
     fi
 }
 
-# A folder that is there is a complete one. mariadb-install-db cannot cope with blanks in a path, hence
-# the relative one.
+# If the folder exists, it is complete. The path is relative, since mariadb-install-db fails if a path contains
+# spaces.
 create_database() {
     local user
     user=$(id -un)
@@ -290,7 +290,7 @@ start_database() {
     create_certificates
     require_free "$(database_port "$(port_base)")"
     [[ -d $dir/database ]] || create_database
-    # Run by the server before it lets anybody in. One statement a line.
+    # The server executes this before it accepts connections. One statement per line.
     cat >"$dir/database.sql" <<SQL
 CREATE USER IF NOT EXISTS '$NAME'@'127.0.0.1' IDENTIFIED BY '$NAME';
 GRANT ALL PRIVILEGES ON *.* TO '$NAME'@'127.0.0.1' WITH GRANT OPTION;
@@ -315,7 +315,7 @@ broker_variables() {
     echo ERL_EPMD_PORT="$(epmd_port "$base")"
     echo ERL_EPMD_ADDRESS=127.0.0.1
     echo RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
-    # Instead of the settings of the machine.
+    # These replace the settings of the machine.
     echo RABBITMQ_CONF_ENV_FILE="$dir/broker.env"
     echo RABBITMQ_ADVANCED_CONFIG_FILE="$dir/broker.config"
     echo RABBITMQ_CONFIG_FILE="$dir/broker.conf"
@@ -325,7 +325,7 @@ broker_variables() {
     echo RABBITMQ_SCHEMA_DIR="$dir/broker/schema"
     echo RABBITMQ_LOG_BASE="$dir/broker/log"
     echo RABBITMQ_LOGS=-
-    # Lets the script become the server instead of waiting for it.
+    # Makes the script exec the server instead of waiting for it.
     echo RUNNING_UNDER_SYSTEMD=true
 }
 
@@ -366,7 +366,7 @@ read_broker_variables() {
     done < <(broker_variables)
 }
 
-# Listeners open at the end of the start: the broker then answers a client's first eight bytes.
+# Listeners open at the end of the start. The broker then answers the first eight bytes of a client.
 broker_answers() {
     local first
     (
@@ -385,7 +385,7 @@ start_broker() {
     require_free "$(amqps_port "$base")"
     create_certificates
     require_free "$(node_port "$base")"
-    # Erlang's name server. Were it not there, the first Erlang program would start one for good.
+    # Erlang's name server. Without it, the first Erlang program would start one that keeps running.
     if [[ -z $(pid_of epmd) ]]; then
         require_free "$(epmd_port "$base")"
         launch epmd epmd -port "$(epmd_port "$base")" -address 127.0.0.1
@@ -410,7 +410,7 @@ rabbitmqctl_of_set() {
 
 # --- Both --------------------------------------------------------------------------------------
 
-# One command at a time changes the set, where the system has flock.
+# One command at a time changes the set, if flock is installed.
 lock() {
     mkdir -p "$dir/home" "$dir/tmp"
     exec 9>"$dir/lock"
@@ -424,7 +424,7 @@ running() { [[ -n $(pid_of database) && -n $(pid_of broker) ]]; }
 start() {
     local database broker failed=0
     choose_ports
-    # Before the two that start at the same time.
+    # Before both servers are started concurrently.
     create_certificates
     start_database &
     database=$!
@@ -445,7 +445,7 @@ stop() {
 
 delete_data() { rm -rf "${dir:?}"/{database,database.new,broker}; }
 
-# Deletes what the set made and nothing else that might lie in the folder.
+# Deletes the files of the set, but no other files in the folder.
 wipe() {
     stop
     delete_data
@@ -473,7 +473,7 @@ print_env() {
     echo "TEST_AMQPS_URL=amqps://$NAME:$NAME@localhost:$(amqps_port "$base")/%2f"
 }
 
-# What the caller has set for the address of the API holds.
+# An address of the API that the caller has set takes precedence.
 print_fleet_env() {
     local base queue listen=${TASK_MANAGER_LISTEN:-127.0.0.1:5000}
     base=$(port_base)
@@ -490,8 +490,8 @@ print_fleet_env() {
     echo "DATA_PROCESSOR_STORAGE=$dir/fleet/local_storage"
 }
 
-# Each such command shares a lock on `users` while it runs: the last one out gets it alone, and stops
-# what one of them has started.
+# Each such command holds a shared lock on `users` while it runs. The last one to end gets an exclusive lock, and
+# stops the services that one of them has started.
 run() {
     lock
     exec 8>"$dir/users"
@@ -508,13 +508,13 @@ run() {
     while IFS= read -r line; do
         export "${line?}"
     done < <(print_env)
-    # The ports are this set's: the command may start sets of its own.
+    # The command may start its own sets, which must not use the ports of this one.
     unset SERVICES_PORT_BASE
     run_to_its_end "$@" 8>&-
 }
 
-# Whoever ends this script alone ends the command too: a shell that waits for a command in the
-# foreground hears signals only when that has ended.
+# Forwards signals to the command, which runs in the background: a shell that waits for a command in the
+# foreground handles signals only after it has ended.
 run_to_its_end() {
     local child status=0 signal
     set -m
@@ -552,7 +552,7 @@ command=${1:-}
 case $command in
     start)
         lock
-        # Whoever asks for them by name keeps them.
+        # Services that were started explicitly are not stopped by `run`.
         rm -f "$dir/started_by_run"
         start
         ;;

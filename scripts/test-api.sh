@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Tries the API against its OpenAPI document with schemathesis: a server that asks for no login, and one
-# that does. Each is started on a folder of its own, which goes with the test.
+# Tests the API against its OpenAPI document with schemathesis: a server that requires no login, and one that
+# does. Each has its own data folder, which is deleted after the test.
 #
 #   scripts/test-api.sh TASKCTL SCHEMATHESIS
 #
-# Each of the two runs takes at most MAX_TIME seconds and a little.
+# Each of the two runs takes little more than MAX_TIME seconds.
 set -euo pipefail
 
 taskctl=$(realpath "$1")
@@ -33,7 +33,7 @@ start() {
     mkdir "$data"
     port=$(free_port)
     url=http://127.0.0.1:$port
-    # So many logins and sign-ups would be throttled, and show nothing.
+    # Otherwise, most logins and sign-ups would be throttled, and test nothing.
     TASK_MANAGER_TRIES_BY_NAME=1000000 TASK_MANAGER_TRIES_BY_ADDRESS=1000000 \
         "$taskctl" standalone --listen "127.0.0.1:$port" --data "$data" >"$data.log" 2>&1 &
     server=$!
@@ -69,5 +69,5 @@ start login
 echo 'Pa55word!' | "$taskctl" admin create --username tester --data "$folder/login" >/dev/null
 token=$(json -d '{"username": "tester", "password": "Pa55word!"}' "$url/v1/sessions" |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["token"])')
-# To log out would end the only session that there is.
+# A logout would end the only session.
 run -H "Authorization: Bearer $token" --exclude-name 'DELETE /v1/sessions/current'

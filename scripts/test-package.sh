@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Tries the package in a container whose first process is systemd: installation, a standalone server, a
-# fleet, killed and frozen processes, upgrades in mid-task, removal and purge.
+# Tests the package in a container that runs systemd: installation, a standalone server, a fleet, killed and
+# frozen processes, upgrades during tasks, removal and purge.
 #
 #   scripts/test-package.sh OLD.deb NEW.deb
 #
-# The container has no sources of packages: its image comes with MariaDB and RabbitMQ. It needs the
-# capabilities with which systemd confines services, not all of --privileged.
+# The container has no package sources; its image contains MariaDB and RabbitMQ. It needs the capabilities with
+# which systemd confines services, but not --privileged.
 # shellcheck disable=SC2016 # Variables are for the shell in the container.
 set -euo pipefail
 
@@ -73,7 +73,7 @@ await() {
     say "ok  $what, after $((SECONDS - began)) s"
 }
 
-# Answers the id of a task that loads ROWS rows, as soon as some of them are in the database.
+# Prints the id of a task that loads ROWS rows, as soon as some of them are in the database.
 begin_load() {
     local answer
     answer=$(inside taskctl --json upload /root/people.csv --kind data_upload)
@@ -101,15 +101,15 @@ trap 'docker rm --force --volumes "$container" >/dev/null 2>&1 || true; rm -rf "
 
 step "a machine with systemd"
 image=$("$scripts/offline-images.sh" --system)
-# systemd shares what it mounts for a service, such as its credentials, where mounts are shared as on a
-# machine; in a container it leaves them as they are.
+# systemd can propagate mounts for a service, such as its credentials, only if mounts are shared. They are on a
+# machine, but not in a container.
 docker run --detach --name "$container" --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE \
     --cap-add SYS_NICE --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
     --cgroupns=host --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --tmpfs /run --tmpfs /run/lock \
     --tmpfs /tmp --env container=docker --stop-signal SIGRTMIN+3 "$image" \
     sh -c 'mount --make-rshared / && exec /sbin/init' >/dev/null
 await 60 "it has started" systemctl is-system-running
-# The broker before the name server that it needs to stop.
+# The broker is stopped before the name server, which it needs to stop.
 inside systemctl disable --quiet --now mariadb rabbitmq-server 2>/dev/null
 inside systemctl disable --quiet --now epmd.service epmd.socket 2>/dev/null || true
 docker cp "$old" "$container:/root/old.deb"
@@ -270,7 +270,7 @@ check "make install installs" /root/source/scripts/install.sh install /root/sour
 check "the unit starts the program below /usr/local" systemctl enable --now taskctl-standalone
 check "it runs from there" sh -c \
     'readlink /proc/$(systemctl show --property MainPID --value taskctl-standalone)/exe | grep -qx /usr/local/bin/taskctl'
-# It is for the fleet that was at this address.
+# The token is that of the fleet, which had the same address.
 check "the token is forgotten" taskctl logout
 aggregate
 check "make uninstall removes it" /root/source/scripts/install.sh uninstall
