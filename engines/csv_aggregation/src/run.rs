@@ -151,7 +151,7 @@ fn aggregate_text(
     let dictionary = DictColumn::new(options, sizes.max_values, seed);
     let shards = Shards::new(options, &dictionary, &budget, (sizes.index_limits, seed));
     let whole = Shards::new(options, &DictColumn::None, &budget, (sizes.index_limits, seed));
-    let whole = whole.after(&shards);
+    let whole = whole.replacing(&shards);
     let shared = Shared {
         input: Mutex::new(input),
         header: &header,

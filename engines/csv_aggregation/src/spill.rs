@@ -1,5 +1,5 @@
-//! Groups that several threads share, the temporary files that take them where they need too much
-//! memory, and the merge of both.
+//! Groups shared by all threads, the temporary files to which they are spilled when memory is
+//! short, and the merge of both.
 
 pub(crate) mod compaction;
 pub(crate) mod merge;

@@ -3,7 +3,7 @@
 use crate::collect::batch::Batch;
 use crate::error::AggregationError;
 use crate::group::groups::Groups;
-use crate::spill::shards::{Lists, Shards};
+use crate::spill::shards::{RowBuffers, Shards};
 use crate::watch::Watch;
 
 /// A thread keeps its groups for itself as long as they take no more memory in bytes: what is in its
@@ -17,14 +17,20 @@ pub(crate) struct Collector<'a> {
     own_memory: u64,
     /// Whether all further groups are shared.
     shares: bool,
-    lists: Lists,
+    buffers: RowBuffers,
     shards: &'a Shards<'a>,
 }
 
 impl<'a> Collector<'a> {
     /// Keeps up to `own_memory` bytes of groups from the others.
     pub(crate) fn new(shards: &'a Shards<'a>, own_memory: u64) -> Self {
-        Self { own: shards.groups(), own_memory, shares: false, lists: shards.lists(), shards }
+        Self {
+            own: shards.groups(),
+            own_memory,
+            shares: false,
+            buffers: shards.row_buffers(),
+            shards,
+        }
     }
 
     /// Adds the rows of a batch, at the latest with [`Collector::end_chunk`]; their keys stand in
@@ -32,7 +38,7 @@ impl<'a> Collector<'a> {
     pub(crate) fn add_batch(&mut self, data: &[u8], batch: &Batch) {
         let (rows, values) = batch.rows();
         if self.shares {
-            self.lists.add(self.shards, rows, values);
+            self.buffers.add(self.shards, rows, values);
         } else {
             self.own.add_all(data, rows, self.shards.dictionary().count(), values);
         }
@@ -41,7 +47,7 @@ impl<'a> Collector<'a> {
     /// Adds a row of its own.
     pub(crate) fn add(&mut self, key: &[u8], dict_id: u32, values: &[i64]) {
         if self.shares {
-            self.shards.add(&mut self.lists, key, dict_id, values);
+            self.shards.add(&mut self.buffers, key, dict_id, values);
         } else {
             self.own.add(key, dict_id, self.shards.dictionary().count(), values);
         }
@@ -54,12 +60,12 @@ impl<'a> Collector<'a> {
         watch: &Watch<'_>,
     ) -> Result<(), AggregationError> {
         if self.shares {
-            return self.shards.add_all(&mut self.lists, data, watch);
+            return self.shards.add_all(&mut self.buffers, data, watch);
         }
         let memory = self.own.memory();
         if memory > self.own_memory || self.own.is_full() {
             self.shares = true;
-            self.shards.leave(memory);
+            self.shards.charge(memory);
         }
         Ok(())
     }
@@ -67,7 +73,7 @@ impl<'a> Collector<'a> {
     /// The groups that it has not shared; none come any more.
     pub(crate) fn into_own(self) -> Groups {
         if !self.shares {
-            self.shards.leave(self.own.memory());
+            self.shards.charge(self.own.memory());
         }
         self.own
     }

@@ -1,22 +1,23 @@
 //! Merges runs into fewer ones before they are read range by range.
 //!
-//! Each range of keys is read from every run, and of each of them about as much in vain as its
-//! marks are apart. With many processors there are many shards, and so many runs that a range would
-//! read many times what it needs, and hold a buffer for each of them. Then all runs are merged once
-//! into so few that a range reads about twice what it needs at most.
+//! Each range of keys is read from every run, and from each run about one index distance too much.
+//! Many processors have many shards and therefore many runs: a range would read many times what it
+//! needs, and have a buffer for each run. In that case all runs are merged once, into so few that a
+//! range reads at most about twice what it needs.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::error::AggregationError;
-use crate::spill::runs::{MOST_RUNS, Runs};
+use crate::spill::runs::{MAX_RUNS, Runs};
 use crate::watch::Watch;
 
-/// The same groups in so few runs that their marks are `most` bytes apart together, or in one.
+/// Merges runs until the index distances of all of them add up to at most `max_spacing` bytes, or a
+/// single run is left.
 pub(crate) fn compact(
     mut all: Vec<Runs>,
-    most: u64,
+    max_spacing: u64,
     threads: usize,
     watch: &Watch<'_>,
 ) -> Result<Vec<Runs>, AggregationError> {
@@ -24,24 +25,26 @@ pub(crate) fn compact(
         all.retain(|runs| runs.len() > 0);
         let count: usize = all.iter().map(Runs::len).sum();
         let spacing: u64 = all.iter().map(Runs::spacing).sum();
-        if spacing <= most || count < 2 {
+        if spacing <= max_spacing || count < 2 {
             return Ok(all);
         }
-        // So many would do with marks as far apart as now, and all threads are to merge some.
-        let enough = (u128::from(most) * count as u128 / u128::from(spacing)).max(1) as usize;
-        let together = count.div_ceil(enough).max(count / threads.max(1)).clamp(2, MOST_RUNS);
-        all = merge(parted(all, together), threads, watch)?;
+        // The number of runs that would do with the present index distances.
+        let target =
+            (u128::from(max_spacing) * count as u128 / u128::from(spacing)).max(1) as usize;
+        // No more merges than threads, so that each one merges as many runs as it can.
+        let fan_in = count.div_ceil(target).max(count / threads.max(1)).clamp(2, MAX_RUNS);
+        all = merge(partition(all, fan_in), threads, watch)?;
     }
 }
 
-/// `all` in parts of so many runs each, or of one of `all` with more.
-fn parted(all: Vec<Runs>, together: usize) -> Vec<Vec<Runs>> {
+/// Divides `all` into parts of up to `fan_in` runs. An element with more is a part of its own.
+fn partition(all: Vec<Runs>, fan_in: usize) -> Vec<Vec<Runs>> {
     let mut parts: Vec<Vec<Runs>> = Vec::new();
     let mut count = 0;
     for runs in all {
         count += runs.len();
         match parts.last_mut() {
-            Some(part) if count <= together => part.push(runs),
+            Some(part) if count <= fan_in => part.push(runs),
             _ => {
                 count = runs.len();
                 parts.push(vec![runs]);
@@ -51,7 +54,7 @@ fn parted(all: Vec<Runs>, together: usize) -> Vec<Vec<Runs>> {
     parts
 }
 
-/// Makes one run of each part.
+/// Merges each part into one run.
 fn merge(
     parts: Vec<Vec<Runs>>,
     threads: usize,
@@ -64,21 +67,21 @@ fn merge(
         let mut all = Vec::new();
         while let Some(mut part) = take() {
             let Some(mut one) = part.pop() else { continue };
-            // What was merged is given up after that, so that it takes no room on the disk.
+            // Dropping `part` after this frees its disk space.
             one.merge(&part, &|| watch.checkpoint())?;
             all.push(one);
         }
         Ok(all)
     };
-    let done: Vec<_> = thread::scope(|scope| {
+    let merged: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
         threads.into_iter().map(join).collect()
     });
-    let done: io::Result<Vec<_>> = done.into_iter().collect();
-    Ok(done.map_err(AggregationError::spill)?.into_iter().flatten().collect())
+    let merged: io::Result<Vec<_>> = merged.into_iter().collect();
+    Ok(merged.map_err(AggregationError::spill)?.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
@@ -89,14 +92,14 @@ mod tests {
     use crate::spill::run_index::IndexLimits;
     use crate::tests::Free;
 
-    /// Every so many of these groups, so many of them.
-    struct Every {
+    /// `count` groups with numbers from `next` on as keys, `step` apart.
+    struct Numbers {
         next: u32,
         step: u32,
         count: u32,
     }
 
-    impl Source for Every {
+    impl Source for Numbers {
         fn next(&mut self, group: &mut KeyGroup) -> io::Result<bool> {
             group.clear();
             group.key.extend_from_slice(format!("{:08}", self.next).as_bytes());
@@ -114,7 +117,7 @@ mod tests {
             let mut runs = Runs::new(&std::env::temp_dir(), 1, index_limits);
             for run in 0..each {
                 let (next, step) = (shard + run * shards, shards);
-                runs.write(&mut Every { next, step, count: groups }, &|| Ok(())).unwrap();
+                runs.write(&mut Numbers { next, step, count: groups }, &|| Ok(())).unwrap();
             }
             runs
         };
@@ -136,20 +139,20 @@ mod tests {
     }
 
     #[test]
-    fn many_runs_become_few_enough_and_stay_the_same() {
+    fn compaction_merges_enough_runs_and_keeps_all_groups() {
         let watch = Watch::new(&Free);
         let expected = sums(&runs(30, 5, 100));
         assert!(expected.iter().any(|(_, sum)| *sum == 5) && expected.len() > 3_000);
         for threads in [1, 2, 16] {
-            for most in [0, 500, 3_000, u64::MAX] {
-                let before = runs(30, 5, 100);
-                let memory = before.iter().map(Runs::memory).sum::<usize>();
-                let all = compact(before, most, threads, &watch).unwrap();
+            for max_spacing in [0, 500, 3_000, u64::MAX] {
+                let all = runs(30, 5, 100);
+                let memory = all.iter().map(Runs::memory).sum::<usize>();
+                let all = compact(all, max_spacing, threads, &watch).unwrap();
                 let spacing: u64 = all.iter().map(Runs::spacing).sum();
-                assert!(spacing <= most || count(&all) == 1, "{spacing} of {most}");
-                // No more is merged than has to be.
-                assert_eq!(count(&all) == 150, most == u64::MAX);
-                assert!(most < 3_000 || count(&all) > 1);
+                assert!(spacing <= max_spacing || count(&all) == 1, "{spacing} of {max_spacing}");
+                // No more is merged than necessary.
+                assert_eq!(count(&all) == 150, max_spacing == u64::MAX);
+                assert!(max_spacing < 3_000 || count(&all) > 1);
                 assert!(all.iter().map(Runs::memory).sum::<usize>() <= memory);
                 assert!(sums(&all) == expected);
             }
@@ -157,10 +160,10 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupt_ends_it() {
+    fn compaction_can_be_interrupted() {
         let watch = Watch::new(&Free);
         watch.end();
-        // So many groups that it is looked for one between them.
+        // Enough groups for a check between them.
         let ended = compact(runs(2, 2, 2_000), 0, 2, &watch);
         assert!(matches!(ended, Err(AggregationError::Interrupted(_))));
     }

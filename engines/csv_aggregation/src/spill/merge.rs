@@ -1,4 +1,4 @@
-//! Merges sorted groups from several places.
+//! Merges sorted groups from memory and from runs.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -13,16 +13,16 @@ use crate::group::key_group::KeyGroup;
 use crate::group::values::ValueRanks;
 use crate::spill::sort::{Checkpoint, Item, sort, word_at};
 
-/// As many groups of those in memory are fetched before they are read.
-const FETCHED: usize = 64;
+/// The number of groups in memory that are prefetched at a time.
+const PREFETCHED: usize = 64;
 
-/// Groups in order.
+/// A stream of groups in the order of their keys.
 pub(crate) trait Source: Send {
-    /// Writes the next group to `group`; false where there is none.
+    /// Stores the next group in `group`. Returns false at the end.
     fn next(&mut self, group: &mut KeyGroup) -> io::Result<bool>;
 }
 
-/// A part of all keys: those from the first one on and before the second one, where there is one.
+/// A range of keys: from `from` (inclusive) to `to` (exclusive), unbounded where `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Range {
     pub(crate) from: Option<Vec<u8>>,
@@ -36,8 +36,8 @@ impl Range {
     }
 }
 
-/// Groups in memory, each key once.
-pub(crate) struct Memory<'a> {
+/// Sorted groups from memory. Groups of several tables with the same key are merged.
+pub(crate) struct MemorySource<'a> {
     sources: &'a [&'a Groups],
     ranks: &'a DictRanks,
     items: Vec<Item>,
@@ -47,8 +47,8 @@ pub(crate) struct Memory<'a> {
     scratch: [Vec<u64>; 2],
 }
 
-impl<'a> Memory<'a> {
-    /// Those of these sources that are `items`, in whatever order.
+impl<'a> MemorySource<'a> {
+    /// The groups with the keys `items`, which may be in any order.
     pub(crate) fn new(
         sources: &'a [&'a Groups],
         ranks: &'a DictRanks,
@@ -60,7 +60,7 @@ impl<'a> Memory<'a> {
         Ok(Self { sources, ranks, items, at: 0, other, merging, scratch })
     }
 
-    /// All groups of a source.
+    /// All groups of one table.
     pub(crate) fn all(
         source: &'a [&'a Groups; 1],
         ranks: &'a DictRanks,
@@ -72,11 +72,11 @@ impl<'a> Memory<'a> {
     }
 }
 
-impl Source for Memory<'_> {
+impl Source for MemorySource<'_> {
     fn next(&mut self, group: &mut KeyGroup) -> io::Result<bool> {
         let Some(item) = self.items.get(self.at) else { return Ok(false) };
-        if self.at.is_multiple_of(FETCHED) {
-            let next = self.items[self.at..].iter().take(FETCHED);
+        if self.at.is_multiple_of(PREFETCHED) {
+            let next = self.items[self.at..].iter().take(PREFETCHED);
             next.for_each(|item| self.sources[item.source as usize].prefetch(item.number));
         }
         let sources = self.sources;
@@ -94,16 +94,17 @@ impl Source for Memory<'_> {
     }
 }
 
-/// Groups that had a part kept apart, as whole ones: each of that part is one.
+/// Decodes dictionary-encoded groups to inline ones: each code becomes a key of its own.
 pub(crate) struct FullKeys<'a> {
     source: Box<dyn Source + 'a>,
     values: &'a ValueRanks,
-    /// Those outside are left out.
+    /// Decoded keys outside of this range are skipped.
     range: &'a Range,
     group: KeyGroup,
-    /// The places of the group's parts in their order, and how many of them were given.
-    places: Vec<(u32, u32)>,
-    given: usize,
+    /// The codes of `group` in the order of their values ([`ValueRanks::sort`]), and how many of
+    /// them were returned.
+    sorted: Vec<(u32, u32)>,
+    returned: usize,
 }
 
 impl<'a> FullKeys<'a> {
@@ -112,37 +113,37 @@ impl<'a> FullKeys<'a> {
         values: &'a ValueRanks,
         range: &'a Range,
     ) -> Self {
-        Self { source, values, range, group: KeyGroup::default(), places: Vec::new(), given: 0 }
+        Self { source, values, range, group: KeyGroup::default(), sorted: Vec::new(), returned: 0 }
     }
 }
 
 impl Source for FullKeys<'_> {
     fn next(&mut self, group: &mut KeyGroup) -> io::Result<bool> {
         loop {
-            let Some((_, place)) = self.places.get(self.given) else {
+            let Some((_, index)) = self.sorted.get(self.returned) else {
                 if !self.source.next(&mut self.group)? {
                     return Ok(false);
                 }
-                self.values.sort(&self.group.codes, &mut self.places);
-                self.given = 0;
+                self.values.sort(&self.group.codes, &mut self.sorted);
+                self.returned = 0;
                 continue;
             };
-            self.given += 1;
+            self.returned += 1;
             group.clear();
             group.key.extend_from_slice(&self.group.key);
-            push_column(&mut group.key, self.values.text(self.group.codes[*place as usize]));
+            push_column(&mut group.key, self.values.text(self.group.codes[*index as usize]));
             if !self.range.contains(&group.key) {
                 continue;
             }
             let width = self.group.sums.len() / self.group.codes.len();
             group.codes.push(0);
-            group.sums.extend_from_slice(&self.group.sums[*place as usize * width..][..width]);
+            group.sums.extend_from_slice(&self.group.sums[*index as usize * width..][..width]);
             return Ok(true);
         }
     }
 }
 
-/// The groups of all these sources, each key once.
+/// Merges these sources. Groups with the same key are added up.
 pub(crate) fn merged<'a>(
     mut sources: Vec<Box<dyn Source + 'a>>,
 ) -> io::Result<Box<dyn Source + 'a>> {
@@ -155,83 +156,83 @@ pub(crate) fn merged<'a>(
     }
 }
 
-/// The groups of several sources, each key once.
+/// A k-way merge of several sources.
 struct Merged<'a> {
-    prefixes: BinaryHeap<Reverse<Head<'a>>>,
+    heap: BinaryHeap<Reverse<Cursor<'a>>>,
     scratch: KeyGroup,
 }
 
 impl<'a> Merged<'a> {
     fn new(sources: Vec<Box<dyn Source + 'a>>) -> io::Result<Self> {
-        let mut prefixes = BinaryHeap::with_capacity(sources.len());
+        let mut heap = BinaryHeap::with_capacity(sources.len());
         for source in sources {
-            let mut head = Head { word: 0, next: Box::new((KeyGroup::default(), source)) };
-            if head.advance()? {
-                prefixes.push(Reverse(head));
+            let mut cursor = Cursor { prefix: 0, next: Box::new((KeyGroup::default(), source)) };
+            if cursor.advance()? {
+                heap.push(Reverse(cursor));
             }
         }
-        Ok(Self { prefixes, scratch: KeyGroup::default() })
+        Ok(Self { heap, scratch: KeyGroup::default() })
     }
 }
 
 impl Source for Merged<'_> {
     fn next(&mut self, group: &mut KeyGroup) -> io::Result<bool> {
-        let Some(mut head) = self.prefixes.peek_mut() else { return Ok(false) };
-        std::mem::swap(group, &mut head.0.next.0);
-        go_on(head)?;
-        while let Some(head) = self.prefixes.peek_mut()
-            && head.0.next.0.key == group.key
+        let Some(mut cursor) = self.heap.peek_mut() else { return Ok(false) };
+        std::mem::swap(group, &mut cursor.0.next.0);
+        advance(cursor)?;
+        while let Some(cursor) = self.heap.peek_mut()
+            && cursor.0.next.0.key == group.key
         {
-            group.merge(&head.0.next.0, &mut self.scratch);
-            go_on(head)?;
+            group.merge(&cursor.0.next.0, &mut self.scratch);
+            advance(cursor)?;
         }
         Ok(true)
     }
 }
 
-/// Goes on to the next group of a head, which is taken away where there is none.
-fn go_on(mut head: PeekMut<'_, Reverse<Head<'_>>>) -> io::Result<()> {
-    if !head.0.advance()? {
-        PeekMut::pop(head);
+/// Advances a cursor to its next group, and removes it from the heap at its end.
+fn advance(mut cursor: PeekMut<'_, Reverse<Cursor<'_>>>) -> io::Result<()> {
+    if !cursor.0.advance()? {
+        PeekMut::pop(cursor);
     }
     Ok(())
 }
 
-/// A source and its next group. It is small: prefixes change their places with every group.
-struct Head<'a> {
-    /// Of the group's key, which seldom has to be looked at.
-    word: u64,
+/// A source and its next group. It is small because the heap moves cursors with every group.
+struct Cursor<'a> {
+    /// The first eight bytes of the key, which decide most comparisons.
+    prefix: u64,
     next: Box<(KeyGroup, Box<dyn Source + 'a>)>,
 }
 
-impl Head<'_> {
-    /// Goes on to the next group; false where there is none.
+impl Cursor<'_> {
+    /// Advances to the next group. Returns false at the end.
     fn advance(&mut self) -> io::Result<bool> {
         let (group, source) = &mut *self.next;
         let any = source.next(group)?;
-        self.word = word_at(&group.key, 0);
+        self.prefix = word_at(&group.key, 0);
         Ok(any)
     }
 }
 
-impl Ord for Head<'_> {
+impl Ord for Cursor<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Zeros behind the end of a key are less than any bytes, or the keys tell.
+        // The zero padding of short keys never sorts a prefix wrongly; it can only make it equal.
         let keys = || self.next.0.key.cmp(&other.next.0.key);
-        self.word.cmp(&other.word).then_with(keys)
+        self.prefix.cmp(&other.prefix).then_with(keys)
     }
 }
 
-impl PartialOrd for Head<'_> {
+impl PartialOrd for Cursor<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Head<'_> {
+impl PartialEq for Cursor<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Head<'_> {}
+impl Eq for Cursor<'_> {}

@@ -1,4 +1,4 @@
-//! Cuts all keys into ranges that threads can merge each for itself.
+//! Divides all keys into ranges, which threads merge independently.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -9,68 +9,69 @@ use crate::group::dict_ranks::DictRanks;
 use crate::group::groups::Groups;
 use crate::group::key::first_columns;
 use crate::group::values::ValueRanks;
-use crate::spill::merge::{FullKeys, Memory, Range, Source, merged};
+use crate::spill::merge::{FullKeys, MemorySource, Range, Source, merged};
 use crate::spill::runs::Runs;
 use crate::spill::sort::{Checkpoint, Item, word_at};
 use crate::watch::Watch;
 
-/// A key of each so many parts of a range is looked at to find where ranges start.
-const LOOKED_AT: u64 = 16;
-/// Where groups are in files too, a range is so much larger: each opens all of them.
-const IN_FILES: u64 = 4;
-/// The part of the memory that belongs to the range of a thread at most, where groups are in files:
-/// while a range is made, the lines of another one wait to be written.
-const OF_MEMORY: u64 = 16;
-/// An interrupt is seen after as many keys.
+/// The number of keys that are sampled per range to find the limits of ranges.
+const SAMPLES_PER_RANGE: u64 = 16;
+/// How many times larger ranges are if some groups are in files, because each range opens all runs.
+const SPILLED_FACTOR: u64 = 4;
+/// The part of the memory that a thread's range may take if some groups are in files: while a range
+/// is merged, the lines of another one wait to be written.
+const MEMORY_PARTS: u64 = 16;
+/// The number of keys between two checks for an interrupt.
 const CHECK_EVERY: usize = 8 << 10;
 
-/// Groups of one kind, in memory and in files.
-pub(crate) struct Kind<'a> {
+/// Groups with the same encoding, in memory and in files.
+pub(crate) struct GroupSet<'a> {
     pub(crate) sources: Vec<&'a Groups>,
     pub(crate) runs: Vec<Runs>,
     pub(crate) order: DictRanks,
-    /// Where they are to be made whole: what is kept apart of them, and in how many columns the rest
-    /// is.
-    pub(crate) whole: Option<(&'a ValueRanks, usize)>,
+    /// If the groups have to be decoded to inline ones: the values of the dictionary, and the
+    /// number of columns in their keys.
+    pub(crate) decode: Option<(&'a ValueRanks, usize)>,
 }
 
-/// All groups, by ranges of their keys.
+/// All groups, divided into ranges of keys.
 pub(crate) struct Ranges<'a> {
-    kinds: &'a [Kind<'a>],
+    sets: &'a [GroupSet<'a>],
     ranges: Vec<Range>,
-    /// For each kind the keys of each source by range.
-    parts: Vec<Vec<Parts>>,
+    /// For each set the keys of each source by range.
+    partitions: Vec<Vec<Partition>>,
 }
 
-/// The numbers of the keys of a source, those of the first range first.
+/// The numbers of all keys of a source, ordered by range.
 #[derive(Default)]
-struct Parts {
+struct Partition {
     numbers: Vec<u32>,
-    /// Where those of each range end.
+    /// The end in `numbers` of each range.
     ends: Vec<u32>,
 }
 
 impl<'a> Ranges<'a> {
-    /// Ranges in their order. To each belong about `size` bytes of memory. Where groups are in
-    /// files it is more, so that about half of what is read of them is of use ([`Runs::spacing`]).
+    /// Consecutive ranges of about `size` bytes of memory. If groups are in files, ranges are
+    /// larger, so that at least about half of what is read from the files is used
+    /// ([`Runs::spacing`]).
     pub(crate) fn new(
-        kinds: &'a [Kind<'a>],
+        sets: &'a [GroupSet<'a>],
         (size, threads): (u64, usize),
         watch: &Watch<'_>,
     ) -> Result<Self, Interrupted> {
-        let ranges = cut(kinds, size);
-        let starts = Starts::new(&ranges);
-        let part = |kind: &Kind<'_>| starts.parts(&kind.sources, threads, watch);
-        let parts = kinds.iter().map(part).collect::<Result<_, _>>()?;
-        Ok(Self { kinds, ranges, parts })
+        let ranges = divide(sets, size);
+        let starts = RangeStarts::new(&ranges);
+        let partition = |set: &GroupSet<'_>| starts.partition_all(&set.sources, threads, watch);
+        let partitions = sets.iter().map(partition).collect::<Result<_, _>>()?;
+        Ok(Self { sets, ranges, partitions })
     }
 
-    /// How many there are.
+    /// The number of ranges.
     pub(crate) fn len(&self) -> usize {
         self.ranges.len()
     }
 
-    /// The groups of a range, each key once.
+    /// The merged groups of a range.
     pub(crate) fn groups(
         &self,
         at: usize,
@@ -78,17 +79,18 @@ impl<'a> Ranges<'a> {
     ) -> Result<Box<dyn Source + '_>, AggregationError> {
         let mut all: Vec<Box<dyn Source + '_>> = Vec::new();
         let range = &self.ranges[at];
-        for (kind, parts) in self.kinds.iter().zip(&self.parts) {
-            // Groups that are made whole may be in several ranges: in that of their key, which is
-            // shorter than what is made of it, and in those that start within what is made of it.
-            // A bound that ends before they do lies within nothing that is made.
-            let first = kind.whole.and_then(|(_, columns)| {
+        for (set, partitions) in self.sets.iter().zip(&self.partitions) {
+            // Decoding appends a column to a key, so the decoded groups of one key may extend into
+            // the next ranges. Such a range starts with the key (`first`), which itself sorts
+            // before the range and has to be added. If the start of the range is a bound that ends
+            // within the columns of the key, no key has decoded groups on both sides of it.
+            let first = set.decode.and_then(|(_, columns)| {
                 range.from.as_deref().and_then(|from| first_columns(from, columns))
             });
             let mut items = Vec::new();
-            for (source, parts) in parts.iter().enumerate() {
-                let groups = kind.sources[source];
-                let numbers = parts.of(at);
+            for (source, partition) in partitions.iter().enumerate() {
+                let groups = set.sources[source];
+                let numbers = partition.range(at);
                 items.extend(numbers.iter().map(|number| Item::new(source, *number)));
                 if let Some(number) = first.and_then(|key| groups.keys.find(key))
                     && range.from.as_deref() != first
@@ -96,14 +98,14 @@ impl<'a> Ranges<'a> {
                     items.push(Item::new(source, number as u32));
                 }
             }
-            let memory = Memory::new(&kind.sources, &kind.order, items, checkpoint)?;
+            let memory = MemorySource::new(&set.sources, &set.order, items, checkpoint)?;
             let mut sources: Vec<Box<dyn Source + '_>> = vec![Box::new(memory)];
             let from = first.or(range.from.as_deref());
-            for runs in &kind.runs {
+            for runs in &set.runs {
                 let runs = runs.sources(from, range.to.as_deref());
                 sources.extend(runs.map_err(AggregationError::spill)?);
             }
-            all.extend(sources.into_iter().map(|source| match kind.whole {
+            all.extend(sources.into_iter().map(|source| match set.decode {
                 Some((values, _)) => Box::new(FullKeys::new(source, values, range)),
                 None => source,
             }));
@@ -112,58 +114,60 @@ impl<'a> Ranges<'a> {
     }
 }
 
-impl Parts {
-    fn of(&self, range: usize) -> &[u32] {
+impl Partition {
+    /// The numbers of the keys in a range.
+    fn range(&self, range: usize) -> &[u32] {
         let end = |range: usize| self.ends.get(range).map_or(0, |end| *end as usize);
         &self.numbers[range.checked_sub(1).map_or(0, end)..end(range)]
     }
 }
 
-/// How large a range may be where groups are in files, of which one without is of `size`.
-pub(crate) fn largest(size: u64, memory: u64, threads: usize) -> u64 {
-    (size * IN_FILES).max(memory / OF_MEMORY / threads as u64)
+/// The size that a range may have if groups are in files. `size` is that of a range without files.
+pub(crate) fn max_size(size: u64, memory: u64, threads: usize) -> u64 {
+    (size * SPILLED_FACTOR).max(memory / MEMORY_PARTS / threads as u64)
 }
 
-/// Ranges of about `size` bytes of memory each, which together are all keys.
-fn cut(kinds: &[Kind<'_>], size: u64) -> Vec<Range> {
-    // KeyTable that stand for all: about so much lies between one and the next of the same source.
-    let runs = kinds.iter().flat_map(|kind| &kind.runs);
+/// Divides all keys into ranges of about `size` bytes of memory.
+fn divide(sets: &[GroupSet<'_>], size: u64) -> Vec<Range> {
+    let runs = sets.iter().flat_map(|set| &set.runs);
     let spacing = runs.clone().map(Runs::spacing).sum();
-    let mut keys: Vec<(&[u8], u64)> = runs.flat_map(Runs::bounds).collect();
-    let size = if keys.is_empty() { size } else { (size * IN_FILES).max(spacing) };
-    for groups in kinds.iter().flat_map(|kind| &kind.sources) {
+    // A sample of all keys, each with the bytes up to the next sample of the same source.
+    let mut samples: Vec<(&[u8], u64)> = runs.flat_map(Runs::bounds).collect();
+    let size = if samples.is_empty() { size } else { (size * SPILLED_FACTOR).max(spacing) };
+    for groups in sets.iter().flat_map(|set| &set.sources) {
         let count = groups.keys.len();
-        let each = (groups.memory() / count.max(1) as u64).max(1);
-        let step = (size / LOOKED_AT / each).max(1);
-        let some = (0..count).step_by(step as usize);
-        keys.extend(some.map(|number| (groups.keys.key(number), step * each)));
+        let group_size = (groups.memory() / count.max(1) as u64).max(1);
+        let step = (size / SAMPLES_PER_RANGE / group_size).max(1);
+        let sampled = (0..count).step_by(step as usize);
+        samples.extend(sampled.map(|number| (groups.keys.key(number), step * group_size)));
     }
-    keys.sort_unstable();
+    samples.sort_unstable();
     let mut ranges = vec![Range::default()];
-    let mut gathered = 0;
-    for (key, weight) in keys {
-        if gathered >= size
+    let mut range_size = 0;
+    for (key, weight) in samples {
+        if range_size >= size
             && let Some(last) = ranges.last_mut()
             && last.from.as_deref() != Some(key)
         {
-            gathered = 0;
+            range_size = 0;
             last.to = Some(key.to_vec());
             ranges.push(Range { from: Some(key.to_vec()), to: None });
         }
-        gathered += weight;
+        range_size += weight;
     }
     ranges
 }
 
-/// Where ranges start; the range of a key is found by eight bytes of it most of the time.
-struct Starts<'a> {
+/// The first keys of all ranges but the first. Eight bytes of a key usually suffice to find its
+/// range.
+struct RangeStarts<'a> {
     keys: Vec<&'a [u8]>,
-    /// What all of them start with, and the eight bytes behind it of each.
+    /// The common prefix of `keys`, and the eight bytes behind it of each.
     prefix: &'a [u8],
     words: Vec<u64>,
 }
 
-impl<'a> Starts<'a> {
+impl<'a> RangeStarts<'a> {
     fn new(ranges: &'a [Range]) -> Self {
         let keys: Vec<&[u8]> = ranges.iter().filter_map(|range| range.from.as_deref()).collect();
         let prefix = match (keys.first(), keys.last()) {
@@ -177,7 +181,7 @@ impl<'a> Starts<'a> {
         Self { keys, prefix, words }
     }
 
-    /// The range of a key.
+    /// The index of the range of a key.
     fn range(&self, key: &[u8]) -> usize {
         if !key.starts_with(self.prefix) {
             return if key < self.prefix { 0 } else { self.keys.len() };
@@ -188,24 +192,24 @@ impl<'a> Starts<'a> {
         first + self.keys[first..first + same].partition_point(|start| *start <= key)
     }
 
-    /// The keys of each source by range.
-    fn parts(
+    /// Partitions the keys of each source by range, on several threads.
+    fn partition_all(
         &self,
         sources: &[&Groups],
         threads: usize,
         watch: &Watch<'_>,
-    ) -> Result<Vec<Parts>, Interrupted> {
+    ) -> Result<Vec<Partition>, Interrupted> {
         let threads = threads.min(watch.threads());
         let next = AtomicUsize::new(0);
         let take = || {
-            let mut taken = Vec::new();
+            let mut done = Vec::new();
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(source) = sources.get(at) else { return Ok(taken) };
-                taken.push((at, self.part(source, &|| watch.checkpoint())?));
+                let Some(source) = sources.get(at) else { return Ok(done) };
+                done.push((at, self.partition(source, &|| watch.checkpoint())?));
             }
         };
-        let taken: Vec<Result<Vec<_>, Interrupted>> = thread::scope(|scope| {
+        let done: Vec<Result<Vec<_>, Interrupted>> = thread::scope(|scope| {
             let threads: Vec<_> =
                 (0..threads.min(sources.len())).map(|_| scope.spawn(take)).collect();
             let join = |thread: thread::ScopedJoinHandle<'_, _>| {
@@ -213,17 +217,21 @@ impl<'a> Starts<'a> {
             };
             threads.into_iter().map(join).collect()
         });
-        let mut parts: Vec<_> = sources.iter().map(|_| Parts::default()).collect();
-        for taken in taken {
-            for (at, part) in taken? {
-                parts[at] = part;
+        let mut partitions: Vec<_> = sources.iter().map(|_| Partition::default()).collect();
+        for done in done {
+            for (at, partition) in done? {
+                partitions[at] = partition;
             }
         }
-        Ok(parts)
+        Ok(partitions)
     }
 
-    /// The keys of `groups` by range.
-    fn part(&self, groups: &Groups, checkpoint: Checkpoint<'_>) -> Result<Parts, Interrupted> {
+    /// Partitions the keys of `groups` by range.
+    fn partition(
+        &self,
+        groups: &Groups,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<Partition, Interrupted> {
         let count = groups.keys.len();
         let mut ranges: Vec<u32> = Vec::with_capacity(count);
         let mut ends = vec![0_u32; self.keys.len() + 1];
@@ -235,17 +243,18 @@ impl<'a> Starts<'a> {
             ranges.push(range as u32);
             ends[range] += 1;
         }
-        // First where each range starts; when all its keys have their place, where it ends.
+        // A counting sort: turn counts into the starts of ranges. Filling a range moves its start
+        // to its end.
         let mut start = 0;
         for end in &mut ends {
             start += std::mem::replace(end, start);
         }
         let mut numbers = vec![0; count];
         for (number, range) in (0..).zip(ranges) {
-            let place = &mut ends[range as usize];
-            numbers[*place as usize] = number;
-            *place += 1;
+            let next = &mut ends[range as usize];
+            numbers[*next as usize] = number;
+            *next += 1;
         }
-        Ok(Parts { numbers, ends })
+        Ok(Partition { numbers, ends })
     }
 }

@@ -1,9 +1,10 @@
-//! Sorted groups in temporary files, for what does not fit into memory.
+//! Sorted groups in temporary files, for groups that exceed the memory.
 //!
 //! # Invariants
-//! - A file has no name from its start on, so nothing of it stays, however the process ends.
-//! - There are few runs of a shard, so that merging them takes little memory: many are merged into one.
-//! - A run can be read from any key on, by its [`RunIndex`], which take a bounded part of the memory.
+//! - A file never has a name, so nothing of it remains, however the process ends.
+//! - A shard has at most [`MAX_RUNS`] runs, so that merging takes little memory: when there would
+//!   be more, all are merged into one.
+//! - A run can be read from any key on by its [`RunIndex`]. The indexes take bounded memory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -16,10 +17,10 @@ use crate::limits::WRITE_SIZE;
 use crate::spill::merge::{Source, merged};
 use crate::spill::run_index::{IndexLimits, RunIndex};
 
-/// So many runs are merged into one.
-pub(crate) const MOST_RUNS: usize = 16;
+/// The largest number of runs of a shard.
+pub(crate) const MAX_RUNS: usize = 16;
 const READ_BUFFER: usize = 64 << 10;
-/// An interrupt is seen after as many groups.
+/// The number of groups between two checks for an interrupt.
 const CHECK_EVERY: usize = 1 << 10;
 
 /// The runs of one shard.
@@ -27,63 +28,63 @@ const CHECK_EVERY: usize = 1 << 10;
 pub(crate) struct Runs {
     folder: PathBuf,
     sums: usize,
-    /// Of all runs together.
+    /// The limits of the indexes of all runs together.
     index_limits: IndexLimits,
     file: Option<File>,
-    runs: Vec<Sorted>,
+    runs: Vec<Run>,
 }
 
-/// Where a run is in the file.
+/// The position of a run in the file, and its index.
 #[derive(Debug)]
-struct Sorted {
+struct Run {
     start: u64,
     end: u64,
-    marks: RunIndex,
+    index: RunIndex,
 }
 
 impl Runs {
-    /// None yet, of groups with so many sums; their file will be in `folder`.
+    /// No runs, for groups with `sums` sums. The file will be created in `folder`.
     pub(crate) fn new(folder: &Path, sums: usize, index_limits: IndexLimits) -> Self {
         Self { folder: folder.to_owned(), sums, index_limits, file: None, runs: Vec::new() }
     }
 
-    /// How many there are.
+    /// The number of runs.
     pub(crate) fn len(&self) -> usize {
         self.runs.len()
     }
 
-    /// How many bytes they take in files.
+    /// The size of the runs in bytes.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> u64 {
         self.runs.iter().map(|run| run.end - run.start).sum()
     }
 
-    /// About how many bytes of all of them are read in vain where a range of keys is read: as many
-    /// as lie between two marks of each.
+    /// The index distances of all runs in bytes, added up: about as much is read too much with
+    /// every range of keys.
     pub(crate) fn spacing(&self) -> u64 {
-        let of = |run: &Sorted| (run.end - run.start) / run.marks.len().max(1) as u64;
+        let of = |run: &Run| (run.end - run.start) / run.index.len().max(1) as u64;
         self.runs.iter().map(of).sum()
     }
 
-    /// The memory in bytes that their marks take.
+    /// The memory of the indexes in bytes.
     pub(crate) fn memory(&self) -> usize {
-        self.runs.iter().map(|run| run.marks.memory()).sum()
+        self.runs.iter().map(|run| run.index.memory()).sum()
     }
 
-    /// Writes all groups of `source` as a run.
+    /// Writes all groups of `source` as a run. If there are too many runs, merges them first.
     pub(crate) fn write(
         &mut self,
         source: &mut dyn Source,
         checkpoint: &dyn Fn() -> Result<(), Interrupted>,
     ) -> io::Result<()> {
-        if self.runs.len() >= MOST_RUNS {
+        if self.runs.len() >= MAX_RUNS {
             self.merge(&[], checkpoint)?;
         }
         self.append(source, checkpoint)
     }
 
-    /// Makes one run of all of these and of `others`, in a new file; their marks may take as much
-    /// memory as those of all may.
+    /// Merges all runs of `self` and `others` into one, in a new file. Its index may take the
+    /// memory of all of theirs.
     pub(crate) fn merge(
         &mut self,
         others: &[Self],
@@ -114,83 +115,86 @@ impl Runs {
         };
         let start = file.seek(SeekFrom::End(0))?;
         let mut output = BufWriter::with_capacity(WRITE_SIZE, file);
-        let (mut group, mut before) = (KeyGroup::default(), KeyGroup::default());
-        let mut line = Vec::new();
+        let (mut group, mut previous) = (KeyGroup::default(), KeyGroup::default());
+        let mut encoded = Vec::new();
         let mut end = start;
         let IndexLimits { every, memory } = self.index_limits;
-        let mut marks = RunIndex::new(every);
+        let mut index = RunIndex::new(every);
         let mut count: usize = 0;
         while source.next(&mut group)? {
-            line.clear();
-            encode(&group, self.sums, &mut line);
-            output.write_all(&line)?;
-            let key_before = (count > 0).then_some(&*before.key);
-            marks.add(key_before, &group.key, end, memory);
-            std::mem::swap(&mut group, &mut before);
-            end += line.len() as u64;
+            encoded.clear();
+            encode(&group, self.sums, &mut encoded);
+            output.write_all(&encoded)?;
+            let previous_key = (count > 0).then_some(&*previous.key);
+            index.add(previous_key, &group.key, end, memory);
+            std::mem::swap(&mut group, &mut previous);
+            end += encoded.len() as u64;
             count += 1;
-            if count.is_multiple_of(CHECK_EVERY) || line.len() > WRITE_SIZE {
+            if count.is_multiple_of(CHECK_EVERY) || encoded.len() > WRITE_SIZE {
                 checkpoint().map_err(io::Error::other)?;
             }
         }
         output.flush()?;
         drop(output);
-        self.runs.push(Sorted { start, end, marks });
+        self.runs.push(Run { start, end, index });
         self.thin();
         Ok(())
     }
 
-    /// Leaves out marks where those of all runs take too much memory, first where they are closest.
+    /// Thins the indexes while they take too much memory, the densest one first.
     fn thin(&mut self) {
         while self.memory() > self.index_limits.memory {
-            let marked = self.runs.iter_mut().filter(|run| run.marks.len() > 1);
-            match marked.min_by_key(|run| run.marks.every()) {
-                Some(run) => run.marks.thin(),
+            let can_be_thinned = self.runs.iter_mut().filter(|run| run.index.len() > 1);
+            match can_be_thinned.min_by_key(|run| run.index.every()) {
+                Some(run) => run.index.thin(),
                 None => return,
             };
         }
     }
 
-    /// Readers of all groups from a key on and before another one, where there is one.
+    /// Readers of the groups of each run from the key `from` (inclusive) to `to` (exclusive),
+    /// unbounded where `None`.
     pub(crate) fn sources<'a>(
         &'a self,
         from: Option<&'a [u8]>,
         to: Option<&'a [u8]>,
     ) -> io::Result<Vec<Box<dyn Source + 'a>>> {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
-        let reader = |run: &'a Sorted| -> io::Result<Box<dyn Source + 'a>> {
-            let start = from.and_then(|from| run.marks.start(from)).unwrap_or(run.start);
-            let end = to.and_then(|to| run.marks.end(to)).unwrap_or(run.end);
+        let reader = |run: &'a Run| -> io::Result<Box<dyn Source + 'a>> {
+            let start = from.and_then(|from| run.index.start(from)).unwrap_or(run.start);
+            let end = to.and_then(|to| run.index.end(to)).unwrap_or(run.end);
             let buffer = Buffer { file, rest: start..end, bytes: Vec::new(), at: 0 };
-            let mut reader = Run { buffer, sums: self.sums, to, next: KeyGroup::default() };
+            let mut reader = RunReader { buffer, sums: self.sums, to, next: KeyGroup::default() };
             while reader.read_next()? && from.is_some_and(|from| *reader.next.key < *from) {}
             Ok(Box::new(reader))
         };
         self.runs.iter().map(reader).collect()
     }
 
-    /// Bounds between keys ([`RunIndex`]), each with the bytes of the run behind it.
+    /// The bounds of all indexes, each with the bytes of the run up to the next one
+    /// ([`RunIndex::bounds`]).
     pub(crate) fn bounds(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        self.runs.iter().flat_map(|run| run.marks.bounds(run.end))
+        self.runs.iter().flat_map(|run| run.index.bounds(run.end))
     }
 }
 
-/// Lengths and numbers take seven bits a byte; an code is told by its distance from the one before.
+/// Encodes a group: lengths and numbers as LEB128 varints, codes as differences, sums in zigzag
+/// encoding.
 fn encode(group: &KeyGroup, width: usize, output: &mut Vec<u8>) {
     push(output, group.key.len() as u128);
     output.extend_from_slice(&group.key);
     push(output, group.codes.len() as u128);
-    let mut before = 0;
+    let mut previous = 0;
     for (code, sums) in group.codes.iter().zip(group.sums.chunks_exact(width)) {
-        push(output, u128::from(code - before));
-        before = *code;
+        push(output, u128::from(code - previous));
+        previous = *code;
         for sum in sums {
-            // The sign comes last, so that small numbers are short.
             push(output, (sum << 1 ^ sum >> 127) as u128);
         }
     }
 }
 
+/// Appends a number as a LEB128 varint.
 fn push(output: &mut Vec<u8>, mut number: u128) {
     while number >= 0x80 {
         output.push(number as u8 | 0x80);
@@ -199,17 +203,17 @@ fn push(output: &mut Vec<u8>, mut number: u128) {
     output.push(number as u8);
 }
 
-/// A run while it is read.
-struct Run<'a> {
+/// Reads a part of a run.
+struct RunReader<'a> {
     buffer: Buffer<'a>,
     sums: usize,
-    /// The first key that is not read any more.
+    /// The key at which to stop.
     to: Option<&'a [u8]>,
-    /// What comes next; no inners where there is nothing.
+    /// The next group; without codes at the end.
     next: KeyGroup,
 }
 
-impl Source for Run<'_> {
+impl Source for RunReader<'_> {
     fn next(&mut self, group: &mut KeyGroup) -> io::Result<bool> {
         std::mem::swap(group, &mut self.next);
         if group.codes.is_empty() {
@@ -220,8 +224,8 @@ impl Source for Run<'_> {
     }
 }
 
-impl Run<'_> {
-    /// Reads the next group; false where there is none.
+impl RunReader<'_> {
+    /// Reads the next group. Returns false at the end.
     fn read_next(&mut self) -> io::Result<bool> {
         let group = &mut self.next;
         group.clear();
@@ -239,10 +243,10 @@ impl Run<'_> {
             return Ok(false);
         }
         let count = self.buffer.number()?;
-        let mut before = 0;
+        let mut code = 0;
         for _ in 0..count {
-            before += self.buffer.number()? as u32;
-            group.codes.push(before);
+            code += self.buffer.number()? as u32;
+            group.codes.push(code);
             for _ in 0..self.sums {
                 let number = self.buffer.number()?;
                 group.sums.push((number >> 1) as i128 ^ -((number & 1) as i128));
@@ -252,12 +256,13 @@ impl Run<'_> {
     }
 }
 
-/// The bytes of a run, in pieces.
+/// Buffers the bytes of a part of a run.
 struct Buffer<'a> {
     file: &'a File,
-    /// What is still in the file.
+    /// The part of the file that has not been read yet.
     rest: std::ops::Range<u64>,
     bytes: Vec<u8>,
+    /// The position in `bytes`.
     at: usize,
 }
 
@@ -278,20 +283,21 @@ impl Buffer<'_> {
         Ok(())
     }
 
-    /// At least one of the next bytes, and no more than `most`.
-    fn take(&mut self, most: usize) -> io::Result<&[u8]> {
+    /// Takes between one and `max` bytes.
+    fn take(&mut self, max: usize) -> io::Result<&[u8]> {
         if self.is_at_end()? {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let end = self.bytes.len().min(self.at + most);
+        let end = self.bytes.len().min(self.at + max);
         let part = &self.bytes[self.at..end];
         self.at = end;
         Ok(part)
     }
 
+    /// Reads a LEB128 varint.
     #[inline]
     fn number(&mut self) -> io::Result<u128> {
-        // Most take one byte or two.
+        // The fast path: most numbers take one byte or two.
         if let Some(&[first, second]) = self.bytes.get(self.at..self.at + 2) {
             if first < 0x80 {
                 self.at += 1;
@@ -339,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn written_groups_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let mut runs = Runs::new(folder.path(), 2, INDEX_LIMITS);
         assert!(runs.sources(None, None).unwrap().is_empty());
@@ -358,14 +364,14 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_read_from_any_key_to_any_other() {
+    fn a_run_is_read_between_any_two_keys() {
         let mut runs = Runs::new(&std::env::temp_dir(), 2, INDEX_LIMITS);
         let all = groups(0);
         runs.write(&mut List(all.clone().into_iter()), &|| Ok(())).unwrap();
-        assert!(runs.bounds().count() > 3, "there are marks to start from");
+        assert!(runs.bounds().count() > 3, "the index has entries to start from");
         for from in 0..all.len() {
             for to in [from, from + 1, 70, all.len()].into_iter().filter(|to| *to >= from) {
-                // Between two keys, on a key, and without an end.
+                // Starts between two keys; ends at a key or nowhere.
                 let mut start = all[from].key.clone();
                 start.pop();
                 let to_key = all.get(to).map(|group| group.key.clone());
@@ -381,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_runs_takes_bounded_memory() {
+    fn indexes_take_bounded_memory() {
         let memory = 2_000;
         let mut runs = Runs::new(&std::env::temp_dir(), 1, IndexLimits { every: 1_000, memory });
         let group = |number: u32| KeyGroup {
@@ -394,9 +400,8 @@ mod tests {
             runs.write(&mut List(groups.into_iter()), &|| Ok(())).unwrap();
             assert!(runs.memory() <= memory, "{}", runs.memory());
         }
-        assert!(runs.bounds().count() > 5, "no run has lost all of its marks");
+        assert!(runs.bounds().count() > 5, "more entries are left than the first of each run");
         assert_eq!(runs.bounds().map(|(_, bytes)| bytes).sum::<u64>(), runs.bytes());
-        // Of all files no more is read than lies between two marks more.
         let (from, to) = (group(700).key, group(710).key);
         let mut found = Vec::new();
         let mut group = KeyGroup::default();
@@ -408,17 +413,17 @@ mod tests {
     }
 
     #[test]
-    fn many_runs_become_one() {
+    fn too_many_runs_are_merged_into_one() {
         let mut runs = Runs::new(&std::env::temp_dir(), 1, INDEX_LIMITS);
         let group = KeyGroup { key: b"a".to_vec(), codes: vec![1], sums: vec![1] };
-        for _ in 0..3 * MOST_RUNS {
+        for _ in 0..3 * MAX_RUNS {
             runs.write(&mut List(vec![group.clone()].into_iter()), &|| Ok(())).unwrap();
-            assert!(runs.runs.len() <= MOST_RUNS);
+            assert!(runs.runs.len() <= MAX_RUNS);
         }
         let mut merged = merged(runs.sources(None, None).unwrap()).unwrap();
         let mut found = KeyGroup::default();
         assert!(merged.next(&mut found).unwrap());
-        assert_eq!(found.sums, [3 * MOST_RUNS as i128]);
+        assert_eq!(found.sums, [3 * MAX_RUNS as i128]);
         assert!(!merged.next(&mut found).unwrap());
     }
 }

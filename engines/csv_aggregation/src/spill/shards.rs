@@ -1,9 +1,9 @@
-//! Groups that all threads share, for those that are too many for each thread to have its own.
+//! Groups shared by all threads, when there are too many for each thread to have its own.
 //!
-//! They are cut into shards by the hashes of their keys, each with a lock of its own, so that threads
-//! seldom want the same one; each key is there once, however many threads there are. Where all take
-//! too much memory, a shard moves to a file and starts anew, so that little more is written than does
-//! not fit.
+//! They are divided into shards by the hashes of their keys. Each shard has its own lock, so
+//! threads rarely contend. Each key exists once, however many threads there are. When all groups
+//! exceed the memory, one shard at a time is spilled to its file and starts empty again, so that
+//! little more is written than does not fit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -13,41 +13,42 @@ use crate::group::dictionary::DictColumn;
 use crate::group::entry::Entry;
 use crate::group::groups::Groups;
 use crate::options::Options;
-use crate::spill::merge::Memory;
+use crate::spill::merge::MemorySource;
 use crate::spill::run_index::IndexLimits;
 use crate::spill::runs::Runs;
 use crate::text::{Span, Text, padded};
 use crate::watch::Watch;
 
-/// As many shards for each thread, so that a thread seldom finds one locked.
-const FOR_EACH_THREAD: usize = 8;
+/// Shards per thread, so that a thread rarely finds one locked.
+const SHARDS_PER_THREAD: usize = 8;
 
-/// The marks of all runs take such a part of the memory at most.
-const FOR_MARKS: u64 = 16;
+/// The indexes of all runs may take this part of the memory: one sixteenth.
+const INDEX_PARTS: u64 = 16;
 
-/// Those of all shards may take such a part of it in any case: what others take may be more than
-/// all when the limit becomes less, and shards that may have nothing would go to countless files.
-const FOR_SHARDS: u64 = 4;
+/// All shards may take this part of the memory in any case: a quarter. When the limit shrinks,
+/// private groups may exceed all of it, and shards without any memory would be spilled as countless
+/// runs.
+const MIN_SHARD_PARTS: u64 = 4;
 
-/// The memory of all groups, in bytes.
+/// The memory budget of all groups, in bytes.
 pub(crate) struct GroupBudget<'a> {
-    most: u64,
-    least: u64,
-    /// Says how much it is now.
+    max: u64,
+    min: u64,
+    /// Provides the current limit.
     watch: &'a Watch<'a>,
-    /// What the groups of all shards take.
-    groups: AtomicU64,
-    /// What the groups that threads keep for themselves and the marks of runs take.
-    others: AtomicU64,
+    /// The memory of the groups in all shards.
+    in_shards: AtomicU64,
+    /// The memory of the private groups of threads and of the indexes of runs.
+    outside_shards: AtomicU64,
 }
 
-/// The groups of all threads.
+/// The shared groups of all threads.
 pub(crate) struct Shards<'a> {
     all: Vec<Mutex<Shard>>,
     budget: &'a GroupBudget<'a>,
-    /// Others, to which no groups are added any more: they move to files before these do.
+    /// The shards that these replace. They are spilled first, as threads stop adding to them.
     older: Option<&'a Shards<'a>>,
-    /// That of the keys' hashes, wherever they are.
+    /// The seed of all key hashes.
     seed: u64,
     sums: usize,
     dictionary: &'a DictColumn,
@@ -56,46 +57,47 @@ pub(crate) struct Shards<'a> {
 /// The groups of some of the keys.
 struct Shard {
     groups: Groups,
-    /// What did not fit into memory.
+    /// The spilled groups.
     runs: Runs,
-    /// What it adds to the memory of all.
+    /// The memory of `groups` as it is included in the budget.
     memory: u64,
 }
 
-/// The groups of all shards, in memory and in files.
+/// The final groups of all shards, in memory and in files.
 pub(crate) struct Stored {
     pub(crate) groups: Vec<Groups>,
     pub(crate) runs: Vec<Runs>,
 }
 
-/// Rows for one shard.
+/// Buffered rows of one shard.
 #[derive(Default)]
-struct List {
+struct RowBuffer {
     rows: Vec<Entry>,
     values: Vec<i64>,
 }
 
-/// Rows of one chunk for all shards.
-pub(crate) struct Lists {
-    lists: Vec<List>,
-    /// The shards whose rows are still to be added, or that got rows one by one and are still to be
-    /// counted.
-    open: Vec<usize>,
+/// Buffered rows of a chunk by shard, so that each shard is locked once for all of them.
+pub(crate) struct RowBuffers {
+    buffers: Vec<RowBuffer>,
+    /// The shards whose rows have to be added, or that single rows were added to, so that their
+    /// memory has to be measured.
+    pending: Vec<usize>,
 }
 
 impl<'a> Shards<'a> {
-    /// Shards for groups of which `dictionary` is kept apart.
+    /// Shards for groups encoded with `dictionary`. The memory in `min_limits` is that of the
+    /// indexes of one shard; they get more if the budget permits it.
     pub(crate) fn new(
         options: &Options,
         dictionary: &'a DictColumn,
         budget: &'a GroupBudget<'a>,
-        (least_marking, seed): (IndexLimits, u64),
+        (min_limits, seed): (IndexLimits, u64),
     ) -> Self {
         let sums = options.sum.len();
-        let count = (options.threads.max(1) * FOR_EACH_THREAD).next_power_of_two();
-        let memory = (budget.limit() / FOR_MARKS) as usize / count;
-        let memory = memory.max(least_marking.memory);
-        let index_limits = IndexLimits { memory, ..least_marking };
+        let count = (options.threads.max(1) * SHARDS_PER_THREAD).next_power_of_two();
+        let memory = (budget.limit() / INDEX_PARTS) as usize / count;
+        let memory = memory.max(min_limits.memory);
+        let index_limits = IndexLimits { memory, ..min_limits };
         let shard = || Shard {
             groups: Groups::new(sums, dictionary.columns() > 0, seed),
             runs: Runs::new(&options.spill_folder, sums, index_limits),
@@ -105,55 +107,57 @@ impl<'a> Shards<'a> {
         Self { all, budget, older: None, seed, sums, dictionary }
     }
 
-    /// Others, to which no groups are added once there are any in these.
-    pub(crate) fn after(self, older: &'a Shards<'a>) -> Self {
+    /// Sets the shards that these replace. They are spilled first.
+    pub(crate) fn replacing(self, older: &'a Shards<'a>) -> Self {
         Self { older: Some(older), ..self }
     }
 
-    /// What is kept apart of the groups.
+    /// The dictionary with which the groups are encoded.
     pub(crate) fn dictionary(&self) -> &'a DictColumn {
         self.dictionary
     }
 
-    /// New groups, which are none of the shards'.
+    /// New groups with the encoding of the shards, for private use.
     pub(crate) fn groups(&self) -> Groups {
         Groups::new(self.sums, self.dictionary.columns() > 0, self.seed)
     }
 
-    /// Empty lists for them.
-    pub(crate) fn lists(&self) -> Lists {
-        Lists { lists: self.all.iter().map(|_| List::default()).collect(), open: Vec::new() }
+    /// Empty row buffers for these shards.
+    pub(crate) fn row_buffers(&self) -> RowBuffers {
+        let buffers = self.all.iter().map(|_| RowBuffer::default()).collect();
+        RowBuffers { buffers, pending: Vec::new() }
     }
 
-    /// Leaves `bytes` of the memory to groups elsewhere.
-    pub(crate) fn leave(&self, bytes: u64) {
-        change(&self.budget.others, 0, bytes);
+    /// Charges `bytes` of groups outside the shards to the budget.
+    pub(crate) fn charge(&self, bytes: u64) {
+        adjust(&self.budget.outside_shards, 0, bytes);
     }
 
     /// The shard of the keys with this hash.
     #[inline(always)]
     fn of(&self, hash: u64) -> usize {
-        // The upper bits tell the place within the shard.
+        // The low bits: the high ones select the slot within the shard.
         hash as usize & (self.all.len() - 1)
     }
 
-    /// Adds the rows of all lists, whose keys stand in `data`.
+    /// Adds all buffered rows. Their keys are spans of `data`. Skips shards that are locked and
+    /// returns to them later.
     pub(crate) fn add_all(
         &self,
-        lists: &mut Lists,
+        buffers: &mut RowBuffers,
         data: &[u8],
         watch: &Watch<'_>,
     ) -> Result<(), AggregationError> {
-        let Lists { lists, open } = lists;
-        open.extend((0..lists.len()).filter(|at| !lists[*at].rows.is_empty()));
-        open.sort_unstable();
-        open.dedup();
-        while !open.is_empty() {
-            let before = open.len();
+        let RowBuffers { buffers, pending } = buffers;
+        pending.extend((0..buffers.len()).filter(|at| !buffers[*at].rows.is_empty()));
+        pending.sort_unstable();
+        pending.dedup();
+        while !pending.is_empty() {
+            let count = pending.len();
             let mut added = Ok(());
-            open.retain(|at| {
+            pending.retain(|at| {
                 let Some(mut shard) = self.try_lock(*at) else { return true };
-                let List { rows, values } = &mut lists[*at];
+                let RowBuffer { rows, values } = &mut buffers[*at];
                 if shard.memory == 0 {
                     shard.groups.reserve();
                 }
@@ -161,14 +165,14 @@ impl<'a> Shards<'a> {
                 rows.clear();
                 values.clear();
                 if added.is_ok() {
-                    added = self.settle(&mut shard, watch);
+                    added = self.update_budget(&mut shard, watch);
                 }
                 false
             });
             added?;
-            // Where others hold all that are left, the first of them is waited for.
-            if open.len() == before
-                && let Some(first) = open.first()
+            // If other threads have locked all remaining shards, wait for the first one.
+            if pending.len() == count
+                && let Some(first) = pending.first()
             {
                 drop(self.lock(*first));
             }
@@ -176,13 +180,13 @@ impl<'a> Shards<'a> {
         Ok(())
     }
 
-    /// Adds one row. What it takes is counted with [`Shards::add_all`] of these lists.
-    pub(crate) fn add(&self, lists: &mut Lists, key: &[u8], dict_id: u32, values: &[i64]) {
+    /// Adds a single row. Its memory is measured by the next [`Shards::add_all`] of these buffers.
+    pub(crate) fn add(&self, buffers: &mut RowBuffers, key: &[u8], dict_id: u32, values: &[i64]) {
         let padded = padded(key);
         let at = self.of(Text::new(&padded, Span::new(0, key.len())).hash(self.seed));
         self.lock(at).groups.add(key, dict_id, self.dictionary.count(), values);
-        if lists.open.last() != Some(&at) {
-            lists.open.push(at);
+        if buffers.pending.last() != Some(&at) {
+            buffers.pending.push(at);
         }
     }
 
@@ -198,12 +202,12 @@ impl<'a> Shards<'a> {
         self.all[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts the memory of a shard anew, and moves its groups to a file where all take too much.
-    fn settle(&self, shard: &mut Shard, watch: &Watch<'_>) -> Result<(), AggregationError> {
-        self.count(shard);
+    /// Updates the budget after a change of the shard, and spills groups if it is exceeded.
+    fn update_budget(&self, shard: &mut Shard, watch: &Watch<'_>) -> Result<(), AggregationError> {
+        self.measure(shard);
         let is_full = shard.groups.is_full();
-        let room = self.budget.room();
-        if self.budget.groups.load(Ordering::Relaxed) <= room && !is_full {
+        let limit = self.budget.shard_limit();
+        if self.budget.in_shards.load(Ordering::Relaxed) <= limit && !is_full {
             return Ok(());
         }
         if let Some(older) = self.older
@@ -212,14 +216,14 @@ impl<'a> Shards<'a> {
         {
             return Ok(());
         }
-        // Another shard that is larger frees more.
-        if is_full || shard.memory >= room / self.all.len() as u64 {
+        // A small shard is not worth spilling: a larger one will be changed soon and frees more.
+        if is_full || shard.memory >= limit / self.all.len() as u64 {
             self.spill(shard, watch)?;
         }
         Ok(())
     }
 
-    /// Moves all groups to files, and tells whether there were any.
+    /// Spills all groups, and returns whether there were any.
     fn spill_all(&self, watch: &Watch<'_>) -> Result<bool, AggregationError> {
         let mut any = false;
         for at in 0..self.all.len() {
@@ -237,26 +241,27 @@ impl<'a> Shards<'a> {
         let order = self.dictionary.order();
         {
             let groups = [&shard.groups];
-            let mut memory = Memory::all(&groups, &order, &checkpoint)?;
-            let marks = shard.runs.memory() as u64;
+            let mut memory = MemorySource::all(&groups, &order, &checkpoint)?;
+            let index_memory = shard.runs.memory() as u64;
             let written = shard.runs.write(&mut memory, &checkpoint);
             written.map_err(AggregationError::spill)?;
-            change(&self.budget.others, marks, shard.runs.memory() as u64);
+            adjust(&self.budget.outside_shards, index_memory, shard.runs.memory() as u64);
         }
-        // Not cleared: what it had reserved is given back.
+        // Replaced instead of cleared, which returns the memory to the system.
         shard.groups = self.groups();
-        change(&self.budget.groups, shard.memory, 0);
+        adjust(&self.budget.in_shards, shard.memory, 0);
         shard.memory = 0;
         Ok(())
     }
 
-    fn count(&self, shard: &mut Shard) {
+    /// Updates the memory of a shard in the budget.
+    fn measure(&self, shard: &mut Shard) {
         let memory = shard.groups.memory();
-        change(&self.budget.groups, shard.memory, memory);
+        adjust(&self.budget.in_shards, shard.memory, memory);
         shard.memory = memory;
     }
 
-    /// What the shards have; no groups are added any more.
+    /// The groups of all shards, when no more are added.
     pub(crate) fn into_stored(self) -> Stored {
         let shards = self.all.into_iter();
         let shards = shards.map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
@@ -266,58 +271,59 @@ impl<'a> Shards<'a> {
 }
 
 impl<'a> GroupBudget<'a> {
-    /// For `most` bytes, or as many as `watch` says, but `least` in any case.
-    pub(crate) fn new(most: u64, least: u64, watch: &'a Watch<'a>) -> Self {
-        Self { most, least, watch, groups: AtomicU64::new(0), others: AtomicU64::new(0) }
+    /// A budget of `max` bytes, or fewer if `watch` limits it, but at least `min`.
+    pub(crate) fn new(max: u64, min: u64, watch: &'a Watch<'a>) -> Self {
+        let (in_shards, outside_shards) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { max, min, watch, in_shards, outside_shards }
     }
 
-    /// How much all groups may take now.
+    /// The current limit for all groups.
     pub(crate) fn limit(&self) -> u64 {
-        self.most.min(self.watch.memory()).max(self.least)
+        self.max.min(self.watch.memory()).max(self.min)
     }
 
-    /// How much the groups of all shards may take now.
-    fn room(&self) -> u64 {
+    /// The current limit for the groups in shards.
+    fn shard_limit(&self) -> u64 {
         let limit = self.limit();
-        limit.saturating_sub(self.others.load(Ordering::Relaxed)).max(limit / FOR_SHARDS)
+        let outside = self.outside_shards.load(Ordering::Relaxed);
+        limit.saturating_sub(outside).max(limit / MIN_SHARD_PARTS)
     }
 }
 
-/// What took so many bytes of `memory` takes another number of them.
-fn change(memory: &AtomicU64, from: u64, to: u64) {
-    // Wraps where it becomes less, and is right again with the sum.
+/// Replaces a part of `from` bytes in the total `memory` by one of `to` bytes.
+fn adjust(memory: &AtomicU64, from: u64, to: u64) {
+    // The difference wraps if it is negative; adding it wraps back.
     memory.fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
 }
 
-impl Lists {
-    /// Puts rows on the lists of their shards; `values` are those of all rows.
+impl RowBuffers {
+    /// Appends rows to the buffers of their shards. `values` are those of all rows.
     pub(crate) fn add(&mut self, shards: &Shards<'_>, rows: &[Entry], values: &[i64]) {
         for (row, values) in rows.iter().zip(values.chunks_exact(shards.sums)) {
-            let list = &mut self.lists[shards.of(row.hash)];
-            list.rows.push(*row);
-            list.values.extend_from_slice(values);
+            let buffer = &mut self.buffers[shards.of(row.hash)];
+            buffer.rows.push(*row);
+            buffer.values.extend_from_slice(values);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::tests::Free;
 
     #[test]
-    fn rows_that_come_one_by_one_go_to_files_too() {
+    fn single_rows_are_spilled_too() {
         let options = Options::new(vec!["a".to_owned()], vec!["b".to_owned()]);
         let (dictionary, watch) = (DictColumn::None, Watch::new(&Free));
         let budget = GroupBudget::new(0, 0, &watch);
         let index_limits = IndexLimits { every: 1, memory: 0 };
         let shards = Shards::new(&options, &dictionary, &budget, (index_limits, 1));
-        let mut lists = shards.lists();
+        let mut buffers = shards.row_buffers();
         for number in 0..100_u8 {
-            shards.add(&mut lists, &[number], 0, &[1]);
+            shards.add(&mut buffers, &[number], 0, &[1]);
         }
-        shards.add_all(&mut lists, &[], &watch).unwrap();
+        shards.add_all(&mut buffers, &[], &watch).unwrap();
         let Stored { groups, runs } = shards.into_stored();
         assert!(groups.iter().all(|groups| groups.keys.len() == 0));
         assert!(runs.iter().any(|runs| runs.len() > 0));

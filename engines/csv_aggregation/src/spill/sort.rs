@@ -1,24 +1,27 @@
-//! The order of keys by their bytes.
+//! Sorts keys by their bytes.
 //!
-//! KeyTable lie scattered in memory, so each is looked at once for eight bytes, which are then compared
-//! as one number; only keys that have these in common are looked at again, for the next eight.
+//! Keys are scattered in memory. Each is therefore accessed once for eight of its bytes, and these
+//! are compared as one number. Only keys that have them in common are accessed again, for the next
+//! eight.
 
 use crate::control::Interrupted;
 use crate::group::groups::Groups;
 
-/// As many keys are sorted at once, a few milliseconds.
+/// The number of keys that are sorted between two checks for an interrupt: a few milliseconds.
 const PIECE: usize = 8 << 10;
-/// So few keys are compared as they are.
+/// Up to this many keys are compared byte by byte.
 const FEW: usize = 8;
-/// After so many words the rest is compared as it is: keys made for it could overflow the stack.
-const MOST_WORDS: usize = 64;
+/// The number of words after which keys are compared byte by byte. It limits the depth of the
+/// recursion: crafted keys could overflow the stack.
+const MAX_WORDS: usize = 64;
 
+/// Fails if the work was interrupted.
 pub(crate) type Checkpoint<'a> = &'a dyn Fn() -> Result<(), Interrupted>;
 
-/// A key: which of several groups it is one of, and its number there.
+/// A reference to a key: the index of its table and its number there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Item {
-    /// Eight of its bytes, while the order is found.
+    /// The eight bytes of the key that are being compared.
     word: u64,
     pub(crate) source: u32,
     pub(crate) number: u32,
@@ -34,7 +37,7 @@ impl Item {
     }
 }
 
-/// Sorts keys of these groups.
+/// Sorts references to keys of `sources`.
 pub(crate) fn sort(
     sources: &[&Groups],
     items: &mut [Item],
@@ -43,14 +46,14 @@ pub(crate) fn sort(
     by_words(sources, items, (0, 0), checkpoint)
 }
 
-/// Sorts keys whose first `depth` bytes are equal, found so by `words` words.
+/// Sorts keys whose first `depth` bytes are equal. `words` is the depth of the recursion.
 fn by_words(
     sources: &[&Groups],
     items: &mut [Item],
     (depth, words): (usize, usize),
     checkpoint: Checkpoint<'_>,
 ) -> Result<(), Interrupted> {
-    if items.len() <= FEW || words == MOST_WORDS {
+    if items.len() <= FEW || words == MAX_WORDS {
         items.sort_unstable_by(|a, b| a.key(sources).cmp(b.key(sources)));
         return Ok(());
     }
@@ -63,8 +66,8 @@ fn by_words(
     }
     by_word(items, checkpoint)?;
     for run in items.chunk_by_mut(|a, b| a.word == b.word).filter(|run| run.len() > 1) {
-        // The padding of a key that has ended looks like zeros of one that has not. Such keys differ
-        // in length alone.
+        // The padding of a key that ends here is equal to zero bytes of a longer one. Keys that end
+        // here differ only in length, and sort before the longer ones.
         let mut ended = 0;
         for index in 0..run.len() {
             if run[index].key(sources).len() <= depth + 8 {
@@ -81,7 +84,7 @@ fn by_words(
     Ok(())
 }
 
-/// How many bytes behind `depth` all these keys have in common.
+/// The length of the prefix that these keys have in common behind `depth`.
 fn common_prefix(sources: &[&Groups], items: &[Item], depth: usize) -> usize {
     let rest = |item: &Item| &item.key(sources)[depth..];
     let Some(first) = items.first().map(rest) else { return 0 };
@@ -91,7 +94,7 @@ fn common_prefix(sources: &[&Groups], items: &[Item], depth: usize) -> usize {
     })
 }
 
-/// Eight bytes of the key as a number that sorts like them, with zeros behind the end.
+/// Eight bytes of the key at `depth` as a number that sorts like them, padded with zeros.
 pub(crate) fn word_at(key: &[u8], depth: usize) -> u64 {
     let rest = &key[depth..];
     match rest.first_chunk() {
@@ -104,7 +107,7 @@ pub(crate) fn word_at(key: &[u8], depth: usize) -> u64 {
     }
 }
 
-/// Sorts in pieces, between which an interrupt is seen.
+/// Sorts by word, in pieces, with a check for an interrupt before each.
 fn by_word(items: &mut [Item], checkpoint: Checkpoint<'_>) -> Result<(), Interrupted> {
     checkpoint()?;
     if items.len() <= PIECE {
@@ -143,7 +146,7 @@ mod tests {
             prefix in "a{0,20}",
             texts in proptest::collection::btree_set("[a\0b]{0,20}", 0..300),
         ) {
-            // The order of a set of hashes: none.
+            // A hash set, for its random order.
             let texts: std::collections::HashSet<_> =
                 texts.iter().map(|text| format!("{prefix}{text}")).collect();
             let sources = [&groups(&texts), &groups(texts.iter().take(9))];
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn many_keys_are_sorted_and_an_interrupt_is_seen() {
+    fn sorting_many_keys_can_be_interrupted() {
         let texts: Vec<_> =
             (0..3 * PIECE).map(|number| format!("{:08}", number * 7919 % (3 * PIECE))).collect();
         let sources = [&groups(&texts)];

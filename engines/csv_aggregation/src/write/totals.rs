@@ -7,7 +7,7 @@ use crate::group::dictionary::DictColumn;
 use crate::group::groups::Groups;
 use crate::options::Options;
 use crate::spill::compaction::compact;
-use crate::spill::ranges::{self, Kind, Ranges};
+use crate::spill::ranges::{self, GroupSet, Ranges};
 use crate::spill::shards::Stored;
 use crate::watch::Watch;
 use crate::write::result::{Layout, Lines};
@@ -36,26 +36,30 @@ impl Totals<'_> {
         let Self { found, shards, whole, dictionary } = self;
         // Those that wait for their turn while lines are made take memory then too.
         let threads = options.threads.max(1);
-        let largest = ranges::largest(size, memory, threads);
+        let largest = ranges::max_size(size, memory, threads);
         let values = dictionary.values();
         let own = found.iter().map(|found| &found.groups).chain(&shards.groups);
         let runs = compact(shards.runs, largest, threads, watch)?;
-        let mut kinds =
-            vec![Kind { sources: own.collect(), runs, order: dictionary.order(), whole: None }];
+        let mut sets = vec![GroupSet {
+            sources: own.collect(),
+            runs,
+            order: dictionary.order(),
+            decode: None,
+        }];
         let mut layout = match (dictionary, &values) {
             (_, Some(values)) => Layout::Values(values),
             (DictColumn::Dates(_), None) => Layout::Dates,
             (_, None) => Layout::Inline,
         };
         if found.iter().any(|found| found.whole.is_some()) {
-            kinds[0].whole = values.as_ref().map(|values| (values, options.group_by.len() - 1));
+            sets[0].decode = values.as_ref().map(|values| (values, options.group_by.len() - 1));
             let own = found.iter().filter_map(|found| found.whole.as_ref()).chain(&whole.groups);
             let (sources, order) = (own.collect::<Vec<&Groups>>(), DictColumn::None.order());
             let runs = compact(whole.runs, largest, threads, watch)?;
-            kinds.push(Kind { sources, runs, order, whole: None });
+            sets.push(GroupSet { sources, runs, order, decode: None });
             layout = Layout::Inline;
         }
-        let ranges = &Ranges::new(&kinds, (size, threads), watch)?;
+        let ranges = &Ranges::new(&sets, (size, threads), watch)?;
         Lines { ranges, layout, options, watch }.write(outputs)
     }
 }
