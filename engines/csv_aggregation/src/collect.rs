@@ -1,5 +1,5 @@
-//! The threads that read the input: each takes chunks, parses their rows, adds them to groups and
-//! reports the invalid ones in the order of the file.
+//! The worker threads: each takes chunks of the input, parses their rows, adds them to groups and
+//! reports invalid rows, which are put in file order.
 
 pub(crate) mod batch;
 pub(crate) mod collector;

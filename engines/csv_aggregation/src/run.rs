@@ -1,15 +1,15 @@
-//! One aggregation from its input to its outputs.
+//! Runs an aggregation from its input to its outputs.
 //!
 //! # Invariants
-//! - The result depends on the rows alone: not on their order, on how the input arrives, on the
+//! - The result depends only on the rows: not on their order, on how the input arrives, on the
 //!   number of threads or on the memory.
-//! - Memory is bounded whatever the input holds: by [`Options::memory_limit`] for the groups and the
-//!   index of those in files, about a quarter of that more while groups from files are merged and
-//!   written, and a few times [`csv_input::MAX_RECORD`] for each thread.
+//! - Memory is bounded for any input: by [`Options::memory_limit`] for the groups and the indexes
+//!   of spilled ones, plus about a quarter of that while spilled groups are merged and written,
+//!   plus a few times [`csv_input::MAX_RECORD`] per thread.
 //! - The result is written only after the whole input was read and is valid. A sum out of range is
-//!   found while it is written: what is written before the error must be thrown away.
-//! - An interrupt takes effect within some milliseconds of work, unless the input or an output blocks.
-//! - No temporary file outlives the work.
+//!   found while writing: the output before the error must be discarded.
+//! - An interrupt takes effect within milliseconds, unless the input or an output blocks.
+//! - No temporary file outlives the aggregation.
 //!
 //! # Not here
 //! Opening the input, and making the outputs durable.
@@ -19,7 +19,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use crate::collect::collector::OWN_MEMORY;
+use crate::collect::collector::PRIVATE_MEMORY;
 use crate::collect::reading::read;
 use crate::collect::reports::{ReorderLimits, Reports};
 use crate::collect::worker::Shared;
@@ -38,41 +38,40 @@ use crate::spill::shards::{GroupBudget, Shards};
 use crate::watch::Watch;
 use crate::write::totals::Totals;
 
-/// As much of the input a thread takes at once: it fits the processor's caches, and taking it costs
-/// little beside the work.
+/// The size of a chunk in bytes. It fits a core's cache, and the cost of taking a chunk is small
+/// compared to that of processing it.
 const CHUNK: usize = 256 << 10;
-/// The least memory for the groups, so that a small limit does not make countless files.
-const LEAST_MEMORY: u64 = 8 << 20;
-/// As much memory belongs to a range of keys at least: opening one costs little beside its work, and
-/// the lines that are made of it stay in the processor's cache until they are written.
+/// The least memory of the groups in bytes, so that a small limit does not lead to countless runs.
+const MIN_MEMORY: u64 = 8 << 20;
+/// The memory of the groups in a range of keys, in bytes. The cost of opening a range is small
+/// compared to that of merging it, and its lines stay in the cache until they are written.
 const RANGE: u64 = 256 << 10;
-/// It is known where a key stands in a file about every so many bytes, unless there is not enough
-/// memory for that. To know less means to read more than is asked for. A small limit leaves some
-/// memory for it.
+/// The distance of index entries of spilled runs, and the least memory of a shard's indexes.
+/// Sparser indexes save memory, but more is read than needed.
 const INDEX_LIMITS: IndexLimits = IndexLimits { every: 16 << 10, memory: 4 << 10 };
-/// How much of what is wrong with rows may wait for an earlier chunk: no more than is hardly ever
-/// reached, as a thread that waits does nothing else.
+/// The limits of the reports that wait for earlier chunks. They are rarely reached, because a
+/// thread that waits does nothing else.
 const REORDER_LIMITS: ReorderLimits = ReorderLimits { chunks: 1 << 10, bytes: 16 << 20 };
 
-/// What an aggregation did.
+/// Statistics of an aggregation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
-    /// Rows behind the header, rejected ones included and blank lines not.
+    /// The number of rows after the header, including rejected rows but not blank lines.
     pub rows_read: u64,
-    /// Invalid rows, which were left out.
+    /// The number of invalid rows that were skipped.
     pub rows_rejected: u64,
-    /// Rows of the result behind its header.
+    /// The number of rows of the result after its header.
     pub groups: u64,
     /// The size of the result in bytes.
     pub output_size: u64,
 }
 
-/// Reads the CSV file `input`, which may be compressed by gzip or zstd, and writes its sums by group,
-/// sorted by the groups in byte order.
+/// Reads the CSV file `input`, which may be compressed with gzip or zstd, and writes its sums by
+/// group, sorted by the groups in byte order.
 ///
 /// # Errors
-/// The file or a row of it is invalid, a limit is exceeded, reading or writing failed, or
-/// `control` ended the work. The outputs are worthless then.
+/// The file or one of its rows is invalid, a limit is exceeded, reading or writing failed, or
+/// `control` interrupted the aggregation. The outputs must be discarded then.
 pub fn aggregate(
     input: impl Read + Send,
     options: &Options,
@@ -82,13 +81,13 @@ pub fn aggregate(
     aggregate_in_chunks(input, options, outputs, control, Sizes::REAL)
 }
 
-/// What tests make smaller.
+/// Sizes and limits, which tests make smaller.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
     pub(crate) chunk: usize,
-    pub(crate) least_memory: u64,
+    pub(crate) min_memory: u64,
     pub(crate) range: u64,
-    /// With the least memory for the marks of a shard.
+    /// The memory is the least memory of the indexes of a shard.
     pub(crate) index_limits: IndexLimits,
     pub(crate) max_values: usize,
     pub(crate) reorder: ReorderLimits,
@@ -97,7 +96,7 @@ pub(crate) struct Sizes {
 impl Sizes {
     pub(crate) const REAL: Self = Self {
         chunk: CHUNK,
-        least_memory: LEAST_MEMORY,
+        min_memory: MIN_MEMORY,
         range: RANGE,
         index_limits: INDEX_LIMITS,
         max_values: MAX_VALUES,
@@ -105,7 +104,7 @@ impl Sizes {
     };
 }
 
-/// [`aggregate`] with chunks of any size, and any memory.
+/// [`aggregate`] with other sizes and limits.
 pub(crate) fn aggregate_in_chunks(
     input: impl Read + Send,
     options: &Options,
@@ -119,8 +118,8 @@ pub(crate) fn aggregate_in_chunks(
     let watch = Watch::new(control);
     let mut input = Counted::new(input, &watch);
     let mut start = Vec::new();
-    let looked_at = (&mut input).take(csv_input::START_BYTES as u64).read_to_end(&mut start);
-    looked_at.map_err(AggregationError::read)?;
+    let read_start = (&mut input).take(csv_input::START_BYTES as u64).read_to_end(&mut start);
+    read_start.map_err(AggregationError::read)?;
     let compression = csv_input::compression(&start);
     let input = Cursor::new(start).chain(input);
     match compression {
@@ -132,7 +131,7 @@ pub(crate) fn aggregate_in_chunks(
     }
 }
 
-/// [`aggregate`] of what is not compressed.
+/// [`aggregate`] for input that is not compressed.
 fn aggregate_text(
     input: impl Read + Send,
     options: &Options,
@@ -144,34 +143,34 @@ fn aggregate_text(
     let (fields, line, unterminated) = input.header()?;
     let header = Header::new(Row { fields: &fields, line, unterminated }, options)?;
     let threads = options.threads.max(1);
-    let budget = GroupBudget::new(options.memory_limit, sizes.least_memory, watch);
-    // Those of all threads take a part of it at most.
-    let own_memory = OWN_MEMORY.min(budget.limit() / 4 / threads as u64);
+    let budget = GroupBudget::new(options.memory_limit, sizes.min_memory, watch);
+    // The private groups of all threads take at most a quarter of the memory.
+    let private_memory = PRIVATE_MEMORY.min(budget.limit() / 4 / threads as u64);
     let seed = KeyTable::seed();
     let dictionary = DictColumn::new(options, sizes.max_values, seed);
     let shards = Shards::new(options, &dictionary, &budget, (sizes.index_limits, seed));
-    let whole = Shards::new(options, &DictColumn::None, &budget, (sizes.index_limits, seed));
-    let whole = whole.replacing(&shards);
+    let inline = Shards::new(options, &DictColumn::None, &budget, (sizes.index_limits, seed));
+    let inline = inline.replacing(&shards);
     let shared = Shared {
         input: Mutex::new(input),
         header: &header,
         options,
         watch,
         shards: &shards,
-        whole: &whole,
+        inline: &inline,
         seed,
-        own_memory,
+        private_memory,
         failing: AtomicBool::new(false),
         ended: AtomicBool::new(false),
         reports: Reports::new(sizes.reorder),
     };
-    let (rows_rejected, found) = read(&shared, threads, outputs)?;
+    let (rows_rejected, workers) = read(&shared, threads, outputs)?;
 
-    let rows_read = found.iter().map(|found| found.rows).sum();
-    let whole = whole.into_stored();
-    let all = Totals { found, shards: shards.into_stored(), whole, dictionary: &dictionary };
+    let rows_read = workers.iter().map(|worker| worker.rows).sum();
+    let inline = inline.into_stored();
+    let totals = Totals { workers, shards: shards.into_stored(), inline, dictionary: &dictionary };
     let (groups, output_size) =
-        all.write(options, (sizes.range, budget.limit()), outputs, watch)?;
+        totals.write(options, (sizes.range, budget.limit()), outputs, watch)?;
     if rows_rejected > 0 {
         outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;
     }

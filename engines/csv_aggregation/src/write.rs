@@ -1,4 +1,4 @@
-//! From groups to the lines of the result.
+//! Writes the result: merges the groups range by range and formats them as CSV.
 
 pub(crate) mod result;
 pub(crate) mod totals;

@@ -1,7 +1,9 @@
-//! Takes regular rows apart where they lie, many at once, and leaves whatever is unusual to others.
+//! The fast path: parses regular rows in place, a batch at a time, and leaves unusual rows to the
+//! slow path.
 //!
-//! Each column is read for all rows of a batch before the next one: so each step is a short loop
-//! that the processor works on for several rows at the same time.
+//! Parsing is column-wise: each column is read for all rows of a batch before the next column.
+//! Every step is a short loop over independent rows, which the processor overlaps or the compiler
+//! vectorises.
 
 use csv_structure::{Bounds, PaddedBuffer};
 
@@ -15,57 +17,61 @@ use crate::read::header::Header;
 use crate::read::number::{number, short_number, short_numbers};
 use crate::text::{PADDING, Prefixes, Span, Text};
 
-/// As many bytes of a field are copied at once.
+/// Fields of up to this many bytes are copied with a fixed length.
 const SHORT: usize = 16;
 
-/// Rows that were taken apart together.
+/// A batch of parsed rows.
 pub(crate) struct Batch {
-    /// How many fields a row has.
+    /// The number of fields of a row.
     columns: usize,
-    /// The field of the group that is kept apart, if one is.
+    /// The position of the dictionary-encoded column, if there is one.
     dict_column: Option<usize>,
-    /// The other fields of the group.
+    /// The positions of the other group columns.
     key: Vec<usize>,
-    /// Whether these are put together, even if it is only one; see [`crate::group::key`].
+    /// Whether keys are joined from their fields, even from a single one; see
+    /// [`crate::group::key`].
     joins: bool,
+    /// The positions of the columns to sum.
     sum: Vec<usize>,
-    /// That of the keys' hashes.
+    /// The seed of the key hashes.
     seed: u64,
     rows: Vec<Entry>,
-    /// Those of the first row, then those of the next one, and so on.
+    /// All values of the first row, then those of the next one, and so on.
     values: Vec<i64>,
-    /// Whether each row is plain and good.
-    good: Vec<bool>,
+    /// Which rows are valid as far as the fast path can tell. The slow path gets the others.
+    valid: Vec<bool>,
     /// The fields that start with a quote, by row and column.
     quoted: Vec<(usize, usize)>,
-    /// Where the fields of a column stand, and those of each column of a key.
+    /// The fields of the current column.
     spans: Vec<Span>,
+    /// The first bytes of the current column.
     prefixes: Prefixes,
-    /// The numbers of a column, and which texts are numbers.
+    /// The numbers of the current column, and which of its fields are numbers.
     numbers: Vec<i64>,
     are_numbers: Vec<bool>,
-    /// Those of the days of a column.
+    /// The date codes of the current column.
     codes: Vec<u32>,
+    /// The fields of each key column.
     key_spans: Vec<Vec<Span>>,
-    /// KeyTable of the chunk at hand that are put together from several fields, as many bytes as `used`.
+    /// The joined keys of the current chunk, in the first `used` bytes.
     joined: Vec<u8>,
     used: usize,
     scratch: Vec<u8>,
 }
 
-/// Some rows of a chunk, all with as many fields as the header.
+/// Consecutive rows of a chunk with as many fields as the header.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     pub(crate) bounds: &'a Bounds,
-    /// Which of the fields' bounds is the one before the first row.
+    /// The index in [`Bounds::fields`] of the bound before the first row.
     pub(crate) first: usize,
     pub(crate) count: usize,
-    /// Whether no byte of the chunk needs to be escaped in a key of several fields.
+    /// Whether the chunk has no byte that must be escaped in a joined key.
     pub(crate) plain_bytes: bool,
 }
 
 impl Batch {
-    /// For groups of which the last column is dictionary-encoded.
+    /// An empty batch for groups encoded with `dictionary`.
     pub(crate) fn new(header: &Header, dictionary: &DictColumn, seed: u64) -> Self {
         let (key, dict_column) =
             header.group_by.split_at(header.group_by.len() - dictionary.columns());
@@ -78,7 +84,7 @@ impl Batch {
             seed,
             rows: Vec::with_capacity(BATCH),
             values: Vec::with_capacity(BATCH * header.sum.len()),
-            good: Vec::with_capacity(BATCH),
+            valid: Vec::with_capacity(BATCH),
             quoted: Vec::new(),
             spans: Vec::new(),
             prefixes: Prefixes::default(),
@@ -92,63 +98,63 @@ impl Batch {
         }
     }
 
-    /// Whether keys are put together.
+    /// Whether keys are joined from their fields.
     pub(crate) fn joins(&self) -> bool {
         self.joins
     }
 
-    /// The keys of the last chunk are needed no more.
+    /// Discards the joined keys of the previous chunk.
     pub(crate) fn start_chunk(&mut self) {
         self.used = 0;
     }
 
-    /// Where the keys of all batches of `chunk` stand.
+    /// The bytes that contain the keys of all batches of `chunk`.
     pub(crate) fn texts<'a>(&'a self, chunk: &'a PaddedBuffer) -> &'a [u8] {
         if self.joins { &self.joined } else { chunk.padded() }
     }
 
-    /// Takes rows apart. Those that are not plain and good are no part of the batch and are told to
-    /// `others`, by their places among the rows.
-    pub(crate) fn take(
+    /// Parses rows. Those that are not certainly valid are left out, and their indexes are passed
+    /// to `slow_path`.
+    pub(crate) fn parse(
         &mut self,
         chunk: &mut PaddedBuffer,
         rows: Rows<'_>,
         dict: &mut LocalDict<'_>,
-        mut others: impl FnMut(usize),
+        mut slow_path: impl FnMut(usize),
     ) {
         self.rows.resize(rows.count, Entry::default());
         self.values.resize(rows.count * self.sum.len(), 0);
-        self.good.clear();
-        self.good.resize(rows.count, true);
+        self.valid.clear();
+        self.valid.resize(rows.count, true);
         let columns = self.columns;
         self.find_quoted(rows);
         let range = |column| ColumnRange { column, columns, first: rows.first, count: rows.count };
         for index in 0..self.sum.len() {
             let range = range(self.sum[index]);
-            let Self { quoted, spans, good, scratch, .. } = self;
-            read_column(chunk, rows.bounds, range, quoted, spans, good, scratch);
-            self.numbers(index, chunk.padded());
+            let Self { quoted, spans, valid, scratch, .. } = self;
+            read_column(chunk, rows.bounds, range, quoted, spans, valid, scratch);
+            self.parse_numbers(index, chunk.padded());
         }
         if let Some(column) = self.dict_column {
-            let Self { quoted, spans, good, scratch, .. } = self;
-            read_column(chunk, rows.bounds, range(column), quoted, spans, good, scratch);
+            let Self { quoted, spans, valid, scratch, .. } = self;
+            read_column(chunk, rows.bounds, range(column), quoted, spans, valid, scratch);
         }
         match dict {
             LocalDict::None => self.rows.iter_mut().for_each(|row| row.dict_id = 0),
-            LocalDict::Dates(dates) => self.dates(chunk.padded(), dates),
-            LocalDict::Values(values) => self.value_ids(chunk.padded(), values),
+            LocalDict::Dates(dates) => self.encode_dates(chunk.padded(), dates),
+            LocalDict::Values(values) => self.encode_values(chunk.padded(), values),
         }
         for (column, spans) in self.key.iter().zip(&mut self.key_spans) {
-            let Self { quoted, good, scratch, .. } = self;
-            read_column(chunk, rows.bounds, range(*column), quoted, spans, good, scratch);
+            let Self { quoted, valid, scratch, .. } = self;
+            read_column(chunk, rows.bounds, range(*column), quoted, spans, valid, scratch);
         }
         if self.joins {
-            self.joined_keys(chunk.padded(), rows.plain_bytes);
+            self.join_keys(chunk.padded(), rows.plain_bytes);
         } else {
-            self.keys(chunk.padded());
+            self.hash_keys(chunk.padded());
         }
-        if !all(&self.good) {
-            self.leave_out(&mut others);
+        if !all(&self.valid) {
+            self.drop_invalid(&mut slow_path);
         }
     }
 
@@ -157,28 +163,29 @@ impl Batch {
         (&self.rows, &self.values)
     }
 
+    /// Finds the quoted fields of these rows.
     fn find_quoted(&mut self, rows: Rows<'_>) {
         let (all, count) = (rows.bounds.quoted(), rows.count * self.columns);
-        let before = all.partition_point(|field| (*field as usize) < rows.first);
-        let fields = all[before..].iter().map(|field| *field as usize - rows.first);
-        let places = fields.take_while(|field| *field < count);
+        let first = all.partition_point(|field| (*field as usize) < rows.first);
+        let fields = all[first..].iter().map(|field| *field as usize - rows.first);
+        let fields = fields.take_while(|field| *field < count);
         self.quoted.clear();
-        self.quoted.extend(places.map(|field| (field / self.columns, field % self.columns)));
+        self.quoted.extend(fields.map(|field| (field / self.columns, field % self.columns)));
     }
 
-    /// The sum at `index` of each row.
-    fn numbers(&mut self, index: usize, data: &[u8]) {
-        let Self { prefixes, numbers, are_numbers, spans, good, .. } = self;
+    /// Parses the current column as the numbers for the sum at `index`.
+    fn parse_numbers(&mut self, index: usize, data: &[u8]) {
+        let Self { prefixes, numbers, are_numbers, spans, valid, .. } = self;
         prefixes.read::<false>(data, spans);
         numbers.resize(spans.len(), 0);
         are_numbers.resize(spans.len(), false);
         csv_structure::vectorised(|| short_numbers(prefixes, numbers, are_numbers));
         if !all(are_numbers) {
-            let all = spans.iter().zip(&mut *numbers).zip(&*are_numbers).zip(good);
-            for (((span, value), _), good) in all.filter(|((_, is_number), _)| !**is_number) {
+            let all = spans.iter().zip(&mut *numbers).zip(&*are_numbers).zip(valid);
+            for (((span, value), _), valid) in all.filter(|((_, is_number), _)| !**is_number) {
                 match short_number(data, *span).or_else(|| number(span.of(data)).ok()) {
                     Some(number) => *value = number,
-                    None => *good = false,
+                    None => *valid = false,
                 }
             }
         }
@@ -189,27 +196,29 @@ impl Batch {
         values.zip(numbers).for_each(|(value, number)| *value = *number);
     }
 
-    fn dates(&mut self, data: &[u8], dates: &mut LocalDates<'_>) {
-        let Self { prefixes, codes, spans, rows, good, .. } = self;
+    /// Looks up the ids of the current column, which consists of dates.
+    fn encode_dates(&mut self, data: &[u8], dates: &mut LocalDates<'_>) {
+        let Self { prefixes, codes, spans, rows, valid, .. } = self;
         prefixes.read::<true>(data, spans);
         codes.resize(spans.len(), 0);
         csv_structure::vectorised(|| dates::codes(prefixes, codes));
-        for (((span, code), row), good) in spans.iter().zip(codes).zip(rows).zip(good) {
+        for (((span, code), row), valid) in spans.iter().zip(codes).zip(rows).zip(valid) {
             match dates.number(*code, || span.of(data)) {
-                Some(day) => row.dict_id = day,
-                None => *good = false,
+                Some(id) => row.dict_id = id,
+                None => *valid = false,
             }
         }
     }
 
-    fn value_ids(&mut self, data: &[u8], values: &mut LocalValues<'_>) {
+    /// Looks up the ids of the current column, which consists of arbitrary values.
+    fn encode_values(&mut self, data: &[u8], values: &mut LocalValues<'_>) {
         for (span, row) in self.spans.iter().zip(&mut self.rows) {
             row.dict_id = values.number(data, *span);
         }
     }
 
-    /// KeyTable that are one field.
-    fn keys(&mut self, data: &[u8]) {
+    /// Hashes keys that are a single field, in place.
+    fn hash_keys(&mut self, data: &[u8]) {
         let [spans] = &*self.key_spans else { return };
         for (span, row) in spans.iter().zip(&mut self.rows) {
             row.hash = Text::new(data, *span).hash(self.seed);
@@ -217,22 +226,27 @@ impl Batch {
         }
     }
 
-    /// KeyTable of several fields.
-    fn joined_keys(&mut self, data: &[u8], plain_bytes: bool) {
+    /// Joins keys from several fields and hashes them.
+    fn join_keys(&mut self, data: &[u8], plain_bytes: bool) {
         let bytes: usize = self.key_spans.iter().flatten().map(|span| span.len() + 1).sum();
-        // Each byte may be escaped, and a copy may be longer than needed.
-        let most = self.used + 2 * bytes + SHORT + PADDING;
-        if self.joined.len() < most {
-            self.joined.resize(most, 0);
+        // Every byte may be escaped, and short fields are copied with a fixed length.
+        let max = self.used + 2 * bytes + SHORT + PADDING;
+        if self.joined.len() < max {
+            self.joined.resize(max, 0);
         }
         let (joined, mut at) = (&mut *self.joined, self.used);
         for (index, row) in self.rows.iter_mut().enumerate() {
             let start = at;
             for spans in &self.key_spans {
                 let span = spans[index];
-                at += match plain_bytes {
-                    true => write_plain_column(data, span, &mut joined[at..]),
-                    false => write_column(span.of(data), &mut joined[at..]),
+                at += match data[span.start()..].first_chunk::<SHORT>() {
+                    // A copy of fixed length needs no call of `memcpy`.
+                    Some(field) if plain_bytes && span.len() <= SHORT => {
+                        joined[at..at + SHORT].copy_from_slice(field);
+                        joined[at + span.len()] = 0;
+                        span.len() + 1
+                    }
+                    _ => write_column(span.of(data), &mut joined[at..]),
                 };
             }
             row.key = Span::new(start, at);
@@ -241,13 +255,13 @@ impl Batch {
         self.used = at;
     }
 
-    /// Leaves out the rows that are not good.
-    fn leave_out(&mut self, others: &mut impl FnMut(usize)) {
+    /// Drops the rows that are not valid and passes their indexes to `slow_path`.
+    fn drop_invalid(&mut self, slow_path: &mut impl FnMut(usize)) {
         let sums = self.sum.len();
         let mut kept = 0;
-        for (at, good) in self.good.iter().enumerate() {
-            if !good {
-                others(at);
+        for (at, valid) in self.valid.iter().enumerate() {
+            if !valid {
+                slow_path(at);
                 continue;
             }
             self.rows[kept] = self.rows[at];
@@ -258,7 +272,7 @@ impl Batch {
         self.values.truncate(kept * sums);
     }
 
-    /// Writes the key of a row that was found good, from its fields, to `key`.
+    /// Stores the key of a valid row from the slow path in `key`.
     pub(crate) fn key_of(&self, fields: &csv::ByteRecord, key: &mut Vec<u8>) {
         key.clear();
         if let ([column], false) = (&*self.key, self.joins) {
@@ -269,40 +283,26 @@ impl Batch {
         }
     }
 
-    /// The field of a row that is kept apart.
+    /// The dictionary-encoded field of a row from the slow path; empty if there is none.
     pub(crate) fn dict_field<'a>(&self, fields: &'a csv::ByteRecord) -> &'a [u8] {
         self.dict_column.map_or(&[], |column| &fields[column])
     }
 }
 
-/// Like [`write_column`] for a field without bytes to escape. `key` has room for [`SHORT`] more bytes.
-#[inline(always)]
-pub(crate) fn write_plain_column(data: &[u8], span: Span, key: &mut [u8]) -> usize {
-    match data[span.start()..].first_chunk::<SHORT>() {
-        // A copy of a constant length is no call of `memcpy`.
-        Some(field) if span.len() <= SHORT => {
-            key[..SHORT].copy_from_slice(field);
-            key[span.len()] = 0;
-            span.len() + 1
-        }
-        _ => write_column(span.of(data), key),
-    }
-}
-
-/// Whether all of these are true. It always looks at each: the compiler tests many at a time then.
+/// Whether all flags are true. Without an early exit, so that the compiler vectorises it.
 #[inline]
 fn all(flags: &[bool]) -> bool {
     flags.iter().fold(true, |all, flag| all & flag)
 }
 
-/// Finds where the field of a column stands in each row, without its quotes.
+/// Finds the field of a column in each row, and unquotes it where necessary.
 fn read_column(
     chunk: &mut PaddedBuffer,
     bounds: &Bounds,
     range: ColumnRange,
     quoted: &[(usize, usize)],
     spans: &mut Vec<Span>,
-    good: &mut [bool],
+    valid: &mut [bool],
     scratch: &mut Vec<u8>,
 ) {
     find(chunk.padded(), bounds, range, spans);
@@ -310,16 +310,16 @@ fn read_column(
         return strip_quotes(chunk.padded(), spans);
     }
     for (row, _) in quoted.iter().filter(|(_, column)| *column == range.column) {
-        match take_quotes(chunk, spans[*row], scratch) {
+        match unquote(chunk, spans[*row], scratch) {
             Some(span) => spans[*row] = span,
-            None => good[*row] = false,
+            None => valid[*row] = false,
         }
     }
 }
 
-/// What a field in quotes means: its inside, or, where that has quotes too, what is put behind the
-/// chunk; `None` where it cannot be read so.
-fn take_quotes(chunk: &mut PaddedBuffer, span: Span, scratch: &mut Vec<u8>) -> Option<Span> {
+/// The contents of a quoted field. If they have to be unescaped, the result is appended behind the
+/// chunk. `None` if the field is irregular.
+fn unquote(chunk: &mut PaddedBuffer, span: Span, scratch: &mut Vec<u8>) -> Option<Span> {
     if let Some(inside) = unquoted(chunk.padded(), span) {
         return Some(inside);
     }

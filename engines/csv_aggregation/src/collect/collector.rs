@@ -1,4 +1,5 @@
-//! Where a thread puts the rows that it has taken apart.
+//! Adds the parsed rows of a thread to its private groups, or to shared ones once there are too
+//! many.
 
 use crate::collect::batch::Batch;
 use crate::error::AggregationError;
@@ -6,54 +7,50 @@ use crate::group::groups::Groups;
 use crate::spill::shards::{RowBuffers, Shards};
 use crate::watch::Watch;
 
-/// A thread keeps its groups for itself as long as they take no more memory in bytes: what is in its
-/// processor's cache is added to quickest without others.
-pub(crate) const OWN_MEMORY: u64 = 24 << 20;
+/// The limit of the memory of a thread's private groups in bytes. Up to there, private groups are
+/// fastest: they need no locks and stay in the cache.
+pub(crate) const PRIVATE_MEMORY: u64 = 24 << 20;
 
-/// The groups of a thread, and those that it shares with the others when there are many.
+/// The private groups of a thread, and its access to the shared ones.
 pub(crate) struct Collector<'a> {
-    own: Groups,
-    /// How much memory in bytes `own` may take.
-    own_memory: u64,
-    /// Whether all further groups are shared.
+    private: Groups,
+    /// The limit of the memory of `private` in bytes.
+    private_memory: u64,
+    /// Whether further rows are added to the shards.
     shares: bool,
     buffers: RowBuffers,
     shards: &'a Shards<'a>,
 }
 
 impl<'a> Collector<'a> {
-    /// Keeps up to `own_memory` bytes of groups from the others.
-    pub(crate) fn new(shards: &'a Shards<'a>, own_memory: u64) -> Self {
-        Self {
-            own: shards.groups(),
-            own_memory,
-            shares: false,
-            buffers: shards.row_buffers(),
-            shards,
-        }
+    /// Keeps up to `private_memory` bytes of groups private.
+    pub(crate) fn new(shards: &'a Shards<'a>, private_memory: u64) -> Self {
+        let (private, buffers) = (shards.groups(), shards.row_buffers());
+        Self { private, private_memory, shares: false, buffers, shards }
     }
 
-    /// Adds the rows of a batch, at the latest with [`Collector::end_chunk`]; their keys stand in
-    /// `data`.
+    /// Adds the rows of a batch, whose keys are spans of `data`. Rows for the shards are buffered
+    /// until [`Collector::end_chunk`].
     pub(crate) fn add_batch(&mut self, data: &[u8], batch: &Batch) {
         let (rows, values) = batch.rows();
         if self.shares {
             self.buffers.add(self.shards, rows, values);
         } else {
-            self.own.add_all(data, rows, self.shards.dictionary().count(), values);
+            self.private.add_all(data, rows, self.shards.dictionary().count(), values);
         }
     }
 
-    /// Adds a row of its own.
+    /// Adds a single row.
     pub(crate) fn add(&mut self, key: &[u8], dict_id: u32, values: &[i64]) {
         if self.shares {
             self.shards.add(&mut self.buffers, key, dict_id, values);
         } else {
-            self.own.add(key, dict_id, self.shards.dictionary().count(), values);
+            self.private.add(key, dict_id, self.shards.dictionary().count(), values);
         }
     }
 
-    /// Adds all that waits before `data` changes.
+    /// Adds the buffered rows, whose keys are spans of `data`, and checks the memory of private
+    /// groups.
     pub(crate) fn end_chunk(
         &mut self,
         data: &[u8],
@@ -62,19 +59,19 @@ impl<'a> Collector<'a> {
         if self.shares {
             return self.shards.add_all(&mut self.buffers, data, watch);
         }
-        let memory = self.own.memory();
-        if memory > self.own_memory || self.own.is_full() {
+        let memory = self.private.memory();
+        if memory > self.private_memory || self.private.is_full() {
             self.shares = true;
             self.shards.charge(memory);
         }
         Ok(())
     }
 
-    /// The groups that it has not shared; none come any more.
-    pub(crate) fn into_own(self) -> Groups {
+    /// The final private groups.
+    pub(crate) fn into_private(self) -> Groups {
         if !self.shares {
-            self.shards.charge(self.own.memory());
+            self.shards.charge(self.private.memory());
         }
-        self.own
+        self.private
     }
 }

@@ -1,21 +1,22 @@
-//! Reads the whole input by several threads, and writes the rejected rows meanwhile.
+//! Runs the worker threads over the input, and writes rejected rows while they work.
 
 use std::io::Read;
 use std::thread;
 
 use crate::collect::reports::Report;
-use crate::collect::worker::{Found, Shared, Worker};
+use crate::collect::worker::{Shared, Worker, WorkerOutput};
 use crate::control::Outputs;
 use crate::error::AggregationError;
 use crate::read::rejects;
 
-/// Reads the whole input by so many threads, and writes the rejected rows.
+/// Reads the whole input with `threads` worker threads, and writes the rejected rows. Returns their
+/// number and the output of each thread.
 pub(crate) fn read<R: Read + Send>(
     shared: &Shared<'_, R>,
     threads: usize,
     outputs: &mut dyn Outputs,
-) -> Result<(u64, Vec<Found>), AggregationError> {
-    let (gathered, found) = thread::scope(|scope| {
+) -> Result<(u64, Vec<WorkerOutput>), AggregationError> {
+    let (total, workers) = thread::scope(|scope| {
         let senders: Vec<_> = (0..threads).map(|_| shared.reports.sender(shared.watch)).collect();
         let threads = senders.into_iter().enumerate().map(|(number, sender)| {
             scope.spawn(move || {
@@ -23,59 +24,60 @@ pub(crate) fn read<R: Read + Send>(
             })
         });
         let threads: Vec<_> = threads.collect();
-        let gathered = gather(shared, outputs);
-        if gathered.is_err() {
+        let total = merge_reports(shared, outputs);
+        if total.is_err() {
             shared.watch.end();
         }
-        let found: Vec<_> = threads
+        let workers: Vec<_> = threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect();
-        (gathered, found)
+        (total, workers)
     });
-    let all = gathered?;
-    let found = all_or_error(found)?;
-    if all.bad.count > 0 {
-        return Err(AggregationError::BadRows(all.bad));
+    let total = total?;
+    let workers = all_or_error(workers)?;
+    if total.bad.count > 0 {
+        return Err(AggregationError::BadRows(total.bad));
     }
-    Ok((all.rejected_rows, found))
+    Ok((total.rejected_rows, workers))
 }
 
-/// Puts the reports of all threads together in the order of the file, and writes the rejected rows.
-fn gather<R>(
+/// Merges the reports of all threads in file order, and writes the rejected rows.
+fn merge_reports<R>(
     shared: &Shared<'_, R>,
     outputs: &mut dyn Outputs,
 ) -> Result<Report, AggregationError> {
-    let mut all = Report::default();
+    let mut total = Report::default();
     while let Some(reports) = shared.reports.take() {
         for report in reports {
-            all.bad.append(report.bad);
+            total.bad.append(report.bad);
             if report.rejected_rows > 0 {
                 let output = outputs.rejected().map_err(AggregationError::Write)?;
-                let header = if all.rejected_rows == 0 { rejects::HEADER } else { &[] };
+                let header = if total.rejected_rows == 0 { rejects::HEADER } else { &[] };
                 output.write_all(header).map_err(AggregationError::Write)?;
                 output.write_all(&report.rejected).map_err(AggregationError::Write)?;
-                all.rejected_rows += report.rejected_rows;
+                total.rejected_rows += report.rejected_rows;
             }
         }
     }
-    Ok(all)
+    Ok(total)
 }
 
-/// What all threads found, or the error that ended the work; the others were only interrupted.
+/// The outputs of all threads, or the error that ended the work. An interrupt is returned only if
+/// there is no other error, because an error interrupts the other threads.
 fn all_or_error(
-    found: Vec<Result<Found, AggregationError>>,
-) -> Result<Vec<Found>, AggregationError> {
-    let mut all = Vec::with_capacity(found.len());
+    results: Vec<Result<WorkerOutput, AggregationError>>,
+) -> Result<Vec<WorkerOutput>, AggregationError> {
+    let mut outputs = Vec::with_capacity(results.len());
     let mut first_error = None;
-    for found in found {
-        match found {
-            Ok(found) => all.push(found),
+    for result in results {
+        match result {
+            Ok(output) => outputs.push(output),
             Err(error) => match first_error {
                 None | Some(AggregationError::Interrupted(_)) => first_error = Some(error),
                 Some(_) => {}
             },
         }
     }
-    first_error.map_or(Ok(all), Err)
+    first_error.map_or(Ok(outputs), Err)
 }

@@ -1,12 +1,12 @@
-//! What is wrong with the rows of chunks, on its way from the threads that find it to the one that
-//! writes it, in the order of the file.
+//! Puts the reports of the worker threads into file order. A report lists the invalid rows of a
+//! chunk.
 //!
 //! # Invariants
-//! - What waits for the report of an earlier chunk takes bounded memory: a thread that is too far
-//!   reorder waits with its next report.
-//! - The report of the first chunk that is missing never waits. A thread hands its reports over in
-//!   the order of their chunks, so either that one can be handed over or its thread is still at
-//!   work on it.
+//! - Reports that wait for those of earlier chunks take bounded memory: a thread that is too far
+//!   ahead blocks before it sends more.
+//! - Sending the next report in file order never blocks, so there is no deadlock: each thread sends
+//!   its reports in file order, so the thread with the next report can send it or is still working
+//!   on it.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,76 +17,76 @@ use csv_input::BadRows;
 use crate::control::Interrupted;
 use crate::watch::{EndOnPanic, Watch};
 
-/// A thread that waits looks for an interrupt so often.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// What the place of a bad row takes in memory, about.
-const OF_BAD_ROW: usize = 256;
+/// How often a blocked thread checks for an interrupt.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
+/// The approximate memory of the location of a bad row in bytes.
+const BAD_ROW_SIZE: usize = 256;
 
-/// What is wrong with the rows of a chunk.
+/// The invalid rows of a chunk.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) chunk: u64,
     pub(crate) bad: BadRows,
-    /// The rejected rows as CSV, and how many they are.
+    /// The rejected rows as CSV, and their number.
     pub(crate) rejected: Vec<u8>,
     pub(crate) rejected_rows: u64,
 }
 
 impl Report {
-    /// About what it takes in bytes.
+    /// The approximate memory of the report in bytes.
     fn memory(&self) -> usize {
-        size_of::<Self>() + self.rejected.capacity() + self.bad.first.len() * OF_BAD_ROW
+        size_of::<Self>() + self.rejected.capacity() + self.bad.first.len() * BAD_ROW_SIZE
     }
 }
 
-/// How much may wait for an earlier report.
+/// The limits of the reports that wait for an earlier one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReorderLimits {
-    /// The reports that a thread hands over together may start so many chunks behind the first one
-    /// that is missing.
+    /// How many chunks behind the next report the first one of those that are sent together may be.
     pub(crate) chunks: u64,
-    /// Bytes of all reports that wait.
+    /// The memory of all waiting reports in bytes.
     pub(crate) bytes: usize,
 }
 
-/// Reports that wait for those of earlier chunks.
+/// A queue that puts the reports of several threads in file order.
 pub(crate) struct Reports {
-    reorder: ReorderLimits,
+    limits: ReorderLimits,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The chunk whose report is next.
+    /// The chunk of the next report.
     next: u64,
     waiting: BTreeMap<u64, Report>,
-    /// What those that wait take.
+    /// The memory of the waiting reports.
     bytes: usize,
-    /// How many threads may hand over more.
+    /// The number of threads that have not dropped their senders.
     threads: usize,
 }
 
-/// One thread's end, which says when it is dropped that no more reports come from it.
+/// The sending end of a thread. Dropping it closes it.
 pub(crate) struct Sender<'a> {
     reports: &'a Reports,
     watch: &'a Watch<'a>,
-    /// No thread is to wait for a report that never comes.
+    /// Otherwise other threads would wait for the reports of a thread that has panicked.
     _end_on_panic: EndOnPanic<'a>,
 }
 
 impl Reports {
-    pub(crate) fn new(reorder: ReorderLimits) -> Self {
-        Self { reorder, state: Mutex::default(), changed: Condvar::new() }
+    pub(crate) fn new(limits: ReorderLimits) -> Self {
+        Self { limits, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// The end of one more thread. All are made before the first report is taken.
+    /// Creates the sender of a thread. All are created before the first report is taken.
     pub(crate) fn sender<'a>(&'a self, watch: &'a Watch<'a>) -> Sender<'a> {
         self.lock().threads += 1;
         Sender { reports: self, watch, _end_on_panic: watch.end_on_panic() }
     }
 
-    /// Takes the next reports in order; waits for the first of them. `None` where no more come.
+    /// Takes the next reports in file order, and waits for the first of them. `None` when all
+    /// senders are closed.
     pub(crate) fn take(&self) -> Option<Vec<Report>> {
         let mut state = self.lock();
         loop {
@@ -118,21 +118,22 @@ impl State {
         Some(report)
     }
 
-    fn has_room(&self, first: u64, bytes: usize, reorder: ReorderLimits) -> bool {
+    /// Whether reports from the chunk `first` on may be added.
+    fn has_room(&self, first: u64, bytes: usize, limits: ReorderLimits) -> bool {
         first <= self.next
-            || (first < self.next + reorder.chunks && self.bytes + bytes <= reorder.bytes)
+            || (first < self.next + limits.chunks && self.bytes + bytes <= limits.bytes)
     }
 }
 
 impl Sender<'_> {
-    /// Hands over reports of this thread, which are in order. It waits while it is too far reorder.
+    /// Sends reports of this thread, in file order. Blocks while they are too far ahead.
     pub(crate) fn send(&self, reports: Vec<Report>) -> Result<(), Interrupted> {
         let Self { reports: shared, watch, .. } = self;
         let Some(first) = reports.first().map(|report| report.chunk) else { return Ok(()) };
         let bytes: usize = reports.iter().map(Report::memory).sum();
         let mut state = shared.lock();
-        while !state.has_room(first, bytes, shared.reorder) {
-            let waited = shared.changed.wait_timeout(state, LOOK_EVERY);
+        while !state.has_room(first, bytes, shared.limits) {
+            let waited = shared.changed.wait_timeout(state, CHECK_EVERY);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
             watch.checkpoint()?;
             state = shared.lock();
@@ -165,35 +166,35 @@ mod tests {
         Report { chunk, rejected: vec![b'x'; bytes], ..Report::default() }
     }
 
-    /// Waits until so many reports wait.
+    /// Waits until `count` reports wait.
     fn wait_for(reports: &Reports, count: usize) -> MutexGuard<'_, State> {
         let deadline = Instant::now() + Duration::from_secs(30);
         let mut state = reports.lock();
         while state.waiting.len() < count {
             assert!(Instant::now() < deadline, "only {} wait", state.waiting.len());
-            state = reports.changed.wait_timeout(state, LOOK_EVERY).unwrap().0;
+            state = reports.changed.wait_timeout(state, CHECK_EVERY).unwrap().0;
         }
         state
     }
 
     #[test]
-    fn what_waits_for_the_first_report_is_bounded() {
+    fn waiting_reports_take_bounded_memory() {
         const SIZE: usize = 10_000;
         const BYTES: usize = 100_000;
         let one = report(0, SIZE).memory();
-        for (reorder, most) in [
+        for (limits, max) in [
             (ReorderLimits { chunks: 1_000, bytes: BYTES }, BYTES / one),
             (ReorderLimits { chunks: 7, bytes: usize::MAX }, 6),
         ] {
-            let (reports, watch) = (Reports::new(reorder), Watch::new(&Free));
+            let (reports, watch) = (Reports::new(limits), Watch::new(&Free));
             let (slow, fast) = (reports.sender(&watch), reports.sender(&watch));
             thread::scope(|scope| {
                 scope.spawn(move || {
                     (1..200).try_for_each(|chunk| fast.send(vec![report(chunk, SIZE)])).unwrap();
                 });
-                let state = wait_for(&reports, most);
-                assert_eq!((state.waiting.len(), state.bytes), (most, most * one));
-                assert!(!state.has_room(most as u64 + 1, one, reorder));
+                let state = wait_for(&reports, max);
+                assert_eq!((state.waiting.len(), state.bytes), (max, max * one));
+                assert!(!state.has_room(max as u64 + 1, one, limits));
                 drop(state);
                 slow.send(vec![report(0, 2 * BYTES)]).unwrap();
                 drop(slow);
@@ -207,8 +208,8 @@ mod tests {
     }
 
     #[test]
-    fn any_thread_may_deliver_the_next_missing_report_without_waiting() {
-        // Every thread keeps some reports back, as those do that have nothing to tell.
+    fn the_next_report_in_file_order_never_blocks() {
+        // Every thread collects some reports before it sends them, as workers do with empty ones.
         let reports = Reports::new(ReorderLimits { chunks: 1, bytes: 0 });
         let watch = Watch::new(&Free);
         let next = Mutex::new(0..1_000_u64);
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_thread_that_has_panicked() {
+    fn no_thread_waits_for_one_that_has_panicked() {
         let (reports, watch) =
             (Reports::new(ReorderLimits { chunks: 1, bytes: 0 }), Watch::new(&Free));
         let (lost, other) = (reports.sender(&watch), reports.sender(&watch));

@@ -1,4 +1,4 @@
-//! One thread of an aggregation: takes chunks of the input and adds their rows to groups of its own.
+//! A worker thread: takes chunks of the input, parses them and adds their rows to groups.
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,66 +30,69 @@ pub(crate) struct Shared<'a, R> {
     pub(crate) header: &'a Header,
     pub(crate) options: &'a Options,
     pub(crate) watch: &'a Watch<'a>,
+    /// The shards for dictionary-encoded groups.
     pub(crate) shards: &'a Shards<'a>,
-    /// Those that keep groups whole, where nothing of them is kept apart any more.
-    pub(crate) whole: &'a Shards<'a>,
-    /// That of all hashes.
+    /// The shards for inline groups, which are used once the dictionary is closed.
+    pub(crate) inline: &'a Shards<'a>,
+    /// The seed of all hashes.
     pub(crate) seed: u64,
-    /// Memory in bytes for groups that a thread keeps for itself.
-    pub(crate) own_memory: u64,
-    /// Whether a bad row was found that ends the aggregation: behind it the others are read only to
-    /// find the bad ones among them.
+    /// The memory in bytes for the private groups of each thread.
+    pub(crate) private_memory: u64,
+    /// Whether an invalid row was found that fails the aggregation. The rest is then read only to
+    /// report other invalid rows.
     pub(crate) failing: AtomicBool,
-    /// Whether all chunks are taken.
+    /// Whether all chunks were taken.
     pub(crate) ended: AtomicBool,
-    /// What threads find wrong.
+    /// The invalid rows found by all threads.
     pub(crate) reports: Reports,
 }
 
-/// As many reports that tell nothing are sent together: each sending wakes who gathers them, and that
-/// takes the processor from a thread that works.
-const REPORTED_TOGETHER: usize = 32;
+/// The number of empty reports that are sent together. Each send wakes the thread that merges them,
+/// which takes the processor from a worker.
+const EMPTY_REPORTS: usize = 32;
 
-/// What a thread found.
-pub(crate) struct Found {
-    /// The groups that it has not shared.
+/// The private groups of a worker, and its statistics.
+pub(crate) struct WorkerOutput {
+    /// The private groups; dictionary-encoded unless no column is.
     pub(crate) groups: Groups,
-    /// Those of them that are kept whole.
-    pub(crate) whole: Option<Groups>,
+    /// The private groups that are inline because the dictionary was closed.
+    pub(crate) inline: Option<Groups>,
+    /// The number of rows read.
     pub(crate) rows: u64,
 }
 
-/// How rows are taken apart, and where they go.
-struct Way<'a> {
+/// Parses rows and adds them to groups, in one of the two encodings.
+struct Pipeline<'a> {
     batch: Batch,
     dict: LocalDict<'a>,
     collector: Collector<'a>,
 }
 
-impl<'a> Way<'a> {
+impl<'a> Pipeline<'a> {
     fn new<R>(shared: &Shared<'a, R>, shards: &'a Shards<'a>) -> Self {
         Self {
             batch: Batch::new(shared.header, shards.dictionary(), shared.seed),
             dict: shards.dictionary().local(shared.seed),
-            collector: Collector::new(shards, shared.own_memory),
+            collector: Collector::new(shards, shared.private_memory),
         }
     }
 }
 
-/// One thread's part.
+/// The state of a worker thread.
 pub(crate) struct Worker<'a, R> {
     shared: &'a Shared<'a, R>,
-    /// Which one of the threads it is, from 0.
+    /// The number of the thread, from 0.
     number: usize,
     check: RowCheck<'a>,
-    way: Way<'a>,
-    /// What it found before it kept groups whole.
-    before: Option<Groups>,
+    pipeline: Pipeline<'a>,
+    /// The private groups from before the switch to inline ones.
+    encoded: Option<Groups>,
     rows: u64,
+    /// The report of the current chunk.
     report: Report,
-    /// Of the chunks before, not yet sent.
+    /// The reports of earlier chunks that have not been sent yet.
     reports: Vec<Report>,
-    /// Of the chunk at hand: a position and its line, for the next bad row.
+    /// A position in the current chunk and its line, from which lines of later rows are counted.
     line: (usize, u64),
     record: ByteRecord,
     values: Vec<i64>,
@@ -97,15 +100,15 @@ pub(crate) struct Worker<'a, R> {
 }
 
 impl<'a, R: Read> Worker<'a, R> {
-    /// That of the thread with this number, from 0.
+    /// The worker of the thread with this number, from 0.
     pub(crate) fn new(shared: &'a Shared<'a, R>, number: usize) -> Self {
         let (header, options) = (shared.header, shared.options);
         Self {
             shared,
             number,
             check: RowCheck::new(header, options),
-            way: Way::new(shared, shared.shards),
-            before: None,
+            pipeline: Pipeline::new(shared, shared.shards),
+            encoded: None,
             rows: 0,
             report: Report::default(),
             reports: Vec::new(),
@@ -116,58 +119,59 @@ impl<'a, R: Read> Worker<'a, R> {
         }
     }
 
-    /// Takes chunks until there are none left. Each is reported.
-    pub(crate) fn run(mut self, reports: &Sender<'_>) -> Result<Found, AggregationError> {
+    /// Processes chunks until none are left, and sends a report of each.
+    pub(crate) fn run(mut self, reports: &Sender<'_>) -> Result<WorkerOutput, AggregationError> {
         let mut chunk = Chunk::default();
         let mut bounds = Bounds::default();
         while self.next(&mut chunk, reports)? {
-            // Compressed, a little input may be a lot of work.
+            // Reading is not enough: a little compressed input may be a lot of work.
             self.shared.watch.checkpoint()?;
             self.line = (0, chunk.line);
             self.report.chunk = chunk.number;
-            if self.before.is_none() && self.shared.shards.dictionary().is_closed() {
-                self.keep_whole();
+            if self.encoded.is_none() && self.shared.shards.dictionary().is_closed() {
+                self.switch_to_inline();
             }
-            // Behind a bad row nothing is added any more.
+            // The fast path is of no use once the aggregation fails: rows are only checked then.
             if chunk.scan.regular && !self.shared.failing.load(Ordering::Relaxed) {
                 csv_structure::bounds(&chunk.data, &chunk.scan, &mut bounds);
-                self.regular(&mut chunk, &bounds);
+                self.add_regular(&mut chunk, &bounds);
             } else {
-                self.records(chunk.data.bytes(), 0);
+                self.add_records(chunk.data.bytes(), 0);
             }
-            let Way { batch, collector, .. } = &mut self.way;
+            let Pipeline { batch, collector, .. } = &mut self.pipeline;
             collector.end_chunk(batch.texts(&chunk.data), self.shared.watch)?;
             batch.start_chunk();
             if self.report.bad.count > 0 {
                 self.shared.failing.store(true, Ordering::Relaxed);
             }
-            let urgent = self.report.bad.count > 0 || self.report.rejected_rows > 0;
+            let is_empty = self.report.bad.count == 0 && self.report.rejected_rows == 0;
             self.reports.push(std::mem::take(&mut self.report));
-            if urgent || self.reports.len() == REPORTED_TOGETHER {
+            if !is_empty || self.reports.len() == EMPTY_REPORTS {
                 reports.send(std::mem::take(&mut self.reports))?;
             }
         }
         reports.send(self.reports)?;
-        let Self { way, before, rows, .. } = self;
-        let last = way.collector.into_own();
-        let (groups, whole) = match before {
-            Some(before) => (before, Some(last)),
-            None => (last, None),
+        let Self { pipeline, encoded, rows, .. } = self;
+        let current = pipeline.collector.into_private();
+        let (groups, inline) = match encoded {
+            Some(encoded) => (encoded, Some(current)),
+            None => (current, None),
         };
-        Ok(Found { groups, whole, rows })
+        Ok(WorkerOutput { groups, inline, rows })
     }
 
-    /// From now on groups are kept whole.
-    fn keep_whole(&mut self) {
-        let way = std::mem::replace(&mut self.way, Way::new(self.shared, self.shared.whole));
-        self.before = Some(way.collector.into_own());
+    /// Adds all further rows to inline groups.
+    fn switch_to_inline(&mut self) {
+        let inline = Pipeline::new(self.shared, self.shared.inline);
+        let encoded = std::mem::replace(&mut self.pipeline, inline);
+        self.encoded = Some(encoded.collector.into_private());
     }
 
-    /// Takes the next chunk, when this thread may work; false where there is none.
+    /// Takes the next chunk, once this thread may work. Returns false at the end of the input.
     fn next(&mut self, chunk: &mut Chunk, reports: &Sender<'_>) -> Result<bool, AggregationError> {
         let Shared { input, watch, ended, .. } = self.shared;
         if self.number >= watch.threads() {
-            // Nobody is to wait for them meanwhile.
+            // Other threads must not wait for these reports meanwhile.
             reports.send(std::mem::take(&mut self.reports))?;
             watch.wait_for_turn(self.number, || ended.load(Ordering::Relaxed))?;
         }
@@ -179,12 +183,12 @@ impl<'a, R: Read> Worker<'a, R> {
         Ok(any)
     }
 
-    /// The rows of a chunk in which the bounds of the fields are dict.
-    fn regular(&mut self, chunk: &mut Chunk, bounds: &Bounds) {
+    /// Adds the rows of a regular chunk with these field bounds.
+    fn add_regular(&mut self, chunk: &mut Chunk, bounds: &Bounds) {
         let Chunk { data, scan, .. } = chunk;
         let columns = self.shared.header.len();
-        let plain_bytes = self.way.batch.joins() && is_plain(data.bytes());
-        // Half a character in one field and half in the next are no text as a whole either.
+        let plain_bytes = self.pipeline.batch.joins() && is_plain(data.bytes());
+        // Checking the chunk as a whole suffices: a character split by a comma is invalid here too.
         let text = scan.ascii || simdutf8::basic::from_utf8(data.bytes()).is_ok();
         let (mut first, mut records) = (0, bounds.records());
         while !records.is_empty() {
@@ -193,32 +197,32 @@ impl<'a, R: Read> Worker<'a, R> {
                 text || simdutf8::basic::from_utf8(&data.bytes()[start(row)..start(row + 1)])
                     .is_ok()
             };
-            // A row of one field could be a blank line.
+            // With a single column, a row could be a blank line: the slow path decides.
             let count = if columns == 1 { 0 } else { regular_rows(records, first, columns) };
             let count = (0..count).take_while(|row| is_text(*row)).count();
             if count == 0 {
-                // Those behind it go along: to look for regular ones costs as much as many rows.
-                let others = other_rows(records, first, columns).max(1);
-                let end = records[others - 1] as usize;
-                self.records(&data.bytes()[..bounds.fields()[end].start()], start(0));
-                (first, records) = (end, &records[others..]);
+                // Take all ragged rows that follow: starting a batch costs as much as many rows.
+                let ragged = ragged_rows(records, first, columns).max(1);
+                let end = records[ragged - 1] as usize;
+                self.add_records(&data.bytes()[..bounds.fields()[end].start()], start(0));
+                (first, records) = (end, &records[ragged..]);
                 continue;
             }
             let rows = Rows { bounds, first, count, plain_bytes };
-            let mut others = Vec::new();
-            let Way { batch, dict, collector } = &mut self.way;
-            batch.take(data, rows, dict, |row| others.push(row));
+            let mut slow_rows = Vec::new();
+            let Pipeline { batch, dict, collector } = &mut self.pipeline;
+            batch.parse(data, rows, dict, |row| slow_rows.push(row));
             self.rows += batch.rows().0.len() as u64;
             collector.add_batch(batch.texts(data), batch);
-            for row in others {
-                self.records(&data.bytes()[..start(row + 1)], start(row));
+            for row in slow_rows {
+                self.add_records(&data.bytes()[..start(row + 1)], start(row));
             }
             (first, records) = (first + count * columns, &records[count..]);
         }
     }
 
-    /// The records of `bytes` from `start` on, whatever they hold.
-    fn records(&mut self, bytes: &[u8], mut start: usize) {
+    /// The slow path: adds or reports arbitrary records of `bytes`, from `start` on.
+    fn add_records(&mut self, bytes: &[u8], mut start: usize) {
         let mut record = std::mem::take(&mut self.record);
         while let Some(scanned) = record::first(&bytes[start..], Some(&mut record)) {
             self.rows += 1;
@@ -226,7 +230,7 @@ impl<'a, R: Read> Worker<'a, R> {
             let mut row = Row { fields: &record, line: 0, unterminated: scanned.in_quotes };
             match self.check.check(&row, &mut self.values) {
                 Ok(()) => {
-                    let Way { batch, dict, collector } = &mut self.way;
+                    let Pipeline { batch, dict, collector } = &mut self.pipeline;
                     if !self.shared.failing.load(Ordering::Relaxed) {
                         batch.key_of(&record, &mut self.key);
                         let dict_id = dict.number_of(batch.dict_field(&record));
@@ -235,7 +239,7 @@ impl<'a, R: Read> Worker<'a, R> {
                 }
                 Err(fault) => {
                     row.line = self.line_at(bytes, start + scanned.start);
-                    self.fault(&fault, &row);
+                    self.report_fault(&fault, &row);
                 }
             }
             start += scanned.end;
@@ -243,13 +247,14 @@ impl<'a, R: Read> Worker<'a, R> {
         self.record = record;
     }
 
+    /// The line of a position, which must not be before the previous one.
     fn line_at(&mut self, bytes: &[u8], at: usize) -> u64 {
-        let (known_at, line) = self.line;
-        self.line = (at, line + record::lines(&bytes[known_at..at]));
+        let (previous_at, line) = self.line;
+        self.line = (at, line + record::lines(&bytes[previous_at..at]));
         self.line.1
     }
 
-    fn fault(&mut self, fault: &Fault, row: &Row<'_>) {
+    fn report_fault(&mut self, fault: &Fault, row: &Row<'_>) {
         let header = &self.shared.header;
         match self.shared.options.on_bad_row {
             OnBadRow::Fail => self.report.bad.add(|| fault.error(row, header)),
@@ -261,31 +266,32 @@ impl<'a, R: Read> Worker<'a, R> {
     }
 }
 
-/// How many rows of other numbers of columns come next.
-fn other_rows(records: &[u32], first: usize, columns: usize) -> usize {
+/// The number of rows at the start of `records` whose number of fields is not `columns`.
+fn ragged_rows(records: &[u32], first: usize, columns: usize) -> usize {
     let mut start = first;
-    let is_other = |end: &&u32| {
+    let is_ragged = |end: &&u32| {
         let fields = **end as usize - start;
         start = **end as usize;
         fields != columns
     };
-    records.iter().take_while(is_other).count()
+    records.iter().take_while(is_ragged).count()
 }
 
-/// How many rows of so many columns come next, up to as many as a batch has. `records` tells which
-/// of the fields' bounds ends each record, `first` is the one before the first of them.
+/// The number of rows at the start of `records` that have `columns` fields, up to the size of a
+/// batch. `records` are the indexes of the bounds that end each record, `first` is that of the
+/// bound before the first one.
 fn regular_rows(records: &[u32], first: usize, columns: usize) -> usize {
     let records = &records[..records.len().min(BATCH)];
     let ends = (1..).map(|row| first as u32 + row * columns as u32);
     let same = records.iter().zip(ends).map(|(record, end)| *record == end);
-    // Most often all of them are, and the compiler tests many at a time where no way leads out of it.
+    // The common case, in a loop without an early exit, which the compiler vectorises.
     if same.clone().fold(true, |all, same| all & same) {
         return records.len();
     }
     same.take_while(|same| *same).count()
 }
 
-/// Whether no byte needs to be escaped in a key of several fields.
+/// Whether no byte has to be escaped in a joined key.
 fn is_plain(bytes: &[u8]) -> bool {
     memchr::memchr2(0, 1, bytes).is_none()
 }

@@ -144,7 +144,7 @@ fn fast(input: &[u8], options: &Options, how: &How) -> Result<Outcome, Aggregati
         &Free,
         Sizes {
             chunk: how.chunk,
-            least_memory: 0,
+            min_memory: 0,
             range: how.range,
             index_limits: how.index_limits,
             max_values: how.max_values,

@@ -1,4 +1,4 @@
-//! Writes the groups as CSV: minimal quoting, lines end with `\n`.
+//! Writes the groups as CSV, with minimal quoting and lines that end with `\n`.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -20,79 +20,79 @@ use crate::options::Options;
 use crate::spill::ranges::Ranges;
 use crate::watch::Watch;
 
-/// After as many groups an interrupt is seen.
+/// The number of groups between two checks for an interrupt.
 const CHECK_EVERY: usize = 256;
 
-/// Where the columns of groups are.
+/// How groups are encoded.
 #[derive(Clone, Copy)]
 pub(crate) enum Layout<'a> {
-    /// Everything is in the key.
+    /// The key has all columns.
     Inline,
-    /// All but a day.
+    /// The last column is a date code.
     Dates,
-    /// All but one of these.
+    /// The last column is the number of one of these values.
     Values(&'a ValueRanks),
 }
 
 impl Layout<'_> {
-    /// Calls `each` with every column of the key.
+    /// Decodes the columns of the key and calls `each` with every one.
     fn columns(self, key: &[u8], options: &Options, each: impl FnMut(&[u8])) {
         let all = options.group_by.len();
         let count = if matches!(self, Self::Inline) { all } else { all - 1 };
         key::columns(key, count, matches!(self, Self::Values(_)), each);
     }
 
-    /// The places of a group's parts in the order of the result.
-    fn places(self, group: &KeyGroup, places: &mut Vec<(u32, u32)>) {
+    /// Sorts the codes of a group: fills `sorted` with their ranks and indexes.
+    fn sort_codes(self, group: &KeyGroup, sorted: &mut Vec<(u32, u32)>) {
         match self {
-            Self::Values(values) => values.sort(&group.codes, places),
+            Self::Values(values) => values.sort(&group.codes, sorted),
             Self::Inline | Self::Dates => {
-                places.clear();
-                places.extend((0..group.codes.len() as u32).map(|place| (place, place)));
+                sorted.clear();
+                sorted.extend((0..group.codes.len() as u32).map(|index| (index, index)));
             }
         }
     }
 }
 
-/// All groups, and how they become lines.
+/// Formats and writes all groups.
 #[derive(Clone, Copy)]
-pub(crate) struct Lines<'a> {
+pub(crate) struct ResultWriter<'a> {
     pub(crate) ranges: &'a Ranges<'a>,
     pub(crate) layout: Layout<'a>,
     pub(crate) options: &'a Options,
     pub(crate) watch: &'a Watch<'a>,
 }
 
-impl Lines<'_> {
-    /// The error of a group's sum that does not fit the output's numbers.
+impl ResultWriter<'_> {
+    /// The error of a sum that does not fit a number of the output.
     fn overflow(self, key: &[u8], code: u32, column: &str, sum: i128) -> AggregationError {
         let mut values = Vec::new();
         self.layout.columns(key, self.options, |column| values.push(value_excerpt(column)));
         match self.layout {
             Layout::Inline => {}
             Layout::Dates => values.push(value_excerpt(&dates::text(code))),
-            Layout::Values(known) => values.push(value_excerpt(known.text(code))),
+            Layout::Values(ranks) => values.push(value_excerpt(ranks.text(code))),
         }
         AggregationError::Overflow { group: values.join(", "), column: name_excerpt(column), sum }
     }
 }
 
-/// Counts groups and looks for an interrupt now and then.
-fn see(unseen: &mut usize, groups: usize, watch: &Watch<'_>) -> Result<(), AggregationError> {
-    *unseen += groups;
-    if *unseen >= CHECK_EVERY {
-        *unseen = 0;
+/// Checks for an interrupt every [`CHECK_EVERY`] groups.
+fn count_group(since_check: &mut usize, watch: &Watch<'_>) -> Result<(), AggregationError> {
+    *since_check += 1;
+    if *since_check >= CHECK_EVERY {
+        *since_check = 0;
         watch.checkpoint()?;
     }
     Ok(())
 }
 
-impl Lines<'_> {
-    /// Writes the header and the groups in order, and returns how many there are and the size in
-    /// bytes. Threads make the lines of one of the ranges each while this one writes them in order.
+impl ResultWriter<'_> {
+    /// Writes the header and the groups in order. Returns the number of groups and the size of the
+    /// output in bytes. Threads format ranges while this one writes them in order.
     ///
-    /// Of several sums that are out of range, the first one in the order of the output is the
-    /// error: the ranges before it are made to their end.
+    /// If several sums are out of range, the first one in the order of the output is the error: the
+    /// ranges before it are completed.
     pub(crate) fn write(self, outputs: &mut dyn Outputs) -> Result<(u64, u64), AggregationError> {
         let Self { ranges, options, watch, .. } = self;
         let output = outputs.result().map_err(AggregationError::Write)?;
@@ -103,9 +103,9 @@ impl Lines<'_> {
         let (taken, buffers) = (AtomicUsize::new(0), Mutex::new(buffers));
         let is_done = || taken.load(Ordering::Relaxed) >= ranges.len();
         thread::scope(|scope| {
-            // Whoever writes holds the other end, so that the makers end when it has failed.
+            // Owned by this thread: when writing fails, dropping it ends the other threads.
             let give_buffer = give_buffer;
-            let (sender, parts) = channel();
+            let (sender, formatted) = channel();
             for number in 0..options.threads.min(ranges.len()) {
                 let (sender, taken, buffers) = (sender.clone(), &taken, &buffers);
                 scope.spawn(move || {
@@ -114,12 +114,13 @@ impl Lines<'_> {
                         && let Some((at, buffer)) = next(taken, buffers)
                         && at < ranges.len()
                     {
-                        let part = self.make(at, buffer);
-                        let (failed, overflowed) = (part.is_err(), is_overflow(&part));
-                        if sender.send((at, part)).is_err() || overflowed {
+                        let lines = self.format(at, buffer);
+                        let (failed, overflowed) = (lines.is_err(), is_overflow(&lines));
+                        if sender.send((at, lines)).is_err() || overflowed {
                             return;
                         }
-                        // After the error is sent, so that it arrives before what it leads to.
+                        // Only after the error is sent, so that it arrives before the interrupts
+                        // that this causes in other threads.
                         if failed {
                             return watch.end();
                         }
@@ -128,62 +129,64 @@ impl Lines<'_> {
             }
             drop(sender);
             for _ in 0..2 * options.threads {
-                // At the end nobody needs a buffer any more.
+                // Sending fails if all threads have ended already.
                 let _ = give_buffer.send(Vec::new());
             }
             let mut write = || -> Result<(u64, u64), AggregationError> {
                 let mut waiting = BTreeMap::new();
                 for written in 0..ranges.len() {
-                    let part: Part = loop {
-                        if let Some(part) = waiting.remove(&written) {
-                            break part?;
+                    let range: RangeLines = loop {
+                        if let Some(range) = waiting.remove(&written) {
+                            break range?;
                         }
-                        let (at, part) = parts.recv().map_err(|_| Interrupted)?;
-                        let part = if is_overflow(&part) { part } else { Ok(part?) };
-                        waiting.insert(at, part);
+                        let (at, range) = formatted.recv().map_err(|_| Interrupted)?;
+                        let range = if is_overflow(&range) { range } else { Ok(range?) };
+                        waiting.insert(at, range);
                     };
-                    write_pieces(output, size, &part.lines).map_err(AggregationError::Write)?;
-                    groups += part.groups;
-                    size += part.lines.len() as u64;
-                    let _ = give_buffer.send(part.lines);
+                    write_pieces(output, size, &range.lines).map_err(AggregationError::Write)?;
+                    groups += range.groups;
+                    size += range.lines.len() as u64;
+                    let _ = give_buffer.send(range.lines);
                 }
                 output.flush().map_err(AggregationError::Write)?;
                 Ok((groups, size))
             };
-            // Makers that wait for their turn are to end too.
+            // Also ends threads that wait for their turn.
             write().inspect_err(|_| watch.end())
         })
     }
 }
 
-/// Writes lines that stand at `position` of the output, in pieces that end at multiples of their size.
+/// Writes lines at `position` of the output, in pieces that end at multiples of [`WRITE_SIZE`].
 fn write_pieces(output: &mut dyn Write, position: u64, lines: &[u8]) -> io::Result<()> {
     let rest = WRITE_SIZE - position as usize % WRITE_SIZE;
-    let (first, others) = lines.split_at(rest.min(lines.len()));
+    let (first, aligned) = lines.split_at(rest.min(lines.len()));
     output.write_all(first)?;
-    others.chunks(WRITE_SIZE).try_for_each(|piece| output.write_all(piece))
+    aligned.chunks(WRITE_SIZE).try_for_each(|piece| output.write_all(piece))
 }
 
-/// The next range, and a buffer for its lines; `None` where nobody writes any more. There are so
-/// few buffers that nobody gets far ahead of the writing.
+/// Waits for a buffer and takes the next range. `None` if the writing thread has ended. The number
+/// of buffers limits how far formatting gets ahead of writing.
 fn next(taken: &AtomicUsize, buffers: &Mutex<Receiver<Vec<u8>>>) -> Option<(usize, Vec<u8>)> {
     let buffers = buffers.lock().unwrap_or_else(PoisonError::into_inner);
     let mut buffer = buffers.recv().ok()?;
     buffer.clear();
-    // Under the lock: whoever has a buffer first makes the first range.
+    // Under the lock, so that ranges are taken in the order of the buffers: the next range to be
+    // written always has one.
     Some((taken.fetch_add(1, Ordering::Relaxed), buffer))
 }
 
-/// The lines of a range, and how many groups they are.
-struct Part {
+/// The formatted lines of a range, and the number of its groups.
+struct RangeLines {
     lines: Vec<u8>,
     groups: u64,
 }
 
-fn is_overflow(part: &Result<Part, AggregationError>) -> bool {
-    matches!(part, Err(AggregationError::Overflow { .. }))
+fn is_overflow(range: &Result<RangeLines, AggregationError>) -> bool {
+    matches!(range, Err(AggregationError::Overflow { .. }))
 }
 
+/// Formats the header of the output.
 fn header(options: &Options) -> Vec<u8> {
     let mut line = Vec::new();
     for name in options.output_header() {
@@ -195,49 +198,49 @@ fn header(options: &Options) -> Vec<u8> {
     line
 }
 
-impl Lines<'_> {
-    /// Makes the lines of a range.
-    fn make(self, range: usize, mut lines: Vec<u8>) -> Result<Part, AggregationError> {
+impl ResultWriter<'_> {
+    /// Formats the lines of a range.
+    fn format(self, range: usize, mut lines: Vec<u8>) -> Result<RangeLines, AggregationError> {
         let Self { options, watch, .. } = self;
         let mut merged = self.ranges.groups(range, &|| watch.checkpoint())?;
         let mut group = KeyGroup::default();
-        let (mut start, mut places) = (Vec::new(), Vec::new());
-        let (mut groups, mut unseen) = (0, 0);
+        let (mut key_fields, mut sorted) = (Vec::new(), Vec::new());
+        let (mut groups, mut since_check) = (0, 0);
         while merged.next(&mut group).map_err(AggregationError::spill)? {
-            start.clear();
+            key_fields.clear();
             self.layout.columns(&group.key, options, |column| {
-                push_field(&mut start, column);
-                start.push(b',');
+                push_field(&mut key_fields, column);
+                key_fields.push(b',');
             });
-            self.layout.places(&group, &mut places);
-            for (_, place) in &places {
-                let place = *place as usize;
-                lines.extend_from_slice(&start);
+            self.layout.sort_codes(&group, &mut sorted);
+            for (_, index) in &sorted {
+                let index = *index as usize;
+                lines.extend_from_slice(&key_fields);
                 match self.layout {
                     Layout::Inline => {}
                     Layout::Dates => {
-                        lines.extend_from_slice(&dates::text(group.codes[place]));
+                        lines.extend_from_slice(&dates::text(group.codes[index]));
                         lines.push(b',');
                     }
                     Layout::Values(values) => {
-                        lines.extend_from_slice(values.field(group.codes[place]));
+                        lines.extend_from_slice(values.field(group.codes[index]));
                         lines.push(b',');
                     }
                 }
-                let sums = &group.sums[place * options.sum.len()..];
+                let sums = &group.sums[index * options.sum.len()..];
                 for (column, sum) in options.sum.iter().zip(sums) {
                     let Ok(number) = i64::try_from(*sum) else {
-                        return Err(self.overflow(&group.key, group.codes[place], column, *sum));
+                        return Err(self.overflow(&group.key, group.codes[index], column, *sum));
                     };
                     push_number(&mut lines, number);
                     lines.push(b',');
                 }
                 lines.pop();
                 lines.push(b'\n');
-                see(&mut unseen, 1, watch)?;
+                count_group(&mut since_check, watch)?;
             }
             groups += group.codes.len() as u64;
         }
-        Ok(Part { lines, groups })
+        Ok(RangeLines { lines, groups })
     }
 }

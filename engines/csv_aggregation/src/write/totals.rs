@@ -1,6 +1,6 @@
-//! All groups when the input is read, wherever they are, on their way to the output.
+//! Collects the groups from threads, shards and files once the input is read, and writes them.
 
-use crate::collect::worker::Found;
+use crate::collect::worker::WorkerOutput;
 use crate::control::Outputs;
 use crate::error::AggregationError;
 use crate::group::dictionary::DictColumn;
@@ -10,21 +10,22 @@ use crate::spill::compaction::compact;
 use crate::spill::ranges::{self, GroupSet, Ranges};
 use crate::spill::shards::Stored;
 use crate::watch::Watch;
-use crate::write::result::{Layout, Lines};
+use crate::write::result::{Layout, ResultWriter};
 
-/// All groups.
+/// All groups of an aggregation.
 pub(crate) struct Totals<'a> {
-    /// Those that threads have kept for themselves.
-    pub(crate) found: Vec<Found>,
-    /// Those that they share, without what is kept apart of them, and whole ones.
+    /// The private groups of the threads.
+    pub(crate) workers: Vec<WorkerOutput>,
+    /// The shared groups that are encoded with `dictionary`.
     pub(crate) shards: Stored,
-    pub(crate) whole: Stored,
+    /// The shared groups that are inline because the dictionary was closed.
+    pub(crate) inline: Stored,
     pub(crate) dictionary: &'a DictColumn,
 }
 
 impl Totals<'_> {
-    /// Writes them in order; answers how many there are and the size of the output in bytes. A
-    /// range of keys has about `size` bytes, and more where groups are in files, up to a part of
+    /// Writes the groups in order. Returns their number and the size of the output in bytes. A
+    /// range of keys has about `size` bytes, or more if groups are in files, up to a part of
     /// `memory`.
     pub(crate) fn write(
         self,
@@ -33,15 +34,15 @@ impl Totals<'_> {
         outputs: &mut dyn Outputs,
         watch: &Watch<'_>,
     ) -> Result<(u64, u64), AggregationError> {
-        let Self { found, shards, whole, dictionary } = self;
-        // Those that wait for their turn while lines are made take memory then too.
+        let Self { workers, shards, inline, dictionary } = self;
+        // Every thread can have a range in memory, even those that wait for their turn.
         let threads = options.threads.max(1);
-        let largest = ranges::max_size(size, memory, threads);
+        let max_spacing = ranges::max_size(size, memory, threads);
         let values = dictionary.values();
-        let own = found.iter().map(|found| &found.groups).chain(&shards.groups);
-        let runs = compact(shards.runs, largest, threads, watch)?;
+        let sources = workers.iter().map(|worker| &worker.groups).chain(&shards.groups);
+        let runs = compact(shards.runs, max_spacing, threads, watch)?;
         let mut sets = vec![GroupSet {
-            sources: own.collect(),
+            sources: sources.collect(),
             runs,
             order: dictionary.order(),
             decode: None,
@@ -51,15 +52,16 @@ impl Totals<'_> {
             (DictColumn::Dates(_), None) => Layout::Dates,
             (_, None) => Layout::Inline,
         };
-        if found.iter().any(|found| found.whole.is_some()) {
+        if workers.iter().any(|worker| worker.inline.is_some()) {
             sets[0].decode = values.as_ref().map(|values| (values, options.group_by.len() - 1));
-            let own = found.iter().filter_map(|found| found.whole.as_ref()).chain(&whole.groups);
-            let (sources, order) = (own.collect::<Vec<&Groups>>(), DictColumn::None.order());
-            let runs = compact(whole.runs, largest, threads, watch)?;
+            let sources = workers.iter().filter_map(|worker| worker.inline.as_ref());
+            let sources: Vec<&Groups> = sources.chain(&inline.groups).collect();
+            let order = DictColumn::None.order();
+            let runs = compact(inline.runs, max_spacing, threads, watch)?;
             sets.push(GroupSet { sources, runs, order, decode: None });
             layout = Layout::Inline;
         }
         let ranges = &Ranges::new(&sets, (size, threads), watch)?;
-        Lines { ranges, layout, options, watch }.write(outputs)
+        ResultWriter { ranges, layout, options, watch }.write(outputs)
     }
 }
