@@ -1,51 +1,51 @@
-//! What the caller gives: where the outputs go, and how the work is watched and ended.
+//! The interfaces that the caller implements: outputs, progress, interrupts and resource limits.
 
 use std::io::{self, Write};
 
-/// The work was to end before it was done.
+/// The aggregation was interrupted before it was complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Learns how far the work is, may end it, and says what it may use.
+/// Observes the progress of an aggregation, may interrupt it, and limits its resources.
 pub trait Control: Send + Sync {
-    /// `bytes_read` of the input are read so far. It is called for every 64 KiB at most that are
-    /// read, and every few milliseconds while the groups are sorted and written; from any thread,
-    /// but by one at a time.
+    /// Reports that `bytes_read` bytes of the input have been read so far. Called at least once per
+    /// 64 KiB of input, and every few milliseconds while groups are sorted and written. Calls may
+    /// come from any thread, but only one at a time.
     ///
     /// # Errors
-    /// [`Interrupted`] ends the work.
+    /// Returning [`Interrupted`] ends the aggregation.
     fn progress(&self, bytes_read: u64) -> Result<(), Interrupted>;
 
-    /// How many threads may work now, of those of [`Options::threads`]; one does in any case. The
-    /// others wait. It is asked with every chunk and range.
+    /// How many of [`Options::threads`] may work now; at least one always does. The others wait.
+    /// Called before every chunk of the input and every range of the output.
     fn threads(&self) -> usize {
         usize::MAX
     }
 
-    /// How much memory in bytes the groups may take now, where it is less than
-    /// [`Options::memory_limit`]. What threads keep for themselves, up to a quarter of what there
-    /// was when the work started, is not given back. It is asked with every chunk.
+    /// How much memory in bytes the groups may take now, if less than [`Options::memory_limit`].
+    /// Private groups of threads, up to a quarter of the memory at the start, are not released when
+    /// it shrinks. Called with every chunk of the input.
     fn memory(&self) -> u64 {
         u64::MAX
     }
 }
 
-/// Where the output goes. Both writers get small writes now and then, so they should be buffered
-/// ([`WRITE_SIZE`]); they are flushed at the end.
+/// The outputs of an aggregation. Some writes are small, so the writers should be buffered
+/// ([`WRITE_SIZE`]). They are flushed at the end.
 pub trait Outputs {
-    /// The writer of the result. It is asked for once, when the whole input is found good. What is
-    /// written means nothing when the aggregation ends in an error.
+    /// The writer of the result. Called once, after the whole input was read and is valid. If the
+    /// aggregation fails, the output must be discarded.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// The writer cannot be opened.
     fn result(&mut self) -> io::Result<&mut dyn Write>;
 
-    /// The writer of the rejected rows. It is asked for with every rejected row, so that the first
-    /// call may create it and none does where no row is rejected. The rows come while the input is
-    /// read: they mean nothing when the aggregation ends in an error.
+    /// The writer of the rejected rows. Called whenever some are written, so the first call may
+    /// create the output, and no call means that no row was rejected. Rows are written while the
+    /// input is read. If the aggregation fails, the output must be discarded.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// The writer cannot be opened.
     fn rejected(&mut self) -> io::Result<&mut dyn Write>;
 }

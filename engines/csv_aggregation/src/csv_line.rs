@@ -1,7 +1,7 @@
-//! Fields and numbers as CSV: minimal quoting.
+//! Formats CSV fields and numbers, with minimal quoting.
 
-/// Appends a field, in quotes where it needs them. A row has more than one field, so an empty one
-/// needs none.
+/// Appends a field, quoted if necessary. Empty fields are not quoted: a row has at least two
+/// fields, so it cannot be mistaken for a blank line.
 pub(crate) fn push_field(output: &mut Vec<u8>, field: &[u8]) {
     if !is_special(field) {
         return output.extend_from_slice(field);
@@ -16,7 +16,7 @@ pub(crate) fn push_field(output: &mut Vec<u8>, field: &[u8]) {
     output.push(b'"');
 }
 
-/// Whether the field needs quotes. Most fields are short, so a word at a time is quickest.
+/// Whether the field needs quotes. Eight bytes at a time, which is fastest for short fields.
 #[inline]
 fn is_special(field: &[u8]) -> bool {
     let (words, rest) = field.as_chunks::<8>();
@@ -29,11 +29,11 @@ fn is_special(field: &[u8]) -> bool {
     }
 }
 
-/// Whether one of the bytes needs quotes.
+/// Whether one of these eight bytes needs quotes.
 #[inline]
 fn is_special_word(word: u64) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    // Sets the highest bit of a zero byte; of others only above a zero one.
+    // Sets the highest bit of zero bytes. A borrow can set others, but only behind a zero byte.
     let find = |byte: u8| {
         let zero = word ^ (ONES * u64::from(byte));
         zero.wrapping_sub(ONES) & !zero
@@ -43,7 +43,7 @@ fn is_special_word(word: u64) -> bool {
 
 /// Appends a number in decimal.
 pub(crate) fn push_number(output: &mut Vec<u8>, number: i64) {
-    // The digits of a `u64` from the last to the first.
+    // The digits of the largest `u64`, filled from the end.
     let mut digits = [0; 20];
     let mut start = digits.len();
     let mut rest = number.unsigned_abs();
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_needs_quotes_gets_them_wherever_it_stands() {
+    fn special_bytes_are_found_at_every_position() {
         for length in 0..20 {
             for at in 0..length {
                 for byte in 0..=u8::MAX {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_in_decimal() {
+    fn numbers_are_formatted_in_decimal() {
         for number in [0, 7, 10, -1, 1234567890, i64::MAX, i64::MIN] {
             let mut output = b"x".to_vec();
             push_number(&mut output, number);

@@ -1,4 +1,4 @@
-//! Why an aggregation failed.
+//! The errors of an aggregation.
 
 use std::io;
 
@@ -21,7 +21,7 @@ pub enum AggregationError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The input is compressed, and larger than permitted once decompressed.
+    /// The input is compressed, and exceeds the permitted size once decompressed.
     #[error("unpacked, the file is larger than {}, which is the limit", ByteSize(*limit).display().iec())]
     UnpackedTooLarge {
         /// The limit in bytes.
@@ -30,10 +30,10 @@ pub enum AggregationError {
     /// The options name no column to group by, or none to sum.
     #[error("name at least one column to group by and one to sum")]
     NoColumns,
-    /// The header cannot be used.
+    /// The header is invalid or lacks columns.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// Rows are invalid, and the options ask for a failure in that case.
+    /// Rows are invalid, and the options do not permit to skip them.
     #[error("{0}")]
     BadRows(BadRows),
     /// A sum does not fit a 64-bit number.
@@ -48,16 +48,16 @@ pub enum AggregationError {
         group: String,
         /// The column that was summed.
         column: String,
-        /// The true sum.
+        /// The exact sum.
         sum: i128,
     },
-    /// The temporary files for what does not fit into memory could not be written or read.
+    /// The temporary files for spilled groups could not be written or read.
     #[error(
         "the groups need more memory than they may take, and moving them to temporary files \
          failed: {0}"
     )]
     Spill(#[source] io::Error),
-    /// The work was to end before it was done.
+    /// The aggregation was interrupted.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     /// An output could not be written.
@@ -66,12 +66,12 @@ pub enum AggregationError {
 }
 
 impl AggregationError {
-    /// The error of reading the input, which may carry an error of the readers in between.
+    /// Converts an error of reading the input, which may wrap an [`AggregationError`].
     pub(crate) fn read(error: io::Error) -> Self {
         error.downcast().unwrap_or_else(|error| InputError::Read(error).into())
     }
 
-    /// The error of a temporary file, behind which there may be an interrupt.
+    /// Converts an error of a temporary file, which may wrap an interrupt.
     pub(crate) fn spill(error: io::Error) -> Self {
         match error.downcast::<Interrupted>() {
             Ok(interrupted) => Self::Interrupted(interrupted),

@@ -1,6 +1,8 @@
 //! The size of writes.
 
-/// As much is written at once, in bytes, and a good size for the buffers of [`Outputs`]. For larger
-/// writes Linux takes blocks of memory of 128 KiB and more, which a host of virtual machines takes back
-/// whenever they are free: to get them again costs several times what the writing does.
+/// The size of writes in bytes, which is also a good size for the buffers of [`Outputs`].
+///
+/// For larger writes, Linux uses blocks of 128 KiB and more in its page cache. The host of a
+/// virtual machine may reclaim such blocks whenever they are free (free page reporting). Fetching
+/// them again then costs several times as much as writing.
 pub const WRITE_SIZE: usize = 64 << 10;

@@ -1,4 +1,4 @@
-//! What an aggregation computes, and within which limits.
+//! The options of an aggregation.
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -10,43 +10,45 @@ pub const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
 /// The default of [`Options::unpacked_limit`].
 pub const DEFAULT_UNPACKED_LIMIT: u64 = 100 << 30;
 
-/// What happens to invalid rows.
+/// How to handle invalid rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnBadRow {
-    /// The aggregation fails and lists the first of them.
+    /// Fail, with a list of the first ones.
     #[default]
     Fail,
-    /// They are left out, and written to the rejected rows.
+    /// Skip them, and write them to the rejected rows.
     Skip,
 }
 
 /// What to sum, by which columns, and within which limits.
+///
+/// See [`Options::new`] for the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The columns whose values make a group, in the order of the output; at least one.
+    /// The columns to group by, in the order of the output; at least one.
     pub group_by: Vec<String>,
-    /// The columns that are summed, in the order of the output; at least one.
+    /// The columns to sum, in the order of the output; at least one.
     pub sum: Vec<String>,
-    /// Another name for the last sum in the output's header.
+    /// The name of the last sum in the header of the output, if different.
     pub total_header: Option<String>,
-    /// What happens to invalid rows.
+    /// How to handle invalid rows.
     pub on_bad_row: OnBadRow,
-    /// Whether the last column of a group must be a date (`YYYY-MM-DD`); for groups of two or more
-    /// columns.
+    /// Whether the last group column must be a date (`YYYY-MM-DD`). Ignored for a single column.
     pub last_is_date: bool,
-    /// Memory in bytes that the groups may take; further ones go to temporary files.
+    /// The memory of the groups in bytes. Beyond it, they are spilled to temporary files.
     pub memory_limit: u64,
     /// The folder of the temporary files. They are unlinked as soon as they are opened, so none
     /// outlives the process.
     pub spill_folder: PathBuf,
-    /// How many threads work.
+    /// The number of threads.
     pub threads: usize,
     /// The largest size in bytes of a compressed input once it is decompressed.
     pub unpacked_limit: u64,
 }
 
 impl Options {
-    /// Sums these columns by groups of those, with the default limits, on all processors.
+    /// Groups by and sums these columns, with the default limits and a thread per processor.
+    /// Invalid rows fail the aggregation.
     #[must_use]
     pub fn new(group_by: Vec<String>, sum: Vec<String>) -> Self {
         Self {
@@ -62,12 +64,12 @@ impl Options {
         }
     }
 
-    /// Whether the last column of a group is checked to be a date.
+    /// Whether the last group column is validated as a date.
     pub(crate) fn checks_dates(&self) -> bool {
         self.last_is_date && self.group_by.len() > 1
     }
 
-    /// The header of the output.
+    /// The column names of the output.
     pub(crate) fn output_header(&self) -> impl Iterator<Item = &str> {
         let renamed = self.total_header.as_deref();
         let last = self.sum.len().saturating_sub(1);

@@ -1,6 +1,9 @@
-//! Short texts read sixteen bytes at a time, without a loop over their bytes.
+//! Hashes and compares short texts sixteen bytes at a time, without loops over their bytes.
+//!
+//! Texts are followed by [`PADDING`], so that sixteen bytes can be loaded from anywhere within
+//! them.
 
-/// Where some bytes stand.
+/// The position of some bytes in a larger slice. Half the size of a slice reference.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
@@ -34,37 +37,37 @@ impl Span {
     }
 }
 
-/// Sixteen bytes from `at` on, the first one lowest; 0 where there are not as many.
+/// Loads sixteen bytes at `at` in little-endian order; 0 if there are fewer.
 #[inline(always)]
 pub(crate) fn wide(data: &[u8], at: usize) -> u128 {
     let bytes = data.get(at..at + 16).and_then(|bytes| bytes.try_into().ok());
     bytes.map_or(0, u128::from_le_bytes)
 }
 
-/// For each number of bytes up to sixteen, so many that are all ones.
-const FIRST: [u128; 17] = {
-    let mut first = [0; 17];
+/// Masks for the first 0 to 16 bytes.
+const MASKS: [u128; 17] = {
+    let mut masks = [0; 17];
     let mut count = 1;
     while count <= 16 {
-        first[count] = u128::MAX >> (128 - 8 * count);
+        masks[count] = u128::MAX >> (128 - 8 * count);
         count += 1;
     }
-    first
+    masks
 };
 
-/// The first bytes of many texts, side by side: so several of them are worked on at a time.
+/// The first bytes of many texts as a structure of arrays, for vectorised loops over texts.
 #[derive(Debug, Default)]
 pub(crate) struct Prefixes {
-    /// The first eight bytes of each, and the next eight where these were asked for; the first one
-    /// lowest.
+    /// The first eight bytes of each text, little-endian.
     pub(crate) first: Vec<u64>,
+    /// The next eight bytes; only if they were requested.
     pub(crate) second: Vec<u64>,
-    /// How long each text is.
+    /// The length of each text.
     pub(crate) lengths: Vec<u64>,
 }
 
 impl Prefixes {
-    /// Those of the texts at `spans`, and with `SECOND` eight more bytes.
+    /// Loads the prefixes of the texts at `spans`: eight bytes, or sixteen with `SECOND`.
     #[inline]
     pub(crate) fn read<const SECOND: bool>(&mut self, data: &[u8], spans: &[Span]) {
         let Self { first, second, lengths } = self;
@@ -84,18 +87,18 @@ impl Prefixes {
     }
 }
 
-/// How many bytes must follow a text.
+/// The number of bytes that must follow a text.
 pub(crate) const PADDING: usize = 16;
 
-/// A copy of a text that has nothing behind it, with [`PADDING`].
+/// Copies a text and appends [`PADDING`].
 pub(crate) fn padded(text: &[u8]) -> Vec<u8> {
     [text, &[0; PADDING]].concat()
 }
 
-/// Half of the bits of these are set, in no pattern.
+/// Odd constants with about half of their bits set, in no pattern.
 const MULTIPLIERS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD1B5_4A32_D192_ED03];
 
-/// A part of `data`, behind which there are at least [`PADDING`] bytes of whatever kind.
+/// A text within `data`, followed by at least [`PADDING`] arbitrary bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Text<'a> {
     data: &'a [u8],
@@ -113,32 +116,31 @@ impl<'a> Text<'a> {
         self.span.of(self.data)
     }
 
-    /// Sixteen bytes from `at` on.
+    /// Loads sixteen bytes at `at`.
     #[inline(always)]
     fn wide(self, at: usize) -> u128 {
         wide(self.data, self.span.start() + at)
     }
 
-    /// All bytes of a text of up to sixteen: the first one lowest, zeros above the last one.
+    /// The bytes of a text of up to sixteen, zero-extended.
     #[inline(always)]
-    fn whole(self) -> u128 {
-        self.wide(0) & FIRST.get(self.span.len()).copied().unwrap_or_default()
+    fn zero_extended(self) -> u128 {
+        self.wide(0) & MASKS.get(self.span.len()).copied().unwrap_or_default()
     }
 
-    /// All of a text of up to sixteen bytes, as a number that means something to these only, and how
-    /// many they are.
+    /// A text of up to sixteen bytes as a number, and its length. Together they identify the text.
     #[inline(always)]
     pub(crate) fn short(self) -> Option<(u128, u32)> {
         let length = self.span.len() as u32;
-        (length <= 16).then(|| (self.whole(), length))
+        (length <= 16).then(|| (self.zero_extended(), length))
     }
 
-    /// A folded multiplication for sixteen bytes each. `seed` makes the hashes of this process its
-    /// own, so that no file can be made to collide.
+    /// Hashes the text, with one folded multiplication per sixteen bytes. The seed is random per
+    /// process, so that input cannot be crafted to collide.
     #[inline(always)]
     pub(crate) fn hash(self, seed: u64) -> u64 {
         let seed = seed ^ self.span.len() as u64;
-        if self.span.len() <= 16 { fold(seed, self.whole()) } else { self.long_hash(seed) }
+        if self.span.len() <= 16 { fold(seed, self.zero_extended()) } else { self.long_hash(seed) }
     }
 
     fn long_hash(self, seed: u64) -> u64 {
@@ -147,7 +149,7 @@ impl<'a> Text<'a> {
         fold(state, self.wide(last))
     }
 
-    /// Whether both have the same bytes; most are so short that a call of `memcmp` would cost more.
+    /// Whether both texts are equal. Most are so short that calling `memcmp` would take longer.
     #[inline(always)]
     pub(crate) fn same(self, other: Text<'_>) -> bool {
         if self.span.len() != other.span.len() {
@@ -156,7 +158,7 @@ impl<'a> Text<'a> {
         if self.span.len() > 16 {
             return self.long_same(other);
         }
-        self.whole() == other.whole()
+        self.zero_extended() == other.zero_extended()
     }
 
     fn long_same(self, other: Text<'_>) -> bool {
@@ -166,6 +168,7 @@ impl<'a> Text<'a> {
     }
 }
 
+/// Mixes sixteen bytes into the state: a 64-bit multiplication whose halves are combined by XOR.
 #[inline(always)]
 fn fold(state: u64, wide: u128) -> u64 {
     let (low, high) = (wide as u64 ^ state ^ MULTIPLIERS[0], (wide >> 64) as u64 ^ MULTIPLIERS[1]);
@@ -177,13 +180,13 @@ fn fold(state: u64, wide: u128) -> u64 {
 mod tests {
     use super::*;
 
-    /// The bytes with others around them that mean nothing.
-    fn data(bytes: &[u8], other: u8) -> Vec<u8> {
-        [&[other; 3], bytes, &[other; PADDING]].concat()
+    /// `bytes` between others of the value `padding`.
+    fn data(bytes: &[u8], padding: u8) -> Vec<u8> {
+        [&[padding; 3], bytes, &[padding; PADDING]].concat()
     }
 
     #[test]
-    fn texts_are_the_same_only_byte_by_byte() {
+    fn only_equal_texts_compare_and_hash_equal() {
         for length in 0..70 {
             let bytes = vec![7; length];
             let (a, b) = (data(&bytes, 1), data(&bytes, 9));
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_count() {
+    fn texts_of_zeros_differ_by_length() {
         let zeros = [0; 70 + PADDING];
         let texts: Vec<_> = (0..70).map(|length| Text::new(&zeros, Span::new(0, length))).collect();
         for a in &texts {
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_zero() {
+    fn loads_beyond_the_end_are_zero() {
         let data = *b"x123456789abcdefg";
         assert_eq!(wide(&data, 1).to_le_bytes(), data[1..]);
         assert_eq!(wide(&data, 2), 0);

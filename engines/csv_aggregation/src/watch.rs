@@ -1,4 +1,4 @@
-//! How far the work is, told from any thread, the end of it when it is to end, and what it may use.
+//! Progress, interrupts and limits of an aggregation, shared by its threads.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::control::{Control, Interrupted};
 
-/// A thread that waits looks so often whether it may work.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often a waiting thread checks whether it may work.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The caller's [`Control`], asked by one thread at a time and never again once it has ended the
-/// work.
+/// The caller's [`Control`]. Progress is reported by one thread at a time, and not any more once
+/// the work was interrupted.
 pub(crate) struct Watch<'a> {
     control: &'a dyn Control,
     state: Mutex<State>,
@@ -39,7 +39,7 @@ impl<'a> Watch<'a> {
         Self { control, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// `bytes` more are read.
+    /// Reports that `bytes` more bytes were read.
     pub(crate) fn read(&self, bytes: u64) -> Result<(), Interrupted> {
         let mut state = self.lock();
         if state.ended {
@@ -51,12 +51,12 @@ impl<'a> Watch<'a> {
         answer
     }
 
-    /// Looks for an interrupt.
+    /// Checks for an interrupt.
     pub(crate) fn checkpoint(&self) -> Result<(), Interrupted> {
         self.read(0)
     }
 
-    /// How many threads may work now.
+    /// How many threads may work now; at least one.
     pub(crate) fn threads(&self) -> usize {
         self.control.threads().max(1)
     }
@@ -66,21 +66,20 @@ impl<'a> Watch<'a> {
         self.control.memory()
     }
 
-    /// Waits while fewer threads may work than up to the one of this number, from 0, and there is
-    /// work.
+    /// Waits until the thread with this number, from 0, may work, or all work is done.
     pub(crate) fn wait_for_turn(
         &self,
         number: usize,
         is_done: impl Fn() -> bool,
     ) -> Result<(), Interrupted> {
         while number >= self.threads() && !is_done() {
-            drop(self.changed.wait_timeout(self.lock(), LOOK_EVERY));
+            drop(self.changed.wait_timeout(self.lock(), POLL_INTERVAL));
             self.checkpoint()?;
         }
         Ok(())
     }
 
-    /// Wakes the threads that wait for their turn: all work is done, or taken by others.
+    /// Wakes the threads that wait for their turn, when all work is done or taken.
     pub(crate) fn wake(&self) {
         self.changed.notify_all();
     }
@@ -89,13 +88,12 @@ impl<'a> Watch<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the work of all threads where it is dropped by a panic of this one: others may wait for
-    /// what it was to do.
+    /// A guard that interrupts all threads if this one panics, because they may wait for its work.
     pub(crate) fn end_on_panic(&self) -> EndOnPanic<'_> {
         EndOnPanic(self)
     }
 
-    /// Ends the work of all threads.
+    /// Interrupts all threads.
     pub(crate) fn end(&self) {
         self.lock().ended = true;
         self.wake();

@@ -1,24 +1,24 @@
-//! What sums are kept in: as narrow as they are small, for the sake of the processor's cache.
+//! The integers in which sums are stored. Smaller ones need less memory and cache.
 
 use std::fmt::Debug;
 
-/// A sum, or what stands beside it in a table of them: the number in a dictionary, or of a slot.
+/// An element of a table of sums: a sum, a dictionary id or a position.
 pub(crate) trait Word: Copy + PartialEq + Debug {
-    /// Stands where there is no sum.
+    /// The value of empty elements.
     const ABSENT: Self;
-    /// Whether there is no larger word.
+    /// Whether this is the largest word.
     const LARGEST: bool;
 
-    /// `value`, if it fits and does not mean that there is nothing.
+    /// Converts a sum. `None` if it does not fit or is [`Word::ABSENT`].
     fn of(value: i64) -> Option<Self>;
 
-    /// A number below 2^31.
+    /// Converts a number below 2^31.
     fn number(number: u32) -> Self;
 
-    /// The sum and `value`, if that fits and does not mean that there is nothing.
+    /// Adds to a sum. `None` if the result does not fit or is [`Word::ABSENT`].
     fn plus(self, value: i64) -> Option<Self>;
 
-    /// What it is, but for [`Word::ABSENT`].
+    /// The value of an element that is not [`Word::ABSENT`].
     fn wide(self) -> i64;
 }
 
