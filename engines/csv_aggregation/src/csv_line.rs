@@ -33,7 +33,7 @@ fn is_special(field: &[u8]) -> bool {
 #[inline]
 fn is_special_word(word: u64) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    // Sets the highest bit of zero bytes. A borrow can set others, but only behind a zero byte.
+    // Sets the highest bit of zero bytes. A borrow can set others, but only above a zero byte.
     let find = |byte: u8| {
         let zero = word ^ (ONES * u64::from(byte));
         zero.wrapping_sub(ONES) & !zero

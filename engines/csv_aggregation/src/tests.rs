@@ -1,9 +1,9 @@
-//! Tests of the engine as a whole: bytes in, bytes out.
+//! Tests of the whole engine, from input bytes to output bytes.
 
 mod bad_rows;
 mod compressed;
+mod differential;
 mod limits;
-mod nasty;
 mod plain;
 mod reference;
 
@@ -25,7 +25,7 @@ struct Memory {
 
 impl Outputs for Memory {
     fn result(&mut self) -> io::Result<&mut dyn Write> {
-        assert!(self.result.is_none(), "the result is asked for once");
+        assert!(self.result.is_none(), "the result is opened once");
         Ok(self.result.insert(Vec::new()))
     }
 
@@ -35,15 +35,15 @@ impl Outputs for Memory {
 }
 
 /// Never interrupts.
-pub(super) struct Free;
+pub(super) struct Unlimited;
 
-impl Control for Free {
+impl Control for Unlimited {
     fn progress(&self, _: u64) -> Result<(), Interrupted> {
         Ok(())
     }
 }
 
-/// What came of an aggregation.
+/// The outcome of a successful aggregation.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     summary: Summary,
@@ -53,8 +53,7 @@ struct Outcome {
 
 const GROUP_BY: [&str; 2] = ["Song", "Date"];
 
-/// The options by name and value: songs and days, of which the plays are summed, where nothing else
-/// is given.
+/// Options from names and values. By default, plays are summed by song and date.
 fn options(parameters: &[(&str, &str)]) -> Options {
     let all = |wanted: &str, default: &[&str]| -> Vec<String> {
         let given: Vec<_> = parameters
@@ -78,7 +77,7 @@ fn options(parameters: &[(&str, &str)]) -> Options {
 fn run(input: impl Read + Send, options: &Options) -> Result<Outcome, AggregationError> {
     let mut outputs = Memory::default();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    match aggregate(input, options, &mut outputs, &Free) {
+    match aggregate(input, options, &mut outputs, &Unlimited) {
         Ok(summary) => {
             let result = text(outputs.result.unwrap());
             assert_eq!(summary.output_size, result.len() as u64);
@@ -89,19 +88,19 @@ fn run(input: impl Read + Send, options: &Options) -> Result<Outcome, Aggregatio
             let in_the_input = !matches!(error, AggregationError::Overflow { .. });
             assert!(
                 outputs.result.is_none() || !in_the_input,
-                "no result may be begun where the input is bad"
+                "no result is opened if the input is invalid"
             );
             Err(error)
         }
     }
 }
 
-/// The result of a file that is good, under these parameters.
+/// The result of a valid file with these parameters.
 fn result_with(parameters: &[(&str, &str)], input: &str) -> String {
     run(input.as_bytes(), &options(parameters)).unwrap().result
 }
 
-/// The result of a file that is good.
+/// The result of a valid file.
 fn result(input: &str) -> String {
     result_with(&[], input)
 }
@@ -110,7 +109,7 @@ fn error(input: impl AsRef<[u8]>) -> AggregationError {
     run(input.as_ref(), &options(&[])).unwrap_err()
 }
 
-/// The kind of the error and its text.
+/// The kind and the text of the error.
 fn named_error(input: impl AsRef<[u8]>) -> (&'static str, String) {
     let error = error(input);
     (kind(&error), error.to_string())
@@ -158,7 +157,7 @@ Umbrella,2020-01-02,250
 ";
 
 #[test]
-fn the_sample_of_the_specification() {
+fn the_specification_sample_is_aggregated() {
     let outcome = run(SAMPLE.as_bytes(), &options(&[])).unwrap();
     assert_eq!(outcome.result, SAMPLE_RESULT);
     let size = SAMPLE_RESULT.len() as u64;
@@ -167,12 +166,12 @@ fn the_sample_of_the_specification() {
 }
 
 #[test]
-fn a_result_aggregated_again_is_itself() {
+fn aggregating_a_result_changes_nothing() {
     assert_eq!(result(SAMPLE_RESULT), SAMPLE_RESULT);
 }
 
 #[test]
-fn options_without_columns_are_an_error() {
+fn options_without_columns_are_rejected() {
     for (group_by, sum) in [(vec![], vec!["a".to_owned()]), (vec!["a".to_owned()], vec![])] {
         let error = run(&b"a\n1\n"[..], &Options::new(group_by, sum)).unwrap_err();
         assert!(matches!(error, AggregationError::NoColumns));
@@ -180,7 +179,7 @@ fn options_without_columns_are_an_error() {
 }
 
 #[test]
-fn a_single_column_is_text_even_if_dates_are_asked_for() {
+fn a_single_group_column_is_never_a_date() {
     let mut options = options(&[("group_by", "Date")]);
     options.last_is_date = true;
     let input = "Date,Number of Plays\nx,1\n2020-01-01,2\nx,3\n";
@@ -200,7 +199,7 @@ fn the_last_of_three_columns_can_be_a_date() {
 }
 
 #[test]
-fn line_ends_bom_and_a_missing_last_line_end_change_nothing() {
+fn line_endings_and_a_bom_do_not_matter() {
     let bom = format!("\u{FEFF}{SAMPLE}");
     for input in [
         SAMPLE.replace('\n', "\r\n"),
@@ -218,7 +217,7 @@ fn line_ends_bom_and_a_missing_last_line_end_change_nothing() {
 }
 
 #[test]
-fn a_bom_before_a_quoted_header() {
+fn a_bom_before_a_quoted_header_is_skipped() {
     let input = "\u{FEFF}\"Song\",\"Date\",\"Number of Plays\"\na,2020-01-01,1\n";
     assert_eq!(result(input), "Song,Date,Number of Plays\na,2020-01-01,1\n");
 }
@@ -234,7 +233,7 @@ Rihanna,4,2020-01-01,y,Umbrella
 }
 
 #[test]
-fn other_groups_and_sums() {
+fn several_columns_are_grouped_and_summed() {
     let input = "City,Day,a,b\nBonn,x,1,10\nBonn,y,2,20\nAachen,x,3,30\nBonn,x,4,40\n";
     let groups = [("group_by", "Day"), ("group_by", "City"), ("sum", "b"), ("sum", "a")];
     assert_eq!(
@@ -246,7 +245,7 @@ fn other_groups_and_sums() {
 }
 
 #[test]
-fn dates_are_text_where_the_groups_are_others() {
+fn dates_are_validated_only_on_request() {
     let input = "Song,Date,Number of Plays\na,yesterday,1\n";
     let groups = [("group_by", "Date"), ("group_by", "Song")];
     assert_eq!(result_with(&groups, input), "Date,Song,Number of Plays\nyesterday,a,1\n");
@@ -318,7 +317,7 @@ z,2020-01-01,1
 }
 
 #[test]
-fn a_header_alone_gives_a_header() {
+fn a_file_without_rows_gives_only_a_header() {
     for input in ["Song,Date,Number of Plays", "Song,Date,Number of Plays\n\n"] {
         let outcome = run(input.as_bytes(), &options(&[])).unwrap();
         assert_eq!(outcome.result, "Song,Date,Number of Plays\n");
@@ -327,7 +326,7 @@ fn a_header_alone_gives_a_header() {
 }
 
 #[test]
-fn sums_may_leave_the_range_on_the_way() {
+fn intermediate_sums_may_exceed_the_range() {
     let input = format!(
         "Song,Date,Number of Plays\na,2020-01-01,{max}\na,2020-01-01,{max}\na,2020-01-01,-{max}\n",
         max = i64::MAX
@@ -337,7 +336,7 @@ fn sums_may_leave_the_range_on_the_way() {
 }
 
 #[test]
-fn an_overflow_names_the_first_group_in_order() {
+fn an_overflow_reports_the_first_group_in_order() {
     let max = i64::MAX;
     let min = i64::MIN;
     let (found, detail) = named_error(format!(
@@ -351,10 +350,10 @@ b,2020-01-01,{max}\nb,2020-01-01,1\n"
 }
 
 #[test]
-fn of_many_overflows_the_first_in_order_is_named_however_many_threads_find_them() {
+fn many_threads_report_the_first_overflow_in_order() {
     let sum = i128::from(i64::MAX) + 1;
     let groups = [
-        // Days, values and whole keys.
+        // Dates, values and inline keys.
         vec![],
         vec![("group_by", "Date"), ("group_by", "Song")],
         vec![("group_by", "Song")],
@@ -370,7 +369,7 @@ fn of_many_overflows_the_first_in_order_is_named_however_many_threads_find_them(
         for _ in 0..5 {
             let mut outputs = Memory::default();
             let result =
-                aggregate_in_chunks(input.as_bytes(), &options, &mut outputs, &Free, sizes);
+                aggregate_in_chunks(input.as_bytes(), &options, &mut outputs, &Unlimited, sizes);
             match result.unwrap_err() {
                 AggregationError::Overflow { group, column, sum: found } => {
                     assert!(group.contains("song 0100"), "{group}");
@@ -383,14 +382,14 @@ fn of_many_overflows_the_first_in_order_is_named_however_many_threads_find_them(
 }
 
 #[test]
-fn no_header_is_an_empty_file() {
+fn a_file_without_a_header_is_empty() {
     for input in ["", "\u{FEFF}", "\n", "\r\n\r\n", "\u{FEFF}\n\n"] {
         assert_eq!(kind(&error(input)), "empty file", "{input:?}");
     }
 }
 
 #[test]
-fn missing_columns_are_all_named() {
+fn all_missing_columns_are_listed() {
     let (found, detail) = named_error("song,Plays,Date\nx,1,2020-01-01\n");
     assert_eq!(found, "missing columns");
     assert!(detail.contains("`Song`, `Number of Plays`"), "{detail}");
@@ -406,7 +405,7 @@ fn missing_columns_are_all_named() {
 }
 
 #[test]
-fn a_repeated_column_is_an_error_where_it_is_needed() {
+fn only_needed_columns_must_be_unique() {
     let (found, detail) = named_error("Song,Date, Song,Number of Plays\n");
     assert_eq!(found, "repeated column");
     assert!(detail.contains("`Song`") && detail.contains("columns 1 and 3"), "{detail}");
@@ -415,7 +414,7 @@ fn a_repeated_column_is_an_error_where_it_is_needed() {
 }
 
 #[test]
-fn a_bad_header_is_an_error_of_its_own() {
+fn invalid_headers_have_their_own_errors() {
     assert_eq!(
         kind(&error("Song,Date,\"Number of Plays\na,2020-01-01,1\n")),
         "unterminated header"
@@ -426,7 +425,7 @@ fn a_bad_header_is_an_error_of_its_own() {
 }
 
 #[test]
-fn what_is_not_csv_is_named() {
+fn other_file_formats_are_recognised() {
     for (input, name) in [
         (&b"PK\x03\x04\x14\0\0\0\x08\0"[..], "ZIP"),
         (b"\xFD7zXZ\0\0\0", "xz"),

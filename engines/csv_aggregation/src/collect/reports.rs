@@ -160,7 +160,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::tests::Free;
+    use crate::tests::Unlimited;
 
     fn report(chunk: u64, bytes: usize) -> Report {
         Report { chunk, rejected: vec![b'x'; bytes], ..Report::default() }
@@ -186,7 +186,7 @@ mod tests {
             (ReorderLimits { chunks: 1_000, bytes: BYTES }, BYTES / one),
             (ReorderLimits { chunks: 7, bytes: usize::MAX }, 6),
         ] {
-            let (reports, watch) = (Reports::new(limits), Watch::new(&Free));
+            let (reports, watch) = (Reports::new(limits), Watch::new(&Unlimited));
             let (slow, fast) = (reports.sender(&watch), reports.sender(&watch));
             thread::scope(|scope| {
                 scope.spawn(move || {
@@ -211,7 +211,7 @@ mod tests {
     fn the_next_report_in_file_order_never_blocks() {
         // Every thread collects some reports before it sends them, as workers do with empty ones.
         let reports = Reports::new(ReorderLimits { chunks: 1, bytes: 0 });
-        let watch = Watch::new(&Free);
+        let watch = Watch::new(&Unlimited);
         let next = Mutex::new(0..1_000_u64);
         let senders: Vec<_> = (0..8).map(|_| reports.sender(&watch)).collect();
         thread::scope(|scope| {
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn no_thread_waits_for_one_that_has_panicked() {
         let (reports, watch) =
-            (Reports::new(ReorderLimits { chunks: 1, bytes: 0 }), Watch::new(&Free));
+            (Reports::new(ReorderLimits { chunks: 1, bytes: 0 }), Watch::new(&Unlimited));
         let (lost, other) = (reports.sender(&watch), reports.sender(&watch));
         thread::scope(|scope| {
             let lost = scope.spawn(move || {

@@ -90,7 +90,7 @@ mod tests {
     use crate::group::key_group::KeyGroup;
     use crate::spill::merge::{Source, merged};
     use crate::spill::run_index::IndexLimits;
-    use crate::tests::Free;
+    use crate::tests::Unlimited;
 
     /// `count` groups with numbers from `next` on as keys, `step` apart.
     struct Numbers {
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn compaction_merges_enough_runs_and_keeps_all_groups() {
-        let watch = Watch::new(&Free);
+        let watch = Watch::new(&Unlimited);
         let expected = sums(&runs(30, 5, 100));
         assert!(expected.iter().any(|(_, sum)| *sum == 5) && expected.len() > 3_000);
         for threads in [1, 2, 16] {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn compaction_can_be_interrupted() {
-        let watch = Watch::new(&Free);
+        let watch = Watch::new(&Unlimited);
         watch.end();
         // Enough groups for a check between them.
         let ended = compact(runs(2, 2, 2_000), 0, 2, &watch);

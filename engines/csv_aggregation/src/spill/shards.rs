@@ -310,12 +310,12 @@ impl RowBuffers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::Free;
+    use crate::tests::Unlimited;
 
     #[test]
     fn single_rows_are_spilled_too() {
         let options = Options::new(vec!["a".to_owned()], vec!["b".to_owned()]);
-        let (dictionary, watch) = (DictColumn::None, Watch::new(&Free));
+        let (dictionary, watch) = (DictColumn::None, Watch::new(&Unlimited));
         let budget = GroupBudget::new(0, 0, &watch);
         let index_limits = IndexLimits { every: 1, memory: 0 };
         let shards = Shards::new(&options, &dictionary, &budget, (index_limits, 1));

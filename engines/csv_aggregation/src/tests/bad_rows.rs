@@ -29,7 +29,7 @@ fn skip(input: impl AsRef<[u8]>) -> Outcome {
 }
 
 #[test]
-fn no_whole_number() {
+fn invalid_numbers_are_reported() {
     for value in ["", " 5", "5 ", "+5", "1.5", "five", "-", "9223372036854775808"] {
         let location = row(format!("a,2020-01-01,{value},\n"));
         assert_eq!((location.line, location.column), (2, Some(3)), "{value}");
@@ -40,7 +40,7 @@ fn no_whole_number() {
 }
 
 #[test]
-fn no_such_date() {
+fn invalid_dates_are_reported() {
     for value in ["2020-02-30", "2019-02-29", "01.02.2020", "", " 2020-01-01", "2020-1-1"] {
         let location = row(format!("a,{value},1,\n"));
         assert_eq!((location.line, location.column), (2, Some(2)), "{value}");
@@ -50,7 +50,7 @@ fn no_such_date() {
 }
 
 #[test]
-fn ragged() {
+fn ragged_rows_are_reported() {
     for (line, fields) in [
         ("a,2020-01-01,1", "3 fields"),
         ("a,2020-01-01,1,,", "5 fields"),
@@ -65,17 +65,17 @@ fn ragged() {
 }
 
 #[test]
-fn not_utf8_anywhere() {
+fn invalid_utf8_is_reported_in_any_field() {
     let location = row(b"a,2020-01-01,1,caf\xE9\n");
     assert_eq!((location.line, location.column), (2, Some(4)));
     assert_eq!(location.field.as_deref(), Some("Note"));
     assert_eq!(location.reason, "`caf\\xE9` is not UTF-8 text");
-    // Half a character each: together they would be one.
+    // A character that is split across two fields.
     assert_eq!(row(b"a\xC3,2020-01-01,1,\xA9\n").column, Some(1));
 }
 
 #[test]
-fn unterminated_quote() {
+fn unterminated_quotes_are_reported() {
     for end in ["\"a,2020-01-01,1,", "\"", "a,2020-01-01,1,\"x\"\"", "a,2020-01-01,1,\"\n\n\n"] {
         let location = only(format!("{HEADER}b,2020-01-01,1,\n\n{end}"));
         assert_eq!((location.line, location.column, location.field), (4, None, None));
@@ -92,8 +92,8 @@ fn unterminated_quote() {
 }
 
 #[test]
-fn the_first_error_of_a_row_is_told() {
-    // Ragged comes before what its fields hold, and the columns are checked as they stand.
+fn only_the_first_fault_of_a_row_is_reported() {
+    // Ragged rows are found before invalid fields, and fields are checked from left to right.
     assert_eq!(row(b"\xFF,never,many\n").column, None);
     assert_eq!(row(b"a,never,many,\xFF\n").column, Some(4));
     assert_eq!(row("a,never,many,\n").column, Some(2));
@@ -102,7 +102,7 @@ fn the_first_error_of_a_row_is_told() {
 }
 
 #[test]
-fn lines_are_those_of_the_file() {
+fn line_numbers_are_those_of_the_file() {
     let input = "\r\n\nSong,Date,Number of Plays\r\n\r\n\"two\r\nlines\",2020-01-01,1\r\n\n\
                  a,2020-01-01,x\r\n\"three\n\nlines\",2020-01-01,y\r\nb,2020-01-01,z";
     let (count, first) = fail(input);
@@ -111,7 +111,7 @@ fn lines_are_those_of_the_file() {
 }
 
 #[test]
-fn all_are_counted_and_the_first_hundred_told() {
+fn all_bad_rows_are_counted_and_the_first_hundred_listed() {
     let mut input = HEADER.to_owned();
     for n in 0..250 {
         input += &format!("a,2020-01-01,x{n},\na,2020-01-01,1,\n");
@@ -124,7 +124,7 @@ fn all_are_counted_and_the_first_hundred_told() {
 }
 
 #[test]
-fn what_is_told_is_short() {
+fn long_names_and_values_are_shortened_in_errors() {
     let name = "n".repeat(100_000);
     let value = "v".repeat(1 << 20);
     let input = format!("Song,Date,{name}\na,2020-01-01,{value}\n");
@@ -134,7 +134,7 @@ fn what_is_told_is_short() {
 }
 
 #[test]
-fn skipped_rows_go_to_the_rejected() {
+fn skipped_rows_are_written_as_rejected() {
     let outcome = skip(
         [
             HEADER.as_bytes(),
@@ -165,7 +165,7 @@ fn skipped_rows_go_to_the_rejected() {
 
 #[test]
 fn a_bad_row_changes_no_sum() {
-    // The first number holds, the second does not: neither may count.
+    // The first number is valid, the second is not: neither may be added.
     let input = "k,a,b\nx,1,1\nx,10,y\nx,100,100\n";
     let parameters = [("group_by", "k"), ("sum", "a"), ("sum", "b"), ("on_bad_row", "skip")];
     let outcome = run(input.as_bytes(), &options(&parameters)).unwrap();
@@ -173,7 +173,7 @@ fn a_bad_row_changes_no_sum() {
 }
 
 #[test]
-fn only_bad_rows_give_a_header() {
+fn a_file_of_bad_rows_gives_only_a_header() {
     let outcome = skip(format!("{HEADER}x\ny\n"));
     assert_eq!(outcome.result, "Song,Date,Number of Plays\n");
     assert_eq!(outcome.summary.rows_rejected, 2);

@@ -1,4 +1,4 @@
-//! Input that is compressed.
+//! Compressed input.
 
 use std::sync::Mutex;
 
@@ -17,35 +17,39 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 0).unwrap()
 }
 
-type Packer = fn(&[u8]) -> Vec<u8>;
+type Compressor = fn(&[u8]) -> Vec<u8>;
 
-const PACKERS: [(&str, Packer); 2] = [("gzip", gzip), ("zstd", zstd)];
+const COMPRESSORS: [(&str, Compressor); 2] = [("gzip", gzip), ("zstd", zstd)];
 
-/// Several blocks of rows.
+/// A file that is decompressed in several blocks.
 fn large() -> String {
     let rows = (0..60_000).map(|row| format!("song {},2020-01-01,{}\n", row % 1000, row * 7919));
     SAMPLE.to_owned() + &rows.collect::<String>()
 }
 
 #[test]
-fn what_is_compressed_gives_the_same_result() {
+fn compressed_input_gives_the_same_result() {
     for text in [SAMPLE.to_owned(), large()] {
         let expected = run(text.as_bytes(), &options(&[])).unwrap();
-        for (name, pack) in PACKERS {
-            assert_eq!(run(&*pack(text.as_bytes()), &options(&[])).unwrap(), expected, "{name}");
-            // As `cat a.gz b.gz` makes it.
+        for (name, compress) in COMPRESSORS {
+            assert_eq!(
+                run(&*compress(text.as_bytes()), &options(&[])).unwrap(),
+                expected,
+                "{name}"
+            );
+            // Concatenated files, as of `cat a.gz b.gz`.
             let (one, other) = text.as_bytes().split_at(text.len() / 3);
-            let parts = [pack(one), pack(other)].concat();
+            let parts = [compress(one), compress(other)].concat();
             assert_eq!(run(&*parts, &options(&[])).unwrap(), expected, "{name} in two parts");
         }
     }
 }
 
 #[test]
-fn bad_rows_are_named_by_their_lines_in_the_text() {
+fn bad_rows_are_reported_by_lines_of_the_text() {
     let text = SAMPLE.to_owned() + "Umbrella,2020-02-30,1\n";
-    for (name, pack) in PACKERS {
-        let AggregationError::BadRows(rows) = error(pack(text.as_bytes())) else {
+    for (name, compress) in COMPRESSORS {
+        let AggregationError::BadRows(rows) = error(compress(text.as_bytes())) else {
             panic!("{name}")
         };
         assert_eq!((rows.count, rows.first[0].line), (1, 9), "{name}");
@@ -53,9 +57,9 @@ fn bad_rows_are_named_by_their_lines_in_the_text() {
 }
 
 #[test]
-fn what_is_damaged_or_cut_off_is_an_error() {
-    for (name, pack) in PACKERS {
-        let good = pack(large().as_bytes());
+fn damaged_or_truncated_input_is_an_error() {
+    for (name, compress) in COMPRESSORS {
+        let good = compress(large().as_bytes());
         let cut = [1, 2, 20, good.len() / 2, good.len() - 5].map(|less| &good[..good.len() - less]);
         for bytes in cut {
             let (found, detail) = named_error(bytes);
@@ -69,76 +73,76 @@ fn what_is_damaged_or_cut_off_is_an_error() {
 }
 
 #[test]
-fn the_text_must_be_csv_too() {
-    for (_, pack) in PACKERS {
-        assert_eq!(kind(&error(pack(b""))), "empty file");
-        assert_eq!(kind(&error(pack(b"PK\x03\x04\x14\0\0\0"))), "not CSV");
-        // Once is enough: who packs twice does not mean to.
-        assert_eq!(kind(&error(pack(&pack(SAMPLE.as_bytes())))), "not CSV");
+fn the_decompressed_text_must_be_csv() {
+    for (_, compress) in COMPRESSORS {
+        assert_eq!(kind(&error(compress(b""))), "empty file");
+        assert_eq!(kind(&error(compress(b"PK\x03\x04\x14\0\0\0"))), "not CSV");
+        // Files that are compressed twice are not supported.
+        assert_eq!(kind(&error(compress(&compress(SAMPLE.as_bytes())))), "not CSV");
     }
 }
 
 #[test]
-fn no_more_is_unpacked_than_allowed() {
+fn the_decompressed_size_is_limited() {
     let text = large();
-    for (name, pack) in PACKERS {
-        let packed = pack(text.as_bytes());
+    for (name, compress) in COMPRESSORS {
+        let compressed = compress(text.as_bytes());
         let mut options = options(&[]);
         options.unpacked_limit = text.len() as u64;
-        assert!(run(&*packed, &options).is_ok(), "{name}");
+        assert!(run(&*compressed, &options).is_ok(), "{name}");
         options.unpacked_limit -= 1;
-        let error = run(&*packed, &options).unwrap_err();
+        let error = run(&*compressed, &options).unwrap_err();
         assert_eq!(kind(&error), "unpacked too large", "{name}");
         assert!(error.to_string().contains("MiB"), "{error}");
     }
 }
 
-/// Hears how far the work is, and ends it beyond so many bytes.
+/// Records the progress, and interrupts the aggregation beyond `bytes`.
 struct EndAt {
     bytes: u64,
-    heard: Mutex<u64>,
+    progress: Mutex<u64>,
 }
 
 impl Control for EndAt {
     fn progress(&self, bytes_read: u64) -> Result<(), Interrupted> {
-        *self.heard.lock().unwrap() = bytes_read;
+        *self.progress.lock().unwrap() = bytes_read;
         if bytes_read > self.bytes { Err(Interrupted) } else { Ok(()) }
     }
 }
 
 #[test]
-fn progress_is_that_of_the_file_as_it_is() {
-    for (name, pack) in PACKERS {
-        let packed = pack(large().as_bytes());
-        let control = EndAt { bytes: u64::MAX, heard: Mutex::default() };
-        aggregate(&*packed, &options(&[]), &mut Memory::default(), &control).unwrap();
-        assert_eq!(control.heard.into_inner().unwrap(), packed.len() as u64, "{name}");
+fn progress_counts_compressed_bytes() {
+    for (name, compress) in COMPRESSORS {
+        let compressed = compress(large().as_bytes());
+        let control = EndAt { bytes: u64::MAX, progress: Mutex::default() };
+        aggregate(&*compressed, &options(&[]), &mut Memory::default(), &control).unwrap();
+        assert_eq!(control.progress.into_inner().unwrap(), compressed.len() as u64, "{name}");
     }
 }
 
 #[test]
-fn an_interrupt_ends_the_unpacking() {
-    for (name, pack) in PACKERS {
-        let packed = pack(large().as_bytes());
-        for bytes in [0, packed.len() as u64 / 2] {
-            let control = EndAt { bytes, heard: Mutex::default() };
-            let done = aggregate(&*packed, &options(&[]), &mut Memory::default(), &control);
+fn decompression_can_be_interrupted() {
+    for (name, compress) in COMPRESSORS {
+        let compressed = compress(large().as_bytes());
+        for bytes in [0, compressed.len() as u64 / 2] {
+            let control = EndAt { bytes, progress: Mutex::default() };
+            let done = aggregate(&*compressed, &options(&[]), &mut Memory::default(), &control);
             assert!(matches!(done, Err(AggregationError::Interrupted(_))), "{name}: {done:?}");
         }
     }
 }
 
 #[test]
-fn an_input_that_breaks_off_is_not_taken_for_a_damaged_one() {
+fn a_read_error_is_not_reported_as_damage() {
     struct Broken;
     impl Read for Broken {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Err(io::Error::other("the disk is gone"))
         }
     }
-    for (name, pack) in PACKERS {
-        let packed = pack(large().as_bytes());
-        let input = packed[..packed.len() / 2].chain(Broken);
+    for (name, compress) in COMPRESSORS {
+        let compressed = compress(large().as_bytes());
+        let input = compressed[..compressed.len() / 2].chain(Broken);
         match run(input, &options(&[])) {
             Err(AggregationError::Input(InputError::Read(error))) => {
                 assert_eq!(error.to_string(), "the disk is gone")

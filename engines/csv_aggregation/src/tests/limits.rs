@@ -1,4 +1,4 @@
-//! Memory, interrupts, and inputs and outputs that fail.
+//! Limits of memory and threads, interrupts, and failing inputs and outputs.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use csv_input::{InputError, MAX_FIELDS, MAX_RECORD};
 
 const HEADER: &str = "Song,Date,Number of Plays\n";
 
-/// A header, `start`, and then the same bytes for ever; counts what is read.
+/// A header, `start`, and then `fill` repeated without end. `read` counts the bytes that are read.
 fn endless<'a>(start: &str, fill: &'static [u8], read: &'a AtomicU64) -> impl Read + Send + 'a {
     let start = io::Cursor::new(format!("{HEADER}{start}").into_bytes());
     let input = start.chain(Repeated { fill, at: 0 });
@@ -50,7 +50,7 @@ impl<R: Read> Read for Counting<'_, R> {
 }
 
 #[test]
-fn a_line_without_end_is_an_error_and_read_no_further() {
+fn an_endless_line_is_an_error_and_read_no_further() {
     for on_bad_row in ["fail", "skip"] {
         for (start, fill, quoted) in [
             ("a,2020-01-01,1\n\nb", &b"x"[..], false),
@@ -83,7 +83,7 @@ fn a_line_of_endless_fields_is_an_error() {
 }
 
 #[test]
-fn the_longest_record_is_read() {
+fn the_longest_permitted_record_is_read() {
     let song = "x".repeat(MAX_RECORD as usize - ",2020-01-01,1".len());
     for end in ["", "\n", "\r\n"] {
         let input = format!("{HEADER}{song},2020-01-01,1{end}");
@@ -94,13 +94,13 @@ fn the_longest_record_is_read() {
 }
 
 #[test]
-fn blank_lines_are_no_record_however_many() {
+fn any_number_of_blank_lines_is_skipped() {
     let input = format!("{HEADER}{}a,2020-01-01,1\n", "\n".repeat(MAX_RECORD as usize + 1));
     assert_eq!(result(&input), format!("{HEADER}a,2020-01-01,1\n"));
 }
 
 #[test]
-fn groups_beyond_the_memory_go_through_files_that_do_not_stay() {
+fn groups_beyond_the_memory_are_spilled_to_unnamed_files() {
     let mut input = HEADER.to_owned();
     for n in 0..300_000 {
         input += &format!("song {n:06} with a long title that takes memory,2020-01-01,1\n");
@@ -126,63 +126,63 @@ fn many_rows_of_few_groups_need_little_memory() {
     assert_eq!(run(input.as_bytes(), &options).unwrap().summary.groups, 2);
 }
 
-/// Interrupts at the call with this number; keeps what it heard.
+/// Interrupts at the call with this number, from 0, and records the progress of all calls.
 struct InterruptAt {
     call: usize,
-    heard: Mutex<Vec<u64>>,
+    calls: Mutex<Vec<u64>>,
 }
 
 impl Control for InterruptAt {
     fn progress(&self, bytes_read: u64) -> Result<(), Interrupted> {
-        let mut heard = self.heard.lock().unwrap();
-        heard.push(bytes_read);
-        if heard.len() > self.call { Err(Interrupted) } else { Ok(()) }
+        let mut calls = self.calls.lock().unwrap();
+        calls.push(bytes_read);
+        if calls.len() > self.call { Err(Interrupted) } else { Ok(()) }
     }
 }
 
 #[test]
-fn an_interrupt_takes_effect_whenever_it_comes() {
+fn an_interrupt_takes_effect_at_any_time() {
     let mut input = HEADER.to_owned();
     for n in 0..20_000 {
         input += &format!("song {n},2020-01-01,1\n");
     }
     let aggregate_until = |call| {
-        let control = InterruptAt { call, heard: Mutex::default() };
+        let control = InterruptAt { call, calls: Mutex::default() };
         let outcome = aggregate(input.as_bytes(), &options(&[]), &mut Memory::default(), &control);
-        (outcome, control.heard.into_inner().unwrap())
+        (outcome, control.calls.into_inner().unwrap())
     };
-    let (outcome, heard) = aggregate_until(usize::MAX);
+    let (outcome, calls) = aggregate_until(usize::MAX);
     outcome.unwrap();
     let size = input.len() as u64;
-    assert!(heard.windows(2).all(|pair| pair[0] <= pair[1] && pair[1] - pair[0] <= 64 << 10));
-    assert!(heard[0] <= 64 << 10);
-    // Sorting and writing ask too, when all is read.
-    let at_end = heard.iter().filter(|bytes| **bytes == size).count();
+    assert!(calls.windows(2).all(|pair| pair[0] <= pair[1] && pair[1] - pair[0] <= 64 << 10));
+    assert!(calls[0] <= 64 << 10);
+    // Sorting and writing check for interrupts too.
+    let at_end = calls.iter().filter(|bytes| **bytes == size).count();
     assert!(at_end > 40, "{at_end}");
 
-    // How often it is asked differs a little from run to run, as the groups are spread at random.
+    // The number of calls varies a little, as keys are hashed with a random seed.
     let mut call = 0;
-    while let (Err(error), heard) = aggregate_until(call) {
+    while let (Err(error), calls) = aggregate_until(call) {
         assert!(matches!(error, AggregationError::Interrupted(_)));
-        assert_eq!(heard.len(), call + 1);
+        assert_eq!(calls.len(), call + 1);
         call += 1;
     }
     assert!(call > at_end, "{call}");
 }
 
-/// Says what the work may use.
-struct Allowing {
+/// Limits threads and memory.
+struct Limits {
     threads: AtomicUsize,
     memory: AtomicU64,
 }
 
-impl Allowing {
+impl Limits {
     fn new(threads: usize, memory: u64) -> Self {
         Self { threads: threads.into(), memory: memory.into() }
     }
 }
 
-impl Control for Allowing {
+impl Control for Limits {
     fn progress(&self, _: u64) -> Result<(), Interrupted> {
         Ok(())
     }
@@ -196,7 +196,8 @@ impl Control for Allowing {
     }
 }
 
-/// Rows of ever new groups until `is_done` says so, which is told by which threads they were read.
+/// Rows of new groups until `is_done` returns true, given their number and the threads that have
+/// read.
 struct Rows<F> {
     rest: Vec<u8>,
     number: u64,
@@ -229,29 +230,29 @@ impl<F: FnMut(u64, &mut HashSet<ThreadId>) -> bool> Read for Rows<F> {
 }
 
 #[test]
-fn no_more_threads_work_than_may() {
-    let control = Allowing::new(1, u64::MAX);
-    let mut most = 0;
+fn no_more_threads_work_than_permitted() {
+    let control = Limits::new(1, u64::MAX);
+    let mut max_readers = 0;
     let input = Rows::new(|number, readers| {
-        // The caller has read the start.
-        most = most.max(readers.len() - 1);
+        // Besides the caller, which reads the start.
+        max_readers = max_readers.max(readers.len() - 1);
         number >= 100_000
     });
     let options = Options { threads: 8, ..options(&[]) };
     let mut outputs = Memory::default();
     let summary = aggregate(input, &options, &mut outputs, &control).unwrap();
-    assert_eq!((summary.groups, most), (100_000, 1));
+    assert_eq!((summary.groups, max_readers), (100_000, 1));
 }
 
 #[test]
-fn threads_that_may_work_later_do() {
-    let control = Allowing::new(1, u64::MAX);
+fn waiting_threads_work_once_permitted() {
+    let control = Limits::new(1, u64::MAX);
     let deadline = Instant::now() + Duration::from_secs(60);
     let input = Rows::new(|number, readers| {
         let threads = if number < 50_000 { 1 } else { 8 };
         control.threads.store(threads, Ordering::Relaxed);
         assert!(Instant::now() < deadline, "the other threads never read");
-        // With the caller, who has read the start.
+        // The caller, which reads the start, and at least two workers.
         readers.len() > 2
     });
     let options = Options { threads: 8, memory_limit: 8 << 20, ..options(&[]) };
@@ -260,11 +261,11 @@ fn threads_that_may_work_later_do() {
 }
 
 #[test]
-fn memory_that_is_lent_to_others_is_given_back() {
-    // No file can be made, so it shows when groups go to one.
+fn groups_are_spilled_when_the_memory_limit_shrinks() {
+    // No file can be created there, so spilling fails.
     let folder = tempfile::tempdir().unwrap().path().join("missing");
     for (later, spills) in [(u64::MAX, false), (8 << 20, true)] {
-        let control = Allowing::new(usize::MAX, u64::MAX);
+        let control = Limits::new(usize::MAX, u64::MAX);
         let input = Rows::new(|number, _| {
             if number >= 200_000 {
                 control.memory.store(later, Ordering::Relaxed);
@@ -285,7 +286,7 @@ fn memory_that_is_lent_to_others_is_given_back() {
     }
 }
 
-/// Fails with every use.
+/// An input and output that always fails.
 struct Broken;
 
 impl Read for Broken {
@@ -305,7 +306,7 @@ impl Outputs for Broken {
 }
 
 #[test]
-fn a_broken_input_is_told_as_such() {
+fn input_errors_are_reported() {
     for start in ["", HEADER, SAMPLE, &SAMPLE.repeat(100_000)] {
         let error = run(start.as_bytes().chain(Broken), &options(&[])).unwrap_err();
         match &error {
@@ -319,11 +320,11 @@ fn a_broken_input_is_told_as_such() {
 }
 
 #[test]
-fn a_broken_output_is_told_as_such() {
+fn output_errors_are_reported() {
     let bad = format!("{HEADER}x\n");
     for (input, on_bad_row) in [(SAMPLE, "fail"), (&bad, "skip")] {
         let options = options(&[("on_bad_row", on_bad_row)]);
-        let error = aggregate(input.as_bytes(), &options, &mut Broken, &Free).unwrap_err();
+        let error = aggregate(input.as_bytes(), &options, &mut Broken, &Unlimited).unwrap_err();
         match error {
             AggregationError::Write(error) => assert_eq!(error.kind(), io::ErrorKind::StorageFull),
             other => panic!("{other}"),
@@ -331,7 +332,7 @@ fn a_broken_output_is_told_as_such() {
     }
 }
 
-/// A signal comes before every byte.
+/// Every other read is interrupted by a signal.
 struct Signals<'a> {
     input: &'a [u8],
     signalled: bool,
@@ -348,7 +349,7 @@ impl Read for Signals<'_> {
 }
 
 #[test]
-fn a_signal_while_reading_is_no_error() {
+fn reads_interrupted_by_signals_are_repeated() {
     let input = Signals { input: SAMPLE.as_bytes(), signalled: false };
     assert_eq!(run(input, &options(&[])).unwrap().result, SAMPLE_RESULT);
 }

@@ -1,5 +1,5 @@
-//! The plainest engine that gives the same: one thread, one row after the other, read and written
-//! by the `csv` crate. What the fast one does is held against it.
+//! The plainest possible engine with the same behaviour: one thread that handles one row after the
+//! other, with the reader and writer of the `csv` crate. The fast engine is compared with it.
 
 mod reader;
 mod scanner;
@@ -10,7 +10,7 @@ use std::io::Read;
 use csv_input::{BadRows, name_excerpt, value_excerpt};
 
 pub(super) use self::reader::Reader;
-use super::{Free, Outcome};
+use super::{Outcome, Unlimited};
 use crate::error::AggregationError;
 use crate::options::{OnBadRow, Options};
 use crate::read::check::RowCheck;
@@ -18,9 +18,9 @@ use crate::read::header::Header;
 use crate::read::rejects;
 use crate::run::Summary;
 
-/// What comes of an aggregation.
+/// Aggregates `input`.
 pub(super) fn run(input: impl Read, options: &Options) -> Result<Outcome, AggregationError> {
-    let mut reader = Reader::open(input, &Free)?;
+    let mut reader = Reader::open(input, &Unlimited)?;
     let header = Header::new(reader.header()?, options)?;
     let check = RowCheck::new(&header, options);
     let mut groups = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! The engine against a naive reference, on generated files.
+//! The engine against a naive reference on generated files.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::plain::Reader;
 use super::*;
 
-/// One row of meaning, before it is written down.
+/// The contents of a row.
 #[derive(Debug, Clone)]
 struct Play {
     song: String,
@@ -16,24 +16,24 @@ struct Play {
     note: String,
 }
 
-/// How a file is written down.
+/// The format of a file.
 #[derive(Debug, Clone)]
 struct Style {
     bom: bool,
     line_end: &'static str,
     last_line_end: bool,
-    /// The order of the columns: song, date, plays and two that are not needed.
+    /// The order of the columns: song, date, plays and two that are not used.
     order: Vec<usize>,
-    /// Whether the n-th field is quoted without need, over and over.
+    /// Whether the n-th field is quoted unnecessarily. Repeats, like the lists below.
     quoted: Vec<bool>,
     /// Whether a blank line follows the n-th row.
     blank: Vec<bool>,
-    /// How many bytes the n-th read returns.
+    /// The number of bytes that the n-th read returns.
     chunks: Vec<usize>,
 }
 
 fn text() -> impl Strategy<Value = String> {
-    // Few letters, so that groups repeat; all that needs quotes, and what sorts near it.
+    // Few letters, so that groups repeat, everything that needs quotes, and bytes that sort nearby.
     proptest::collection::vec(
         proptest::sample::select(vec!["a", "b", ",", "\"", "\n", "\r", " ", "é", "東", "\0", "!"]),
         0..4,
@@ -121,7 +121,7 @@ fn expected(plays: &[Play]) -> String {
     text
 }
 
-/// Returns the bytes in pieces of these sizes, over and over.
+/// Returns the bytes in pieces of these sizes, which repeat.
 struct Chunks<'a> {
     rest: &'a [u8],
     sizes: std::iter::Cycle<std::slice::Iter<'a, usize>>,
@@ -140,8 +140,8 @@ impl Read for Chunks<'_> {
     }
 }
 
-/// The lines on which records start and whether the last one is unterminated, byte by byte as
-/// RFC 4180 says it, in the plainest way.
+/// The lines on which records start, and whether the last one is unterminated: a naive scanner for
+/// RFC 4180.
 fn naive_records(bytes: &[u8]) -> (Vec<u64>, bool) {
     let (mut lines, mut line) = (Vec::new(), 1);
     let (mut in_record, mut in_quotes, mut field_start) = (false, false, true);
@@ -174,7 +174,7 @@ fn naive_records(bytes: &[u8]) -> (Vec<u64>, bool) {
 
 proptest! {
     #[test]
-    fn any_good_file_gives_the_sums(
+    fn valid_files_give_the_expected_sums(
         plays in proptest::collection::vec(play(), 0..60),
         style in style(),
     ) {
@@ -184,7 +184,7 @@ proptest! {
         prop_assert_eq!(&outcome.result, &expected);
         prop_assert_eq!(outcome.summary.rows_read, plays.len() as u64);
         prop_assert_eq!(outcome.summary.groups, expected_groups(&plays));
-        // The whole at once, and the result again.
+        // In one piece, and the result as the input.
         prop_assert_eq!(&run(input.as_bytes(), &options(&[])).unwrap().result, &expected);
         prop_assert_eq!(&result(&expected), &expected);
     }
@@ -199,7 +199,7 @@ proptest! {
     }
 
     #[test]
-    fn records_and_their_lines_are_those_of_the_parser(
+    fn records_and_lines_agree_with_a_naive_scanner(
         parts in proptest::collection::vec(
             proptest::sample::select(vec![
                 "a", ",", "\"", "\"\"", "\n", "\r", "\r\n", "\n\n", "\u{FEFF}", "x\"y", "\",\"",
@@ -210,14 +210,14 @@ proptest! {
         long in any::<bool>(),
         chunks in proptest::collection::vec(1..40_usize, 1..20),
     ) {
-        // Beyond the bytes that are read before the parser starts.
+        // More than the bytes that are read before parsing starts.
         let padding = if long { "x,\"y\n\"\r\n".repeat(80) } else { String::new() };
         let body = format!("{padding}{}", parts.concat());
         let body = body.trim_start_matches('\u{FEFF}');
         let (lines, unterminated) = naive_records(body.as_bytes());
         let input = if bom { format!("\u{FEFF}{body}") } else { body.to_owned() };
 
-        let mut reader = Reader::open(Chunks::new(input.as_bytes(), &chunks), &Free).unwrap();
+        let mut reader = Reader::open(Chunks::new(input.as_bytes(), &chunks), &Unlimited).unwrap();
         let mut found = Vec::new();
         let mut last_unterminated = false;
         while let Some(row) = reader.next().unwrap() {
@@ -230,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(
+    fn arbitrary_bytes_cause_no_panic(
         header in any::<bool>(),
         bytes in proptest::collection::vec(any::<u8>(), 0..200),
         skip in any::<bool>(),
@@ -243,7 +243,9 @@ proptest! {
         let on_bad_row = if skip { "skip" } else { "fail" };
         match run(input.as_slice(), &options(&[("on_bad_row", on_bad_row)])) {
             Ok(_) => {}
-            Err(error) => prop_assert!(!["read", "write", "spill"].contains(&kind(&error)), "{}", error),
+            Err(error) => {
+                prop_assert!(!["read", "write", "spill"].contains(&kind(&error)), "{}", error)
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use super::scanner::{Scanner, Stop};
 use crate::control::Control;
 use crate::error::AggregationError;
 
-/// How much is read at once: an interrupt is seen between two reads.
+/// The size of a read: interrupts are checked between reads.
 const BUFFER: usize = 64 << 10;
 
 /// Reads a CSV file row by row.
@@ -38,7 +38,7 @@ impl<'a, R: Read> Reader<'a, R> {
         Ok(self.next()?.ok_or(HeaderError::EmptyFile)?)
     }
 
-    /// The next row; blank lines are none.
+    /// The next row. Blank lines are skipped.
     pub(in super::super) fn next(&mut self) -> Result<Option<Row<'_>>, AggregationError> {
         if !self.csv.read_byte_record(&mut self.record).map_err(read_error)? {
             return Ok(None);
@@ -50,7 +50,7 @@ impl<'a, R: Read> Reader<'a, R> {
     }
 }
 
-/// What the scanner said, or the input's own error.
+/// The error of the scanner or of the input.
 fn read_error(error: csv::Error) -> AggregationError {
     let error = match error.into_kind() {
         csv::ErrorKind::Io(error) => error,

@@ -1,9 +1,9 @@
-//! Watches the bytes on their way to the CSV parser for what the parser does not tell: on which
-//! line a record starts, a quote that is never closed, a record that never ends.
+//! Scans the bytes on their way to the CSV parser for what the parser does not report: the lines on
+//! which records start, unterminated quotes, and records that are too long.
 //!
-//! It runs the parser's own states (RFC 4180 as the `csv` crate reads it): a quote opens a field
-//! only as its first byte; `""` inside is a quote; bytes behind a closing quote belong to the
-//! field; `\r`, `\n` and `\r\n` end a record; blank lines are no records.
+//! It mirrors the states of the parser (RFC 4180 as the `csv` crate reads it): a quote opens a
+//! quoted field only as its first byte; `""` inside is a quote; bytes behind the closing quote
+//! belong to the field; `\r`, `\n` and `\r\n` end a record; blank lines are skipped.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -12,10 +12,10 @@ use crate::control::{Control, Interrupted};
 use crate::error::AggregationError;
 use csv_input::{InputError, MAX_FIELDS, MAX_RECORD};
 
-/// Fields are counted in records longer than this: a shorter one cannot have too many.
+/// Fields are counted only in records longer than this: shorter ones cannot have too many.
 const COUNT_FIELDS_FROM: u64 = 64 << 10;
 
-/// Why no more bytes come, inside of an [`io::Error`], on its way through the parser.
+/// Why the scanner ends the input. It passes through the parser wrapped in an [`io::Error`].
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Stop {
     #[error(transparent)]
@@ -29,24 +29,24 @@ pub(super) enum Stop {
 /// What the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Line ends, or the first byte of a record.
+    /// A line end, or the first byte of a record.
     BetweenRecords,
-    /// A record outside quotes, behind the byte that is kept.
+    /// A record outside quotes. The previous byte is stored.
     Plain(u8),
     /// A quoted field.
     Quoted,
-    /// A quoted field behind a quote: its end, or the first half of `""`.
+    /// A quoted field, behind a quote that either ends it or is the first half of `""`.
     BehindQuote,
 }
 
-/// The input, watched.
+/// The input while it is scanned.
 pub(super) struct Scanner<'a, R> {
     input: R,
     control: &'a dyn Control,
-    /// The first bytes, read when opened, and how many of them are handed out.
+    /// The first bytes, which are read on opening, and how many of them were returned.
     start: Vec<u8>,
     start_taken: usize,
-    /// How many bytes at the start are a byte order mark, which the parser skips.
+    /// The length of the byte order mark at the start, which the parser skips.
     bom: usize,
     bytes_read: u64,
     ended: bool,
@@ -57,13 +57,13 @@ pub(super) struct Scanner<'a, R> {
     record_line: u64,
     record_length: u64,
     record_fields: u64,
-    /// The lines of the records whose first byte was handed out and that were not asked for yet:
-    /// as many as a buffer of the parser holds.
+    /// The lines of the records whose first bytes were returned but which the parser has not: as
+    /// many as fit into its buffer.
     record_lines: VecDeque<u64>,
 }
 
 impl<'a, R: Read> Scanner<'a, R> {
-    /// Reads the start of `input` and looks whether it is CSV at all.
+    /// Reads the start of `input` and rejects files that are not CSV.
     pub(super) fn open(input: R, control: &'a dyn Control) -> Result<Self, AggregationError> {
         let mut scanner = Self {
             input,
@@ -105,7 +105,7 @@ impl<'a, R: Read> Scanner<'a, R> {
         self.ended && self.state == State::Quoted && self.record_lines.is_empty()
     }
 
-    /// The next bytes, not yet watched.
+    /// Reads the next bytes without scanning them.
     fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let start = &self.start[self.start_taken..];
         if start.is_empty() {
@@ -117,7 +117,7 @@ impl<'a, R: Read> Scanner<'a, R> {
         Ok(length)
     }
 
-    fn watch(&mut self, mut rest: &[u8]) -> Result<(), Stop> {
+    fn scan(&mut self, mut rest: &[u8]) -> Result<(), Stop> {
         while let Some(&byte) = rest.first() {
             let before = self.state;
             let length = match before {
@@ -129,7 +129,7 @@ impl<'a, R: Read> Scanner<'a, R> {
                     }
                     1
                 }
-                State::Plain(previous) => self.watch_plain(previous, rest),
+                State::Plain(previous) => self.scan_plain(previous, rest),
                 State::Quoted => match memchr::memchr2(b'"', b'\n', rest) {
                     None => rest.len(),
                     Some(at) => {
@@ -160,8 +160,8 @@ impl<'a, R: Read> Scanner<'a, R> {
         Ok(())
     }
 
-    /// Watches up to the next byte that may change the state and returns how many bytes that are.
-    fn watch_plain(&mut self, previous: u8, rest: &[u8]) -> usize {
+    /// Scans up to the next byte that may change the state and returns the number of bytes.
+    fn scan_plain(&mut self, previous: u8, rest: &[u8]) -> usize {
         let special = memchr::memchr3(b'\n', b'\r', b'"', rest);
         let length = special.map_or(rest.len(), |at| at + 1);
         if self.record_length > COUNT_FIELDS_FROM {
@@ -207,7 +207,7 @@ impl<R: Read> Read for Scanner<'_, R> {
         let length = self.fill(buffer)?;
         let mut bytes = &buffer[..length];
         if self.bytes_read == 0 {
-            // The parser asks for far more than the start, so the mark comes in one piece.
+            // The buffer of the parser is larger than the start, so the mark is not split.
             bytes = &bytes[self.bom.min(length)..];
         }
         self.bytes_read += length as u64;
@@ -215,13 +215,13 @@ impl<R: Read> Read for Scanner<'_, R> {
         self.control
             .progress(self.bytes_read)
             .map_err(Stop::from)
-            .and_then(|()| self.watch(bytes))
+            .and_then(|()| self.scan(bytes))
             .map_err(io::Error::other)?;
         Ok(length)
     }
 }
 
-/// Reads once, again where a signal came between.
+/// Reads once, and again after an interruption by a signal.
 fn read(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match input.read(buffer) {

@@ -1,4 +1,5 @@
-//! The fast engine against the plain one, on files of every kind of mischief, in chunks of any size.
+//! Differential tests: the engine against the plain one, on irregular files and with any sizes and
+//! limits.
 
 use csv_input::RowError;
 use proptest::prelude::*;
@@ -8,7 +9,7 @@ use crate::collect::reports::ReorderLimits;
 use crate::run::{Sizes, aggregate_in_chunks};
 use crate::spill::run_index::IndexLimits;
 
-/// Pieces of which a file is put together: whole rows, good and bad, and what breaks them.
+/// Pieces of files: valid and invalid rows, and fragments that make rows irregular.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let rows = proptest::sample::select(vec![
         "a,2020-01-01,1,\n",
@@ -75,7 +76,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn good_pieces() -> impl Strategy<Value = Vec<u8>> {
+fn valid_pieces() -> impl Strategy<Value = Vec<u8>> {
     let song = prop_oneof![
         "[ab]{0,2}",
         "song number [0-9]{1,4}",
@@ -100,9 +101,9 @@ fn parameters() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
     ])
 }
 
-/// How the fast engine is made to work.
+/// The sizes and limits of the fast engine.
 #[derive(Debug, Clone)]
-struct How {
+struct Config {
     chunk: usize,
     threads: usize,
     memory: u64,
@@ -112,7 +113,7 @@ struct How {
     reorder: ReorderLimits,
 }
 
-fn how() -> impl Strategy<Value = How> {
+fn config() -> impl Strategy<Value = Config> {
     let chunk = prop_oneof![1..20_usize, 20..300_usize, Just(64 << 10)];
     let memory = proptest::sample::select(vec![0, 600, 2_000, 1 << 20]);
     let range = proptest::sample::select(vec![1, 500, 1 << 20]);
@@ -122,7 +123,7 @@ fn how() -> impl Strategy<Value = How> {
     let reorder = proptest::sample::select(vec![(1, 0), (3, 1_000), (1_000, 1 << 20)]);
     let reorder = reorder.prop_map(|(chunks, bytes)| ReorderLimits { chunks, bytes });
     (chunk, 1..5_usize, memory, range, index_limits, max_values, reorder).prop_map(
-        |(chunk, threads, memory, range, index_limits, max_values, reorder)| How {
+        |(chunk, threads, memory, range, index_limits, max_values, reorder)| Config {
             chunk,
             threads,
             memory,
@@ -134,21 +135,22 @@ fn how() -> impl Strategy<Value = How> {
     )
 }
 
-fn fast(input: &[u8], options: &Options, how: &How) -> Result<Outcome, AggregationError> {
-    let options = Options { threads: how.threads, memory_limit: how.memory, ..options.clone() };
+fn fast(input: &[u8], options: &Options, config: &Config) -> Result<Outcome, AggregationError> {
+    let options =
+        Options { threads: config.threads, memory_limit: config.memory, ..options.clone() };
     let mut outputs = Memory::default();
     let summary = aggregate_in_chunks(
         input,
         &options,
         &mut outputs,
-        &Free,
+        &Unlimited,
         Sizes {
-            chunk: how.chunk,
+            chunk: config.chunk,
             min_memory: 0,
-            range: how.range,
-            index_limits: how.index_limits,
-            max_values: how.max_values,
-            reorder: how.reorder,
+            range: config.range,
+            index_limits: config.index_limits,
+            max_values: config.max_values,
+            reorder: config.reorder,
         },
     )?;
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -156,8 +158,8 @@ fn fast(input: &[u8], options: &Options, how: &How) -> Result<Outcome, Aggregati
     Ok(Outcome { summary, result, rejected: outputs.rejected.map(text) })
 }
 
-/// All that an error says.
-fn told(error: &AggregationError) -> (&'static str, String, Vec<RowError>) {
+/// Everything that an error reports.
+fn details(error: &AggregationError) -> (&'static str, String, Vec<RowError>) {
     let rows = match error {
         AggregationError::BadRows(rows) => rows.first.clone(),
         _ => Vec::new(),
@@ -165,10 +167,10 @@ fn told(error: &AggregationError) -> (&'static str, String, Vec<RowError>) {
     (kind(error), error.to_string(), rows)
 }
 
-fn compare(input: &[u8], options: &Options, how: &How) -> Result<(), TestCaseError> {
-    match (fast(input, options, how), plain::run(input, options)) {
+fn compare(input: &[u8], options: &Options, config: &Config) -> Result<(), TestCaseError> {
+    match (fast(input, options, config), plain::run(input, options)) {
         (Ok(fast), Ok(plain)) => prop_assert_eq!(fast, plain),
-        (Err(fast), Err(plain)) => prop_assert_eq!(told(&fast), told(&plain)),
+        (Err(fast), Err(plain)) => prop_assert_eq!(details(&fast), details(&plain)),
         (fast, plain) => prop_assert!(false, "{fast:?} but {plain:?}"),
     }
     Ok(())
@@ -176,13 +178,13 @@ fn compare(input: &[u8], options: &Options, how: &How) -> Result<(), TestCaseErr
 
 proptest! {
     #[test]
-    fn nothing_tells_the_fast_engine_from_the_plain_one(
+    fn irregular_files_give_the_same_outcome(
         start in proptest::sample::select(vec!["", "\u{FEFF}", "\n\r\n", "\u{FEFF}\r"]),
         line_end in proptest::sample::select(vec!["\n", "\r\n", "\r"]),
         pieces in proptest::collection::vec(pieces(), 0..40),
         parameters in parameters(),
         skip in any::<bool>(),
-        how in how(),
+        config in config(),
     ) {
         let header = format!("{start}Song,Date,\"Number of Plays\",Note{line_end}");
         let input = [header.into_bytes(), pieces.concat()].concat();
@@ -190,24 +192,24 @@ proptest! {
         if skip {
             parameters.push(("on_bad_row", "skip"));
         }
-        compare(&input, &options(&parameters), &how)?;
+        compare(&input, &options(&parameters), &config)?;
     }
 
     #[test]
-    fn many_groups_go_through_files_and_come_back(
-        pieces in proptest::collection::vec(good_pieces(), 0..600),
+    fn many_groups_give_the_same_outcome_when_spilled(
+        pieces in proptest::collection::vec(valid_pieces(), 0..600),
         parameters in parameters(),
-        how in how(),
+        config in config(),
     ) {
         let header = b"Song,Date,Number of Plays,Note\n".to_vec();
         let input = [header, pieces.concat()].concat();
         let mut parameters = parameters;
         parameters.push(("on_bad_row", "skip"));
-        compare(&input, &options(&parameters), &how)?;
+        compare(&input, &options(&parameters), &config)?;
     }
 }
 
-/// Texts with long starts in common, some longer than what is known of them.
+/// Texts with long common prefixes, some of them longer than the bounds of an index.
 fn long_text() -> impl Strategy<Value = String> {
     let start = prop_oneof![0..40_usize, 200..300_usize, 15_000..20_000_usize];
     (start, "[ab\0\u{1},]{0,3}").prop_map(|(length, end)| format!("{}{end}", "x".repeat(length)))
@@ -217,7 +219,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn long_groups_go_through_files_by_many_threads(
+    fn long_keys_give_the_same_outcome_when_spilled(
         texts in proptest::collection::vec(long_text(), 1..20),
         rows in proptest::collection::vec((any::<u32>(), any::<u32>(), 1..13_u32), 0..150),
         parameters in parameters(),
@@ -233,7 +235,7 @@ proptest! {
         }
         let mut parameters = parameters;
         parameters.push(("on_bad_row", "skip"));
-        let how = How {
+        let config = Config {
             chunk: 1_000,
             threads: 16,
             memory: 0,
@@ -242,15 +244,16 @@ proptest! {
             max_values,
             reorder: ReorderLimits { chunks: 2, bytes: 10_000 },
         };
-        compare(&input, &options(&parameters), &how)?;
+        compare(&input, &options(&parameters), &config)?;
     }
 }
 
 #[test]
-fn what_is_kept_apart_at_first_and_whole_later_is_one_result() {
+fn closing_the_dictionary_does_not_change_the_outcome() {
     let mut input = b"Song,Date,Number of Plays,Note\n".to_vec();
     for row in 0..3_000_u32 {
-        // Few songs, and values of which each range has some of the first rows.
+        // Few songs, and notes that are spread over all rows, so that every range has both
+        // encodings.
         let (song, note) = (row % 3, row * 7919 % 1_009);
         input.extend_from_slice(format!("{song},2020-01-01,{row},n{note}\n").as_bytes());
     }
@@ -260,7 +263,7 @@ fn what_is_kept_apart_at_first_and_whole_later_is_one_result() {
             for range in [1, 2_000, 1 << 20] {
                 for every in [1, 100, 16 << 10] {
                     let index_limits = IndexLimits { every, memory: 4 << 10 };
-                    let how = How {
+                    let config = Config {
                         chunk: 500,
                         threads,
                         memory,
@@ -269,7 +272,7 @@ fn what_is_kept_apart_at_first_and_whole_later_is_one_result() {
                         max_values: 300,
                         reorder: Sizes::REAL.reorder,
                     };
-                    compare(&input, &options, &how).unwrap();
+                    compare(&input, &options, &config).unwrap();
                 }
             }
         }
