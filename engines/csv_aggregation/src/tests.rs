@@ -191,11 +191,11 @@ fn a_single_group_column_is_never_a_date() {
 fn the_last_of_three_columns_can_be_a_date() {
     let mut options = options(&[("group_by", "a"), ("group_by", "b"), ("group_by", "Date")]);
     options.last_is_date = true;
-    let good = "a,b,Date,Number of Plays\n1,2,2020-01-02,1\n1,2,2020-01-01,1\n1,2,2020-01-02,3\n";
+    let valid = "a,b,Date,Number of Plays\n1,2,2020-01-02,1\n1,2,2020-01-01,1\n1,2,2020-01-02,3\n";
     let expected = "a,b,Date,Number of Plays\n1,2,2020-01-01,1\n1,2,2020-01-02,4\n";
-    assert_eq!(run(good.as_bytes(), &options).unwrap().result, expected);
-    let bad = "a,b,Date,Number of Plays\n1,2020-01-01,x,1\n";
-    assert_eq!(kind(&run(bad.as_bytes(), &options).unwrap_err()), "bad rows");
+    assert_eq!(run(valid.as_bytes(), &options).unwrap().result, expected);
+    let invalid = "a,b,Date,Number of Plays\n1,2020-01-01,x,1\n";
+    assert_eq!(kind(&run(invalid.as_bytes(), &options).unwrap_err()), "bad rows");
 }
 
 #[test]

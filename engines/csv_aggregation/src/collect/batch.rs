@@ -317,11 +317,11 @@ fn read_column(
     }
 }
 
-/// The contents of a quoted field. If they have to be unescaped, the result is appended behind the
+/// The contents of a quoted field. If they have to be unescaped, the result is appended after the
 /// chunk. `None` if the field is irregular.
 fn unquote(chunk: &mut PaddedBuffer, span: Span, scratch: &mut Vec<u8>) -> Option<Span> {
-    if let Some(inside) = unquoted(chunk.padded(), span) {
-        return Some(inside);
+    if let Some(contents) = unquoted(chunk.padded(), span) {
+        return Some(contents);
     }
     scratch.clear();
     if !unescape(span.of(chunk.padded()), scratch) {

@@ -42,7 +42,7 @@ impl Report {
 /// The limits of the reports that wait for an earlier one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReorderLimits {
-    /// How many chunks behind the next report the first one of those that are sent together may be.
+    /// How far ahead of the next report, in chunks, the first of the reports sent together may be.
     pub(crate) chunks: u64,
     /// The memory of all waiting reports in bytes.
     pub(crate) bytes: usize,
@@ -215,17 +215,17 @@ mod tests {
         let next = Mutex::new(0..1_000_u64);
         let senders: Vec<_> = (0..8).map(|_| reports.sender(&watch)).collect();
         thread::scope(|scope| {
-            for (kept, sender) in (1..).zip(senders) {
+            for (batch, sender) in (1..).zip(senders) {
                 let next = &next;
                 scope.spawn(move || {
-                    let mut mine = Vec::new();
+                    let mut collected = Vec::new();
                     while let Some(chunk) = { next.lock().unwrap().next() } {
-                        mine.push(report(chunk, chunk as usize % 50));
-                        if mine.len() == kept {
-                            sender.send(std::mem::take(&mut mine)).unwrap();
+                        collected.push(report(chunk, chunk as usize % 50));
+                        if collected.len() == batch {
+                            sender.send(std::mem::take(&mut collected)).unwrap();
                         }
                     }
-                    sender.send(mine).unwrap();
+                    sender.send(collected).unwrap();
                 });
             }
             let mut taken = Vec::new();

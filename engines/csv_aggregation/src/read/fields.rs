@@ -55,9 +55,9 @@ pub(crate) fn strip_quotes(data: &[u8], spans: &mut [Span]) {
 #[inline]
 pub(crate) fn unquoted(data: &[u8], span: Span) -> Option<Span> {
     let (start, end) = (span.start(), span.end());
-    let inside =
+    let contents =
         (span.len() >= 2 && data[end - 1] == b'"').then(|| Span::new(start + 1, end - 1))?;
-    memchr::memchr(b'"', inside.of(data)).is_none().then_some(inside)
+    memchr::memchr(b'"', contents.of(data)).is_none().then_some(contents)
 }
 
 /// The field between two bounds.
@@ -79,8 +79,8 @@ fn extend_strided<const COLUMNS: usize>(bounds: &[Bound], spans: &mut Vec<Span>)
 /// Appends the unescaped contents of a quoted field to `output`. Returns false if anything follows
 /// the closing quote.
 pub(crate) fn unescape(field: &[u8], output: &mut Vec<u8>) -> bool {
-    let inside = field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\""));
-    let Some(mut rest) = inside else { return false };
+    let contents = field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\""));
+    let Some(mut rest) = contents else { return false };
     while let Some(at) = memchr::memchr(b'"', rest) {
         if rest.get(at + 1) != Some(&b'"') {
             return false;

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A chunk starts at the start of a record (or of blank lines) and ends at the end of a record.
-//!   The incomplete record behind it is carried over to the next chunk.
+//!   The incomplete record after it is carried over to the next chunk.
 //! - Chunks are numbered in file order. Each has the line number of its start.
 //! - No more is buffered than the largest permitted record and one chunk.
 
@@ -84,7 +84,7 @@ impl<R: Read> Input<R> {
     /// Fills `chunk` with the next records. Returns false at the end of the input.
     pub(crate) fn next(&mut self, chunk: &mut Chunk) -> Result<bool, AggregationError> {
         loop {
-            // The chunk starts with the carried bytes; new ones are read behind them.
+            // The chunk starts with the carried bytes; new ones are read after them.
             let carried = self.carry.len();
             let more = self.more();
             let buffer = chunk.data.reserve(carried + more);
@@ -143,7 +143,7 @@ impl<R: Read> Input<R> {
         Ok(length)
     }
 
-    /// How many bytes to read behind the carried ones. While a record is incomplete, its buffer
+    /// How many bytes to read after the carried ones. While a record is incomplete, its buffer
     /// grows by half of its size, so that rescanning it stays linear, but hardly beyond the largest
     /// permitted record.
     fn more(&self) -> usize {

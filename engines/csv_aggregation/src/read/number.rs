@@ -73,7 +73,7 @@ fn signed(magnitude: u64, negative: bool) -> i64 {
 #[inline(always)]
 fn digits(word: u64, length: u64) -> (u64, bool) {
     const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
-    // One digit value per byte, the last digit in the highest byte. Bytes behind the number are
+    // One digit value per byte, the last digit in the highest byte. Bytes after the number are
     // shifted out, which fills in leading zeros.
     let digits = (word ^ ZEROS) << (64_u64.wrapping_sub(8 * length) & 63);
     let too_large = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;

@@ -1,7 +1,7 @@
 //! Scans arbitrary records sequentially: the slow path for everything that is not regular.
 //!
 //! The dialect is RFC 4180 as the `csv` crate reads it. A quote opens a quoted field only as its
-//! first byte. Inside, `""` is a quote. Bytes behind the closing quote belong to the field. `\r`,
+//! first byte. Inside, `""` is a quote. Bytes after the closing quote belong to the field. `\r`,
 //! `\n` and `\r\n` end a record. Blank lines are skipped.
 
 use csv::ByteRecord;
@@ -11,7 +11,7 @@ use csv_input::{InputError, MAX_FIELDS, MAX_RECORD};
 /// The extent of a record within a slice of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ScannedRecord {
-    /// The first byte behind leading blank lines.
+    /// The first byte after leading blank lines.
     pub(crate) start: usize,
     /// The end, including the line end.
     pub(crate) end: usize,

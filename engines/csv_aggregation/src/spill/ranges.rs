@@ -162,7 +162,7 @@ fn divide(sets: &[GroupSet<'_>], size: u64) -> Vec<Range> {
 /// range.
 struct RangeStarts<'a> {
     keys: Vec<&'a [u8]>,
-    /// The common prefix of `keys`, and the eight bytes behind it of each.
+    /// The common prefix of `keys`, and the eight bytes after it of each.
     prefix: &'a [u8],
     words: Vec<u64>,
 }

@@ -1,8 +1,8 @@
 //! A sparse index of a run, with which it can be read from any key on.
 //!
-//! An entry index a position between two groups by a bound: the shortest prefix of the key behind
+//! An entry records a position between two groups by a bound: the shortest prefix of the key after
 //! it that is greater than the key before it. As keys are sorted by their bytes, all keys before
-//! the position are less than the bound, and none behind it are. Readers therefore start at the
+//! the position are less than the bound, and none after it are. Readers therefore start at the
 //! last entry whose bound is at most their first key, and end at the first entry whose bound is at
 //! least the end of their range. A bound need not be a valid key: it may end within a column
 //! ([`crate::group::key`]).

@@ -84,7 +84,7 @@ fn by_words(
     Ok(())
 }
 
-/// The length of the prefix that these keys have in common behind `depth`.
+/// The length of the prefix that these keys have in common after `depth`.
 fn common_prefix(sources: &[&Groups], items: &[Item], depth: usize) -> usize {
     let rest = |item: &Item| &item.key(sources)[depth..];
     let Some(first) = items.first().map(rest) else { return 0 };

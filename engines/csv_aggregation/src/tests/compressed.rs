@@ -59,15 +59,16 @@ fn bad_rows_are_reported_by_lines_of_the_text() {
 #[test]
 fn damaged_or_truncated_input_is_an_error() {
     for (name, compress) in COMPRESSORS {
-        let good = compress(large().as_bytes());
-        let cut = [1, 2, 20, good.len() / 2, good.len() - 5].map(|less| &good[..good.len() - less]);
-        for bytes in cut {
+        let intact = compress(large().as_bytes());
+        let truncated = [1, 2, 20, intact.len() / 2, intact.len() - 5]
+            .map(|less| &intact[..intact.len() - less]);
+        for bytes in truncated {
             let (found, detail) = named_error(bytes);
             assert_eq!(found, "unpack", "{name}: {detail}");
             assert!(detail.contains(name) && detail.contains("damaged or incomplete"), "{detail}");
         }
-        let mut damaged = good.clone();
-        damaged[good.len() / 2..][..64].fill(0xA5);
+        let mut damaged = intact.clone();
+        damaged[intact.len() / 2..][..64].fill(0xA5);
         assert_eq!(kind(&error(&damaged)), "unpack", "{name}");
     }
 }

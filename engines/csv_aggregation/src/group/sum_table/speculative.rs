@@ -13,7 +13,7 @@ use crate::words::Word;
 /// them would be wasted. A shared cache does not count: its latency is some tens of times as high.
 const CACHED_BYTES: usize = 512 << 10;
 
-/// How many cells of a hash table are probed behind the first one before the guess counts as wrong.
+/// How many cells of a hash table are probed after the first one before the guess counts as wrong.
 /// Each such table ends with as many unused cells, so that the probes stay within it.
 pub(crate) const EXTRA_PROBES: usize = 2;
 
@@ -22,7 +22,7 @@ pub(crate) const EXTRA_PROBES: usize = 2;
 pub(crate) struct Guess(u32);
 
 impl Guess {
-    /// The cell is in a hash table, at this position or shortly behind it. The word before its sums
+    /// The cell is in a hash table, at this position or shortly after it. The word before its sums
     /// is its id.
     const TABLE: u32 = 1 << 31;
     /// The cell is in a table that has to be scanned from this position on.
@@ -57,7 +57,7 @@ impl<W: Word> SumTable<W> {
             }
         }
         let all = rows.iter().zip(keys).zip(&guesses).zip(values.chunks_exact(self.sums));
-        // Keys that have moved since the guesses were made, which are invalid for them.
+        // Keys that have moved since: their guesses are stale.
         let mut moved = std::mem::take(&mut self.moved);
         moved.clear();
         let mut result = Ok(());

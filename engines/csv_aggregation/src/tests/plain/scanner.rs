@@ -2,7 +2,7 @@
 //! which records start, unterminated quotes, and records that are too long.
 //!
 //! It mirrors the states of the parser (RFC 4180 as the `csv` crate reads it): a quote opens a
-//! quoted field only as its first byte; `""` inside is a quote; bytes behind the closing quote
+//! quoted field only as its first byte; `""` inside is a quote; bytes after the closing quote
 //! belong to the field; `\r`, `\n` and `\r\n` end a record; blank lines are skipped.
 
 use std::collections::VecDeque;
@@ -35,8 +35,8 @@ enum State {
     Plain(u8),
     /// A quoted field.
     Quoted,
-    /// A quoted field, behind a quote that either ends it or is the first half of `""`.
-    BehindQuote,
+    /// A quoted field, after a quote that either ends it or is the first half of `""`.
+    AfterQuote,
 }
 
 /// The input while it is scanned.
@@ -119,8 +119,8 @@ impl<'a, R: Read> Scanner<'a, R> {
 
     fn scan(&mut self, mut rest: &[u8]) -> Result<(), Stop> {
         while let Some(&byte) = rest.first() {
-            let before = self.state;
-            let length = match before {
+            let previous_state = self.state;
+            let length = match previous_state {
                 State::BetweenRecords => {
                     match byte {
                         b'\n' => self.line += 1,
@@ -135,12 +135,12 @@ impl<'a, R: Read> Scanner<'a, R> {
                     Some(at) => {
                         match rest[at] {
                             b'\n' => self.line += 1,
-                            _ => self.state = State::BehindQuote,
+                            _ => self.state = State::AfterQuote,
                         }
                         at + 1
                     }
                 },
-                State::BehindQuote => {
+                State::AfterQuote => {
                     match byte {
                         b'"' => self.state = State::Quoted,
                         b'\r' | b'\n' => self.end_record(byte),
@@ -151,7 +151,7 @@ impl<'a, R: Read> Scanner<'a, R> {
             };
             rest = &rest[length..];
             let ended = self.state == State::BetweenRecords;
-            if !ended || before != State::BetweenRecords {
+            if !ended || previous_state != State::BetweenRecords {
                 // The line end is not part of the record.
                 self.record_length += length as u64 - u64::from(ended);
                 self.check_record()?;
@@ -168,10 +168,10 @@ impl<'a, R: Read> Scanner<'a, R> {
             self.record_fields += memchr::memchr_iter(b',', &rest[..length]).count() as u64;
         }
         let byte = rest[length - 1];
-        let before = if length == 1 { previous } else { rest[length - 2] };
+        let byte_before = if length == 1 { previous } else { rest[length - 2] };
         match byte {
             b'\n' | b'\r' => self.end_record(byte),
-            b'"' if before == b',' => self.state = State::Quoted,
+            b'"' if byte_before == b',' => self.state = State::Quoted,
             _ => self.state = State::Plain(byte),
         }
         length
