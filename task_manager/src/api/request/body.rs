@@ -18,6 +18,7 @@ use http_body_util::{BodyExt, LengthLimitError};
 use hyper::body::Frame;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
+use utoipa::IntoParams;
 
 use crate::error::Error;
 use crate::log_fields::log_task;
@@ -180,7 +181,12 @@ impl Parameters {
 }
 
 /// The task id of the path. One that is no id is the id of no task.
-pub struct TaskPath(pub TaskId);
+#[derive(IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
+pub struct TaskPath(
+    /// The task's id
+    pub TaskId,
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
     type Rejection = Error;

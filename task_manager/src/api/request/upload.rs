@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use common::task::spec::TaskSpec;
 use common::task::{AcceptedTask, TaskKind};
+use utoipa::{IntoParams, IntoResponses};
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::request::body::{Parameters, media_type};
@@ -19,10 +20,33 @@ use crate::error::Error;
 use crate::lifecycle::upload::draft::Purpose;
 use crate::lifecycle::upload::{Uploads, file_name};
 
-/// How an upload is refused, for the OpenAPI document.
-#[derive(utoipa::IntoResponses)]
-#[expect(dead_code, reason = "describes responses in the OpenAPI document")]
-pub enum UploadErrors {
+/// What each upload takes, for the OpenAPI document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes a parameter in the OpenAPI document")]
+pub struct UploadParameters {
+    /// The file's name, where the body is the file itself
+    #[param(example = "table.csv")]
+    file_name: Option<String>,
+}
+
+/// How each upload is answered, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[expect(
+    dead_code,
+    clippy::large_enum_variant,
+    reason = "describes responses in the OpenAPI document"
+)]
+pub enum UploadResponses {
+    /// The file is stored and will be processed, or an earlier task with this file goes on
+    #[response(
+        status = 202,
+        headers(
+            ("Location" = String, description = "The task"),
+            ("Retry-After" = u64, description = "Seconds until it is worth asking"),
+        )
+    )]
+    Accepted(AcceptedTask),
     /// The form cannot be read, or the connection broke
     #[response(status = 400)]
     Unreadable,

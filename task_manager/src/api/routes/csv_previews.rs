@@ -1,10 +1,10 @@
 //! `/v1/csv_previews`.
 
 use axum::response::Response;
-use common::task::{AcceptedTask, TaskKind};
+use common::task::TaskKind;
 
 use crate::api::openapi::shared::IdempotencyKey;
-use crate::api::request::upload::{Upload, UploadErrors};
+use crate::api::request::upload::{Upload, UploadParameters, UploadResponses};
 use crate::error::Error;
 
 /// The form of a CSV file.
@@ -25,16 +25,9 @@ pub struct CsvPreviewForm {
 /// file.
 #[utoipa::path(
     post, path = "/v1/csv_previews", tag = "csv_previews",
-    params(
-        ("file_name" = Option<String>, Query, description = "The file's name, if the body is the file itself"),
-        IdempotencyKey,
-    ),
+    params(UploadParameters, IdempotencyKey),
     request_body(content = CsvPreviewForm, content_type = "multipart/form-data"),
-    responses(
-        (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
-            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds to wait before the next request"))),
-        UploadErrors,
-    )
+    responses(UploadResponses)
 )]
 pub async fn preview_csv(upload: Upload) -> Result<Response, Error> {
     upload.accept(TaskKind::CsvPreview).await

@@ -7,15 +7,15 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use common::report::RejectedRow;
 use common::task::spec::OnBadRow;
-use common::task::{AcceptedTask, TaskId, TaskKind, TaskState};
+use common::task::{TaskId, TaskKind, TaskState};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PageQuery};
 use crate::api::request::body::{Parameters, TaskPath};
 use crate::api::request::query::Query;
-use crate::api::request::upload::{Upload, UploadErrors};
+use crate::api::request::upload::{Upload, UploadParameters, UploadResponses};
 use crate::api::response::negotiation::{CSV, JSON, preferred};
 use crate::db::Database;
 use crate::error::Error;
@@ -47,19 +47,27 @@ pub struct DataUploadForm {
 #[utoipa::path(
     post, path = "/v1/data_uploads", tag = "data_uploads",
     params(
-        ("file_name" = Option<String>, Query, description = "The file's name, if the body is the file itself", example = "people.csv"),
+        UploadParameters,
         ("on_bad_row" = Option<OnBadRow>, Query, description = "`skip` (the default): bad rows are left out and listed as rejected; `fail`: the task fails"),
         IdempotencyKey,
     ),
     request_body(content = DataUploadForm, content_type = "multipart/form-data"),
-    responses(
-        (status = 202, description = "The file is stored and will be loaded, or an earlier task with this file is resumed", body = AcceptedTask,
-            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds to wait before the next request"))),
-        UploadErrors,
-    )
+    responses(UploadResponses)
 )]
 pub async fn upload_data(upload: Upload) -> Result<Response, Error> {
     upload.accept(TaskKind::DataUpload).await
+}
+
+/// Why the rows of a task are not shown.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes responses in the OpenAPI document")]
+pub enum UnknownUpload {
+    /// There is no such data upload
+    #[response(status = 404)]
+    Missing,
+    /// The task cannot be read by this version of the server (`unreadable_task`)
+    #[response(status = 409)]
+    Unreadable,
 }
 
 /// A page of loaded rows, in the order of the file.
@@ -78,13 +86,12 @@ pub struct LoadedRowList {
 #[utoipa::path(
     get, path = "/v1/data_uploads/{id}/rows", tag = "data_uploads",
     params(
-        ("id" = TaskId, Path, description = "The task's id"),
+        TaskPath,
         PageQuery,
     ),
     responses(
         (status = 200, description = "A page of rows", body = LoadedRowList),
-        (status = 404, description = "The data upload does not exist"),
-        (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)"),
+        UnknownUpload,
         InvalidParameters,
     )
 )]
@@ -121,7 +128,7 @@ pub struct RejectedRowList {
 #[utoipa::path(
     get, path = "/v1/data_uploads/{id}/rejected", tag = "data_uploads",
     params(
-        ("id" = TaskId, Path, description = "The task's id"),
+        TaskPath,
         PageQuery,
     ),
     responses(
@@ -132,8 +139,7 @@ pub struct RejectedRowList {
             })),
             (String = "text/csv", example = "row,line,column,value,reason\n7,8,email,ada,is no e-mail address\n"),
         )),
-        (status = 404, description = "The data upload does not exist"),
-        (status = 409, description = "The task cannot be read by this version of the server (`unreadable_task`)"),
+        UnknownUpload,
         (status = 406, description = "The rows have none of the accepted media types"),
         InvalidParameters,
     )

@@ -1,13 +1,15 @@
 //! Downloads: the result of a task and its rejected rows, with ranges and conditions.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::report::Output;
 use common::storage::{ObjectKey, OutputPart, Storage};
 use common::task::{TaskId, TaskState};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use utoipa::{IntoParams, IntoResponses};
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::NoSuchTask;
@@ -17,105 +19,146 @@ use crate::db::Database;
 use crate::error::Error;
 use crate::tasks::{Task, store};
 
+/// Selects a part of a file.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes parameters in the OpenAPI document")]
+pub struct PartOfFile {
+    /// One range of bytes
+    #[param(rename = "Range")]
+    range: Option<String>,
+    /// Send the range only if this is still the ETag
+    #[param(rename = "If-Range")]
+    if_range: Option<String>,
+}
+
+/// The responses to a download.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes responses in the OpenAPI document")]
+pub enum DownloadResponses {
+    /// The whole file
+    #[response(status = 200, content_type = "text/csv")]
+    Whole(String),
+    /// The requested range
+    #[response(status = 206, content_type = "text/csv")]
+    Part(String),
+    /// The ETag still matches If-None-Match
+    #[response(status = 304)]
+    Unchanged,
+    /// The task has no such file (`no_result`) or none yet (`not_ready`, with Retry-After)
+    #[response(status = 409)]
+    NoFile,
+    /// The files are gone
+    #[response(status = 410)]
+    Gone,
+    /// The file has none of the ETags in If-Match
+    #[response(status = 412)]
+    Changed,
+    /// The range is outside of the file
+    #[response(status = 416)]
+    Outside,
+}
+
 /// Downloads the result of a task.
 #[utoipa::path(
-    get, path = "/v1/data_processor/download/{id}", tag = "data_processor",
-    params(
-        ("id" = TaskId, Path, description = "The task's id"),
-        ("Range" = Option<String>, Header, description = "One range of bytes"),
-        ("If-Range" = Option<String>, Header, description = "Send the range only if this is still the ETag"),
-    ),
-    responses(
-        (status = 200, description = "The whole result", body = String, content_type = "text/csv"),
-        (status = 206, description = "The requested range", body = String, content_type = "text/csv"),
-        (status = 304, description = "The ETag still matches If-None-Match"),
-        NoSuchTask,
-        (status = 409, description = "The task has no result (`no_result`) or none yet (`not_ready`, with Retry-After)"),
-        (status = 410, description = "The files are gone"),
-        (status = 416, description = "The range is outside of the file"),
-    )
+    get,
+    path = "/v1/data_processor/download/{id}",
+    tag = "data_processor",
+    params(TaskPath, PartOfFile),
+    responses(DownloadResponses, NoSuchTask)
 )]
-pub async fn download_result(
-    db: State<Database>,
-    storage: State<Storage>,
-    user: CurrentUser,
-    TaskPath(id): TaskPath,
-    method: Method,
-    headers: HeaderMap,
-) -> Result<Response, Error> {
-    download(db.0, storage.0, user, id, OutputPart::Result, method, headers).await
+pub async fn download_result(download: Download) -> Result<Response, Error> {
+    download.respond(OutputPart::Result).await
 }
 
 /// Downloads the rows that an aggregation rejected: `line,column,field,value,reason`.
 #[utoipa::path(
-    get, path = "/v1/data_processor/rejected/{id}", tag = "data_processor",
-    params(("id" = TaskId, Path, description = "The task's id")),
-    responses(
-        (status = 200, description = "The rejected rows", body = String, content_type = "text/csv"),
-        NoSuchTask,
-        (status = 409, description = "The task has no rejected rows (`no_result`) or none yet (`not_ready`)"),
-        (status = 410, description = "The files are gone"),
-    )
+    get,
+    path = "/v1/data_processor/rejected/{id}",
+    tag = "data_processor",
+    params(TaskPath, PartOfFile),
+    responses(DownloadResponses, NoSuchTask)
 )]
-pub async fn download_rejected(
-    db: State<Database>,
-    storage: State<Storage>,
-    user: CurrentUser,
-    TaskPath(id): TaskPath,
-    method: Method,
-    headers: HeaderMap,
-) -> Result<Response, Error> {
-    download(db.0, storage.0, user, id, OutputPart::Rejected, method, headers).await
+pub async fn download_rejected(download: Download) -> Result<Response, Error> {
+    download.respond(OutputPart::Rejected).await
 }
 
-async fn download(
+/// A request for a file of a task.
+pub struct Download {
     db: Database,
     storage: Storage,
     user: CurrentUser,
     id: TaskId,
-    part: OutputPart,
     method: Method,
     headers: HeaderMap,
-) -> Result<Response, Error> {
-    let task = db.read(move |conn| store::find_owned(conn, user.id, id)).await?;
-    let task = task.ok_or(Error::TaskNotFound)?;
-    let (output, attempt) = accepted_output(&task, part)?;
-    let key = ObjectKey::Output { task_id: id, attempt, part };
-    // The output of an attempt never changes, so the attempt is a strong tag.
-    let etag = format!("\"{id}-{attempt}\"");
-    let size = storage.open(key, None).await?.size();
+}
 
-    let mut response = StatusCode::OK.into_response();
-    let to_value = |text: String| HeaderValue::try_from(text).map_err(|_| Error::Internal);
-    let answer = response.headers_mut();
-    answer.insert(header::ETAG, to_value(etag.clone())?);
-    answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let range = match asked(&method, &headers, &etag, size) {
-        Asked::Unchanged => {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return Ok(response);
-        }
-        Asked::Otherwise => return Err(Error::PreconditionFailed),
-        Asked::Outside => return Err(Error::RangeNotSatisfiable { size }),
-        Asked::Whole => 0..size,
-        Asked::Part(range) => {
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            let content_range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
-            response.headers_mut().insert(header::CONTENT_RANGE, to_value(content_range)?);
-            range
-        }
-    };
-    let answer = response.headers_mut();
-    answer.insert(header::CONTENT_TYPE, to_value(output.media_type.clone())?);
-    answer.insert(header::CONTENT_DISPOSITION, to_value(disposition(&file_name(output, part)))?);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
-    if method == Method::GET && !range.is_empty() {
-        let reader = storage.open(key, Some(range)).await?;
-        *response.body_mut() = Body::from_stream(reader.into_stream().await?);
+impl<S> FromRequestParts<S> for Download
+where
+    S: Send + Sync,
+    Database: FromRef<S>,
+    Storage: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let user = CurrentUser::from_request_parts(parts, state).await?;
+        let TaskPath(id) = TaskPath::from_request_parts(parts, state).await?;
+        Ok(Self {
+            db: Database::from_ref(state),
+            storage: Storage::from_ref(state),
+            user,
+            id,
+            method: parts.method.clone(),
+            headers: parts.headers.clone(),
+        })
     }
-    Ok(response)
+}
+
+impl Download {
+    async fn respond(self, part: OutputPart) -> Result<Response, Error> {
+        let Self { db, storage, user, id, method, headers } = self;
+        let task = db.read(move |conn| store::find_owned(conn, user.id, id)).await?;
+        let task = task.ok_or(Error::TaskNotFound)?;
+        let (output, attempt) = accepted_output(&task, part)?;
+        let key = ObjectKey::Output { task_id: id, attempt, part };
+        // The output of an attempt never changes, so the attempt is a strong tag.
+        let etag = format!("\"{id}-{attempt}\"");
+        let size = storage.open(key, None).await?.size();
+
+        let mut response = StatusCode::OK.into_response();
+        let to_value = |text: String| HeaderValue::try_from(text).map_err(|_| Error::Internal);
+        let answer = response.headers_mut();
+        answer.insert(header::ETAG, to_value(etag.clone())?);
+        answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        let range = match asked(&method, &headers, &etag, size) {
+            Asked::Unchanged => {
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                return Ok(response);
+            }
+            Asked::Otherwise => return Err(Error::PreconditionFailed),
+            Asked::Outside => return Err(Error::RangeNotSatisfiable { size }),
+            Asked::Whole => 0..size,
+            Asked::Part(range) => {
+                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                let content_range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+                response.headers_mut().insert(header::CONTENT_RANGE, to_value(content_range)?);
+                range
+            }
+        };
+        let answer = response.headers_mut();
+        answer.insert(header::CONTENT_TYPE, to_value(output.media_type.clone())?);
+        answer
+            .insert(header::CONTENT_DISPOSITION, to_value(disposition(&file_name(output, part)))?);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+        if method == Method::GET && !range.is_empty() {
+            let reader = storage.open(key, Some(range)).await?;
+            *response.body_mut() = Body::from_stream(reader.into_stream().await?);
+        }
+        Ok(response)
+    }
 }
 
 fn accepted_output(task: &Task, part: OutputPart) -> Result<(&Output, u32), Error> {

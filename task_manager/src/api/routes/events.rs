@@ -11,7 +11,6 @@ use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
 use chrono::{DateTime, NaiveDateTime, SecondsFormat};
 use common::clock;
-use common::task::TaskId;
 use futures_util::StreamExt;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use utoipa::ToSchema;
@@ -57,7 +56,7 @@ pub struct TaskEvent {
 #[utoipa::path(
     get, path = "/v1/tasks/{id}/events", tag = "tasks",
     params(
-        ("id" = TaskId, Path, description = "The task's id"),
+        TaskPath,
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last received event"),
     ),
     responses(

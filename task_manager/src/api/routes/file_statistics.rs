@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::file_statistics::FileStatisticsRow;
 use common::problem::ErrorLocation;
-use common::task::{AcceptedTask, TaskKind, UserId};
+use common::task::{TaskKind, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PageQuery, PeriodQuery};
 use crate::api::request::body::Parameters;
 use crate::api::request::query::Query;
-use crate::api::request::upload::{Upload, UploadErrors};
+use crate::api::request::upload::{Upload, UploadParameters, UploadResponses};
 use crate::api::response::negotiation::{CSV, JSON, preferred};
 use crate::db::Database;
 use crate::error::Error;
@@ -40,16 +40,9 @@ pub struct FileForm {
 /// `GET /v1/file_statistics`; `links.report` links to the report on all of them.
 #[utoipa::path(
     post, path = "/v1/file_statistics", tag = "file_statistics",
-    params(
-        ("file_name" = Option<String>, Query, description = "The file's name, if the body is the file itself"),
-        IdempotencyKey,
-    ),
+    params(UploadParameters, IdempotencyKey),
     request_body(content = FileForm, content_type = "multipart/form-data"),
-    responses(
-        (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
-            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds to wait before the next request"))),
-        UploadErrors,
-    )
+    responses(UploadResponses)
 )]
 pub async fn request_file_statistics(upload: Upload) -> Result<Response, Error> {
     upload.accept(TaskKind::FileStatistics).await

@@ -30,7 +30,7 @@ use crate::views::{view_any, views};
 /// Shows a task.
 #[utoipa::path(
     get, path = "/v1/tasks/{id}", tag = "tasks",
-    params(("id" = TaskId, Path, description = "The task's id")),
+    params(TaskPath),
     responses(
         (status = 200, description = "The task", body = TaskView),
         NoSuchTask,
@@ -54,7 +54,7 @@ pub async fn show_task(
 /// Shows a task; the same as `/v1/tasks/{id}`.
 #[utoipa::path(
     get, path = "/v1/tasks/status/{id}", tag = "tasks",
-    params(("id" = TaskId, Path, description = "The task's id")),
+    params(TaskPath),
     responses(
         (status = 200, description = "The task", body = TaskView),
         NoSuchTask,
@@ -125,7 +125,7 @@ fn read_filter(parameters: Parameters) -> Result<(store::Filter, PageSize), Vec<
 /// Stops a task: it ends, and its data is rolled back.
 #[utoipa::path(
     post, path = "/v1/tasks/{id}/stop", tag = "tasks",
-    params(("id" = TaskId, Path, description = "The task's id")),
+    params(TaskPath),
     responses(
         (status = 202, description = "The task is being rolled back", body = TaskView),
         (status = 200, description = "The task is stopped already", body = TaskView),
@@ -140,7 +140,7 @@ pub async fn stop_task(request: TaskRequest) -> Result<Response, Error> {
 /// Kills a task: it ends, and its durable data is kept.
 #[utoipa::path(
     post, path = "/v1/tasks/{id}/kill", tag = "tasks",
-    params(("id" = TaskId, Path, description = "The task's id")),
+    params(TaskPath),
     responses(
         (status = 200, description = "The task is killed", body = TaskView),
         NoSuchTask,
@@ -155,7 +155,7 @@ pub async fn kill_task(request: TaskRequest) -> Result<Response, Error> {
 /// the start if its kind has none. `resumed_from_row` is the first row that is read again.
 #[utoipa::path(
     post, path = "/v1/tasks/{id}/resume", tag = "tasks",
-    params(("id" = TaskId, Path, description = "The task's id")),
+    params(TaskPath),
     responses(
         (status = 200, description = "The task is queued again", body = AcceptedTask),
         NoSuchTask,
@@ -180,7 +180,7 @@ fn ended(Interrupted { task, .. }: Interrupted) -> Response {
 /// Deletes an ended task and all its data.
 #[utoipa::path(
     delete, path = "/v1/tasks/{id}", tag = "tasks",
-    params(("id" = TaskId, Path, description = "The task's id")),
+    params(TaskPath),
     responses(
         (status = 204, description = "The task is gone"),
         NoSuchTask,

@@ -1,10 +1,10 @@
 //! `POST /v1/data_processor/upload`.
 
 use axum::response::Response;
-use common::task::{AcceptedTask, TaskKind};
+use common::task::TaskKind;
 
 use crate::api::openapi::shared::IdempotencyKey;
-use crate::api::request::upload::{Upload, UploadErrors};
+use crate::api::request::upload::{Upload, UploadParameters, UploadResponses};
 use crate::error::Error;
 
 /// The form of an upload.
@@ -41,7 +41,7 @@ pub struct UploadForm {
     post, path = "/v1/data_processor/upload", tag = "data_processor",
     params(
         IdempotencyKey,
-        ("file_name" = Option<String>, Query, description = "The file's name, if the body is the file itself"),
+        UploadParameters,
         ("group_by" = Option<Vec<String>>, Query, description = "A column of the groups; repeats"),
         ("sum" = Option<Vec<String>>, Query, description = "A column to sum; repeats"),
         ("total_header" = Option<String>, Query, description = "Another name for the last sum"),
@@ -49,11 +49,7 @@ pub struct UploadForm {
         ("memory_limit" = Option<String>, Query, description = "Memory for the groups, such as `256MiB`"),
     ),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses(
-        (status = 202, description = "The file is stored and will be processed", body = AcceptedTask,
-            headers(("Location" = String, description = "The task"), ("Retry-After" = u64, description = "Seconds to wait before the next request"))),
-        UploadErrors,
-    )
+    responses(UploadResponses)
 )]
 pub async fn upload_csv(upload: Upload) -> Result<Response, Error> {
     upload.accept(TaskKind::CsvAggregation).await
