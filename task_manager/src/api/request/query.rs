@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use common::problem::ErrorLocation;
 
 use crate::api::request::body::Parameters;
+use crate::error::Error;
 use crate::paging::{Cursor, PageSize, Period};
 
 const DEFAULT_PAGE_SIZE: u64 = 50;
@@ -13,26 +14,34 @@ const MAX_PAGE_SIZE: u64 = 10_000;
 #[derive(Debug)]
 pub struct Query {
     parameters: Parameters,
+    /// The names of those that were read.
+    known: Vec<&'static str>,
     errors: Vec<ErrorLocation>,
 }
 
 impl Query {
     pub fn of(parameters: Parameters) -> Self {
-        Self { parameters, errors: Vec::new() }
+        Self { parameters, known: Vec::new(), errors: Vec::new() }
     }
 
     /// The parameter `name`; none where it is absent, empty or wrong.
     pub fn read<T>(
         &mut self,
-        name: &str,
+        name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
+        self.known.push(name);
         let text = self.parameters.take(name).filter(|text| !text.is_empty())?;
         self.parse(name, &text, parse)
     }
 
     /// Every valid value of the parameter `name`, without empty ones.
-    pub fn read_all<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+    pub fn read_all<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        self.known.push(name);
         let texts = self.parameters.take_all(name);
         texts
             .iter()
@@ -57,7 +66,7 @@ impl Query {
     }
 
     /// A time, or the beginning of a day, UTC.
-    fn time(&mut self, name: &str) -> Option<NaiveDateTime> {
+    fn time(&mut self, name: &'static str) -> Option<NaiveDateTime> {
         self.read(name, time)
     }
 
@@ -90,11 +99,22 @@ impl Query {
         PageSize(size.unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE))
     }
 
-    /// Everything that was wrong, and the parameters that nobody read; `known` lists those there
-    /// are, in words.
-    pub fn finish(mut self, known: &str) -> Result<(), Vec<ErrorLocation>> {
-        self.errors.extend(self.parameters.unknown(known));
-        if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
+    /// Ends reading.
+    ///
+    /// # Errors
+    /// Everything that was wrong, and the parameters that were not read.
+    pub fn finish(self) -> Result<(), Error> {
+        let Self { parameters, known, mut errors } = self;
+        errors.extend(parameters.unknown(&in_words(&known)));
+        if errors.is_empty() { Ok(()) } else { Err(Error::InvalidParameters(errors)) }
+    }
+}
+
+fn in_words(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [name] => (*name).to_owned(),
+        [names @ .., last] => format!("{} and {last}", names.join(", ")),
     }
 }
 
@@ -151,8 +171,9 @@ mod tests {
         let mut query = query(&[("from", "x"), ("page_size", "0"), ("colour", "red")]);
         query.period();
         query.page_size();
-        let errors = query.finish("from, to and page_size").unwrap_err();
+        let Err(Error::InvalidParameters(errors)) = query.finish() else { panic!("valid") };
         let fields: Vec<_> = errors.iter().filter_map(|error| error.field.as_deref()).collect();
         assert_eq!(fields, ["from", "page_size", "colour"]);
+        assert_eq!(errors[2].reason, "is not a parameter here; there are from, to and page_size");
     }
 }

@@ -25,12 +25,12 @@ use crate::lifecycle::upload::{Uploads, file_name};
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes a parameter in the OpenAPI document")]
 pub struct UploadParameters {
-    /// The file's name, where the body is the file itself
+    /// The file's name, if the body is the file itself
     #[param(example = "table.csv")]
     file_name: Option<String>,
 }
 
-/// How each upload is answered, for the OpenAPI document.
+/// The responses to an upload, for the OpenAPI document.
 #[derive(IntoResponses)]
 #[expect(
     dead_code,
@@ -38,12 +38,12 @@ pub struct UploadParameters {
     reason = "describes responses in the OpenAPI document"
 )]
 pub enum UploadResponses {
-    /// The file is stored and will be processed, or an earlier task with this file goes on
+    /// The file is stored and will be processed, or an earlier task with this file is resumed
     #[response(
         status = 202,
         headers(
             ("Location" = String, description = "The task"),
-            ("Retry-After" = u64, description = "Seconds until it is worth asking"),
+            ("Retry-After" = u64, description = "Seconds to wait before the next request"),
         )
     )]
     Accepted(AcceptedTask),

@@ -199,7 +199,7 @@ impl Page {
             text.parse().map_err(|_| "is not a token of a list".to_owned())
         });
         let size = query.page_size();
-        query.finish("page_size and page_token").map_err(Error::InvalidParameters)?;
+        query.finish()?;
         Ok(Self { after: after.unwrap_or(0), size })
     }
 

@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::file_statistics::FileStatisticsRow;
-use common::problem::ErrorLocation;
 use common::task::{TaskKind, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -81,7 +80,7 @@ pub async fn list_file_statistics(
     user: CurrentUser,
     parameters: Parameters,
 ) -> Result<Response, Error> {
-    let page = Page::read(parameters).map_err(Error::InvalidParameters)?;
+    let page = Page::read(parameters)?;
     let list = db
         .read(move |conn| {
             if !store::has_any(conn, user.id)? {
@@ -105,12 +104,12 @@ struct Page {
 }
 
 impl Page {
-    fn read(parameters: Parameters) -> Result<Self, Vec<ErrorLocation>> {
+    fn read(parameters: Parameters) -> Result<Self, Error> {
         let mut query = Query::of(parameters);
         let period = query.period();
         let after = query.cursor();
         let size = query.page_size();
-        query.finish("from, to, page_size and page_token")?;
+        query.finish()?;
         Ok(Self { period, after, size })
     }
 }
@@ -149,7 +148,7 @@ pub async fn report_file_statistics(
         Uuid::try_parse(text).map(UserId).map_err(|_| format!("`{text}` is not a user id"))
     });
     let period = query.period();
-    query.finish("user_id, from and to").map_err(Error::InvalidParameters)?;
+    query.finish()?;
     let owner = owner.unwrap_or(user.id);
     if owner != user.id && !user.is_administrator() {
         return Err(Error::UserNotFound);

@@ -8,7 +8,6 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use chrono::NaiveDate;
 use common::message::Category;
-use common::problem::ErrorLocation;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -110,8 +109,7 @@ pub async fn list_messages(
     user: CurrentUser,
     parameters: Parameters,
 ) -> Result<Json<MessageList>, Error> {
-    let Page { search, filter, start, size } =
-        Page::read(parameters).map_err(Error::InvalidParameters)?;
+    let Page { search, filter, start, size } = Page::read(parameters)?;
     let list = db.read(move |conn| {
         let limit = size.limit();
         let mut items = match (&search, start) {
@@ -135,7 +133,7 @@ struct Page {
 }
 
 impl Page {
-    fn read(parameters: Parameters) -> Result<Self, Vec<ErrorLocation>> {
+    fn read(parameters: Parameters) -> Result<Self, Error> {
         let mut query = Query::of(parameters);
         let search = query.read("text", |text| match text.chars().count() {
             0..=MAX_TEXT => {
@@ -160,7 +158,7 @@ impl Page {
             next(first, text).ok_or_else(|| "is not a token of this list".to_owned())
         });
         let size = query.page_size();
-        query.finish("text, category, from, to, order, page_size and page_token")?;
+        query.finish()?;
         Ok(Self {
             search,
             filter: Filter { category, period },
@@ -230,7 +228,7 @@ pub async fn count_messages(
     let mut query = Query::of(parameters);
     let named = query.read_all("by", dimensions);
     let period = query.period();
-    query.finish("by, from and to").map_err(Error::InvalidParameters)?;
+    query.finish()?;
     let named = named.into_iter().reduce(|one, other| (one.0 || other.0, one.1 || other.1));
     let (by_category, by_date) = named.unwrap_or((true, true));
     let single = db.read(move |conn| store::counts(conn, user.id, period)).await?;
@@ -260,7 +258,7 @@ fn dimensions(text: &str) -> Result<(bool, bool), String> {
 mod tests {
     use super::*;
 
-    fn page(given: &[(&str, &str)]) -> Result<Page, Vec<ErrorLocation>> {
+    fn page(given: &[(&str, &str)]) -> Result<Page, Error> {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Page::read(Parameters(given.iter().map(own).collect()))
     }
@@ -275,7 +273,7 @@ mod tests {
             ("page_token", "7"),
             ("sort", "up"),
         ];
-        let errors = page(&given).err().unwrap();
+        let Err(Error::InvalidParameters(errors)) = page(&given) else { panic!("valid") };
         let fields: Vec<_> = errors.iter().filter_map(|error| error.field.as_deref()).collect();
         assert_eq!(fields, ["text", "category", "order", "page_token", "sort"]);
     }

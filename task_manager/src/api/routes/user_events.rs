@@ -129,7 +129,7 @@ pub async fn generate_user_events(
     let seed = query.read("seed", |text| {
         text.parse::<u64>().map_err(|_| format!("`{text}` is not a whole number from 0"))
     });
-    query.finish("seed").map_err(Error::InvalidParameters)?;
+    query.finish()?;
     let count: usize = count.parse().map_err(|_| {
         Error::invalid("n", format!("`{count}` is not a whole number from 1 to {MOST_EVENTS}"))
     })?;
@@ -201,7 +201,7 @@ pub async fn report_user_events(
     let mut place = |name| query.read(name, |text| Ok(text.trim().to_owned()));
     let (state, country) = (place("state"), place("country"));
     let period = query.period();
-    query.finish("user_id, state, country, from and to").map_err(Error::InvalidParameters)?;
+    query.finish()?;
     let whose = whose.unwrap_or(Whose::User(user.id));
     if !user.is_administrator() && whose != Whose::User(user.id) {
         return Err(match whose {
