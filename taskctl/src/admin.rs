@@ -1,4 +1,4 @@
-//! `taskctl admin`: what is done on the data folder of a standalone server itself.
+//! `taskctl admin`: commands that work directly on the data folder of a standalone server.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,10 +12,10 @@ use crate::data_folder::DataFolder;
 use crate::failure::Failure;
 use crate::standalone;
 
-/// What an administrator of the machine does.
+/// The commands for the administrator of the machine.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Admin {
-    /// Make an administrator of a standalone server, which may be running. For a fleet:
+    /// Create an administrator of a standalone server, which may be running. For a fleet:
     /// `task_manager admin create`.
     Create(CreateArgs),
 }
@@ -33,7 +33,7 @@ pub(crate) struct CreateArgs {
     password_file: Option<PathBuf>,
 }
 
-/// Does it.
+/// `taskctl admin`.
 pub(crate) fn admin(command: Admin, console: Console) -> ExitCode {
     let Admin::Create(args) = command;
     match create(args) {

@@ -1,13 +1,13 @@
-//! Standard output and standard error: which words go where.
+//! Standard output and standard error.
 //!
-//! Standard output takes what was asked for: a JSON document, a table, the bytes of a result.
-//! Everything said along the way goes to standard error, so that pipes stay clean.
+//! Standard output is for the requested output: a JSON document, a table, the bytes of a result.
+//! All messages go to standard error, so that pipes stay clean.
 
 use std::io::Write;
 
 use serde::Serialize;
 
-/// Where words go.
+/// The outputs of a command.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Console {
     json: bool,
@@ -20,29 +20,29 @@ impl Console {
         Self { json, stdout_taken: false }
     }
 
-    /// Leaves standard output to the bytes of a result.
+    /// Reserves standard output for the bytes of a result.
     pub(crate) fn with_stdout_taken(self) -> Self {
         Self { stdout_taken: true, ..self }
     }
 
-    /// Whether JSON was asked for.
+    /// Whether JSON was requested.
     pub(crate) fn is_json(self) -> bool {
         self.json
     }
 
-    /// The answer of a command: `document` where JSON was asked for, else `text`.
+    /// Prints the output of a command: `document` if JSON was requested, otherwise `text`.
     pub(crate) fn answer(self, document: &impl Serialize, text: impl FnOnce() -> String) {
         if self.json { self.document(document) } else { to_stdout(&text()) }
     }
 
-    /// A JSON document on standard output.
+    /// Prints a JSON document on standard output.
     pub(crate) fn document(self, document: &impl Serialize) {
         if let Ok(text) = serde_json::to_string_pretty(document) {
             to_stdout(&text);
         }
     }
 
-    /// What a command has done, in words, where no JSON was asked for.
+    /// Prints what a command has done, unless JSON was requested.
     pub(crate) fn say(self, text: &str) {
         match self {
             Self { json: true, .. } => {}
@@ -52,13 +52,13 @@ impl Console {
     }
 }
 
-/// Words on the way and of failures, on standard error.
+/// Prints a message or failure on standard error.
 pub(crate) fn note(text: &str) {
-    // There is nobody left to tell when standard error is closed.
+    // Nothing can be reported when standard error is closed.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// A reader that has seen enough closes the pipe (`taskctl list | head`): that is no failure.
+/// Ignores a closed pipe (`taskctl list | head`), which is not a failure.
 fn to_stdout(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Counts in words, the same for tasks of a server and for files that are processed right here.
+//! Texts of counts, the same for tasks of a server and for files that are processed locally.
 
 use common::plural::plural;
 use indicatif::HumanCount;
@@ -12,10 +12,10 @@ pub(crate) fn rows(count: u64) -> String {
     counted(count, "row", "rows")
 }
 
-/// What an aggregation made of its rows.
+/// The counts of an aggregation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Aggregated {
-    /// All rows of the file, the rejected ones too.
+    /// All rows of the file, including rejected ones.
     pub(crate) rows_read: u64,
     pub(crate) rows_rejected: u64,
     pub(crate) groups: u64,

@@ -1,8 +1,8 @@
-//! Which folder holds the data of a standalone server.
+//! Finds the data folder of a standalone server.
 //!
 //! # Invariants
-//! - Everything that a server makes is in one folder, which is none of anything else.
-//! - Data of an earlier version, which used the current folder itself, is found again.
+//! - All data of a server is in one folder, which contains nothing else.
+//! - Data of an earlier version, which used the current folder itself, is found.
 
 use std::path::{Path, PathBuf};
 
@@ -10,20 +10,20 @@ use clap::Args;
 
 use crate::console::note;
 
-/// The folder in the current one that is used unless another is named.
+/// The default folder, in the current one.
 const DEFAULT: &str = "task-data";
 const DATABASE: &str = "tasks.sqlite";
-/// The files by which a folder is known as one with data or settings.
+/// The files that identify a folder with data or settings.
 const FILES: [&str; 4] = [DATABASE, "jwt.key", "task_manager.toml", "data_processor.toml"];
 
 #[derive(Debug, Args)]
 pub(crate) struct DataFolder {
-    /// The folder for everything that the server keeps: `tasks.sqlite`, `jwt.key`,
-    /// `local_storage/`; and for settings in `task_manager.toml` and `data_processor.toml`.
-    /// Unless set: `task-data`, or the current folder where these files are in it already.
+    /// The folder for all data of the server (`tasks.sqlite`, `jwt.key`, `local_storage/`) and for
+    /// settings in `task_manager.toml` and `data_processor.toml`. By default `task-data`, or the
+    /// current folder if it contains these files already.
     #[arg(long, value_name = "DIR", env = "TASKCTL_DATA")]
     data: Option<PathBuf>,
-    /// The folder of `task_manager.toml` and `data_processor.toml`, where they are not in the data
+    /// The folder of `task_manager.toml` and `data_processor.toml`, if they are not in the data
     /// folder.
     #[arg(long, value_name = "DIR")]
     settings: Option<PathBuf>,
@@ -32,13 +32,13 @@ pub(crate) struct DataFolder {
 /// The folders of a standalone server.
 #[derive(Debug)]
 pub(crate) struct Folders {
-    /// What the server keeps.
+    /// The data of the server.
     pub(crate) data: PathBuf,
     settings: Option<PathBuf>,
 }
 
 impl Folders {
-    /// A settings file, where it exists.
+    /// A settings file, if it exists.
     pub(crate) fn settings_file(&self, name: &str) -> Option<PathBuf> {
         let folder = self.settings.as_ref().unwrap_or(&self.data);
         Some(folder.join(name)).filter(|path| path.exists())
@@ -46,17 +46,18 @@ impl Folders {
 }
 
 impl DataFolder {
-    /// The folders. It says so where the data is in the current one without that having been named.
+    /// Resolves the folders. Prints a note if the data is in the current one without that being
+    /// requested.
     pub(crate) fn resolve(self) -> Folders {
         let data = self.data.unwrap_or_else(|| {
             let current = Path::new(".");
             if !is_current(current) {
                 return PathBuf::from(DEFAULT);
             }
-            // A server that was killed leaves a part of its database in files beside it.
+            // A killed server leaves a part of its database in files beside it.
             let files = found(current).join(", ").replace(DATABASE, "tasks.sqlite*");
             note(&format!(
-                "Using the data in the current folder. To keep it apart, end the server, move \
+                "Using the data in the current folder. To separate it, stop the server, move \
                  {files} and local_storage into {DEFAULT}, and start it again."
             ));
             current.to_owned()
@@ -65,8 +66,8 @@ impl DataFolder {
     }
 }
 
-/// Whether the data is in the folder `current` itself, not in one of its own. The database decides,
-/// so that a move that was not completed hides nothing.
+/// Whether the data is in the folder `current` itself, rather than in a separate one. The database
+/// decides, so that an incomplete move hides nothing.
 fn is_current(current: &Path) -> bool {
     let own = current.join(DEFAULT);
     match (current.join(DATABASE).exists(), own.join(DATABASE).exists()) {
@@ -91,7 +92,7 @@ mod tests {
             assert!(!is_current(folder.path()), "an empty folder has none");
             std::fs::write(folder.path().join(file), "").unwrap();
             assert!(is_current(folder.path()), "{file}");
-            // As the note says.
+            // As the note advises.
             let moved = folder.path().join(DEFAULT);
             std::fs::create_dir(&moved).unwrap();
             assert!(is_current(folder.path()), "an empty folder hides {file}");

@@ -1,4 +1,4 @@
-//! Where output goes: to a file that appears when it is complete, or to a stream.
+//! Destinations of output: a file that appears when it is complete, or a stream.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,22 +8,22 @@ use tempfile::TempPath;
 
 use crate::failure::Failure;
 
-/// Where the user wants the output.
+/// The destination of output.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
-    /// In this file, which may exist.
+    /// This file, which may exist.
     File(PathBuf),
-    /// On a device or pipe that exists; there is nothing to rename.
+    /// An existing device or pipe, which needs no renaming.
     Device(PathBuf),
-    /// On standard output.
+    /// Standard output.
     Stdout,
 }
 
 impl Destination {
-    /// What a command line names, `-` for standard output.
+    /// The destination named on the command line, `-` for standard output.
     ///
     /// # Errors
-    /// It is no place for a file.
+    /// It cannot be written to.
     pub(crate) fn named(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
             return Ok(Self::Stdout);
@@ -33,18 +33,18 @@ impl Destination {
         };
         match path.metadata() {
             Ok(found) if found.is_dir() => refused("it is a folder".to_owned()),
-            // The file behind a symbolic link is replaced, not the link.
+            // Replaces the target of a symbolic link, not the link.
             Ok(found) if found.is_file() => match path.canonicalize() {
                 Ok(path) => Ok(Self::File(path)),
                 Err(error) => refused(error.to_string()),
             },
             Ok(_) => Ok(Self::Device(path.to_owned())),
             Err(_) if folder(path).is_dir() => Ok(Self::File(path.to_owned())),
-            Err(_) => refused(format!("there is no folder {}", folder(path).display())),
+            Err(_) => refused(format!("the folder {} does not exist", folder(path).display())),
         }
     }
 
-    /// Opens it. A file is written under another name, which [`Part::keep`] ends.
+    /// Opens it. A file is written under a temporary name until [`Part::keep`].
     ///
     /// # Errors
     /// It cannot be opened.
@@ -63,7 +63,7 @@ impl Destination {
     }
 }
 
-/// A file on its way, under a temporary name beside its own. It is deleted when it is dropped.
+/// An incomplete file, under a temporary name beside its own. Dropping it deletes it.
 #[derive(Debug)]
 pub(crate) struct Part {
     temporary: TempPath,
@@ -71,10 +71,10 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Begins the file `target`.
+    /// Creates the file `target`.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be created.
     pub(crate) fn create(target: PathBuf) -> Result<(File, Self), Failure> {
         // With the permissions of any new file, not those of a temporary one.
         let made = tempfile::Builder::new()
@@ -90,12 +90,13 @@ impl Part {
         }
     }
 
-    /// The name that the file gets.
+    /// The final name of the file.
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 
-    /// Gives the complete file its name, where an existing file is replaced, and returns it.
+    /// Renames the complete file to its final name, replacing an existing file, and returns the
+    /// name.
     ///
     /// # Errors
     /// It cannot be renamed.
@@ -106,7 +107,7 @@ impl Part {
         }
     }
 
-    /// Gives the complete file its name, where no file may have it yet, and returns it.
+    /// Renames the complete file to its final name unless that exists, and returns the name.
     ///
     /// # Errors
     /// The name is taken, or the file cannot be renamed.

@@ -1,4 +1,4 @@
-//! `taskctl download`: fetches a result, and goes on where a connection broke.
+//! `taskctl download`: fetches a result, and resumes after a broken connection.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,24 +21,24 @@ use crate::progress::TransferBar;
 use crate::saving::{Saved, Sink, Target};
 use crate::session::Session;
 
-/// This many times in a row a connection may break without a new byte.
+/// How many times in a row a connection may break without a new byte.
 const MAX_BREAKS: u32 = 5;
 /// The wait after the first break; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// What `taskctl download` takes.
+/// The arguments of `taskctl download`.
 #[derive(Debug, Args)]
 pub(crate) struct DownloadArgs {
     /// The task whose result to fetch.
     id: TaskId,
-    /// Where to save it, `-` for standard output; the server's name in the current folder
-    /// otherwise.
+    /// Where to save it, `-` for standard output; by default a file in the current folder, named by
+    /// the server.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Fetch the rejected rows instead of the result.
     #[arg(long)]
     rejected: bool,
-    /// Replace an existing file of the server's name.
+    /// Replace an existing file of that name.
     #[arg(long)]
     force: bool,
 }
@@ -62,7 +62,7 @@ pub(crate) async fn download(session: &Session, args: DownloadArgs) -> Result<Ex
 /// The console beside a download to `target`.
 ///
 /// # Errors
-/// Both the result and JSON are to go to standard output.
+/// Both the result and JSON would go to standard output.
 pub(crate) fn console_for(console: Console, target: &Target) -> Result<Console, Failure> {
     match (target.is_stdout(), console.is_json()) {
         (false, _) => Ok(console),
@@ -74,7 +74,7 @@ pub(crate) fn console_for(console: Console, target: &Target) -> Result<Console, 
     }
 }
 
-/// Which file of a task.
+/// A file of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     /// The result.
@@ -86,7 +86,7 @@ pub(crate) enum Part {
 /// Fetches a file of a task to `target`.
 ///
 /// # Errors
-/// The server refuses or is away for too long, the target cannot be written, or Ctrl-C was
+/// The server refuses or is down for too long, the target cannot be written, or Ctrl-C was
 /// pressed.
 pub(crate) async fn fetch(
     session: &Session,
@@ -100,23 +100,23 @@ pub(crate) async fn fetch(
     };
     or_interrupted(transfer(&session.client, &path, id, target), || {
         format!(
-            "The download was cut off. The result stays on the server: `{}`.",
+            "The download was interrupted. The result stays on the server: `{}`.",
             session.command("download", id)
         )
     })
     .await
 }
 
-/// What a response says of the whole file.
-struct Whole {
+/// The properties of the whole file, from a response.
+struct FileMeta {
     size: Option<u64>,
     etag: Option<HeaderValue>,
 }
 
-impl Whole {
+impl FileMeta {
     fn of(response: &Response) -> Self {
         let etag = response.headers().get(ETAG);
-        // A weak tag does not promise the same bytes (RFC 9110).
+        // A weak tag does not guarantee the same bytes (RFC 9110).
         let strong = etag.filter(|etag| !etag.as_bytes().starts_with(b"W/"));
         Self { size: response.content_length(), etag: strong.cloned() }
     }
@@ -129,10 +129,10 @@ async fn transfer(
     target: &Target,
 ) -> Result<Saved, Failure> {
     let mut response = client.send(client.request(Method::GET, path)).await?;
-    let mut whole = Whole::of(&response);
+    let mut meta = FileMeta::of(&response);
     let name = suggested_name(response.headers(), id);
     let mut sink = Sink::open(target, name).await?;
-    let bar = TransferBar::start("Downloading", whole.size);
+    let bar = TransferBar::start("Downloading", meta.size);
 
     let mut received = 0;
     let mut furthest = 0;
@@ -152,29 +152,29 @@ async fn transfer(
                 Err(error) => break client.unreachable(&error),
             }
         };
-        // Progress is what lies beyond the furthest byte so far: a server that starts again and
-        // breaks at the same place is not asked for ever.
+        // Only bytes beyond the furthest one so far count as progress: a server that starts over
+        // and always breaks at the same position is not retried for ever.
         if received > furthest {
             furthest = received;
             breaks = 0;
         }
-        response = reconnect(client, path, received, &whole, &mut breaks, reason).await?;
+        response = reconnect(client, path, received, &meta, &mut breaks, reason).await?;
         if response.status() != StatusCode::PARTIAL_CONTENT {
             if received > 0 {
                 sink.restart().await?;
                 received = 0;
             }
-            whole = Whole::of(&response);
+            meta = FileMeta::of(&response);
         }
     }
 }
 
-/// Asks for what is missing after `received` bytes, until there is an answer.
+/// Requests the rest after `received` bytes, until the server answers.
 async fn reconnect(
     client: &ApiClient,
     path: &str,
     received: u64,
-    whole: &Whole,
+    meta: &FileMeta,
     breaks: &mut u32,
     mut reason: ClientError,
 ) -> Result<Response, Failure> {
@@ -182,13 +182,13 @@ async fn reconnect(
         if *breaks >= MAX_BREAKS {
             return Err(Failure::lost(format!(
                 "The connection broke after {received} bytes and again on each of {MAX_BREAKS} \
-                 more tries: {reason}."
+                 more attempts: {reason}."
             )));
         }
         tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(*breaks)).await;
         *breaks += 1;
         let mut request = client.request(Method::GET, path);
-        if let Some(etag) = whole.etag.clone().filter(|_| received > 0) {
+        if let Some(etag) = meta.etag.clone().filter(|_| received > 0) {
             request = request.header(RANGE, format!("bytes={received}-")).header(IF_RANGE, etag);
         }
         match client.send(request).await {
@@ -197,7 +197,7 @@ async fn reconnect(
                     Ok(response)
                 } else {
                     Err(Failure::local(
-                        "The server answered another part of the result than was asked for.",
+                        "The server sent another part of the result than requested.",
                     ))
                 };
             }

@@ -1,4 +1,4 @@
-//! How a command ends when it does not end well: the exit code and the words.
+//! Failures of commands: their exit codes and texts.
 
 use std::process::ExitCode;
 
@@ -8,20 +8,20 @@ use common::problem::Problem;
 use crate::console::{Console, note};
 use crate::problem_text::problem_text;
 
-/// The task failed, the server refused, or this machine could not do its part.
+/// The task failed, the server refused, or a local operation failed.
 pub(crate) const FAILED: u8 = 1;
-/// The command was called wrongly (clap ends with the same).
+/// Wrong usage (clap uses the same).
 const USAGE: u8 = 2;
-/// No server answers, or not any more.
+/// No server answers, or it stopped answering.
 const UNREACHABLE: u8 = 3;
 /// Ctrl-C, as shells report it.
 const INTERRUPTED: u8 = 130;
 
-/// What to do about a server that asks for a login.
+/// Advice for a server that requires a login.
 const LOGIN_HINT: &str = "\nLog in with `taskctl login NAME`; `taskctl register NAME` signs up, and \
-                          `taskctl logout` forgets an expired token.";
+                          `taskctl logout` removes an expired token.";
 
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
@@ -34,22 +34,22 @@ impl Failure {
         Self { code, text: text.into(), problem: None }
     }
 
-    /// The command cannot work as it was called.
+    /// The usage is wrong.
     pub(crate) fn usage(text: impl Into<String>) -> Self {
         Self::new(USAGE, text)
     }
 
-    /// This machine could not do its part, for example write a file.
+    /// A local operation failed, such as writing a file.
     pub(crate) fn local(text: impl Into<String>) -> Self {
         Self::new(FAILED, text)
     }
 
-    /// A server that answered before does not answer any more.
+    /// A server stopped answering.
     pub(crate) fn lost(text: impl Into<String>) -> Self {
         Self::new(UNREACHABLE, text)
     }
 
-    /// Whoever reads the output has seen enough (`| head`): the command ends early and well.
+    /// The reader of the output closed it (`| head`): the command ends early without an error.
     pub(crate) fn reader_left() -> Self {
         Self::new(0, "")
     }
@@ -59,8 +59,8 @@ impl Failure {
         Self::new(INTERRUPTED, text)
     }
 
-    /// Says what went wrong: a problem of the server as JSON on standard output where JSON was
-    /// asked for, everything else in words on standard error.
+    /// Prints the failure: a problem of the server as JSON on standard output if JSON was
+    /// requested, everything else as text on standard error.
     pub(crate) fn report(self, console: Console) -> ExitCode {
         match &self.problem {
             Some(problem) if console.is_json() => console.document(problem),
@@ -76,14 +76,14 @@ impl From<ClientError> for Failure {
         match error {
             ClientError::Unreachable { server, reason, connected: true } => Self::new(
                 UNREACHABLE,
-                format!("The server at {server} gave no answer.\nThe network said: {reason}"),
+                format!("The server at {server} did not answer.\nNetwork error: {reason}"),
             ),
             ClientError::Unreachable { server, reason, connected: false } => Self::new(
                 UNREACHABLE,
                 format!(
                     "No server answers at {server}. Start one with `taskctl standalone` (or \
                      `make run` in the source folder), or name another with --server URL.\n\
-                     The network said: {reason}"
+                     Network error: {reason}"
                 ),
             ),
             ClientError::Problem(problem) => {

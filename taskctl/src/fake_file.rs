@@ -1,4 +1,4 @@
-//! Writing made-up files: the bar, Ctrl-C, and a file that appears when it is complete.
+//! Writes generated files: progress, Ctrl-C, and a file that appears when it is complete.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -12,16 +12,15 @@ use crate::destination::{Destination, Part};
 use crate::failure::Failure;
 use crate::local::until_interrupted;
 
-/// How much output is gathered before it is written.
+/// The size of the output buffer.
 const BUFFER: usize = 256 << 10;
-/// After as many rows a file is to tell how far it is, so that the progress is shown and Ctrl-C is
-/// seen.
+/// How many rows to write between progress reports, which also check for Ctrl-C.
 pub(crate) const ROWS_AT_ONCE: u64 = 10_000;
 
-/// Hears the number of the row that comes next; an error ends the writing.
+/// Receives the number of the next row; an error ends the writing.
 type Progress<'a> = &'a mut dyn FnMut(u64) -> io::Result<()>;
 
-/// Writes a file of so many `rows` to `output`, `-` for standard output.
+/// Writes a file of `rows` rows to `output`, `-` for standard output.
 pub(crate) fn write(
     output: &Path,
     rows: u64,
@@ -55,7 +54,7 @@ fn write_file(
             if cancel.is_cancelled() { Err(io::Error::other("interrupted")) } else { Ok(()) }
         });
         match written {
-            // A reader that has seen enough (`| head`) is no failure.
+            // A closed pipe (`| head`) is not a failure.
             Err(error) if to_stdout && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Err(error) => Err(Failure::local(format!("Cannot write the file: {error}."))),
             Ok(()) => Ok(()),

@@ -1,8 +1,9 @@
-//! `taskctl fake-people`: a CSV file of made-up people, to try a data upload with.
+//! `taskctl fake-people`: generates a CSV file of people, to try a data upload.
 //!
 //! # Invariants
-//! - The same arguments give the same bytes, on any machine and in any version (`common::random`).
-//! - Every e-mail address is there once.
+//! - The same arguments result in the same bytes on any machine and in any version
+//!   (`common::random`).
+//! - Every e-mail address is unique.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -36,19 +37,19 @@ const LAST_NAMES: [&str; 16] = [
     "Papadopoulou",
 ];
 const HOSTS: [&str; 4] = ["example.com", "example.net", "example.org", "mail.example.org"];
-/// Percent in as many steps.
+/// The resolution of the percentage.
 const BAD_STEPS: u64 = 100_000;
 
-/// What `taskctl fake-people` takes.
+/// The arguments of `taskctl fake-people`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FakePeopleArgs {
-    /// How many rows there are behind the header.
+    /// The number of rows after the header.
     #[arg(long, default_value_t = 100_000)]
     rows: u64,
-    /// The same seed gives the same file.
+    /// The same seed results in the same file.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// About so many of a hundred rows are bad, for example 0.5.
+    /// The approximate percentage of bad rows, for example 0.5.
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT", value_parser = percent)]
     bad: f64,
     /// Where to write the file, `-` for standard output.
@@ -69,14 +70,14 @@ pub(crate) fn fake_people(args: FakePeopleArgs) -> ExitCode {
     fake_file::write(&output, rows, move |output, progress| write_rows(&args, output, progress))
 }
 
-/// Writes the header and the rows; `progress` hears the number of rows now and then.
+/// Writes the header and the rows; `progress` receives the number of rows from time to time.
 fn write_rows(
     args: &FakePeopleArgs,
     output: &mut dyn Write,
     progress: &mut dyn FnMut(u64) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut random = Random::new(args.seed);
-    // From 0 to 100,000: the cast loses nothing.
+    // From 0 to 100,000, so the cast is exact.
     let bad = (args.bad / 100.0 * BAD_STEPS as f64).round() as u64;
     output.write_all(b"name,email\n")?;
     for row in 0..args.rows {

@@ -1,8 +1,9 @@
-//! `taskctl fake-songs`: a CSV file of made-up plays, to try the aggregation with.
+//! `taskctl fake-songs`: generates a CSV file of plays, to try the aggregation.
 //!
 //! # Invariants
-//! - The same arguments give the same bytes, on any machine and in any version (`common::random`).
-//! - Every song has a title of its own.
+//! - The same arguments result in the same bytes on any machine and in any version
+//!   (`common::random`).
+//! - Every song has a unique title.
 
 mod titles;
 
@@ -24,20 +25,20 @@ const FIRST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(2020, 1, 1) {
 /// The most plays of a row.
 const MAX_PLAYS: u64 = 1_000;
 
-/// What `taskctl fake-songs` takes.
+/// The arguments of `taskctl fake-songs`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FakeSongsArgs {
-    /// How many songs there are.
+    /// The number of songs.
     #[arg(long, default_value_t = 1_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     songs: u32,
-    /// On how many days, from 2020-01-01 on, they are played.
+    /// The number of days on which they are played, from 2020-01-01 on.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     days: u32,
-    /// How many rows there are behind the header.
+    /// The number of rows after the header.
     #[arg(long, default_value_t = 100_000)]
     rows: u64,
-    /// The same seed gives the same file.
+    /// The same seed results in the same file.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Where to write the file, `-` for standard output.
@@ -51,7 +52,7 @@ pub(crate) fn fake_songs(args: FakeSongsArgs) -> ExitCode {
     fake_file::write(&output, rows, move |output, progress| write_rows(&args, output, progress))
 }
 
-/// Writes the header and the rows; `progress` hears the number of rows now and then.
+/// Writes the header and the rows; `progress` receives the number of rows from time to time.
 fn write_rows(
     args: &FakeSongsArgs,
     output: &mut dyn Write,
@@ -112,7 +113,7 @@ mod tests {
             dates.insert(date);
             rows += 1;
         }
-        // So many rows draw every song and every day.
+        // Enough rows to draw every song and every day.
         assert_eq!((songs.len(), dates.len(), rows), (40, 10, 5_000));
         assert_eq!(dates.first(), Some(&FIRST_DAY));
         assert_eq!(dates.last(), NaiveDate::from_ymd_opt(2020, 1, 10).as_ref());

@@ -1,7 +1,7 @@
-//! The name under which the server wants a result to be saved, made safe for this machine.
+//! The file name that the server suggests for a result, made safe for this machine.
 
-/// The base name in a `Content-Disposition` (RFC 6266), where there is a usable one. It names a
-/// visible file in the current folder, whatever the server sends.
+/// The base name in a `Content-Disposition` (RFC 6266), if it is usable. It always names a visible
+/// file in the current folder.
 pub(crate) fn from_content_disposition(header: &[u8]) -> Option<String> {
     let header = String::from_utf8_lossy(header);
     let parameters = parameters(&header);
@@ -12,7 +12,7 @@ pub(crate) fn from_content_disposition(header: &[u8]) -> Option<String> {
     sanitized(&extended.or_else(|| find("filename").map(str::to_owned))?)
 }
 
-/// The `name=value` parts behind the first semicolon; names in lower case, quotes resolved.
+/// The `name=value` parts after the first semicolon; names in lower case, quotes resolved.
 fn parameters(header: &str) -> Vec<(String, String)> {
     let mut parameters = Vec::new();
     let mut part = String::new();
@@ -61,7 +61,7 @@ fn extended_value(value: &str) -> Option<String> {
 fn sanitized(name: &str) -> Option<String> {
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let visible: String = base.chars().filter(|character| !character.is_control()).collect();
-    // A leading dot would hide the file, or make it one that a shell reads.
+    // A leading dot would hide the file, or make it a shell's configuration.
     let name = visible.trim().trim_start_matches('.').trim();
     (!name.is_empty()).then(|| name.to_owned())
 }

@@ -1,10 +1,10 @@
-//! Ctrl-C: ends the program with words on what goes on without it.
+//! Ctrl-C: ends the program with a hint on what continues without it.
 
 use std::future::Future;
 
 use crate::failure::Failure;
 
-/// Does `work`; on Ctrl-C drops it and fails with the words of `hint`.
+/// Runs `work`; on Ctrl-C drops it and fails with `hint`.
 pub(crate) async fn or_interrupted<T>(
     work: impl Future<Output = Result<T, Failure>>,
     hint: impl FnOnce() -> String,

@@ -1,4 +1,4 @@
-//! Work on this machine that Ctrl-C ends.
+//! Local work that Ctrl-C cancels.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,23 +6,23 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 
-/// How long work that was cancelled may take to notice. It is left alone then: it can only be
-/// waiting for a pipe.
+/// How long cancelled work may take to notice. After that it is abandoned: it can only be waiting
+/// for a pipe.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Tells work that it is to end.
+/// Signals work to end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Whether the work is to end.
+    /// Whether the work must end.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Does `work`, until it is done or Ctrl-C is pressed. What `work` writes to belongs to the caller,
-/// who deletes it on a failure: the work may still be waiting for its input then.
+/// Runs `work` until it is done or Ctrl-C is pressed. The caller owns the outputs of `work` and
+/// deletes them on a failure, when the work may still be waiting for its input.
 pub(crate) fn until_interrupted<T: Send + 'static>(
     work: impl FnOnce(&Cancel) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -35,7 +35,7 @@ pub(crate) fn until_interrupted<T: Send + 'static>(
         let work = tokio::task::spawn_blocking(move || work(&worker));
         tokio::select! {
             done = work => done.unwrap_or_else(|panic| {
-                Err(Failure::local(format!("This is a defect of the program: {panic}.")))
+                Err(Failure::local(format!("This is a bug in the program: {panic}.")))
             }),
             Ok(()) = tokio::signal::ctrl_c() => {
                 Err(Failure::interrupted("Interrupted; nothing was written."))

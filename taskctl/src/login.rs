@@ -19,7 +19,7 @@ use crate::repeats::Repeats;
 use crate::session::Session;
 use crate::tokens::{self, Saved};
 
-/// Who signs up or logs in.
+/// The user to sign up or log in.
 #[derive(Debug, Args)]
 pub(crate) struct UserArgs {
     /// The name: 5 to 15 letters and digits.
@@ -55,7 +55,7 @@ pub(crate) async fn register(session: &Session, args: UserArgs) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// `taskctl login`: keeps the token for the commands to come.
+/// `taskctl login`: saves the token for later commands.
 pub(crate) async fn login(session: &Session, args: UserArgs) -> Result<ExitCode, Failure> {
     let password = read(|| password::password(args.password_file.as_deref()))?;
     let request = post(session, "/v1/sessions", &args.username, &password);
@@ -63,7 +63,7 @@ pub(crate) async fn login(session: &Session, args: UserArgs) -> Result<ExitCode,
     let expires_at = given.expires_at;
     let path = tokens::save(session.client.server(), given)?;
     if common::config::variable(tokens::VARIABLE).is_some() {
-        note("The variable TASKCTL_TOKEN is set and wins over the token that was just kept.");
+        note("The variable TASKCTL_TOKEN is set and overrides the token that was just saved.");
     }
     session.console.answer(&json!({"expires_at": expires_at}), || {
         let until = expires_at.format("%Y-%m-%d %H:%M UTC");
@@ -72,12 +72,12 @@ pub(crate) async fn login(session: &Session, args: UserArgs) -> Result<ExitCode,
     Ok(ExitCode::SUCCESS)
 }
 
-/// `taskctl logout`: the server takes the token no more, and it is forgotten here.
+/// `taskctl logout`: revokes the token, and removes it here.
 pub(crate) async fn logout(session: &Session) -> Result<ExitCode, Failure> {
     let request = session.client.request(Method::DELETE, "/v1/sessions/current");
     match session.client.send(request).await {
         Ok(_) => {}
-        // It has expired, or there was none: the session has ended already.
+        // The token has expired, or was missing: the session has ended already.
         Err(ClientError::Problem(problem)) if matches!(problem.status, 401 | 409) => {}
         Err(error) => return Err(error.into()),
     }

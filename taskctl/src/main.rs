@@ -1,7 +1,7 @@
 //! `taskctl`, the command line of the platform.
 //!
-//! A command is a variant of the enums below and a file of its own. The commands that talk to a
-//! server share a [`Session`]; every one of them ends in an exit code (`failure`).
+//! A command is a variant of the enums below and a separate file. The commands for a server share a
+//! [`Session`]; each of them ends with an exit code (`failure`).
 
 mod admin;
 mod console;
@@ -46,21 +46,21 @@ use crate::failure::Failure;
 use crate::session::Session;
 
 /// Uploads files to a task manager, watches their processing and fetches the results; or
-/// processes a file right here.
+/// processes a file locally.
 ///
 /// Exit codes: 0 done, 1 the task failed or the server refused, 2 wrong usage, 3 no server
 /// answers, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "taskctl", version = common::version!())]
 struct Cli {
-    /// The server to talk to.
+    /// The URL of the server.
     #[arg(long, global = true, value_name = "URL", env = "TASKCTL_SERVER")]
     #[arg(default_value = session::DEFAULT_SERVER)]
     server: String,
-    /// More certificates to trust than the system's, for an https server: a PEM file.
+    /// A PEM file of certificates to trust beside the system's, for an https server.
     #[arg(long, global = true, value_name = "FILE", env = "TASKCTL_CA_FILE")]
     ca_file: Option<PathBuf>,
-    /// Print the API's JSON on standard output, one document, instead of text for people.
+    /// Print the API's JSON on standard output, as one document, instead of text.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -71,16 +71,16 @@ struct Cli {
 enum Command {
     /// Run the whole platform in one process: API, database, queue and worker.
     Standalone(standalone::StandaloneArgs),
-    /// Make administrators of a standalone server.
+    /// Create administrators of a standalone server.
     #[command(subcommand)]
     Admin(admin::Admin),
     #[command(flatten)]
     Remote(Remote),
-    /// Process a file right here, without a server.
+    /// Process a file locally, without a server.
     Run(run::RunArgs),
-    /// Write a CSV file of made-up plays of songs.
+    /// Generate a CSV file of plays of songs.
     FakeSongs(fake_songs::FakeSongsArgs),
-    /// Write a CSV file of made-up people with their e-mail addresses.
+    /// Generate a CSV file of people with their e-mail addresses.
     FakePeople(fake_people::FakePeopleArgs),
     /// Write completions, manual pages and the reference into a folder, for packages.
     #[command(hide = true)]
@@ -90,26 +90,26 @@ enum Command {
     },
 }
 
-/// The commands that talk to a server.
+/// The commands for a server.
 #[derive(Debug, Subcommand)]
 enum Remote {
-    /// Sign up, where the server asks for a login.
+    /// Sign up, if the server requires a login.
     Register(login::UserArgs),
-    /// Log in: the token is kept for all commands to come.
+    /// Log in: the token is saved for later commands.
     ///
-    /// It is kept in ~/.config/taskctl/tokens.json, which nobody else can read. The variable
-    /// TASKCTL_TOKEN wins over it.
+    /// It is saved in ~/.config/taskctl/tokens.json, which only the user can read. The variable
+    /// TASKCTL_TOKEN overrides it.
     Login(login::UserArgs),
     /// Log out: revoke the token.
     Logout,
-    /// Hand a file over to be processed.
+    /// Upload a file for processing.
     Upload(upload::UploadArgs),
     /// Show a task.
     Status {
         /// The id of the task.
         id: TaskId,
     },
-    /// Wait until a task has ended, and show how it goes.
+    /// Wait until a task has ended, and show its progress.
     Watch {
         /// The id of the task.
         id: TaskId,
@@ -122,22 +122,22 @@ enum Remote {
     Rejected(rows::RowsArgs),
     /// List the tasks, newest first.
     List(tasks::ListArgs),
-    /// Stop a task: everything that it wrote is rolled back.
+    /// Stop a task: its data is rolled back.
     Stop {
         /// The id of the task.
         id: TaskId,
     },
-    /// End a task; what it had made durable is kept, and it can be resumed.
+    /// Kill a task: its durable data is kept, and it can be resumed.
     Kill {
         /// The id of the task.
         id: TaskId,
     },
-    /// Put a killed or failed task back in the queue.
+    /// Queue a killed or failed task again.
     Resume {
         /// The id of the task.
         id: TaskId,
     },
-    /// Delete an ended task with everything that it made.
+    /// Delete an ended task with all its data.
     Delete {
         /// The id of the task.
         id: TaskId,
@@ -164,7 +164,7 @@ fn package_files(folder: &Path, console: Console) -> ExitCode {
     }
 }
 
-/// Runs a command against the server and says what stood in its way.
+/// Runs a command against the server and reports its failure.
 fn talk(server: &str, ca_file: Option<&Path>, json: bool, command: Remote) -> ExitCode {
     let console = Console::new(json);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -190,7 +190,7 @@ fn talk(server: &str, ca_file: Option<&Path>, json: bool, command: Remote) -> Ex
             Remote::Delete { id } => tasks::delete(&session, id).await,
         }
     });
-    // A read or write that hangs must not keep the program from ending.
+    // A hanging read or write must not keep the program from ending.
     runtime.shutdown_background();
     code.unwrap_or_else(|failure: Failure| failure.report(console))
 }

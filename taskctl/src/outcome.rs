@@ -1,4 +1,4 @@
-//! How a task that was waited for ended, in words, and the exit code that goes with it.
+//! Reports how a task ended, and the exit code for it.
 
 use std::process::ExitCode;
 
@@ -12,8 +12,8 @@ use crate::saving::Saved;
 use crate::session::Session;
 use crate::view;
 
-/// Says how the task ended and where the result was `saved` (with `--json` the task's document
-/// says it all); success only where the task is processed.
+/// Reports how the task ended and where the result was `saved` (with `--json`, only the task's
+/// document); success only if the task is processed.
 pub(crate) fn conclude(
     console: Console,
     session: &Session,
@@ -37,7 +37,7 @@ pub(crate) fn conclude(
     ExitCode::from(FAILED)
 }
 
-/// What can be done with the task now, a line each.
+/// The commands that can be used on the task now, one per line.
 pub(crate) fn hints(session: &Session, task: &TaskView, has_result: bool) -> Vec<String> {
     let mut hints = Vec::new();
     if task.state == TaskState::Processed && task.links.download.is_some() && !has_result {
@@ -56,7 +56,7 @@ pub(crate) fn hints(session: &Session, task: &TaskView, has_result: bool) -> Vec
     }
     if task.links.resume.is_some() {
         let command = session.command("resume", task.task_id);
-        hints.push(format!("Put it back in the queue with `{command}`."));
+        hints.push(format!("Queue it again with `{command}`."));
     }
     hints
 }

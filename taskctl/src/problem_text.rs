@@ -1,20 +1,20 @@
-//! A problem document in words for a terminal, the same for the server's and for local ones.
+//! Problem documents as text for a terminal, the same for those of the server and local ones.
 
 use std::fmt::Write;
 
 use common::problem::{ErrorLocation, Problem};
 
-/// This many single errors are shown; the rest is counted.
+/// How many single errors are shown; the rest is counted.
 const SHOWN_ERRORS: usize = 10;
 
-/// The title, the detail and the first single errors, a line each; no line break at the end.
+/// The title, the detail and the first single errors, one per line, without a final line break.
 pub(crate) fn problem_text(problem: &Problem) -> String {
     let mut text = format!("{}: {}", problem.title, problem.detail);
     for error in problem.errors.iter().take(SHOWN_ERRORS) {
-        let place = place(error);
-        let separator = if place.is_empty() { "" } else { ": " };
+        let position = position(error);
+        let separator = if position.is_empty() { "" } else { ": " };
         // Writing to a string cannot fail.
-        let _ = write!(text, "\n  {place}{separator}{}", error.reason);
+        let _ = write!(text, "\n  {position}{separator}{}", error.reason);
     }
     let shown = problem.errors.len().min(SHOWN_ERRORS);
     let all = problem.error_count.max(problem.errors.len() as u64);
@@ -26,21 +26,21 @@ pub(crate) fn problem_text(problem: &Problem) -> String {
 }
 
 /// For example `line 5, column 3 (Number of Plays)`.
-pub(crate) fn place(error: &ErrorLocation) -> String {
+pub(crate) fn position(error: &ErrorLocation) -> String {
     let line = error.line.map(|line| format!("line {line}"));
     let column = error.column.map(|column| format!("column {column}"));
-    let place = [line, column].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let position = [line, column].into_iter().flatten().collect::<Vec<_>>().join(", ");
     match &error.field {
-        None => place,
-        Some(field) if place.is_empty() => field.clone(),
-        Some(field) => format!("{place} ({field})"),
+        None => position,
+        Some(field) if position.is_empty() => field.clone(),
+        Some(field) => format!("{position} ({field})"),
     }
 }
 
-/// The text without what could steer a terminal: names and values in it come from files.
+/// The text with control characters repositiond, since names and values in it come from files.
 pub(crate) fn printable(text: &str) -> String {
-    let replace = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
-    text.chars().map(replace).collect()
+    let reposition = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    text.chars().map(reposition).collect()
 }
 
 #[cfg(test)]
@@ -80,9 +80,9 @@ mod tests {
     #[test]
     fn positions_show_the_known_parts() {
         let field = ErrorLocation::field("colour", "is not a parameter");
-        assert_eq!(place(&field), "colour");
+        assert_eq!(position(&field), "colour");
         let line = ErrorLocation { line: Some(7), ..ErrorLocation::default() };
-        assert_eq!(place(&line), "line 7");
+        assert_eq!(position(&line), "line 7");
     }
 
     #[test]

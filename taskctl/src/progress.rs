@@ -1,4 +1,4 @@
-//! Progress on standard error: bars on a terminal, else a line at every change.
+//! Progress on standard error: bars on a terminal, otherwise a line at every change.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use crate::console::note;
 use crate::view;
 
-/// Bytes on their way: how many, how fast, how long to go.
+/// A transfer of bytes: position, rate and remaining time.
 #[derive(Debug, Clone)]
 pub(crate) struct TransferBar {
     bar: ProgressBar,
 }
 
 impl TransferBar {
-    /// Shows that `what` starts; `total` in bytes, where it is known.
+    /// Shows that `what` starts; `total` in bytes, if known.
     pub(crate) fn start(what: &str, total: Option<u64>) -> Self {
         let (bar, template) = match total {
             Some(total) => (
@@ -34,35 +34,35 @@ impl TransferBar {
         Self { bar }
     }
 
-    /// So many bytes have gone by, counted from the start.
+    /// Sets the number of bytes from the start.
     pub(crate) fn at(&self, bytes: u64) {
         self.bar.set_position(bytes);
     }
 
-    /// The bytes that have gone by.
+    /// The number of bytes so far.
     pub(crate) fn position(&self) -> u64 {
         self.bar.position()
     }
 
-    /// Shows that something else is being done now.
+    /// Changes the label.
     pub(crate) fn rename(&self, what: &'static str) {
         self.bar.set_message(what);
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// A task that is being waited for.
+/// The progress of a task that is being waited for.
 #[derive(Debug)]
 pub(crate) struct WaitingBar {
     bar: ProgressBar,
     shown: Option<Shown>,
 }
 
-/// What the last line said, so that it is not said again.
+/// The content of the last line, so that it is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Shown {
     State(TaskState),
@@ -70,14 +70,14 @@ enum Shown {
 }
 
 impl WaitingBar {
-    /// Shows nothing yet. The bar goes away when it is dropped.
+    /// Shows nothing yet. Dropping the bar removes it.
     pub(crate) fn start() -> Self {
         let bar = ProgressBar::no_length();
         bar.enable_steady_tick(Duration::from_millis(100));
         Self { bar, shown: None }
     }
 
-    /// Shows how the task is doing.
+    /// Shows the progress of the task.
     pub(crate) fn show(&mut self, task: &TaskView) {
         let text = view::state_phrase(task);
         match view::done_of_total(task) {
@@ -91,7 +91,7 @@ impl WaitingBar {
         self.say(Shown::State(task.state), text);
     }
 
-    /// Shows that the server does not answer at present.
+    /// Shows that the server does not answer.
     pub(crate) fn away(&mut self) {
         self.bar.set_style(style("{spinner} {msg}"));
         self.say(Shown::Away, "server not reachable, waiting…".to_owned());

@@ -1,33 +1,33 @@
-//! What is to become of a task when Ctrl-C is pressed while it is waited for.
+//! The question on Ctrl-C while waiting for a task: stop it, kill it, or leave it running.
 
 use std::io::{self, IsTerminal};
 
 use crate::console::note;
 
-/// What is to become of the task.
+/// The user's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Stop it and roll back.
     Stop,
-    /// End it and keep what it has done.
+    /// End it and keep its data.
     Kill,
     /// Leave it running.
     Leave,
 }
 
-/// Whether there is somebody to ask.
+/// Whether the program runs on a terminal.
 pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks until there is an answer; no answer leaves the task running, and so does Ctrl-C.
+/// Asks until it gets an answer; end of input or Ctrl-C leaves the task running.
 pub(crate) async fn ask() -> Answer {
     loop {
         note(
-            "\nThe task is still at work. [s]top it and roll back what it wrote, [k]ill it and \
-             keep what it wrote, or [l]eave it running (Enter or Ctrl-C)?",
+            "\nThe task is still running. [s]top it and roll back its data, [k]ill it and \
+             keep its data, or [l]eave it running (Enter or Ctrl-C)?",
         );
-        // The thread stays behind when Ctrl-C comes first; the program ends soon.
+        // On Ctrl-C the thread keeps waiting; the program ends soon.
         let line = tokio::task::spawn_blocking(|| {
             let mut line = String::new();
             io::stdin().read_line(&mut line).map(|_| line)

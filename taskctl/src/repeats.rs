@@ -1,8 +1,8 @@
-//! Requests that create something, sent again where their answer did not arrive.
+//! Retries of requests that create something, if their answer did not arrive.
 //!
 //! # Invariants
-//! - Every try carries the same Idempotency-Key, so that the server carries the request out once.
-//! - The tries are bounded, and the user is told of each.
+//! - Every attempt has the same Idempotency-Key, so that the server executes the request once.
+//! - The attempts are bounded, and each is reported to the user.
 
 use std::time::Duration;
 
@@ -12,40 +12,40 @@ use uuid::Uuid;
 
 use crate::console::note;
 
-/// How often a request is sent at most, and how long to wait before the second try; before every
-/// further one twice as long.
+/// The most attempts of a request, and the pause before the second one, which doubles before each
+/// further one.
 const TRIES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// How often a server is addressed that has never answered.
+/// The most attempts on a server that has never answered.
 const CONNECTS: u32 = 3;
-/// How long to wait for an earlier try that the server has not finished: the lock of one whose server
+/// How long to wait for an earlier attempt that is still in progress: the lock of one whose server
 /// died expires within 30 s.
-const UNDER_WAY: Duration = Duration::from_secs(45);
-const UNDER_WAY_PAUSE: Duration = Duration::from_secs(1);
+const IN_PROGRESS_WAIT: Duration = Duration::from_secs(45);
+const IN_PROGRESS_PAUSE: Duration = Duration::from_secs(1);
 
-/// The tries of one request.
+/// The attempts of one request.
 #[derive(Debug)]
 pub(crate) struct Repeats {
     key: String,
     tries: u32,
     has_connected: bool,
-    /// Since when an earlier try is under way.
+    /// Since when an earlier attempt has been in progress.
     waiting: Option<Instant>,
 }
 
 impl Repeats {
-    /// Of a request that was not sent yet.
+    /// For a request that was not sent yet.
     pub(crate) fn new() -> Self {
         let key = Uuid::new_v4().to_string();
         Self { key, tries: 1, has_connected: false, waiting: None }
     }
 
-    /// What every try carries as its Idempotency-Key.
+    /// The Idempotency-Key of every attempt.
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
-    /// Waits until the request is to be sent again; false where `error` is its end.
+    /// Waits until the request should be sent again; false if `error` is final.
     pub(crate) async fn again(&mut self, error: &ClientError) -> bool {
         let never_connected = matches!(error, ClientError::Unreachable { connected: false, .. });
         self.has_connected |= !never_connected;
@@ -54,11 +54,13 @@ impl Repeats {
         }
         if error.is_in_progress() {
             if self.waiting.is_none() {
-                note("An earlier try is still in progress on the server; waiting for its answer.");
+                note(
+                    "An earlier attempt is still in progress on the server; waiting for its answer.",
+                );
             }
             let since = *self.waiting.get_or_insert_with(Instant::now);
-            sleep(UNDER_WAY_PAUSE).await;
-            return since.elapsed() < UNDER_WAY;
+            sleep(IN_PROGRESS_PAUSE).await;
+            return since.elapsed() < IN_PROGRESS_WAIT;
         }
         self.waiting = None;
         if self.tries >= if self.has_connected { TRIES } else { CONNECTS } {
@@ -68,7 +70,7 @@ impl Repeats {
         self.tries += 1;
         let seconds = pause.as_secs_f64();
         let safely = match self.has_connected {
-            true => ", with the same Idempotency-Key: it is carried out once",
+            true => ", with the same Idempotency-Key: it takes effect once",
             false => "",
         };
         note(&format!("{}\nTrying again in {seconds} s{safely}.", reason(error)));

@@ -1,4 +1,4 @@
-//! `taskctl rows` and `taskctl rejected`: the rows of a task, a page of the API at a time.
+//! `taskctl rows` and `taskctl rejected`: the rows of a task, one page of the API at a time.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,12 +16,12 @@ use crate::interrupt::or_interrupted;
 use crate::saving::{Saved, Sink, Target};
 use crate::session::{Session, task_path};
 
-/// As many rows as the API gives at once.
+/// The largest page of the API.
 const PAGE: &str = "10000";
 const ROW_COLUMNS: [&str; 3] = ["row", "name", "email"];
 const REJECTED_COLUMNS: [&str; 5] = ["row", "line", "column", "value", "reason"];
 
-/// What `taskctl rows` and `taskctl rejected` take.
+/// The arguments of `taskctl rows` and `taskctl rejected`.
 #[derive(Debug, Args)]
 pub(crate) struct RowsArgs {
     /// The task.
@@ -38,7 +38,7 @@ struct Page {
     next_page_token: Option<String>,
 }
 
-/// How rows are written.
+/// The output format of rows.
 #[derive(Debug, Clone, Copy)]
 enum Format {
     /// With these columns.
@@ -79,7 +79,7 @@ pub(crate) async fn rejected(session: &Session, args: RowsArgs) -> Result<ExitCo
     Ok(concluded(session, &args.output, &saved))
 }
 
-/// Rows on standard output speak for themselves.
+/// Reports where the rows were saved, unless they went to standard output.
 fn concluded(session: &Session, output: &Path, saved: &Saved) -> ExitCode {
     if output != Path::new("-") {
         session.console.say(&saved.sentence());
@@ -99,7 +99,7 @@ async fn copy(
     target: &Target,
 ) -> Result<Saved, Failure> {
     let copied = async {
-        // Before the target is touched: the task may not be there.
+        // Before the target is opened: the task may not exist.
         let mut page = fetch(session, path, None).await?;
         let mut output = Output::open(target, format).await?;
         loop {
@@ -138,30 +138,28 @@ async fn copy_csv(session: &Session, path: &str, target: &Target) -> Result<Save
     or_interrupted(copied, || "Interrupted; not all rows were written.".to_owned()).await
 }
 
-/// Rows of CSV that arrives piece by piece. No more of it is kept than a record that is not
-/// complete.
+/// Parses CSV that arrives in chunks. Buffers only an incomplete record.
 #[derive(Default)]
 struct CsvRows {
     header: Option<StringRecord>,
-    /// What follows the last complete record.
+    /// The data after the last complete record.
     rest: Vec<u8>,
 }
 
 impl CsvRows {
-    /// The rows that `bytes` complete. A record that ends with them may go on behind them, so it
-    /// waits.
+    /// The rows that `bytes` complete. A record that ends with them may continue, so it waits.
     fn push(&mut self, bytes: &[u8]) -> csv::Result<Vec<Map<String, Value>>> {
         self.rest.extend_from_slice(bytes);
         self.take(false)
     }
 
-    /// The last row, where there is one that waits.
+    /// The last row, if one waits.
     fn finish(mut self) -> csv::Result<Vec<Map<String, Value>>> {
         self.take(true)
     }
 
     fn take(&mut self, is_end: bool) -> csv::Result<Vec<Map<String, Value>>> {
-        // What is cut off in the middle may have fewer fields, and end within a character.
+        // An incomplete record may have fewer fields, and end inside a character.
         let mut reader =
             csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&*self.rest);
         let (mut record, mut rows, mut complete) = (ByteRecord::new(), Vec::new(), 0);
@@ -182,7 +180,7 @@ impl CsvRows {
     }
 }
 
-/// The rows on their way out.
+/// The output of rows.
 struct Output {
     sink: Sink,
     format: Format,
@@ -244,7 +242,7 @@ fn csv(write: impl FnOnce(&mut Writer<Vec<u8>>) -> csv::Result<()>) -> Result<Ve
     csv.into_inner().map_err(|error| cannot(&error))
 }
 
-/// A JSON value as a field; nothing where it is absent.
+/// A JSON value as a field; empty if it is absent.
 fn field(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),

@@ -1,4 +1,4 @@
-//! `taskctl run`: processes a file right here, with the engine of the workers and without a server.
+//! `taskctl run`: processes a file locally, with the engines of the workers and without a server.
 
 mod csv_preview;
 mod data_upload;
@@ -29,37 +29,37 @@ use crate::destination::{Destination, Part, cannot_write};
 use crate::failure::Failure;
 use crate::local::{Cancel, until_interrupted};
 use crate::parameter::parameter;
-use crate::problem_text::{place, problem_text};
+use crate::problem_text::{position, problem_text};
 use crate::progress::TransferBar;
 
-/// What `taskctl run` takes.
+/// The arguments of `taskctl run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// What to do with the file.
+    /// The kind of task.
     kind: TaskKind,
     /// The file, `-` for standard input.
     file: PathBuf,
-    /// Where to write the result, instead of standard output. Rejected rows go beside it, into
-    /// FILE.rejected.csv.
+    /// Where to write the result, `-` for standard output. Rejected rows are written to
+    /// FILE.rejected.csv beside it.
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// A parameter of the task, for example `on_bad_row=skip`; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     params: Vec<(String, String)>,
-    /// How many threads work; as many as there are processors where nothing is said.
+    /// The number of threads; by default that of processors.
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
 }
 
-/// `taskctl run`. With `json`, the summary or the problem is printed as JSON: on standard output,
-/// or on standard error where standard output takes the result.
+/// `taskctl run`. With `json`, prints the summary or the problem as JSON: on standard output, or on
+/// standard error if the result goes to standard output.
 pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
     let spec = match TaskSpec::from_parameters(args.kind, &args.params) {
         Ok(spec) => spec,
         Err(errors) => {
             let lines: Vec<_> = errors
                 .iter()
-                .map(|error| format!("  {}: {}", place(error), error.reason))
+                .map(|error| format!("  {}: {}", position(error), error.reason))
                 .collect();
             let text = format!("These parameters are invalid:\n{}", lines.join("\n"));
             return Failure::usage(text).report(Console::new(false));
@@ -78,7 +78,7 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
     done.unwrap_or_else(|failure| failure.report(Console::new(false)))
 }
 
-/// Where JSON goes, if anywhere.
+/// The destination of JSON, if any.
 #[derive(Debug, Clone, Copy)]
 struct Json {
     wanted: bool,
@@ -92,14 +92,14 @@ impl Json {
         if self.stdout_taken {
             note(&text);
         } else {
-            // A reader that has seen enough is no failure.
+            // A closed pipe is not a failure.
             let _ = writeln!(io::stdout().lock(), "{text}");
         }
         Ok(())
     }
 }
 
-/// Writes the text of a result to where it was asked for.
+/// Writes the text of a result to its destination.
 fn print(
     args: &RunArgs,
     mut output: impl Write,
@@ -108,7 +108,7 @@ fn print(
 ) -> Result<(), Failure> {
     let written = writeln!(output, "{text}").and_then(|()| output.flush());
     match (written, part) {
-        // A reader of standard output that has seen enough is no failure.
+        // A closed pipe is not a failure.
         (Err(_), None) if args.output == Path::new("-") => Ok(()),
         (Err(error), _) => Err(cannot_write(&args.output, &error)),
         (Ok(()), part) => part.map(Part::keep).transpose().map(drop),
@@ -121,7 +121,7 @@ fn aggregate(args: &RunArgs, spec: CsvAggregationSpec, json: Json) -> Result<Exi
     let destination = Destination::named(&args.output)?;
     let (result, result_part) = destination.open()?;
     let (rejected, rejected_part) = open_rejected(&args.output, &destination, spec.on_bad_row)?;
-    // The user of this machine is its worker: any limit that is asked for is granted.
+    // Any requested limit is granted, since the user owns this machine.
     let limit = spec.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT);
     let mut options = aggregation::options(&spec, limit);
     options.unpacked_limit = u64::MAX;
@@ -142,7 +142,7 @@ fn aggregate(args: &RunArgs, spec: CsvAggregationSpec, json: Json) -> Result<Exi
     bar.finish();
     let summary = match done? {
         Ok(summary) => summary,
-        // A reader of standard output that has seen enough (`| head`) is no failure.
+        // A closed pipe (`| head`) is not a failure.
         Err(AggregationError::Write(error))
             if json.stdout_taken && error.kind() == io::ErrorKind::BrokenPipe =>
         {
@@ -166,7 +166,7 @@ fn aggregate(args: &RunArgs, spec: CsvAggregationSpec, json: Json) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// The input and its size, where it has one.
+/// The input and its size, if known.
 fn open(path: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
     if path == Path::new("-") {
         return Ok((Box::new(io::stdin()), None));
@@ -182,7 +182,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
     Ok((Box::new(file), size))
 }
 
-/// Rejected rows go beside a result that is a file; otherwise they are only counted.
+/// Opens a file for rejected rows beside a result file; otherwise they are only counted.
 fn open_rejected(
     output: &Path,
     destination: &Destination,
@@ -196,7 +196,7 @@ fn open_rejected(
     Destination::named(Path::new(&name))?.open()
 }
 
-/// Shows why the task failed.
+/// Reports why the task failed.
 fn failed(problem: &Problem, json: Json) -> Result<ExitCode, Failure> {
     if json.wanted {
         json.print(problem)?;
@@ -210,20 +210,20 @@ fn sentence(summary: &Summary, took: Duration, file: Option<&Path>) -> String {
     let Summary { rows_read, rows_rejected, groups, .. } = *summary;
     let took = format!(" in {:.2} s", took.as_secs_f64());
     let phrase = Aggregated { rows_read, rows_rejected, groups }.phrase(&took);
-    let place = file.map(|path| format!(" The result is in {}.", path.display()));
-    format!("{phrase}.{}", place.unwrap_or_default())
+    let location = file.map(|path| format!(" The result is in {}.", path.display()));
+    format!("{phrase}.{}", location.unwrap_or_default())
 }
 
 fn rejected_sentence(count: u64, file: Option<&Path>) -> String {
     let rows = counted(count, "row was", "rows were");
-    let place = match file {
+    let hint = match file {
         Some(path) => format!("see {}", path.display()),
         None => "with --output FILE they are listed beside the result".to_owned(),
     };
-    format!("{rows} rejected and left out; {place}.")
+    format!("{rows} rejected and left out; {hint}.")
 }
 
-/// Shows how far the engine is and ends it on Ctrl-C.
+/// Shows the progress of the engine and cancels it on Ctrl-C.
 struct Progress<'a> {
     bar: TransferBar,
     size: Option<u64>,
@@ -232,7 +232,7 @@ struct Progress<'a> {
 
 impl Control for Progress<'_> {
     fn progress(&self, bytes_read: u64) -> Result<(), Interrupted> {
-        // All is read and the engine is still at work.
+        // All input is read and the engine is still working.
         if bytes_read == self.bar.position() && Some(bytes_read) == self.size {
             self.bar.rename("Writing");
         }

@@ -1,5 +1,5 @@
-//! Where the bytes of a download go while they arrive: to a file that appears when it is complete,
-//! so that a half-fetched result is never taken for a whole one, or to a stream.
+//! Saves a download while it arrives: to a file that appears when it is complete, so that a partial
+//! result is never taken for a complete one, or to a stream.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use tokio::io::{AsyncSeekExt, AsyncWrite, AsyncWriteExt};
 use crate::destination::{Destination, Part, cannot_write, exists_already};
 use crate::failure::Failure;
 
-/// Where the user wants a result.
+/// The target of a result.
 #[derive(Debug)]
 pub(crate) enum Target {
-    /// Where `--output` says.
+    /// The destination given by `--output`.
     Given(Destination),
-    /// In the current folder under the name that the server gives.
+    /// A file in the current folder, named by the server.
     ServersName {
         /// Whether an existing file may be replaced.
         replace: bool,
@@ -24,27 +24,27 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// What `--output` asks for, checked before anything is sent.
+    /// The destination of `--output`, checked before any request is sent.
     ///
     /// # Errors
-    /// It is no place for a file.
+    /// It cannot be written to.
     pub(crate) fn named(output: &Path) -> Result<Self, Failure> {
         Destination::named(output).map(Self::Given)
     }
 
-    /// Whether standard output takes the bytes.
+    /// Whether the bytes go to standard output.
     pub(crate) fn is_stdout(&self) -> bool {
         matches!(self, Self::Given(Destination::Stdout))
     }
 }
 
-/// Takes the bytes of a result while they arrive.
+/// Receives the bytes of a result.
 pub(crate) enum Sink {
-    /// A file not yet under its name.
+    /// An incomplete file.
     File {
-        /// Takes the bytes.
+        /// Receives the bytes.
         file: File,
-        /// Where the file is until it is complete.
+        /// The temporary file.
         part: Part,
         /// Whether an existing file may be replaced.
         replace: bool,
@@ -53,17 +53,17 @@ pub(crate) enum Sink {
     Stream(Box<dyn AsyncWrite + Unpin>),
 }
 
-/// A result that has arrived.
+/// A complete result.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Saved {
-    /// The file, where it is one.
+    /// The file, if it is one.
     pub(crate) path: Option<PathBuf>,
     /// Its size in bytes.
     pub(crate) size: u64,
 }
 
 impl Saved {
-    /// Where the result is, in words.
+    /// A sentence on where the result is.
     pub(crate) fn sentence(&self) -> String {
         match &self.path {
             Some(path) => format!("Saved {} to {}.", HumanBytes(self.size), path.display()),
@@ -97,7 +97,7 @@ impl Sink {
         Ok(Self::File { file: File::from_std(file), part, replace })
     }
 
-    /// Adds bytes.
+    /// Appends bytes.
     ///
     /// # Errors
     /// They cannot be written.
@@ -112,10 +112,10 @@ impl Sink {
         }
     }
 
-    /// Forgets everything written: the result is sent again from its first byte.
+    /// Discards everything written: the result is sent again from its first byte.
     ///
     /// # Errors
-    /// What went into a stream cannot be taken back.
+    /// A stream cannot be restarted.
     pub(crate) async fn restart(&mut self) -> Result<(), Failure> {
         match self {
             Self::File { file, part, .. } => {
@@ -128,16 +128,16 @@ impl Sink {
             }
             Self::Stream(_) => Err(Failure::lost(
                 "The connection broke, and the server sends the result only from its first byte \
-                 again, but what was written cannot be taken back. Fetch it to a file with \
+                 again, but the output already written cannot be discarded. Fetch it to a file with \
                  --output FILE.",
             )),
         }
     }
 
-    /// Ends the writing: a file gets its name now. `size` bytes were written.
+    /// Completes the output: a file gets its final name. `size` bytes were written.
     ///
     /// # Errors
-    /// The last bytes cannot be written, or the name was taken meanwhile.
+    /// The last bytes cannot be written, or the name was taken in the meantime.
     pub(crate) async fn finish(self, size: u64) -> Result<Saved, Failure> {
         match self {
             Self::File { mut file, part, replace } => {

@@ -1,4 +1,4 @@
-//! What every command that talks to a server has at hand.
+//! The shared context of commands for a server.
 
 use std::path::Path;
 
@@ -10,20 +10,20 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::tokens;
 
-/// Where a standalone server listens unless told otherwise.
+/// The default URL of a standalone server.
 pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:5000";
 
 /// A server and a terminal.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// Speaks to the server.
+    /// The client of the server.
     pub(crate) client: ApiClient,
-    /// Speaks to the user.
+    /// The output to the user.
     pub(crate) console: Console,
 }
 
 impl Session {
-    /// A session with the server at the URL `server`; it is not asked anything yet.
+    /// A session with the server at the URL `server`, without a request.
     pub(crate) fn new(
         server: &str,
         ca_file: Option<&Path>,
@@ -40,12 +40,12 @@ impl Session {
         }
     }
 
-    /// The command line that does `verb` to a task on this server, for hints.
+    /// The command line that applies `verb` to a task on this server, for hints.
     pub(crate) fn command(&self, verb: &str, id: TaskId) -> String {
         self.program(&format!("{verb} {id}"))
     }
 
-    /// The command line that does `what` on this server, for hints.
+    /// The command line that runs `what` on this server, for hints.
     pub(crate) fn program(&self, what: &str) -> String {
         match self.client.server() {
             DEFAULT_SERVER => format!("taskctl {what}"),

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - One process uses a data folder at a time: it holds the folder's lock while it runs.
-//! - The worker talks to the API over HTTP, as any other worker does.
-//! - On SIGTERM or Ctrl-C the worker drains before the API ends, so that what it gives back is
+//! - The worker uses the API over HTTP, like any other worker.
+//! - On SIGTERM or Ctrl-C the worker drains before the API stops, so that released tasks are
 //!   recorded.
 
 use std::fs::{File, TryLockError};
@@ -35,13 +35,13 @@ use crate::data_folder::{DataFolder, Folders};
 use crate::failure::Failure;
 use crate::session::DEFAULT_SERVER;
 
-/// How long `Server::stop` may take.
+/// The limit for `Server::stop`.
 const SERVER_STOP: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Args)]
 pub(crate) struct StandaloneArgs {
-    /// Where the API listens; 127.0.0.1:5000 unless set otherwise. Others may reach it only where a
-    /// login is required.
+    /// The address that the API listens on; by default 127.0.0.1:5000. Other machines may reach it
+    /// only if a login is required.
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
     #[command(flatten)]
@@ -68,7 +68,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     let folders = args.data.resolve();
     let data = &folders.data;
     std::fs::create_dir_all(data)
-        .with_context(|| format!("the folder {} cannot be made", data.display()))?;
+        .with_context(|| format!("the folder {} cannot be created", data.display()))?;
     let _lock = lock(data)?;
     let mut config = config(&folders)?;
     if let Some(listen) = args.listen {
@@ -84,7 +84,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     let mail_config = MailConfig::from_settings(&mut settings);
     settings.finish()?;
     telemetry::start(config.log_format, &config.log)?;
-    // Before anything is accepted, so that no signal ends the process halfway.
+    // Before any request is accepted, so that no signal ends the process halfway.
     let mut signals = signals::ShutdownSignals::listen()?;
     let systemd = Notifier::from_environment();
     let drain_timeout = worker_config.drain_timeout;
@@ -115,14 +115,14 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
             ended.context("the worker ended unexpectedly")?;
             bail!("the worker ended unexpectedly");
         }
-        name = signals.next() => info!("{name}: running tasks are ended or given back"),
+        name = signals.next() => info!("{name}: running tasks are completed or released"),
     }
     systemd.stopping(drain_timeout.saturating_add(SERVER_STOP));
     draining.cancel();
     tokio::select! {
         ended = &mut worker => ended.context("the worker ended unexpectedly")?,
         name = signals.next() => {
-            warn!("{name} again: ending at once; running tasks go on after the next start");
+            warn!("{name} again: ending immediately; running tasks continue after the next start");
             return Ok(());
         }
     }
@@ -138,8 +138,8 @@ pub(crate) fn config(folders: &Folders) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// The key that signs the tokens of this folder's users: made at the first start, so that tokens
-/// hold on after a restart, in a file that nobody else can read.
+/// The key that signs the tokens of this folder's users: created at the first start, so that tokens
+/// stay valid after a restart, in a file that only the user can read.
 fn jwt_key(data: &Path) -> anyhow::Result<SecretString> {
     let path = data.join("jwt.key");
     let key = match std::fs::read_to_string(&path) {
@@ -147,7 +147,7 @@ fn jwt_key(data: &Path) -> anyhow::Result<SecretString> {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let key = secrets::random();
             let write = || {
-                // Temporary files are the user's alone.
+                // Temporary files are private to the user.
                 let mut file = tempfile::NamedTempFile::new_in(data)?;
                 file.write_all(key.expose_secret().as_bytes())?;
                 file.as_file().sync_all()?;
@@ -163,13 +163,13 @@ fn jwt_key(data: &Path) -> anyhow::Result<SecretString> {
     };
     anyhow::ensure!(
         !key.expose_secret().is_empty(),
-        "{} is empty; delete it, and a new key is made",
+        "{} is empty; delete it, and a new key is created",
         path.display()
     );
     Ok(key)
 }
 
-/// Takes the folder's lock, which ends with the process however that ends.
+/// Takes the folder's lock, which is released when the process ends in any way.
 fn lock(data: &Path) -> anyhow::Result<File> {
     let path = data.join("tasks.lock");
     let file = File::options()
@@ -191,7 +191,7 @@ fn lock(data: &Path) -> anyhow::Result<File> {
 }
 
 fn welcome(url: &str) -> String {
-    // As it was called: a newcomer has it in the build's folder, not on the path.
+    // The path of the program as it was called, since after a build it is not on the PATH.
     let program = std::env::args().next().unwrap_or_else(|| "taskctl".to_owned());
     let server = match url == DEFAULT_SERVER {
         true => String::new(),
@@ -205,6 +205,6 @@ fn welcome(url: &str) -> String {
          Or all    {program}{server} upload songs.csv --wait --output sums.csv\n\n  \
          No CSV?   {program} fake-songs --output songs.csv\n  \
          The API   {url}/docs/\n\n\
-         Ctrl-C ends the server; what is not done by then goes on after the next start.\n"
+         Ctrl-C stops the server; unfinished tasks continue after the next start.\n"
     )
 }

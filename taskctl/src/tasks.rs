@@ -1,4 +1,4 @@
-//! The commands that look at tasks and steer them: status, list, stop, kill, resume, delete.
+//! The commands on tasks: status, list, stop, kill, resume, delete.
 
 use std::process::ExitCode;
 
@@ -11,10 +11,10 @@ use crate::problem_text::problem_text;
 use crate::session::{Session, task_path};
 use crate::{outcome, view};
 
-/// The API answers at most this many tasks at once.
+/// The largest page of the API.
 const LARGEST_PAGE: u32 = 10_000;
 
-/// What `taskctl list` takes.
+/// The arguments of `taskctl list`.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Only tasks in this state, for example `processing`.
@@ -43,7 +43,7 @@ pub(crate) async fn status(session: &Session, id: TaskId) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-/// `taskctl list`: as many pages as the limit takes.
+/// `taskctl list`: as many pages as the limit needs.
 pub(crate) async fn list(session: &Session, args: ListArgs) -> Result<ExitCode, Failure> {
     let mut list = TaskList { items: Vec::new(), next_page_token: None };
     loop {
@@ -74,7 +74,7 @@ pub(crate) async fn act(session: &Session, id: TaskId, verb: &str) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// `taskctl delete`: the API answers nothing, so there is no JSON either.
+/// `taskctl delete`: the API returns no content, so there is no JSON either.
 pub(crate) async fn delete(session: &Session, id: TaskId) -> Result<ExitCode, Failure> {
     let request = session.client.request(Method::DELETE, &task_path(id));
     session.client.send(request).await?;

@@ -1,4 +1,4 @@
-//! The tokens of servers on which the user has logged in, in a file that nobody else can read.
+//! The tokens of servers on which the user has logged in, in a file that only the user can read.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
-/// Wins over the file.
+/// Overrides the file.
 pub(crate) const VARIABLE: &str = "TASKCTL_TOKEN";
 
-/// A session, as the API gives it and the file keeps it.
+/// A session, as the API returns it and the file stores it.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Saved {
     token: String,
     pub(crate) expires_at: DateTime<Utc>,
 }
 
-/// The token to show to `server`, where there is one.
+/// The token for `server`, if any.
 pub(crate) fn of(server: &str) -> Result<Option<SecretString>, Failure> {
     if let Some(token) = variable(VARIABLE) {
         return Ok(Some(token.into()));
@@ -30,17 +30,17 @@ pub(crate) fn of(server: &str) -> Result<Option<SecretString>, Failure> {
     Ok(read(&path)?.remove(key(server)).map(|saved| saved.token.into()))
 }
 
-/// Keeps the session on `server`; answers the file's path.
+/// Saves the session on `server`; returns the file's path.
 pub(crate) fn save(server: &str, session: Saved) -> Result<PathBuf, Failure> {
     let path = path().ok_or_else(|| {
-        Failure::local("There is no home folder (HOME) to keep the token in; nothing was kept.")
+        Failure::local("There is no home folder (HOME) to save the token in; it was not saved.")
     })?;
     let mut tokens = read(&path)?;
     tokens.insert(key(server).to_owned(), session);
     write(&path, &tokens).map(|()| path)
 }
 
-/// Forgets the session on `server`.
+/// Removes the session on `server`.
 pub(crate) fn forget(server: &str) -> Result<(), Failure> {
     let Some(path) = path() else { return Ok(()) };
     let mut tokens = read(&path)?;
@@ -78,7 +78,7 @@ fn read(path: &Path) -> Result<Tokens, Failure> {
     }
 }
 
-/// Replaces the file at once, with a new one that is the user's alone.
+/// Replaces the file atomically, with a new one that is private to the user.
 fn write(path: &Path, tokens: &Tokens) -> Result<(), Failure> {
     let replace = || {
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -90,6 +90,6 @@ fn write(path: &Path, tokens: &Tokens) -> Result<(), Failure> {
         Ok::<_, std::io::Error>(())
     };
     replace().map_err(|error| {
-        Failure::local(format!("The token cannot be kept in {}: {error}.", path.display()))
+        Failure::local(format!("The token cannot be saved in {}: {error}.", path.display()))
     })
 }

@@ -1,4 +1,4 @@
-//! `taskctl upload`: hands a file over, and where asked waits for the result and fetches it.
+//! `taskctl upload`: uploads a file, and optionally waits for the result and fetches it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,19 +29,19 @@ use crate::saving::Target;
 use crate::session::Session;
 use crate::{outcome, view, wait};
 
-/// How much of the file is read at once.
+/// How much of the file is read at a time.
 const CHUNK: usize = 256 * 1024;
-/// A server may refuse a file by its beginning and hang up: the answer is lost where the client still
-/// sends. So after such an end the next try sends this much, and gives the server time to answer.
+/// A server may refuse a file by its start and close the connection: a client that is still sending
+/// loses the answer. So the next attempt pauses after this much, to give the server time to answer.
 const BEGINNING: usize = 16 * 1024;
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
-/// What `taskctl upload` takes.
+/// The arguments of `taskctl upload`.
 #[derive(Debug, Args)]
 pub(crate) struct UploadArgs {
-    /// The file to hand over.
+    /// The file to upload.
     file: PathBuf,
-    /// What to do with it.
+    /// The kind of task.
     #[arg(long, default_value_t = TaskKind::CsvAggregation)]
     kind: TaskKind,
     /// A parameter of the task, for example `on_bad_row=skip`; may be repeated.
@@ -59,7 +59,7 @@ pub(crate) struct UploadArgs {
 pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCode, Failure> {
     if args.kind == TaskKind::DataUpload && args.output.is_some() {
         return Err(Failure::usage(
-            "A data_upload makes no file. Wait for it with --wait, and fetch the rows that it \
+            "A data_upload has no result file. Wait for it with --wait, and fetch the rows that it \
              loaded with `taskctl rows ID --output FILE`.",
         ));
     }
@@ -83,7 +83,7 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
     if !args.wait && target.is_none() {
         console.answer(&accepted, || {
             format!(
-                "{}\nSee how it is doing with `{}`.",
+                "{}\nSee its state with `{}`.",
                 announcement(&accepted),
                 session.command("status", id)
             )
@@ -109,15 +109,15 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
 
 fn announcement(accepted: &AcceptedTask) -> String {
     let id = accepted.task.task_id;
-    let again = "The same file was handed over before";
+    let again = "The same file was uploaded before";
     match (accepted.resumed, accepted.resumed_from_row) {
         (false, _) => format!("Accepted as task {id}."),
-        (true, None) => format!("{again}: task {id} goes on."),
-        (true, Some(row)) => format!("{again}: task {id} goes on from row {}.", HumanCount(row)),
+        (true, None) => format!("{again}: task {id} is resumed."),
+        (true, Some(row)) => format!("{again}: task {id} is resumed at row {}.", HumanCount(row)),
     }
 }
 
-/// The file to hand over.
+/// The file to upload.
 struct Input {
     file: File,
     name: String,
@@ -134,24 +134,24 @@ impl Input {
             return Err(unusable("it is not a regular file".to_owned()));
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        // The name travels in a header of the form's part.
+        // The name is sent in a header of the form's part.
         let name = name.unwrap_or_default().replace(|c: char| c.is_control(), "_");
         Ok(Self { file, name, size: found.len() })
     }
 }
 
-/// How the sending goes, seen from outside the request.
+/// The state of sending, shared with the request.
 #[derive(Debug, Default)]
 struct Sending {
-    /// How many bytes of the file this try has sent.
+    /// How many bytes of the file this attempt has sent.
     bytes: AtomicU64,
-    /// Why the file could not be read to its end.
+    /// Why the file could not be read completely.
     trouble: OnceLock<String>,
-    /// Whether a try sent the whole file, so that the server may have accepted it.
+    /// Whether an attempt sent the whole file, so that the server may have accepted it.
     is_whole: AtomicBool,
 }
 
-/// Sends the file until the server answers, each time with the same key.
+/// Sends the file until the server answers, always with the same key.
 async fn send(
     session: &Session,
     args: &UploadArgs,
@@ -207,7 +207,7 @@ fn given_up(error: ClientError, size: u64, sending: &Sending) -> Failure {
 }
 
 impl Sending {
-    /// What may have become of a file whose answer did not arrive.
+    /// A sentence on the possible outcome of an upload without an answer.
     fn fate(&self) -> &'static str {
         if self.is_whole.load(Ordering::Relaxed) {
             "The whole file was sent, so it may have been accepted: see `taskctl list`."
@@ -217,7 +217,7 @@ impl Sending {
     }
 }
 
-/// The request: the parameters first, since the server refuses them behind the file.
+/// The request: parameters first, since the server refuses them after the file.
 fn request(
     session: &Session,
     args: &UploadArgs,
@@ -234,7 +234,7 @@ fn request(
         TaskKind::UserEvent => "/v1/user_events",
         TaskKind::ReportEmail => "/v1/schedules",
     };
-    // Names as they are, in UTF-8, as browsers send them.
+    // Unescaped names in UTF-8, as browsers send them.
     let mut form = Form::new().percent_encode_noop();
     for (name, value) in &args.params {
         form = form.text(name.clone(), value.clone());
@@ -243,8 +243,8 @@ fn request(
     session.client.request(Method::POST, path).multipart(form.part("file", file))
 }
 
-/// The bytes of the file, read while they are sent: exactly as many as were announced. A repeat pauses
-/// behind the beginning.
+/// The bytes of the file, read while they are sent: exactly as many as announced. A retry pauses
+/// after the start.
 fn contents(
     file: File,
     size: u64,
@@ -276,13 +276,13 @@ fn contents(
                 sending.trouble.get_or_init(|| error.to_string());
                 return Err(error);
             }
-            // What was added to the file since the start is not sent.
+            // Data appended to the file since the start is not sent.
             chunk.truncate(usize::try_from(missing).unwrap_or(usize::MAX));
             let position = position + chunk.len() as u64;
             bar.at(position);
             sending.bytes.store(position, Ordering::Relaxed);
             if position == size {
-                // The body is not asked for its end where its length was announced.
+                // A body with an announced length is not polled for its end.
                 sending.is_whole.store(true, Ordering::Relaxed);
             }
             Ok(Some((chunk, (file, position, pause))))

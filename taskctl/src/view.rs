@@ -1,4 +1,4 @@
-//! Tasks in words for people: sentences, a list of details, a table.
+//! Tasks as text: sentences, a list of details, a table.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::task::{Progress, TaskList, TaskState, TaskView};
@@ -8,17 +8,17 @@ use serde_json::Value;
 use crate::counts::{self, Aggregated, counted};
 use crate::problem_text::printable;
 
-/// Longer file names are cut in the table, so that a line fits into 120 columns.
+/// Longer file names are truncated in the table, so that a line fits into 120 columns.
 const FILE_WIDTH: usize = 20;
 
-/// The state with what is worth knowing about it now, for example
+/// The state with its current details, for example
 /// `processing, 12.00 MiB of 30.00 MiB (40 %), 5.10 MiB/s`.
 pub(crate) fn state_phrase(task: &TaskView) -> String {
     let mut phrase = task.state.to_string();
     match (task.state, &task.progress) {
         (TaskState::Queued, _) => {
-            if let Some(place) = queue_place(task) {
-                phrase.push_str(&format!(", place {place}"));
+            if let Some(position) = queue_position_text(task) {
+                phrase.push_str(&format!(", position {position}"));
             }
         }
         (TaskState::Processing | TaskState::Stopping, Some(progress)) => {
@@ -34,7 +34,7 @@ pub(crate) fn state_phrase(task: &TaskView) -> String {
                 Some(loaded) => phrase.push_str(&loaded),
                 None => {
                     if let Some(rate) = progress.per_second.filter(|rate| *rate >= 1.0) {
-                        // A rate below zero or beyond u64 cannot come; the cast would saturate.
+                        // A rate below zero or beyond u64 does not occur; the cast would saturate.
                         phrase.push_str(&format!(", {}/s", amount(rate as u64)));
                     }
                 }
@@ -45,13 +45,13 @@ pub(crate) fn state_phrase(task: &TaskView) -> String {
     phrase
 }
 
-/// What a load has done so far, for example `, 120,000 rows loaded, 12 rejected, 45,000 rows/s`.
+/// The progress of a load, for example `, 120,000 rows loaded, 12 rejected, 45,000 rows/s`.
 fn loaded_phrase(task: &TaskView, progress: &Progress) -> Option<String> {
     let loaded = result_count(task, "rows_loaded")?;
     let rejected = result_count(task, "rows_rejected")?;
     let mut phrase =
         format!(", {} loaded, {} rejected", counts::rows(loaded), HumanCount(rejected));
-    // The rate is of bytes; so far a row has taken so many of them.
+    // The rate is in bytes; this converts it by the average size of a row so far.
     if let Some(rate) = progress.per_second.filter(|_| progress.done > 0) {
         let rate = rate * (loaded + rejected) as f64 / progress.done as f64;
         phrase.push_str(&format!(", {}/s", counts::rows(rate as u64)));
@@ -59,7 +59,7 @@ fn loaded_phrase(task: &TaskView, progress: &Progress) -> Option<String> {
     Some(phrase)
 }
 
-/// How far a task is that is being processed or rolled back, where that is known.
+/// The progress of a task that is being processed or rolled back, if known.
 pub(crate) fn done_of_total(task: &TaskView) -> Option<(u64, u64)> {
     let is_moving = matches!(task.state, TaskState::Processing | TaskState::Stopping);
     let progress = task.progress.as_ref().filter(|_| is_moving)?;
@@ -79,9 +79,9 @@ pub(crate) fn outcome_sentence(task: &TaskView) -> String {
         },
         TaskState::Failed => format!("Task {id} failed{}.", took(task)),
         TaskState::Stopped => {
-            format!("Task {id} was stopped; what it wrote has been rolled back.")
+            format!("Task {id} was stopped; its data has been rolled back.")
         }
-        TaskState::Killed => format!("Task {id} was killed; what it had made durable is kept."),
+        TaskState::Killed => format!("Task {id} was killed; its durable data is kept."),
         _ => format!("Task {id}: {}.", state_phrase(task)),
     }
 }
@@ -137,7 +137,7 @@ fn took(task: &TaskView) -> String {
     }
 }
 
-/// Everything worth knowing about a task but its error, a line each.
+/// All details of a task except its error, one per line.
 pub(crate) fn details(task: &TaskView) -> String {
     let time = |time: Option<DateTime<Utc>>| {
         let ago = |time| age(task.timestamp - time);
@@ -174,7 +174,7 @@ pub(crate) fn details(task: &TaskView) -> String {
     lines.join("\n")
 }
 
-/// What an aggregation did, or the fields of another result in a line, for example
+/// A summary of an aggregation, or the fields of another result on one line, for example
 /// `rows loaded 3, rows rejected 0`.
 fn result_line(task: &TaskView) -> Option<String> {
     if let Some(aggregated) = aggregated(task) {
@@ -193,8 +193,8 @@ fn result_line(task: &TaskView) -> Option<String> {
     Some(words.collect::<Vec<_>>().join(", ")).filter(|line| !line.is_empty())
 }
 
-/// A value as people read it: elements are separated by commas, and a refused recipient is followed
-/// by the reason.
+/// A value as text: elements are separated by commas, and a refused recipient is followed by the
+/// reason.
 fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -215,15 +215,15 @@ pub(crate) fn table(list: &TaskList) -> String {
     let mut rows = vec![header];
     rows.extend(list.items.iter().map(cells));
 
-    // Sizes and ages line up at their units.
+    // Sizes and ages are aligned at their units.
     let mut lines = vec![aligned(&rows, &[4, 5])];
     if list.next_page_token.is_some() {
-        lines.push("There are more; --limit N shows more of them.".to_owned());
+        lines.push("There are more tasks; show them with --limit N.".to_owned());
     }
     lines.join("\n")
 }
 
-/// Rows of cells under each other; the columns at the indices `right` end at the same place.
+/// Rows of aligned cells; the columns at the indices `right` are right-aligned.
 pub(crate) fn aligned<const N: usize>(rows: &[[String; N]], right: &[usize]) -> String {
     let widths: [usize; N] = std::array::from_fn(|column| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
@@ -242,7 +242,7 @@ pub(crate) fn aligned<const N: usize>(rows: &[[String; N]], right: &[usize]) -> 
 
 fn cells(task: &TaskView) -> [String; 7] {
     let progress = match task.state {
-        TaskState::Queued => queue_place(task).map(|place| format!("#{place}")),
+        TaskState::Queued => queue_position_text(task).map(|position| format!("#{position}")),
         TaskState::Processing => percent(task).map(|percent| format!("{percent} %")),
         _ => None,
     };
@@ -264,14 +264,14 @@ fn shortened(name: &str) -> String {
     name.chars().take(FILE_WIDTH - 1).chain(['…']).collect()
 }
 
-/// A text from outside on one line of a terminal.
+/// An external text on one line of a terminal.
 pub(crate) fn printable_line(text: &str) -> String {
     printable(&text.replace('\n', "\u{fffd}"))
 }
 
-fn queue_place(task: &TaskView) -> Option<String> {
-    let exact = task.queue_position.map(|place| HumanCount(place).to_string());
-    exact.or_else(|| task.queue_position_over.map(|place| format!("{}+", HumanCount(place))))
+fn queue_position_text(task: &TaskView) -> Option<String> {
+    let exact = task.queue_position.map(|position| HumanCount(position).to_string());
+    exact.or_else(|| task.queue_position_over.map(|position| format!("{}+", HumanCount(position))))
 }
 
 fn percent(task: &TaskView) -> Option<u64> {
@@ -333,11 +333,11 @@ mod tests {
         );
         assert_eq!(
             state_phrase(&task(json!({"state": "queued", "queue_position": 3}))),
-            "queued, place 3"
+            "queued, position 3"
         );
         assert_eq!(
             state_phrase(&task(json!({"state": "queued", "queue_position_over": 1000}))),
-            "queued, place 1,000+"
+            "queued, position 1,000+"
         );
         let empty = json!({"done": 0, "total": 0, "unit": "rows", "per_second": null});
         assert_eq!(state_phrase(&task(json!({"progress": empty}))), "processing, 0 rows of 0 rows");
@@ -395,7 +395,7 @@ mod tests {
 
     #[test]
     fn the_table_is_aligned_and_fits_the_terminal() {
-        let long = "a very long name of a file that nobody can read.csv";
+        let long = "a very long name of a file that does not fit.csv";
         let list = TaskList {
             items: vec![
                 task(

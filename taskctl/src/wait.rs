@@ -1,7 +1,7 @@
-//! Waiting until a task has ended.
+//! Waits until a task has ended.
 //!
-//! The task is polled: that survives restarts of the server and needs nothing to be set up again.
-//! A server that is away is waited for, since the task itself goes on when it is back.
+//! The task is polled, which survives restarts of the server without a new subscription. If the
+//! server is down, this waits for it, since the task continues when it is up again.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use crate::progress::WaitingBar;
 use crate::question::{Answer, ask, can_ask};
 use crate::session::{Session, task_path};
 
-/// How long to wait for a server that is away.
+/// How long to wait for a server that is down.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at the task.
+/// The interval between polls.
 const POLL: Duration = Duration::from_millis(300);
-/// A look that takes longer than this counts as no answer.
+/// A poll that takes longer counts as unanswered.
 const POLL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `taskctl watch`.
 pub(crate) async fn watch(session: &Session, id: TaskId) -> Result<ExitCode, Failure> {
-    // A server that is not there at all, or does not know the task, is told at once.
+    // A missing server or an unknown task is reported immediately.
     let _: TaskView = session.client.get(&task_path(id)).await?;
     let task = until_ended(session, id, PATIENCE).await?;
     if session.console.is_json() {
@@ -37,10 +37,10 @@ pub(crate) async fn watch(session: &Session, id: TaskId) -> Result<ExitCode, Fai
     Ok(outcome::conclude(session.console, session, &task, None))
 }
 
-/// Answers the task when it has ended, in whichever way.
+/// Returns the task when it has ended in any state.
 ///
 /// # Errors
-/// The server refuses, is away for longer than `patience`, or Ctrl-C was pressed.
+/// The server refuses, is down for longer than `patience`, or Ctrl-C was pressed.
 pub(crate) async fn until_ended(
     session: &Session,
     id: TaskId,
@@ -48,7 +48,7 @@ pub(crate) async fn until_ended(
 ) -> Result<TaskView, Failure> {
     or_interrupted(poll(session, id, patience), || {
         format!(
-            "Not waiting any longer. Task {id} goes on on the server; see how it is doing with \
+            "Not waiting any longer. Task {id} continues on the server; see its state with \
              `{}`.",
             session.command("status", id)
         )
@@ -56,8 +56,8 @@ pub(crate) async fn until_ended(
     .await
 }
 
-/// As [`until_ended`], but on a terminal Ctrl-C asks what is to become of the task. When it is to
-/// end, its end is waited for; another Ctrl-C leaves it alone.
+/// Like [`until_ended`], but on a terminal Ctrl-C asks what to do with the task. After a stop or
+/// kill, waits for its end; another Ctrl-C leaves it running.
 pub(crate) async fn until_ended_or_interrupted(
     session: &Session,
     id: TaskId,
@@ -75,7 +75,7 @@ pub(crate) async fn until_ended_or_interrupted(
         Answer::Kill => "kill",
         Answer::Leave => {
             return Err(Failure::interrupted(format!(
-                "Task {id} goes on on the server; see how it is doing with `{}`.",
+                "Task {id} continues on the server; see its state with `{}`.",
                 session.command("status", id)
             )));
         }
@@ -86,7 +86,7 @@ pub(crate) async fn until_ended_or_interrupted(
         if task.state != TaskState::Processed {
             return Err(error.into());
         }
-        note("It was done before it could be ended.");
+        note("It ended before it could be interrupted.");
     }
     until_ended(session, id, patience).await
 }
@@ -119,8 +119,8 @@ async fn poll(session: &Session, id: TaskId, patience: Duration) -> Result<TaskV
 
 fn gave_up(session: &Session, id: TaskId, patience: Duration, error: &ClientError) -> Failure {
     Failure::lost(format!(
-        "The server has given no usable answer for {} s: {error}.\nTask {id} is safe there and \
-         goes on when the server does; wait for it again with `{}`.",
+        "The server has sent no usable answer for {} s: {error}.\nTask {id} is safe there and \
+         continues when the server is up again; wait for it with `{}`.",
         patience.as_secs(),
         session.command("watch", id)
     ))

@@ -53,7 +53,7 @@ const NOUNS: [&str; 25] = [
     "Window",
 ];
 
-/// What stands around the two words, with commas, quotes and parentheses as titles have them.
+/// The texts around the two words, with the commas, quotes and parentheses of real titles.
 const FORMS: [[&str; 2]; 10] = [
     ["", ""],
     ["The ", ""],
@@ -68,10 +68,10 @@ const FORMS: [[&str; 2]; 10] = [
 ];
 
 const COMBINATIONS: u64 = (ADJECTIVES.len() * NOUNS.len() * FORMS.len()) as u64;
-/// Shares no divisor with the combinations, so that steps of it reach all of them.
+/// Coprime to the number of combinations, so that steps of it reach all of them.
 const STRIDE: u64 = 1_237;
 
-/// As many different titles, as CSV fields.
+/// `count` distinct titles, as CSV fields.
 pub(super) fn titles(count: u32, random: &mut Random) -> Vec<String> {
     let start = random.below(COMBINATIONS);
     (0..u64::from(count))

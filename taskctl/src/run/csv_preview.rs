@@ -1,4 +1,4 @@
-//! `taskctl run csv_preview`: what the columns of a CSV file hold, and its first rows.
+//! `taskctl run csv_preview`: statistics of the columns of a CSV file, and its first rows.
 
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use crate::local::until_interrupted;
 use crate::progress::TransferBar;
 use crate::view::{aligned, printable_line};
 
-/// Prints the preview of the file: its columns for people, or with `json` everything as JSON.
+/// Prints the preview of the file: its columns as text, or with `json` everything as JSON.
 pub(super) fn csv_preview(args: &RunArgs, json: bool) -> Result<ExitCode, Failure> {
     let (input, size) = open(&args.file)?;
     let (output, part) = Destination::named(&args.output)?.open()?;
@@ -49,7 +49,7 @@ pub(super) fn csv_preview(args: &RunArgs, json: bool) -> Result<ExitCode, Failur
     Ok(ExitCode::SUCCESS)
 }
 
-/// The columns, one a line, and how many rows there are.
+/// The columns, one per line, and the number of rows.
 fn lines(preview: &CsvPreview) -> String {
     let mut table = vec![["COLUMN", "TYPE", "VALUES", "EMPTY", "FIRST VALUE"].map(str::to_owned)];
     let first = preview.rows.first();

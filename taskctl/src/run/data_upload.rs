@@ -1,5 +1,5 @@
-//! `taskctl run data_upload`: what a load would do with a file. There is no database here, so the
-//! rows that would be loaded go to the output, without the others.
+//! `taskctl run data_upload`: a dry run of a load. Without a database, it writes the rows that
+//! would be loaded to the output, without the others.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -23,14 +23,14 @@ use crate::progress::TransferBar;
 
 type Output = csv::Writer<BufWriter<Box<dyn Write + Send>>>;
 
-/// How many rows would be loaded and how many not.
+/// The numbers of rows that would be loaded and rejected.
 #[derive(Debug, Default)]
 struct Counts {
     loaded: u64,
     rejected: u64,
 }
 
-/// Why a file is not gone through to its end.
+/// Why processing a file ended early.
 enum Stopped {
     Load(LoadError),
     Write(io::Error),
@@ -56,14 +56,14 @@ pub(super) fn data_upload(
 ) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let (input, size) = open(&args.file)?;
-    // Bad rows are known only when all is read, and then all is read again.
+    // Bad rows are known only after reading the whole file, which is then read again.
     let first_input = match spec.on_bad_row {
         OnBadRow::Skip => None,
         OnBadRow::Fail if size.is_some() => Some(open(&args.file)?.0),
         OnBadRow::Fail => {
             return Err(Failure::usage(
-                "With on_bad_row=fail the file is read twice, which standard input and pipes \
-                 cannot be; name a file.",
+                "With on_bad_row=fail the file is read twice, which is not possible with standard input \
+                 and pipes; name a file.",
             ));
         }
     };
@@ -88,7 +88,7 @@ pub(super) fn data_upload(
     let Counts { loaded, rejected } = match done? {
         Ok(counts) => counts,
         Err(Stopped::Load(error)) => return failed(&problems::of_loading(&error), json),
-        // A reader of standard output that has seen enough (`| head`) is no failure.
+        // A closed pipe (`| head`) is not a failure.
         Err(Stopped::Write(error))
             if json.stdout_taken && error.kind() == io::ErrorKind::BrokenPipe =>
         {
@@ -157,7 +157,7 @@ fn copy(
 }
 
 fn sentence(loaded: u64, started: Instant, file: Option<&Path>) -> String {
-    let place = file.map(|path| format!("; they are in {}", path.display())).unwrap_or_default();
+    let location = file.map(|path| format!("; they are in {}", path.display())).unwrap_or_default();
     let seconds = started.elapsed().as_secs_f64();
-    format!("Found {} that can be loaded in {seconds:.2} s{place}.", counts::rows(loaded))
+    format!("Found {} that can be loaded in {seconds:.2} s{location}.", counts::rows(loaded))
 }

@@ -16,7 +16,7 @@ use crate::local::until_interrupted;
 use crate::progress::TransferBar;
 use crate::view::printable_line;
 
-/// Prints the statistics of the file: for people, or with `json` as JSON.
+/// Prints the statistics of the file as text, or with `json` as JSON.
 pub(super) fn file_statistics(args: &RunArgs, json: bool) -> Result<ExitCode, Failure> {
     let (input, size) = open(&args.file)?;
     let (output, part) = Destination::named(&args.output)?.open()?;
@@ -49,7 +49,7 @@ pub(super) fn file_statistics(args: &RunArgs, json: bool) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-/// A line for everything that there is.
+/// A line for each value.
 fn lines(statistics: &FileStatistics) -> String {
     let count = |count: Option<u64>| count.map(|count| HumanCount(count).to_string());
     let size = statistics.size;

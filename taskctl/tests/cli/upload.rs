@@ -139,7 +139,7 @@ async fn a_resumed_earlier_task_is_named() {
     let run = taskctl(&server, folder.path(), &["upload", "plays.csv"]).await;
     assert_eq!(run.code, 0);
     let expected =
-        format!("The same file was handed over before: task {ID} goes on from row 120,000.");
+        format!("The same file was uploaded before: task {ID} is resumed at row 120,000.");
     assert!(run.text().starts_with(&expected), "{}", run.text());
 }
 
@@ -280,8 +280,8 @@ async fn an_upload_with_unknown_outcome_is_retried_with_the_same_key() {
     assert!(run.text().contains(&format!("Accepted as task {ID}.")), "{run:?}");
     for words in [
         "It may have been carried out.",
-        "with the same Idempotency-Key: it is carried out once",
-        "An earlier try is still in progress",
+        "with the same Idempotency-Key: it takes effect once",
+        "An earlier attempt is still in progress",
     ] {
         assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
     }

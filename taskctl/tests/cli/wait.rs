@@ -36,7 +36,10 @@ async fn without_a_terminal_each_change_is_a_line() {
 
     assert_eq!(run.code, 0, "{run:?}");
     let lines: Vec<_> = run.stderr.lines().collect();
-    assert_eq!(lines, ["queued, place 7", "processing, 1.00 KiB of 2.00 KiB (50 %)", "processed"]);
+    assert_eq!(
+        lines,
+        ["queued, position 7", "processing, 1.00 KiB of 2.00 KiB (50 %)", "processed"]
+    );
     let text = run.text();
     assert!(
         text.starts_with(
@@ -118,7 +121,7 @@ async fn ctrl_c_says_that_the_task_continues() {
 
     let run = finished(child).await;
     assert_eq!((run.code, run.text().as_str()), (130, ""));
-    assert!(run.stderr.contains(&format!("Task {ID} goes on on the server")), "{}", run.stderr);
+    assert!(run.stderr.contains(&format!("Task {ID} continues on the server")), "{}", run.stderr);
     assert!(run.stderr.contains(&format!("taskctl --server {server} status {ID}")));
 }
 
