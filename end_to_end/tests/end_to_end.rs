@@ -1,5 +1,4 @@
-//! The platform as its users have it: the real programs on the real services, started, killed and
-//! started again.
+//! End-to-end tests: the real programs on real services, started, killed and restarted.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something it needs does not work")]
 #![expect(clippy::panic, reason = "a test fails where something it needs does not work")]

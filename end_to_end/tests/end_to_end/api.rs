@@ -1,4 +1,4 @@
-//! The API as a client sees it.
+//! A client of the API.
 
 use std::time::{Duration, Instant};
 
@@ -8,18 +8,18 @@ use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
-/// What should happen soon has happened by then, also on a busy machine.
+/// The deadline for events that should happen soon, even on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Where files are uploaded.
+/// The path of uploads.
 pub const UPLOAD: &str = "/v1/data_processor/upload";
 
 /// Every field of a problem document.
 const PROBLEM_FIELDS: [&str; 9] =
     ["code", "detail", "error_count", "errors", "instance", "status", "timestamp", "title", "type"];
 
-/// Waits until `check` gives something.
+/// Waits until `check` returns a value.
 pub async fn eventually<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
     eventually_within(DEADLINE, what, check).await
 }
@@ -40,12 +40,12 @@ pub async fn eventually_within<T>(
     }
 }
 
-/// A client of one server, with the token that it was given.
+/// A client of one server, with its token.
 #[derive(Debug, Clone)]
 pub struct Api {
     http: reqwest::Client,
     token: Option<String>,
-    /// Where the server listens.
+    /// The URL of the server.
     pub url: String,
 }
 
@@ -58,14 +58,14 @@ impl Api {
         }
     }
 
-    /// The same for a client that waits no longer than this for an answer.
+    /// The same, with a timeout for answers.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         let http = common::client::plain_http().unwrap().no_proxy().timeout(timeout);
         self.http = http.build().unwrap();
         self
     }
 
-    /// Signs a user up and logs in; a user who is there already just logs in.
+    /// Signs a user up and logs in; an existing user only logs in.
     pub async fn logged_in_as(mut self, name: &str, password: &str) -> Self {
         let credentials = json!({"username": name, "password": password});
         let post = async |path: &str| {
@@ -80,7 +80,7 @@ impl Api {
         self
     }
 
-    /// What it shows.
+    /// Its token.
     pub fn token(&self) -> &str {
         self.token.as_deref().unwrap()
     }
@@ -97,18 +97,18 @@ impl Api {
         self.request(Method::GET, path).send().await.unwrap()
     }
 
-    /// An answer, where there is one.
+    /// The answer, if there is one.
     pub async fn try_get(&self, path: &str) -> Option<Response> {
         self.request(Method::GET, path).send().await.ok()
     }
 
-    /// Uploads a raw body; `parameters` starts with `&` where there are any.
+    /// Uploads a raw body; `parameters` starts with `&` if there are any.
     pub fn upload(&self, parameters: &str, content: impl Into<Body>) -> RequestBuilder {
         let path = format!("{UPLOAD}?file_name=songs.csv{parameters}");
         self.request(Method::POST, &path).header("content-type", "text/csv").body(content)
     }
 
-    /// Uploads a file that is accepted.
+    /// Uploads a file, which must be accepted.
     pub async fn accept(&self, parameters: &str, content: impl Into<Body>) -> TaskId {
         accepted(self.upload(parameters, content).send().await.unwrap()).await.task.task_id
     }
@@ -119,7 +119,7 @@ impl Api {
         response.json().await.unwrap()
     }
 
-    /// Every task there is, page by page.
+    /// All tasks of all pages.
     pub async fn tasks(&self) -> Vec<TaskView> {
         let mut tasks = Vec::new();
         let mut path = "/v1/tasks?page_size=100".to_owned();
@@ -131,7 +131,7 @@ impl Api {
         }
     }
 
-    /// Waits until nothing and nobody works on the task any more.
+    /// Waits until the task has ended.
     pub async fn wait_for_end(&self, id: TaskId) -> TaskView {
         eventually(&format!("{id} ends"), async || {
             Some(self.task(id).await).filter(|task| task.state.is_ended())
@@ -165,7 +165,7 @@ impl Api {
     }
 }
 
-/// The task of an upload that was accepted.
+/// The task of an accepted upload.
 pub async fn accepted(response: Response) -> AcceptedTask {
     if response.status() != StatusCode::ACCEPTED {
         panic!("{}: {}", response.status(), response.text().await.unwrap());
@@ -173,7 +173,7 @@ pub async fn accepted(response: Response) -> AcceptedTask {
     response.json().await.unwrap()
 }
 
-/// The problem document of a refusal, which must be a whole one.
+/// The problem document of a refusal, which must be complete.
 pub async fn refused(response: Response) -> Problem {
     let status = response.status();
     let path = response.url().path().to_owned();

@@ -1,5 +1,5 @@
-//! What `scripts/backup.sh` copies while the platform works is complete: restored elsewhere by
-//! `scripts/restore.sh`, its tasks continue to right results.
+//! A backup by `scripts/backup.sh` under load is complete: restored elsewhere by
+//! `scripts/restore.sh`, its tasks continue to correct results.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -20,21 +20,21 @@ use super::people::People;
 use super::plays::Plays;
 use super::standalone::Standalone;
 
-/// So many that loading them takes a while.
+/// Enough that loading them takes a while.
 const PEOPLE: u64 = 200_000;
 
 /// Waits until a worker has loaded some of the rows.
 async fn is_loading(api: &Api, id: TaskId) {
     eventually("rows are loaded", async || {
         let task = api.task(id).await;
-        assert!(!task.state.is_ended(), "it ended before it was seen at work: {task:?}");
+        assert!(!task.state.is_ended(), "it ended before it was seen running: {task:?}");
         let loaded = task.result?["rows_loaded"].as_u64();
         loaded.filter(|rows| *rows > 0)
     })
     .await;
 }
 
-/// How many tasks are in this state.
+/// The number of tasks in this state.
 fn count(fleet: &Fleet, state: TaskState) -> usize {
     let query = format!("SELECT COUNT(*) FROM tasks WHERE state = '{state}'");
     fleet.sql(&query).parse().unwrap()
@@ -52,7 +52,7 @@ async fn a_fleet_is_restored_from_a_backup_made_under_load() {
     load.add(aggregated, plays);
     let loaded = people.upload(&fleet.api).await.task.task_id;
     is_loading(&fleet.api, loaded).await;
-    // Frozen, so that both of its slots are taken while the backup is made.
+    // Frozen, so that both of its slots stay busy during the backup.
     fleet.worker(worker).signal("STOP");
     let queued = Load::start(&fleet.api, 20).done().await;
     let uploading = Load::start(&fleet.api, 400);
@@ -76,11 +76,11 @@ async fn a_fleet_is_restored_from_a_backup_made_under_load() {
     let mut restored: HashSet<_> = load.ids().collect();
     restored.insert(loaded);
     elsewhere.open().await;
-    // An upload that was under way has nobody there who goes on with it: it was not accepted.
+    // An upload that was in progress was not accepted, and cannot continue there.
     let mut tasks = elsewhere.api.tasks().await;
     tasks.retain(|task| task.state != TaskState::Initializing);
     let ids: HashSet<_> = tasks.iter().map(|task| task.task_id).collect();
-    assert!(restored.is_subset(&ids), "what was accepted before the backup is in it");
+    assert!(restored.is_subset(&ids), "everything accepted before the backup is in it");
     elsewhere.add_worker(2).await;
     let mut of_both = meanwhile;
     of_both.extend(load);

@@ -1,4 +1,4 @@
-//! What is wrong inside a file fails its task, in words, with the place.
+//! Errors inside a file fail its task, with their location and a reason.
 
 use bytes::Bytes;
 use common::problem::Problem;
@@ -9,11 +9,11 @@ use super::api::refused;
 use super::plays::{HEADER, SAMPLE};
 use super::standalone::Standalone;
 
-/// The column and the name of the field that is wrong; none where it is the row.
-type Place = Option<(u64, &'static str)>;
+/// The column and the name of the invalid field; none if the row is invalid.
+type Location = Option<(u64, &'static str)>;
 
-/// Rows, where they are wrong, and a part of the reason.
-const BAD_ROWS: [(&[u8], Place, &str); 9] = [
+/// Rows, the location of their error, and a part of the reason.
+const BAD_ROWS: [(&[u8], Location, &str); 9] = [
     (b"a,2020-01-01,five\n", Some((3, "Number of Plays")), "`five`"),
     (b"a,2020-01-01,\n", Some((3, "Number of Plays")), "empty"),
     (b"a,2020-01-01,1.5\n", Some((3, "Number of Plays")), "`1.5`"),
@@ -22,11 +22,11 @@ const BAD_ROWS: [(&[u8], Place, &str); 9] = [
     (b"a,01.02.2020,1\n", Some((2, "Date")), "`01.02.2020`"),
     (b"a,2020-01-01\n", None, "2 fields"),
     (b"a\xFF,2020-01-01,1\n", Some((1, "Song")), "UTF-8"),
-    // The last one: nobody can know where it should have ended.
+    // The last one, since its end cannot be determined.
     (b"\"a,2020-01-01,1\n", None, "quote"),
 ];
 
-/// A file whose every second line is a bad row, from line 3 on.
+/// A file in which every second line is a bad row, from line 3 on.
 fn file_of_bad_rows() -> Vec<u8> {
     let mut file = HEADER.as_bytes().to_vec();
     for (row, ..) in BAD_ROWS {
@@ -42,7 +42,7 @@ async fn failed(server: &Standalone, content: impl Into<reqwest::Body>) -> (Task
     assert_eq!(task.state, TaskState::Failed);
     let problem = task.error.clone().unwrap();
     assert_eq!(problem.instance.as_deref(), Some(task.links.this.as_str()));
-    assert_eq!((task.attempt, task.failures), (1, 0), "trying again would not help");
+    assert_eq!((task.attempt, task.failures), (1, 0), "a retry would not help");
     let download = refused(server.api.download(id).await).await;
     assert_eq!((download.status, download.code.as_str()), (409, "no_result"));
     (task, problem)
@@ -76,7 +76,7 @@ async fn bad_rows_can_be_skipped_and_fetched() {
     let rejected = server.api.get(&task.links.rejected.unwrap()).await.text().await.unwrap();
     let mut lines = rejected.lines();
     assert_eq!(lines.next(), Some("line,column,field,value,reason"));
-    // The value of the last one has a line end inside.
+    // The value of the last one contains a line break.
     for ((line, (_, place, _)), row) in (3..).step_by(2).zip(BAD_ROWS).zip(lines) {
         let (column, field) = match place {
             Some((column, field)) => (column.to_string(), field),

@@ -1,4 +1,4 @@
-//! What is refused is refused in words, and leaves nothing behind.
+//! Refusals have a reason and leave nothing behind.
 
 use common::task::TaskId;
 use reqwest::multipart::{Form, Part};

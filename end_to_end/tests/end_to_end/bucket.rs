@@ -1,4 +1,4 @@
-//! The bucket, as it lies on the disk.
+//! The files of the bucket on disk.
 
 use std::path::Path;
 
@@ -6,13 +6,13 @@ use common::task::TaskKind;
 
 use super::api::Api;
 
-/// Every file in the bucket of the data folder `data`, by its path there, sorted.
+/// Every file in the bucket of the data folder `data`, by its relative path, sorted.
 pub fn files(data: &Path) -> Vec<String> {
     let root = data.join("local_storage");
     let mut files = Vec::new();
     let mut folders = vec![root.clone()];
     while let Some(folder) = folders.pop() {
-        // A folder may go away while it is read.
+        // A folder may be removed while it is read.
         for entry in std::fs::read_dir(folder).into_iter().flatten().map_while(Result::ok) {
             let path = entry.path();
             match entry.file_type() {
@@ -25,8 +25,8 @@ pub fn files(data: &Path) -> Vec<String> {
     files
 }
 
-/// What the bucket is to hold once all tasks are processed: their inputs, and the accepted outputs of
-/// aggregations, sorted.
+/// The expected contents of the bucket once all tasks are processed: their inputs, and the accepted
+/// outputs of aggregations, sorted.
 pub async fn wanted(api: &Api) -> Vec<String> {
     let mut wanted = Vec::new();
     for task in api.tasks().await {

@@ -1,5 +1,5 @@
-//! `compose.yaml` as its users run it: started from nothing, loaded, scaled, upgraded, and its parts
-//! killed, restarted and cut off. Every task that was accepted is checked.
+//! `compose.yaml` as its users run it: started from scratch, loaded, scaled, upgraded, and its
+//! parts killed, restarted and disconnected. Every accepted task is checked.
 //!
 //! It needs a Docker engine and the images, and is run by `make test-compose` only.
 
@@ -21,7 +21,7 @@ use super::long_task::start_long_task;
 const USER: &str = "tester";
 const PASSWORD: &str = "Pa55word!";
 const TWO_WORKERS: &[(&str, usize)] = &[("data_processor", 2)];
-/// No run takes as long.
+/// Longer than any run.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,13 +49,13 @@ async fn run() {
 struct Test {
     stack: Stack,
     api: Api,
-    /// Everything that was accepted.
+    /// Everything accepted.
     load: Load,
     since: Instant,
 }
 
 impl Test {
-    /// From nothing.
+    /// Starts from scratch.
     fn start() -> Self {
         let since = Instant::now();
         let stack = Stack::new();
@@ -76,7 +76,7 @@ impl Test {
         self.api = self.api.clone().logged_in_as(USER, PASSWORD).await;
     }
 
-    /// The result is the one that the command line computes without a server.
+    /// The result must equal the one that the command line computes locally.
     fn the_main_job(&mut self) {
         let taskctl = |arguments: &[&str]| self.stack.taskctl(PASSWORD, arguments);
         taskctl(&["login", USER]);
@@ -98,7 +98,7 @@ impl Test {
         self.load.is_processed(&self.api).await;
         assert_eq!(self.api.task(id).await.failures, 1);
         self.stack.up(TWO_WORKERS);
-        self.tell("a worker killed in mid-task");
+        self.tell("a worker killed during a task");
     }
 
     async fn a_service_is_restarted(&mut self, service: &str) {
@@ -138,7 +138,7 @@ impl Test {
         self.load.extend(uploading.done().await);
         self.load.add(id, plays);
         self.load.is_processed(&self.api).await;
-        assert_eq!(self.api.task(id).await.failures, 0, "a worker that drains is no failure");
+        assert_eq!(self.api.task(id).await.failures, 0, "draining a worker is not a failure");
         self.tell("scaled to four and back");
     }
 
@@ -151,7 +151,7 @@ impl Test {
         self.tell("the task manager replaced by a new image");
     }
 
-    /// As a machine that fails does it: nothing waits for what it needs.
+    /// Like a machine failure: nothing waits for its dependencies.
     async fn everything_is_restarted_in_no_order(&mut self) {
         let uploading = Load::start(&self.api, 200);
         uploading.left(150).await;
@@ -181,13 +181,13 @@ impl Test {
         let tasks = self.tasks().await;
         self.stack.compose(&["down"]);
         self.stack.up(TWO_WORKERS);
-        // With the token of before.
+        // With the earlier token.
         assert_eq!(self.tasks().await, tasks);
         self.load.results_are_right(&self.api).await;
         self.tell("down and up, with everything kept");
     }
 
-    /// What must not change of each task.
+    /// The parts of each task that must not change.
     async fn tasks(&self) -> Vec<(TaskId, TaskState, u32)> {
         let tasks = self.api.tasks().await;
         tasks.iter().map(|task| (task.task_id, task.state, task.attempt)).collect()

@@ -1,4 +1,4 @@
-//! Files that are compressed, as their users send them.
+//! Compressed files.
 
 use std::io::Write;
 

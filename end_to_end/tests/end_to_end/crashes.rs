@@ -1,4 +1,4 @@
-//! Nothing that was accepted is lost, however often everything dies at once.
+//! No accepted task is lost when all processes die repeatedly.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::standalone::Standalone;
 
 const CLIENTS: u64 = 4;
 const CRASHES: u32 = 8;
-/// Changing it gives other files and other moments.
+/// Another seed results in other files and other moments.
 const SEED: u64 = 20_200_101;
 
 type Accepted = Arc<Mutex<Vec<(TaskId, Plays)>>>;
@@ -36,7 +36,7 @@ async fn no_accepted_task_is_lost_when_the_server_is_killed() {
 
     let mut random = StdRng::seed_from_u64(SEED);
     for _ in 0..CRASHES {
-        // No wait for a condition: the moments are to be any.
+        // A random time instead of a condition.
         let moment = Duration::from_millis(random.random_range(100..3_000));
         tokio::time::sleep(moment).await;
         server.crash().await;
@@ -52,7 +52,7 @@ async fn no_accepted_task_is_lost_when_the_server_is_killed() {
         assert_eq!(server.api.result(*id).await, plays.sums(), "{id}");
     }
 
-    // Some were accepted although the answer never arrived: they are tasks like all others.
+    // Some were accepted although their answers were lost: they are tasks like all others.
     let mut was_hit = false;
     for task in server.api.tasks().await {
         let id = task.task_id;
@@ -65,7 +65,7 @@ async fn no_accepted_task_is_lost_when_the_server_is_killed() {
     server.wait_for_files(files).await;
 }
 
-/// Uploads one file after the other to whatever server there is, until there is none any more.
+/// Uploads one file after the other to the current server, until there is none.
 async fn upload_files(
     mut apis: watch::Receiver<Option<Api>>,
     mut random: StdRng,
@@ -84,25 +84,25 @@ async fn upload_files(
             let pause = Duration::from_millis(random.random_range(0..300));
             tokio::time::sleep(pause).await;
         } else {
-            // The server is dead: another one follows.
+            // The server is dead; waits for the next one.
             let _ = apis.changed().await;
         }
     }
 }
 
-/// The task's id, where the server lived to tell it.
+/// The task's id, if the server returned it before it died.
 async fn upload(api: &Api, plays: &Plays) -> Option<TaskId> {
     let response = api.upload("", plays.body()).send().await.ok()?;
     let status = response.status();
     let body = response.bytes().await.ok()?;
     assert_eq!(status, StatusCode::ACCEPTED, "{}", String::from_utf8_lossy(&body));
     let task: common::task::AcceptedTask = serde_json::from_slice(&body).unwrap();
-    assert!(!task.resumed, "every file is another one");
+    assert!(!task.resumed, "every file is different");
     Some(task.task.task_id)
 }
 
-/// Waits until the task is processed. One that was running at five crashes has used up its
-/// chances and is given new ones, as its error asks for.
+/// Waits until the task is processed. One that was running during five crashes has failed and is
+/// resumed, as its error advises.
 async fn processed(api: &Api, id: TaskId) {
     eventually(&format!("{id} is processed"), async || {
         let task = api.task(id).await;

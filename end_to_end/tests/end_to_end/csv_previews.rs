@@ -1,4 +1,4 @@
-//! The preview of a CSV file by real workers.
+//! Previews of CSV files by real workers.
 
 use common::csv_preview::{ColumnType, CsvPreview};
 use common::task::TaskState;
@@ -9,7 +9,7 @@ use super::fleet::Fleet;
 use super::fleet::services::Services;
 use super::standalone::Standalone;
 
-/// Rows of which every tenth has no number of plays.
+/// Rows, every tenth of which has no number of plays.
 fn songs(rows: usize) -> String {
     let row = |number: usize| match number % 10 {
         0 => format!("Song {number},2020-01-02,\n"),

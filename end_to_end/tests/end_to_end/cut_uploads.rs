@@ -1,4 +1,4 @@
-//! An upload that breaks off leaves nothing behind.
+//! Interrupted uploads leave nothing behind.
 
 use common::task::TaskState;
 use tokio::io::AsyncWriteExt;
@@ -8,7 +8,7 @@ use super::api::{Api, UPLOAD, eventually};
 use super::plays::SAMPLE;
 use super::standalone::Standalone;
 
-/// Sends the head of a request for `length` bytes and only the bytes of `sent`.
+/// Sends the head of a request for `length` bytes, and only the bytes of `sent`.
 async fn begin(
     api: &Api,
     target: &str,
@@ -31,7 +31,7 @@ async fn assert_cut_leaves_nothing(content_type: &str, sent: &str) {
     let server = Standalone::start(data.path()).await;
     let target = format!("{UPLOAD}?file_name=songs.csv");
     let stream = begin(&server.api, &target, content_type, 2 * sent.len(), sent).await;
-    let task = eventually("the task is there", async || server.api.tasks().await.pop()).await;
+    let task = eventually("the task exists", async || server.api.tasks().await.pop()).await;
     assert_eq!(task.state, TaskState::Initializing);
     drop(stream);
     eventually("the task is gone", async || server.api.tasks().await.is_empty().then_some(()))

@@ -1,4 +1,4 @@
-//! Where a server keeps its data when nobody says where.
+//! The default data folder of a server.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::process::{Process, taskctl};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A server that is started in the folder `current`, as in a checkout.
+/// A server started in the folder `current`, as in a checkout.
 async fn start(current: &Path, more: &[&str]) -> (Process, Api) {
     let mut command = taskctl();
     command.args(["standalone", "--listen", "127.0.0.1:0"]).args(more).current_dir(current);
@@ -52,6 +52,6 @@ async fn data_of_an_earlier_version_is_used_where_it_is() {
     let (process, api) = start(current.path(), &[]).await;
     assert_eq!(api.result(id).await, SAMPLE_SUMS);
     let note = process.find(|line| line.contains("move tasks.sqlite").then(|| line.to_owned()));
-    assert!(note.is_some(), "nobody is told");
+    assert!(note.is_some(), "a note is printed");
     assert!(!current.path().join("task-data").exists());
 }

@@ -1,5 +1,5 @@
-//! Whatever happens to a load, by its user or by fate, every row is in the database once and in
-//! order, and after a stop none is.
+//! Loads under interrupts and crashes: every row is in the database once and in order, and none is
+//! after a stop.
 
 use common::task::{TaskId, TaskState, TaskView};
 use rand::rngs::StdRng;
@@ -14,9 +14,9 @@ use super::people::{People, rows};
 use super::standalone::Standalone;
 
 const ROWS: u64 = 100_000;
-/// At so many points a load is hit.
+/// The number of points at which loads are interrupted.
 const POINTS: usize = 20;
-/// Changing it gives other files and other points.
+/// Another seed results in other files and other points.
 const SEED: u64 = 27;
 
 /// How many rows a task has read so far.
@@ -25,10 +25,10 @@ fn rows_read(task: &TaskView) -> u64 {
     result["rows_loaded"].as_u64().unwrap() + result["rows_rejected"].as_u64().unwrap()
 }
 
-/// Waits until a worker is at the task and has read so many rows. False where the task was done
-/// before that, or could not be seen in time.
+/// Waits until a worker is running the task and has read so many rows. False if the task ended
+/// before that, or was not observed in time.
 async fn reaches(api: &Api, id: TaskId, row: u64) -> bool {
-    let task = eventually("the load is there", async || {
+    let task = eventually("the load exists", async || {
         Some(api.task(id).await).filter(|task| {
             task.state == TaskState::Processing && rows_read(task) >= row || task.state.is_ended()
         })
@@ -44,13 +44,13 @@ fn points(random: &mut StdRng, people: &People) -> Vec<u64> {
     points
 }
 
-/// Puts a task back in the queue where it is not there by itself.
+/// Resumes a task unless it is queued already.
 async fn resume(api: &Api, id: TaskId) {
     let response = api.interrupt(id, "resume").await;
     assert_eq!(response.status(), StatusCode::OK, "{}", response.text().await.unwrap());
 }
 
-/// Waits for the end of a task that may have used up its chances: those are given again.
+/// Waits for the end of a task; resumes it if it has failed too often.
 async fn processed(api: &Api, id: TaskId) -> TaskView {
     eventually("the load is done", async || {
         let task = api.task(id).await;
@@ -63,7 +63,7 @@ async fn processed(api: &Api, id: TaskId) -> TaskView {
     .await
 }
 
-/// Kills loads by the API and resumes them, at 20 points in all.
+/// Kills loads by the API and resumes them, at a total of 20 points.
 async fn kill_and_resume(api: &Api) {
     let mut random = StdRng::seed_from_u64(SEED);
     let mut hits = 0;
@@ -77,14 +77,14 @@ async fn kill_and_resume(api: &Api) {
             }
             let killed = api.interrupt(id, "kill").await;
             if killed.status() == StatusCode::CONFLICT {
-                // It was done just then.
+                // It ended just then.
                 break;
             }
             let killed: TaskView = killed.json().await.unwrap();
             assert_eq!(killed.state, TaskState::Killed);
             hits += 1;
             was_hit = true;
-            // The file again does the same as a resume, and says where it goes on.
+            // Uploading the file again does the same as a resume, and returns the row.
             if hits % 2 == 0 {
                 resume(api, id).await;
             } else {
@@ -103,14 +103,14 @@ async fn kill_and_resume(api: &Api) {
     }
 }
 
-/// Stops loads, at 20 points in all.
+/// Stops loads, at a total of 20 points.
 async fn stop(api: &Api) {
     let mut random = StdRng::seed_from_u64(SEED);
     let people = People::random(&mut random, ROWS);
     let mut hits = 0;
     while hits < POINTS {
         let accepted = people.upload(api).await;
-        assert!(!accepted.resumed, "what was stopped does not go on");
+        assert!(!accepted.resumed, "a stopped task is not resumed");
         let id = accepted.task.task_id;
         if !reaches(api, id, random.random_range(0..people.count())).await {
             continue;
@@ -120,7 +120,7 @@ async fn stop(api: &Api) {
             continue;
         }
         hits += 1;
-        assert_eq!(rows(api, id).await, [], "a stop holds at once for what is shown");
+        assert_eq!(rows(api, id).await, [], "a stop hides the rows immediately");
         api.wait_for_state(id, TaskState::Stopped).await;
         assert_eq!(rows(api, id).await, []);
     }
@@ -157,7 +157,7 @@ async fn a_load_is_stopped_anywhere_in_a_fleet() {
     assert_eq!(fleet.sql("SELECT COUNT(*) FROM rejected_rows WHERE task_id NOT IN (SELECT id FROM tasks WHERE state = 'processed')"), "0");
 }
 
-/// How many rows the tasks have loaded that were done before they could be stopped.
+/// The number of rows of tasks that ended before they could be stopped.
 async fn rows_of_processed(fleet: &Fleet) -> String {
     let mut count = 0;
     for task in fleet.api.tasks().await {
@@ -205,10 +205,10 @@ async fn a_load_survives_kills_of_workers() {
             fleet.worker(worker).kill9();
             hits += 1;
             worker = fleet.add_worker(1).await;
-            // The lease would end in a while; nobody waits for that here.
+            // Instead of waiting for the lease to expire.
             match fleet.api.interrupt(id, "kill").await.status() {
                 StatusCode::OK => resume(&fleet.api, id).await,
-                status => assert_eq!(status, StatusCode::CONFLICT, "it was done just then"),
+                status => assert_eq!(status, StatusCode::CONFLICT, "it ended just then"),
             }
         }
         processed(&fleet.api, id).await;
@@ -249,15 +249,16 @@ async fn two_workers_with_the_same_task_load_each_row_once() {
     let people = People::random(&mut random, ROWS);
     let id = people.upload(&fleet.api).await.task.task_id;
     assert_eq!(fleet.worker_of(id).await, cut_off);
-    assert!(reaches(&fleet.api, id, 1).await, "it is not done yet");
-    // The first one goes on sending what it has read, and the second one begins where it was.
+    assert!(reaches(&fleet.api, id, 1).await, "it has not ended yet");
+    // The first one continues to send the rows it has read, and the second one starts at the
+    // checkpoint.
     relay.cut();
     assert_eq!(fleet.api.interrupt(id, "kill").await.status(), StatusCode::OK);
     resume(&fleet.api, id).await;
     let other = fleet.add_worker(1).await;
     assert_eq!(fleet.worker_of(id).await, other);
     relay.heal();
-    assert!(reaches(&fleet.api, id, 1).await, "both have been at it for a while");
+    assert!(reaches(&fleet.api, id, 1).await, "both have been running for a while");
     processed(&fleet.api, id).await;
     people.assert_loaded(&fleet.api, id).await;
 }

@@ -1,4 +1,4 @@
-//! An orderly end loses nothing, neither a task nor one of its chances.
+//! A graceful shutdown loses no task and counts no failure.
 
 use std::time::Duration;
 

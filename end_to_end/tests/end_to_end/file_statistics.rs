@@ -1,4 +1,5 @@
-//! Many files go in at once; the statistics of each are right, and the report adds up to them.
+//! Many files are uploaded concurrently; the statistics of each are correct, and the report adds
+//! up.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,10 +20,10 @@ use super::standalone::Standalone;
 
 const PATH: &str = "/v1/file_statistics";
 const REPORT: &str = "/v1/reports/file_statistics";
-/// How many clients upload and ask at once.
+/// The number of concurrent clients.
 const CLIENTS: usize = 8;
 
-/// Words and white space of one to four bytes a character.
+/// Words and white space with characters of one to four bytes.
 const PIECES: [&str; 16] = [
     "a",
     "word",
@@ -42,7 +43,7 @@ const PIECES: [&str; 16] = [
     "—",
 ];
 
-/// Texts, by the names of their files.
+/// Texts by the names of their files.
 fn texts(count: usize) -> BTreeMap<String, String> {
     let mut random = StdRng::seed_from_u64(11);
     let text = |number: usize, random: &mut StdRng| {
@@ -77,7 +78,7 @@ async fn upload(api: &Api, name: String, text: String) -> TaskId {
     task.task_id
 }
 
-/// Uploads the texts and compares what is found out about them with what is right.
+/// Uploads the texts and checks their statistics.
 async fn check(api: &Api, count: usize) {
     let texts = texts(count);
     let folder = tempfile::tempdir().unwrap();
@@ -99,7 +100,7 @@ async fn check(api: &Api, count: usize) {
         assert_eq!(&found.file_name, name);
         assert_eq!(found.size, text.len() as u64, "{name}");
         assert_eq!((found.lines, found.characters), (Some(lines), Some(characters)), "{name}");
-        // In words `wc` goes by the locale; a no-break space is none there.
+        // `wc` splits words by the locale, in which a no-break space is not white space.
         assert_eq!(found.words, Some(text.split_whitespace().count() as u64), "{name}");
         assert_eq!(found.content_type, "text/plain");
         rows.insert(task.task_id, row);
@@ -109,7 +110,7 @@ async fn check(api: &Api, count: usize) {
     adds_up(&api.get(REPORT).await.json().await.unwrap(), &rows);
 }
 
-/// Every row, page by page.
+/// The rows of all pages.
 async fn listed(api: &Api) -> BTreeMap<TaskId, FileStatisticsRow> {
     let mut rows = BTreeMap::new();
     let mut path = format!("{PATH}?page_size=300");
@@ -135,7 +136,7 @@ fn adds_up(report: &Value, rows: &BTreeMap<TaskId, FileStatisticsRow>) {
     ];
     for (name, sum) in sums {
         assert_eq!(report["totals"][name], sum, "{name}");
-        // One content type; on one day, or two where midnight came between.
+        // One content type; on one day, or two if midnight passed.
         assert_eq!(report["by_content_type"][0][name], sum, "{name}");
         let days = report["by_day"].as_array().unwrap().iter();
         assert_eq!(days.map(|day| day[name].as_u64().unwrap()).sum::<u64>(), sum, "{name}");
@@ -161,7 +162,7 @@ async fn a_fleet_counts_a_thousand_files() {
     assert_eq!(fleet.sql("SELECT COUNT(*) FROM file_statistics"), "120");
 }
 
-/// A large file is counted and hashed in pieces; a binary one is not counted.
+/// A large file is counted and hashed in chunks; a binary one is not counted.
 #[tokio::test]
 async fn large_empty_and_binary_files_are_accepted() {
     let data = tempfile::tempdir().unwrap();
@@ -179,6 +180,6 @@ async fn large_empty_and_binary_files_are_accepted() {
         let row: FileStatisticsRow = serde_json::from_value(task.result.unwrap()).unwrap();
         assert_eq!((row.statistics.size, row.statistics.words), (size, words));
         let download = server.api.download(id).await;
-        assert_eq!(download.status(), StatusCode::CONFLICT, "there is nothing to download");
+        assert_eq!(download.status(), StatusCode::CONFLICT, "the task has no file");
     }
 }

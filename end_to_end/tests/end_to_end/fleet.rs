@@ -1,6 +1,6 @@
 //! A fleet: real task managers and workers on a real MariaDB and RabbitMQ, each behind a TCP relay
-//! that can be cut. A broker or database of the test's own is reached directly: once it has ended, its
-//! port refuses connections.
+//! that can cut connections. A separate broker or database of the test is reached directly: once it
+//! has stopped, its port refuses connections.
 
 pub mod load;
 pub mod relay;
@@ -26,29 +26,29 @@ use super::process::{Process, built, program_in};
 pub const TOKEN: &str = "only-for-this-test";
 const JWT_KEY: &str = "signs-the-tokens-of-this-test";
 
-/// A fleet with a database, queues and a bucket of its own.
+/// A fleet with its own database, queues and bucket.
 pub struct Fleet {
     managers: Vec<Option<Manager>>,
     workers: Vec<Process>,
-    /// Between everybody and the task managers that live, to each in turn.
+    /// In front of the running task managers, to each in turn.
     pub front: Relay,
     /// Between the task managers and the database.
     pub to_database: Relay,
-    /// Between everybody and the broker.
+    /// Between all programs and the broker.
     pub to_broker: Relay,
-    /// Talks to the fleet by the front.
+    /// A client of the front.
     pub api: Api,
     pub services: Services,
-    /// Whether task managers that are added serve schedules: a test at the full hour would get tasks
-    /// that it did not ask for.
+    /// Whether added task managers run schedules: a test at the full hour would get unexpected
+    /// tasks.
     pub run_schedules: bool,
-    /// The folder of the programs that are started from now on.
+    /// The folder of the programs to start from now on.
     pub programs: PathBuf,
     database: String,
     /// What the names of its queues begin with.
     pub prefix: String,
     folder: TempDir,
-    /// The certificate of the authority of broker and database, where they are spoken to with TLS.
+    /// The certificate of the authority of broker and database, if TLS is used.
     ca_file: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl Fleet {
         Self::start_trusting(services, None).await
     }
 
-    /// The same with TLS to broker and database, past their relays.
+    /// The same with TLS to broker and database, bypassing their relays.
     pub async fn start_with_tls(services: Services, ca_file: &str) -> Self {
         Self::start_trusting(services, Some(ca_file.to_owned())).await
     }
@@ -70,7 +70,7 @@ impl Fleet {
         fleet
     }
 
-    /// An empty database, an empty bucket and queues that do not exist yet, without any program.
+    /// An empty database and bucket, without queues and programs.
     pub async fn prepare(services: Services) -> Self {
         let name = Uuid::new_v4().simple().to_string();
         let database = format!("fleet_{name}");
@@ -110,7 +110,7 @@ impl Fleet {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Starts another task manager, which the front leads to as well; answers its number.
+    /// Starts another task manager and adds it to the front; returns its number.
     pub async fn add_manager(&mut self) -> usize {
         self.join_manager(Process::spawn(&mut self.manager_command())).await
     }
@@ -133,7 +133,7 @@ impl Fleet {
         command
     }
 
-    /// Leads the front to a task manager that was started, as soon as it listens; returns its number.
+    /// Adds a started task manager to the front, as soon as it listens; returns its number.
     pub async fn join_manager(&mut self, mut process: Process) -> usize {
         let url = process.url().await;
         let address = url.strip_prefix("http://").unwrap().parse().unwrap();
@@ -146,7 +146,7 @@ impl Fleet {
         self.front.lead_to(self.managers.iter().flatten().map(|manager| manager.address).collect());
     }
 
-    /// Starts a worker with this many slots; answers its number.
+    /// Starts a worker with this many slots; returns its number.
     pub async fn add_worker(&mut self, slots: u32) -> usize {
         let front = self.front.address;
         self.add_worker_by(slots, front).await
@@ -236,27 +236,27 @@ impl Fleet {
         self.managers[number].as_ref().unwrap().process.signal(signal);
     }
 
-    /// Talks to one task manager, past the front.
+    /// A client of one task manager, bypassing the front.
     pub async fn api_of_manager(&self, number: usize) -> Api {
         let url = self.managers[number].as_ref().unwrap().url();
         Api::new(url).logged_in_as("tester", "Pa55word!").await
     }
 
-    /// How many consumers of the queue of `kind` the broker has.
+    /// The number of consumers of the queue of `kind`.
     pub fn consumers(&self, kind: TaskKind) -> usize {
         let arguments = ["rabbitmqctl", "--quiet", "list_consumers", "queue_name"];
         let queue = self.queue_name(kind);
         self.services.run(&arguments).lines().filter(|line| line.trim() == queue).count()
     }
 
-    /// How many connections of workers that consume the broker has.
+    /// The number of consuming connections of workers.
     pub fn consumer_connections(&self) -> usize {
         let arguments = ["rabbitmqctl", "--quiet", "list_connections", "client_properties"];
         let name = format!("{} consumer", self.prefix);
         self.services.run(&arguments).lines().filter(|line| line.contains(&name)).count()
     }
 
-    /// How many messages were delivered to workers and not acked.
+    /// The number of delivered but unacked messages.
     pub fn unacked(&self) -> u64 {
         let columns = ["name", "messages_unacknowledged"];
         let arguments = ["rabbitmqctl", "--quiet", "list_queues", columns[0], columns[1]];
@@ -281,14 +281,14 @@ impl Fleet {
         workers.filter_map(|(number, worker)| worker.ended().is_none().then_some(number)).collect()
     }
 
-    /// Kills a task manager at once.
+    /// Kills a task manager.
     pub fn kill_manager(&mut self, number: usize) {
         self.managers[number].take().unwrap().process.kill9();
         self.lead_to_managers();
     }
 
-    /// Ends a task manager in an orderly way: the front no longer leads to it, and requests in
-    /// progress are answered.
+    /// Shuts a task manager down gracefully: removes it from the front, and lets requests in
+    /// progress finish.
     pub async fn end_manager(&mut self, number: usize) {
         let mut manager = self.managers[number].take().unwrap();
         self.lead_to_managers();
@@ -297,7 +297,7 @@ impl Fleet {
         assert!(status.success(), "{status}");
     }
 
-    /// Ends a worker in an orderly way; it releases its tasks.
+    /// Shuts a worker down gracefully; it releases its tasks.
     pub async fn end_worker(&mut self, number: usize) {
         let worker = &mut self.workers[number];
         worker.terminate();
@@ -305,7 +305,7 @@ impl Fleet {
         assert!(status.success(), "{status}");
     }
 
-    /// The queue of this fleet, past the relay.
+    /// The queue of this fleet, bypassing the relay.
     pub fn queue(&self) -> Queue {
         let url = format!("amqp://tasks:tasks@{}/%2f", self.services.broker);
         Queue::Amqp(AmqpQueue::new(url.into(), &self.prefix).unwrap())
@@ -316,12 +316,12 @@ impl Fleet {
         format!("{}.{kind}", self.prefix)
     }
 
-    /// What a query answers, as text.
+    /// The result of a query, as text.
     pub fn sql(&self, query: &str) -> String {
         self.services.sql(&self.database, query)
     }
 
-    /// The number of the worker that has the task now.
+    /// The number of the worker that is running the task.
     pub async fn worker_of(&self, id: TaskId) -> usize {
         let hex = id.0.simple().to_string();
         let name = eventually("a worker has the task", async || {
@@ -355,8 +355,8 @@ impl Fleet {
         }
     }
 
-    /// Ends all workers in an orderly way. What one of them had taken and never acked is then in the
-    /// queue again, where it would show.
+    /// Shuts all workers down gracefully. Messages that one of them took and never acked would then
+    /// be in the queue again.
     pub async fn ends_and_leaves_nothing(&mut self) {
         for number in self.live_workers() {
             self.end_worker(number).await;
@@ -367,7 +367,7 @@ impl Fleet {
         }
     }
 
-    /// How each attempt of the task ended, the first one first.
+    /// The outcomes of the task's attempts, in order.
     pub fn outcomes(&self, id: TaskId) -> Vec<String> {
         let id = id.0.simple();
         let outcomes = self.sql(&format!(
@@ -376,16 +376,16 @@ impl Fleet {
         outcomes.lines().map(str::to_owned).collect()
     }
 
-    /// Waits until the bucket holds the inputs of all tasks and the accepted outputs, no more.
-    /// Unfinished files of killed processes (`name#N`) stay for a day and count for nothing.
+    /// Waits until the bucket contains exactly the inputs of all tasks and the accepted outputs.
+    /// Unfinished files of killed processes (`name#N`) stay for a day and do not count.
     pub async fn has_only_wanted_files(&self) {
-        eventually("the bucket holds only what is wanted", async || {
+        eventually("the bucket contains only the expected files", async || {
             (self.files() == bucket::wanted(&self.api).await).then_some(())
         })
         .await;
     }
 
-    /// Every whole file in the bucket, by its path there.
+    /// Every complete file in the bucket, by its relative path.
     pub fn files(&self) -> Vec<String> {
         let mut files = bucket::files(self.folder.path());
         files.retain(|name| !name.contains('#'));
@@ -395,7 +395,7 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        // The programs first: they would speak of what is missing.
+        // The programs first, since they would log missing services.
         self.managers.clear();
         self.workers.clear();
         if !self.services.are_own() {
@@ -409,10 +409,10 @@ impl Drop for Fleet {
     }
 }
 
-/// An orderly end takes no longer, also on a busy machine.
+/// The limit of a graceful shutdown, even on a busy machine.
 const ORDERLY_END: Duration = Duration::from_secs(30);
 
-/// A task manager and where it listens.
+/// A task manager and its address.
 struct Manager {
     process: Process,
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! Task managers and workers die, stop and lose each other under load; nothing accepted is lost.
+//! Task managers and workers die, freeze and get disconnected under load; no accepted task is lost.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use super::plays::Plays;
 
 #[expect(clippy::print_stdout, reason = "figures for whoever runs the tests")]
 fn tell(fault: &str, took: Duration) {
-    println!("{fault}: all was done {:.1} s later", took.as_secs_f64());
+    println!("{fault}: all tasks ended {:.1} s later", took.as_secs_f64());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,9 +103,9 @@ async fn a_disconnected_worker_is_replaced_and_its_late_report_refused() {
     relay.cut();
     let other = fleet.add_worker(2).await;
     let mut load = Load::start(&fleet.api, 200).done().await;
-    // Its work is done long before its lease ends, and nobody gets to see it.
+    // It completes its work long before its lease expires, but cannot report it.
     let late = format!("processed_data/{id}/1.csv");
-    eventually("the worker that is cut off has done its work", async || {
+    eventually("the disconnected worker has completed its work", async || {
         fleet.files().contains(&late).then_some(())
     })
     .await;
@@ -127,7 +127,7 @@ async fn a_disconnected_worker_is_replaced_and_its_late_report_refused() {
     tell("a worker cut off for longer than its lease", load.is_done(&fleet, since).await);
     assert_eq!(fleet.api.task(id).await.failures, 1);
     assert_eq!(fleet.outcomes(id), ["lease_lost", "completed"]);
-    // Healed, it takes part again.
+    // Reconnected, it takes tasks again.
     fleet.worker(other).kill9();
     Load::start(&fleet.api, 20).done().await.is_done(&fleet, since).await;
     fleet.ends_and_leaves_nothing().await;
@@ -188,7 +188,7 @@ async fn a_hanging_broker_delays_no_drain() {
     })
     .await;
     fleet.worker(worker).terminate();
-    eventually_within(Duration::from_secs(3), "the task is given back", async || {
+    eventually_within(Duration::from_secs(3), "the task is released", async || {
         (fleet.outcomes(id) == ["released"]).then_some(())
     })
     .await;
@@ -256,7 +256,7 @@ async fn a_slow_and_stalling_network_only_causes_delays() {
     let uploading = Load::start(&fleet.api, 100);
     uploading.left(50).await;
     fleet.front.stall();
-    // The stall itself is what is tested, not something that is waited for.
+    // A fixed time: the stall itself is tested.
     tokio::time::sleep(LONGER_THAN_A_LEASE / 10).await;
     fleet.front.heal();
     fleet.to_broker.heal();
@@ -286,15 +286,15 @@ async fn all_connections_break_repeatedly() {
     fleet.ends_and_leaves_nothing().await;
 }
 
-/// How MySQL's protocol has a prepared statement without parameters executed, which is ten bytes long: behind
-/// the last change of a transaction, the commit.
+/// The packet of MySQL's protocol that executes a prepared statement without parameters, of ten
+/// bytes: after the last change of a transaction it is the commit.
 const EXECUTE_WITHOUT_PARAMETERS: [u8; 5] = [10, 0, 0, 0, 0x17];
 
 fn upload_with_key(fleet: &Fleet, plays: &Plays) -> RequestBuilder {
     fleet.api.upload("", plays.body()).header(IDEMPOTENCY_KEY, "in-doubt")
 }
 
-/// Uploads a file while the commit of its last step meets `fate`.
+/// Uploads a file while the commit of its last step has this fate.
 async fn upload_in_doubt(fleet: &Fleet, plays: &Plays, fate: Fate) {
     fleet.to_database.leave_in_doubt(&plays.sha256(), &EXECUTE_WITHOUT_PARAMETERS, fate);
     let answer = upload_with_key(fleet, plays).send().await.unwrap();
@@ -307,7 +307,7 @@ async fn upload_in_doubt(fleet: &Fleet, plays: &Plays, fate: Fate) {
     assert!(fleet.to_database.left_in_doubt());
 }
 
-/// Does what the answer asks for: repeats the upload with its key.
+/// Does what the answer advises: repeats the upload with its key.
 async fn repeat(fleet: &Fleet, plays: &Plays) -> TaskId {
     accepted(upload_with_key(fleet, plays).send().await.unwrap()).await.task.task_id
 }
@@ -318,7 +318,7 @@ async fn a_commit_in_doubt_keeps_the_uploaded_file_if_it_succeeded() {
     let plays = Plays::random(&mut StdRng::seed_from_u64(4), 50, 5);
     upload_in_doubt(&fleet, &plays, Fate::Done).await;
     let [task] = <[_; 1]>::try_from(fleet.api.tasks().await).unwrap();
-    assert_eq!(repeat(&fleet, &plays).await, task.task_id, "it is carried out once");
+    assert_eq!(repeat(&fleet, &plays).await, task.task_id, "it takes effect once");
     fleet.add_worker(1).await;
     fleet.api.wait_for_state(task.task_id, TaskState::Processed).await;
     assert_eq!(fleet.api.result(task.task_id).await, plays.sums());

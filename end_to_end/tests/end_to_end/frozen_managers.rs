@@ -1,4 +1,4 @@
-//! Task managers that freeze: their connections stay open, and nobody answers on them.
+//! Frozen task managers: their connections stay open without answers.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use super::fleet::{Fleet, LONGER_THAN_A_LEASE};
 use super::long_task::start_long_task;
 use super::plays::Plays;
 
-/// How soon everything is done once the task manager answers again.
+/// How soon all tasks end once the task manager answers again.
 const RECOVERY: Duration = Duration::from_secs(60);
 const WORKERS: usize = 3;
 const SLOTS: u32 = 4;
@@ -22,8 +22,8 @@ fn processing(fleet: &Fleet) -> usize {
     fleet.sql("SELECT COUNT(*) FROM tasks WHERE state = 'processing'").parse().unwrap()
 }
 
-/// Asserts that each worker reads the broker by its two connections, as often as it has slots at the
-/// most, and has left no message behind.
+/// Asserts that each worker has its two connections to the broker and at most as many consumers as
+/// slots, and has left no unacked message.
 async fn nobody_reads_in_vain(fleet: &Fleet) {
     eventually("each worker has a connection for each lane", async || {
         (fleet.consumer_connections() == WORKERS * 2).then_some(())
@@ -38,7 +38,7 @@ async fn nobody_reads_in_vain(fleet: &Fleet) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_only_manager_freezes_beyond_the_leases() {
     let mut fleet = Fleet::start(Services::shared()).await;
-    // Long ones first: they keep all slots busy, and the others wait behind them.
+    // Long ones first: they keep all slots busy while the others wait.
     let mut load = Load::default();
     for seed in 0..12 {
         let plays = Plays::random(&mut StdRng::seed_from_u64(seed), 20_000, 200);
@@ -48,13 +48,13 @@ async fn the_only_manager_freezes_beyond_the_leases() {
     for _ in 0..WORKERS {
         fleet.add_worker(SLOTS).await;
     }
-    eventually("the workers are at it", async || (processing(&fleet) >= 6).then_some(())).await;
+    eventually("the workers are busy", async || (processing(&fleet) >= 6).then_some(())).await;
     fleet.signal_manager(0, "STOP");
-    // The freeze itself is what is tested, not something that is waited for.
+    // A fixed time: the freeze itself is tested.
     tokio::time::sleep(LONGER_THAN_A_LEASE).await;
     fleet.signal_manager(0, "CONT");
     let took = load.is_done(&fleet, Instant::now()).await;
-    tell("the manager frozen with 200 tasks on their way", took);
+    tell("the manager frozen with 200 tasks in progress", took);
     assert!(took < RECOVERY, "{took:?}");
     nobody_reads_in_vain(&fleet).await;
     fleet.ends_and_leaves_nothing().await;
@@ -69,7 +69,7 @@ async fn one_of_two_managers_freezes_and_no_lease_is_lost() {
     }
     let api = fleet.api_of_manager(healthy).await;
     let (id, plays) = start_long_task(&api).await;
-    // It is the one that the workers have called so far.
+    // The one that the workers have called so far.
     fleet.signal_manager(0, "STOP");
     let frozen = Instant::now();
     let mut load = Load::default();
@@ -92,5 +92,5 @@ async fn one_of_two_managers_freezes_and_no_lease_is_lost() {
 
 #[expect(clippy::print_stdout, reason = "figures for whoever runs the tests")]
 fn tell(fault: &str, took: Duration) {
-    println!("{fault}: all was done {:.1} s later", took.as_secs_f64());
+    println!("{fault}: all tasks ended {:.1} s later", took.as_secs_f64());
 }

@@ -1,4 +1,4 @@
-//! Stop, kill and resume of a task at which a worker is.
+//! Stop, kill and resume of a running task.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::long_task::start_long_task;
 use super::plays::{SAMPLE, SAMPLE_SUMS};
 use super::standalone::Standalone;
 
-/// A stop or a kill reaches the worker with the answer to its next report, one a second; the rest
-/// is for a busy machine.
+/// A stop or kill reaches the worker with the answer to its next report, one per second; the rest
+/// is a margin for a busy machine.
 const SOON: Duration = Duration::from_secs(3);
-/// With one slot, a worker that is still at a task takes no other one.
+/// With one slot, a busy worker takes no other task.
 const ONE_SLOT: [(&str, &str); 1] = [("DATA_PROCESSOR_WORKER_SLOTS", "1")];
 
 async fn task_of(response: Response) -> (StatusCode, TaskView) {
@@ -27,7 +27,7 @@ async fn assert_wrong_state(api: &Api, id: TaskId, verb: &str, state: TaskState)
     assert!(problem.detail.contains(state.as_str()), "{}", problem.detail);
 }
 
-/// Asserts that the worker has left what it was at.
+/// Asserts that the worker has ended the attempt.
 async fn assert_slot_free_soon(api: &Api) {
     let id = api.accept("", SAMPLE).await;
     eventually_within(SOON, "the worker takes another task", async || {

@@ -1,4 +1,4 @@
-//! Logging in to the real programs, and the starts that are refused.
+//! Logins to the real programs, and refused starts.
 
 use std::io::Write;
 use std::path::Path;
@@ -151,7 +151,7 @@ async fn production_refuses_guessable_secrets_and_suggests_better_ones() {
     let mut command = production(folder.path());
     command.envs(good).env("TASK_MANAGER_DATABASE_URL", "mysql://nobody:x@127.0.0.1:9/nowhere");
     let process = Process::spawn(&mut command);
-    eventually("it gets as far as its database, which is not there", async || {
+    eventually("it gets as far as its missing database", async || {
         process.find(|line| line.contains("cannot use the database, will retry").then(String::new))
     })
     .await;

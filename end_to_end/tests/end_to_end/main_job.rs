@@ -1,4 +1,4 @@
-//! A file of plays goes in, the sums come out.
+//! The main job: a file of plays is aggregated.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ async fn the_command_line_reports_a_failed_task() {
     let mut process = Process::spawn(&mut command);
     assert_eq!(process.exit(DEADLINE).await.code(), Some(1));
     let said = process.find(|line| line.contains("Number of Plays").then(|| line.to_owned()));
-    assert!(said.is_some(), "it names the column that is missing");
+    assert!(said.is_some(), "it names the missing column");
 }
 
 #[tokio::test]

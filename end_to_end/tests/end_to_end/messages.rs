@@ -1,5 +1,5 @@
-//! Messages: as many of each category as the draws lead to, each tracked once, also when
-//! everything dies while a message waits to be drawn again.
+//! Messages: the categories follow the draws, and each message is tracked once, even if all
+//! processes die while a message waits for its second draw.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -17,9 +17,10 @@ use super::fleet::Fleet;
 use super::fleet::services::Services;
 use super::standalone::Standalone;
 
-/// How many clients send at once.
+/// The number of concurrent clients.
 const CLIENTS: usize = 20;
-/// Among so many messages hardly ever none is drawn again: 0.9 to the power of this.
+/// Enough messages that one is almost certainly retried: the probability of none is 0.9 to this
+/// power.
 const SOME: usize = 150;
 
 async fn send(api: &Api, number: usize) -> (TaskId, u64) {
@@ -31,7 +32,7 @@ async fn send(api: &Api, number: usize) -> (TaskId, u64) {
     (id, accepted["request_count"].as_u64().unwrap())
 }
 
-/// Sends messages; answers their tasks.
+/// Sends messages; returns their tasks.
 async fn send_all(api: &Api, count: usize) -> Vec<TaskId> {
     let sent: Vec<(TaskId, u64)> =
         stream::iter(0..count).map(|number| send(api, number)).buffered(CLIENTS).collect().await;
@@ -40,7 +41,7 @@ async fn send_all(api: &Api, count: usize) -> Vec<TaskId> {
     sent.into_iter().map(|sent| sent.0).collect()
 }
 
-/// Waits until all are processed, and checks that each is tracked once, as its result says.
+/// Waits until all are processed, and checks that each is tracked once, according to its result.
 async fn all_tracked(api: &Api, ids: &[TaskId]) -> Vec<(TaskView, Validation)> {
     let ended: Vec<TaskView> =
         stream::iter(ids).map(|id| api.wait_for_end(*id)).buffered(CLIENTS).collect().await;
@@ -74,7 +75,7 @@ async fn messages_are_sorted_into_direct_retried_and_failed() {
         let took = task.finished_at.unwrap() - task.started_at.unwrap();
         assert!(*category == Category::Direct || took >= TimeDelta::seconds(4), "{took}");
     }
-    // More than five standard deviations from what is to be expected: 270, 27 and 3.
+    // Bounds of more than five standard deviations around the expected 270, 27 and 3.
     let [direct, retried, failed] = counts;
     assert!((240..=296).contains(&direct), "{counts:?}");
     assert!((2..=55).contains(&retried), "{counts:?}");
@@ -92,7 +93,7 @@ async fn messages_are_sorted_into_direct_retried_and_failed() {
 #[tokio::test]
 async fn a_bulk_request_takes_little_memory() {
     const COUNT: u64 = 100_000;
-    /// Far less than the request, which has 100 MB.
+    /// Far less than the request of 100 MB.
     const LITTLE: u64 = 48 << 20;
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
@@ -111,9 +112,9 @@ async fn a_bulk_request_takes_little_memory() {
     assert_eq!(found["items"].as_array().unwrap().len(), 1);
 }
 
-/// Waits until all but those that are to be drawn again are processed; answers those.
+/// Waits until all are processed except those with a second draw; returns these.
 async fn waiting(api: &Api, ids: &[TaskId]) -> Vec<TaskId> {
-    eventually("only messages that are drawn again are left", async || {
+    eventually("only messages with a second draw are left", async || {
         let tasks = api.tasks().await;
         assert_eq!(tasks.len(), ids.len());
         let left = tasks.iter().filter(|task| task.state != TaskState::Processed);
@@ -124,9 +125,9 @@ async fn waiting(api: &Api, ids: &[TaskId]) -> Vec<TaskId> {
     .await
 }
 
-/// What was drawn again after the crash.
+/// The messages with a second draw after the crash.
 fn drawn_again(tracked: &[(TaskView, Validation)], waiting: &[TaskId]) {
-    assert!(!waiting.is_empty(), "nothing was to be drawn again when everything died");
+    assert!(!waiting.is_empty(), "no second draw was pending at the crash");
     for (task, validation) in tracked.iter().filter(|(task, _)| waiting.contains(&task.task_id)) {
         assert_eq!((validation.draws, task.attempt, task.failures), (2, 2, 0));
         assert_ne!(validation.category, Category::Direct);
@@ -162,13 +163,13 @@ async fn a_retried_message_survives_the_death_of_a_fleet() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_of_a_manager_killed_before_publishing_are_validated() {
     let mut fleet = Fleet::start(Services::shared()).await;
-    // What is accepted now stays between its commit and its message.
+    // Messages accepted now are committed but not published.
     fleet.to_broker.stall();
     let ids = send_all(&fleet.api, SOME).await;
     let held = "SELECT COUNT(*) FROM outbox WHERE locked_until > UTC_TIMESTAMP(6)";
     assert_eq!(fleet.sql(held), SOME.to_string());
     fleet.kill_manager(0);
-    // Not even what the network holds arrives.
+    // Drops the data in the network too.
     fleet.to_broker.cut();
     fleet.to_broker.heal();
     fleet.add_manager().await;

@@ -1,4 +1,4 @@
-//! Files of people, and what is to be in the database once such a file is loaded.
+//! Files of people, and the expected rows in the database.
 
 use bytes::Bytes;
 use common::report::RejectedRow;
@@ -53,7 +53,7 @@ impl People {
                     content += &format!("{email},{field}\r\n");
                     good.push(Person { row, name, email });
                 }
-                // A quote that is never closed would take all that follows.
+                // An unclosed quote would swallow all following rows.
                 None => {
                     content += &format!("nobody,{}\r\n", field.trim_matches('"'));
                     bad.push(row);
@@ -63,12 +63,12 @@ impl People {
         Self { content: content.into(), good, bad }
     }
 
-    /// How many rows there are, good and bad.
+    /// The number of rows, valid and invalid.
     pub fn count(&self) -> u64 {
         (self.good.len() + self.bad.len()) as u64
     }
 
-    /// Hands the file over.
+    /// Uploads the file.
     pub async fn upload(&self, api: &Api) -> AcceptedTask {
         let request = api.request(Method::POST, "/v1/data_uploads?file_name=people.csv");
         let request = request.header("content-type", "text/csv").body(self.content.clone());

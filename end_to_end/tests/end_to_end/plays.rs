@@ -1,4 +1,4 @@
-//! Files of plays with the sums that are right for them, computed here in the plainest way.
+//! Files of plays with their correct sums, computed in the simplest way.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ Umbrella,2020-01-02,50
 In The End,2020-01-02,500
 ";
 
-/// What comes out of it.
+/// Its result.
 pub const SAMPLE_SUMS: &str = "\
 Song,Date,Number of Plays
 In The End,2020-01-01,1500
@@ -79,7 +79,7 @@ impl Plays {
         hex::encode(hash.finalize())
     }
 
-    /// The right result.
+    /// The correct result.
     pub fn sums(&self) -> Bytes {
         let mut text = HEADER.to_owned();
         // Strings compare by their bytes.
@@ -90,7 +90,7 @@ impl Plays {
     }
 }
 
-/// A field as CSV, quoted only where it must be.
+/// A CSV field, quoted only if necessary.
 fn field(value: &str) -> String {
     match value.contains([',', '"']) {
         true => format!("\"{}\"", value.replace('"', "\"\"")),

@@ -1,4 +1,4 @@
-//! A process of the real `taskctl` with what it says, ended at the latest with its value.
+//! A process of a real program with its output; dropping it kills the process.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -48,10 +48,10 @@ pub fn without_settings(command: &mut Command) {
     }
 }
 
-/// A start takes no longer, also on a busy machine.
+/// The limit of a start, even on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
-/// A running process. Dropped, it is killed; when the test fails, what it said is shown.
+/// A running process. Dropping it kills it; if the test fails, its output is printed.
 pub struct Process {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
@@ -75,12 +75,12 @@ impl Process {
         self.child.id()
     }
 
-    /// What `pick` finds in a line that the process has said.
+    /// What `pick` returns for the first matching line of its output.
     pub fn find(&self, pick: impl Fn(&str) -> Option<String>) -> Option<String> {
         self.lines.lock().unwrap().iter().find_map(|line| pick(line))
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
@@ -91,7 +91,7 @@ impl Process {
         eventually_within(deadline, "the process ends", async || child.try_wait().unwrap()).await
     }
 
-    /// Asks it to end.
+    /// Sends it SIGTERM.
     pub fn terminate(&self) {
         self.signal("TERM");
     }
@@ -103,7 +103,7 @@ impl Process {
         assert!(kill.status().unwrap().success());
     }
 
-    /// Waits until it says where it listens.
+    /// Waits until it logs its address.
     pub async fn url(&mut self) -> String {
         eventually_within(START, "the process listens", async || {
             if let Some(status) = self.ended() {
@@ -117,7 +117,7 @@ impl Process {
         .await
     }
 
-    /// Ends it at once, as the kernel does.
+    /// Kills it with SIGKILL.
     pub fn kill9(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -127,7 +127,7 @@ impl Process {
 #[expect(clippy::print_stdout, reason = "the test runner shows it beside the failure")]
 impl Drop for Process {
     fn drop(&mut self) {
-        // Fails where it has ended already.
+        // Fails if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let lines = self.lines.lock().unwrap();

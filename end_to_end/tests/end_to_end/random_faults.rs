@@ -1,7 +1,7 @@
-//! Random faults under load: nothing accepted is lost, and the fleet is at rest a minute later.
+//! Random faults under load: no accepted task is lost, and the fleet is at rest a minute later.
 //!
-//! `make test-faults FAULTS_SECONDS=600 FAULTS_SEED=21` chooses how long and which; the output of a
-//! run names its seed. The same seed makes the same faults, not the same interleaving.
+//! `make test-faults FAULTS_SECONDS=600 FAULTS_SEED=21` sets duration and seed; a run prints its
+//! seed. The same seed causes the same faults, but not the same interleaving.
 //!
 //! # Not here
 //! Faults with exact expectations (`fleet_faults`, `service_faults`).
@@ -20,24 +20,24 @@ use super::fleet::Fleet;
 use super::fleet::services::Services;
 use super::service_faults;
 
-/// How long faults are made where the environment does not say.
+/// The default duration of faults.
 const DEFAULT_SECONDS: u64 = 20;
-/// After the last fault everything accepted is done within this time.
+/// How soon after the last fault all accepted tasks have ended.
 const REST: Duration = Duration::from_secs(60);
-/// The longest that a process is frozen: longer than a lease.
+/// The longest freeze of a process: longer than a lease.
 const LONGEST_FREEZE: u64 = 40;
 
 const MANAGERS: usize = 2;
 const WORKERS: usize = 3;
 /// Of each worker.
 const SLOTS: u32 = 2;
-/// Of a worker for each queue at the most: a subscription asks for one message and then for twice as many
-/// each time, up to 256 small ones.
+/// The most consumers of a worker for each queue: a subscription prefetches one message and then
+/// doubles that, up to 256 small ones.
 const CONSUMERS: usize = 9;
 /// Connections of a program to the broker: one publishes, one consumes.
 const CONNECTIONS: usize = 2;
 
-#[expect(clippy::print_stdout, reason = "a run is told by its seed and its faults")]
+#[expect(clippy::print_stdout, reason = "a run prints its seed and its faults")]
 fn log(started: Instant, text: &str) {
     println!("{:6.1} s  {text}", started.elapsed().as_secs_f64());
 }
@@ -50,7 +50,7 @@ fn setting(name: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "its seed differs from run to run: make test-faults"]
 async fn random_faults_lose_nothing_and_leave_nothing_stuck() {
-    let _turn = service_faults::TURN.lock().await;
+    let _turn = service_faults::SERVICES_LOCK.lock().await;
     let seed = setting("FAULTS_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
     let time = Duration::from_secs(setting("FAULTS_SECONDS").unwrap_or(DEFAULT_SECONDS));
     let mut random = StdRng::seed_from_u64(seed);
@@ -92,7 +92,7 @@ async fn random_faults_lose_nothing_and_leave_nothing_stuck() {
     fleet.ends_and_leaves_nothing().await;
 }
 
-/// A process that does not run until a time.
+/// A process that is frozen until a time.
 struct Frozen {
     process: Target,
     until: Instant,
@@ -125,7 +125,7 @@ fn thaw(fleet: &mut Fleet, frozen: &mut Vec<Frozen>, now: Instant) {
     }
 }
 
-/// Makes one fault. Processes that are frozen are left alone; at least one program of each sort runs.
+/// Causes one fault. Skips frozen processes; at least one program of each type keeps running.
 async fn fault(fleet: &mut Fleet, frozen: &mut Vec<Frozen>, random: &mut StdRng, started: Instant) {
     let running = |numbers: Vec<usize>, target: fn(usize) -> Target| -> Vec<Target> {
         let is_frozen = |target| frozen.iter().any(|frozen| frozen.process == target);
@@ -189,7 +189,8 @@ async fn service(fleet: &Fleet, name: &str, random: &mut StdRng, started: Instan
     fleet.services.run(&[&format!("start-{name}")]);
 }
 
-/// Each queue is empty and read by each worker; no program has more connections than it uses.
+/// Asserts that each queue is empty and consumed by each worker, and that no program has surplus
+/// connections.
 async fn broker_is_at_rest(fleet: &mut Fleet, deadline: Duration) {
     let workers = fleet.live_workers().len();
     let fleet = &*fleet;
@@ -205,7 +206,7 @@ async fn broker_is_at_rest(fleet: &mut Fleet, deadline: Duration) {
         let consumers = fields[1].parse().unwrap();
         fields[2] == "0" && (workers..=workers * CONSUMERS).contains(&consumers)
     };
-    eventually_within(deadline, "each queue is empty and read by each worker", async || {
+    eventually_within(deadline, "each queue is empty and consumed by each worker", async || {
         let rows = rabbitmqctl(&counts);
         let of_fleet = |name: &String| rows.iter().find(|row| row.split('\t').next() == Some(name));
         names.iter().all(|name| of_fleet(name).is_some_and(|row| is_at_rest(row))).then_some(())

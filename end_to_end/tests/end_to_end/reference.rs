@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::process::program;
 
-/// Set to anything, the files are written instead of compared.
+/// If set, the files are written instead of compared.
 const UPDATE: &str = "UPDATE_REFERENCE";
 const PROGRAMS: [&str; 3] = ["taskctl", "task_manager", "data_processor"];
 
@@ -65,12 +65,12 @@ fn check(file: &str, parts: Vec<(&str, String)>) {
     let differs = current.lines().zip(generated.lines()).find(|(current, new)| current != new);
     assert!(
         current == generated,
-        "docs/reference/{file} is not what the code says; run `make reference`. First difference: \
+        "docs/reference/{file} does not match the code; run `make reference`. First difference: \
          {differs:#?}"
     );
 }
 
-/// Puts a part in its place.
+/// Inserts a part between its marks.
 fn fill(text: &str, name: &str, part: &str) -> String {
     let begin = format!("<!-- generated: {name} -->\n");
     let (before, rest) = text.split_once(&begin).unwrap();

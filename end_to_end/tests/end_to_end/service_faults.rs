@@ -1,4 +1,4 @@
-//! The broker and the database stop, die and come back under load; nothing accepted is lost.
+//! The broker and the database stop, die and recover under load; no accepted task is lost.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use super::fleet::Fleet;
 use super::fleet::load::Load;
 use super::fleet::services::Services;
 
-/// One set of services of a test's own at a time: each takes memory and a core while it starts.
-pub static TURN: Mutex<()> = Mutex::const_new(());
+/// Permits one separate set of services at a time: each takes memory and a core while it starts.
+pub static SERVICES_LOCK: Mutex<()> = Mutex::const_new(());
 
 #[expect(clippy::print_stdout, reason = "figures for whoever runs the tests")]
 fn tell(fault: &str, took: Duration) {
-    println!("{fault}: all was done {:.1} s later", took.as_secs_f64());
+    println!("{fault}: all tasks ended {:.1} s later", took.as_secs_f64());
 }
 
 fn delete_queues(fleet: &Fleet) {
@@ -33,7 +33,7 @@ async fn readiness(fleet: &Fleet) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uploads_continue_while_the_broker_is_down() {
-    let _turn = TURN.lock().await;
+    let _turn = SERVICES_LOCK.lock().await;
     let mut fleet = Fleet::start(Services::own()).await;
     fleet.add_worker(2).await;
     fleet.add_worker(2).await;
@@ -54,11 +54,11 @@ async fn uploads_continue_while_the_broker_is_down() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_broker_is_killed_under_load() {
-    let _turn = TURN.lock().await;
+    let _turn = SERVICES_LOCK.lock().await;
     let mut fleet = Fleet::start(Services::own()).await;
     fleet.add_worker(2).await;
     fleet.add_worker(2).await;
-    // RabbitMQ 3.10 loses the log of a queue so young, and the queue is deaf afterwards.
+    // RabbitMQ 3.10 loses the log of such a new queue, which is then unresponsive.
     let uploading = Load::start(&fleet.api, 300);
     uploading.left(200).await;
     fleet.services.run(&["kill-broker"]);
@@ -71,12 +71,12 @@ async fn the_broker_is_killed_under_load() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_queues_are_deleted() {
-    let _turn = TURN.lock().await;
+    let _turn = SERVICES_LOCK.lock().await;
     let mut fleet = Fleet::start(Services::own()).await;
     let uploading = Load::start(&fleet.api, 300);
     uploading.left(200).await;
     delete_queues(&fleet);
-    // The second time somebody reads from it.
+    // The second time with a consumer.
     fleet.add_worker(2).await;
     fleet.add_worker(2).await;
     uploading.left(100).await;
@@ -89,7 +89,7 @@ async fn the_queues_are_deleted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_database_is_killed_and_restarted() {
-    let _turn = TURN.lock().await;
+    let _turn = SERVICES_LOCK.lock().await;
     let mut fleet = Fleet::start(Services::own()).await;
     fleet.add_worker(2).await;
     fleet.add_worker(2).await;

@@ -1,4 +1,4 @@
-//! Programs that start before what they need, and the health checks that tell.
+//! Programs that start before their dependencies, and health checks that report it.
 
 use std::net::SocketAddr;
 use std::process::Output;
@@ -10,7 +10,7 @@ use super::fleet::services::Services;
 use super::plays::{SAMPLE, SAMPLE_SUMS};
 use super::process::{Process, program};
 
-/// The health check of a program with the settings that it was started with.
+/// The health check of a program with its own settings.
 async fn health(name: &str, listen: SocketAddr) -> Output {
     let mut command = program(name);
     let prefix = name.to_ascii_uppercase();
@@ -22,7 +22,7 @@ async fn health(name: &str, listen: SocketAddr) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
-/// Waits until the health check fails and names what is wrong.
+/// Waits until the health check fails and names the problem.
 async fn complains(name: &str, listen: SocketAddr, about: &str) {
     eventually(&format!("{name} complains about {about}"), async || {
         let output = health(name, listen).await;

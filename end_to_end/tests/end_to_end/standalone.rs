@@ -8,15 +8,15 @@ use super::api::{Api, eventually_within};
 use super::bucket;
 use super::process::{Process, taskctl};
 
-/// A start or an end in good order takes no longer, also on a busy machine.
+/// The limit of a start or a graceful shutdown, even on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A server that can be killed and started again on the same folder.
+/// A server that can be killed and restarted on the same folder.
 pub struct Standalone {
     process: Process,
     data: PathBuf,
     settings: Vec<(&'static str, &'static str)>,
-    /// Talks to it.
+    /// Its client.
     pub api: Api,
 }
 
@@ -30,7 +30,7 @@ impl Standalone {
     pub async fn start_with(data: &Path, settings: &[(&'static str, &'static str)]) -> Self {
         let mut command = taskctl();
         command.args(["standalone", "--listen", "127.0.0.1:0", "--data"]).arg(data);
-        // A test at the full hour would get tasks that it did not ask for.
+        // A test at the full hour would get unexpected tasks.
         command.env("TASK_MANAGER_RUN_SCHEDULES", "false");
         command.env("TASK_MANAGER_SWEEP_INTERVAL", "1s").envs(settings.iter().copied());
         let mut process = Process::spawn(&mut command);
@@ -38,24 +38,24 @@ impl Standalone {
         Self { process, data: data.to_owned(), settings: settings.to_vec(), api: Api::new(url) }
     }
 
-    /// Kills it at once and starts another one on the same folder.
+    /// Kills it and starts another one on the same folder.
     pub async fn crash(&mut self) {
         self.kill9();
         self.start_again().await;
     }
 
-    /// A line that it has said and that holds all `parts`.
+    /// A line of its output that contains all `parts`.
     pub fn said(&self, parts: &[&str]) -> Option<String> {
         let fits = |line: &str| parts.iter().all(|part| line.contains(part));
         self.process.find(|line| fits(line).then(|| line.to_owned()))
     }
 
-    /// Kills it at once.
+    /// Kills it.
     pub fn kill9(&mut self) {
         self.process.kill9();
     }
 
-    /// Asks it to end, and waits for the end.
+    /// Shuts it down gracefully.
     pub async fn terminate(&mut self, deadline: Duration) -> ExitStatus {
         self.process.terminate();
         self.process.exit(deadline).await
@@ -66,7 +66,7 @@ impl Standalone {
         *self = Self::start_with(&self.data, &self.settings).await;
     }
 
-    /// The most memory in bytes that it has had in use so far.
+    /// Its peak memory in bytes.
     #[cfg(target_os = "linux")]
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
@@ -75,15 +75,15 @@ impl Standalone {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
     }
 
-    /// Every file in the bucket, by its path there, unfinished ones too.
+    /// Every file in the bucket, by its relative path, including unfinished ones.
     pub fn files(&self) -> Vec<String> {
         bucket::files(&self.data)
     }
 
-    /// Waits until the bucket holds these files and no others.
+    /// Waits until the bucket contains exactly these files.
     pub async fn wait_for_files(&self, mut expected: Vec<String>) {
         expected.sort();
-        let what = format!("the bucket holds {expected:?}");
+        let what = format!("the bucket contains {expected:?}");
         eventually_within(DEADLINE, &what, async || (self.files() == expected).then_some(())).await;
     }
 }

@@ -1,4 +1,4 @@
-//! TLS between all that may be on other machines: the API behind a proxy, the broker and the database.
+//! TLS between machines: the API behind a proxy, the broker and the database.
 
 use std::path::Path;
 use std::process::Output;
@@ -18,7 +18,7 @@ use super::fleet::services::Services;
 use super::plays::{SAMPLE, SAMPLE_SUMS};
 use super::process::taskctl;
 
-/// A proxy that speaks TLS to clients. Ends with the test.
+/// A proxy that terminates TLS for clients, until it is dropped.
 struct Proxy {
     url: String,
     certificate: String,
@@ -41,7 +41,7 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
-                    // A client may go away as it likes.
+                    // A client may disconnect at any time.
                     let Ok(mut client) = acceptor.accept(client).await else { return };
                     let Ok(mut server) = TcpStream::connect(target).await else { return };
                     let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
@@ -52,7 +52,7 @@ impl Proxy {
     }
 }
 
-/// Runs `taskctl`; it is off the runtime, which carries its bytes.
+/// Runs `taskctl` outside of the runtime, which carries its bytes.
 async fn run(proxy: &Proxy, home: &Path, token: &str, arguments: &[&str]) -> Output {
     let mut command = taskctl();
     command.env("XDG_CONFIG_HOME", home).env("TASKCTL_TOKEN", token);

@@ -1,8 +1,8 @@
-//! A fleet is upgraded while it works, as docs/operations.md describes: task managers first, then
-//! workers, one after the other, so that two builds serve together.
+//! A rolling upgrade under load, as docs/operations.md describes: task managers first, then
+//! workers, one after the other, so that two builds run together.
 //!
-//! `UPGRADE_FROM=FOLDER` names the programs of an earlier version (`make test-upgrade`). Without it,
-//! the present ones are replaced by themselves, which tests the procedure alone.
+//! `UPGRADE_FROM=FOLDER` names the programs of an earlier version (`make test-upgrade`). Without
+//! it, the current ones are replaced by themselves, which tests only the procedure.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,9 +16,9 @@ use super::fleet::services::Services;
 use super::long_task::start_long_task;
 use super::people::People;
 
-/// Programs of each sort.
+/// The number of programs of each type.
 const COUNT: usize = 2;
-/// No file takes longer to be accepted, also on a busy machine.
+/// The longest time for accepting a file, even on a busy machine.
 const LONGEST: Duration = Duration::from_secs(10);
 
 #[expect(clippy::disallowed_methods, reason = "chosen by whoever runs the test")]
@@ -26,7 +26,7 @@ fn earlier_programs() -> Option<PathBuf> {
     std::env::var("UPGRADE_FROM").ok().map(PathBuf::from)
 }
 
-/// Starts a task manager of the new build, then ends one of the old while files are uploaded.
+/// Starts a task manager of the new build, then shuts one of the old down while files are uploaded.
 async fn replace_manager(fleet: &mut Fleet, old: usize) -> Load {
     fleet.add_manager().await;
     let uploading = Load::start(&fleet.api, 100);
@@ -55,7 +55,7 @@ async fn a_fleet_is_upgraded_under_load() {
     for _ in 0..COUNT {
         fleet.add_worker(2).await;
     }
-    // Of the old build, all of them.
+    // All of the old build.
     let mut load = Load::start(&fleet.api, 50).done().await;
     let (long, plays) = start_long_task(&fleet.api).await;
     load.add(long, plays);
@@ -75,7 +75,7 @@ async fn a_fleet_is_upgraded_under_load() {
     assert_eq!(load.refused(), 0, "no file is refused");
     assert!(load.slowest() < LONGEST, "a file was accepted only after {:?}", load.slowest());
     let failures = fleet.sql("SELECT COALESCE(SUM(failures), 0) FROM tasks");
-    assert_eq!(failures, "0", "what is released or restarted is no failure");
+    assert_eq!(failures, "0", "releases and restarts are not failures");
     fleet.ends_and_leaves_nothing().await;
 }
 

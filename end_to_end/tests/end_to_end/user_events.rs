@@ -1,5 +1,5 @@
-//! Events of users: each recorded once, also when everything dies; and the report over them, sent by
-//! schedules that a fleet serves once.
+//! User events: each is recorded once, even if all processes die; and the report on them, sent by
+//! schedules that a fleet runs once.
 
 use common::task::{TaskId, TaskState};
 use reqwest::{Method, StatusCode};
@@ -48,7 +48,7 @@ async fn events_are_recorded_once_when_the_server_is_killed() {
         .await;
         server.crash().await;
     }
-    // The same ones, delivered once more.
+    // The same events, delivered again.
     let again = generate(&server.api, "600?seed=7").await;
     all_recorded(&server.api, 600).await;
     for id in again {

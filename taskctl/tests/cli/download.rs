@@ -1,4 +1,4 @@
-//! Downloads: names, existing files, connections that break.
+//! Downloads: names, existing files, broken connections.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ fn names(folder: &Path) -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// An API with one result, which its disposition names.
+/// An API with one result, with this disposition.
 fn with_result(disposition: &'static str, content: &'static [u8]) -> Router {
     Router::new()
         .route(
@@ -96,7 +96,7 @@ async fn a_refusal_leaves_no_file() {
     assert!(names(folder.path()).is_empty());
 }
 
-/// What an answer is made of: the whole content, its tag, and where the answer breaks.
+/// An answer: the whole content, its tag, and where the answer breaks.
 type Answer = (Vec<u8>, &'static str, Option<usize>);
 /// `Range` and `If-Range` of a request.
 type Asked = (Option<String>, Option<String>);
@@ -104,7 +104,7 @@ type Asked = (Option<String>, Option<String>);
 /// A server whose connections break.
 #[derive(Clone)]
 struct Breaking {
-    /// One for each request; the last one is given again and again.
+    /// One for each request; the last one is repeated.
     answers: Arc<Vec<Answer>>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
@@ -179,7 +179,7 @@ async fn an_interrupted_download_resumes() {
         assert!(range.as_deref().unwrap().starts_with("bytes="));
         assert_eq!(if_range.as_deref(), Some("\"one\""));
     }
-    // The client may not have read all that was sent before a break, but never more.
+    // The client may have read less than was sent before a break, but never more.
     let from = |at: usize| -> usize {
         asked[at].0.as_deref().unwrap()["bytes=".len()..].trim_end_matches('-').parse().unwrap()
     };
@@ -219,7 +219,7 @@ async fn a_download_to_a_pipe_resumes_but_cannot_restart() {
 #[tokio::test]
 async fn a_download_that_keeps_failing_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
-    // A weak tag promises nothing, so that every try starts again and breaks at the same place.
+    // A weak tag guarantees nothing, so every attempt starts over and breaks at the same position.
     let breaking = Breaking::new(vec![(content(0), "W/\"weak\"", Some(500_000))]);
     let server = serve(breaking.router()).await;
     let run = taskctl(&server, folder.path(), &["download", ID, "--output", "x.csv"]).await;

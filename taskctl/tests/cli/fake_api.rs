@@ -1,4 +1,4 @@
-//! The server that plays the API, the program under test, and the documents between them.
+//! A fake API server, the program under test, and the documents that they exchange.
 
 use std::ffi::OsStr;
 use std::future::Future;
@@ -13,10 +13,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// The task that every test is about.
+/// The task of every test.
 pub(crate) const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
-/// Serves `router` on a port of its own until the test ends; answers the URL.
+/// Serves `router` on a free port until the test ends; returns the URL.
 pub(crate) async fn serve(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     serve_on(listener, router)
@@ -29,13 +29,13 @@ pub(crate) fn serve_on(listener: TcpListener, router: Router) -> String {
     url
 }
 
-/// The URL of a port on which nobody listens.
+/// The URL of a port without a listener.
 pub(crate) async fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-/// How a run of the program ended.
+/// The outcome of a run of the program.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) code: i32,
@@ -48,13 +48,13 @@ impl Finished {
         String::from_utf8(self.stdout.clone()).unwrap()
     }
 
-    /// Standard output as the one JSON document that it is to be.
+    /// Standard output, which must be one JSON document.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.stdout).unwrap()
     }
 }
 
-/// The program, not yet started, in the folder `folder`, which talks to `server`.
+/// The command of the program in the folder `folder`, for `server`.
 pub(crate) fn command<S: AsRef<OsStr>>(server: &str, folder: &Path, args: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_taskctl"));
     command
@@ -78,7 +78,7 @@ pub(crate) async fn taskctl_with_input(
     input: &str,
 ) -> Finished {
     let mut child = command(server, folder, args).stdin(Stdio::piped()).spawn().unwrap();
-    // The pipe is closed with its value.
+    // Dropping the pipe closes it.
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     finished(child).await
 }
@@ -88,7 +88,7 @@ pub(crate) async fn taskctl<S: AsRef<OsStr>>(server: &str, folder: &Path, args: 
     finished(command(server, folder, args).spawn().unwrap()).await
 }
 
-/// Waits for the end of a program that runs.
+/// Waits for the end of a running program.
 pub(crate) async fn finished(child: std::process::Child) -> Finished {
     let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.unwrap().unwrap();
     Finished {
@@ -98,7 +98,7 @@ pub(crate) async fn finished(child: std::process::Child) -> Finished {
     }
 }
 
-/// Waits until `holds`, a minute at most.
+/// Waits until `holds` returns true, for at most a minute.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !holds().await {
@@ -122,7 +122,7 @@ pub(crate) fn task(state: &str) -> Value {
     })
 }
 
-/// A task that has become what it should.
+/// A processed task.
 pub(crate) fn processed() -> Value {
     let mut task = task("processed");
     task["started_at"] = json!("2026-03-01T10:00:02Z");
@@ -133,7 +133,7 @@ pub(crate) fn processed() -> Value {
     task
 }
 
-/// A task whose file did not hold.
+/// A task that failed because of its file.
 pub(crate) fn failed() -> Value {
     let mut task = task("failed");
     let errors: Vec<_> = (0..100)
@@ -150,7 +150,7 @@ pub(crate) fn failed() -> Value {
     task
 }
 
-/// A task as it is accepted.
+/// An accepted task.
 pub(crate) fn accepted() -> Value {
     let mut task = task("queued");
     task["queue_position"] = json!(1);
@@ -168,7 +168,7 @@ pub(crate) fn problem_document(status: u16, code: &str, detail: &str) -> Value {
     })
 }
 
-/// The answer of a server that refuses.
+/// A refusal.
 pub(crate) fn problem(status: u16, code: &str, detail: &str) -> Response {
     let headers = [("content-type", "application/problem+json")];
     let status_code = StatusCode::from_u16(status).unwrap();

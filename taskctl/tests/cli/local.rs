@@ -1,4 +1,4 @@
-//! The commands that need no server: `fake-songs` and `run`.
+//! Commands without a server: `fake-songs` and `run`.
 
 use crate::fake_api::{nowhere, taskctl};
 

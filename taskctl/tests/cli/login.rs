@@ -1,4 +1,4 @@
-//! register, login, logout, and the token that every other command shows.
+//! register, login, logout, and the token that every other command sends.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::fake_api::{answer, command, finished, problem, serve, taskctl, taskctl_with_input};
 
-/// What the server was asked: method and path, the token shown, and the JSON body.
+/// The requests: method and path, the token, and the JSON body.
 type Asked = Arc<Mutex<Vec<(String, String, Value)>>>;
 
 async fn respond(asked: Asked, request: Request) -> Response {

@@ -1,4 +1,4 @@
-//! The real `taskctl` against a small server that plays the API: what scripts and people rely on.
+//! The real `taskctl` against a fake API server: the behaviour that scripts and people rely on.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something it needs does not work")]
 

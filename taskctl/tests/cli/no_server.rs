@@ -1,4 +1,4 @@
-//! Wrong usage, and servers that are not there.
+//! Wrong usage, and missing servers.
 
 use crate::fake_api::{ID, nowhere, taskctl};
 
@@ -49,7 +49,10 @@ async fn usage_errors_exit_with_2_and_a_message() {
         (vec!["upload", "."], "Cannot upload .: it is not a regular file."),
         (vec!["upload", "plays.csv", "--param", "skip"], "NAME=VALUE"),
         (vec!["upload", "plays.csv", "--kind", "magic"], "`magic` is not one of csv_aggregation"),
-        (vec!["upload", "plays.csv", "--output", "no/such/x.csv"], "there is no folder no/such"),
+        (
+            vec!["upload", "plays.csv", "--output", "no/such/x.csv"],
+            "the folder no/such does not exist",
+        ),
         (vec!["upload", "plays.csv", "--output", "."], "Cannot write to .: it is a folder."),
         (vec!["--json", "download", ID, "--output", "-"], "Standard output takes either"),
         (vec!["--server", "ftp://127.0.0.1", "list"], "`ftp` URLs are not supported"),

@@ -154,7 +154,8 @@ async fn an_early_refusal_is_reported() {
     large_file(folder.path());
     let refuse = || async { problem(413, "too_large", "At most 1 MiB.") };
     let server = serve(Router::new().route("/v1/data_processor/upload", post(refuse))).await;
-    // The first try may meet the end of the connection before the answer; the second one waits for it.
+    // The first try may meet the end of the connection before the answer; the second one waits for
+    // it.
     for _ in 0..5 {
         let run = taskctl(&server, folder.path(), &["upload", "large.csv"]).await;
         assert_eq!(run.code, 1, "{run:?}");

@@ -1,16 +1,16 @@
-//! What holds in the end, whatever was done to the containers.
+//! Checks after all faults of containers.
 
 use super::stack::{Stack, docker};
 use crate::end_to_end::api::{Api, eventually};
 use crate::end_to_end::bucket;
 use crate::end_to_end::fleet::load::Load;
 
-/// Checks that every task was completed once and with the right result, and that neither queues nor
-/// outbox nor bucket hold anything else.
+/// Checks that every task was completed once and with the correct result, and that queues, outbox
+/// and bucket contain nothing else.
 pub async fn everything_is_right(stack: &Stack, api: &Api, load: &Load) {
     load.results_are_right(api).await;
     let count = |query: &str| stack.sql(query).parse::<u64>().unwrap();
-    // Some more were accepted although the answer never arrived: they end like all others.
+    // Some more were accepted although their answers were lost: they end like all others.
     eventually("every task is processed", async || {
         let others = "SELECT COUNT(*) FROM tasks WHERE state <> 'processed'";
         (count(others) == 0).then_some(())
@@ -26,7 +26,7 @@ pub async fn everything_is_right(stack: &Stack, api: &Api, load: &Load) {
         (is_empty && count("SELECT COUNT(*) FROM outbox") == 0).then_some(())
     })
     .await;
-    eventually("the bucket holds only what is wanted", async || {
+    eventually("the bucket contains only the expected files", async || {
         (stack.files() == bucket::wanted(api).await).then_some(())
     })
     .await;

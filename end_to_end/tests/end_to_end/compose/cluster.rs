@@ -1,5 +1,6 @@
-//! Three task managers behind the proxy and three nodes of RabbitMQ: a node dies, one is cut off, a
-//! task manager freezes. No task is lost, and clients that send again are served within 30 s.
+//! Three task managers behind the proxy and three nodes of RabbitMQ: a node dies, one is
+//! disconnected, a task manager freezes. No task is lost, and clients that retry are served within
+//! 30 s.
 //!
 //! It is run by `make test-cluster` only.
 
@@ -15,12 +16,12 @@ use crate::end_to_end::fleet::load::Load;
 const ADDITIONS: &[&str] = &["compose.proxy.yaml", "compose.cluster.yaml"];
 const BROKERS: [&str; 3] = ["broker", "broker-2", "broker-3"];
 const SCALE: &[(&str, usize)] = &[("task_manager", 3), ("data_processor", 2)];
-/// How long a client waits for an answer before it sends the request again.
+/// How long a client waits for an answer before it retries.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long nodes are away: longer than all take to notice.
+/// How long nodes are down: longer than the others take to notice.
 const OUTAGE: Duration = Duration::from_secs(40);
 const LONGEST_REFUSAL: Duration = Duration::from_secs(30);
-/// No run takes as long.
+/// Longer than any run.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,7 +41,7 @@ async fn run() {
 struct Cluster {
     stack: Stack,
     api: Api,
-    /// Everything that was accepted.
+    /// Everything accepted.
     load: Load,
 }
 
@@ -58,7 +59,7 @@ impl Cluster {
         })
         .await;
         let api = api.logged_in_as("tester", "Pa55word!").await;
-        // The queues are made with the first tasks.
+        // The first tasks create the queues.
         let load = Load::start(&api, 10).done().await;
         load.is_processed(&api).await;
         tell("up", since.elapsed(), Duration::ZERO);
@@ -120,7 +121,7 @@ impl Cluster {
         assert!(slowest < LONGEST_REFUSAL, "a file was accepted only after {slowest:?}");
     }
 
-    /// The node that leads the queue of the tasks.
+    /// The leader node of the queue of the tasks.
     fn leader(&self) -> String {
         let leaders = self.stack.queues(&["name", "leader"]);
         let of_tasks = leaders.iter().find(|line| line.contains("csv_aggregation")).unwrap();

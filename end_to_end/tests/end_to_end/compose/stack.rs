@@ -1,5 +1,5 @@
-//! What `compose.yaml` runs, as a project of the test's own: containers, a network and volumes that
-//! nothing else has, on a free port, with secrets of its own.
+//! The stack of `compose.yaml` as a separate project for the test: its own containers, network,
+//! volumes and secrets, on a free port.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -14,28 +14,28 @@ use uuid::Uuid;
 
 use crate::end_to_end::api::eventually;
 
-/// Seconds after which a command is ended: no start or stop takes as long.
+/// The timeout of a command in seconds: longer than any start or stop.
 const DEADLINE: &str = "300";
-/// Where compose labels what it makes.
+/// The label of everything that compose creates.
 const PROJECT: &str = "com.docker.compose.project";
 
-/// Everything of it is removed with its value.
+/// Dropping it removes everything.
 pub struct Stack {
-    /// Where the API listens.
+    /// The URL of the API.
     pub url: String,
     project: String,
-    /// What is added to `compose.yaml`.
+    /// Files added to `compose.yaml`.
     additions: &'static [&'static str],
     folder: TempDir,
 }
 
 impl Stack {
-    /// `compose.yaml` alone; nothing runs yet.
+    /// Only `compose.yaml`, not started.
     pub fn new() -> Self {
         Self::with(&[], |port| vec![format!("API_PORT={port}")])
     }
 
-    /// With additions from the folder `docker`, and settings by the port that the API is to have.
+    /// With additions from the folder `docker`, and settings that depend on the port of the API.
     pub fn with(
         additions: &'static [&'static str],
         settings: impl FnOnce(u16) -> Vec<String>,
@@ -76,7 +76,7 @@ impl Stack {
         run(self.compose_command(arguments), "")
     }
 
-    /// Starts what does not run, with that many of each service; waits until the API is ready.
+    /// Starts all services with these numbers of containers; waits until the API is ready.
     pub fn up(&self, scale: &[(&str, usize)]) {
         let scale: Vec<_> =
             scale.iter().map(|(service, count)| format!("--scale={service}={count}")).collect();
@@ -85,13 +85,13 @@ impl Stack {
         self.compose(&command);
     }
 
-    /// Runs the command line of the project in a container of its own.
+    /// Runs the command line of the project in a separate container.
     pub fn taskctl(&self, input: &str, arguments: &[&str]) -> String {
         let command = [&["run", "--rm", "-T", "taskctl"][..], arguments].concat();
         run(self.compose_command(&command), input)
     }
 
-    /// Replaces the task manager by one of another image, and waits until that is ready.
+    /// Replaces the task manager by one of another image, and waits until it is ready.
     pub fn upgrade_task_manager(&self) {
         let mut build = bounded(Path::new("docker"));
         build.args(["build", "--tag", &self.next_image(), "-"]);
@@ -118,7 +118,7 @@ impl Stack {
         self.compose(&["ps", "--quiet", service]).lines().map(str::to_owned).collect()
     }
 
-    /// Gives each worker a third of a processor, so that a long task is long, or as much as there is.
+    /// Limits each worker to a third of a processor, to prolong tasks, or removes the limit.
     pub fn slow_workers(&self, are_slow: bool) {
         let quota = if are_slow { "--cpu-quota=33000" } else { "--cpu-quota=-1" };
         for worker in self.containers("data_processor") {
@@ -126,12 +126,12 @@ impl Stack {
         }
     }
 
-    /// The name of the network that compose made.
+    /// The name of the network created by compose.
     pub fn network(&self) -> String {
         format!("{}_default", self.project)
     }
 
-    /// What a query answers, without a header.
+    /// The result of a query, without a header.
     pub fn sql(&self, query: &str) -> String {
         let client = "MYSQL_PWD=$MYSQL_PASSWORD exec mysql --user=tasks --batch --skip-column-names \
                       --execute \"$1\" tasks";
@@ -139,14 +139,14 @@ impl Stack {
         self.compose(&command)
     }
 
-    /// Columns of each queue of the broker, a queue a line.
+    /// Columns of each queue of the broker, one queue per line.
     pub fn queues(&self, columns: &[&str]) -> Vec<String> {
         let command = ["exec", "-T", "broker", "rabbitmqctl", "--quiet", "--no-table-headers"];
         let printed = self.compose(&[&command[..], &["list_queues"], columns].concat());
         printed.lines().map(|line| line.trim().to_owned()).collect()
     }
 
-    /// Every whole file in the bucket, by its path there.
+    /// Every complete file in the bucket, by its relative path.
     pub fn files(&self) -> Vec<String> {
         let find = ["exec", "-T", "task_manager", "find", "/data", "-type", "f", "-printf", "%P\n"];
         let mut files: Vec<_> = self.compose(&find).lines().map(str::to_owned).collect();
@@ -155,7 +155,7 @@ impl Stack {
         files
     }
 
-    /// The container of the worker that has the task now.
+    /// The container of the worker that is running the task.
     pub async fn worker_of(&self, id: TaskId) -> String {
         let hex = id.0.simple().to_string();
         eventually("a worker has the task", async || {
@@ -163,7 +163,8 @@ impl Stack {
                 "SELECT name FROM workers JOIN tasks ON tasks.worker = workers.id \
                  WHERE tasks.id = UNHEX('{hex}') AND tasks.state = 'processing'"
             );
-            // The name is the host's, which is the start of the container's id, and a number.
+            // The name consists of the host's name, which is the start of the container's id, and a
+            // number.
             let name = self.sql(&query);
             let (host, _) = name.rsplit_once('-')?;
             self.containers("data_processor").into_iter().find(|id| id.starts_with(host))
@@ -171,7 +172,7 @@ impl Stack {
         .await
     }
 
-    /// Whatever there is of the project: containers, networks and volumes.
+    /// Everything that exists of the project: containers, networks and volumes.
     pub fn leftovers(&self) -> String {
         let filter = format!("label={PROJECT}={}", self.project);
         let list = |kind: &[&str]| docker(&[kind, &["--quiet", "--filter", &filter]].concat());
@@ -181,7 +182,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // A panic here would hide the one that failed the test.
+        // A panic here would hide the failure of the test.
         if thread::panicking() {
             let logs = self.compose_command(&["logs", "--no-color", "--tail", "60"]).output();
             show(&logs.map(|logs| text(&logs)).unwrap_or_default());
@@ -203,7 +204,7 @@ pub fn docker(arguments: &[&str]) -> String {
     run(command, "")
 }
 
-/// The images that are tried: compose reads the same variable.
+/// The tested images: compose reads the same variable.
 #[expect(clippy::disallowed_methods, reason = "chosen by whoever runs the test")]
 fn image_tag() -> String {
     std::env::var("IMAGE_TAG").unwrap_or_else(|_| "latest".into())
@@ -222,7 +223,7 @@ fn bounded(program: &Path) -> Command {
 fn run(mut command: Command, input: &str) -> String {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().unwrap();
-    // Fails where the command reads nothing.
+    // Fails if the command reads nothing.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{command:?}: {}\n{}", output.status, text(&output));

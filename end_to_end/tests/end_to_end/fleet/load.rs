@@ -1,4 +1,4 @@
-//! A load of tasks with the answers that are right for them.
+//! A load of tasks with their correct results.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -14,15 +14,15 @@ use super::Fleet;
 use crate::end_to_end::api::{Api, eventually, eventually_within};
 use crate::end_to_end::plays::Plays;
 
-/// How many clients upload at once.
+/// The number of concurrent clients.
 const CLIENTS: usize = 8;
-/// All recovery takes less: lost messages are missed after a minute.
+/// Longer than any recovery: lost messages are redispatched after a minute.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// How long a client waits before it sends a file again.
+/// How long a client waits before it retries a file.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Tasks that were accepted.
+/// Accepted tasks.
 #[derive(Debug, Default)]
 pub struct Load {
     accepted: Vec<(TaskId, Plays)>,
@@ -31,7 +31,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts to upload `count` files, mostly small ones; each is sent until it is accepted.
+    /// Starts to upload `count` files, mostly small ones; each is retried until it is accepted.
     pub fn start(api: &Api, count: usize) -> Uploading {
         let mut random = StdRng::seed_from_u64(7);
         let files = (0..count).map(|number| {
@@ -56,7 +56,7 @@ impl Load {
         Uploading { files, clients }
     }
 
-    /// Adds a task that was accepted apart.
+    /// Adds a task that was accepted separately.
     pub fn add(&mut self, id: TaskId, plays: Plays) {
         self.accepted.push((id, plays));
     }
@@ -76,22 +76,22 @@ impl Load {
         self.refused += other.refused;
     }
 
-    /// Forgets all tasks but these.
+    /// Keeps only these tasks.
     pub fn retain(&mut self, ids: &HashSet<TaskId>) {
         self.accepted.retain(|(id, _)| ids.contains(id));
     }
 
-    /// How long it took at most until a file was accepted, with all times that it was sent.
+    /// The longest time until a file was accepted, including retries.
     pub fn slowest(&self) -> Duration {
         self.slowest
     }
 
-    /// How often a server answered that it could not accept a file.
+    /// How many times a server refused a file temporarily.
     pub fn refused(&self) -> usize {
         self.refused
     }
 
-    /// Waits until every task is processed; a server that is away meanwhile is asked again.
+    /// Waits until every task is processed, with retries if the server is down.
     pub async fn is_processed(&self, api: &Api) {
         let mut open: Vec<TaskId> = self.accepted.iter().map(|(id, _)| *id).collect();
         eventually_within(DEADLINE, "all tasks are processed", async || {
@@ -109,20 +109,20 @@ impl Load {
         .await;
     }
 
-    /// Compares every result with what was computed here.
+    /// Compares every result with the one computed here.
     pub async fn results_are_right(&self, api: &Api) {
         for (id, plays) in &self.accepted {
             assert_eq!(api.result(*id).await, plays.sums(), "{id}");
         }
     }
 
-    /// Waits until every task is processed, once and rightly, and the fleet is at rest; answers
-    /// how long after `since` the last one was.
+    /// Waits until every task is processed, once and correctly, and the fleet is at rest; returns
+    /// how long after `since` the last one ended.
     pub async fn is_done(&self, fleet: &Fleet, since: Instant) -> Duration {
         self.is_processed(&fleet.api).await;
         let took = since.elapsed();
         self.results_are_right(&fleet.api).await;
-        // Some more were accepted although the answer never arrived: they end like all others.
+        // Some more were accepted although their answers were lost: they end like all others.
         eventually("every task is processed", async || {
             let failed = "SELECT HEX(id) FROM tasks WHERE state = 'failed'";
             assert_eq!(fleet.sql(failed), "", "no task fails");
@@ -139,14 +139,14 @@ impl Load {
     }
 }
 
-/// A load on its way.
+/// A load that is being uploaded.
 pub struct Uploading {
     files: Arc<Mutex<Vec<Plays>>>,
     clients: JoinSet<Load>,
 }
 
 impl Uploading {
-    /// Waits until no more than `count` files are still to be sent.
+    /// Waits until at most `count` files remain to be sent.
     pub async fn left(&self, count: usize) {
         eventually_within(DEADLINE, "files are uploaded", async || {
             (self.files.lock().unwrap().len() <= count).then_some(())
@@ -164,7 +164,7 @@ impl Uploading {
     }
 }
 
-/// Sends a file until it is accepted: a server that dies or cannot accept now is asked again.
+/// Sends a file until it is accepted, with retries if the server dies or refuses temporarily.
 async fn upload(api: &Api, plays: &Plays, refused: &mut usize) -> TaskId {
     let started = Instant::now();
     loop {

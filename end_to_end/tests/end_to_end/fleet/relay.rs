@@ -1,7 +1,7 @@
-//! A TCP relay that can be led elsewhere, cut, stalled and slowed down.
+//! A TCP relay that can change its targets, cut connections, stall and slow down.
 //!
-//! Not here: refusing connections. Only a port that nobody listens on does, and the kernel could give
-//! it to another program meanwhile; tests that end a service connect to it directly.
+//! Not here: refusing connections. That needs a port without a listener, which the kernel could
+//! assign to another program; tests that stop a service connect to it directly.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-/// What becomes of a request whose answer does not arrive.
+/// The outcome of a request whose answer does not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It reached the server; the answer was lost.
@@ -21,7 +21,7 @@ pub enum Fate {
     Lost,
 }
 
-/// Leaves somebody in doubt: see [`Relay::leave_in_doubt`].
+/// Leaves a client in doubt: see [`Relay::leave_in_doubt`].
 #[derive(Debug, Clone)]
 struct Doubt {
     behind: Vec<u8>,
@@ -29,12 +29,12 @@ struct Doubt {
     fate: Fate,
 }
 
-/// What the relay does with what it is given.
+/// How the relay treats connections and data.
 #[derive(Debug, Clone)]
 struct Plan {
-    /// Connections go to each in turn; without any they are closed.
+    /// Connections go to each in turn; without targets they are closed.
     targets: Vec<SocketAddr>,
-    /// Connections that began under another number are closed.
+    /// Connections of another generation are closed.
     generation: u64,
     is_cut: bool,
     is_stalled: bool,
@@ -42,9 +42,9 @@ struct Plan {
     doubt: Option<Doubt>,
 }
 
-/// Forwards every connection. Ends with its value.
+/// Forwards every connection until it is dropped.
 pub struct Relay {
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
     plan: watch::Sender<Plan>,
     accepting: AbortHandle,
@@ -69,12 +69,12 @@ impl Relay {
         Self { address, plan, accepting: accepting.abort_handle() }
     }
 
-    /// Leads to other targets, new connections only.
+    /// Changes the targets of new connections.
     pub fn lead_to(&self, targets: Vec<SocketAddr>) {
         self.plan.send_modify(|plan| plan.targets = targets);
     }
 
-    /// Closes all connections, and every new one at once.
+    /// Closes all connections, and every new one immediately.
     pub fn cut(&self) {
         self.plan.send_modify(|plan| {
             plan.generation += 1;
@@ -92,24 +92,24 @@ impl Relay {
         self.plan.send_modify(|plan| plan.is_stalled = true);
     }
 
-    /// Lets everything pass this much later.
+    /// Delays all data by this time.
     pub fn delay(&self, delay: Duration) {
         self.plan.send_modify(|plan| plan.delay = delay);
     }
 
-    /// Ends the connection of the first client that sends `request` behind `behind`: it never
-    /// learns whether that was done.
+    /// Closes the connection of the first client that sends `request` after `behind`, which leaves
+    /// the outcome unknown to it.
     pub fn leave_in_doubt(&self, behind: &str, request: &[u8], fate: Fate) {
         let doubt = Doubt { behind: behind.into(), request: request.into(), fate };
         self.plan.send_modify(|plan| plan.doubt = Some(doubt));
     }
 
-    /// Whether somebody was left in doubt since.
+    /// Whether a client was left in doubt since then.
     pub fn left_in_doubt(&self) -> bool {
         self.plan.borrow().doubt.is_none()
     }
 
-    /// Forwards again, at once.
+    /// Forwards again.
     pub fn heal(&self) {
         self.plan.send_modify(|plan| {
             plan.is_cut = false;
@@ -133,7 +133,7 @@ async fn forward(client: TcpStream, number: usize, plans: watch::Sender<Plan>) {
     }
     let target = plan.targets[number % plan.targets.len()];
     let Ok(server) = TcpStream::connect(target).await else { return };
-    // Small messages are passed on at once, as their senders mean them.
+    // Forwards small messages immediately, as their senders intend.
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (client_read, client_write) = client.into_split();
@@ -155,7 +155,7 @@ async fn forward(client: TcpStream, number: usize, plans: watch::Sender<Plan>) {
     }
 }
 
-/// What becomes of these bytes of a client, where it is to be left in doubt about them.
+/// The outcome for these bytes of a client, if it should be left in doubt about them.
 fn doubted(plans: &watch::Sender<Plan>, was_behind: &mut bool, bytes: &[u8]) -> Option<Fate> {
     let contains = |wanted: &[u8]| bytes.windows(wanted.len()).any(|window| window == wanted);
     let doubt = plans.borrow().doubt.clone()?;
@@ -167,7 +167,7 @@ fn doubted(plans: &watch::Sender<Plan>, was_behind: &mut bool, bytes: &[u8]) -> 
     Some(doubt.fate)
 }
 
-/// Carries bytes one way until either side ends, or something that may not pass comes.
+/// Copies bytes in one direction until either side ends, or blocked bytes arrive.
 async fn pump(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
@@ -183,7 +183,7 @@ async fn pump(
         let Ok(delay) = plans.wait_for(|plan| !plan.is_stalled).await.map(|plan| plan.delay) else {
             return;
         };
-        // Even a sleep of no time lasts until the timer's next tick.
+        // Even a sleep of zero lasts until the timer's next tick.
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }

@@ -1,4 +1,4 @@
-//! MariaDB and RabbitMQ, by the scripts of the project.
+//! MariaDB and RabbitMQ, started by the scripts of the project.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,15 +12,15 @@ pub struct Services {
     pub broker: SocketAddr,
     /// The broker with TLS.
     pub amqps_url: String,
-    /// A set of the test's own.
+    /// A separate set of the test.
     own: Option<Own>,
 }
 
-/// Wiped with its value, also where its start failed.
+/// Dropping it wipes it, even if its start failed.
 struct Own(TempDir);
 
 impl Services {
-    /// The set that all tests share; it must run.
+    /// The set that all tests share, which must be running.
     pub fn shared() -> Self {
         Self::named(None)
     }
@@ -45,7 +45,7 @@ impl Services {
         Self { database, broker, amqps_url, own }
     }
 
-    /// Runs a command of `scripts/services.sh` on the set; answers what it printed.
+    /// Runs a command of `scripts/services.sh` on the set; returns its output.
     pub fn run(&self, arguments: &[&str]) -> String {
         run(folder(self.own.as_ref()), arguments)
     }
@@ -55,12 +55,12 @@ impl Services {
         self.own.is_some()
     }
 
-    /// Like [`run`](Self::run) where nothing may fail: when a test is cleared away.
+    /// Like [`run`](Self::run), but ignores failures: for the cleanup of a test.
     pub fn try_run(&self, arguments: &[&str]) {
         let _ = command(folder(self.own.as_ref()), arguments).output();
     }
 
-    /// What a query answers: columns apart by tabs, without a header.
+    /// The result of a query: tab-separated columns, without a header.
     pub fn sql(&self, database: &str, query: &str) -> String {
         let arguments = ["mariadb", "--batch", "--skip-column-names", database, "-e", query];
         self.run(&arguments).trim().to_owned()
@@ -69,7 +69,7 @@ impl Services {
 
 impl Drop for Own {
     fn drop(&mut self) {
-        // A panic here would hide the one that failed the test.
+        // A panic here would hide the failure of the test.
         let _ = command(Some(self.0.path()), &["wipe"]).output();
     }
 }

@@ -1,4 +1,4 @@
-//! Clients that hand over work of all kinds, interrupt some of it, and know what must come out.
+//! Clients that submit tasks of all kinds, interrupt some of them, and know the expected results.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,24 +20,24 @@ use crate::end_to_end::people::People;
 use crate::end_to_end::plays::Plays;
 
 const CLIENTS: u64 = 4;
-/// How many results are checked at once.
+/// How many results are checked concurrently.
 const CHECKS: usize = 8;
-/// A client gives up on an answer after this time, as a person would.
+/// The timeout of a client.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client waits before its next request.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What must become of an accepted task.
+/// The expected outcome of an accepted task.
 enum Expected {
     Sums(Plays),
     Rows(People),
     Processed,
-    /// Somebody asked for this; the task may have been done before.
+    /// An interrupt was requested; the task may have ended before.
     Interrupted(TaskState),
 }
 
 impl Expected {
-    /// Compares what became of a task with what had to; answers its state.
+    /// Compares the outcome of a task with the expected one; returns its state.
     async fn check(&self, api: &Api, id: TaskId) -> TaskState {
         let task = api.task(id).await;
         match self {
@@ -56,13 +56,13 @@ impl Expected {
     }
 }
 
-/// Clients at work.
+/// Running clients.
 pub struct Work {
     clients: JoinSet<Vec<(TaskId, Expected)>>,
     is_over: Arc<AtomicBool>,
 }
 
-/// What was accepted.
+/// Accepted tasks with their expected outcomes.
 pub struct Accepted(Vec<(TaskId, Expected)>);
 
 impl Work {
@@ -76,7 +76,7 @@ impl Work {
         Self { clients, is_over }
     }
 
-    /// Lets every client end its request, and answers what they handed over.
+    /// Lets every client finish its request, and returns the accepted tasks.
     pub async fn finish(self) -> Accepted {
         self.is_over.store(true, Ordering::Relaxed);
         Accepted(self.clients.join_all().await.into_iter().flatten().collect())
@@ -97,7 +97,7 @@ async fn client(api: Api, mut random: StdRng, is_over: Arc<AtomicBool>) -> Vec<(
     accepted
 }
 
-/// Sends one request that makes tasks; nothing where it was refused or not answered.
+/// Sends one request that creates tasks; none if it was refused or not answered.
 async fn hand_over(api: &Api, random: &mut StdRng) -> Vec<(TaskId, Expected)> {
     match random.random_range(0..100) {
         0..40 => {
@@ -115,7 +115,7 @@ async fn hand_over(api: &Api, random: &mut StdRng) -> Vec<(TaskId, Expected)> {
                 .header("content-type", "text/csv")
                 .body(people.content.clone());
             let task = answered::<AcceptedTask>(request).await;
-            // The file of a task that was killed goes on with that one.
+            // The file of a killed task resumes that one.
             let task = task.filter(|task| !task.resumed);
             task.map(|task| (task.task.task_id, Expected::Rows(people))).into_iter().collect()
         }
@@ -164,7 +164,7 @@ async fn interrupt(api: &Api, id: TaskId, expected: &mut Expected, random: &mut 
     };
     let path = format!("/v1/tasks/{id}/{verb}");
     let sent = api.request(Method::POST, &path).timeout(PATIENCE).send().await;
-    // An interrupt that was not answered may have been carried out.
+    // An unanswered interrupt may have taken effect.
     let is_refused = sent.as_ref().is_ok_and(|response| response.status() == StatusCode::CONFLICT);
     if !is_refused {
         let status = sent.map(|response| response.status());
@@ -174,7 +174,7 @@ async fn interrupt(api: &Api, id: TaskId, expected: &mut Expected, random: &mut 
 }
 
 impl Accepted {
-    /// Compares every result with what it must be; answers a summary.
+    /// Compares every result with the expected one; returns a summary.
     pub async fn check(&self, fleet: &Fleet) -> String {
         let states = stream::iter(&self.0)
             .map(|(id, expected)| expected.check(&fleet.api, *id))

@@ -1,23 +1,23 @@
-//! The requests of an OpenAPI document as Markdown.
+//! The operations of an OpenAPI document as Markdown.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-/// What an answer that is described once for many requests begins with.
+/// The prefix of references to shared answers.
 const SHARED: &str = "#/components/responses/";
-/// Where a token is needed, this is answered without one.
+/// The answer to a request without a required token.
 const UNAUTHORIZED: &str = "401";
 
-/// The answers that most requests have in common.
+/// The answers that most requests share.
 pub fn common_answers(document: &Value) -> String {
     let answers: BTreeSet<_> = shared_answers(document).collect();
     let lines = answers.iter().map(|(status, description)| format!("- {status}: {description}\n"));
     lines.collect()
 }
 
-/// Status and description of each answer that is left out of the requests.
+/// Status and description of each answer that is omitted from the requests.
 fn shared_answers(document: &Value) -> impl Iterator<Item = (&String, &str)> {
     operations(document).flat_map(|(_, _, operation)| {
         let shared = object(&operation["responses"])
@@ -30,7 +30,7 @@ fn shared_answers(document: &Value) -> impl Iterator<Item = (&String, &str)> {
     })
 }
 
-/// Whether many requests have this answer: those that refer to it, and all that need a token.
+/// Whether many requests share this answer: it is a reference, or the one for a missing token.
 fn is_shared(operation: &Value, status: &str, answer: &Value) -> bool {
     shared_name(answer).is_some() || status == UNAUTHORIZED && operation["security"].is_array()
 }

@@ -14,7 +14,7 @@ pub fn table(root: &Path) -> String {
         let mut sources = Vec::new();
         collect(&root.join(folder), &mut sources);
         let constants: Vec<_> = sources.iter().filter_map(|source| constant(source)).collect();
-        assert!(constants.len() <= 1, "which of {constants:?} is meant is not known");
+        assert!(constants.len() <= 1, "it is ambiguous which of {constants:?} is meant");
         for source in &sources {
             for (status, code, title) in problems(source) {
                 let code = code.or(constants.first().copied()).unwrap();
@@ -46,13 +46,13 @@ fn collect(folder: &Path, sources: &mut Vec<String>) {
     }
 }
 
-/// The one code that is a constant.
+/// The only code that is a constant.
 fn constant(source: &str) -> Option<&str> {
     let (_, rest) = source.split_once("const CODE: &str = \"")?;
     rest.split('"').next()
 }
 
-/// Status, code and title; a code that is no literal is the constant.
+/// Status, code and title; a code that is not a literal is the constant.
 fn problems(source: &str) -> impl Iterator<Item = (u16, Option<&str>, &str)> {
     let starts = source.match_indices(|letter: char| !letter.is_ascii_alphanumeric());
     starts.filter_map(|(at, letter)| problem(&source[at + letter.len()..]))
@@ -70,7 +70,7 @@ fn problem(source: &str) -> Option<(u16, Option<&str>, &str)> {
     Some((status, code, title))
 }
 
-/// A text in quotes, and what follows.
+/// A quoted text, and the rest.
 fn literal(source: &str) -> Option<(&str, &str)> {
     source.strip_prefix('"')?.split_once('"')
 }
