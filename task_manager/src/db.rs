@@ -39,7 +39,7 @@ use tracing::debug;
 pub(crate) use batch::known_by_text;
 pub use batch::{FromJson, cached, count_of, one_of};
 pub use clock::{clock, now};
-pub use dialect::{FoundBy, find_messages, is_in_process, lock_tasks, ping, update_all};
+pub use dialect::{MessageQuery, find_messages, is_in_process, lock_tasks, ping, update_all};
 pub(crate) use dialect::{
     execute_cached, insert_all, insert_records, locked, locked_and_skipped, on_either,
 };

@@ -80,10 +80,10 @@ impl IdempotencyKeys {
             store::begin(conn, &id, holder, now, now + LOCK, now - KEPT)
         });
         match found.await? {
-            store::Found::Nothing => {
+            store::Found::Locked => {
                 Ok(Started::Fresh(Lock { db: self.db.clone(), key: key.0.clone(), holder }))
             }
-            store::Found::Answer(stored) => Ok(Started::Completed(stored)),
+            store::Found::Completed(stored) => Ok(Started::Completed(stored)),
             store::Found::InProgress => Err(Error::RequestInProgress),
         }
     }

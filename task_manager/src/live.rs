@@ -76,7 +76,7 @@ impl Changes {
 
     /// Reads the tasks that the caller's transaction changed, to publish them after its commit.
     pub fn read(&self, conn: &mut DbConnection, changed: &[OwnedTask]) -> DbResult<Unpublished> {
-        let wanted = self.subscribers().wanted(changed).into_iter();
+        let wanted = self.subscribers().admit(changed).into_iter();
         let read = wanted.map(|(user, ids)| Ok((user, find(conn, user, &ids)?)));
         Ok(Unpublished(read.collect::<DbResult<_>>()?))
     }

@@ -21,7 +21,7 @@ impl Console {
     }
 
     /// Reserves standard output for the bytes of a result.
-    pub(crate) fn with_stdout_taken(self) -> Self {
+    pub(crate) fn with_stdout_reserved(self) -> Self {
         Self { stdout_taken: true, ..self }
     }
 

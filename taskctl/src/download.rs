@@ -66,7 +66,7 @@ pub(crate) async fn download(session: &Session, args: DownloadArgs) -> Result<Ex
 pub(crate) fn console_for(console: Console, target: &Target) -> Result<Console, Failure> {
     match (target.is_stdout(), console.is_json()) {
         (false, _) => Ok(console),
-        (true, false) => Ok(console.with_stdout_taken()),
+        (true, false) => Ok(console.with_stdout_reserved()),
         (true, true) => Err(Failure::usage(
             "Standard output takes either the JSON of --json or the result of --output -, not \
              both.",

@@ -149,7 +149,9 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Standalone(args) => standalone::standalone(args, Console::new(cli.json)),
         Command::Admin(command) => admin::admin(command, Console::new(cli.json)),
-        Command::Remote(command) => talk(&cli.server, cli.ca_file.as_deref(), cli.json, command),
+        Command::Remote(command) => {
+            run_remote(&cli.server, cli.ca_file.as_deref(), cli.json, command)
+        }
         Command::Run(args) => run::run(args, cli.json),
         Command::FakeSongs(args) => fake_songs::fake_songs(args),
         Command::FakePeople(args) => fake_people::fake_people(args),
@@ -165,7 +167,7 @@ fn package_files(folder: &Path, console: Console) -> ExitCode {
 }
 
 /// Runs a command against the server and reports its failure.
-fn talk(server: &str, ca_file: Option<&Path>, json: bool, command: Remote) -> ExitCode {
+fn run_remote(server: &str, ca_file: Option<&Path>, json: bool, command: Remote) -> ExitCode {
     let console = Console::new(json);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

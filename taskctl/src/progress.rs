@@ -66,7 +66,7 @@ pub(crate) struct WaitingBar {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Shown {
     State(TaskState),
-    Away,
+    ServerDown,
 }
 
 impl WaitingBar {
@@ -92,9 +92,9 @@ impl WaitingBar {
     }
 
     /// Shows that the server does not answer.
-    pub(crate) fn away(&mut self) {
+    pub(crate) fn server_down(&mut self) {
         self.bar.set_style(style("{spinner} {msg}"));
-        self.say(Shown::Away, "server not reachable, waiting…".to_owned());
+        self.say(Shown::ServerDown, "server not reachable, waiting…".to_owned());
     }
 
     fn say(&mut self, what: Shown, text: String) {

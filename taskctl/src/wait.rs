@@ -109,7 +109,7 @@ async fn poll(session: &Session, id: TaskId, patience: Duration) -> Result<TaskV
                 if since.elapsed() >= patience {
                     return Err(gave_up(session, id, patience, &error));
                 }
-                bar.away();
+                bar.server_down();
             }
             Err(error) => return Err(error.into()),
         }

@@ -1,11 +1,11 @@
-//! The reference of a program's commands, made from its arguments.
+//! The reference of a program's commands, generated from its arguments.
 
 use std::fmt::Write;
 
 use clap::{Arg, Command};
 
-/// Every command of a program with its arguments, as Markdown. The program is a heading of level
-/// two, and each command one of level three.
+/// Every command of a program with its arguments, as Markdown: the program is a heading of level
+/// two, each command one of level three.
 pub(super) fn markdown(mut program: Command) -> String {
     program.build();
     let mut text = format!("## {}\n", program.get_name());
@@ -17,7 +17,7 @@ pub(super) fn markdown(mut program: Command) -> String {
 fn add_commands(parent: &Command, path: &str, text: &mut String) {
     for command in parent.get_subcommands().filter(|command| !command.is_hide_set()) {
         let path = format!("{path} {}", command.get_name());
-        // A group of commands does nothing by itself.
+        // A group of commands is not a command itself.
         if !command.has_subcommands() {
             let _ = write!(text, "\n### {path}\n");
             describe(command, false, text);
@@ -26,7 +26,7 @@ fn add_commands(parent: &Command, path: &str, text: &mut String) {
     }
 }
 
-/// Options of all commands are described with the program.
+/// Global options are described with the program.
 fn describe(command: &Command, is_program: bool, text: &mut String) {
     if let Some(about) = command.get_long_about().or(command.get_about()) {
         let _ = write!(text, "\n{}\n", sentence(about.to_string()));
@@ -64,11 +64,11 @@ fn meaning(argument: &Arg) -> String {
     if let Some(variable) = argument.get_env() {
         let _ = write!(meaning, " Variable: `{}`.", variable.to_string_lossy());
     }
-    // A bar would end the cell.
+    // An unescaped bar would end the cell.
     meaning.replace('|', "\\|")
 }
 
-/// With the full stop that clap takes off.
+/// Adds the full stop that clap removes.
 fn sentence(mut text: String) -> String {
     if !text.is_empty() && !text.ends_with(['.', '!', '?']) {
         text.push('.');

@@ -1,4 +1,4 @@
-//! The reference of a program's settings, made from what the program reads.
+//! The reference of a program's settings, generated from the settings that the program reads.
 //!
 //! # Invariants
 //! - Every setting that the program reads is described, and no other.
@@ -7,11 +7,11 @@ use std::fmt::Write;
 
 use super::{Settings, SettingsError, variable_of};
 
-/// What the reference says about a setting.
+/// The description of a setting.
 #[derive(Debug, Clone, Copy)]
 pub struct Description {
     name: &'static str,
-    /// Where the default depends on the machine or on other settings.
+    /// Set if the default depends on the machine or on other settings.
     default: Option<&'static str>,
     meaning: &'static str,
 }
@@ -23,7 +23,7 @@ impl Description {
         Self { name, default: None, meaning }
     }
 
-    /// A setting whose default is best said in words.
+    /// A setting whose default is described in words.
     #[must_use]
     pub const fn with_default(
         name: &'static str,
@@ -35,10 +35,10 @@ impl Description {
 }
 
 impl Settings {
-    /// The settings that were read as a table in Markdown, in the order of `descriptions`.
+    /// The settings that were read as a Markdown table, in the order of `descriptions`.
     ///
     /// # Errors
-    /// A setting was read and is not described, or the other way round.
+    /// A setting was read and is not described, or is described and was not read.
     pub fn reference(&self, descriptions: &[Description]) -> Result<String, SettingsError> {
         let mut problems = Vec::new();
         for setting in &self.effective {

@@ -15,7 +15,7 @@ use utoipa::openapi::{Content, ContentBuilder, OpenApi as Built, Ref, Response, 
 #[openapi(
     info(
         title = "Task platform",
-        description = "Hand over a file; workers process it; watch it live, interrupt it, and \
+        description = "Upload a file; workers process it; watch it live, interrupt it, and \
                        fetch the result. Nothing accepted is lost.\n\n\
                        Every error is a problem document (RFC 9457) with a stable `code`. Times \
                        are RFC 3339 in UTC; an absent value is `null`. JSON of 1 KiB and more \

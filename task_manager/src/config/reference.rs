@@ -1,4 +1,4 @@
-//! What each setting means, for `docs/reference/settings.md`.
+//! Descriptions of the settings, for `docs/reference/settings.md`.
 
 use std::path::Path;
 
@@ -109,10 +109,10 @@ const DESCRIPTIONS: &[Description] = &[
     Description::new("log_format", "`text` or `json`."),
 ];
 
-/// The settings as a table in Markdown.
+/// The settings as a Markdown table.
 ///
 /// # Errors
-/// A setting has no description, or the other way round.
+/// A setting has no description, or a description has no setting.
 pub fn reference() -> Result<String, SettingsError> {
     let mut settings = Settings::unset(PREFIX);
     Config::from_settings(&mut settings, Path::new("."));

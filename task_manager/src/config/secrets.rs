@@ -46,7 +46,7 @@ pub fn random() -> SecretString {
 mod tests {
     use super::*;
 
-    fn told(secret: Option<&str>) -> Option<String> {
+    fn reported(secret: Option<&str>) -> Option<String> {
         problem("jwt_key", secret.map(SecretString::from).as_ref())
     }
 
@@ -59,11 +59,11 @@ mod tests {
             (Some("for-development-on-this-machine-only-1"), "as examples do"),
             (Some("abababababababababababababababababababab"), "repeats"),
         ] {
-            let text = told(secret).unwrap();
+            let text = reported(secret).unwrap();
             assert!(text.contains(reason), "{text}");
             assert!(secret.is_none_or(|secret| !text.contains(secret)), "it is not repeated");
             let (_, good) = text.split_once("TASK_MANAGER_JWT_KEY=").unwrap();
-            assert_eq!(told(Some(good)), None);
+            assert_eq!(reported(Some(good)), None);
         }
     }
 }

@@ -97,10 +97,10 @@ impl FromJson {
 
 impl QueryFragment<Mysql> for FromJson {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        let (before, behind) = self.text.split_once('?').unwrap_or((self.text, ""));
+        let (before, after) = self.text.split_once('?').unwrap_or((self.text, ""));
         out.push_sql(before);
         out.push_bind_param::<Text, _>(&self.json)?;
-        out.push_sql(behind);
+        out.push_sql(after);
         Ok(())
     }
 }

@@ -289,7 +289,7 @@ pub(crate) use insert_records;
 /// A search among the messages of a user. Every bound applies; unbounded searches pass bounds that
 /// exclude nothing.
 #[derive(Debug, Clone)]
-pub struct FoundBy {
+pub struct MessageQuery {
     /// Terms that must all occur, a prefix with a trailing `*` (`message_validation::search`).
     pub terms: Vec<String>,
     /// Sequences of two or more terms that must occur adjacent and in order.
@@ -317,7 +317,7 @@ struct Sequence {
 ///
 /// # Errors
 /// The database failed.
-pub fn find_messages(conn: &mut DbConnection, by: &FoundBy) -> QueryResult<Vec<i64>> {
+pub fn find_messages(conn: &mut DbConnection, by: &MessageQuery) -> QueryResult<Vec<i64>> {
     let found: Vec<Sequence> = match conn {
         DbConnection::Sqlite(conn) => {
             let phrases = by.phrases.iter().map(|phrase| format!("\"{}\"", phrase.join(" ")));
@@ -369,7 +369,7 @@ const MOST_INDEXED: usize = 32;
 /// `query` with the conditions on everything but the terms.
 fn in_bounds<'a, DB>(
     query: BoxedSqlQuery<'a, DB, SqlQuery>,
-    by: &'a FoundBy,
+    by: &'a MessageQuery,
 ) -> BoxedSqlQuery<'a, DB, SqlQuery>
 where
     DB: Backend + HasSqlType<Binary> + HasSqlType<Text>,
@@ -393,9 +393,9 @@ where
 }
 
 /// The order of the matches, and the page of them.
-fn page(by: &FoundBy, rank: &str) -> String {
+fn page(by: &MessageQuery, rank: &str) -> String {
     let best = if by.best_first { format!("{rank}, ") } else { String::new() };
-    let FoundBy { limit, offset, .. } = by;
+    let MessageQuery { limit, offset, .. } = by;
     format!(
         " ORDER BY {best}messages.created_at DESC, messages.id DESC LIMIT {limit} OFFSET {offset}"
     )

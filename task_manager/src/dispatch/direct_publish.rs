@@ -199,7 +199,7 @@ mod tests {
             tokio::spawn(relay::run(self.own.db.clone(), self.queue.publisher(), signal, shutdown))
         }
 
-        /// Commits a task that is held; what is to be handed over.
+        /// Commits a reserved task; returns its dispatches, to publish directly.
         async fn accept(&self) -> Vec<Dispatch> {
             self.accept_several(1).await
         }

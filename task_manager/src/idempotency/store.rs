@@ -9,16 +9,16 @@ use super::StoredAnswer;
 use crate::db::schema::idempotency_keys as keys;
 use crate::db::{DbConnection, DbResult, Id};
 
-/// What there is of a key.
+/// The state of a key.
 pub(super) enum Found {
-    /// Nothing that counts; it is locked now.
-    Nothing,
+    /// It was free, and is locked now.
+    Locked,
     InProgress,
-    Answer(StoredAnswer),
+    Completed(StoredAnswer),
 }
 
-/// Locks the key for `holder` until `until` where it is free. What is from before `oldest` does not
-/// count any more.
+/// Locks the key for `holder` until `until` if it is free. Entries from before `oldest` have
+/// expired.
 pub(super) fn begin(
     conn: &mut DbConnection,
     id: &str,
@@ -29,7 +29,7 @@ pub(super) fn begin(
 ) -> DbResult<Found> {
     let is_over = keys::created_at.lt(oldest).and(keys::answer.is_not_null());
     diesel::delete(keys::table.find(id).filter(is_over)).execute(conn)?;
-    // Of a request whose process died.
+    // The lock of a request whose process died.
     let is_expired = keys::answer.is_null().and(keys::locked_until.lt(now));
     diesel::delete(keys::table.find(id).filter(is_expired)).execute(conn)?;
     let inserted = diesel::insert_into(keys::table)
@@ -41,7 +41,7 @@ pub(super) fn begin(
         ))
         .execute(conn);
     match inserted {
-        Ok(_) => return Ok(Found::Nothing),
+        Ok(_) => return Ok(Found::Locked),
         Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {}
         Err(error) => return Err(error.into()),
     }
@@ -49,14 +49,14 @@ pub(super) fn begin(
         keys::table.find(id).select((keys::fingerprint, keys::answer)).first(conn).optional()?;
     Ok(match found {
         Some((Some(fingerprint), Some(answer))) => {
-            Found::Answer(StoredAnswer { fingerprint, answer })
+            Found::Completed(StoredAnswer { fingerprint, answer })
         }
-        // Where it has gone meanwhile, another try finds out more.
+        // If it was deleted in the meantime, the next attempt detects it.
         _ => Found::InProgress,
     })
 }
 
-/// Moves the end of the lock.
+/// Extends the lock.
 pub(super) fn renew(
     conn: &mut DbConnection,
     id: &str,
@@ -69,7 +69,7 @@ pub(super) fn renew(
     Ok(())
 }
 
-/// Stores the answer; false where `holder` has lost the lock.
+/// Stores the answer; false if `holder` has lost the lock.
 pub(super) fn complete(
     conn: &mut DbConnection,
     id: &str,
@@ -99,7 +99,7 @@ pub(super) fn delete_unanswered(conn: &mut DbConnection) -> DbResult<()> {
     Ok(())
 }
 
-/// Deletes what is from before `oldest` and not under way.
+/// Deletes entries from before `oldest` whose requests are not in progress.
 pub(super) fn delete_old(
     conn: &mut DbConnection,
     now: NaiveDateTime,

@@ -47,7 +47,7 @@ impl Subscribers {
     }
 
     /// Those of `changed` with subscribers, up to the number that may be read immediately.
-    pub(super) fn wanted(&mut self, changed: &[OwnedTask]) -> HashMap<UserId, Vec<TaskId>> {
+    pub(super) fn admit(&mut self, changed: &[OwnedTask]) -> HashMap<UserId, Vec<TaskId>> {
         let mut wanted: HashMap<UserId, Vec<TaskId>> = HashMap::new();
         for (owner, id) in changed {
             if self.channels.contains_key(owner) && self.read_since_poll < IMMEDIATE {
@@ -81,7 +81,7 @@ impl Subscribers {
         }
     }
 
-    /// Notes where the next poll of a user's tasks begins.
+    /// Sets the start of the next poll of a user's tasks.
     pub(super) fn note(&mut self, user: UserId, polled: Polled) {
         let Some(Channel { received, .. }) = self.channels.get_mut(&user) else { return };
         let received = Arc::make_mut(received);
@@ -159,13 +159,13 @@ mod tests {
         let mut subscribers = Subscribers::default();
         let receiver = subscribers.subscribe(subscribed);
         let changed: Vec<_> = (0..IMMEDIATE + 5).map(|_| (subscribed, TaskId::new())).collect();
-        assert!(subscribers.wanted(&[(other, TaskId::new())]).is_empty());
-        assert_eq!(subscribers.wanted(&changed)[&subscribed].len(), IMMEDIATE);
-        assert!(subscribers.wanted(&changed).is_empty());
+        assert!(subscribers.admit(&[(other, TaskId::new())]).is_empty());
+        assert_eq!(subscribers.admit(&changed)[&subscribed].len(), IMMEDIATE);
+        assert!(subscribers.admit(&changed).is_empty());
         assert_eq!(subscribers.begin_poll().len(), 1);
-        assert_eq!(subscribers.wanted(&changed[..2])[&subscribed].len(), 2);
+        assert_eq!(subscribers.admit(&changed[..2])[&subscribed].len(), 2);
         drop(receiver);
         assert!(subscribers.begin_poll().is_empty());
-        assert!(subscribers.wanted(&changed).is_empty());
+        assert!(subscribers.admit(&changed).is_empty());
     }
 }

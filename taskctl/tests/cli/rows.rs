@@ -1,4 +1,4 @@
-//! Data uploads on the command line: their rows, their rejected rows, and checking a file here.
+//! Data uploads on the command line: loaded rows, rejected rows, and checking a file locally.
 
 use axum::Router;
 use axum::extract::RawQuery;

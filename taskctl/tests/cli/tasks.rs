@@ -76,7 +76,7 @@ async fn a_foreign_server_is_recognized() {
 
 type Queries = Arc<Mutex<Vec<BTreeMap<String, String>>>>;
 
-/// A list of 130 tasks that comes in pages of at most 60.
+/// A list of 130 tasks in pages of at most 60.
 fn paged(queries: Queries) -> Router {
     let list = async move |Query(query): Query<BTreeMap<String, String>>| {
         let size: usize = query["page_size"].parse().unwrap();

@@ -1,4 +1,4 @@
-//! Uploads: the form, the wait, the result, and servers that refuse or hang up.
+//! Uploads: the form, waiting, the result, and servers that refuse or close connections.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 
 use crate::fake_api::{ID, accepted, answer, problem, problem_document, processed, serve, taskctl};
 
-/// What arrived: the fields in their order, and the announced length of the request.
+/// The received fields in their order, and the announced length of the request.
 #[derive(Debug, Default)]
 struct Arrived {
     fields: Vec<(String, Option<String>, Vec<u8>)>,
     content_length: Option<u64>,
 }
 
-/// An API that accepts an upload with `reply`, has processed it at once, and gives `result`.
+/// An API that accepts an upload with `reply`, processes it immediately, and returns `result`.
 fn accepting(reply: Value, result: &'static [u8]) -> (Router, Arc<Mutex<Arrived>>) {
     let arrived = Arc::new(Mutex::new(Arrived::default()));
     let seen = Arc::clone(&arrived);
@@ -143,7 +143,7 @@ async fn a_resumed_earlier_task_is_named() {
     assert!(run.text().starts_with(&expected), "{}", run.text());
 }
 
-/// A file that takes no room on the disk.
+/// A sparse file.
 fn large_file(folder: &Path) {
     std::fs::File::create(folder.join("large.csv")).unwrap().set_len(256 << 20).unwrap();
 }
@@ -177,7 +177,7 @@ fn read_beginning(stream: &mut TcpStream) -> Vec<u8> {
     seen
 }
 
-/// What the head of a request says behind `name`.
+/// The value of the header `name` in the head of a request.
 fn header(request: &[u8], name: &str) -> String {
     let text = String::from_utf8_lossy(request);
     let line = text.lines().find(|line| line.to_ascii_lowercase().starts_with(name));
@@ -185,7 +185,7 @@ fn header(request: &[u8], name: &str) -> String {
     line.unwrap_or_default().to_owned()
 }
 
-/// Writes an answer, and keeps the connection open until the client has read it and left.
+/// Writes an answer, and keeps the connection open until the client has read it and disconnected.
 fn write_answer(stream: &mut TcpStream, status: u16, body: &Value) {
     let body = body.to_string();
     let length = body.len();
@@ -243,7 +243,7 @@ async fn a_server_that_closes_silently_is_unreachable() {
     assert_eq!(run.stderr.matches("Trying again").count(), 4, "{}", run.stderr);
 }
 
-/// An API that answers uploads with `answers`, one after the other, and the keys that it saw.
+/// An API that answers uploads with `answers`, one after the other, and the keys that it received.
 fn answering(answers: Vec<(u16, Value)>) -> (Router, Arc<Mutex<Vec<String>>>) {
     let keys = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&keys);

@@ -1,4 +1,4 @@
-//! Waiting for a task: how it ends, servers that come and go, Ctrl-C.
+//! Waiting for a task: its end, server restarts, Ctrl-C.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use crate::fake_api::{
     ID, answer, command, failed, finished, processed, serve, serve_on, task, taskctl, until,
 };
 
-/// A task that is `tasks[n]` at the n-th look, and the last one from then on.
+/// A task that is `tasks[n]` at the n-th poll, and the last one from then on.
 fn steps(tasks: Vec<Value>) -> (Router, Arc<AtomicUsize>) {
     let looks = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&looks);
@@ -78,7 +78,7 @@ async fn waiting_survives_a_server_restart() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (before, looks) = steps(vec![task("processing")]);
-    // Every answer closes its connection, so that nothing of this server stays when it ends.
+    // Every answer closes its connection, so that none of this server's stays open when it ends.
     let before = before.layer(axum::middleware::map_response(
         async |mut response: axum::response::Response| {
             response
@@ -125,7 +125,7 @@ async fn ctrl_c_says_that_the_task_continues() {
     assert!(run.stderr.contains(&format!("taskctl --server {server} status {ID}")));
 }
 
-/// What a stream has said so far.
+/// The output of a stream so far.
 fn follow(stream: impl std::io::Read + Send + 'static) -> Arc<std::sync::Mutex<String>> {
     let said = Arc::new(std::sync::Mutex::new(String::new()));
     let writer = Arc::clone(&said);

@@ -1,4 +1,4 @@
-//! Against a real broker, whose URL is in `TEST_AMQP_URL`; `make test` starts one.
+//! Tests with a real broker, whose URL is in `TEST_AMQP_URL`; `make test` starts one.
 
 mod acks;
 mod churn;

@@ -161,7 +161,7 @@ pub enum AllEvents {
 
 /// The owners of the events of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
+enum EventScope {
     All,
     User(UserId),
 }
@@ -193,9 +193,9 @@ pub async fn report_user_events(
 ) -> Result<Json<UserEventsReport>, Error> {
     let mut query = Query::of(parameters);
     let whose = query.read("user_id", |text| match text {
-        "all" => Ok(Whose::All),
+        "all" => Ok(EventScope::All),
         text => Uuid::try_parse(text)
-            .map(|id| Whose::User(UserId(id)))
+            .map(|id| EventScope::User(UserId(id)))
             .map_err(|_| format!("`{text}` is neither a user's id nor `all`")),
     });
     let mut place = |name| query.read(name, |text| Ok(text.trim().to_owned()));
@@ -205,13 +205,13 @@ pub async fn report_user_events(
     let whose = whose.unwrap_or(Whose::User(user.id));
     if !user.is_administrator() && whose != Whose::User(user.id) {
         return Err(match whose {
-            Whose::All => Error::NotAdministrator,
-            Whose::User(_) => Error::UserNotFound,
+            EventScope::All => Error::NotAdministrator,
+            EventScope::User(_) => Error::UserNotFound,
         });
     }
     let owner = match whose {
-        Whose::All => None,
-        Whose::User(id) => Some(id),
+        EventScope::All => None,
+        EventScope::User(id) => Some(id),
     };
     let filter = Filter { owner, state, country, period };
     Ok(Json(db.read(move |conn| report(conn, &filter)).await?))

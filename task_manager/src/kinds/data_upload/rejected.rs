@@ -12,7 +12,7 @@ use crate::db::{Database, DbError};
 
 /// The columns, as in JSON.
 const HEADER: [&str; 5] = ["row", "line", "column", "value", "reason"];
-/// How many rows are in memory at once.
+/// How many rows are in memory at a time.
 const PAGE: i64 = 1_000;
 
 /// Why the stream ended early.

@@ -51,8 +51,8 @@ impl<'a> Normalized<'a> {
         }
         let piece_of = |at: usize| self.pieces.partition_point(|(start, _)| *start <= at);
         let start = self.pieces.get(piece_of(part.start).saturating_sub(1));
-        let behind = self.pieces.get(piece_of(part.end.saturating_sub(1)));
-        start.map_or(0, |(_, start)| *start)..behind.map_or(self.original_length, |(_, end)| *end)
+        let next = self.pieces.get(piece_of(part.end.saturating_sub(1)));
+        start.map_or(0, |(_, start)| *start)..next.map_or(self.original_length, |(_, end)| *end)
     }
 }
 

@@ -17,7 +17,7 @@ use super::search::Search;
 use super::{NewMessage, TrackedMessage, snippet, terms};
 use crate::db::schema::{messages, request_counters};
 use crate::db::{
-    DbConnection, DbError, DbResult, FoundBy, FromJson, Id, Moment, clock, execute_cached,
+    DbConnection, DbError, DbResult, FromJson, Id, MessageQuery, Moment, clock, execute_cached,
     find_messages, insert_all, moment, on_either,
 };
 use crate::log_once;
@@ -254,7 +254,7 @@ pub fn search(
         PageStart::Newest(before) => (before, 0),
         PageStart::Best(offset) => (None, offset),
     };
-    let by = FoundBy {
+    let by = MessageQuery {
         terms: search.terms(),
         phrases: search.phrases(),
         user: Id(user.0),

@@ -71,7 +71,7 @@ impl Runs {
             let Some(report) = &report else { return Ok(None) };
             let owner = match schedule.owner {
                 Some(owner) => owner,
-                None => owner_of_all_else(conn, login_required)?,
+                None => owner_of_builtin(conn, login_required)?,
             };
             submit(conn, owner, &schedule, report.clone(), now).map(|task| Some(task.id))
         });
@@ -84,7 +84,7 @@ impl Runs {
 }
 
 /// The owner of the tasks of the built-in schedule: a user who can see, stop and delete them.
-fn owner_of_all_else(conn: &mut DbConnection, login_required: bool) -> DbResult<UserId> {
+fn owner_of_builtin(conn: &mut DbConnection, login_required: bool) -> DbResult<UserId> {
     let first = match login_required {
         true => users::first_administrator(conn)?,
         false => None,

@@ -1,4 +1,4 @@
-//! Acks of many deliveries at once.
+//! Acks of many deliveries together.
 
 use super::super::super::{Delivery, ack_all};
 use super::fixture::{Bench, KIND, broker_url};

@@ -1,4 +1,4 @@
-//! Consumers that are paused, dropped and resumed at any moment leave nothing behind at the broker.
+//! Consumers that are paused, dropped and resumed at any moment leave no consumer at the broker.
 
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
@@ -7,13 +7,13 @@ use tokio::time::timeout_at;
 
 use super::*;
 
-/// Longer than it takes to subscribe, so that pauses meet every step of it.
+/// Longer than a subscription takes, so that pauses hit every step of it.
 const LONGEST_MOMENT: Duration = Duration::from_millis(12);
 
-/// What is read: more than one queue, so that a subscription has more steps.
+/// The consumed kinds: several, so that a subscription has more steps.
 const KINDS: [TaskKind; 2] = [KIND, TaskKind::FileStatistics];
 
-/// Takes what comes for a random moment.
+/// Consumes for a random time.
 async fn take(consumer: &mut Consumer, random: &mut StdRng) -> Vec<Delivery> {
     let until = Instant::now() + LONGEST_MOMENT.mul_f64(random.random_range(0.0..1.0));
     let mut taken = Vec::new();
@@ -51,7 +51,7 @@ async fn a_pause_at_any_moment_leaves_no_consumer_behind() {
     let mut random = StdRng::seed_from_u64(21);
     let mut pauses = Vec::new();
     for round in 0..1_000 {
-        // So that there is always something to deliver.
+        // So that a message is always waiting.
         if round % 250 == 0 {
             publish_many(&publisher).await;
         }
@@ -71,7 +71,7 @@ async fn a_pause_at_any_moment_leaves_no_consumer_behind() {
     publish_many(&publisher).await;
     let waiting = settled_depth(&publisher).await;
 
-    // It still reads, once.
+    // It still consumes, with one consumer.
     consumer.resume();
     next(&mut consumer).await.ack().await;
     consumers_become(&bench, 1).await;
@@ -102,7 +102,7 @@ async fn a_drop_at_any_moment_leaves_no_consumer_behind() {
     bench.finish().await;
 }
 
-/// How many messages wait, once that changes no more.
+/// The number of waiting messages, once it is stable.
 async fn settled_depth(publisher: &Publisher) -> u64 {
     let mut depth = publisher.depth(KIND).await.unwrap();
     for _ in 0..40 {
@@ -116,7 +116,7 @@ async fn settled_depth(publisher: &Publisher) -> u64 {
     depth
 }
 
-/// Reads all there is, with a message that is published now as the last one.
+/// Consumes all messages, up to one that is published now.
 async fn assert_last_is_delivered(bench: &Bench) {
     let last = publish_new(&bench.queue.publisher()).await;
     let mut consumer = bench.queue.consumer(&KINDS, 4);

@@ -1,4 +1,4 @@
-//! An installation of its own in the broker, and what an operator can do to it and see of it.
+//! A separate installation in the broker, and the operations of an operator on it.
 
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -14,7 +14,7 @@ use crate::task::TaskKind;
 
 pub(super) const KIND: TaskKind = TaskKind::CsvAggregation;
 
-/// Where the broker for tests is.
+/// The URL of the test broker.
 #[expect(clippy::disallowed_methods, reason = "tests have no settings")]
 pub(super) fn broker_url() -> String {
     std::env::var("TEST_AMQP_URL").expect("start the services first: make services")
@@ -37,7 +37,7 @@ impl Bench {
         Queue::Amqp(AmqpQueue::new(url.to_owned().into(), &self.prefix).unwrap())
     }
 
-    /// How many consumers the broker has for the queue of `kind`; none where it has no queue.
+    /// The number of consumers of the queue of `kind`; 0 if it does not exist.
     pub(super) async fn consumers(&self, kind: TaskKind) -> u32 {
         let (_connection, channel) = operator().await;
         let queue = format!("{}.{kind}", self.prefix);
@@ -65,7 +65,7 @@ impl Bench {
         sent.await.unwrap().await.unwrap();
     }
 
-    /// Leaves nothing behind in the broker.
+    /// Deletes the queues.
     pub(super) async fn finish(self) {
         let (_connection, channel) = operator().await;
         for kind in TaskKind::ALL {
@@ -82,7 +82,7 @@ async fn operator() -> (Connection, Channel) {
     (connection, channel)
 }
 
-/// What was logged by all tests: a log for one thread alone would miss lines now and then.
+/// The log of all tests: a log of a single thread would miss lines occasionally.
 #[derive(Clone, Default)]
 pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -66,35 +66,35 @@ impl Relay {
         self.reach.send_replace(reach);
     }
 
-    /// As the log shows it.
+    /// The address as the log shows it.
     pub(super) fn address(&self) -> String {
         format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
     }
 
-    /// How many connections there were.
+    /// The number of connections so far.
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// How many connections there are now.
+    /// The number of open connections.
     pub(super) fn open(&self) -> usize {
-        // One belongs to the relay, one to the task that accepts.
+        // One clone belongs to the relay, one to the accepting task.
         Arc::strong_count(&self.open) - 2
     }
 
-    /// What the log must not tell.
+    /// The text that the log must not contain.
     pub(super) fn credentials(&self) -> String {
         format!("{}@", self.uri.authority.userinfo.password)
     }
 
-    /// Says `connection.blocked` in the broker's name.
+    /// Sends `connection.blocked` in the name of the broker.
     pub(super) fn block(&self, reason: &str) {
         let mut arguments = vec![u8::try_from(reason.len()).unwrap()];
         arguments.extend(reason.as_bytes());
         self.say(60, &arguments);
     }
 
-    /// Says `connection.unblocked` in the broker's name.
+    /// Sends `connection.unblocked` in the name of the broker.
     pub(super) fn unblock(&self) {
         self.say(61, &[]);
     }

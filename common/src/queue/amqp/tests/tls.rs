@@ -11,7 +11,7 @@ fn amqps_url() -> String {
     std::env::var("TEST_AMQPS_URL").expect("start the services first: make services")
 }
 
-/// The certificate that signs the broker's.
+/// The certificate of the authority that signed the broker's.
 fn ca_file() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut command = Command::new(root.join("scripts/services.sh"));
