@@ -17,22 +17,23 @@ pub trait Control: Send + Sync {
     /// Returning [`Interrupted`] ends the aggregation.
     fn progress(&self, bytes_read: u64) -> Result<(), Interrupted>;
 
-    /// How many of [`Options::threads`] may work now; at least one always does. The others wait.
-    /// Called before every chunk of the input and every range of the output.
+    /// How many of [`Options::threads`](crate::Options::threads) may work now; at least one always
+    /// does. The others wait. Called before every chunk of the input and every range of the output.
     fn threads(&self) -> usize {
         usize::MAX
     }
 
-    /// How much memory in bytes the groups may take now, if less than [`Options::memory_limit`].
-    /// Private groups of threads, up to a quarter of the memory at the start, are not released when
-    /// it shrinks. Called with every chunk of the input.
+    /// How much memory in bytes the groups may take now, if less than
+    /// [`Options::memory_limit`](crate::Options::memory_limit). Private groups of threads, up to a
+    /// quarter of the memory at the start, are not released when it shrinks. Called with every
+    /// chunk of the input.
     fn memory(&self) -> u64 {
         u64::MAX
     }
 }
 
 /// The outputs of an aggregation. Some writes are small, so the writers should be buffered
-/// ([`WRITE_SIZE`]). They are flushed at the end.
+/// ([`WRITE_SIZE`](crate::WRITE_SIZE)). They are flushed at the end.
 pub trait Outputs {
     /// The writer of the result. Called once, after the whole input was read and is valid. If the
     /// aggregation fails, the output must be discarded.
