@@ -239,14 +239,9 @@ impl Batch {
             let start = at;
             for spans in &self.key_spans {
                 let span = spans[index];
-                at += match data[span.start()..].first_chunk::<SHORT>() {
-                    // A copy of fixed length needs no call of `memcpy`.
-                    Some(field) if plain_bytes && span.len() <= SHORT => {
-                        joined[at..at + SHORT].copy_from_slice(field);
-                        joined[at + span.len()] = 0;
-                        span.len() + 1
-                    }
-                    _ => write_column(span.of(data), &mut joined[at..]),
+                at += match plain_bytes {
+                    true => write_plain_column(data, span, &mut joined[at..]),
+                    false => write_column(span.of(data), &mut joined[at..]),
                 };
             }
             row.key = Span::new(start, at);
@@ -286,6 +281,20 @@ impl Batch {
     /// The dictionary-encoded field of a row from the slow path; empty if there is none.
     pub(crate) fn dict_field<'a>(&self, fields: &'a csv::ByteRecord) -> &'a [u8] {
         self.dict_column.map_or(&[], |column| &fields[column])
+    }
+}
+
+/// Like [`write_column`], for a field without bytes to escape. `key` has room for [`SHORT`] more bytes.
+#[inline(always)]
+pub(crate) fn write_plain_column(data: &[u8], span: Span, key: &mut [u8]) -> usize {
+    match data[span.start()..].first_chunk::<SHORT>() {
+        // A copy of fixed length needs no call of `memcpy`.
+        Some(field) if span.len() <= SHORT => {
+            key[..SHORT].copy_from_slice(field);
+            key[span.len()] = 0;
+            span.len() + 1
+        }
+        _ => write_column(span.of(data), key),
     }
 }
 

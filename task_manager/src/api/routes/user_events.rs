@@ -202,8 +202,8 @@ pub async fn report_user_events(
     let (state, country) = (place("state"), place("country"));
     let period = query.period();
     query.finish()?;
-    let whose = whose.unwrap_or(Whose::User(user.id));
-    if !user.is_administrator() && whose != Whose::User(user.id) {
+    let whose = whose.unwrap_or(EventScope::User(user.id));
+    if !user.is_administrator() && whose != EventScope::User(user.id) {
         return Err(match whose {
             EventScope::All => Error::NotAdministrator,
             EventScope::User(_) => Error::UserNotFound,
