@@ -34,9 +34,9 @@ impl<C> ValidGrouping<()> for KnownKind<C> {
 
 impl<C: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for KnownKind<C> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        // The function keeps SQLite from using an index on the kind: it prefers the index with the
-        // most columns compared by equality, and would read all tasks instead of the few that are
-        // due.
+        // The function keeps SQLite from using the index of the queue: it prefers the index with
+        // the most columns compared by equality, and would read all tasks instead of the few that
+        // are due.
         out.push_sql("COALESCE(");
         self.0.walk_ast(out.reborrow())?;
         out.push_sql(", '')");

@@ -59,7 +59,7 @@ async fn lists_are_compressed_for_clients_that_take_gzip(backend: Backend) {
     }
     let head = ask(&app, Method::HEAD, LIST, "gzip").await;
     assert_eq!(head.headers()["content-encoding"], "gzip");
-    assert!(!head.headers().contains_key("content-length"), "nobody knows it before");
+    assert!(!head.headers().contains_key("content-length"), "it is not known in advance");
 }
 
 async fn no_request_fails_for_the_encodings_it_takes(backend: Backend) {

@@ -58,7 +58,7 @@ pub struct FileStatisticsList {
 
 /// Lists the statistics of the caller's files, newest first.
 ///
-/// Lines are the number of `\n`. Words are separated by white space (Unicode's White_Space).
+/// Each `\n` counts as a line. Words are separated by white space (Unicode's White_Space).
 /// Characters are Unicode scalar values; each maximal invalid sequence of UTF-8 is one character.
 /// Binary files have no lines, words and characters.
 ///

@@ -39,7 +39,7 @@ pub fn list(
     let mut query = tasks::table
         .filter(tasks::owner.eq(Id(owner.0)))
         .filter(tasks::deleted.eq(false))
-        // By a column that no other index starts with, or a database would use that index and skip
+        // By a column that no other index sorts by, or a database would use that index and skip
         // over the tasks of all other users.
         .order((tasks::created_at.desc(), tasks::id.desc()))
         .limit(limit)
