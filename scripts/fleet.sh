@@ -9,8 +9,8 @@ usage() {
     cat <<'USAGE'
 Usage: scripts/fleet.sh all|manager|worker FOLDER_OF_PROGRAMS
 
-  all       One task manager and WORKERS (2) workers with prefixed log lines, until Ctrl-C. What ends
-            meanwhile, or is killed for a try, is started again.
+  all       One task manager and WORKERS (2) workers with prefixed log lines, until Ctrl-C. A
+            program that ends or is killed meanwhile is restarted.
   manager   One task manager
   worker    One worker
 USAGE
