@@ -1,14 +1,14 @@
-//! Who may call: users with their tokens, workers with the service token, and, where no login is
-//! required, everybody on this machine as the user `local`.
+//! Authentication: of users by their tokens, of workers by the service token. If no login is
+//! required, any client on this machine is the user `local`.
 //!
 //! # Invariants
-//! - A route behind [`authenticate`] is reached by a known user only; a handler that asks for
-//!   [`CurrentUser`] and is not behind it refuses everybody.
-//! - An invalid token is refused, also where none is needed.
-//! - Nothing under `/internal` is reached without the service token. It is no user's, and no user's
-//!   token is a worker's.
+//! - A route behind [`authenticate`] is reached by known users only. A handler that takes
+//!   [`CurrentUser`] but is not behind it refuses every request.
+//! - An invalid token is refused even if no token is required.
+//! - Nothing under `/internal` is reachable without the service token. The service token is not
+//!   accepted from users, and user tokens are not accepted from workers.
 //!
-//! By hand: `Authorization` of the crate `headers` reads the first of several headers, and
+//! By hand: `Authorization` of the crate `headers` reads only the first of several headers, and
 //! `ValidateRequestHeaderLayer` of tower-http does not compare in constant time.
 
 use axum::body::HttpBody;
@@ -31,17 +31,17 @@ use crate::audit;
 use crate::error::Error;
 use crate::log_fields::log_user;
 
-/// Who sent the request.
+/// The user who sent the request.
 #[derive(Debug, Clone, Copy)]
 pub struct CurrentUser {
     pub id: UserId,
     role: Role,
-    /// The token's, where one was sent.
+    /// The session of the token, if one was sent.
     pub session: Option<Session>,
 }
 
 impl CurrentUser {
-    /// Whether the user may do what concerns the whole platform.
+    /// Whether the user may make requests that concern the whole platform.
     pub fn is_administrator(self) -> bool {
         self.role == Role::Admin
     }
@@ -55,7 +55,7 @@ impl<S: Send + Sync> FromRequestParts<S> for CurrentUser {
     }
 }
 
-/// The request is an administrator's; `local` is one.
+/// Shows that the user is an administrator; `local` is one.
 #[derive(Debug, Clone, Copy)]
 pub struct Administrator;
 
@@ -73,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Administrator {
     }
 }
 
-/// What tells who a request is from.
+/// Identifies the user of a request.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
     pub roles: Roles,
@@ -100,7 +100,7 @@ const NOT_HOLDING: Error = Error::InvalidToken(
     "The token is invalid or has expired. Log in again with POST /v1/sessions.",
 );
 
-/// Lets a request through to its handler when it is known who sent it.
+/// Passes a request on to its handler if its user is known; otherwise refuses it.
 pub async fn authenticate(
     State(authenticator): State<Authenticator>,
     mut request: Request,
@@ -113,7 +113,7 @@ pub async fn authenticate(
             next.run(request).await
         }
         Err(error) => {
-            // A client that uploads a file sees the answer then, and no broken connection.
+            // So that a client that is still uploading sees the answer, not a reset connection.
             let body = request.into_body();
             if !body.is_end_stream() {
                 linger(body.into_data_stream());
@@ -123,7 +123,7 @@ pub async fn authenticate(
     }
 }
 
-/// The token of the `Authorization` header, where there is one.
+/// The token of the `Authorization` header, if the request has one.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
@@ -142,11 +142,11 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     }
 }
 
-/// The secret that workers show.
+/// The secret that workers send.
 #[derive(Debug, Clone)]
 pub struct ServiceToken(pub SecretString);
 
-/// Lets a request through to its handler when a worker sent it.
+/// Passes a request on to its handler if it carries the service token; otherwise refuses it.
 pub async fn authenticate_worker(
     State(ServiceToken(expected)): State<ServiceToken>,
     request: Request,
@@ -159,7 +159,7 @@ pub async fn authenticate_worker(
     }
 }
 
-/// Compares digests, so that the time it takes tells nothing of the secret.
-fn is_same(shown: &str, expected: &str) -> bool {
-    Sha256::digest(shown) == Sha256::digest(expected)
+/// Compares digests, so that the time it takes reveals nothing about the secret.
+fn is_same(given: &str, expected: &str) -> bool {
+    Sha256::digest(given) == Sha256::digest(expected)
 }

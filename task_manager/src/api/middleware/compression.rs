@@ -1,14 +1,14 @@
-//! Compresses JSON by gzip for clients that take it, by the layer of tower-http.
+//! Compresses JSON with gzip for clients that accept it, using the layer of tower-http.
 //!
 //! # Invariants
-//! - Only answers to GET are compressed. The others are short, and the length of a compressed answer
-//!   can leak what is secret in it, such as the token of a login (BREACH).
-//! - Only JSON is compressed. A result keeps the bytes that its strong ETag, length and ranges refer
-//!   to, and no event waits in a compressor.
+//! - Only responses to GET are compressed. The others are short, and the length of a compressed
+//!   response can leak a secret in it, such as the token of a login (BREACH).
+//! - Only JSON is compressed. A result keeps the bytes that its strong ETag, length and ranges
+//!   refer to, and no event is delayed in a compressor.
 //!
 //! # By hand
-//! No request fails for its `Accept-Encoding`. If it takes neither gzip nor a plain body, tower-http
-//! turns every answer into 406, after the handler has run.
+//! No request fails because of its `Accept-Encoding`. If a request accepts neither gzip nor a plain
+//! body, tower-http turns every response into 406, after the handler has run.
 
 use axum::extract::Request;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Version, header};
@@ -16,13 +16,13 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 
-/// From how many bytes on an answer is compressed: less than that fits one packet anyway.
+/// The smallest body that is compressed, in bytes. A smaller one fits one packet anyway.
 const LEAST: u64 = 1_024;
 
-/// Compresses longer JSON.
+/// Compresses JSON above a minimum size.
 pub fn layer() -> CompressionLayer<impl Predicate + Send + Sync + 'static> {
     CompressionLayer::new()
-        // A long list of tasks: to a seventh at 800 MB/s; the default level to a tenth at 200 MB/s.
+        // A long list of tasks shrinks to 1/7 at 800 MB/s; by default to 1/10 at 200 MB/s.
         .quality(CompressionLevel::Fastest)
         .compress_when(SizeAbove::new(LEAST).and(is_plain_json))
 }
@@ -32,13 +32,14 @@ fn is_plain_json(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions)
     is_json && !headers.contains_key(header::ETAG)
 }
 
-/// Lets every request take a plain body, with the least preference, and those other than GET nothing
-/// else.
+/// Makes every request accept a plain body, with the lowest preference. A request other than GET or
+/// HEAD accepts nothing else.
 pub async fn allow_plain(mut request: Request) -> Request {
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     let headers = request.headers_mut();
     let given: Vec<_> = headers.get_all(header::ACCEPT_ENCODING).iter().cloned().collect();
-    // Of several weights of a coding, the layer takes the first for a wildcard, and else the largest.
+    // If a coding has several weights, the layer uses the first one for a wildcard, otherwise the
+    // largest one.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity;q=0.001"));
     for value in given.into_iter().filter(|_| is_get) {
         headers.append(header::ACCEPT_ENCODING, value);

@@ -1,9 +1,9 @@
-//! Bodies that were encoded for the transport, which nothing here decodes: read as they are they would
-//! be taken for other content.
+//! Refuses bodies that were encoded for the transport. Nothing here decodes them, and without
+//! decoding they would be taken for other content.
 //!
-//! By hand: `RequestDecompression` of tower-http reads the first of several headers only, refuses
-//! requests without a body too, and does not drain the body, so that a client that still sends may see
-//! a reset connection instead of the refusal.
+//! By hand: `RequestDecompression` of tower-http reads only the first of several headers, refuses
+//! requests without a body too, and does not drain the body, so that a client that is still sending
+//! may see a reset connection instead of the refusal.
 
 use axum::body::HttpBody;
 use axum::extract::Request;
@@ -26,7 +26,7 @@ pub async fn refuse_encoded_bodies(request: Request, next: Next) -> Response {
     }
 }
 
-/// The encodings that are named, where one of them changes the body.
+/// The named encodings, if one of them changes the body.
 fn encoding(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
     let named: Vec<_> =
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn all_encodings_of_all_headers_count() {
+    fn every_encoding_of_every_header_is_checked() {
         for plain in [&[][..], &[""], &["identity"], &["Identity, identity"], &["identity", ""]] {
             assert_eq!(of(plain), None, "{plain:?}");
         }

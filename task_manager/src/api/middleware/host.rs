@@ -1,7 +1,7 @@
-//! The name and port by which a client addresses the server (RFC 9112, section 3.2).
+//! The host name and port by which a client addresses the server (RFC 9112, section 3.2).
 //!
 //! By hand: tower-http has no layer for this, and `Host` of the crate `headers` reads the first of
-//! several headers and accepts user information in it.
+//! several headers and accepts user information in them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -12,9 +12,9 @@ use axum::response::{IntoResponse, Response};
 
 use crate::error::Error;
 
-/// The port of `http` where none is named.
+/// The default port of `http`.
 const DEFAULT_PORT: u16 = 80;
-/// The longest name, in characters, that DNS knows.
+/// The maximum length of a DNS name, in characters.
 const LONGEST_NAME: usize = 253;
 
 /// A name or an address, and a port.
@@ -33,7 +33,7 @@ enum Name {
 }
 
 impl Host {
-    /// Reads `host[:port]`; none where it is anything else.
+    /// Parses `host[:port]`; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, port) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -55,13 +55,13 @@ impl Host {
         (port > 0).then_some(Self { name, port })
     }
 
-    /// Reads the host of an `http` origin, such as `http://localhost:5000`.
+    /// Parses the host of an `http` origin, such as `http://localhost:5000`.
     pub fn of_origin(text: &str) -> Option<Self> {
         let (scheme, host) = text.split_once("://")?;
         scheme.eq_ignore_ascii_case("http").then(|| Self::parse(host)).flatten()
     }
 
-    /// Whether it is a name of this machine that no other one can have.
+    /// Whether it names this machine and cannot name another one.
     pub fn is_this_machine(&self) -> bool {
         match &self.name {
             Name::V4(address) => address.is_loopback(),
@@ -83,8 +83,8 @@ fn dns_or_v4(text: &str) -> Option<Name> {
     is_name.then(|| Name::Dns(text.to_ascii_lowercase()))
 }
 
-/// Refuses a request that does not say, or says twice or in two ways, which server it is for: what is in
-/// front of this one may have understood the other.
+/// Refuses a request that names no host, more than one, or two different ones: a proxy in front of
+/// this server may have used the other one.
 pub async fn one_host(request: Request, next: Next) -> Response {
     match check(request.version(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
@@ -100,7 +100,7 @@ fn check(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), &'stati
         (None, _) => return Err("The request has no Host header."),
         (Some(_), Some(_)) => return Err("The request has more than one Host header."),
     };
-    // An absolute target names the host too.
+    // A target in absolute form names the host too.
     match uri.authority().map(|authority| Host::parse(authority.as_str())) {
         Some(target) if target.is_none() || target != Host::parse(host) => {
             Err("The request's target and its Host header name different hosts.")
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_host() {
+    fn malformed_hosts_are_refused() {
         for text in [
             "",
             ":",

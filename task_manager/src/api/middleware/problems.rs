@@ -1,6 +1,6 @@
-//! Problem documents for every error, the framework's own included.
+//! Problem documents for every error, including those of the framework.
 //!
-//! By hand: tower-http does not offer RFC 9457.
+//! By hand: tower-http does not implement RFC 9457.
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use common::problem::{MEDIA_TYPE, Problem};
 use tracing::error;
 
-/// What handlers answer that are no problem documents.
+/// The type of the error responses of handlers that are not problem documents.
 const JSON: &str = "application/json";
 
-/// Completes problem documents, and makes one of every error that has none. An answer in JSON is no
-/// error of the framework's (`/readyz` says so what is wrong) and stays as it is.
+/// Completes problem documents, and creates one for every error without one. An error response in
+/// JSON comes from a handler (`/readyz` reports its state that way) and is left unchanged.
 pub async fn problems(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();

@@ -1,10 +1,10 @@
-//! Gives every request an id, and its log a span with it, by the layers of tower-http.
+//! Gives every request an id and a log span that contains it, using the layers of tower-http.
 //!
-//! The span lasts until the end of the body: an error while rows are streamed is logged with the
-//! request's id too.
+//! The span lasts until the end of the body, so that an error while rows are streamed is logged
+//! with the request's id too.
 //!
 //! # By hand
-//! Whether an id from a client is used: tower-http takes any, and it goes into the log.
+//! The check of ids from clients: tower-http accepts any id, and it is written to the log.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use tower_http::trace::TraceLayer;
 use tracing::{Span, debug, info_span};
 
-/// Carries the id of a request, there and back.
+/// The header with the id, in requests and in responses.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The longest id that is taken from a client.
+/// The longest id that is accepted from a client.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Gives each request to `router` an id, which is in every line of its log and in the answer.
+/// Gives each request to `router` an id, which is in its log lines and in the response.
 pub fn with_request_ids<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     let trace = TraceLayer::new_for_http()
         .make_span_with(span)

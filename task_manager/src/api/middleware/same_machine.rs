@@ -1,16 +1,17 @@
-//! Where no login is required, a web page in a browser on this machine must not be able to drive
-//! the API.
+//! If no login is required, a web page in a browser on this machine must not be able to use the
+//! API.
 //!
 //! # Invariants
-//! - The name by which the server is addressed is this machine's own, so that a foreign name that is
-//!   made to lead here (DNS rebinding) leads nowhere.
-//! - A request that a browser sends for a page comes from a page of this server.
+//! - The server is addressed by a name of this machine. A foreign name that resolves to it (DNS
+//!   rebinding) is refused.
+//! - A request that a browser sends for a page comes from a page of this server. Other sites may
+//!   only link here.
 //!
 //! By hand: `CsrfLayer` of tower-http allows every GET and does not check the server's own name.
 //!
 //! # Not here
-//! Servers that require a login: a browser adds no token by itself. CORS headers: pages of other sites
-//! are not to read anything here, and browsers need no header for that.
+//! Servers that require a login: a browser adds no token by itself. CORS headers: pages of other
+//! sites must not read anything here, and without the headers browsers prevent it.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, Uri, header};
@@ -20,7 +21,7 @@ use axum::response::{IntoResponse, Response};
 use super::host::Host;
 use crate::error::Error;
 
-/// Refuses what other machines' names or pages are behind.
+/// Refuses requests that name a foreign host, and requests from pages of other sites.
 pub async fn same_machine(request: Request, next: Next) -> Response {
     match check(request.method(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
@@ -39,7 +40,7 @@ fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
         let origin = Host::of_origin(origin).filter(|_| origins.next().is_none());
         return if origin == Some(host) { Ok(()) } else { Err(Error::ForeignOrigin) };
     }
-    // What a page of another site does without saying so; it may link here, though.
+    // A request of another site's page may have no Origin header. Links from it are allowed.
     let is_foreign = matches!(text("sec-fetch-site"), Some("cross-site" | "same-site"));
     let is_harmless = matches!(*method, Method::GET | Method::HEAD);
     if is_foreign && !is_harmless { Err(Error::ForeignOrigin) } else { Ok(()) }
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_this_machine_lead_here() {
+    fn only_names_of_this_machine_are_accepted() {
         for host in ["localhost:5000", "LOCALHOST", "127.0.0.1:5000", "127.8.8.8", "[::1]:5000"] {
             assert_eq!(code("GET", &[("host", host)]), "ok", "{host}");
         }
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn only_own_pages_drive_it() {
+    fn pages_of_other_sites_are_refused() {
         let host = ("host", "127.0.0.1:5000");
         for (method, name, value, expected) in [
             ("POST", "origin", "http://127.0.0.1:5000", "ok"),
@@ -110,8 +111,8 @@ mod tests {
             assert_eq!(code(method, &[host, (name, value)]), expected, "{method} {name} {value}");
         }
         let own = ("origin", "http://127.0.0.1:5000");
-        assert_eq!(code("POST", &[host, own, own]), "origin", "more than one");
+        assert_eq!(code("POST", &[host, own, own]), "origin", "more than one header");
         let (host, origin) = (("host", "LocalHost"), ("origin", "http://localhost:80"));
-        assert_eq!(code("POST", &[host, origin]), "ok", "the port that goes without saying");
+        assert_eq!(code("POST", &[host, origin]), "ok", "the default port");
     }
 }

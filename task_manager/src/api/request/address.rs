@@ -1,4 +1,4 @@
-//! Where a request comes from.
+//! The address of a client.
 //!
 //! By hand: neither tower-http nor `headers` reads `X-Forwarded-For`.
 
@@ -8,11 +8,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::request::Parts;
 
-/// Whether a proxy in front names the client's address in `X-Forwarded-For`.
+/// Whether a proxy in front of the server adds the client's address to `X-Forwarded-For`.
 #[derive(Debug, Clone, Copy)]
 pub struct TrustForwardedFor(pub bool);
 
-/// The client's address: the connection's, or what the proxy in front says that it is.
+/// The client's address: that of the connection, or the one that the proxy in front reports.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientAddress(pub IpAddr);
 
@@ -34,8 +34,8 @@ where
     }
 }
 
-/// The last address is the one that the proxy in front has added; those before it are the client's
-/// word.
+/// The last address of the header, which the proxy in front has added. The client can forge those
+/// before it.
 fn forwarded_for(parts: &Parts) -> Option<IpAddr> {
     let last = parts.headers.get_all("x-forwarded-for").iter().next_back()?;
     let address: IpAddr = last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()?;
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_trusted_proxys_word_counts_and_not_the_clients() {
+    async fn only_the_address_of_a_trusted_proxy_is_used() {
         assert_eq!(address(false, &["192.0.2.7"]).await, "10.0.0.1");
         assert_eq!(address(true, &["192.0.2.7"]).await, "192.0.2.7");
         assert_eq!(address(true, &["1.1.1.1, 192.0.2.7"]).await, "192.0.2.7");

@@ -1,7 +1,7 @@
-//! Bodies that are read as a whole, JSON, and query strings, with errors that name the place.
+//! Extractors for buffered bodies, JSON and query strings, with errors that name the location.
 //!
-//! By hand: the timeout, for the reason in [`file`](super::file). The size limit is that of axum, which
-//! a route can raise; with `RequestBodyLimitLayer` of tower-http it could not.
+//! By hand: the timeout, for the reason in [`file`](super::file). The size limit is axum's, which a
+//! route can raise; it could not raise that of `RequestBodyLimitLayer` of tower-http.
 
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ use crate::error::Error;
 use crate::log_fields::log_task;
 use crate::strict_json;
 
-/// How long a client may send nothing of a body that is read as a whole.
+/// How long a client may send nothing of a buffered body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyTimeout(pub Duration);
 
-/// A body of any type, as a whole, up to the limit of its route.
+/// A buffered body of any type, up to the size limit of its route.
 pub struct Content(pub Bytes);
 
 impl<S> FromRequest<S> for Content
@@ -45,7 +45,7 @@ where
 }
 
 async fn read_whole(mut body: Body, silence: Duration) -> Result<Bytes, Error> {
-    // Most bodies come in one piece, which is not copied.
+    // Most bodies arrive in one piece, which is not copied.
     let Some(first) = next_bytes(&mut body, silence).await? else { return Ok(Bytes::new()) };
     let Some(second) = next_bytes(&mut body, silence).await? else { return Ok(first) };
     let mut whole = BytesMut::from(first);
@@ -97,17 +97,17 @@ where
     }
 }
 
-/// Reads a JSON body whose bytes are needed too, for example to tell it from another one.
+/// Parses a JSON body whose bytes are needed too, for example to compare it with another one.
 ///
 /// # Errors
-/// It is no JSON, has another shape, or its type says something else.
+/// The body is not JSON, has the wrong shape, or its Content-Type is not JSON.
 pub fn read_json<T: DeserializeOwned>(headers: &HeaderMap, content: &[u8]) -> Result<T, Error> {
     check_json_type(headers)?;
     from_json(content)
 }
 
-/// The Content-Type as it was sent, and its media type in lower case, without parameters; both empty
-/// where it is missing.
+/// The Content-Type as it was sent, and its media type in lower case, without parameters; both are
+/// empty if it is missing.
 pub fn media_type(headers: &HeaderMap) -> (&str, String) {
     let given = headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -132,7 +132,7 @@ fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, Error> {
     })
 }
 
-/// The parameters of the query, in order, repeated ones included.
+/// The parameters of the query, in order, including repeated ones.
 #[derive(Debug, Default)]
 pub struct Parameters(pub Vec<(String, String)>);
 
@@ -149,7 +149,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 }
 
 impl Parameters {
-    /// Takes the parameter `name` out; where it is given more than once, the last one.
+    /// Removes the parameter `name` and returns its value; if it is repeated, the last one.
     pub fn take(&mut self, name: &str) -> Option<String> {
         let mut taken = None;
         self.0.retain_mut(|(given, value)| {
@@ -162,7 +162,7 @@ impl Parameters {
         taken
     }
 
-    /// Takes all values of `name` out.
+    /// Removes the parameter `name` and returns all its values.
     pub fn take_all(&mut self, name: &str) -> Vec<String> {
         let (taken, left) =
             std::mem::take(&mut self.0).into_iter().partition(|(given, _)| given == name);
@@ -171,7 +171,7 @@ impl Parameters {
         taken.into_iter().map(|(_, value)| value).collect()
     }
 
-    /// The errors of the parameters that nobody took.
+    /// An error for each parameter that was not taken.
     pub fn unknown(&self, known: &str) -> Vec<ErrorLocation> {
         let unknown = |(name, _): &(String, String)| {
             ErrorLocation::field(name, format!("is not a parameter here; there are {known}"))
@@ -180,7 +180,7 @@ impl Parameters {
     }
 }
 
-/// The task id of the path. One that is no id is the id of no task.
+/// The task id of the path. A malformed id is answered like that of an unknown task.
 #[derive(IntoParams)]
 #[into_params(names("id"), parameter_in = Path)]
 pub struct TaskPath(

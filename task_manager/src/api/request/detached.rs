@@ -1,14 +1,14 @@
-//! Requests that are carried out to their end, whatever becomes of the client.
+//! Requests that are completed even if the client disconnects.
 
 use tracing::{Instrument, Span, error};
 
 use crate::error::Error;
 
-/// Carries `work` out in a task of its own: the handler's future is dropped when the client goes
-/// away. `what` names it in the log, should it panic.
+/// Runs `work` in its own async task, because the handler's future is dropped when the client
+/// disconnects. `what` names it in the log if it panics.
 ///
 /// # Errors
-/// What `work` answers.
+/// `work` fails or panics.
 pub async fn to_the_end<T: Send + 'static>(
     what: &'static str,
     work: impl Future<Output = Result<T, Error>> + Send + 'static,

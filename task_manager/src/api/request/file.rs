@@ -1,13 +1,13 @@
 //! The bytes of a file in a request: the raw body, or the file field of a multipart form.
 //!
 //! # Invariants
-//! - A body of which no byte arrives for the idle timeout ends with an error. Only waiting for the
-//!   client counts: while nothing is asked for, because the storage is behind, no time passes.
-//! - A client that is refused while it sends sees the answer: what it still sends is discarded for
-//!   a bounded while instead of resetting the connection.
+//! - A body ends with an error if no byte arrives for the idle timeout. Only time spent waiting for
+//!   the client counts, not time in which the body is not polled because the storage is slow.
+//! - A client that is refused while it is sending sees the answer: the rest of its body is
+//!   discarded for a limited time, instead of resetting the connection.
 //!
-//! By hand: `TimeoutBody` of tower-http checks the clock before the body: a file whose bytes arrived
-//! while the storage was slow would be refused.
+//! By hand: `TimeoutBody` of tower-http checks the clock before the body, so a file whose bytes
+//! arrived while the storage was slow would be refused.
 
 mod disposition;
 pub mod form;
@@ -48,14 +48,14 @@ impl From<BodyError> for Error {
     }
 }
 
-/// How long a body may give no byte.
+/// How long a body may deliver no byte.
 #[derive(Debug, Clone, Copy)]
 pub struct IdleTimeout(pub Duration);
 
 /// The bytes of a request; after an error there are no more.
 pub type ByteStream = BoxStream<'static, Result<Bytes, BodyError>>;
 
-/// The bytes of `body`; an error where none arrives for `idle`.
+/// The bytes of `body`; an error if none arrives for `idle`.
 pub fn incoming<E: Send + 'static>(
     body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
     idle: Duration,
@@ -72,7 +72,7 @@ pub fn incoming<E: Send + 'static>(
     stream::unfold(Some(body.boxed()), next).fuse().boxed()
 }
 
-/// A file that arrives.
+/// An incoming file.
 pub enum FileBody {
     /// The body is the file.
     Raw(ByteStream),
@@ -95,22 +95,21 @@ impl FileSource for FileBody {
 }
 
 impl FileBody {
-    /// Discards what still arrives, in the background, so that the client sees its answer.
+    /// Discards the rest of the body in the background, so that the client sees the answer.
     pub fn linger(self) {
-        // The parser of a form does the same itself when its reader has gone.
+        // The parser of a form does this itself when its reader is dropped.
         if let Self::Raw(stream) = self {
             linger(stream);
         }
     }
 }
 
-/// Discards what still arrives of a refused body, in the background, so that the client sees its
-/// answer.
+/// Discards the rest of a refused body in the background, so that the client sees the answer.
 pub fn linger<E: Send + 'static>(body: impl Stream<Item = Result<Bytes, E>> + Send + 'static) {
     tokio::spawn(discard(body.boxed()));
 }
 
-/// Discards the bytes of `stream` until it ends or pauses, or the time is over.
+/// Discards the bytes of `stream` until it ends or pauses, or the time limit is reached.
 async fn discard<E>(mut stream: impl Stream<Item = Result<Bytes, E>> + Unpin) {
     let end = Instant::now() + LINGER;
     while let Ok(Some(Ok(_))) =
@@ -129,7 +128,7 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(60);
 
-    /// A body that is sent by hand.
+    /// A body that the test sends piece by piece.
     fn body() -> (mpsc::UnboundedSender<io::Result<Bytes>>, ByteStream) {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let stream = stream::poll_fn(move |cx| receiver.poll_recv(cx));
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_without_bytes_for_the_timeout_ends() {
+    async fn a_body_without_bytes_ends_after_the_timeout() {
         let (sender, mut body) = body();
         for _ in 0..5 {
             let sent = async {
@@ -145,20 +144,20 @@ mod tests {
                 sender.send(Ok(Bytes::from_static(b"x"))).unwrap();
             };
             let (next, ()) = tokio::join!(body.next(), sent);
-            assert_eq!(next, Some(Ok(Bytes::from_static(b"x"))), "a slow client is no idle one");
+            assert_eq!(next, Some(Ok(Bytes::from_static(b"x"))), "a slow client is not idle");
         }
         let since = Instant::now();
         assert_eq!(body.next().await, Some(Err(BodyError::Idle(IDLE))));
         let waited = since.elapsed();
         assert!(waited >= IDLE && waited < IDLE + Duration::from_secs(1), "{waited:?}");
         assert_eq!(body.next().await, None);
-        assert_eq!(body.next().await, None, "the end stays the end");
+        assert_eq!(body.next().await, None, "an ended body stays ended");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_in_which_nothing_is_asked_for_is_not_idle() {
+    async fn time_without_polling_does_not_count_as_idle() {
         let (sender, mut body) = body();
-        // Polled once, as by a parser that then waits for its reader.
+        // Polled once, like by a parser that then waits for its reader.
         assert_eq!(body.next().now_or_never(), None);
         sender.send(Ok(Bytes::from_static(b"x"))).unwrap();
         tokio::time::sleep(10 * IDLE).await;
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_connection_is_an_error_and_no_end() {
+    async fn a_broken_connection_is_an_error() {
         let (sender, mut body) = body();
         sender.send(Err(io::ErrorKind::ConnectionReset.into())).unwrap();
         assert_eq!(body.next().await, Some(Err(BodyError::Broken)));

@@ -7,13 +7,13 @@ use crate::idempotency::Key;
 
 /// The header's name.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// The longest key that is taken, in characters.
+/// The longest key that is accepted, in characters.
 const LONGEST: usize = 255;
 
-/// The request's key, where it has one; `scope` is its user.
+/// The request's key, if it has one; `scope` separates the keys of users.
 ///
 /// # Errors
-/// The key cannot be used.
+/// The key is malformed, or there is more than one.
 pub fn key(parts: &Parts, scope: &str) -> Result<Option<Key>, Error> {
     let mut given = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(first) = given.next() else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! The values of query parameters, with every error named at once.
+//! Parses query parameters and reports all errors together.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use common::problem::ErrorLocation;
@@ -10,11 +10,11 @@ use crate::paging::{Cursor, PageSize, Period};
 const DEFAULT_PAGE_SIZE: u64 = 50;
 const MAX_PAGE_SIZE: u64 = 10_000;
 
-/// Takes parameters out of a query and gathers what is wrong with them.
+/// Takes parameters out of a query and collects their errors.
 #[derive(Debug)]
 pub struct Query {
     parameters: Parameters,
-    /// The names of those that were read.
+    /// The names of the parameters that were read.
     known: Vec<&'static str>,
     errors: Vec<ErrorLocation>,
 }
@@ -24,7 +24,7 @@ impl Query {
         Self { parameters, known: Vec::new(), errors: Vec::new() }
     }
 
-    /// The parameter `name`; none where it is absent, empty or wrong.
+    /// The parameter `name`; `None` if it is missing, empty or invalid.
     pub fn read<T>(
         &mut self,
         name: &'static str,
@@ -65,7 +65,7 @@ impl Query {
         }
     }
 
-    /// A time, or the beginning of a day, UTC.
+    /// A time, or the start of a day in UTC.
     fn time(&mut self, name: &'static str) -> Option<NaiveDateTime> {
         self.read(name, time)
     }
@@ -82,14 +82,14 @@ impl Query {
     /// The parameter `page_token`, which says where a page begins.
     pub fn cursor(&mut self) -> Option<Cursor> {
         self.read("page_token", |text| {
-            Cursor::parse(text).ok_or_else(|| "is no token that a list gave".to_owned())
+            Cursor::parse(text).ok_or_else(|| "is not a valid page token".to_owned())
         })
     }
 
     /// How many items a page has.
     pub fn page_size(&mut self) -> PageSize {
         let size = self.read("page_size", |text| {
-            // What is too large to be read is lowered as any other number is.
+            // A number that overflows is lowered to the maximum, like any other.
             let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
             match is_number.then(|| text.parse().unwrap_or(u64::MAX)) {
                 None | Some(0) => Err(format!("`{text}` is not a number from 1 on")),
@@ -99,10 +99,10 @@ impl Query {
         PageSize(size.unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE))
     }
 
-    /// Ends reading.
+    /// Reports the collected errors, if there are any.
     ///
     /// # Errors
-    /// Everything that was wrong, and the parameters that were not read.
+    /// A parameter is invalid, or was not read.
     pub fn finish(self) -> Result<(), Error> {
         let Self { parameters, known, mut errors } = self;
         errors.extend(parameters.unknown(&in_words(&known)));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_is_named() {
+    fn every_error_is_reported() {
         let mut query = query(&[("from", "x"), ("page_size", "0"), ("colour", "red")]);
         query.period();
         query.page_size();

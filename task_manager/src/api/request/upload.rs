@@ -1,4 +1,4 @@
-//! A request that uploads a file, whatever the kind of the task.
+//! The extractor for requests that upload a file, for every kind of task.
 
 use axum::body::Body;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::lifecycle::upload::draft::Purpose;
 use crate::lifecycle::upload::{Uploads, file_name};
 
-/// What each upload takes, for the OpenAPI document.
+/// The parameters of an upload, for the OpenAPI document.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes a parameter in the OpenAPI document")]
@@ -71,7 +71,7 @@ pub enum UploadResponses {
     Unavailable,
 }
 
-/// The file of a request, with all that its task needs.
+/// The file of a request, with everything that its task needs.
 pub struct Upload {
     uploads: Uploads,
     idle: IdleTimeout,
@@ -103,7 +103,7 @@ where
 }
 
 impl Upload {
-    /// Receives the file and makes it a task of `kind`.
+    /// Receives the file and creates a task of `kind` for it.
     pub async fn accept(self, kind: TaskKind) -> Result<Response, Error> {
         let task = to_the_end("an upload", receive(kind, self)).await?;
         let location = task.task.links.this.clone();
@@ -145,7 +145,7 @@ async fn receive(kind: TaskKind, upload: Upload) -> Result<AcceptedTask, Error> 
     received
 }
 
-/// What can be refused before a byte of the file is read.
+/// Checks the parameters and the length before a byte of the file is read.
 fn prepared(
     kind: TaskKind,
     headers: &HeaderMap,
@@ -156,14 +156,14 @@ fn prepared(
     let limit = uploads.drafts.limit;
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    // A form is a little longer than its file: only what is clearly too large is seen here.
+    // A form is a little longer than its file, so only what is clearly too large is refused here.
     if length.is_some_and(|length: u64| length > limit.saturating_add(FORM_OVERHEAD)) {
         return Err(Error::TooLarge { limit });
     }
     Ok(spec)
 }
 
-/// More than the boundaries and fields of any form that is accepted take.
+/// More than the boundaries and fields of any accepted form take, in bytes.
 const FORM_OVERHEAD: u64 = 8 << 20;
 
 enum Content {
@@ -178,7 +178,7 @@ fn content(kind: TaskKind, headers: &HeaderMap) -> Result<Content, Error> {
             .map(|boundary| Content::Form { boundary })
             .map_err(|_| Error::BadRequest("The multipart form names no boundary.".to_owned())),
         _ if !kind.reads_csv() => Ok(Content::Raw),
-        // curl sends the last one of these unless told otherwise.
+        // curl sends the last one of these by default.
         ""
         | "application/csv"
         | "application/octet-stream"

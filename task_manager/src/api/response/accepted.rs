@@ -1,11 +1,11 @@
-//! The answer to what is done later.
+//! The response to requests whose work is done later.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// 202 with `body`, when to ask, and the task at `location` where there is a single one.
+/// A 202 with `body` and `Retry-After`, and with `Location` if there is a single task.
 pub fn accepted(location: Option<&str>, body: impl Serialize) -> Response {
     let location = location.and_then(|location| HeaderValue::try_from(location).ok());
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();

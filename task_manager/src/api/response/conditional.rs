@@ -1,32 +1,32 @@
-//! Conditional and range requests (RFC 9110, sections 13 and 14) for what has a strong entity tag
-//! and no date of its last change.
+//! Conditional and range requests (RFC 9110, sections 13 and 14) for representations with a strong
+//! entity tag and no modification date.
 //!
-//! By hand: `Range` of the crate `headers` (0.4.2) accepts `+1` as a number and rejects the unit `Bytes`
-//! and a suffix longer than the file, and its entity tags panic on a blank in builds with debug
-//! assertions.
+//! By hand: `Range` of the crate `headers` (0.4.2) accepts `+1` as a number and rejects the unit
+//! `Bytes` and a suffix longer than the file, and its entity tags panic on a space in builds with
+//! debug assertions.
 
 use std::ops::Range;
 
 use axum::http::{HeaderMap, HeaderName, Method, header};
 
-/// What of a representation is asked for.
+/// The part of a representation that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
     /// All of it.
     Whole,
-    /// These bytes, one at least.
+    /// These bytes, at least one.
     Part(Range<u64>),
-    /// Bytes that it does not have.
+    /// A range that contains none of its bytes.
     Outside,
     /// Nothing: the client has it already.
     Unchanged,
-    /// Nothing: it is not the one that the client means.
+    /// Nothing: `If-Match` names another representation.
     Otherwise,
 }
 
-/// What a GET or HEAD asks for of the representation of `size` bytes with the strong tag `etag`.
+/// What a GET or HEAD asks for of a representation with `size` bytes and the strong tag `etag`.
 pub fn asked(method: &Method, headers: &HeaderMap, etag: &str, size: u64) -> Asked {
-    // In the order of section 13.2.2. Dates are ignored where there is no date to compare with.
+    // In the order of section 13.2.2. Dates are ignored: there is no date to compare with.
     if listed(headers, header::IF_MATCH).is_some_and(|tags| !tags.has_strongly(etag)) {
         return Asked::Otherwise;
     }
@@ -41,12 +41,12 @@ pub fn asked(method: &Method, headers: &HeaderMap, etag: &str, size: u64) -> Ask
     }
 }
 
-/// Whether the range is asked for of this representation.
+/// Whether the range applies to this representation.
 fn is_in_range(headers: &HeaderMap, etag: &str) -> bool {
     let mut given = headers.get_all(header::IF_RANGE).iter();
     match (given.next(), given.next()) {
         (None, _) => true,
-        // One tag, compared strongly. A date stands for none.
+        // One tag, compared strongly. A date never matches.
         (Some(value), None) => value.to_str().is_ok_and(|value| value.trim() == etag),
         (Some(_), Some(_)) => false,
     }
@@ -55,7 +55,7 @@ fn is_in_range(headers: &HeaderMap, etag: &str) -> bool {
 /// A list of entity tags, or `*`.
 enum Tags {
     Any,
-    /// Each with its quotes, and whether it is weak. What cannot be read ends the list.
+    /// Whether each is weak, and its text with the quotes. A malformed tag ends the list.
     Listed(Vec<(bool, String)>),
 }
 
@@ -75,7 +75,7 @@ impl Tags {
     }
 }
 
-/// The tags of a header, of all its lines; none where there is no such header.
+/// The tags of a header, from all its lines; `None` if the header is missing.
 fn listed(headers: &HeaderMap, name: HeaderName) -> Option<Tags> {
     let mut tags = None;
     for value in headers.get_all(name) {
@@ -88,7 +88,7 @@ fn listed(headers: &HeaderMap, name: HeaderName) -> Option<Tags> {
     tags.map(Tags::Listed)
 }
 
-/// A tag may hold commas: it ends with its quote.
+/// Splits a list of tags. A tag may contain commas: it ends with its closing quote.
 fn read_tags(text: &str) -> Vec<(bool, String)> {
     let mut tags = Vec::new();
     let mut rest = text;
@@ -102,8 +102,8 @@ fn read_tags(text: &str) -> Vec<(bool, String)> {
     }
 }
 
-/// Several ranges, other units and what cannot be read are answered with the whole, as the standard
-/// allows.
+/// Parses `Range`. Several ranges, other units and malformed values get the whole representation,
+/// as the standard allows.
 fn range_of(value: &str, size: u64) -> Asked {
     let Some((unit, spec)) = value.split_once('=') else { return Asked::Whole };
     if !unit.trim().eq_ignore_ascii_case("bytes") {
@@ -119,7 +119,7 @@ fn range_of(value: &str, size: u64) -> Asked {
     if range.start < range.end { Asked::Part(range) } else { Asked::Outside }
 }
 
-/// Digits alone: no sign. A number beyond all sizes is the largest one.
+/// Parses digits, without a sign. A number that overflows becomes the largest one.
 fn number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn preconditions_are_compared_as_rfc_9110_says() {
+    fn preconditions_follow_rfc_9110() {
         let cases: [(&[(&'static str, &'static str)], Asked); 23] = [
             (&[], Asked::Whole),
             (&[("if-none-match", "\"a,1\"")], Asked::Unchanged),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_of_the_representation_that_is_meant() {
+    fn a_range_is_ignored_unless_if_range_matches() {
         let range = ("range", "bytes=2-3");
         for (if_range, expected) in [
             ("\"a,1\"", Asked::Part(2..4)),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_read_as_the_standard_says() {
+    fn ranges_follow_rfc_9110() {
         let cases = [
             ("bytes=0-4", Asked::Part(0..5)),
             ("Bytes=0-4", Asked::Part(0..5)),

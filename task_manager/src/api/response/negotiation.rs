@@ -1,4 +1,4 @@
-//! Which of several media types a client prefers (RFC 9110, section 12.5.1).
+//! Content negotiation: the media type that a client prefers (RFC 9110, section 12.5.1).
 //!
 //! By hand: neither tower-http nor `headers` nor axum-extra reads `Accept`.
 
@@ -6,12 +6,12 @@ use axum::http::{HeaderMap, header};
 
 use crate::error::Error;
 
-/// What lists and reports are by default.
+/// The default type of lists and reports.
 pub const JSON: &str = "application/json";
-/// What some of them are for spreadsheets.
+/// The type of some of them for spreadsheets.
 pub const CSV: &str = "text/csv";
 
-/// The one of `offered` that the Accept headers prefer; the first of equals.
+/// The media type of `offered` that the Accept headers prefer; of equal ones, the first.
 ///
 /// # Errors
 /// None of them is acceptable.
@@ -34,7 +34,7 @@ pub fn preferred(headers: &HeaderMap, offered: &[&'static str]) -> Result<&'stat
         .ok_or_else(|| Error::NotAcceptable { offered: offered.join(" and ") })
 }
 
-/// A media range and its quality; parameters other than `q` narrow nothing here.
+/// A media range and its quality; parameters other than `q` are ignored.
 fn range(text: &str) -> Option<(String, f32)> {
     let mut parts = text.split(';').map(str::trim);
     let range = parts.next().filter(|range| !range.is_empty())?.to_ascii_lowercase();
@@ -43,7 +43,7 @@ fn range(text: &str) -> Option<(String, f32)> {
     quality.map(|quality: f32| (range, quality.clamp(0.0, 1.0)))
 }
 
-/// The quality of the most specific range that has the media type.
+/// The quality of the most specific range that matches the media type.
 fn quality(media_type: &str, accepted: &[(String, f32)]) -> f32 {
     let family = media_type.split('/').next().unwrap_or_default();
     let of = |wanted: &str| accepted.iter().find(|(range, _)| range == wanted);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_with_the_highest_quality_is_chosen() {
+    fn the_type_with_the_highest_quality_is_chosen() {
         for (accept, expected) in [
             (&[][..], Some("application/json")),
             (&["*/*"], Some("application/json")),

@@ -1,11 +1,11 @@
-//! The header `Content-Disposition` of a field of a form: the field's name and the name of its file.
+//! The header `Content-Disposition` of a form field: the field's name and the name of its file.
 //!
-//! Clients write file names in many ways, and all of these are read: `filename*` (RFC 8187), which
-//! wins; UTF-8 as it is (browsers, with `%22` for a quotation mark); encoded words (.NET, RFC 2047);
-//! and ISO-8859-1.
+//! Clients encode file names in many ways, and all of these are accepted: `filename*` (RFC 8187),
+//! which takes precedence; plain UTF-8 (browsers, with `%22` for a quotation mark); encoded words
+//! (.NET, RFC 2047); and ISO-8859-1.
 //!
-//! By hand: `multer` reads `filename` in UTF-8 only, and `ContentDisposition` of the crate `headers` no
-//! parameters at all.
+//! By hand: `multer` reads `filename` in UTF-8 only, and `ContentDisposition` of the crate
+//! `headers` reads no parameters at all.
 
 use std::borrow::Cow;
 
@@ -15,16 +15,16 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use encoding_rs::{Encoding, WINDOWS_1252};
 use percent_encoding::percent_decode;
 
-/// Takes padding and its absence.
+/// Accepts input with and without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What the header says.
+/// The parsed header.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Disposition {
-    /// The field's name; empty where it has none.
+    /// The field's name; empty if it has none.
     pub name: String,
     pub file_name: Option<String>,
 }
@@ -48,7 +48,7 @@ impl Disposition {
     }
 }
 
-/// The parameters behind the first semicolon: names in lower case, and values.
+/// The parameters after the first semicolon: names in lower case, and values.
 struct Parameters<'a> {
     left: &'a [u8],
 }
@@ -59,7 +59,7 @@ impl<'a> Parameters<'a> {
         Self { left: &header[start..] }
     }
 
-    /// The value at the beginning of what is left.
+    /// Takes the value at the start of the remaining bytes.
     fn value(&mut self) -> Vec<u8> {
         self.left = self.left.trim_ascii_start();
         let Some(quoted) = self.left.strip_prefix(b"\"") else {
@@ -77,7 +77,7 @@ impl<'a> Parameters<'a> {
                     bytes = left;
                     break;
                 }
-                // Other backslashes are the client's own: some send whole paths.
+                // Other backslashes are part of the value: some clients send whole paths.
                 [b'\\', escaped @ (b'"' | b'\\'), left @ ..] | [escaped, left @ ..] => {
                     value.push(*escaped);
                     left
@@ -109,7 +109,7 @@ impl Iterator for Parameters<'_> {
     }
 }
 
-/// `UTF-8'language'name`, percent-encoded; none where it is something else.
+/// Decodes `UTF-8'language'name` with percent-encoding; `None` for anything else.
 fn decode_extended(value: &[u8]) -> Option<String> {
     let mut parts = value.splitn(3, |byte| *byte == b'\'');
     let (charset, _language, encoded) = (parts.next()?, parts.next()?, parts.next()?);
@@ -119,12 +119,12 @@ fn decode_extended(value: &[u8]) -> Option<String> {
 
 fn decode_plain(value: &[u8]) -> String {
     let text = text(value);
-    // A browser escapes these three, and nothing else, not the sign of the escape either.
+    // Browsers escape these three characters and no others, not even the percent sign.
     decode_words(&text)
         .unwrap_or_else(|| text.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n"))
 }
 
-/// UTF-8, or what it most likely is instead.
+/// Decodes UTF-8, or otherwise Windows-1252, the most likely encoding.
 fn text(value: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(value) {
         Ok(text) => text.into(),
@@ -138,8 +138,8 @@ fn decode(charset: &[u8], bytes: &[u8]) -> Option<String> {
     Some(text.into_owned())
 }
 
-/// The text with its encoded words decoded; none where it has none. White space between two of them
-/// is no part of the text.
+/// The text with its encoded words decoded; `None` if it has none. White space between two encoded
+/// words is not part of the text.
 fn decode_words(text: &str) -> Option<String> {
     let mut decoded = String::new();
     let (mut has_words, mut is_behind_word) = (false, false);
@@ -171,7 +171,7 @@ fn decode_word(word: &str) -> Option<String> {
     decode(charset.as_bytes(), &bytes)
 }
 
-/// Quoted-printable, with `_` for a blank.
+/// Decodes quoted-printable, with `_` for a space.
 fn decode_q(encoded: &str) -> Vec<u8> {
     let escaped = encoded.replace('%', "%25").replace('_', " ").replace('=', "%");
     percent_decode(escaped.as_bytes()).collect()
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decoded_is_left_as_it_is() {
+    fn names_that_cannot_be_decoded_are_left_unchanged() {
         for (parameters, expected) in [
             ("filename*=utf-8''%FF; filename=\"plain.csv\"", "plain.csv"),
             ("filename*=martian''x.csv; filename=\"plain.csv\"", "plain.csv"),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_inside_of_another_value_is_none() {
+    fn a_name_inside_another_value_is_ignored() {
         let found = Disposition::parse(b"form-data; filename=\"a; name=evil; b\"; name=\"file\"");
         assert_eq!(found.name, "file");
         assert_eq!(found.file_name.as_deref(), Some("a; name=evil; b"));

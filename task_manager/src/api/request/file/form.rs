@@ -1,9 +1,9 @@
 //! Multipart forms: the fields before the file, and the file.
 //!
 //! # Invariants
-//! - A form is parsed in a task of its own. Its reader may be cancelled at any moment; the parser
-//!   is not, and no byte and no error is lost.
-//! - The file has ended only when the closing boundary, and behind it the end of the body, arrived.
+//! - A form is parsed in its own async task. Its reader may be cancelled at any moment; the parser
+//!   is not, so no byte and no error is lost.
+//! - The file is complete only after the closing boundary and the end of the body have arrived.
 //! - The file is the last field.
 
 #[cfg(test)]
@@ -27,12 +27,12 @@ use crate::error::Error;
 /// How many fields a form may have before its file, and how long each may be in bytes.
 const MAX_FIELDS: usize = 100;
 const MAX_FIELD: usize = 64 << 10;
-/// How many bytes may follow the closing boundary. They mean nothing; most clients send two.
+/// How many bytes may follow the closing boundary. They are ignored; most clients send two.
 const MAX_EPILOGUE: usize = 64 << 10;
-/// How many pieces of the file wait for the reader, each at most as long as a piece of the body.
+/// How many pieces of the file are buffered, each at most as long as a piece of the body.
 const PIECES: usize = 2;
 
-/// A form up to its file.
+/// A form whose fields before the file are parsed.
 pub struct Form {
     pub parameters: Vec<(String, String)>,
     pub file_name: Option<String>,
@@ -45,19 +45,19 @@ pub struct FormFile {
     has_ended: bool,
 }
 
-/// Bytes of the file, its end, or why there is none.
+/// Bytes of the file, its end, or an error.
 type Piece = Result<Option<Bytes>, Error>;
 
 impl FormFile {
-    /// The next bytes of the file, one at least; none at its end. May be cancelled.
+    /// The next bytes of the file, at least one; `None` at its end. May be cancelled.
     ///
     /// # Errors
-    /// The form is incomplete or malformed, or has a field behind the file.
+    /// The form is incomplete or malformed, or has a field after the file.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         if self.has_ended {
             return Ok(None);
         }
-        // A parser that is gone without an end has panicked.
+        // A parser that stops without sending the end has panicked.
         let piece = self.pieces.recv().await.unwrap_or(Err(Error::Internal))?;
         self.has_ended = piece.is_none();
         Ok(piece)
@@ -83,7 +83,7 @@ struct Head {
     file_name: Option<String>,
 }
 
-/// Parses the form, and discards the rest of one that is refused.
+/// Parses the form. If it is refused, discards the rest of the body.
 async fn parse(
     body: ByteStream,
     boundary: String,
@@ -106,13 +106,13 @@ async fn parse(
         }
     };
     if !is_complete {
-        // The reader does not wait for what follows.
+        // The reader does not wait until the rest is discarded.
         drop(pieces);
         discard(body).await;
     }
 }
 
-/// The parameters, and the field of the file.
+/// Reads the form up to the field of the file.
 async fn read_head(form: &mut Multipart<'static>) -> Result<(Head, Field<'static>), Error> {
     let mut parameters = Vec::new();
     loop {
@@ -149,7 +149,7 @@ async fn read_value(field: &mut Field<'static>, name: &str) -> Result<String, Er
     String::from_utf8(value).map_err(|_| Error::invalid(name, "is not UTF-8 text"))
 }
 
-/// The form was refused, or its reader has gone.
+/// The form was refused, or its reader was dropped.
 struct Unfinished;
 
 /// Sends the file and its end to the reader.
@@ -217,18 +217,18 @@ fn form_error(error: &multer::Error) -> Error {
     }
 }
 
-/// A body that gives one piece each time it is polled, shared with the parser.
+/// A body that returns at most one piece per wake-up, shared with the parser.
 ///
-/// Polled freely, the parser reads all that has arrived into memory. And it looks for the first
-/// boundary, polls once more, and if the body has ended by then, it takes the form for incomplete
-/// without looking at what the second poll brought: a small form that arrives between the two, which
-/// takes a thread that is suspended just there, would be refused.
+/// Without this limit, the parser buffers everything that has arrived. Also, the parser searches
+/// for the first boundary and polls once more. If the body has ended by then, it reports an
+/// incomplete form without searching the bytes of the second poll. A small form that arrives
+/// between the two polls, while the thread is suspended, would be refused.
 #[derive(Clone)]
 struct PacedBody(Arc<Mutex<Paced>>);
 
 struct Paced {
     body: ByteStream,
-    /// Whether the last poll gave a piece.
+    /// Whether the last poll returned a piece.
     has_given: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Forms cut anywhere, at any time.
+//! Forms that are split or cut anywhere, with any timing.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,15 +16,15 @@ const BOUNDARY: &str = "edge";
 const FILE: &str = "a,b\r\n--edg\r\n\r--e\r";
 const LONG: Duration = Duration::from_secs(3600);
 
-fn form(behind_file: &str) -> String {
+fn form(after_file: &str) -> String {
     format!(
         "--edge\r\nContent-Disposition: form-data; name=\"on_bad_row\"\r\n\r\nskip\r\n\
          --edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.csv\"\r\n\r\n\
-         {FILE}\r\n{behind_file}--edge--\r\n"
+         {FILE}\r\n{after_file}--edge--\r\n"
     )
 }
 
-/// What a reader got of a form.
+/// The form as its reader received it.
 #[derive(Debug, PartialEq, Eq)]
 struct Received {
     parameters: Vec<(String, String)>,
@@ -40,8 +40,8 @@ fn complete() -> Received {
     }
 }
 
-/// Reads a form, and gives up waiting for its next bytes twice a second, as the state of the task was
-/// looked at once.
+/// Reads a form, and cancels the wait for its next bytes twice a second, like a reader that polls
+/// something else in between.
 async fn receive(body: ByteStream) -> Result<Received, Error> {
     let mut form = read_form(body, BOUNDARY.to_owned()).await?;
     let mut file = Vec::new();
@@ -57,7 +57,7 @@ async fn receive(body: ByteStream) -> Result<Received, Error> {
             },
         }
     }
-    assert!(form.file.next().await?.is_none(), "the end stays the end");
+    assert!(form.file.next().await?.is_none(), "an ended file stays ended");
     let Form { parameters, file_name, .. } = form;
     Ok(Received { parameters, file_name, file })
 }
@@ -80,10 +80,10 @@ fn body(parts: &[&str], delay: Duration) -> ByteStream {
     incoming(pieces(parts, delay), LONG)
 }
 
-/// Later than a reader looks up.
+/// Just longer than the reader's interval.
 const LATE: Duration = Duration::from_millis(501);
 
-/// Delays around the half second of a reader that looks up.
+/// Delays around the reader's interval of half a second.
 fn delays() -> impl Iterator<Item = Duration> {
     [0, 1, 499, 500, 501, 1_250].into_iter().map(Duration::from_millis)
 }
@@ -97,7 +97,7 @@ async fn a_complete_form_is_read_wherever_it_is_split_and_whenever_it_arrives() 
             let received = receive(body(&[first, second], delay)).await;
             assert_eq!(received.unwrap(), complete(), "{at} {delay:?}");
         }
-        // What follows the file is where it was once decided by the clock.
+        // More splits after the file, where an earlier version depended on the timing.
         for second_at in (at..=form.len()).rev().take(20) {
             let (second, third) = second.split_at(second_at - at);
             let received = receive(body(&[first, second, third], LATE)).await;
@@ -113,7 +113,7 @@ async fn a_complete_form_is_read_wherever_it_is_split_and_whenever_it_arrives() 
 #[tokio::test(start_paused = true)]
 async fn a_form_without_its_closing_boundary_is_refused_wherever_it_ends() {
     let form = form("");
-    // The line end behind the closing boundary may be missing, if the body is complete.
+    // The line end after the closing boundary may be missing, if the body is complete.
     let closed = form.len() - 2;
     for length in 0..=form.len() {
         let (sent, _) = form.split_at(length);
@@ -141,7 +141,7 @@ async fn a_form_without_its_closing_boundary_is_refused_wherever_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_field_behind_the_file_is_refused_wherever_the_form_is_split() {
+async fn a_field_after_the_file_is_refused_wherever_the_form_is_split() {
     let form =
         form("--edge\r\nContent-Disposition: form-data; name=\"on_bad_row\"\r\n\r\nskip\r\n");
     for at in 0..=form.len() {
@@ -156,7 +156,7 @@ async fn a_field_behind_the_file_is_refused_wherever_the_form_is_split() {
     }
 }
 
-/// A body whose polls are answered one by one.
+/// A body with a prepared answer to each poll.
 struct Polls(VecDeque<Poll<Option<io::Result<Bytes>>>>);
 
 impl Stream for Polls {
@@ -202,7 +202,7 @@ async fn a_reader_that_is_cancelled_at_every_poll_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_form_that_stalls_anywhere_is_idle() {
+async fn a_form_that_stalls_anywhere_times_out() {
     let form = form("");
     let idle = Duration::from_secs(60);
     for length in 0..form.len() {
@@ -216,7 +216,7 @@ async fn a_form_that_stalls_anywhere_is_idle() {
 }
 
 #[tokio::test]
-async fn what_follows_the_closing_boundary_is_ignored_up_to_a_limit() {
+async fn bytes_after_the_closing_boundary_are_ignored_up_to_a_limit() {
     let epilogue = |length: usize| format!("{}{}", form(""), "x".repeat(length));
     let received = receive(body(&[&epilogue(1_000)], Duration::ZERO)).await;
     assert_eq!(received.unwrap(), complete());
@@ -228,12 +228,12 @@ async fn what_follows_the_closing_boundary_is_ignored_up_to_a_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_body_is_read_on_until_it_pauses() {
+async fn an_abandoned_body_is_drained_until_it_pauses() {
     let (sender, receiver) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(1);
     let stream = stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|bytes| (bytes, receiver))
     });
-    // A form without a file: refused at its end, which the client does not see yet.
+    // The reader is dropped while the file is arriving; the client continues to send.
     let start = "--edge\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
     sender.send(Ok(start.into())).await.unwrap();
     let form = read_form(incoming(stream, LONG), BOUNDARY.to_owned()).await.unwrap();
