@@ -115,14 +115,14 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
             ended.context("the worker ended unexpectedly")?;
             bail!("the worker ended unexpectedly");
         }
-        name = signals.next() => info!("{name}: running tasks are completed or released"),
+        name = signals.next() => info!("{name}: finishing or releasing running tasks"),
     }
     systemd.stopping(drain_timeout.saturating_add(SERVER_STOP));
     draining.cancel();
     tokio::select! {
         ended = &mut worker => ended.context("the worker ended unexpectedly")?,
         name = signals.next() => {
-            warn!("{name} again: ending immediately; running tasks continue after the next start");
+            warn!("{name} again: exiting; running tasks resume after the next start");
             return Ok(());
         }
     }
