@@ -9,7 +9,7 @@ use crate::clock;
 /// The media type of a problem document.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// At most this many single errors are listed; `error_count` counts them all.
+/// At most this many individual errors are listed; `error_count` counts them all.
 pub const MAX_LISTED_ERRORS: usize = 100;
 
 /// An error, described in words that a person can act on (RFC 9457). The `error` of a task has the
@@ -31,13 +31,13 @@ pub struct Problem {
     pub code: String,
     /// When it happened, UTC.
     pub timestamp: DateTime<Utc>,
-    /// The single errors, the first 100 at most.
+    /// The individual errors, at most the first 100.
     pub errors: Vec<ErrorLocation>,
-    /// The total number of single errors.
+    /// The total number of individual errors.
     pub error_count: u64,
 }
 
-/// The location of a single error in the input.
+/// An individual error and its location in the input.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct ErrorLocation {
     /// The line of the file on which the record starts, from 1.
@@ -58,7 +58,7 @@ impl ErrorLocation {
 }
 
 impl Problem {
-    /// A problem without single errors.
+    /// A problem without individual errors.
     pub fn new(status: u16, code: &str, title: &str, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("/problems/{code}"),
@@ -73,7 +73,7 @@ impl Problem {
         }
     }
 
-    /// Adds the single errors: the first 100 of `errors`, of a total of `count`.
+    /// Adds individual errors: the first 100 of `errors`, of a total of `count`.
     #[must_use]
     pub fn with_errors(mut self, mut errors: Vec<ErrorLocation>, count: u64) -> Self {
         errors.truncate(MAX_LISTED_ERRORS);

@@ -125,7 +125,7 @@ impl Mailer {
         let mut groups = [Vec::new(), Vec::new()];
         for given in recipients {
             match mailbox(given) {
-                // Servers on the way may refuse a mail with non-ASCII addresses, so the other
+                // Intermediate servers may refuse a mail with non-ASCII addresses, so the other
                 // recipients get a separate mail.
                 Ok(mailbox) => {
                     let is_ascii = AsRef::<str>::as_ref(&mailbox.email).is_ascii();
@@ -204,7 +204,7 @@ impl Smtp {
     }
 }
 
-/// Reads `ada@example.org` or `Ada <ada@example.org>`.
+/// Parses `ada@example.org` or `Ada <ada@example.org>`.
 ///
 /// # Errors
 /// The text is neither. The message is a predicate whose subject is the text.

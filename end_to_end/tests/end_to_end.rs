@@ -1,7 +1,7 @@
 //! End-to-end tests: the real programs on real services, started, killed and restarted.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where something it needs does not work")]
-#![expect(clippy::panic, reason = "a test fails where something it needs does not work")]
+#![expect(clippy::unwrap_used, reason = "a test fails if its setup fails")]
+#![expect(clippy::panic, reason = "a test fails if its setup fails")]
 
 mod end_to_end {
     mod api;

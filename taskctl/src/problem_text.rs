@@ -1,13 +1,14 @@
-//! Problem documents as text for a terminal, the same for those of the server and local ones.
+//! Problem documents as text for a terminal, for problems of the server and local ones alike.
 
 use std::fmt::Write;
 
 use common::problem::{ErrorLocation, Problem};
 
-/// How many single errors are shown; the rest is counted.
+/// How many individual errors are shown; the rest is counted.
 const SHOWN_ERRORS: usize = 10;
 
-/// The title, the detail and the first single errors, one per line, without a final line break.
+/// The title, the detail and the first individual errors, one per line, without a final line
+/// break.
 pub(crate) fn problem_text(problem: &Problem) -> String {
     let mut text = format!("{}: {}", problem.title, problem.detail);
     for error in problem.errors.iter().take(SHOWN_ERRORS) {
@@ -37,10 +38,10 @@ pub(crate) fn position(error: &ErrorLocation) -> String {
     }
 }
 
-/// The text with control characters repositiond, since names and values in it come from files.
+/// The text with control characters replaced, since names and values in it come from files.
 pub(crate) fn printable(text: &str) -> String {
-    let reposition = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
-    text.chars().map(reposition).collect()
+    let replace = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    text.chars().map(replace).collect()
 }
 
 #[cfg(test)]
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_escaped() {
+    fn control_characters_are_replaced() {
         let problem = Problem::new(422, "x", "Title", "`\u{1b}[2J` is not an integer");
         assert_eq!(problem_text(&problem), "Title: `\u{fffd}[2J` is not an integer");
     }

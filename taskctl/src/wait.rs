@@ -1,7 +1,7 @@
 //! Waits until a task has ended.
 //!
-//! The task is polled, which survives restarts of the server without a new subscription. If the
-//! server is down, this waits for it, since the task continues when it is up again.
+//! The task is polled, so a restart of the server needs no new subscription. If the server is down,
+//! the client waits for it, since the task continues when the server is up again.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -132,10 +132,10 @@ mod tests {
     use crate::console::Console;
 
     #[tokio::test]
-    async fn a_server_that_stays_unreachable_is_given_up_with_a_hint() {
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = format!("http://{}", nobody.local_addr().unwrap());
-        drop(nobody);
+    async fn waiting_for_an_unreachable_server_ends_with_a_hint() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
         let session = Session::new(&server, None, Console::new(true)).unwrap();
         let id = TaskId::new();
 

@@ -71,7 +71,7 @@ pub struct Pace {
 
 #[derive(Debug, Args)]
 pub struct Reads {
-    /// How often each is read; slow reads end after 15 seconds.
+    /// How many times each is read; slow reads end after 15 seconds.
     #[arg(long, default_value_t = 500)]
     pub times: usize,
     /// Also shows this task, in addition to the newest one. Can be repeated.

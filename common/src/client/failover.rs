@@ -47,14 +47,14 @@ struct Shared {
 struct Known {
     /// One for each address of each server; the one that answered last is first.
     targets: Vec<Arc<Target>>,
-    /// When the names are next resolved; none before the first call.
+    /// When the names are next resolved; `None` before the first call.
     refresh_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Target {
     client: ApiClient,
-    /// Set if the server's name has several.
+    /// Set if the server's name has several addresses.
     address: Option<SocketAddr>,
 }
 
@@ -117,7 +117,7 @@ impl FailoverClient {
     /// the next one.
     ///
     /// # Errors
-    /// None of them is reachable, or one refuses, or the answer has another shape.
+    /// None of them is reachable, one refuses, or the answer has an unexpected shape.
     pub async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -131,7 +131,7 @@ impl FailoverClient {
     /// `patience` is also sent to the next one, so it must be safe to send twice.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// The same as those of [`get`](Self::get).
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -216,7 +216,7 @@ impl FailoverClient {
         };
         // Only the first call waits for the resolution; later ones use the known targets.
         if is_first {
-            // An error is a panic; then the servers are called by their names.
+            // An error means a panic; then the servers are called by their names.
             let _ = resolution.await;
         }
         self.known().targets.clone()
@@ -251,7 +251,7 @@ impl FailoverClient {
                     .extend(several.iter().map(|address| known.target(server, Some(*address)))),
             }
         }
-        // Keeps those that answered last in front.
+        // Keeps the order: the targets that answered last stay in front.
         targets.sort_by_cached_key(|target| {
             let position = known.targets.iter().position(|known| Arc::ptr_eq(known, target));
             position.unwrap_or(usize::MAX)

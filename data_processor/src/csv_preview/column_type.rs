@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_widen_and_all_else_is_text() {
+    fn numbers_widen_and_other_mixtures_are_text() {
         let of = |values: &[&str]| {
             values.iter().fold(ColumnType::Empty, |before, value| type_of(before, value.as_bytes()))
         };

@@ -80,8 +80,8 @@ fn the_extension_takes_precedence_over_the_content_of_text() {
     assert_eq!(found(b"<!DOCTYPE html>\n", "page"), text("text/html", (1, 2, 16)));
     assert_eq!(found(b"some words", "README"), text("text/plain", (0, 2, 10)));
     assert_eq!(found(b"a\0b", "blob"), binary("application/octet-stream"));
-    assert_eq!(found(b"a\0b", "blob.txt"), binary("application/octet-stream"), "no text");
-    assert_eq!(found(b"let a = 1;\n", "code.ts"), text("text/plain", (1, 4, 11)), "no video");
+    assert_eq!(found(b"a\0b", "blob.txt"), binary("application/octet-stream"), "not text");
+    assert_eq!(found(b"let a = 1;\n", "code.ts"), text("text/plain", (1, 4, 11)), "not video");
 }
 
 #[test]
@@ -117,7 +117,7 @@ impl Read for Trickle<'_> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Sizes around multiples of a block, in each form.
+    /// Sizes around multiples of a block, in UTF-8 and UTF-16.
     #[test]
     fn large_files_are_counted_like_small_ones(
         around in -40..40_isize,
@@ -129,8 +129,8 @@ proptest! {
         let utf16 = [vec![0xFF, 0xFE], utf16(line, u16::to_le_bytes).repeat(size / 10)].concat();
         for whole in [line.repeat(size / 30).into_bytes(), utf16] {
             let file = &whole[..size];
-            let go_on = |_| ControlFlow::Continue(());
-            let found = examine(Trickle(file), "a", threads, go_on).unwrap();
+            let proceed = |_| ControlFlow::Continue(());
+            let found = examine(Trickle(file), "a", threads, proceed).unwrap();
             let plain = match found.encoding {
                 Encoding::Utf16Le => {
                     let units = file.chunks(2).filter(|pair| pair.len() == 2);

@@ -53,7 +53,7 @@ struct Entry {
     lease: Duration,
     /// When the call was sent that last renewed the lease. The lease starts no earlier.
     renewed: Instant,
-    /// When it was last reported, or claimed.
+    /// When it was last reported; at first, when it was claimed.
     reported: Instant,
     rate: Rate,
     /// How it ended; `None` while it waits or runs.

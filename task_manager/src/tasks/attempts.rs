@@ -1,4 +1,4 @@
-//! The history of attempts: an attempt gets an entry when it ends; a running one is part of its
+//! The history of attempts. An attempt gets an entry when it ends; while it runs, it is part of its
 //! task.
 //!
 //! # Not here

@@ -1,4 +1,4 @@
-//! A backfill of the folded file names, which searches use, for tasks of older versions.
+//! Backfills the folded file names, which searches use, for tasks of older versions.
 
 use common::task::TaskId;
 use uuid::Uuid;
@@ -8,10 +8,10 @@ use crate::backfill::{Batch, Column};
 use crate::db::{DbConnection, DbResult};
 use crate::folding::fold;
 
-/// How many tasks are read together.
+/// The number of tasks that are read together.
 const BATCH: i64 = 1_000;
-/// Tasks get their ids before they are committed: those of the last milliseconds before the
-/// bookmark are read again.
+/// Tasks get their ids before they are committed, so those of the last hour before the bookmark are
+/// read again. In milliseconds.
 const MARGIN: u128 = 3_600_000;
 /// The bits after the milliseconds of a UUID of version 7.
 const BEHIND_TIME: u32 = 80;

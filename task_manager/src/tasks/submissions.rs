@@ -1,7 +1,7 @@
-//! Tasks without a file: the transaction that creates them queues them.
+//! Tasks without a file: the transaction that creates them also queues them.
 //!
 //! # Invariants
-//! - Task and outbox row are written in the same transaction, the caller's.
+//! - A task and its outbox row are written in the same transaction, the caller's.
 //!
 //! # Not here
 //! Tasks that start with an upload (`lifecycle::upload`).
@@ -37,8 +37,8 @@ pub fn submit(
     insert(conn, tasks, now, outbox::append_new)
 }
 
-/// The same for a caller that publishes the [`dispatches`] directly after the commit, which saves a
-/// commit before they are published.
+/// Like [`submit`], for a caller that publishes the [`dispatches`] directly after its commit. This
+/// saves the commit that a relay needs before it publishes.
 pub fn submit_reserved(
     conn: &mut DbConnection,
     tasks: Vec<NewTask>,

@@ -1,6 +1,6 @@
 //! The real `taskctl` against a fake API server: the behaviour that scripts and people rely on.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where something it needs does not work")]
+#![expect(clippy::unwrap_used, reason = "a test fails if its setup fails")]
 
 mod download;
 mod fake_api;
