@@ -16,7 +16,7 @@ pub fn new_password(file: Option<&Path>) -> anyhow::Result<SecretString> {
     let is_asked = file.is_none() && std::io::stdin().is_terminal();
     let password = password(file)?;
     if is_asked {
-        let again = ask("The same again: ")?;
+        let again = ask("Repeat the password: ")?;
         let is_same = again.expose_secret() == password.expose_secret();
         anyhow::ensure!(is_same, "the two passwords differ; nothing was changed");
     }

@@ -3,14 +3,17 @@
 //! Invalid input is a 422. A failure of this machine is a 500, which makes a worker retry its task.
 
 use common::problem::{ErrorLocation, Problem};
+use csv_aggregation::AggregationError;
 use csv_input::{BadRows, HeaderError, InputError, RowError};
 
 use crate::csv_preview::PreviewError;
 use crate::row_loading::LoadError;
-use csv_aggregation::AggregationError;
 
 /// Status, code and title.
 type Kind = (u16, &'static str, &'static str);
+
+/// What to do about invalid rows.
+const ADVICE: &str = "correct the file, or pass on_bad_row=skip to leave such rows out";
 
 const INTERRUPTED: Kind = (409, "interrupted", "The task was interrupted");
 
@@ -21,8 +24,7 @@ pub fn of_aggregation(error: &AggregationError) -> Problem {
         AggregationError::Input(error) => return of_input(error),
         AggregationError::Header(error) => return of_header(error),
         AggregationError::BadRows(rows) => {
-            let advice = "correct the file, or pass on_bad_row=skip to leave such rows out";
-            return of_bad_rows(rows, format!("{rows}; {advice}"));
+            return of_bad_rows(rows, format!("{rows}; {ADVICE}"));
         }
         AggregationError::NoColumns => (422, "invalid_parameters", "Invalid parameters"),
         AggregationError::Unpack { .. } => (422, "cannot_unpack", "The file cannot be unpacked"),
@@ -44,8 +46,7 @@ pub fn of_loading(error: &LoadError) -> Problem {
         LoadError::Input(error) => of_input(error),
         LoadError::Header(error) => of_header(error),
         LoadError::BadRows(rows) => {
-            let advice = "correct the file, or pass on_bad_row=skip to leave such rows out";
-            of_bad_rows(rows, format!("{rows}, and nothing was loaded; {advice}"))
+            of_bad_rows(rows, format!("{rows}, and nothing was loaded; {ADVICE}"))
         }
         LoadError::Interrupted(_) => problem(INTERRUPTED, error, Vec::new()),
     }

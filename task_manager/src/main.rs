@@ -133,7 +133,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     systemd.stopping(STOP_AT_MOST);
     tokio::select! {
         stopped = server.stop() => stopped?,
-        name = signals.next() => tracing::warn!("{name} again: ending immediately"),
+        name = signals.next() => tracing::warn!("{name} again: exiting immediately"),
     }
     tracing::info!("ended");
     Ok(())

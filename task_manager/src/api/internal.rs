@@ -7,8 +7,8 @@ use common::report::{
 };
 use common::storage::Storage;
 
-use crate::api::request::body::JsonBody;
-use crate::api::request::body::{Content, TaskPath};
+use crate::api::request::body::{Content, JsonBody};
+use crate::api::request::path::TaskPath;
 use crate::db::Database;
 use crate::dispatch::relay::RelaySignal;
 use crate::error::Error;

@@ -5,5 +5,7 @@ pub mod body;
 pub mod detached;
 pub mod file;
 pub mod idempotency;
+pub mod parameters;
+pub mod path;
 pub mod query;
 pub mod upload;

@@ -94,8 +94,8 @@ const DESCRIPTIONS: &[Description] = &[
     Description::new("keep_files", "How long inputs and outputs of ended tasks are kept."),
     Description::new(
         "keep_tasks",
-        "How long ended tasks are kept. A data upload and its rows stay until somebody deletes the \
-         task.",
+        "How long ended tasks are kept. A data upload and its rows stay until the task is \
+         deleted.",
     ),
     Description::new(
         "sweep_interval",

@@ -14,7 +14,7 @@ const BATCH: i64 = 1_000;
 /// read again. In milliseconds.
 const MARGIN: u128 = 3_600_000;
 /// The bits after the milliseconds of a UUID of version 7.
-const BEHIND_TIME: u32 = 80;
+const BITS_AFTER_TIME: u32 = 80;
 
 /// The column `file_name_key` of `tasks`.
 #[derive(Debug)]
@@ -40,8 +40,8 @@ impl Column for FileNames {
     }
 
     fn before(bookmark: &str) -> String {
-        let time = (id(bookmark).as_u128() >> BEHIND_TIME).saturating_sub(MARGIN);
-        Uuid::from_u128(time << BEHIND_TIME).to_string()
+        let time = (id(bookmark).as_u128() >> BITS_AFTER_TIME).saturating_sub(MARGIN);
+        Uuid::from_u128(time << BITS_AFTER_TIME).to_string()
     }
 }
 

@@ -90,13 +90,13 @@ impl Authenticator {
                 false => Ok(CurrentUser { id: LOCAL_USER, role: Role::Admin, session: None }),
             };
         };
-        let session = self.tokens.verify(token).ok_or(NOT_HOLDING)?;
-        let role = self.roles.of(session).await?.ok_or(NOT_HOLDING)?;
+        let session = self.tokens.verify(token).ok_or(INVALID_TOKEN)?;
+        let role = self.roles.of(session).await?.ok_or(INVALID_TOKEN)?;
         Ok(CurrentUser { id: session.user, role, session: Some(session) })
     }
 }
 
-const NOT_HOLDING: Error = Error::InvalidToken(
+const INVALID_TOKEN: Error = Error::InvalidToken(
     "The token is invalid or has expired. Log in again with POST /v1/sessions.",
 );
 

@@ -35,14 +35,14 @@ pub fn with_request_ids<S: Clone + Send + Sync + 'static>(router: Router<S>) -> 
         .on_failure(());
     router.layer(
         ServiceBuilder::new()
-            .layer(map_request(remove_odd_id))
+            .layer(map_request(remove_invalid_id))
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
             .layer(PropagateRequestIdLayer::x_request_id())
             .layer(trace),
     )
 }
 
-async fn remove_odd_id(mut request: Request) -> Request {
+async fn remove_invalid_id(mut request: Request) -> Request {
     if request.headers().get(&REQUEST_ID).is_some_and(|id| !is_plain(id)) {
         request.headers_mut().remove(&REQUEST_ID);
     }

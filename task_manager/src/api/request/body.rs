@@ -1,4 +1,4 @@
-//! Extractors for buffered bodies, JSON and query strings, with errors that name the location.
+//! Extractors for buffered bodies and JSON, with errors that name the location.
 //!
 //! By hand: the timeout, for the reason in [`file`](super::file). The size limit is axum's, which a
 //! route can raise; it could not raise that of `RequestBodyLimitLayer` of tower-http.
@@ -7,21 +7,16 @@ use std::time::Duration;
 
 use axum::RequestExt;
 use axum::body::Body;
-use axum::extract::{FromRef, FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
-use common::problem::ErrorLocation;
-use common::task::TaskId;
 use http_body_util::{BodyExt, LengthLimitError};
 use hyper::body::Frame;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
-use utoipa::IntoParams;
 
 use crate::error::Error;
-use crate::log_fields::log_task;
 use crate::strict_json;
 
 /// How long a client may send nothing of a buffered body.
@@ -130,71 +125,4 @@ fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, Error> {
     strict_json::from_slice(content).map_err(|reason| {
         Error::BadRequest(format!("The body is not the JSON that this request takes: {reason}."))
     })
-}
-
-/// The parameters of the query, in order, including repeated ones.
-#[derive(Debug, Default)]
-pub struct Parameters(pub Vec<(String, String)>);
-
-impl<S: Send + Sync> FromRequestParts<S> for Parameters {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        match query {
-            Ok(Query(parameters)) => Ok(Self(parameters)),
-            Err(error) => Err(Error::BadRequest(error.body_text())),
-        }
-    }
-}
-
-impl Parameters {
-    /// Removes the parameter `name` and returns its value; if it is repeated, the last one.
-    pub fn take(&mut self, name: &str) -> Option<String> {
-        let mut taken = None;
-        self.0.retain_mut(|(given, value)| {
-            let is_it = given == name;
-            if is_it {
-                taken = Some(std::mem::take(value));
-            }
-            !is_it
-        });
-        taken
-    }
-
-    /// Removes the parameter `name` and returns all its values.
-    pub fn take_all(&mut self, name: &str) -> Vec<String> {
-        let (taken, left) =
-            std::mem::take(&mut self.0).into_iter().partition(|(given, _)| given == name);
-        self.0 = left;
-        let taken: Vec<(String, String)> = taken;
-        taken.into_iter().map(|(_, value)| value).collect()
-    }
-
-    /// An error for each parameter that was not taken.
-    pub fn unknown(&self, known: &str) -> Vec<ErrorLocation> {
-        let unknown = |(name, _): &(String, String)| {
-            ErrorLocation::field(name, format!("is not a parameter here; there are {known}"))
-        };
-        self.0.iter().map(unknown).collect()
-    }
-}
-
-/// The task id of the path. A malformed id is answered like that of an unknown task.
-#[derive(IntoParams)]
-#[into_params(names("id"), parameter_in = Path)]
-pub struct TaskPath(
-    /// The task's id
-    pub TaskId,
-);
-
-impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
-        let id = path.ok().and_then(|path| path.0.parse().ok()).ok_or(Error::TaskNotFound)?;
-        log_task(id);
-        Ok(Self(id))
-    }
 }

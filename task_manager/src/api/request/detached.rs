@@ -9,7 +9,7 @@ use crate::error::Error;
 ///
 /// # Errors
 /// `work` fails or panics.
-pub async fn to_the_end<T: Send + 'static>(
+pub async fn run_detached<T: Send + 'static>(
     what: &'static str,
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use common::problem::ErrorLocation;
 
-use crate::api::request::body::Parameters;
+use crate::api::request::parameters::Parameters;
 use crate::error::Error;
 use crate::paging::{Cursor, PageSize, Period};
 

@@ -10,11 +10,12 @@ use common::task::{AcceptedTask, TaskKind};
 use utoipa::{IntoParams, IntoResponses};
 
 use crate::api::middleware::access::CurrentUser;
-use crate::api::request::body::{Parameters, media_type};
-use crate::api::request::detached::to_the_end;
+use crate::api::request::body::media_type;
+use crate::api::request::detached::run_detached;
 use crate::api::request::file::form::read_form;
 use crate::api::request::file::{FileBody, IdleTimeout, incoming};
 use crate::api::request::idempotency;
+use crate::api::request::parameters::Parameters;
 use crate::api::response::accepted::accepted;
 use crate::error::Error;
 use crate::lifecycle::upload::draft::Purpose;
@@ -105,7 +106,7 @@ where
 impl Upload {
     /// Receives the file and creates a task of `kind` for it.
     pub async fn accept(self, kind: TaskKind) -> Result<Response, Error> {
-        let task = to_the_end("an upload", receive(kind, self)).await?;
+        let task = run_detached("an upload", receive(kind, self)).await?;
         let location = task.task.links.this.clone();
         Ok(accepted(Some(&location), task))
     }

@@ -11,33 +11,33 @@ use axum::http::{HeaderMap, HeaderName, Method, header};
 
 /// The part of a representation that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum Selection {
     /// All of it.
     Whole,
     /// These bytes, at least one.
     Part(Range<u64>),
     /// A range that contains none of its bytes.
-    Outside,
+    NotSatisfiable,
     /// Nothing: the client has it already.
     Unchanged,
     /// Nothing: `If-Match` names another representation.
-    Otherwise,
+    PreconditionFailed,
 }
 
 /// What a GET or HEAD asks for of a representation with `size` bytes and the strong tag `etag`.
-pub fn asked(method: &Method, headers: &HeaderMap, etag: &str, size: u64) -> Asked {
+pub fn select(method: &Method, headers: &HeaderMap, etag: &str, size: u64) -> Selection {
     // In the order of section 13.2.2. Dates are ignored: there is no date to compare with.
     if listed(headers, header::IF_MATCH).is_some_and(|tags| !tags.has_strongly(etag)) {
-        return Asked::Otherwise;
+        return Selection::PreconditionFailed;
     }
     if listed(headers, header::IF_NONE_MATCH).is_some_and(|tags| tags.has_weakly(etag)) {
-        return Asked::Unchanged;
+        return Selection::Unchanged;
     }
     match headers.get(header::RANGE).and_then(|value| value.to_str().ok()) {
         Some(range) if *method == Method::GET && is_in_range(headers, etag) => {
             range_of(range, size)
         }
-        _ => Asked::Whole,
+        _ => Selection::Whole,
     }
 }
 
@@ -104,19 +104,19 @@ fn read_tags(text: &str) -> Vec<(bool, String)> {
 
 /// Parses `Range`. Several ranges, other units and malformed values get the whole representation,
 /// as the standard allows.
-fn range_of(value: &str, size: u64) -> Asked {
-    let Some((unit, spec)) = value.split_once('=') else { return Asked::Whole };
+fn range_of(value: &str, size: u64) -> Selection {
+    let Some((unit, spec)) = value.split_once('=') else { return Selection::Whole };
     if !unit.trim().eq_ignore_ascii_case("bytes") {
-        return Asked::Whole;
+        return Selection::Whole;
     }
-    let Some((first, last)) = spec.trim().split_once('-') else { return Asked::Whole };
+    let Some((first, last)) = spec.trim().split_once('-') else { return Selection::Whole };
     let range = match (number(first), number(last)) {
         (Some(first), None) if last.is_empty() => first..size,
         (Some(first), Some(last)) if first <= last => first..size.min(last.saturating_add(1)),
         (None, Some(length)) if first.is_empty() => size.saturating_sub(length)..size,
-        _ => return Asked::Whole,
+        _ => return Selection::Whole,
     };
-    if range.start < range.end { Asked::Part(range) } else { Asked::Outside }
+    if range.start < range.end { Selection::Part(range) } else { Selection::NotSatisfiable }
 }
 
 /// Parses digits, without a sign. A number that overflows becomes the largest one.
@@ -133,40 +133,40 @@ mod tests {
 
     const ETAG: &str = "\"a,1\"";
 
-    fn ask(method: Method, headers: &[(&'static str, &'static str)]) -> Asked {
+    fn ask(method: Method, headers: &[(&'static str, &'static str)]) -> Selection {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
         }
-        asked(&method, &map, ETAG, 10)
+        select(&method, &map, ETAG, 10)
     }
 
     #[test]
     fn preconditions_follow_rfc_9110() {
-        let cases: [(&[(&'static str, &'static str)], Asked); 23] = [
-            (&[], Asked::Whole),
-            (&[("if-none-match", "\"a,1\"")], Asked::Unchanged),
-            (&[("if-none-match", "W/\"a,1\"")], Asked::Unchanged),
-            (&[("if-none-match", "\"b\", W/\"a,1\"")], Asked::Unchanged),
-            (&[("if-none-match", "\"b\""), ("if-none-match", "\"a,1\"")], Asked::Unchanged),
-            (&[("if-none-match", "*")], Asked::Unchanged),
-            (&[("if-none-match", "\"a\", \"1\"")], Asked::Whole),
-            (&[("if-none-match", "a,1")], Asked::Whole),
-            (&[("if-none-match", "w/\"a,1\"")], Asked::Whole),
-            (&[("if-none-match", "\"A,1\"")], Asked::Whole),
-            (&[("if-none-match", "\"*\"")], Asked::Whole),
-            (&[("if-none-match", "\"a b\"")], Asked::Whole),
-            (&[("if-match", "\"a,1\"")], Asked::Whole),
-            (&[("if-match", "\"b\" , \"a,1\"")], Asked::Whole),
-            (&[("if-match", "*")], Asked::Whole),
-            (&[("if-match", "W/\"a,1\"")], Asked::Otherwise),
-            (&[("if-match", "\"b\"")], Asked::Otherwise),
-            (&[("if-match", "")], Asked::Otherwise),
-            (&[("if-match", "\"b\""), ("if-none-match", "\"a,1\"")], Asked::Otherwise),
-            (&[("if-match", "\"a,1\""), ("if-none-match", "\"a,1\"")], Asked::Unchanged),
-            (&[("if-unmodified-since", "Sat, 01 Jan 2000 00:00:00 GMT")], Asked::Whole),
-            (&[("if-modified-since", "Sat, 01 Jan 2050 00:00:00 GMT")], Asked::Whole),
-            (&[("range", "bytes=0-1"), ("if-none-match", "\"a,1\"")], Asked::Unchanged),
+        let cases: [(&[(&'static str, &'static str)], Selection); 23] = [
+            (&[], Selection::Whole),
+            (&[("if-none-match", "\"a,1\"")], Selection::Unchanged),
+            (&[("if-none-match", "W/\"a,1\"")], Selection::Unchanged),
+            (&[("if-none-match", "\"b\", W/\"a,1\"")], Selection::Unchanged),
+            (&[("if-none-match", "\"b\""), ("if-none-match", "\"a,1\"")], Selection::Unchanged),
+            (&[("if-none-match", "*")], Selection::Unchanged),
+            (&[("if-none-match", "\"a\", \"1\"")], Selection::Whole),
+            (&[("if-none-match", "a,1")], Selection::Whole),
+            (&[("if-none-match", "w/\"a,1\"")], Selection::Whole),
+            (&[("if-none-match", "\"A,1\"")], Selection::Whole),
+            (&[("if-none-match", "\"*\"")], Selection::Whole),
+            (&[("if-none-match", "\"a b\"")], Selection::Whole),
+            (&[("if-match", "\"a,1\"")], Selection::Whole),
+            (&[("if-match", "\"b\" , \"a,1\"")], Selection::Whole),
+            (&[("if-match", "*")], Selection::Whole),
+            (&[("if-match", "W/\"a,1\"")], Selection::PreconditionFailed),
+            (&[("if-match", "\"b\"")], Selection::PreconditionFailed),
+            (&[("if-match", "")], Selection::PreconditionFailed),
+            (&[("if-match", "\"b\""), ("if-none-match", "\"a,1\"")], Selection::PreconditionFailed),
+            (&[("if-match", "\"a,1\""), ("if-none-match", "\"a,1\"")], Selection::Unchanged),
+            (&[("if-unmodified-since", "Sat, 01 Jan 2000 00:00:00 GMT")], Selection::Whole),
+            (&[("if-modified-since", "Sat, 01 Jan 2050 00:00:00 GMT")], Selection::Whole),
+            (&[("range", "bytes=0-1"), ("if-none-match", "\"a,1\"")], Selection::Unchanged),
         ];
         for (headers, expected) in cases {
             assert_eq!(ask(Method::GET, headers), expected, "{headers:?}");
@@ -178,43 +178,43 @@ mod tests {
     fn a_range_is_ignored_unless_if_range_matches() {
         let range = ("range", "bytes=2-3");
         for (if_range, expected) in [
-            ("\"a,1\"", Asked::Part(2..4)),
-            ("W/\"a,1\"", Asked::Whole),
-            ("\"b\"", Asked::Whole),
-            ("*", Asked::Whole),
-            ("\"a,1\", \"b\"", Asked::Whole),
-            ("Sat, 01 Jan 2050 00:00:00 GMT", Asked::Whole),
+            ("\"a,1\"", Selection::Part(2..4)),
+            ("W/\"a,1\"", Selection::Whole),
+            ("\"b\"", Selection::Whole),
+            ("*", Selection::Whole),
+            ("\"a,1\", \"b\"", Selection::Whole),
+            ("Sat, 01 Jan 2050 00:00:00 GMT", Selection::Whole),
         ] {
             assert_eq!(ask(Method::GET, &[range, ("if-range", if_range)]), expected, "{if_range}");
         }
-        assert_eq!(ask(Method::HEAD, &[range]), Asked::Whole, "a HEAD has no ranges");
-        assert_eq!(ask(Method::HEAD, &[("range", "bytes=99-")]), Asked::Whole);
+        assert_eq!(ask(Method::HEAD, &[range]), Selection::Whole, "a HEAD has no ranges");
+        assert_eq!(ask(Method::HEAD, &[("range", "bytes=99-")]), Selection::Whole);
     }
 
     #[test]
     fn ranges_follow_rfc_9110() {
         let cases = [
-            ("bytes=0-4", Asked::Part(0..5)),
-            ("Bytes=0-4", Asked::Part(0..5)),
-            ("BYTES=5-", Asked::Part(5..10)),
-            ("bytes=-3", Asked::Part(7..10)),
-            ("bytes=-30", Asked::Part(0..10)),
-            ("bytes=8-99", Asked::Part(8..10)),
-            ("bytes=8-99999999999999999999999", Asked::Part(8..10)),
-            ("bytes=10-", Asked::Outside),
-            ("bytes=99999999999999999999999-", Asked::Outside),
-            ("bytes=-0", Asked::Outside),
-            ("bytes=4-2", Asked::Whole),
-            ("bytes=0-1,4-5", Asked::Whole),
-            ("bytes=+1-2", Asked::Whole),
-            ("bytes=-", Asked::Whole),
-            ("bytes", Asked::Whole),
-            ("lines=0-1", Asked::Whole),
-            ("bytes=x-", Asked::Whole),
+            ("bytes=0-4", Selection::Part(0..5)),
+            ("Bytes=0-4", Selection::Part(0..5)),
+            ("BYTES=5-", Selection::Part(5..10)),
+            ("bytes=-3", Selection::Part(7..10)),
+            ("bytes=-30", Selection::Part(0..10)),
+            ("bytes=8-99", Selection::Part(8..10)),
+            ("bytes=8-99999999999999999999999", Selection::Part(8..10)),
+            ("bytes=10-", Selection::NotSatisfiable),
+            ("bytes=99999999999999999999999-", Selection::NotSatisfiable),
+            ("bytes=-0", Selection::NotSatisfiable),
+            ("bytes=4-2", Selection::Whole),
+            ("bytes=0-1,4-5", Selection::Whole),
+            ("bytes=+1-2", Selection::Whole),
+            ("bytes=-", Selection::Whole),
+            ("bytes", Selection::Whole),
+            ("lines=0-1", Selection::Whole),
+            ("bytes=x-", Selection::Whole),
         ];
         for (value, expected) in cases {
             assert_eq!(range_of(value, 10), expected, "{value}");
         }
-        assert_eq!(range_of("bytes=0-", 0), Asked::Outside);
+        assert_eq!(range_of("bytes=0-", 0), Selection::NotSatisfiable);
     }
 }

@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::IdempotencyKey;
 use crate::api::request::body::media_type;
-use crate::api::request::detached::to_the_end;
+use crate::api::request::detached::run_detached;
 use crate::api::request::file::{FileBody, IdleTimeout, incoming};
 use crate::api::request::idempotency;
 use crate::error::Error;
@@ -42,7 +42,7 @@ pub async fn load_messages(
     user: CurrentUser,
     request: Request,
 ) -> Result<Json<BulkResult>, Error> {
-    to_the_end("loading messages", receive(keys, idle, user, request)).await.map(Json)
+    run_detached("loading messages", receive(keys, idle, user, request)).await.map(Json)
 }
 
 async fn receive(

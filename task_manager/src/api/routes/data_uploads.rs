@@ -13,7 +13,8 @@ use utoipa::{IntoResponses, ToSchema};
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PageQuery};
-use crate::api::request::body::{Parameters, TaskPath};
+use crate::api::request::parameters::Parameters;
+use crate::api::request::path::TaskPath;
 use crate::api::request::query::Query;
 use crate::api::request::upload::{Upload, UploadParameters, UploadResponses};
 use crate::api::response::negotiation::{CSV, JSON, preferred};

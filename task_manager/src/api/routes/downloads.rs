@@ -13,8 +13,8 @@ use utoipa::{IntoParams, IntoResponses};
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::NoSuchTask;
-use crate::api::request::body::TaskPath;
-use crate::api::response::conditional::{Asked, asked};
+use crate::api::request::path::TaskPath;
+use crate::api::response::conditional::{Selection, select};
 use crate::db::Database;
 use crate::error::Error;
 use crate::tasks::{Task, store};
@@ -131,15 +131,15 @@ impl Download {
         let answer = response.headers_mut();
         answer.insert(header::ETAG, to_value(etag.clone())?);
         answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        let range = match asked(&method, &headers, &etag, size) {
-            Asked::Unchanged => {
+        let range = match select(&method, &headers, &etag, size) {
+            Selection::Unchanged => {
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
                 return Ok(response);
             }
-            Asked::Otherwise => return Err(Error::PreconditionFailed),
-            Asked::Outside => return Err(Error::RangeNotSatisfiable { size }),
-            Asked::Whole => 0..size,
-            Asked::Part(range) => {
+            Selection::PreconditionFailed => return Err(Error::PreconditionFailed),
+            Selection::NotSatisfiable => return Err(Error::RangeNotSatisfiable { size }),
+            Selection::Whole => 0..size,
+            Selection::Part(range) => {
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
                 let content_range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
                 response.headers_mut().insert(header::CONTENT_RANGE, to_value(content_range)?);

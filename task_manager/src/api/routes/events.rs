@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use crate::api::middleware::access::{Authenticator, CurrentUser};
 use crate::api::openapi::shared::{ForeignState, NoSuchTask};
-use crate::api::request::body::TaskPath;
+use crate::api::request::path::TaskPath;
 use crate::db::Database;
 use crate::error::Error;
 use crate::live::{Change, Changes, Subscription};

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PageQuery, PeriodQuery};
-use crate::api::request::body::Parameters;
+use crate::api::request::parameters::Parameters;
 use crate::api::request::query::Query;
 use crate::api::request::upload::{Upload, UploadParameters, UploadResponses};
 use crate::api::response::negotiation::{CSV, JSON, preferred};

@@ -14,9 +14,10 @@ use utoipa::ToSchema;
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PageQuery, PeriodQuery};
-use crate::api::request::body::{Content, Parameters, read_json};
-use crate::api::request::detached::to_the_end;
+use crate::api::request::body::{Content, read_json};
+use crate::api::request::detached::run_detached;
 use crate::api::request::idempotency;
+use crate::api::request::parameters::Parameters;
 use crate::api::request::query::Query;
 use crate::api::response::accepted::accepted;
 use crate::db::Database;
@@ -68,7 +69,7 @@ pub async fn submit_message(
     let key = idempotency::key(&parts, &user.id.0.to_string())?;
     let request_key = key.map(|key| (key, hex::encode(Sha256::digest(&content))));
     let submitting = async move { messages.submit(user.id, message, request_key).await };
-    let message = to_the_end("accepting a message", submitting).await?;
+    let message = run_detached("accepting a message", submitting).await?;
     let location = message.task.links.this.clone();
     Ok(accepted(Some(&location), message))
 }

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::api::middleware::access::{Administrator, CurrentUser};
 use crate::api::openapi::shared::{AdministratorsOnly, IdempotencyKey, NoSuchSchedule};
 use crate::api::request::body::JsonBody;
-use crate::api::request::detached::to_the_end;
+use crate::api::request::detached::run_detached;
 use crate::api::request::idempotency;
 use crate::api::response::accepted::accepted;
 use crate::audit;
@@ -93,7 +93,7 @@ pub async fn put_schedule(
         info!(target: audit::TARGET, user_id = %user.id.0, schedule = schedule.name, "schedule changed");
         Ok((schedule, is_new))
     };
-    let (schedule, is_new) = to_the_end("changing a schedule", putting).await?;
+    let (schedule, is_new) = run_detached("changing a schedule", putting).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(schedule)))
 }
@@ -119,7 +119,7 @@ pub async fn delete_schedule(
         info!(target: audit::TARGET, user_id = %user.id.0, schedule = name, "schedule deleted");
         Ok(StatusCode::NO_CONTENT)
     };
-    to_the_end("deleting a schedule", deleting).await
+    run_detached("deleting a schedule", deleting).await
 }
 
 /// Runs a schedule now, even if it is disabled.
@@ -152,7 +152,7 @@ pub async fn run_schedule(
         info!(target: audit::TARGET, user_id = %user.id.0, schedule = name, task_id = %task.task_id, "schedule run");
         Ok(task)
     };
-    let task = to_the_end("running a schedule", running).await?;
+    let task = run_detached("running a schedule", running).await?;
     let location = task.links.this.clone();
     Ok(accepted(Some(&location), task))
 }

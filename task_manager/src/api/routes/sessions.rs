@@ -11,7 +11,7 @@ use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::TooManyTries;
 use crate::api::request::address::ClientAddress;
 use crate::api::request::body::JsonBody;
-use crate::api::request::detached::to_the_end;
+use crate::api::request::detached::run_detached;
 use crate::api::routes::users::Credentials;
 use crate::db::Database;
 use crate::error::Error;
@@ -48,6 +48,6 @@ pub async fn log_in(
 pub async fn log_out(State(db): State<Database>, user: CurrentUser) -> Result<StatusCode, Error> {
     let session = user.session.ok_or(Error::NoSession)?;
     let revoking = async move { sessions::log_out(&db, user.id, session).await };
-    to_the_end("a logout", revoking).await?;
+    run_detached("a logout", revoking).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -12,8 +12,9 @@ use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{
     ForeignState, InvalidParameters, NoSuchTask, PageQuery, PeriodQuery, WrongState,
 };
-use crate::api::request::body::{Parameters, TaskPath};
-use crate::api::request::detached::to_the_end;
+use crate::api::request::detached::run_detached;
+use crate::api::request::parameters::Parameters;
+use crate::api::request::path::TaskPath;
 use crate::api::request::query::Query;
 use crate::audit;
 use crate::db::{Database, DbConnection};
@@ -224,7 +225,7 @@ impl TaskRequest {
             wakeups.changed(&db, (user.id, id)).await;
             Ok(interrupted)
         };
-        to_the_end("an interrupt", interrupting).await
+        run_detached("an interrupt", interrupting).await
     }
 
     async fn delete(self) -> Result<(), Error> {
@@ -235,7 +236,7 @@ impl TaskRequest {
             wakeups.wake();
             Ok(())
         };
-        to_the_end("a deletion", deleting).await
+        run_detached("a deletion", deleting).await
     }
 }
 

@@ -11,9 +11,10 @@ use uuid::Uuid;
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PeriodQuery};
-use crate::api::request::body::{Content, Parameters, read_json};
-use crate::api::request::detached::to_the_end;
+use crate::api::request::body::{Content, read_json};
+use crate::api::request::detached::run_detached;
 use crate::api::request::idempotency;
+use crate::api::request::parameters::Parameters;
 use crate::api::request::query::Query;
 use crate::api::response::accepted::accepted;
 use crate::db::Database;
@@ -98,7 +99,7 @@ async fn submit(
     let key = idempotency::key(parts, &user.id.0.to_string())?;
     let request_key: IdempotentRequest = key.map(|key| (key, asked));
     let submitting = async move { events.submit(user.id, checked, request_key).await };
-    Ok(accepted(None, to_the_end("accepting events", submitting).await?))
+    Ok(accepted(None, run_detached("accepting events", submitting).await?))
 }
 
 /// Generates up to 10,000 plausible events and submits them on your behalf.

@@ -14,7 +14,7 @@ use crate::accounts::users::{UserView, Users};
 use crate::api::openapi::shared::{IdempotencyKey, TooManyTries};
 use crate::api::request::address::ClientAddress;
 use crate::api::request::body::{Content, read_json};
-use crate::api::request::detached::to_the_end;
+use crate::api::request::detached::run_detached;
 use crate::api::request::idempotency;
 use crate::error::Error;
 
@@ -56,5 +56,5 @@ pub async fn sign_up(
     let request_key =
         idempotency::key(&parts, user.name.key())?.map(|key| (key, tokens.fingerprint(&content)));
     let signing_up = async move { users.sign_up(user, request_key, address).await };
-    Ok((StatusCode::CREATED, Json(to_the_end("a sign-up", signing_up).await?)))
+    Ok((StatusCode::CREATED, Json(run_detached("a sign-up", signing_up).await?)))
 }
