@@ -105,30 +105,16 @@ fn priority(level: Level) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
+    use std::io;
+    use std::sync::Arc;
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn journal_lines_have_a_priority_and_no_time() {
-        let lines = Lines::default();
-        let writer = lines.clone();
+        let mut log = tempfile::NamedTempFile::new().unwrap();
         let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
+            .with_writer(Arc::new(log.reopen().unwrap()))
             .with_ansi(false)
             .event_format(JournalFormat::default())
             .finish();
@@ -136,7 +122,7 @@ mod tests {
             tracing::warn!(tasks = 2, "cannot work");
             tracing::info!("works");
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = io::read_to_string(&mut log).unwrap();
         let module = module_path!();
         let expected =
             format!("<4> WARN {module}: cannot work tasks=2\n<6> INFO {module}: works\n");

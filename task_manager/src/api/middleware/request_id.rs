@@ -73,8 +73,8 @@ fn answered(response: &Response, latency: Duration, _: &Span) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
+    use std::io;
+    use std::sync::Arc;
 
     use axum::body::Body;
     use axum::routing::get;
@@ -85,19 +85,6 @@ mod tests {
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     async fn streams() -> Body {
         Body::from_stream(stream::once(async {
             tracing::error!("the rows cannot be read");
@@ -107,16 +94,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_while_a_body_is_streamed_is_logged_with_the_id() {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+        let mut log = tempfile::NamedTempFile::new().unwrap();
+        let writer = Arc::new(log.reopen().unwrap());
+        let subscriber = tracing_subscriber::fmt().with_writer(writer);
         let _guard = tracing::subscriber::set_default(subscriber.with_ansi(false).finish());
         let mut router = with_request_ids(Router::new().route("/", get(streams)));
         let request = Request::builder().uri("/").header("x-request-id", "abc");
         let response = router.call(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.headers()["x-request-id"], "abc");
         assert!(response.into_body().collect().await.is_err());
-        let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let log = io::read_to_string(&mut log).unwrap();
         let line = log.lines().find(|line| line.contains("the rows cannot be read")).unwrap();
         assert!(line.contains("request_id=\"abc\"") && line.contains("path=\"/\""), "{line}");
     }
