@@ -40,7 +40,7 @@ impl AttemptOutcome {
     }
 }
 
-/// The answer to an attempt that no longer holds the fence.
+/// The outcome for an attempt that has lost the fence.
 pub fn lost_fence(task: &Task, attempt: u32) -> Outcome {
     let is_latest = task.attempt == attempt;
     match task.state {

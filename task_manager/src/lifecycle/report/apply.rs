@@ -173,7 +173,7 @@ fn without_task(unreadable: &[Unreadable], report: &Report) -> Outcome {
     }
 }
 
-/// The answer to an attempt that does not hold the fence.
+/// The outcome of a report from an attempt that has lost the fence.
 fn without_fence(conn: &mut DbConnection, task: &Task, report: &Report) -> DbResult<Outcome> {
     if report.event.is_final() {
         let ended = attempts::outcome(conn, task.id, report.attempt)?;
