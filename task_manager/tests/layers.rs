@@ -79,7 +79,7 @@ const RANKS: [(&str, Ranks); 3] = [
     (
         "engines/csv_aggregation/src/",
         &[
-            &["control", "csv_line", "limits", "options", "radix", "text", "words"],
+            &["control", "csv_line", "options", "radix", "text", "words"],
             &["error", "watch"],
             &["read"],
             &["group"],

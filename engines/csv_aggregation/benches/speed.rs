@@ -16,8 +16,7 @@ macro_rules! measure {
     ($name:ident, $items:expr, $make:expr, $method:ident) => {
         #[divan::bench(sample_count = 10)]
         fn $name(bencher: Bencher) {
-            #[allow(unused_mut)]
-            let mut made = $make;
+            let made = $make;
             bencher.counter(ItemsCount::new($items)).bench_local(move || made.$method());
         }
     };

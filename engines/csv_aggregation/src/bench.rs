@@ -8,7 +8,7 @@ use crate::csv_line::{push_field, push_number};
 use crate::group::dates::{self, LocalDates, SharedDates};
 use crate::group::entry::{BATCH, Entry};
 use crate::group::groups::Groups;
-use crate::group::key::{push_column, write_column};
+use crate::group::key::{push_column, write_column, write_plain_column};
 use crate::group::key_table::KeyTable;
 use crate::group::sum_table::SumTable;
 use crate::radix::sort_by_upper_half;
@@ -55,9 +55,6 @@ impl Column {
 /// Numbers of one to three digits: eight bytes at a time in vectors, or byte by byte.
 pub struct Numbers {
     column: Column,
-    prefixes: Prefixes,
-    numbers: Vec<i64>,
-    good: Vec<bool>,
 }
 
 impl Numbers {
@@ -65,25 +62,26 @@ impl Numbers {
     #[must_use]
     pub fn new(rows: usize) -> Self {
         let mut random = Random(1);
-        let column = Column::new((0..rows).map(|_| random.below(1_000).to_string()));
-        let (numbers, good) = (vec![0; BATCH], vec![false; BATCH]);
-        Self { column, prefixes: Prefixes::default(), numbers, good }
+        Self { column: Column::new((0..rows).map(|_| random.below(1_000).to_string())) }
     }
 
     /// Their sum, read in vectors.
-    pub fn in_vectors(&mut self) -> i64 {
-        let Self { column, prefixes, numbers, good } = self;
+    #[must_use]
+    pub fn in_vectors(&self) -> i64 {
+        let mut prefixes = Prefixes::default();
+        let (mut numbers, mut valid) = (vec![0; BATCH], vec![false; BATCH]);
         let mut sum = 0;
-        for spans in column.spans.chunks(BATCH) {
-            prefixes.read::<false>(&column.data, spans);
-            csv_structure::vectorised(|| short_numbers(prefixes, numbers, good));
+        for spans in self.column.spans.chunks(BATCH) {
+            prefixes.read::<false>(&self.column.data, spans);
+            csv_structure::vectorised(|| short_numbers(&prefixes, &mut numbers, &mut valid));
             sum += numbers[..spans.len()].iter().sum::<i64>();
         }
         sum
     }
 
     /// Their sum, read byte by byte.
-    pub fn by_bytes(&mut self) -> i64 {
+    #[must_use]
+    pub fn by_bytes(&self) -> i64 {
         self.column.fields().map(|field| number(field).unwrap_or_default()).sum()
     }
 }
@@ -342,11 +340,7 @@ impl JoinedKeys {
         let mut keys = vec![0; self.column.data.len() * 2 + 32];
         let mut at = 0;
         for span in &self.column.spans {
-            at += crate::collect::batch::write_plain_column(
-                &self.column.data,
-                *span,
-                &mut keys[at..],
-            );
+            at += write_plain_column(&self.column.data, *span, &mut keys[at..]);
         }
         at
     }

@@ -32,8 +32,16 @@ pub trait Control: Send + Sync {
     }
 }
 
+/// The size of writes in bytes, which is also a good size for the buffers of
+/// [`Outputs`].
+///
+/// For larger writes, Linux uses blocks of 128 KiB and more in its page cache. The host of a
+/// virtual machine may reclaim such blocks whenever they are free (free page reporting). Fetching
+/// them again then costs several times as much as writing.
+pub const WRITE_SIZE: usize = 64 << 10;
+
 /// The outputs of an aggregation. Some writes are small, so the writers should be buffered
-/// ([`WRITE_SIZE`](crate::WRITE_SIZE)). They are flushed at the end.
+/// ([`WRITE_SIZE`]). They are flushed at the end.
 pub trait Outputs {
     /// The writer of the result. Called once, after the whole input was read and is valid. If the
     /// aggregation fails, the output must be discarded.

@@ -8,7 +8,6 @@ mod control;
 mod csv_line;
 mod error;
 mod group;
-mod limits;
 mod options;
 mod radix;
 mod read;
@@ -21,8 +20,7 @@ mod watch;
 mod words;
 mod write;
 
-pub use self::control::{Control, Interrupted, Outputs};
+pub use self::control::{Control, Interrupted, Outputs, WRITE_SIZE};
 pub use self::error::AggregationError;
-pub use self::limits::WRITE_SIZE;
 pub use self::options::{DEFAULT_MEMORY_LIMIT, DEFAULT_UNPACKED_LIMIT, OnBadRow, Options};
 pub use self::run::{Summary, aggregate};

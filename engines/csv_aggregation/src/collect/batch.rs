@@ -10,15 +10,12 @@ use csv_structure::{Bounds, PaddedBuffer};
 use crate::group::dates::{self, LocalDates};
 use crate::group::dictionary::{DictColumn, LocalDict};
 use crate::group::entry::{BATCH, Entry};
-use crate::group::key::{push_column, write_column};
+use crate::group::key::{SHORT, push_column, write_column, write_plain_column};
 use crate::group::values::LocalValues;
 use crate::read::fields::{ColumnRange, find, strip_quotes, unescape, unquoted};
 use crate::read::header::Header;
 use crate::read::number::{number, short_number, short_numbers};
 use crate::text::{PADDING, Prefixes, Span, Text};
-
-/// Fields of up to this many bytes are copied with a fixed length.
-const SHORT: usize = 16;
 
 /// A batch of parsed rows.
 pub(crate) struct Batch {
@@ -281,20 +278,6 @@ impl Batch {
     /// The dictionary-encoded field of a row from the slow path; empty if there is none.
     pub(crate) fn dict_field<'a>(&self, fields: &'a csv::ByteRecord) -> &'a [u8] {
         self.dict_column.map_or(&[], |column| &fields[column])
-    }
-}
-
-/// Like [`write_column`], for a field without bytes to escape. `key` has room for [`SHORT`] more bytes.
-#[inline(always)]
-pub(crate) fn write_plain_column(data: &[u8], span: Span, key: &mut [u8]) -> usize {
-    match data[span.start()..].first_chunk::<SHORT>() {
-        // A copy of fixed length needs no call of `memcpy`.
-        Some(field) if span.len() <= SHORT => {
-            key[..SHORT].copy_from_slice(field);
-            key[span.len()] = 0;
-            span.len() + 1
-        }
-        _ => write_column(span.of(data), key),
     }
 }
 

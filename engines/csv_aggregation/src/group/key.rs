@@ -4,6 +4,11 @@
 //! bytes 0 and 1 within a column are escaped as 1, 1 and 1, 2. The end of a column therefore sorts
 //! before any continuation.
 
+use crate::text::Span;
+
+/// Plain columns of up to this many bytes are copied with a fixed length.
+pub(crate) const SHORT: usize = 16;
+
 /// Encodes one of several columns at the start of `key` and returns the length. `key` must have
 /// room for twice the column and one byte more.
 pub(crate) fn write_column(mut column: &[u8], key: &mut [u8]) -> usize {
@@ -20,6 +25,21 @@ pub(crate) fn write_column(mut column: &[u8], key: &mut [u8]) -> usize {
     write(column);
     write(&[0]);
     length
+}
+
+/// Like [`write_column`], for the column at `span` of `data` if it contains no byte to escape. `key`
+/// must have room for [`SHORT`] bytes more.
+#[inline(always)]
+pub(crate) fn write_plain_column(data: &[u8], span: Span, key: &mut [u8]) -> usize {
+    match data[span.start()..].first_chunk::<SHORT>() {
+        // A copy of fixed length needs no call of `memcpy`.
+        Some(column) if span.len() <= SHORT => {
+            key[..SHORT].copy_from_slice(column);
+            key[span.len()] = 0;
+            span.len() + 1
+        }
+        _ => write_column(span.of(data), key),
+    }
 }
 
 /// Appends one of several columns to `key`, encoded.

@@ -11,9 +11,8 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::control::Interrupted;
+use crate::control::{Interrupted, WRITE_SIZE};
 use crate::group::key_group::KeyGroup;
-use crate::limits::WRITE_SIZE;
 use crate::spill::merge::{Source, merged};
 use crate::spill::run_index::{IndexLimits, RunIndex};
 

@@ -9,13 +9,12 @@ use std::thread;
 
 use csv_input::{name_excerpt, value_excerpt};
 
-use crate::control::{Interrupted, Outputs};
+use crate::control::{Interrupted, Outputs, WRITE_SIZE};
 use crate::csv_line::{push_field, push_number};
 use crate::error::AggregationError;
 use crate::group::key_group::KeyGroup;
 use crate::group::values::ValueRanks;
 use crate::group::{dates, key};
-use crate::limits::WRITE_SIZE;
 use crate::options::Options;
 use crate::spill::ranges::Ranges;
 use crate::watch::Watch;
