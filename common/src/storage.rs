@@ -1,12 +1,17 @@
-//! The bucket of files: inputs in `raw_data/`, outputs in `processed_data/`.
+//! The bucket of files: inputs in `raw_data/`, outputs in `processed_data/`, staged files in
+//! `uploads/`.
 //!
 //! # Invariants
 //! - Paths are known only to this module; callers name files by task and type.
 //! - A file appears completely or not at all, and is durable when [`ObjectWriter::finish`] returns.
 //! - Outputs are per attempt, so a worker presumed dead overwrites no other result.
 
+mod local;
+mod staged;
 #[cfg(test)]
 mod tests;
+
+pub use staged::{Staged, StagedWriter, StagingWriter};
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -32,6 +37,7 @@ use crate::task::TaskId;
 
 const INPUTS: &str = "raw_data";
 const OUTPUTS: &str = "processed_data";
+const STAGED: &str = "uploads";
 
 /// The size of the parts that a writer writes, and how many of them at a time: together they bound
 /// the memory of an upload.

@@ -1,3 +1,5 @@
+mod staged;
+
 use super::*;
 
 async fn read(storage: &Storage, key: ObjectKey, range: Option<Range<u64>>) -> Vec<u8> {
