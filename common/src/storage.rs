@@ -106,6 +106,15 @@ impl ObjectKey {
         }
     }
 
+    /// The task whose input it is.
+    #[must_use]
+    pub fn input(self) -> Option<TaskId> {
+        match self {
+            Self::Input(task_id) => Some(task_id),
+            Self::Output { .. } => None,
+        }
+    }
+
     fn path(self) -> Path {
         Path::from(self.to_string())
     }

@@ -32,6 +32,7 @@ use crate::db::{self, Database, DbResult};
 use crate::dispatch::redispatch::{self, Swallowed};
 use crate::idempotency::IdempotencyKeys;
 use crate::kinds::data_upload::loads::Loads;
+use crate::lifecycle::resumable::{self, ResumableUploads};
 use crate::lifecycle::schedules::Schedules;
 use crate::lifecycle::submit_messages::Messages;
 use crate::lifecycle::submit_user_events::UserEvents;
@@ -134,6 +135,7 @@ impl Server {
         storage.remove_unfinished(Duration::ZERO).await?;
         db.write(|conn| {
             let now = db::now(conn)?;
+            resumable::store::release_all(conn)?;
             store::expire_all_leases(conn, now - Duration::from_secs(1))
         })
         .await?;
@@ -165,6 +167,19 @@ impl Server {
             tokens: tokens.clone(),
             login_required: config.needs_login(),
         };
+        let drafts = Drafts {
+            db: db.clone(),
+            storage: storage.clone(),
+            limit: config.upload_limit,
+            lease: LeaseTimes::default(),
+        };
+        let resumable = ResumableUploads {
+            drafts: drafts.clone(),
+            wakeups: wakeups.clone(),
+            keys: keys.clone(),
+            shutdown: shutdown.clone(),
+            lifetime: config.keep_uploads,
+        };
         let state = AppState::new(Parts {
             db: db.clone(),
             storage: storage.clone(),
@@ -173,15 +188,11 @@ impl Server {
             seen: LastSeen::default(),
             changes,
             uploads: Uploads {
-                drafts: Drafts {
-                    db: db.clone(),
-                    storage: storage.clone(),
-                    limit: config.upload_limit,
-                    lease: LeaseTimes::default(),
-                },
+                drafts: drafts.clone(),
                 wakeups: wakeups.clone(),
                 keys: keys.clone(),
             },
+            resumable: resumable.clone(),
             idle: IdleTimeout(config.upload_idle_timeout),
             loads: Loads::new(db.clone()),
             keys: keys.clone(),
@@ -207,6 +218,7 @@ impl Server {
             },
             password_length: config.password_length,
             trust_forwarded_for: TrustForwardedFor(config.trust_forwarded_for),
+            allowed_origins: config.cors_origins.clone(),
             body_timeout: BodyTimeout(config.body_timeout),
             wakeups: wakeups.clone(),
             swallowed: swallowed.clone(),
@@ -218,6 +230,7 @@ impl Server {
             keys,
             throttle,
             swallowed,
+            resumable,
             retention: config.retention,
             run_schedules: config.run_schedules,
             login_required: config.needs_login(),

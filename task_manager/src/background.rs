@@ -20,6 +20,7 @@ use crate::dispatch::redispatch::{self, Swallowed};
 use crate::dispatch::relay;
 use crate::idempotency::IdempotencyKeys;
 use crate::kinds::message_validation::reindexing::Terms;
+use crate::lifecycle::resumable::{ResumableUploads, discard, finish};
 use crate::lifecycle::retention::Retention;
 use crate::lifecycle::schedules::runs::Runs;
 use crate::lifecycle::wakeups::Wakeups;
@@ -45,6 +46,7 @@ pub struct Parts {
     pub keys: IdempotencyKeys,
     pub throttle: Throttle,
     pub swallowed: Swallowed,
+    pub resumable: ResumableUploads,
     pub retention: Retention,
     /// Whether this task manager runs schedules.
     pub run_schedules: bool,
@@ -57,7 +59,7 @@ pub struct Parts {
 /// Starts everything on `tracker`, until `shutdown`.
 pub fn start(parts: Parts, wakeups: &Wakeups, tracker: &TaskTracker, shutdown: &CancellationToken) {
     let Parts { db, storage, publisher, keys, throttle, swallowed, .. } = parts;
-    let Parts { retention, run_schedules, login_required, sweep_interval, .. } = parts;
+    let Parts { resumable, retention, run_schedules, login_required, sweep_interval, .. } = parts;
     let minutely = MINUTELY.min(sweep_interval);
     let relay = wakeups.relay().clone();
     tracker.spawn(relay::run(db.clone(), publisher.clone(), relay.clone(), shutdown.clone()));
@@ -90,11 +92,23 @@ pub fn start(parts: Parts, wakeups: &Wakeups, tracker: &TaskTracker, shutdown: &
         async move { redispatch::pass(&db, &publisher, &relay, &swallowed).await }
     }));
 
-    let (pass_db, pass_storage) = (db.clone(), storage.clone());
+    let uploads = resumable.clone();
+    tracker.spawn(every("complete uploads", FAST, never()).run(move || {
+        let uploads = uploads.clone();
+        async move { finish::pass(&uploads).await }
+    }));
+
+    let uploads = resumable.clone();
+    tracker.spawn(every("expired uploads", minutely, never()).run(move || {
+        let uploads = uploads.clone();
+        async move { discard::pass(&uploads).await }
+    }));
+
+    let uploads = resumable.clone();
     let rollbacks = wakeups.rollbacks();
     tracker.spawn(every("rollbacks", FAST, rollbacks).run(move || {
-        let (db, storage) = (pass_db.clone(), pass_storage.clone());
-        async move { roll_back::pass(&db, &storage).await }
+        let uploads = uploads.clone();
+        async move { roll_back::pass(&uploads).await }
     }));
 
     let (pass_db, pass_storage) = (db.clone(), storage.clone());

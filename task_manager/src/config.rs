@@ -16,6 +16,7 @@ use secrecy::SecretString;
 pub use self::reference::reference;
 pub use crate::accounts::users::credentials::PasswordLength;
 pub use crate::accounts::users::throttle::Rates;
+pub use crate::api::middleware::cors::AllowedOrigins;
 pub use crate::api::server::ConnectionLimits;
 pub use crate::api::server::connection::Timeouts;
 use crate::db;
@@ -143,6 +144,10 @@ pub struct Config {
     pub upload_limit: u64,
     /// How long an upload may stall.
     pub upload_idle_timeout: Duration,
+    /// How long an unfinished resumable upload is kept without a request.
+    pub keep_uploads: Duration,
+    /// The origins whose pages may use the API.
+    pub cors_origins: AllowedOrigins,
     /// How long files and tasks are kept.
     pub retention: Retention,
     /// How often one task manager of the fleet searches for files without a task.
@@ -228,6 +233,13 @@ impl Config {
                 self.listen
             ));
         }
+        if self.cors_origins.is_any() && !self.needs_login() {
+            problems.push(
+                "`cors_origins` is `*`: without a login every web page could use the server; name \
+                 the origins"
+                    .to_owned(),
+            );
+        }
         if self.environment == Environment::Production {
             problems.extend(secrets::problem("jwt_key", self.jwt_key.as_ref()));
             if self.jwt_previous_key.is_some() {
@@ -288,6 +300,8 @@ impl Config {
             body_timeout: settings.duration("body_timeout", Duration::from_secs(30)),
             upload_limit: settings.bytes("upload_limit", 32 << 30),
             upload_idle_timeout: settings.duration("upload_idle_timeout", Duration::from_secs(60)),
+            keep_uploads: settings.duration("keep_uploads", day),
+            cors_origins: cors_origins(settings),
             retention: Retention {
                 files: settings.duration("keep_files", 7 * day),
                 tasks: settings.duration("keep_tasks", 90 * day),
@@ -339,10 +353,21 @@ impl Config {
                 settings.problem(format!("`{name}` must be 1ms at least and 100 years at most"));
             }
         }
+        if !(Duration::from_secs(1)..=LONGEST).contains(&self.keep_uploads) {
+            settings.problem("`keep_uploads` must be 1s at least and 100 years at most");
+        }
         if self.sweep_interval < Duration::from_secs(1) {
             settings.problem("`sweep_interval` must be 1s at least");
         }
     }
+}
+
+fn cors_origins(settings: &mut Settings) -> AllowedOrigins {
+    let given = settings.list("cors_origins", "");
+    AllowedOrigins::parse(&given).unwrap_or_else(|problem| {
+        settings.problem(format!("`cors_origins`: {problem}"));
+        AllowedOrigins::default()
+    })
 }
 
 fn connections(settings: &mut Settings) -> ConnectionLimits {

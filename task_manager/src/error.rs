@@ -88,6 +88,24 @@ pub enum Error {
     UploadIdle { timeout: Duration },
     /// The lease of the upload expired before its end.
     UploadLost,
+    /// The user has no such resumable upload.
+    UploadNotFound,
+    /// The task of a resumable upload was stopped, so the upload is gone.
+    UploadRemoved(TaskId),
+    /// A request appends bytes elsewhere than behind those that are stored.
+    OffsetMismatch { offset: u64 },
+    /// A request appends more bytes than the file has.
+    BeyondEnd { size: u64 },
+    /// A request appends bytes to an upload that is made of parts.
+    UploadIsFinal,
+    /// A part of an upload does not exist, is incomplete, or belongs to another upload.
+    InvalidPart { id: String, reason: &'static str },
+    /// The bytes of a request do not match its checksum.
+    ChecksumMismatch,
+    /// A request that appends bytes ended early; the upload continues at `offset`.
+    UploadInterrupted { offset: u64, why: Interruption },
+    /// The version of the upload protocol is not supported.
+    UnsupportedTusVersion { given: String },
     /// The body has a content encoding.
     EncodedBody { given: String },
     /// The database or the connection failed in the middle of a request: how many documents are
@@ -106,6 +124,19 @@ pub enum Error {
     RequestTimeout,
     /// A bug; the log has the details.
     Internal,
+}
+
+/// Why a request that appends bytes to an upload ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// The connection broke.
+    Cut,
+    /// No byte arrived for this long.
+    Idle(Duration),
+    /// Another request continues the upload.
+    Replaced,
+    /// The server shuts down.
+    Shutdown,
 }
 
 impl Error {

@@ -10,6 +10,7 @@ pub mod expire_leases;
 pub mod interrupt;
 pub mod purge;
 pub mod report;
+pub mod resumable;
 pub mod retention;
 pub mod roll_back;
 pub mod schedules;

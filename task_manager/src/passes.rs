@@ -13,6 +13,9 @@ use crate::db::DbError;
 /// Why a pass did not complete; the next one retries.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
+    /// An upload could not be completed: the reason.
+    #[error("{0}")]
+    Upload(String),
     #[error(transparent)]
     Database(#[from] DbError),
     #[error(transparent)]

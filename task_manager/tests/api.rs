@@ -14,7 +14,9 @@ mod api {
     mod backend;
     mod bad_requests;
     mod compression;
+    mod concatenation;
     mod connections;
+    mod cors;
     mod csv_previews;
     mod data_upload_batches;
     mod data_upload_resumes;
@@ -34,12 +36,15 @@ mod api {
     mod openapi;
     mod report_batches;
     mod reports;
+    mod resumable_faults;
+    mod resumable_uploads;
     mod retention;
     mod schedules;
     mod several;
     mod stored;
     mod tasks;
     mod tokens;
+    mod tus;
     mod unreadable;
     mod upload_bodies;
     mod uploads;

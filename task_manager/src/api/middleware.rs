@@ -3,7 +3,9 @@
 pub mod access;
 pub mod compression;
 pub mod content_encoding;
+pub mod cors;
 pub mod host;
 pub mod problems;
 pub mod request_id;
 pub mod same_machine;
+pub mod tus;

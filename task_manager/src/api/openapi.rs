@@ -30,6 +30,7 @@ use utoipa::openapi::{Content, ContentBuilder, OpenApi as Built, Ref, Response, 
     components(schemas(Problem, CsvPreview)),
     tags(
         (name = "data_processor", description = "Aggregate CSV files"),
+        (name = "uploads", description = "Upload files over bad lines: uploads that continue after any interruption (tus 1.0.0)"),
         (name = "file_statistics", description = "Lines, words and characters of any file, and a report on them"),
         (name = "csv_previews", description = "Show the first rows of CSV files, and statistics of their columns"),
         (name = "data_uploads", description = "Load CSV files into the database"),

@@ -8,7 +8,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::problem::Problem;
 
-use crate::error::Error;
+use crate::api::request::resumable::{TUS, TUS_VERSION, UPLOAD_OFFSET};
+use crate::error::{Error, Interruption};
 use crate::tasks::unreadable;
 
 /// The `Retry-After` of temporary errors.
@@ -247,6 +248,79 @@ fn problem(error: &Error) -> Problem {
              file is kept; send it again."
                 .to_owned(),
         ),
+        Error::UploadNotFound => (
+            404,
+            "upload_not_found",
+            "No such upload",
+            "There is no upload with this id. It may have expired or been terminated, or its task \
+             was stopped; start a new one."
+                .to_owned(),
+        ),
+        Error::UploadRemoved(id) => (
+            410,
+            "upload_stopped",
+            "The upload was stopped",
+            format!("The task {id} was stopped during its upload; nothing of the file is kept."),
+        ),
+        Error::OffsetMismatch { offset } => (
+            409,
+            "offset_mismatch",
+            "The offset does not match",
+            format!("{offset} bytes are stored; continue at Upload-Offset {offset}."),
+        ),
+        Error::BeyondEnd { size } => (
+            413,
+            "beyond_end",
+            "More bytes than the file has",
+            format!("The file has {size} bytes, and the request goes beyond its end."),
+        ),
+        Error::UploadIsFinal => (
+            403,
+            "upload_is_final",
+            "The upload is made of parts",
+            "A final upload consists of its partial uploads; no bytes can be appended.".to_owned(),
+        ),
+        Error::InvalidPart { id, reason } => (
+            400,
+            "invalid_part",
+            "A partial upload cannot be used",
+            format!("The partial upload {id} {reason}."),
+        ),
+        Error::ChecksumMismatch => (
+            460,
+            "checksum_mismatch",
+            "Checksum mismatch",
+            "The bytes do not match Upload-Checksum, and none of them is kept. Send them again."
+                .to_owned(),
+        ),
+        Error::UploadInterrupted { offset, why } => {
+            let (status, reason) = match why {
+                Interruption::Cut => (409, "The connection broke".to_owned()),
+                Interruption::Idle(timeout) => (
+                    409,
+                    format!(
+                        "No byte arrived for {} s (`upload_idle_timeout`)",
+                        timeout.as_secs_f64()
+                    ),
+                ),
+                Interruption::Replaced => (423, "Another request continues the upload".to_owned()),
+                Interruption::Shutdown => (503, "The server shuts down".to_owned()),
+            };
+            let detail = format!("{reason}. {offset} bytes are stored; continue there.");
+            (status, "upload_interrupted", "Upload interrupted", detail)
+        }
+        Error::UnsupportedTusVersion { given } => (
+            412,
+            "unsupported_version",
+            "Unsupported upload protocol",
+            format!(
+                "The request names {}; send `Tus-Resumable: 1.0.0`.",
+                match given.as_str() {
+                    "" => "no version of the tus protocol".to_owned(),
+                    given => format!("version `{given}`"),
+                }
+            ),
+        ),
         Error::EncodedBody { given } => (
             415,
             "unsupported_content_encoding",
@@ -338,6 +412,10 @@ fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
         Error::TooManyAttempts { wait } => {
             Some((header::RETRY_AFTER, HeaderValue::from(seconds(*wait))))
         }
+        Error::OffsetMismatch { offset } | Error::UploadInterrupted { offset, .. } => {
+            Some((UPLOAD_OFFSET, HeaderValue::from(*offset)))
+        }
+        Error::UnsupportedTusVersion { .. } => Some((TUS_VERSION, HeaderValue::from_static(TUS))),
         Error::UploadIdle { .. } => Some((header::CONNECTION, HeaderValue::from_static("close"))),
         Error::EncodedBody { .. } => {
             Some((header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))

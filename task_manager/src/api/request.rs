@@ -8,4 +8,5 @@ pub mod idempotency;
 pub mod parameters;
 pub mod path;
 pub mod query;
+pub mod resumable;
 pub mod upload;

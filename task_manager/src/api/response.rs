@@ -3,3 +3,4 @@
 pub mod accepted;
 pub mod conditional;
 pub mod negotiation;
+pub mod resumable;

@@ -18,15 +18,18 @@ use crate::accounts::users::credentials::PasswordLength;
 use crate::api::middleware::access::{
     Authenticator, ServiceToken, authenticate, authenticate_worker,
 };
+use crate::api::middleware::cors::AllowedOrigins;
 use crate::api::middleware::{
-    compression, content_encoding, host, problems, request_id, same_machine,
+    compression, content_encoding, host, problems, request_id, same_machine, tus,
 };
 use crate::api::routes::{
     bulk_messages as bulk, csv_previews, data_uploads, downloads, events, file_statistics, health,
-    home, messages, schedules, sessions, tasks, uploads, user_events, users, workers,
+    home, messages, resumable_uploads as resumable, schedules, sessions, tasks, uploads,
+    user_events, users, workers,
 };
 use crate::api::state::AppState;
 use crate::api::{internal, openapi, server};
+use crate::lifecycle::resumable::ResumableUploads;
 
 /// The largest batch that a worker may send, in bytes.
 const INTERNAL_BODY_LIMIT: usize = 64 << 20;
@@ -61,6 +64,14 @@ fn of_users() -> OpenApiRouter<AppState> {
             schedules::delete_schedule
         ))
         .routes(routes!(schedules::run_schedule))
+        .routes(routes!(resumable::create_upload))
+        .routes(routes!(
+            resumable::show_upload,
+            resumable::show_offset,
+            resumable::append_to_upload,
+            resumable::terminate_upload,
+            resumable::override_method
+        ))
         .routes(routes!(downloads::download_result))
         .routes(routes!(downloads::download_rejected))
         .routes(routes!(tasks::list_tasks))
@@ -140,7 +151,10 @@ pub fn router(state: AppState, authenticator: Authenticator) -> Router {
         .fallback(not_found);
     let all = match login_required {
         true => all,
-        false => all.layer(from_fn(same_machine::same_machine)),
+        false => {
+            let allowed = AllowedOrigins::from_ref(&state);
+            all.layer(from_fn_with_state(allowed, same_machine::same_machine))
+        }
     };
     let all = all.layer(
         ServiceBuilder::new()
@@ -152,6 +166,11 @@ pub fn router(state: AppState, authenticator: Authenticator) -> Router {
             .layer(map_request(compression::allow_plain))
             .layer(compression::layer()),
     );
+    let all = match AllowedOrigins::from_ref(&state).layer() {
+        Some(cors) => all.layer(cors),
+        None => all,
+    };
+    let all = all.layer(from_fn_with_state(ResumableUploads::from_ref(&state), tus::tus));
     request_id::with_request_ids(all)
         // Should headers ever be logged, tokens are left out.
         .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))

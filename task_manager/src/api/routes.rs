@@ -9,6 +9,7 @@ pub mod file_statistics;
 pub mod health;
 pub mod home;
 pub mod messages;
+pub mod resumable_uploads;
 pub mod schedules;
 pub mod sessions;
 pub mod tasks;

@@ -10,6 +10,7 @@ use crate::accounts::sessions::tokens::Tokens;
 use crate::accounts::users::Users;
 use crate::accounts::users::credentials::PasswordLength;
 use crate::api::middleware::access::{Authenticator, ServiceToken};
+use crate::api::middleware::cors::AllowedOrigins;
 use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::body::BodyTimeout;
 use crate::api::request::file::IdleTimeout;
@@ -18,6 +19,7 @@ use crate::dispatch::redispatch::Swallowed;
 use crate::dispatch::relay::RelaySignal;
 use crate::idempotency::IdempotencyKeys;
 use crate::kinds::data_upload::loads::Loads;
+use crate::lifecycle::resumable::ResumableUploads;
 use crate::lifecycle::schedules::Schedules;
 use crate::lifecycle::submit_messages::Messages;
 use crate::lifecycle::submit_user_events::UserEvents;
@@ -56,6 +58,7 @@ state! {
     seen: LastSeen,
     changes: Changes,
     uploads: Uploads,
+    resumable: ResumableUploads,
     idle: IdleTimeout,
     loads: Loads,
     keys: IdempotencyKeys,
@@ -67,6 +70,7 @@ state! {
     tokens: Tokens,
     users: Users,
     password_length: PasswordLength,
+    allowed_origins: AllowedOrigins,
     trust_forwarded_for: TrustForwardedFor,
     swallowed: Swallowed,
     body_timeout: BodyTimeout,

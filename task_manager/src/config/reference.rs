@@ -91,6 +91,16 @@ const DESCRIPTIONS: &[Description] = &[
         "upload_idle_timeout",
         "How long an upload may send no byte. Then it gets 408, and nothing of it is kept.",
     ),
+    Description::new(
+        "keep_uploads",
+        "How long an unfinished [resumable upload](../uploads.md) is kept after its last byte.",
+    ),
+    Description::with_default(
+        "cors_origins",
+        "none",
+        "The origins whose web pages may use the API, such as `https://files.example.org`, \
+         separated by commas; `*` for any, only with a login.",
+    ),
     Description::new("keep_files", "How long inputs and outputs of ended tasks are kept."),
     Description::new(
         "keep_tasks",

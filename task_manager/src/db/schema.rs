@@ -191,6 +191,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    uploads (id) {
+        id -> Binary,
+        owner -> Binary,
+        state -> Text,
+        role -> Text,
+        parts -> Nullable<Text>,
+        final_id -> Nullable<Binary>,
+        task_id -> Nullable<Binary>,
+        size -> Nullable<BigInt>,
+        received -> BigInt,
+        intake -> Nullable<Text>,
+        staged -> Nullable<Text>,
+        metadata -> Nullable<Text>,
+        writer -> Integer,
+        held_until -> Nullable<Timestamp>,
+        release_requested -> Bool,
+        created_at -> Timestamp,
+        expires_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     backfills (name) {
         name -> Text,
         version -> Integer,
@@ -215,3 +237,4 @@ diesel::allow_tables_to_appear_in_same_query!(
     revoked_tokens
 );
 diesel::allow_tables_to_appear_in_same_query!(tasks, file_data, rejected_rows);
+diesel::allow_tables_to_appear_in_same_query!(tasks, uploads);

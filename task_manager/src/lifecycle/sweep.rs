@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use tracing::info;
 
 use crate::db::Database;
+use crate::lifecycle::resumable::store as uploads;
 use crate::locks::Lock;
 use crate::passes::{Failures, PassError};
 
@@ -71,6 +72,7 @@ pub async fn pass(
             break;
         }
     }
+    removed += sweep_staged(db, storage, interval, &mut failures).await?;
     match storage.remove_unfinished(UNFINISHED).await {
         Ok(unfinished) => removed += unfinished,
         Err(error) => failures.note("an unfinished file", error)?,
@@ -79,6 +81,35 @@ pub async fn pass(
         info!(removed, "swept files without a task");
     }
     failures.into_result()
+}
+
+/// Removes staged files without an upload.
+async fn sweep_staged(
+    db: &Database,
+    storage: &Storage,
+    age: Duration,
+    failures: &mut Failures,
+) -> Result<u64, PassError> {
+    let mut removed = 0;
+    let mut chunks = storage.list_staged(age).chunks(FILES);
+    while let Some(found) = chunks.next().await {
+        let mut keys = Vec::with_capacity(found.len());
+        for key in found {
+            match key {
+                Ok(key) => keys.push(key),
+                Err(error) => failures.note("a folder", error)?,
+            }
+        }
+        let ids: Vec<TaskId> = keys.iter().map(|key| key.task_id()).collect();
+        let known = db.read(move |conn| uploads::known(conn, &ids)).await?;
+        for key in keys.into_iter().filter(|key| !known.contains(&key.task_id())) {
+            match storage.discard_staged(key, None).await {
+                Ok(()) => removed += 1,
+                Err(error) => failures.note(key, error)?,
+            }
+        }
+    }
+    Ok(removed)
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@
 //!   connection, an error or an expired lease leaves neither task nor object.
 //! - The file is never completely in memory.
 
-mod commit;
+pub mod commit;
 pub mod draft;
 pub mod file_name;
+pub mod file_start;
 
 use std::pin::pin;
 

@@ -19,7 +19,7 @@ use tower_http::trace::TraceLayer;
 use tracing::{Span, debug, info_span};
 
 /// The header with the id, in requests and in responses.
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is accepted from a client.
 const MAX_REQUEST_ID: usize = 128;
 

@@ -10,26 +10,37 @@
 //! By hand: `CsrfLayer` of tower-http allows every GET and does not check the server's own name.
 //!
 //! # Not here
-//! Servers that require a login: a browser adds no token by itself. CORS headers: pages of other
-//! sites must not read anything here, and without the headers browsers prevent it.
+//! Servers that require a login: a browser adds no token by itself. The
+//! headers that let pages of allowed sites read responses (`cors`).
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::cors::AllowedOrigins;
 use super::host::Host;
 use crate::error::Error;
 
-/// Refuses requests that name a foreign host, and requests from pages of other sites.
-pub async fn same_machine(request: Request, next: Next) -> Response {
-    match check(request.method(), request.uri(), request.headers()) {
+/// Refuses requests that name a foreign host, and requests from pages of other sites, except those
+/// that the operator allows.
+pub async fn same_machine(
+    State(allowed): State<AllowedOrigins>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check(&allowed, request.method(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
 }
 
-fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
+fn check(
+    allowed: &AllowedOrigins,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Error> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(header::HOST.as_str()).or(uri.authority().map(|authority| authority.as_str()));
     let host = host.and_then(Host::parse).filter(Host::is_this_machine);
@@ -37,8 +48,13 @@ fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     if let Some(origin) = origins.next() {
         let origin = origin.to_str().unwrap_or_default();
-        let origin = Host::of_origin(origin).filter(|_| origins.next().is_none());
-        return if origin == Some(host) { Ok(()) } else { Err(Error::ForeignOrigin) };
+        let is_single = origins.next().is_none();
+        let is_own = Host::of_origin(origin) == Some(host);
+        return if is_single && (is_own || allowed.contains(origin)) {
+            Ok(())
+        } else {
+            Err(Error::ForeignOrigin)
+        };
     }
     // A request of another site's page may have no Origin header. Links from it are allowed.
     let is_foreign = matches!(text("sec-fetch-site"), Some("cross-site" | "same-site"));
@@ -56,7 +72,8 @@ mod tests {
             request = request.header(*name, *value);
         }
         let request = request.body(()).unwrap();
-        match check(request.method(), request.uri(), request.headers()) {
+        let allowed = AllowedOrigins::parse(&["https://friend.example".to_owned()]).unwrap();
+        match check(&allowed, request.method(), request.uri(), request.headers()) {
             Ok(()) => "ok",
             Err(Error::ForeignHost) => "host",
             Err(Error::ForeignOrigin) => "origin",
@@ -101,6 +118,8 @@ mod tests {
             ("POST", "origin", "https://127.0.0.1:5000", "origin"),
             ("POST", "origin", "https://evil.example", "origin"),
             ("GET", "origin", "https://evil.example", "origin"),
+            ("POST", "origin", "https://friend.example", "ok"),
+            ("POST", "origin", "http://friend.example", "origin"),
             ("POST", "origin", "null", "origin"),
             ("POST", "origin", "", "origin"),
             ("POST", "sec-fetch-site", "cross-site", "origin"),

@@ -8,13 +8,18 @@ use diesel::prelude::*;
 
 use crate::db::schema::tasks;
 use crate::db::{DbConnection, DbResult, Id, on_either, one_of};
+use crate::lifecycle::resumable::store as uploads;
 use crate::tasks::store::signed;
 
 /// Those of the files that no task needs: neither the input of an existing task, nor an accepted
 /// result, nor the output of a running attempt.
 pub fn unknown_files(conn: &mut DbConnection, keys: &[ObjectKey]) -> DbResult<Vec<ObjectKey>> {
     let known = known_tasks(conn, keys)?;
+    let inputs: Vec<TaskId> = keys.iter().filter_map(|key| key.input()).collect();
+    let uploads = uploads::known(conn, &inputs)?;
     let is_unknown = |key: &&ObjectKey| match key {
+        // A part of an upload has no task.
+        ObjectKey::Input(id) if uploads.contains(id) => false,
         ObjectKey::Input(id) => known.get(id).is_none_or(|task| task.files_removed),
         ObjectKey::Output { task_id, attempt, .. } => {
             known.get(task_id).is_none_or(|task| !task.needs_output(*attempt))

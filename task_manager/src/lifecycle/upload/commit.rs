@@ -13,7 +13,7 @@ use common::task::{AcceptedTask, TaskId, TaskState};
 use sha2::{Digest, Sha256};
 use tracing::info;
 
-use super::draft::{SealedDraft, lost_error};
+use super::draft::{ReceivedFile, SealedDraft, lost_error};
 use crate::db::{Database, DbConnection, DbError, DbResult, Id};
 use crate::error::Error;
 use crate::idempotency::{self, Lock};
@@ -35,39 +35,57 @@ pub async fn commit(
     draft: SealedDraft,
     lock: Option<Lock>,
 ) -> Result<AcceptedTask, Error> {
-    let accepted = match store_task(db, &draft, lock).await {
+    let store_answer = move |conn: &mut DbConnection, accepted: &Accepted<'_>| match &lock {
+        Some(lock) => lock.complete(conn, accepted.fingerprint, accepted.answer),
+        None => Ok(()),
+    };
+    let accepted = match commit_file(db, wakeups, draft.file.clone(), store_answer).await {
         Ok(accepted) => accepted,
         Err(error) => {
             draft.abort().await;
             return Err(error);
         }
     };
-    let (owner, size) = (draft.purpose.owner, draft.input.size);
     if accepted.resumed {
         draft.delete_object().await;
     }
-    wakeups.changed(db, (owner, accepted.task.task_id)).await;
-    info!(size, resumed = accepted.resumed, "accepted as {}", accepted.task.task_id);
     Ok(accepted)
 }
 
-async fn store_task(
+/// An accepted file, in the transaction that accepts it.
+pub struct Accepted<'a> {
+    /// Identifies repeats of the upload.
+    pub fingerprint: &'a str,
+    pub answer: &'a AcceptedTask,
+}
+
+/// Queues the task of a complete file, or resumes an earlier one with the same file; `record` runs
+/// in the same transaction. The caller deletes the file if another task is resumed.
+///
+/// # Errors
+/// The file's task is no longer `initializing`, or the database is not available.
+pub async fn commit_file(
     db: &Database,
-    draft: &SealedDraft,
-    lock: Option<Lock>,
+    wakeups: &Wakeups,
+    file: ReceivedFile,
+    record: impl Fn(&mut DbConnection, &Accepted<'_>) -> DbResult<()> + Send + 'static,
 ) -> Result<AcceptedTask, Error> {
-    let (id, owner, input) = (draft.id, draft.purpose.owner, draft.input.clone());
-    let dedup_key = dedup_key(&draft.purpose.spec, &input.sha256)?;
+    let ReceivedFile { id, purpose, input } = file;
+    let (owner, size) = (purpose.owner, input.size);
+    let dedup_key = dedup_key(&purpose.spec, &input.sha256)?;
     let fingerprint = fingerprint(&input.file_name, &dedup_key);
     let accepted = db.write(move |conn| {
         let earlier = store::find_resumable(conn, owner, &dedup_key)?;
         let accepted = accept(conn, id, earlier, &input, &dedup_key)?;
-        if let (Ok(accepted), Some(lock)) = (&accepted, &lock) {
-            lock.complete(conn, &fingerprint, accepted)?;
+        if let Ok(answer) = &accepted {
+            record(conn, &Accepted { fingerprint: &fingerprint, answer })?;
         }
         Ok(accepted)
     });
-    accepted.await?.map_err(|state| lost_error(id, state))
+    let accepted = accepted.await?.map_err(|state| lost_error(id, state))?;
+    wakeups.changed(db, (owner, accepted.task.task_id)).await;
+    info!(size, resumed = accepted.resumed, "accepted as {}", accepted.task.task_id);
+    Ok(accepted)
 }
 
 /// The key that uploads of the same file share: a hash of kind, parameters and content.

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use common::report::InputFile;
 use common::storage::{ObjectKey, ObjectWriter, Storage};
 use common::task::spec::TaskSpec;
-use common::task::{TaskId, TaskKind, TaskState, UserId};
+use common::task::{TaskId, TaskState, UserId};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,7 @@ use tracing::{Instrument, warn};
 
 use crate::db::{self, Database, DbResult};
 use crate::error::Error;
+use crate::lifecycle::upload::file_start::FileStart;
 use crate::tasks::limits::UPLOAD_LEASE;
 use crate::tasks::store;
 
@@ -80,11 +81,17 @@ pub struct Draft {
     lease: Lease,
 }
 
+/// A complete file in the storage, and the `initializing` task that it is for.
+#[derive(Debug, Clone)]
+pub struct ReceivedFile {
+    pub id: TaskId,
+    pub purpose: Purpose,
+    pub input: InputFile,
+}
+
 /// A complete file on disk. Its lease is renewed until it is dropped.
 pub struct SealedDraft {
-    pub(super) id: TaskId,
-    pub(super) purpose: Purpose,
-    pub(super) input: InputFile,
+    pub(super) file: ReceivedFile,
     drafts: Drafts,
     _lease: Lease,
 }
@@ -160,7 +167,7 @@ impl Draft {
         };
         let sha256 = hex::encode(hash.finalize());
         let input = InputFile { file_name: purpose.file_name.clone(), size, sha256 };
-        Ok(SealedDraft { id, purpose, input, drafts, _lease: lease })
+        Ok(SealedDraft { file: ReceivedFile { id, purpose, input }, drafts, _lease: lease })
     }
 
     /// Removes the draft.
@@ -175,12 +182,12 @@ impl Draft {
 impl SealedDraft {
     /// Removes the draft, unless it became a task after all.
     pub async fn abort(self) {
-        self.drafts.forget(self.id).await;
+        self.drafts.forget(self.file.id).await;
     }
 
     /// Removes the object, when another task is resumed instead.
     pub async fn delete_object(self) {
-        self.drafts.delete_object(self.id).await;
+        self.drafts.delete_object(self.file.id).await;
     }
 }
 
@@ -210,7 +217,7 @@ impl Drafts {
 
 /// The error for a draft whose task is no longer `initializing`; `state` is the current state of
 /// the task, none if its row is gone.
-pub(super) fn lost_error(id: TaskId, state: Option<TaskState>) -> Error {
+pub(in crate::lifecycle) fn lost_error(id: TaskId, state: Option<TaskState>) -> Error {
     match state {
         Some(_) => Error::UploadStopped(id),
         None => Error::UploadLost,
@@ -276,47 +283,10 @@ fn is_initializing(state: Option<TaskState>) -> bool {
     state == Some(TaskState::Initializing)
 }
 
-/// The first bytes of a file, buffered until they suffice to distinguish CSV text from other files.
-struct FileStart {
-    kind: TaskKind,
-    bytes: Vec<u8>,
-    is_checked: bool,
-}
-
-impl FileStart {
-    fn of(kind: TaskKind) -> Self {
-        Self { kind, bytes: Vec::new(), is_checked: !kind.reads_csv() }
-    }
-
-    fn add(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if self.is_checked {
-            return Ok(());
-        }
-        let missing = csv_input::START_BYTES.saturating_sub(self.bytes.len());
-        self.bytes.extend_from_slice(&bytes[..missing.min(bytes.len())]);
-        match self.bytes.len() >= csv_input::START_BYTES {
-            true => self.check(),
-            false => Ok(()),
-        }
-    }
-
-    fn check(&mut self) -> Result<(), Error> {
-        if self.is_checked {
-            return Ok(());
-        }
-        let bytes = std::mem::take(&mut self.bytes);
-        self.is_checked = true;
-        let is_compressed =
-            self.kind.may_be_compressed() && csv_input::compression(&bytes).is_some();
-        match is_compressed {
-            true => Ok(()),
-            false => csv_input::check_start(&bytes).map_err(Error::NotCsv),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use common::task::TaskKind;
+
     use super::*;
     use crate::backend::{Backend, backend_tests};
     use crate::db::own::OwnDatabase;

@@ -5,11 +5,12 @@ use common::problem::Problem;
 use common::report::{InputFile, WorkerId};
 use common::task::spec::TaskSpec;
 use common::task::{Progress, TaskId, TaskState, UserId};
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use serde_json::Value;
 
 use super::{names, signed, to_json};
-use crate::db::schema::{outbox, tasks};
+use crate::db::schema::{outbox, tasks, uploads};
 use crate::db::{DbConnection, DbError, DbResult, Id, execute_cached, one_of};
 use crate::folding::fold;
 use crate::tasks::Task;
@@ -329,11 +330,14 @@ pub fn mark_unreadable_deleted(
     Ok(marked == 1)
 }
 
-/// Expires all leases: at the start of the only process, none is in use.
+/// Expires all leases: at the start of the only process, none is in use. Uploads that another
+/// request may continue keep theirs.
 pub fn expire_all_leases(conn: &mut DbConnection, expired: NaiveDateTime) -> DbResult<usize> {
     let leased = [TaskState::Processing, TaskState::Initializing];
+    let resumable = uploads::table.filter(uploads::id.eq(tasks::id));
     let updated = diesel::update(tasks::table)
         .filter(tasks::state.eq_any(names(leased.into_iter())))
+        .filter(not(exists(resumable)))
         .set(tasks::leased_until.eq(expired))
         .execute(conn)?;
     Ok(updated)
