@@ -56,6 +56,7 @@ const WITH_SERVER: &[Document] = &[
     ("docs/data-upload.md", &[("people.csv", PEOPLE)]),
     ("docs/file-statistics.md", &[("notes.md", "# Notes\n")]),
     ("docs/messages.md", &[("messages.ndjson", MESSAGES)]),
+    ("docs/uploads.md", &[]),
     ("docs/user-events.md", &[]),
     ("examples/README.md", &[("songs.csv", SONGS)]),
     ("taskctl/README.md", &[("visits.csv", VISITS), ("plays.csv", SONGS)]),
