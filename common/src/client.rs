@@ -88,7 +88,6 @@ pub struct ApiClient {
     host: (String, u16),
     token: Option<SecretString>,
     trust: Trust,
-    has_tls: bool,
 }
 
 impl ApiClient {
@@ -113,30 +112,25 @@ impl ApiClient {
         let unusable = |reason: String| ClientError::Unexpected { server: server.clone(), reason };
         let url =
             reqwest::Url::parse(&server).map_err(|error| unusable(format!("no URL: {error}")))?;
-        let has_tls = match url.scheme() {
-            "https" => true,
-            "http" => false,
-            other => {
-                let reason = format!("`{other}` URLs are not supported, only http and https");
-                return Err(unusable(reason));
-            }
-        };
+        if !matches!(url.scheme(), "http" | "https") {
+            let scheme = url.scheme();
+            let reason = format!("`{scheme}` URLs are not supported, only http and https");
+            return Err(unusable(reason));
+        }
         let host = (
             url.host_str().unwrap_or_default().to_owned(),
             url.port_or_known_default().unwrap_or_default(),
         );
-        let http =
-            builder(has_tls.then_some(&trust)).map_err(|error| unusable(with_causes(&error)))?;
+        let http = builder(&trust).map_err(|error| unusable(with_causes(&error)))?;
         let http = http.build().map_err(|error| unusable(with_causes(&error)))?;
-        Ok(Self { http, server, host, token, trust, has_tls })
+        Ok(Self { http, server, host, token, trust })
     }
 
     /// A client of the same server that connects to `address` only, even if its name has other
     /// addresses.
     fn at(&self, address: SocketAddr) -> Result<Self, ClientError> {
         let (host, _) = &self.host;
-        let trust = self.has_tls.then_some(&self.trust);
-        let http = builder(trust).map_err(|error| self.unexpected(with_causes(&error)))?;
+        let http = builder(&self.trust).map_err(|error| self.unexpected(with_causes(&error)))?;
         let http = http.resolve(host, address).build();
         let http = http.map_err(|error| self.unexpected(with_causes(&error)))?;
         Ok(Self { http, ..self.clone() })
@@ -210,6 +204,12 @@ impl ApiClient {
         ClientError::Unreachable { server, reason, connected }
     }
 
+    /// The error for a connection on which nothing arrived for this long.
+    #[must_use]
+    pub fn stalled(&self, after: Duration) -> ClientError {
+        self.unanswered(format!("no byte arrived for {} s", after.as_secs()))
+    }
+
     fn unanswered(&self, reason: String) -> ClientError {
         ClientError::Unreachable { server: self.server.clone(), reason, connected: true }
     }
@@ -227,12 +227,13 @@ pub fn plain_http() -> Result<reqwest::ClientBuilder, rustls::Error> {
     Ok(reqwest::Client::builder().tls_backend_preconfigured(tls::no_trust()?))
 }
 
-/// A builder of a client, with TLS if there is a `trust`.
-fn builder(trust: Option<&Trust>) -> Result<reqwest::ClientBuilder, rustls::Error> {
-    let builder = match trust {
-        Some(trust) => reqwest::Client::builder().tls_backend_preconfigured(trust.client_config()?),
-        None => plain_http()?,
-    };
+/// A builder of a client. It has TLS for a server without TLS too, since that may redirect to a
+/// bucket with TLS.
+fn builder(trust: &Trust) -> Result<reqwest::ClientBuilder, rustls::Error> {
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(trust.lazy_client_config()?);
     let builder = builder.connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(CONNECT_TIMEOUT);
     Ok(builder.pool_idle_timeout(IDLE_TIMEOUT))
 }
+
+#[cfg(test)]
+mod tests;

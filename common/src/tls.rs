@@ -12,7 +12,11 @@ use std::sync::Arc;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+
+mod lazy;
+
+use lazy::LazyVerifier;
 
 /// An unusable file of certificates.
 #[derive(Debug, thiserror::Error)]
@@ -60,13 +64,28 @@ impl Trust {
     /// # Errors
     /// A certificate of the file is invalid.
     pub fn client_config(&self) -> Result<ClientConfig, rustls::Error> {
+        Ok(builder()?.with_root_certificates(self.roots()?).with_no_client_auth())
+    }
+
+    /// Like [`client_config`](Self::client_config), but the certificates of the system are read
+    /// when the first certificate is checked: for clients that may never use TLS.
+    ///
+    /// # Errors
+    /// Never; the library's settings are valid.
+    pub fn lazy_client_config(&self) -> Result<ClientConfig, rustls::Error> {
+        let verifier = Arc::new(LazyVerifier::new(self.clone()));
+        let builder = builder()?.dangerous().with_custom_certificate_verifier(verifier);
+        Ok(builder.with_no_client_auth())
+    }
+
+    fn roots(&self) -> Result<RootCertStore, rustls::Error> {
         let mut roots = RootCertStore::empty();
         // Certificates of the system that rustls cannot parse are skipped, as in every client.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         for certificate in self.file.iter().flat_map(|file| &file.certificates) {
             roots.add(certificate.clone())?;
         }
-        config(roots)
+        Ok(roots)
     }
 
     /// The error, with advice if a certificate was not trusted.
@@ -95,13 +114,12 @@ impl Trust {
 
 /// Trusts no certificate: for clients without TLS.
 pub(crate) fn no_trust() -> Result<ClientConfig, rustls::Error> {
-    config(RootCertStore::empty())
+    Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
-fn config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    builder.with_safe_default_protocol_versions()
 }
 
 /// The certificate error that caused `error`, if any.
