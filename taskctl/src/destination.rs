@@ -90,11 +90,6 @@ impl Part {
         }
     }
 
-    /// The final name of the file.
-    pub(crate) fn target(&self) -> &Path {
-        &self.target
-    }
-
     /// Renames the complete file to its final name, replacing an existing file, and returns the
     /// name.
     ///
@@ -104,20 +99,6 @@ impl Part {
         match self.temporary.persist(&self.target) {
             Ok(()) => Ok(self.target),
             Err(error) => Err(cannot_write(&self.target, &error.error)),
-        }
-    }
-
-    /// Renames the complete file to its final name unless that exists, and returns the name.
-    ///
-    /// # Errors
-    /// The name is taken, or the file cannot be renamed.
-    pub(crate) fn keep_new(self) -> Result<PathBuf, Failure> {
-        match self.temporary.persist_noclobber(&self.target) {
-            Ok(()) => Ok(self.target),
-            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(exists_already(&self.target))
-            }
-            Err(failed) => Err(cannot_write(&self.target, &failed.error)),
         }
     }
 }
@@ -135,6 +116,7 @@ pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     Failure::local(format!("Cannot write to {}: {error}.", path.display()))
 }
 
-fn folder(path: &Path) -> &Path {
+/// The folder of a file.
+pub(crate) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

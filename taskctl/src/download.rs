@@ -1,30 +1,33 @@
-//! `taskctl download`: fetches a result, and resumes after a broken connection.
+//! `taskctl download`: fetches a result, and resumes after a broken connection or an earlier download
+//! of the same result that was interrupted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::Args;
 use common::client::{ApiClient, ClientError};
 use common::task::TaskId;
+use indicatif::{HumanBytes, HumanDuration};
 use reqwest::header::{
     CONTENT_DISPOSITION, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE,
 };
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::file_name;
 use crate::interrupt::or_interrupted;
+use crate::patience::{GiveUp, Patience};
 use crate::progress::TransferBar;
 use crate::saving::{Saved, Sink, Target};
 use crate::session::Session;
 
-/// How many times in a row a connection may break without a new byte.
-const MAX_BREAKS: u32 = 5;
-/// The wait after the first break; it doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// A connection without a byte for this long is broken.
+const STALL: Duration = Duration::from_secs(30);
 
 /// The arguments of `taskctl download`.
 #[derive(Debug, Args)]
@@ -41,6 +44,8 @@ pub(crate) struct DownloadArgs {
     /// Replace an existing file of that name.
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    give_up: GiveUp,
 }
 
 /// `taskctl download`.
@@ -51,7 +56,7 @@ pub(crate) async fn download(session: &Session, args: DownloadArgs) -> Result<Ex
     };
     let console = console_for(session.console, &target)?;
     let part = if args.rejected { Part::Rejected } else { Part::Result };
-    let saved = fetch(session, args.id, part, &target).await?;
+    let saved = fetch(session, args.id, part, &target, args.give_up).await?;
     if console.is_json() {
         console.document(&json!({ "output": saved.path, "size": saved.size }));
     }
@@ -93,16 +98,15 @@ pub(crate) async fn fetch(
     id: TaskId,
     part: Part,
     target: &Target,
+    give_up: GiveUp,
 ) -> Result<Saved, Failure> {
-    let path = match part {
-        Part::Result => format!("/v1/data_processor/download/{id}"),
-        Part::Rejected => format!("/v1/data_processor/rejected/{id}"),
-    };
-    or_interrupted(transfer(&session.client, &path, id, target), || {
-        format!(
+    let download = Download { client: &session.client, id, part, target, kept: OnceLock::new() };
+    or_interrupted(download.run(give_up), || match download.kept.get() {
+        Some(path) => format!("The download was interrupted. {}", kept_sentence(path)),
+        None => format!(
             "The download was interrupted. The result stays on the server: `{}`.",
             session.command("download", id)
-        )
+        ),
     })
     .await
 }
@@ -122,90 +126,150 @@ impl FileMeta {
     }
 }
 
-async fn transfer(
-    client: &ApiClient,
-    path: &str,
+struct Download<'a> {
+    client: &'a ApiClient,
     id: TaskId,
-    target: &Target,
-) -> Result<Saved, Failure> {
-    let mut response = client.send(client.request(Method::GET, path)).await?;
-    let mut meta = FileMeta::of(&response);
-    let name = suggested_name(response.headers(), id);
-    let mut sink = Sink::open(target, name).await?;
-    let bar = TransferBar::start("Downloading", meta.size);
+    part: Part,
+    target: &'a Target,
+    /// The file with the bytes so far, if a later download can continue it.
+    kept: OnceLock<PathBuf>,
+}
 
-    let mut received = 0;
-    let mut furthest = 0;
-    let mut breaks = 0;
-    loop {
-        let reason = loop {
-            match response.chunk().await {
-                Ok(Some(bytes)) => {
-                    sink.write(&bytes).await?;
-                    received += bytes.len() as u64;
-                    bar.at(received);
-                }
-                Ok(None) => {
-                    bar.finish();
-                    return sink.finish(received).await;
-                }
-                Err(error) => break client.unreachable(&error),
-            }
-        };
-        // Only bytes beyond the furthest one so far count as progress: a server that starts over
-        // and always breaks at the same position is not retried for ever.
-        if received > furthest {
-            furthest = received;
-            breaks = 0;
+impl Download<'_> {
+    fn path(&self) -> String {
+        match self.part {
+            Part::Result => format!("/v1/data_processor/download/{}", self.id),
+            Part::Rejected => format!("/v1/data_processor/rejected/{}", self.id),
         }
-        response = reconnect(client, path, received, &meta, &mut breaks, reason).await?;
-        if response.status() != StatusCode::PARTIAL_CONTENT {
-            if received > 0 {
+    }
+
+    /// A name for the bytes of the result: the same later only if the bytes are the same.
+    fn identity(&self, meta: &FileMeta) -> Option<String> {
+        let etag = meta.etag.as_ref()?.to_str().ok()?;
+        Some(format!("{} {etag}", self.path()))
+    }
+
+    async fn run(&self, give_up: GiveUp) -> Result<Saved, Failure> {
+        let mut patience = Patience::new(give_up);
+        let bar = TransferBar::prepare("Downloading");
+        let done = self.transfer(&mut patience, &bar).await;
+        bar.finish();
+        done
+    }
+
+    async fn transfer(&self, patience: &mut Patience, bar: &TransferBar) -> Result<Saved, Failure> {
+        let mut response = self.request(0, None, patience, bar).await?;
+        let mut meta = FileMeta::of(&response);
+        let name = suggested_name(response.headers(), self.id);
+        let identity = self.identity(&meta);
+        let (mut sink, kept) = Sink::open(self.target, name, identity.as_deref()).await?;
+        if let Some(path) = sink.continuable() {
+            self.kept.get_or_init(|| path.to_owned());
+        }
+        bar.start_at(kept, meta.size);
+
+        let mut received = 0;
+        let mut furthest = 0;
+        if kept > 0 {
+            if meta.size == Some(kept) {
+                return sink.finish(kept).await;
+            }
+            (received, furthest) = (kept, kept);
+            response = self.request(received, meta.etag.as_ref(), patience, bar).await?;
+        }
+        loop {
+            if received > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
                 sink.restart().await?;
                 received = 0;
+                meta = FileMeta::of(&response);
+                bar.start_at(0, meta.size);
             }
-            meta = FileMeta::of(&response);
+            let reason = loop {
+                match timeout(STALL, response.chunk()).await {
+                    Ok(Ok(Some(bytes))) => {
+                        sink.write(&bytes).await?;
+                        received += bytes.len() as u64;
+                        bar.at(received);
+                    }
+                    Ok(Ok(None)) => return sink.finish(received).await,
+                    Ok(Err(error)) => break self.client.unreachable(&error),
+                    Err(_) => break self.client.stalled(STALL),
+                }
+            };
+            // Only bytes beyond the furthest one so far count as progress: a server that starts
+            // over and always breaks at the same position is not retried for ever.
+            if received > furthest {
+                furthest = received;
+                patience.progressed();
+            }
+            self.pause(reason, patience, bar).await?;
+            response = self.request(received, meta.etag.as_ref(), patience, bar).await?;
+        }
+    }
+
+    /// Requests the bytes after `received`, until the server answers: with the rest if it is still
+    /// that of `etag`, else with the whole file.
+    async fn request(
+        &self,
+        received: u64,
+        etag: Option<&HeaderValue>,
+        patience: &mut Patience,
+        bar: &TransferBar,
+    ) -> Result<Response, Failure> {
+        loop {
+            let mut request = self.client.request(Method::GET, &self.path());
+            if let Some(etag) = etag.filter(|_| received > 0) {
+                request = request.header(RANGE, format!("bytes={received}-"));
+                request = request.header(IF_RANGE, etag);
+            }
+            let answer = timeout(STALL, self.client.send(request)).await;
+            match answer.unwrap_or_else(|_| Err(self.client.stalled(STALL))) {
+                Ok(response)
+                    if response.status() == StatusCode::PARTIAL_CONTENT
+                        && !starts_at(response.headers(), received) =>
+                {
+                    return Err(Failure::local(
+                        "The server sent another part of the result than requested.",
+                    ));
+                }
+                Ok(response) => return Ok(response),
+                Err(error) if error.is_transient() => self.pause(error, patience, bar).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn pause(
+        &self,
+        error: ClientError,
+        patience: &mut Patience,
+        bar: &TransferBar,
+    ) -> Result<(), Failure> {
+        let given_up = match patience.pause(error, bar).await {
+            Ok(()) => return Ok(()),
+            Err(given_up) => given_up,
+        };
+        match (given_up.error, bar.position()) {
+            (ClientError::Unreachable { reason, .. }, received @ 1..) => {
+                let mut text = format!(
+                    "The connection broke after {}, and there was no progress for {}: {reason}.",
+                    HumanBytes(received),
+                    HumanDuration(given_up.after),
+                );
+                if let Some(path) = self.kept.get() {
+                    text.push('\n');
+                    text.push_str(&kept_sentence(path));
+                }
+                Err(Failure::lost(text))
+            }
+            (error, _) => Err(error.into()),
         }
     }
 }
 
-/// Requests the rest after `received` bytes, until the server answers.
-async fn reconnect(
-    client: &ApiClient,
-    path: &str,
-    received: u64,
-    meta: &FileMeta,
-    breaks: &mut u32,
-    mut reason: ClientError,
-) -> Result<Response, Failure> {
-    loop {
-        if *breaks >= MAX_BREAKS {
-            return Err(Failure::lost(format!(
-                "The connection broke after {received} bytes and again on each of {MAX_BREAKS} \
-                 more attempts: {reason}."
-            )));
-        }
-        tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(*breaks)).await;
-        *breaks += 1;
-        let mut request = client.request(Method::GET, path);
-        if let Some(etag) = meta.etag.clone().filter(|_| received > 0) {
-            request = request.header(RANGE, format!("bytes={received}-")).header(IF_RANGE, etag);
-        }
-        match client.send(request).await {
-            Ok(response) if response.status() == StatusCode::PARTIAL_CONTENT => {
-                return if starts_at(response.headers(), received) {
-                    Ok(response)
-                } else {
-                    Err(Failure::local(
-                        "The server sent another part of the result than requested.",
-                    ))
-                };
-            }
-            Ok(response) => return Ok(response),
-            Err(error) if error.is_transient() => reason = error,
-            Err(error) => return Err(error.into()),
-        }
-    }
+/// A sentence on how to continue.
+fn kept_sentence(path: &Path) -> String {
+    format!("The same command continues it; what has arrived is in {}.", path.display())
 }
 
 fn starts_at(headers: &HeaderMap, position: u64) -> bool {

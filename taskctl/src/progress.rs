@@ -1,42 +1,78 @@
 //! Progress on standard error: bars on a terminal, otherwise a line at every change.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::task::{TaskState, TaskView};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use crate::console::note;
+use crate::pace::Pace;
 use crate::view;
 
-/// A transfer of bytes: position, rate and remaining time.
+/// A transfer of bytes: its position, and its pace.
 #[derive(Debug, Clone)]
 pub(crate) struct TransferBar {
     bar: ProgressBar,
+    pace: Pace,
 }
 
 impl TransferBar {
     /// Shows that `what` starts; `total` in bytes, if known.
     pub(crate) fn start(what: &str, total: Option<u64>) -> Self {
-        let (bar, template) = match total {
-            Some(total) => (
-                ProgressBar::new(total),
-                "{msg}  {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-            ),
-            None => (ProgressBar::no_length(), "{msg}  {spinner} {bytes}, {bytes_per_sec}"),
-        };
-        if bar.is_hidden() {
-            let size = total.map(|total| format!(" ({})", HumanBytes(total))).unwrap_or_default();
-            note(&format!("{what}{size}"));
-        }
-        bar.set_style(style(template));
+        let bar = Self::prepare(what);
+        bar.start_at(0, total);
+        bar
+    }
+
+    /// Shows that `what` will start soon.
+    pub(crate) fn prepare(what: &str) -> Self {
+        let bar = ProgressBar::no_length();
+        let pace = Pace::default();
+        bar.set_style(style("{msg}  {spinner} {pace}").with_key("pace", pace.clone()));
         bar.set_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(100));
-        Self { bar }
+        Self { bar, pace }
+    }
+
+    /// Shows that it starts behind `position` bytes; `total` in bytes, if known.
+    pub(crate) fn start_at(&self, position: u64, total: Option<u64>) {
+        let template = match total {
+            Some(total) => {
+                self.bar.set_length(total);
+                "{msg}  {bar:20} {bytes} of {total_bytes}  {pace}"
+            }
+            None => {
+                self.bar.unset_length();
+                "{msg}  {spinner} {bytes}  {pace}"
+            }
+        };
+        if self.bar.is_hidden() {
+            let size = total.map(|total| format!(" ({})", HumanBytes(total))).unwrap_or_default();
+            let from = match position {
+                0 => String::new(),
+                position => format!(", from {}", HumanBytes(position)),
+            };
+            note(&format!("{}{size}{from}", self.bar.message()));
+        }
+        self.bar.set_style(style(template).with_key("pace", self.pace.clone()));
+        self.bar.set_position(position);
+        self.pace.restart();
+    }
+
+    /// Whether there is no terminal to show it on.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.bar.is_hidden()
     }
 
     /// Sets the number of bytes from the start.
     pub(crate) fn at(&self, bytes: u64) {
+        self.pace.advance();
         self.bar.set_position(bytes);
+    }
+
+    /// Shows that the transfer pauses, after this number of failures.
+    pub(crate) fn wait(&self, pause: Duration, failures: u32) {
+        self.pace.wait(Instant::now() + pause, failures);
     }
 
     /// The number of bytes so far.

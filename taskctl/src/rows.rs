@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::download::{self, Part, console_for};
 use crate::failure::Failure;
 use crate::interrupt::or_interrupted;
+use crate::patience::GiveUp;
 use crate::saving::{Saved, Sink, Target};
 use crate::session::{Session, task_path};
 
@@ -67,7 +68,7 @@ pub(crate) async fn rejected(session: &Session, args: RowsArgs) -> Result<ExitCo
         Some(path) if session.console.is_json() => copy_csv(session, &path, &target).await?,
         Some(_) => {
             console_for(session.console, &target)?;
-            download::fetch(session, args.id, Part::Rejected, &target).await?
+            download::fetch(session, args.id, Part::Rejected, &target, GiveUp::default()).await?
         }
         None => {
             return Err(Failure::local(format!(
@@ -190,7 +191,7 @@ struct Output {
 
 impl Output {
     async fn open(target: &Target, format: Format) -> Result<Self, Failure> {
-        let sink = Sink::open(target, String::new()).await?;
+        let (sink, _) = Sink::open(target, String::new(), None).await?;
         let mut output = Self { sink, format, size: 0, rows: 0 };
         match format {
             Format::Json => output.append(b"{\"items\": [").await?,

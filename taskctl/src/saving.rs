@@ -1,15 +1,16 @@
 //! Saves a download while it arrives: to a file that appears when it is complete, so that a partial
 //! result is never taken for a complete one, or to a stream.
 
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use indicatif::HumanBytes;
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWrite, AsyncWriteExt};
 
-use crate::destination::{Destination, Part, cannot_write, exists_already};
+use crate::destination::{Destination, cannot_write, exists_already};
 use crate::failure::Failure;
+use crate::part_file::PartFile;
 
 /// The target of a result.
 #[derive(Debug)]
@@ -42,10 +43,10 @@ impl Target {
 pub(crate) enum Sink {
     /// An incomplete file.
     File {
+        /// Its name; dropped before the file, whose lock is held until then.
+        part: PartFile,
         /// Receives the bytes.
         file: File,
-        /// The temporary file.
-        part: Part,
         /// Whether an existing file may be replaced.
         replace: bool,
     },
@@ -73,19 +74,25 @@ impl Saved {
 }
 
 impl Sink {
-    /// Opens `target`; `suggested` is the server's name for the file.
+    /// Opens `target`, and returns how many bytes of the result it has already, from an earlier
+    /// download. `suggested` is the server's name for the file; `identity` identifies the bytes of
+    /// the result, if the server says so.
     ///
     /// # Errors
     /// It cannot be written to, or is a file that must not be replaced.
-    pub(crate) async fn open(target: &Target, suggested: String) -> Result<Self, Failure> {
+    pub(crate) async fn open(
+        target: &Target,
+        suggested: String,
+        identity: Option<&str>,
+    ) -> Result<(Self, u64), Failure> {
         let (path, replace) = match target {
             Target::Given(Destination::Stdout) => {
-                return Ok(Self::Stream(Box::new(tokio::io::stdout())));
+                return Ok((Self::Stream(Box::new(tokio::io::stdout())), 0));
             }
             Target::Given(Destination::Device(path)) => {
                 let device = File::options().write(true).open(path).await;
                 let device = device.map_err(|error| cannot_write(path, &error))?;
-                return Ok(Self::Stream(Box::new(device)));
+                return Ok((Self::Stream(Box::new(device)), 0));
             }
             Target::Given(Destination::File(path)) => (path.clone(), true),
             Target::ServersName { replace } => (PathBuf::from(suggested), *replace),
@@ -93,8 +100,18 @@ impl Sink {
         if !replace && path.symlink_metadata().is_ok() {
             return Err(exists_already(&path));
         }
-        let (file, part) = Part::create(path)?;
-        Ok(Self::File { file: File::from_std(file), part, replace })
+        let (mut file, part) = PartFile::open(path, identity)?;
+        let kept = file.seek(SeekFrom::End(0));
+        let kept = kept.map_err(|error| cannot_write(part.target(), &error))?;
+        Ok((Self::File { part, file: File::from_std(file), replace }, kept))
+    }
+
+    /// The file with the bytes so far, if a later download can continue it.
+    pub(crate) fn continuable(&self) -> Option<&Path> {
+        match self {
+            Self::File { part, .. } => part.continuable(),
+            Self::Stream(_) => None,
+        }
     }
 
     /// Appends bytes.
@@ -140,9 +157,13 @@ impl Sink {
     /// The last bytes cannot be written, or the name was taken in the meantime.
     pub(crate) async fn finish(self, size: u64) -> Result<Saved, Failure> {
         match self {
-            Self::File { mut file, part, replace } => {
-                file.flush().await.map_err(|error| cannot_write(part.target(), &error))?;
-                let path = if replace { part.keep()? } else { part.keep_new()? };
+            Self::File { part, mut file, replace } => {
+                let synced = async {
+                    file.flush().await?;
+                    file.sync_all().await
+                };
+                synced.await.map_err(|error| cannot_write(part.target(), &error))?;
+                let path = part.complete(replace)?;
                 Ok(Saved { path: Some(path), size })
             }
             Self::Stream(mut stream) => {

@@ -23,6 +23,7 @@ use crate::download::{self, console_for};
 use crate::failure::Failure;
 use crate::interrupt::or_interrupted;
 use crate::parameter::parameter;
+use crate::patience::GiveUp;
 use crate::progress::TransferBar;
 use crate::repeats::Repeats;
 use crate::saving::Target;
@@ -53,6 +54,8 @@ pub(crate) struct UploadArgs {
     /// Wait, and save the result here, `-` for standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    give_up: GiveUp,
 }
 
 /// `taskctl upload`.
@@ -97,7 +100,7 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
     accepted.task = wait::until_ended_or_interrupted(session, id, wait::PATIENCE).await?;
     let saved = match &target {
         Some(target) if accepted.task.state == TaskState::Processed => {
-            Some(download::fetch(session, id, download::Part::Result, target).await?)
+            Some(download::fetch(session, id, download::Part::Result, target, args.give_up).await?)
         }
         _ => None,
     };

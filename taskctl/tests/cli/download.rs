@@ -8,9 +8,9 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 
-use crate::fake_api::{ID, problem, serve, taskctl};
+use crate::fake_api::{ID, command, finished, problem, send, serve, taskctl, until};
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
@@ -222,10 +222,130 @@ async fn a_download_that_keeps_failing_leaves_no_file() {
     // A weak tag guarantees nothing, so every attempt starts over and breaks at the same position.
     let breaking = Breaking::new(vec![(content(0), "W/\"weak\"", Some(500_000))]);
     let server = serve(breaking.router()).await;
-    let run = taskctl(&server, folder.path(), &["download", ID, "--output", "x.csv"]).await;
+    let args = ["download", ID, "--output", "x.csv", "--give-up-after", "2s"];
+    let run = taskctl(&server, folder.path(), &args).await;
     assert_eq!(run.code, 3, "{run:?}");
     assert!(run.stderr.contains("The connection broke after"), "{}", run.stderr);
     assert!(names(folder.path()).is_empty(), "{:?}", names(folder.path()));
     let asked = breaking.asked.lock().unwrap();
     assert!(asked.iter().all(|(range, _)| range.is_none()), "{asked:?}");
+}
+
+/// An answer that breaks after this many bytes, and then the whole one.
+fn breaking_once(at: usize) -> Breaking {
+    Breaking::new(vec![(content(0), "\"one\"", Some(at)), (content(0), "\"one\"", None)])
+}
+
+/// The name and size of the one part in `folder`.
+fn part(folder: &Path) -> Option<(String, u64)> {
+    let name = names(folder).into_iter().find(|name| name.ends_with(".part"))?;
+    let size = folder.join(&name).metadata().unwrap().len();
+    Some((name, size))
+}
+
+#[tokio::test]
+async fn a_later_download_continues_what_an_earlier_one_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let breaking = breaking_once(700_000);
+    let server = serve(breaking.router()).await;
+    let args = ["download", ID, "--output", "x.csv", "--give-up-after", "0s"];
+
+    let run = taskctl(&server, folder.path(), &args).await;
+    assert_eq!(run.code, 3, "{run:?}");
+    assert!(run.stderr.contains("The same command continues it"), "{}", run.stderr);
+    assert!(!folder.path().join("x.csv").exists());
+    let (name, size) = part(folder.path()).unwrap();
+    assert!(run.stderr.contains(&name) && name.starts_with("x.csv."), "{}", run.stderr);
+    assert!(size > 0 && size <= 700_000, "{size}");
+
+    let run = taskctl(&server, folder.path(), &args).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(std::fs::read(folder.path().join("x.csv")).unwrap() == content(0), "not byte-equal");
+    assert_eq!(names(folder.path()), ["x.csv"]);
+    let asked = breaking.asked.lock().unwrap();
+    let rest = (Some(format!("bytes={size}-")), Some("\"one\"".to_owned()));
+    assert_eq!(*asked, [(None, None), (None, None), rest]);
+}
+
+#[tokio::test]
+async fn a_left_part_of_another_result_is_not_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["download", ID, "--output", "x.csv", "--give-up-after", "0s"];
+    let breaking = breaking_once(700_000);
+    let run = taskctl(&serve(breaking.router()).await, folder.path(), &args).await;
+    assert_eq!(run.code, 3, "{run:?}");
+    assert!(part(folder.path()).is_some());
+
+    let other = Breaking::new(vec![(content(9), "\"two\"", None)]);
+    let run = taskctl(&serve(other.router()).await, folder.path(), &args).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(std::fs::read(folder.path().join("x.csv")).unwrap() == content(9), "not byte-equal");
+}
+
+/// Downloads from a server that stops sending, and ends the program with `signal` when the part has
+/// grown; returns its exit code.
+#[cfg(unix)]
+async fn end_a_download(folder: &Path, signal: &str) -> (Option<i32>, String) {
+    let beginning = async || {
+        let some = content(0)[..700_000].to_vec();
+        let stalled = stream::once(async { Ok::<_, std::io::Error>(some) });
+        let body = Body::from_stream(stalled.chain(stream::pending()));
+        let headers = [("content-length", "2000000"), ("etag", "\"one\"")];
+        (headers, body).into_response()
+    };
+    let path = "/v1/data_processor/download/{id}";
+    let server = serve(Router::new().route(path, get(beginning))).await;
+    let child = command(&server, folder, &["download", ID, "--output", "x.csv"]).spawn().unwrap();
+    until("the part has grown", async || part(folder).is_some_and(|(_, size)| size > 0)).await;
+    send(signal, &child);
+    let ended = tokio::task::spawn_blocking(|| child.wait_with_output()).await.unwrap().unwrap();
+    (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_download_continues_after_the_program_was_ended() {
+    for signal in ["INT", "KILL"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (code, stderr) = end_a_download(folder.path(), signal).await;
+        if signal == "INT" {
+            assert_eq!(code, Some(130));
+            assert!(stderr.contains("The download was interrupted. The same command"), "{stderr}");
+        }
+        assert!(!folder.path().join("x.csv").exists());
+
+        let whole = Breaking::new(vec![(content(0), "\"one\"", None)]);
+        let server = serve(whole.router()).await;
+        let args = ["download", ID, "--output", "x.csv"];
+        let run = taskctl(&server, folder.path(), &args).await;
+        assert_eq!(run.code, 0, "{run:?}");
+        assert!(std::fs::read(folder.path().join("x.csv")).unwrap() == content(0));
+        assert_eq!(names(folder.path()), ["x.csv"]);
+        assert!(whole.asked.lock().unwrap()[1].0.is_some(), "it continues");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_host_gets_no_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let breaking = breaking_once(700_000);
+    let tokens = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&tokens);
+    let bucket = async move |headers: HeaderMap| {
+        seen.lock().unwrap().push(headers.contains_key("authorization"));
+        breaking.answer(&headers)
+    };
+    let bucket = serve(Router::new().route("/bucket/result", get(bucket))).await;
+    let url = format!("{bucket}/bucket/result?signature=x");
+    let redirect = async move |headers: HeaderMap| {
+        assert_eq!(headers["authorization"], "Bearer secret");
+        (axum::http::StatusCode::TEMPORARY_REDIRECT, [("location", url.clone())])
+    };
+    let router = Router::new().route("/v1/data_processor/download/{id}", get(redirect));
+    let server = serve(router).await;
+    let mut command = command(&server, folder.path(), &["download", ID, "--output", "x.csv"]);
+    let run = finished(command.env("TASKCTL_TOKEN", "secret").spawn().unwrap()).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(std::fs::read(folder.path().join("x.csv")).unwrap() == content(0), "not byte-equal");
+    assert_eq!(*tokens.lock().unwrap(), [false, false], "the cut download is redirected again");
 }

@@ -98,6 +98,14 @@ pub(crate) async fn finished(child: std::process::Child) -> Finished {
     }
 }
 
+/// Sends the signal of this name to a running program.
+#[cfg(unix)]
+pub(crate) fn send(signal: &str, child: &std::process::Child) {
+    let mut kill = Command::new("sh");
+    kill.args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal, &child.id().to_string()]);
+    assert!(kill.status().unwrap().success());
+}
+
 /// Waits until `holds` returns true, for at most a minute.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
     let deadline = Instant::now() + Duration::from_secs(60);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::fake_api::{
-    ID, answer, command, failed, finished, processed, serve, serve_on, task, taskctl, until,
+    ID, answer, command, failed, finished, processed, send, serve, serve_on, task, taskctl, until,
 };
 
 /// A task that is `tasks[n]` at the n-th poll, and the last one from then on.
@@ -115,9 +115,7 @@ async fn ctrl_c_says_that_the_task_continues() {
     let child = command(&server, folder.path(), &["watch", ID]).spawn().unwrap();
     until("a look at the task", || async { looks.load(Ordering::SeqCst) > 2 }).await;
 
-    let pid = child.id().to_string();
-    let sent = std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    assert!(sent.success());
+    send("INT", &child);
 
     let run = finished(child).await;
     assert_eq!((run.code, run.text().as_str()), (130, ""));
