@@ -156,7 +156,7 @@ impl ApiClient {
     /// # Errors
     /// The server is not reachable or refuses.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = self.respond(request).await?;
         let status = response.status();
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             return Ok(response);
@@ -173,6 +173,14 @@ impl ApiClient {
                 }
             }
         }
+    }
+
+    /// Sends a request; returns the response, whatever its status is.
+    ///
+    /// # Errors
+    /// The server is not reachable.
+    pub async fn respond(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        request.send().await.map_err(|error| self.unreachable(&error))
     }
 
     /// Sends a request and reads the JSON of the answer.
@@ -210,7 +218,9 @@ impl ApiClient {
         self.unanswered(format!("no byte arrived for {} s", after.as_secs()))
     }
 
-    fn unanswered(&self, reason: String) -> ClientError {
+    /// The error for a request that the server did not answer as it should, but may later.
+    #[must_use]
+    pub fn unanswered(&self, reason: String) -> ClientError {
         ClientError::Unreachable { server: self.server.clone(), reason, connected: true }
     }
 

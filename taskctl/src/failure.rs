@@ -59,6 +59,11 @@ impl Failure {
         Self::new(INTERRUPTED, text)
     }
 
+    /// The status of the server's problem document, if it is one.
+    pub(crate) fn status(&self) -> Option<u16> {
+        self.problem.as_ref().map(|problem| problem.status)
+    }
+
     /// Prints the failure: a problem of the server as JSON on standard output if JSON was
     /// requested, everything else as text on standard error.
     pub(crate) fn report(self, console: Console) -> ExitCode {

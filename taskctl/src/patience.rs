@@ -73,6 +73,11 @@ impl Patience {
         }
     }
 
+    /// For a transfer that an earlier command began: its server has answered before.
+    pub(crate) fn continued(give_up: GiveUp) -> Self {
+        Self { has_connected: true, ..Self::new(give_up) }
+    }
+
     /// The transfer has advanced.
     pub(crate) fn progressed(&mut self) {
         self.has_connected = true;
@@ -201,9 +206,11 @@ mod tests {
         let pauses: Vec<_> = (0..3).map(|_| default.next_pause(&broken(false), now)).collect();
         assert!(pauses[0].is_some() && pauses[1].is_some() && pauses[2].is_none(), "{pauses:?}");
 
-        let mut told = patience(Some(Duration::from_secs(60)));
-        for _ in 0..5 {
-            assert!(told.next_pause(&broken(false), now).is_some());
+        let told = patience(Some(Duration::from_secs(60)));
+        for mut patience in [told, Patience::continued(GiveUp::default())] {
+            for _ in 0..5 {
+                assert!(patience.next_pause(&broken(false), now).is_some());
+            }
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Session {
     pub(crate) client: ApiClient,
     /// The output to the user.
     pub(crate) console: Console,
+    /// The user's id, if there is a token that says it.
+    pub(crate) user: Option<String>,
 }
 
 impl Session {
@@ -31,8 +33,10 @@ impl Session {
     ) -> Result<Self, Failure> {
         let trust = Trust::with_file(ca_file)
             .map_err(|error| Failure::usage(format!("--ca-file (or TASKCTL_CA_FILE): {error}.")))?;
-        match ApiClient::trusting(server, tokens::of(server)?, trust) {
-            Ok(client) => Ok(Self { client, console }),
+        let token = tokens::of(server)?;
+        let user = token.as_ref().and_then(tokens::subject);
+        match ApiClient::trusting(server, token, trust) {
+            Ok(client) => Ok(Self { client, console, user }),
             Err(ClientError::Unexpected { reason, .. }) => Err(Failure::usage(format!(
                 "The server's URL `{server}` (--server or TASKCTL_SERVER) cannot be used: {reason}."
             ))),

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use common::config::variable;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -28,6 +30,17 @@ pub(crate) fn of(server: &str) -> Result<Option<SecretString>, Failure> {
     }
     let Some(path) = path() else { return Ok(None) };
     Ok(read(&path)?.remove(key(server)).map(|saved| saved.token.into()))
+}
+
+/// The user whom a token was given to, if it says so (RFC 7519). The token is not verified.
+pub(crate) fn subject(token: &SecretString) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Claims {
+        sub: String,
+    }
+    let claims = token.expose_secret().split('.').nth(1)?;
+    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+    serde_json::from_slice::<Claims>(&claims).ok().map(|claims| claims.sub)
 }
 
 /// Saves the session on `server`; returns the file's path.
@@ -92,4 +105,19 @@ fn write(path: &Path, tokens: &Tokens) -> Result<(), Failure> {
     replace().map_err(|error| {
         Failure::local(format!("The token cannot be saved in {}: {error}.", path.display()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_its_user() {
+        let of = |token: &str| subject(&token.to_owned().into());
+        let claims = URL_SAFE_NO_PAD.encode(r#"{"iss":"x","sub":"01890a5d"}"#);
+        assert_eq!(of(&format!("head.{claims}.signature")).as_deref(), Some("01890a5d"));
+        for other in ["", "secret", "a.b.c", "head.e30.signature"] {
+            assert_eq!(of(other), None);
+        }
+    }
 }
