@@ -40,32 +40,33 @@ impl ResumableUploads {
         let NewFinal { owner, parts, spec, file_name, metadata } = new;
         let ids = parts.clone();
         let found = self.drafts.db.read(move |conn| find_parts(conn, &ids)).await?;
-        let sizes = match usable(owner, &parts, &found) {
-            Ok(sizes) => sizes,
-            Err(error) => match existing(owner, &parts, &found) {
-                Some(id) => return self.repeated(id, &parts).await.ok_or(error),
-                None => return Err(error),
-            },
-        };
-        let (size, limit) = (sizes.iter().sum(), self.drafts.limit);
-        if size > limit {
-            return Err(Error::TooLarge { limit });
+        if let Some(id) = existing(owner, &parts, &found)
+            && let Some(repeated) = self.repeated(id, &parts).await
+        {
+            return Ok(repeated);
         }
-        self.check_start(&spec, &parts, &sizes).await?;
-        let row = NewRow {
+        let mut row = NewRow {
             id: TaskId::new(),
             owner,
             state: UploadState::Received,
             role: Role::Final,
             parts,
-            size: Some(size),
+            size: None,
             received: 0,
             metadata,
         };
         let purpose = (spec, file_name);
+        // The size follows from the parts, which are gone when a request is repeated late.
         let request = repeatable(key, &row, Some(&purpose))?;
         let (id, lifetime) = (row.id, self.lifetime);
         let work = |answering: Answering| async move {
+            let sizes = usable(owner, &row.parts, &found)?;
+            let (size, limit) = (sizes.iter().sum(), self.drafts.limit);
+            if size > limit {
+                return Err(Error::TooLarge { limit });
+            }
+            self.check_start(&purpose.0, &row.parts, &sizes).await?;
+            row.size = Some(size);
             let insert = self.drafts.db.write(move |conn| {
                 let found = lock_parts(conn, &row.parts)?;
                 if let Err(error) = usable(owner, &row.parts, &found) {
