@@ -19,7 +19,7 @@ use crate::api::request::detached::run_detached;
 use crate::api::request::file::{FileBody, IdleTimeout, incoming};
 use crate::api::request::idempotency;
 use crate::api::request::parameters::Parameters;
-use crate::api::request::resumable::metadata::purpose;
+use crate::api::request::resumable::metadata::{check_named, purpose};
 use crate::api::request::resumable::{
     self, Creation, Dialect, METHOD_OVERRIDE, UPLOAD_METADATA, content_length,
 };
@@ -191,7 +191,10 @@ fn prepare(
     let metadata = resumable::text(headers, &UPLOAD_METADATA)?.map(str::to_owned);
     let new = match Creation::read(dialect, headers)? {
         Creation::Upload { size, is_partial } => {
-            let purpose = (!is_partial).then(|| purpose(headers, parameters)).transpose()?;
+            let purpose = match is_partial {
+                true => check_named(headers, parameters).map(|()| None)?,
+                false => Some(purpose(headers, parameters)?),
+            };
             let is_empty = size == Some(0);
             let chunk = (has_bytes || is_empty).then(|| match has_bytes {
                 true => resumable::chunk(dialect, headers, Some(0)),

@@ -47,6 +47,19 @@ pub fn purpose(headers: &HeaderMap, mut query: Parameters) -> Result<(TaskSpec, 
     Ok((spec, file_name::clean(&name, kind)))
 }
 
+/// Checks the purpose that a partial upload names, if it names a kind: so that it is refused before
+/// its bytes are sent, and not when the parts are joined.
+///
+/// # Errors
+/// Those of [`purpose`].
+pub fn check_named(headers: &HeaderMap, query: Parameters) -> Result<(), Error> {
+    let metadata = parse(text(headers, &UPLOAD_METADATA)?.unwrap_or_default())?;
+    match metadata.iter().chain(&query.0).any(|(key, _)| key == "kind") {
+        true => purpose(headers, query).map(drop),
+        false => Ok(()),
+    }
+}
+
 /// The pairs of the header, which may be empty.
 fn parse(text: &str) -> Result<Vec<(String, String)>, Error> {
     let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
@@ -125,6 +138,17 @@ mod tests {
                 other => panic!("{metadata:?}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_partial_upload_is_checked_if_it_names_a_kind() {
+        let check = |query: &[(&str, &str)]| {
+            let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            check_named(&HeaderMap::new(), Parameters(query.iter().map(owned).collect())).is_ok()
+        };
+        assert!(check(&[]) && check(&[("sum", "a")]));
+        assert!(check(&[("kind", "csv_aggregation"), ("sum", "a")]));
+        assert!(!check(&[("kind", "csv_aggregation"), ("sun", "a")]));
     }
 
     #[test]
