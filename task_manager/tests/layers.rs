@@ -23,9 +23,9 @@ const SEAMS: [(Dependency, &[&str]); 7] = [
     ),
     (Dependency::Crate("lapin"), &["common/src/queue/amqp.rs", "common/src/queue/amqp/"]),
     (Dependency::Crate("lettre"), &["data_processor/src/mail.rs", "data_processor/src/mail/"]),
-    (Dependency::Crate("object_store"), &["common/src/storage.rs"]),
+    (Dependency::Crate("object_store"), &["common/src/storage.rs", "common/src/storage/"]),
     (Dependency::Path("DbConnection::Sqlite"), &["task_manager/src/db/dialect.rs"]),
-    (Dependency::Text("processed_data"), &["common/src/storage.rs"]),
+    (Dependency::Text("processed_data"), &["common/src/storage/key.rs"]),
 ];
 
 /// The crates of the workspace that each crate may use.

@@ -77,7 +77,7 @@ impl Storage {
         writer: StagingWriter,
         _length: Option<u64>,
     ) -> Result<StagedWriter, StorageError> {
-        let folder = self.staging_folder(key);
+        let folder = self.folder.staging_folder(key);
         let writer = segment_writer::open(folder, Staged::segments(staged), writer).await?;
         Ok(StagedWriter { writer })
     }
@@ -89,7 +89,7 @@ impl Storage {
     /// Bytes of `staged` are missing, `key` exists with another size, or the storage failed.
     pub async fn complete(&self, key: ObjectKey, staged: &Staged) -> Result<(), StorageError> {
         let segments = Staged::segments(Some(staged));
-        Ok(segments::complete(self.staging_folder(key), segments).await?)
+        Ok(segments::complete(self.folder.staging_folder(key), segments).await?)
     }
 
     /// Deletes a staged file that was not completed; does nothing if it does not exist. Without
@@ -102,7 +102,7 @@ impl Storage {
         key: ObjectKey,
         _staged: Option<&Staged>,
     ) -> Result<(), StorageError> {
-        Ok(segments::discard(self.staging_folder(key)).await?)
+        Ok(segments::discard(self.folder.staging_folder(key)).await?)
     }
 
     /// Creates the file `key` from the complete files `parts` with their sizes in bytes, in this
@@ -116,8 +116,8 @@ impl Storage {
         key: ObjectKey,
         parts: &[(ObjectKey, u64)],
     ) -> Result<(), StorageError> {
-        let files = parts.iter().map(|(part, size)| (self.local_path(*part), *size)).collect();
-        Ok(segments::concatenate(self.staging_folder(key), files).await?)
+        let files = parts.iter().map(|(part, size)| (self.folder.path(*part), *size)).collect();
+        Ok(segments::concatenate(self.folder.staging_folder(key), files).await?)
     }
 
     /// The staged files that last changed more than `age` ago.
@@ -125,7 +125,7 @@ impl Storage {
         &self,
         age: Duration,
     ) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
-        segments::list(self.folder.clone(), age)
+        segments::list(self.folder.root(), age)
     }
 }
 

@@ -1,6 +1,15 @@
 mod staged;
 
+use std::fs::File;
+use std::io::{Read, Write};
+
+use bytes::Bytes;
+
+use super::key::STAGED;
 use super::*;
+
+/// More than is gathered for a write.
+const PART_SIZE: usize = 1 << 20;
 
 async fn read(storage: &Storage, key: ObjectKey, range: Option<Range<u64>>) -> Vec<u8> {
     let stream = storage.open(key, range).await.unwrap().into_stream().await.unwrap();
@@ -167,5 +176,34 @@ fn only_own_paths_are_keys() {
     }
     for foreign in ["raw_data/notes.txt", "processed_data/x/1.csv", "raw_data", "a/b/c/d"] {
         assert_eq!(ObjectKey::parse(foreign), None, "{foreign}");
+    }
+}
+
+#[tokio::test]
+async fn an_output_is_never_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let key = output(TaskId::new(), 1);
+    let mut late = storage.create(key);
+    late.write(Bytes::from_static(b"late")).await.unwrap();
+    write(&storage, key, b"first").await;
+    assert!(matches!(late.finish().await, Err(StorageError::AlreadyExists(_))));
+    assert_eq!(read(&storage, key, None).await, b"first");
+    assert_eq!(storage.remove_unfinished(Duration::ZERO).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_dropped_writer_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let mut writer = storage.create(ObjectKey::Input(TaskId::new()));
+    writer.write(Bytes::from(vec![1; 3 * PART_SIZE])).await.unwrap();
+    let files = || std::fs::read_dir(folder.path().join(INPUTS)).unwrap().count();
+    assert_eq!(files(), 1);
+    drop(writer);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while files() > 0 {
+        assert!(tokio::time::Instant::now() < deadline, "the file is still there");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -9,14 +9,14 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use futures_util::stream::{BoxStream, StreamExt, try_unfold};
+use futures_util::stream::{BoxStream, StreamExt};
 use serde::{Deserialize, Serialize};
-use tokio::fs::ReadDir;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::super::{ObjectKey, STAGED, StorageError};
-use super::{StagingFolder, blocking, sync_folder};
+use super::{StagingFolder, blocking, entries, sync_folder};
+use crate::storage::key::STAGED;
+use crate::storage::{ObjectKey, StorageError};
 
 /// How long to wait for the last write of a writer that was dropped.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
@@ -256,23 +256,9 @@ pub(in crate::storage) async fn discard(folder: StagingFolder) -> io::Result<()>
 
 /// The staged files below `root` that last changed more than `age` ago.
 pub(in crate::storage) fn list(
-    root: PathBuf,
+    root: &Path,
     age: Duration,
 ) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
-    let folders = try_unfold(None, move |entries: Option<ReadDir>| {
-        let folder = root.join(STAGED);
-        async move {
-            let mut entries = match entries {
-                Some(entries) => entries,
-                None => match tokio::fs::read_dir(folder).await {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                    entries => entries?,
-                },
-            };
-            let entry = entries.next_entry().await?;
-            Ok::<_, StorageError>(entry.map(|entry| (entry, Some(entries))))
-        }
-    });
     let key = move |entry: tokio::fs::DirEntry| async move {
         let task_id = entry.file_name().to_str()?.parse().ok()?;
         let path = entry.path();
@@ -284,11 +270,11 @@ pub(in crate::storage) fn list(
             Err(error) => Some(Err(error.into())),
         }
     };
-    folders
+    entries(root.join(STAGED))
         .filter_map(move |entry| async move {
             match entry {
                 Ok(entry) => key(entry).await,
-                Err(error) => Some(Err(error)),
+                Err(error) => Some(Err(error.into())),
             }
         })
         .boxed()

@@ -1,0 +1,67 @@
+//! Reads files.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
+
+use super::StorageError;
+use super::local::OpenFile;
+
+/// The size of the chunks in which a local file is read for a download.
+const READ_SIZE: usize = 256 << 10;
+
+/// A file, or a part of one, being read.
+#[derive(Debug)]
+pub struct ObjectReader {
+    pub(super) file: OpenFile,
+}
+
+impl ObjectReader {
+    /// The size of the whole file in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.file.size
+    }
+
+    /// The bytes as a stream.
+    ///
+    /// # Errors
+    /// The file cannot be read from where the range starts.
+    pub async fn into_stream(self) -> Result<BoxStream<'static, io::Result<Bytes>>, StorageError> {
+        let OpenFile { file, range, .. } = self.file;
+        let mut file = tokio::fs::File::from_std(file);
+        file.seek(io::SeekFrom::Start(range.start)).await?;
+        let part = file.take(range.end - range.start);
+        Ok(ReaderStream::with_capacity(part, READ_SIZE).boxed())
+    }
+
+    /// The bytes for blocking code, on a thread that may block.
+    #[must_use]
+    pub fn into_blocking(self) -> Box<dyn Read + Send> {
+        let OpenFile { file, range, .. } = self.file;
+        Box::new(FilePart { file, range })
+    }
+}
+
+/// A range of a local file, read independently of the file's position.
+#[derive(Debug)]
+struct FilePart {
+    file: File,
+    range: Range<u64>,
+}
+
+impl Read for FilePart {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.range.end - self.range.start).unwrap_or(usize::MAX);
+        let length = left.min(buffer.len());
+        let read = self.file.read_at(&mut buffer[..length], self.range.start)?;
+        self.range.start += read as u64;
+        Ok(read)
+    }
+}
