@@ -48,7 +48,7 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 # One target at a time: benchmarks must not run concurrently, and cargo uses all processors anyway.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up down wipe logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
+.PHONY: help up up-s3 down wipe logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
 	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage release deps service-deps docs-deps test-docs reference fleet-programs \
 	bench-deps bench-machine engine
 
@@ -62,6 +62,12 @@ help: ## Show this list
 up: env ## Build the images and start everything, with WORKERS=1 worker, on http://127.0.0.1:5000
 	$(COMPOSE) up --detach --build --scale data_processor=$(or $(WORKERS),1)
 	@echo "The API is described at http://$$($(COMPOSE) port task_manager 5000)/docs/; try make demo."
+
+up-s3: env ## The same with a bucket of S3 instead of a folder; its objects are in memory
+	set -a && . docker/s3.env && $(COMPOSE) up --detach --build --scale data_processor=$(or $(WORKERS),1)
+
+# Also what `make up-s3` started.
+down wipe logs ps: export COMPOSE_PROFILES = s3
 
 down: ## Stop everything; the data stays
 	$(COMPOSE) down

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds stand-ins for the images that compose.yaml and docker/ use, from Debian packages, for machines with
-# access to a Debian mirror but to no image registry. They have the tags of the real images and a label; an
+# access to a Debian mirror but to no image registry. The one of moto also needs PyPI or a mirror of it. They have the tags of the real images and a label; an
 # image without the label was pulled and is kept. Images that are up to date are not built again.
 #
 #   DEBIAN_MIRROR   the mirror of the packages (by default that of apt)
@@ -10,7 +10,7 @@ set -euo pipefail
 
 usage() {
     cat <<'USAGE'
-Usage: scripts/offline-images.sh [NAME…]     build: debian rust mysql rabbitmq caddy (all by default)
+Usage: scripts/offline-images.sh [NAME…]     build: debian rust mysql rabbitmq caddy moto (all by default)
        scripts/offline-images.sh --remove    remove every stand-in
        scripts/offline-images.sh --tag NAME  print the image of that name with its tag
        scripts/offline-images.sh --system    build the system that packages are tried on, and print its image
@@ -37,7 +37,7 @@ fail() {
 # The image of that name with the tag that the project's files use.
 tag_of() {
     local tag
-    tag=$(grep -hoE "\b$1:[A-Za-z0-9._-]+" "$repository"/{compose.yaml,docker/Dockerfile} \
+    tag=$(grep -hoE "([a-z]+/)?\b$1:[A-Za-z0-9._-]+" "$repository"/{compose.yaml,docker/Dockerfile} \
         "$repository"/docker/compose.*.yaml | head -n 1)
     [[ -n $tag ]] || fail "no file names an image of $1"
     echo "$tag"
@@ -51,7 +51,7 @@ own_suite() { own VERSION_CODENAME; }
 suite_of() {
     case $1 in
         system) own_suite ;;
-        debian | rust) echo "$STABLE" ;;
+        debian | rust | moto) echo "$STABLE" ;;
         *) echo "$NEWEST" ;;
     esac
 }
@@ -64,6 +64,7 @@ packages_of() {
         mysql) echo mysql-server-core mysql-client-core ;;
         rabbitmq) echo rabbitmq-server ;;
         caddy) echo caddy ca-certificates ;;
+        moto) echo python3 ca-certificates ;;
         # A bootable image; its containers have no package sources either.
         system) echo systemd-sysv libmariadb3 ca-certificates curl openssl mariadb-server rabbitmq-server ;;
         *) return 1 ;;
@@ -166,6 +167,21 @@ rust_context() {
     printf '[net]\noffline = true\n' >"$folder/cargo/config.toml"
 }
 
+# --- moto ------------------------------------------------------------------------------------------
+
+# The server and what it needs, for the Python of the image.
+moto_context() {
+    local folder=$1 python machine
+    python=$(docker run --rm "$2" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    machine=$(uname -m)
+    cp "$repository/docker/stand-ins/moto/Dockerfile" "$folder/"
+    python3 -m venv "$scratch.venv"
+    "$scratch.venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: \
+        --python-version "$python" --platform "manylinux2014_$machine" --platform "manylinux_2_28_$machine" \
+        --target "$folder/site-packages" flask flask-cors "moto[s3]==$(tag_of moto | cut -d: -f2)"
+    rm -rf "$scratch.venv"
+}
+
 # --- Images ----------------------------------------------------------------------------------------
 
 # A hash of the inputs of a stand-in, which is built again when it changes.
@@ -199,10 +215,17 @@ make_stand_in() {
     fi
     packages=$(make_packages "$name")
     context=$repository/docker/stand-ins/$name
-    if [[ $name == rust ]]; then
-        context=$scratch
-        rust_context "$context"
-    fi
+    case $name in
+        rust)
+            context=$scratch
+            rust_context "$context"
+            ;;
+        moto)
+            context=$scratch.moto
+            mkdir "$context"
+            moto_context "$context" "$packages"
+            ;;
+    esac
     say "Building $tag"
     if ! docker build --build-arg PACKAGES="$packages" --label "$LABEL=$contents" --tag "$tag" \
         "$context" >"$scratch.log" 2>&1; then
@@ -230,8 +253,8 @@ case ${1:-} in
     --system) make_packages system ;;
     *)
         scratch=$(mktemp -d)
-        trap 'rm -rf "$scratch" "$scratch.log"' EXIT
-        [[ $# -gt 0 ]] || set -- debian rust mysql rabbitmq caddy
+        trap 'rm -rf "$scratch" "$scratch".*' EXIT
+        [[ $# -gt 0 ]] || set -- debian rust mysql rabbitmq caddy moto
         for name in "$@"; do
             make_stand_in "$name"
         done
