@@ -203,19 +203,23 @@ pub fn hold_status(conn: &mut DbConnection, id: TaskId) -> DbResult<Option<HoldS
     }))
 }
 
-/// Extends the hold of `writer`; false if it has lost the upload.
+/// Extends the hold of `writer`; false if it has lost or released the upload.
 pub fn renew(
     conn: &mut DbConnection,
     id: TaskId,
     writer: u32,
     until: NaiveDateTime,
 ) -> DbResult<bool> {
-    let held = uploads::table.find(Id(id.0)).filter(uploads::writer.eq(signed(writer)));
+    let held = uploads::table
+        .find(Id(id.0))
+        .filter(uploads::writer.eq(signed(writer)))
+        .filter(uploads::held_until.is_not_null());
     Ok(diesel::update(held).set(uploads::held_until.eq(until)).execute(conn)? == 1)
 }
 
 /// Ends the hold of `writer`, if it still has the upload: `held_until` is null if it writes no more,
-/// or in the past if the storage may still be busy with it.
+/// or in the past if the storage may still be busy with it. Its number ends too, so that a renewal
+/// that is in flight comes too late.
 pub fn release(
     conn: &mut DbConnection,
     id: TaskId,
@@ -224,7 +228,11 @@ pub fn release(
 ) -> DbResult<()> {
     let held = uploads::table.find(Id(id.0)).filter(uploads::writer.eq(signed(writer)));
     diesel::update(held)
-        .set((uploads::held_until.eq(held_until), uploads::release_requested.eq(false)))
+        .set((
+            uploads::writer.eq(uploads::writer + 1),
+            uploads::held_until.eq(held_until),
+            uploads::release_requested.eq(false),
+        ))
         .execute(conn)?;
     Ok(())
 }
