@@ -32,6 +32,7 @@ mod end_to_end {
     mod process;
     mod random_faults;
     mod reference;
+    mod resumable;
     mod service_faults;
     mod service_starts;
     mod standalone;

@@ -103,7 +103,7 @@ async fn upload(api: &Api, plays: &Plays) -> Option<TaskId> {
 
 /// Waits until the task is processed. One that was running during five crashes has failed and is
 /// resumed, as its error advises.
-async fn processed(api: &Api, id: TaskId) {
+pub async fn processed(api: &Api, id: TaskId) {
     eventually(&format!("{id} is processed"), async || {
         let task = api.task(id).await;
         if task.state == TaskState::Failed {

@@ -236,6 +236,11 @@ impl Fleet {
         self.managers[number].as_ref().unwrap().process.signal(signal);
     }
 
+    /// The address of a task manager, bypassing the front.
+    pub fn address_of_manager(&self, number: usize) -> SocketAddr {
+        self.managers[number].as_ref().unwrap().address
+    }
+
     /// A client of one task manager, bypassing the front.
     pub async fn api_of_manager(&self, number: usize) -> Api {
         let url = self.managers[number].as_ref().unwrap().url();

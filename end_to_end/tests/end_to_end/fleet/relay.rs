@@ -39,6 +39,8 @@ struct Plan {
     is_cut: bool,
     is_stalled: bool,
     delay: Duration,
+    /// A connection is closed after so many bytes of the client.
+    limit: Option<usize>,
     doubt: Option<Doubt>,
 }
 
@@ -56,7 +58,8 @@ impl Relay {
         let address = listener.local_addr().unwrap();
         let (is_cut, is_stalled) = (false, false);
         let delay = Duration::ZERO;
-        let plan = Plan { targets, generation: 0, is_cut, is_stalled, delay, doubt: None };
+        let (limit, doubt) = (None, None);
+        let plan = Plan { targets, generation: 0, is_cut, is_stalled, delay, limit, doubt };
         let plan = watch::Sender::new(plan);
         let sender = plan.clone();
         let accepting = tokio::spawn(async move {
@@ -95,6 +98,11 @@ impl Relay {
     /// Delays all data by this time.
     pub fn delay(&self, delay: Duration) {
         self.plan.send_modify(|plan| plan.delay = delay);
+    }
+
+    /// Closes each new connection after so many bytes of its client.
+    pub fn cut_each_after(&self, bytes: usize) {
+        self.plan.send_modify(|plan| plan.limit = Some(bytes));
     }
 
     /// Closes the connection of the first client that sends `request` after `behind`, which leaves
@@ -142,12 +150,15 @@ async fn forward(client: TcpStream, number: usize, plans: watch::Sender<Plan>) {
     let closed = closing.wait_for(|now| now.generation != plan.generation);
     let is_in_doubt = AtomicBool::new(false);
     let mut was_behind = false;
+    let mut left = plan.limit.unwrap_or(usize::MAX);
     let requests = |bytes: &[u8]| {
         let fate = doubted(&plans, &mut was_behind, bytes);
         is_in_doubt.fetch_or(fate.is_some(), Ordering::Relaxed);
-        fate != Some(Fate::Lost)
+        let passing = if fate == Some(Fate::Lost) { 0 } else { left.min(bytes.len()) };
+        left -= passing;
+        passing
     };
-    let answers = |_: &[u8]| !is_in_doubt.load(Ordering::Relaxed);
+    let answers = |bytes: &[u8]| if is_in_doubt.load(Ordering::Relaxed) { 0 } else { bytes.len() };
     tokio::select! {
         () = pump(client_read, server_write, plans.subscribe(), requests) => {}
         () = pump(server_read, client_write, plans.subscribe(), answers) => {}
@@ -167,12 +178,13 @@ fn doubted(plans: &watch::Sender<Plan>, was_behind: &mut bool, bytes: &[u8]) -> 
     Some(doubt.fate)
 }
 
-/// Copies bytes in one direction until either side ends, or blocked bytes arrive.
+/// Copies bytes in one direction until either side ends, or not all bytes may pass; `passing` says
+/// how many may.
 async fn pump(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
     mut plans: watch::Receiver<Plan>,
-    mut may_pass: impl FnMut(&[u8]) -> bool,
+    mut passing: impl FnMut(&[u8]) -> usize,
 ) {
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -187,7 +199,8 @@ async fn pump(
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        if !may_pass(&buffer[..length]) || to.write_all(&buffer[..length]).await.is_err() {
+        let passing = passing(&buffer[..length]);
+        if to.write_all(&buffer[..passing]).await.is_err() || passing < length {
             return;
         }
     }
