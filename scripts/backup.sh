@@ -38,13 +38,14 @@ options=(--single-transaction --quick --skip-lock-tables --hex-blob --no-tablesp
 say() { printf 'backup: %s\n' "$*"; }
 
 # copy_files FOLDER [COMMAND…]: all files of the folder that the copy does not have yet, by a tar that COMMAND
-# starts. Status 1 of tar says that files went away while it read: their tasks were deleted.
+# starts. Status 1 of tar says that files went away while it read: their tasks were deleted. Files in `uploads`
+# still grow; unfinished uploads are started again after a restore.
 copy_files() {
     local folder=$1 copy=$draft/local_storage status=(0 0 0)
     shift
     mkdir -p "$copy"
     (cd "$copy" && find . -type f) |
-        "${@:-tar}" --create --file=- --directory="$folder" --exclude='*#*' --anchored --no-wildcards \
+        "${@:-tar}" --create --file=- --directory="$folder" --exclude='*#*' --anchored --exclude=./uploads --no-wildcards \
             --exclude-from=- --warning=no-file-removed --warning=no-file-changed . |
         tar --extract --file=- --directory="$copy" --preserve-permissions || status=("${PIPESTATUS[@]}")
     ((status[1] <= 1 && status[2] == 0)) || fail "cannot copy the files of $folder"
@@ -70,7 +71,11 @@ require_complete_dump() {
 
 fleet() {
     local bucket=${TASK_MANAGER_STORAGE:?set it to the folder with raw_data and processed_data}
-    [[ -d $bucket ]] || fail "$bucket is not a folder"
+    if [[ $bucket == *://* ]]; then
+        say "the files in $bucket are not copied; keep their versions for as long as the backup"
+        copy_files() { mkdir -p "$draft/local_storage"; }
+    fi
+    [[ $bucket == *://* || -d $bucket ]] || fail "$bucket is not a folder"
     local dump database_name
     dump=$(first_of mariadb-dump mysqldump)
     for_mysql "$dump" --help

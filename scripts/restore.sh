@@ -40,7 +40,7 @@ require_empty() {
 fleet() {
     local backup=$1 bucket=${TASK_MANAGER_STORAGE:?set it to the folder for raw_data and processed_data}
     [[ -e $backup/database.sql.gz ]] || fail "$backup has no database.sql.gz"
-    require_empty "$bucket"
+    [[ $bucket == *://* ]] || require_empty "$bucket"
     local database_name client tables
     options=$(mktemp)
     trap 'rm -f "$options"' EXIT
@@ -49,9 +49,13 @@ fleet() {
     client() { "$client" --defaults-extra-file="$options" --default-character-set=utf8mb4 "$@" "$database_name"; }
     tables=$(client --batch --skip-column-names --execute="SHOW TABLES")
     [[ -z $tables ]] || fail "the database $database_name is not empty"
-    mkdir -p "$bucket"
-    cp -a "$backup/local_storage/." "$bucket"
-    sync -f "$bucket"
+    if [[ $bucket == *://* ]]; then
+        say "the files in $bucket stay as they are"
+    else
+        mkdir -p "$bucket"
+        cp -a "$backup/local_storage/." "$bucket"
+        sync -f "$bucket"
+    fi
     say "loading $database_name by $client"
     gzip -cd "$backup/database.sql.gz" | client
 }
