@@ -49,7 +49,7 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help up up-s3 down wipe logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
-	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage release deps service-deps docs-deps test-docs reference fleet-programs \
+	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage release deps service-deps s3-deps docs-deps test-docs reference fleet-programs \
 	bench-deps bench-machine engine
 
 help: ## Show this list
@@ -144,16 +144,16 @@ dist: deps $(CARGO_DEB) $(CARGO_SBOM) ## Build the package for Debian and Ubuntu
 ##@ Tests
 
 # Services that already run are used and left running; services that the tests start are stopped afterwards.
-test: deps service-deps ## Run all tests, with private MariaDB and RabbitMQ
+test: deps service-deps s3-deps ## Run all tests, with private MariaDB and RabbitMQ
 	$(BUILD_ALL)
 	scripts/services.sh run $(TEST)
 
-test-docs: deps docs-deps service-deps ## Run the commands in the documentation and the example clients
+test-docs: deps docs-deps service-deps s3-deps ## Run the commands in the documentation and the example clients
 	$(BUILD_ALL)
 	scripts/services.sh run $(TEST) --test end_to_end documents -- --include-ignored
 
 # The test reads FAULTS_SECONDS and FAULTS_SEED from the environment.
-test-faults: deps service-deps ## Inject random faults under load: FAULTS_SECONDS=600 FAULTS_SEED=21
+test-faults: deps service-deps s3-deps ## Inject random faults under load: FAULTS_SECONDS=600 FAULTS_SEED=21
 	$(BUILD_ALL)
 	scripts/services.sh run $(TEST) --test end_to_end random_faults -- --ignored --nocapture
 
@@ -197,7 +197,7 @@ test-package: deps engine $(CARGO_DEB) $(CARGO_SBOM) ## Test the package in a co
 
 test-newest: export SERVICES_BACKEND = docker
 test-newest: export SERVICES_DIR = $(abspath $(TARGET_DIR))/services-newest
-test-newest: deps engine ## Run the tests that use services on containers of MySQL and RabbitMQ 4
+test-newest: deps engine s3-deps ## Run the tests that use services on containers of MySQL and RabbitMQ 4
 	$(BUILD_ALL)
 	scripts/services.sh run sh -c '$(TEST) --lib --test api && \
 		$(TEST) --test end_to_end -- fleet_faults service_faults backups upgrades'
@@ -256,7 +256,7 @@ advisories: $(CARGO_DENY) ## Check the dependencies for known vulnerabilities (n
 # The build is instrumented, so it has its own target folder. Processes that tests kill report nothing. If the
 # toolchain has no LLVM tools (rustup component add llvm-tools), LLVM_COV and LLVM_PROFDATA name them.
 coverage: export CARGO_TARGET_DIR = $(abspath $(TARGET_DIR))/coverage
-coverage: deps service-deps $(CARGO_LLVM_COV) ## Show which lines the tests reach; COVERAGE="--test api" selects tests
+coverage: deps service-deps s3-deps $(CARGO_LLVM_COV) ## Show which lines the tests reach; COVERAGE="--test api" selects tests
 	eval "$$($(CARGO_LLVM_COV) llvm-cov show-env --sh)" && \
 		$(CARGO_LLVM_COV) llvm-cov clean --workspace && \
 		$(BUILD_ALL) && \
@@ -277,6 +277,9 @@ deps: ## Install missing dependencies of the build
 
 service-deps: ## Install MariaDB and RabbitMQ if they are missing; nothing is started
 	@scripts/install-services.sh
+
+s3-deps: # The server of S3 for tests
+	@scripts/install-s3-server.sh
 
 docs-deps: # The programs that the commands in the documentation use
 	scripts/install-docs-tools.sh

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Private instances of MariaDB and RabbitMQ for development and tests. A set of both has its own folder and
 # its own ports on 127.0.0.1. It shares nothing with other services on the machine, and several sets can run
-# concurrently, one per folder.
+# concurrently, one per folder. For tests, a set also has a server of S3, which keeps its files in memory.
 #
 #   SERVICES_DIR        the folder of the set (target/services)
-#   SERVICES_PORT_BASE  the first of its five ports (by default free ones, which are kept until `wipe`)
+#   SERVICES_PORT_BASE  the first of its six ports (by default free ones, which are kept until `wipe`)
 #   SERVICES_BACKEND    `docker`: containers of MySQL and of the newest RabbitMQ (services-docker.sh)
 #   CARGO_TARGET_DIR    replaces target
 #
-# Not here: installing the programs (install-services.sh).
+# Not here: installing the programs (install-services.sh, install-s3-server.sh).
 set -euo pipefail
 
 usage() {
@@ -19,14 +19,16 @@ Usage: scripts/services.sh COMMAND
   stop             Stop both gracefully; their data stays
   wipe             Stop both and delete their data
   status           Print the state of both; the exit code is 3 unless both run
-  env              Print TEST_DATABASE_URL=…, TEST_AMQP_URL=… and TEST_AMQPS_URL=…, for export $(…)
+  env              Print TEST_DATABASE_URL=…, TEST_AMQP_URL=…, TEST_AMQPS_URL=… and TEST_S3_URL=…, for
+                   export $(…)
   ca-file          Print the path of the CA certificate of both; both also accept TLS
   env-fleet        Print TASK_MANAGER_…=… and DATA_PROCESSOR_…=…, one per line
   run COMMAND…     Run a command with the variables of `env`. If the set does not run, it is started, and
-                   stopped when the last such command has ended
+                   stopped when the last such command has ended. The same applies to the server of S3
 
   start-database   stop-database   kill-database     Only MariaDB; kill is a SIGKILL
   start-broker     stop-broker     kill-broker       Only RabbitMQ
+  start-s3         stop-s3         kill-s3           Only the server of S3
   mariadb ARGS…    The command line client of the database
   rabbitmqctl ARGS…
 USAGE
@@ -66,6 +68,7 @@ amqp_port() { echo $(($1 + 1)); }
 node_port() { echo $(($1 + 2)); }
 epmd_port() { echo $(($1 + 3)); }
 amqps_port() { echo $(($1 + 4)); }
+s3_port() { echo $(($1 + 5)); }
 
 # The first port of the set, which is assigned at its first start.
 port_base() {
@@ -76,7 +79,7 @@ listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 all_free() {
     local port
-    for port in "$1" $(($1 + 1)) $(($1 + 2)) $(($1 + 3)) $(($1 + 4)); do
+    for port in "$1" $(($1 + 1)) $(($1 + 2)) $(($1 + 3)) $(($1 + 4)) $(($1 + 5)); do
         ! listens "$port" || return 1
     done
 }
@@ -84,7 +87,7 @@ all_free() {
 # Keeps the ports while services use them. By default, the search for free ports starts at a hash of the
 # folder, so that sets that are started concurrently do not conflict.
 choose_ports() {
-    if [[ -n $(pid_of database)$(pid_of broker)$(pid_of epmd) ]]; then
+    if [[ -n $(pid_of database)$(pid_of broker)$(pid_of epmd)$(process_of s3) ]]; then
         return
     fi
     if [[ -n ${SERVICES_PORT_BASE:-} ]]; then
@@ -103,7 +106,7 @@ choose_ports() {
             return
         fi
     done
-    fail "no five consecutive free ports; set SERVICES_PORT_BASE to the first one"
+    fail "no six consecutive free ports; set SERVICES_PORT_BASE to the first one"
 }
 
 require_free() {
@@ -119,11 +122,14 @@ mark_of() {
         database) echo "--datadir=$dir/database " ;;
         broker) echo "-home $dir/home " ;;
         epmd) echo "epmd -port $(epmd_port "$(port_base)") " ;;
+        s3) echo "moto_server -H 127.0.0.1 -p $(s3_port "$(port_base)") " ;;
     esac
 }
 
-# The pid of `database`, `broker` or `epmd`, or nothing.
-pid_of() {
+# The pid of `database`, `broker`, `epmd` or `s3`, or nothing.
+pid_of() { process_of "$1"; }
+
+process_of() {
     local pid command
     pid=$(cat "$dir/$1.pid" 2>/dev/null) || return 0
     command=$(ps -ww -o command= -p "$pid" 2>/dev/null) || return 0
@@ -142,7 +148,9 @@ become() {
 
 # launch NAME [VARIABLE=VALUE…] COMMAND…: starts a server in the background, in its own process group so that
 # Ctrl-C does not reach it. The pid is that of the server, since the command does not fork.
-launch() {
+launch() { launch_process "$@"; }
+
+launch_process() {
     local name=$1
     shift
     set -m
@@ -153,7 +161,9 @@ launch() {
 
 # await NAME CHECK…: waits until the check succeeds. If the server ends or does not respond, prints the end of
 # its log.
-await() {
+await() { await_process "$@"; }
+
+await_process() {
     local name=$1 pid deadline=$((SECONDS + START_DEADLINE))
     shift
     pid=$(cat "$dir/$name.pid")
@@ -172,22 +182,26 @@ await() {
 }
 
 # end NAME: sends SIGTERM, and SIGKILL after the deadline.
-end() {
+end() { end_process "$1"; }
+
+end_process() {
     local pid
-    pid=$(pid_of "$1")
+    pid=$(process_of "$1")
     if [[ -n $pid ]]; then
         kill -TERM "$pid" 2>/dev/null || true
         if ! gone "$pid" "$STOP_DEADLINE"; then
             say "services: the $1 does not end within $STOP_DEADLINE s and is killed"
-            kill_process "$1"
+            force_process "$1"
         fi
     fi
     rm -f "$dir/$1.pid"
 }
 
-kill_process() {
+kill_process() { force_process "$1"; }
+
+force_process() {
     local pid
-    pid=$(pid_of "$1")
+    pid=$(process_of "$1")
     if [[ -n $pid ]]; then
         kill -KILL "$pid" 2>/dev/null || true
         gone "$pid" "$STOP_DEADLINE" || fail "the $1 (process $pid) still exists after a SIGKILL"
@@ -408,7 +422,37 @@ rabbitmqctl_of_set() {
     (become "${variables[@]}" rabbitmqctl "$@")
 }
 
-# --- Both --------------------------------------------------------------------------------------
+# --- S3 ----------------------------------------------------------------------------------------
+
+# The folder is that of the target folder, since all sets share the program.
+s3_server() { "$repository/scripts/install-s3-server.sh" --path; }
+
+# A request creates the bucket; repeating it changes nothing.
+s3_answers() {
+    local status
+    (
+        exec 3<>"/dev/tcp/127.0.0.1/$(s3_port "$(port_base)")"
+        printf 'PUT /%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' "$NAME" >&3
+        IFS= read -r -t 10 status <&3
+        [[ $status == HTTP/1.?\ 200* ]]
+    ) 2>/dev/null
+}
+
+start_s3() {
+    [[ -z $(process_of s3) ]] || return 0
+    local port program
+    port=$(s3_port "$(port_base)")
+    program=$(s3_server)
+    if [[ ! -x $program ]]; then
+        say "services: without a server of S3, tests of buckets fail; scripts/install-s3-server.sh installs it"
+        return 0
+    fi
+    require_free "$port"
+    launch_process s3 "$program" -H 127.0.0.1 -p "$port"
+    await_process s3 s3_answers
+}
+
+# --- All ---------------------------------------------------------------------------------------
 
 # One command at a time changes the set, if flock is installed.
 lock() {
@@ -439,6 +483,7 @@ stop() {
     local database
     end database &
     database=$!
+    end_process s3
     stop_broker
     wait "$database"
 }
@@ -450,8 +495,8 @@ wipe() {
     stop
     delete_data
     rm -rf "${dir:?}"/{fleet,home,tls,tls.new,tmp}
-    rm -f "$dir"/{database,broker,epmd,tls}.{log,pid} "$dir"/broker.{conf,config,env,plugins} \
-        "$dir"/{database.sql,port_base,users,started_by_run,lock}
+    rm -f "$dir"/{database,broker,epmd,s3,tls}.{log,pid} "$dir"/broker.{conf,config,env,plugins} \
+        "$dir"/{database.sql,port_base,users,started_by_run,s3_started_by_run,lock}
     rmdir "$dir" 2>/dev/null || true
 }
 
@@ -461,6 +506,8 @@ status() {
         pid=$(pid_of "$name")
         echo "$name: $(if [[ -n $pid ]]; then echo "running, process $pid"; else echo stopped; fi)"
     done
+    pid=$(process_of s3)
+    echo "s3: $(if [[ -n $pid ]]; then echo "running, process $pid"; else echo stopped; fi)"
     echo "folder: $dir"
     running || return 3
 }
@@ -471,6 +518,8 @@ print_env() {
     echo "TEST_DATABASE_URL=mysql://$NAME:$NAME@127.0.0.1:$(database_port "$base")"
     echo "TEST_AMQP_URL=amqp://$NAME:$NAME@127.0.0.1:$(amqp_port "$base")/%2f"
     echo "TEST_AMQPS_URL=amqps://$NAME:$NAME@localhost:$(amqps_port "$base")/%2f"
+    # The bucket, by the name of its server; any access key is accepted.
+    echo "TEST_S3_URL=http://127.0.0.1:$(s3_port "$base")/$NAME"
 }
 
 # An address of the API that the caller has set takes precedence.
@@ -502,6 +551,10 @@ run() {
     if ! running; then
         touch "$dir/started_by_run"
         start
+    fi
+    if [[ -z $(process_of s3) ]]; then
+        touch "$dir/s3_started_by_run"
+        start_s3
     fi
     unlock
     local line
@@ -535,6 +588,10 @@ leave() {
     if command -v flock >/dev/null; then
         flock -n 8 || return 0
     fi
+    if [[ -e $dir/s3_started_by_run ]]; then
+        rm -f "$dir/s3_started_by_run"
+        end_process s3
+    fi
     if [[ -e $dir/started_by_run ]]; then
         rm -f "$dir/started_by_run"
         stop
@@ -561,17 +618,19 @@ case $command in
         lock
         "$command"
         ;;
-    start-database | start-broker)
+    start-database | start-broker | start-s3)
         lock
         [[ -e $dir/port_base ]] || choose_ports
         "${command/-/_}"
         ;;
-    stop-database | stop-broker | kill-database | kill-broker)
+    stop-database | stop-broker | stop-s3 | kill-database | kill-broker | kill-s3)
         [[ -d $dir ]] || exit 0
         lock
         case $command in
             stop-database) end database ;;
             stop-broker) stop_broker ;;
+            stop-s3) end_process s3 ;;
+            kill-s3) force_process s3 ;;
             kill-*) kill_process "${command#kill-}" ;;
         esac
         ;;

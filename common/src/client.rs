@@ -239,7 +239,7 @@ pub fn plain_http() -> Result<reqwest::ClientBuilder, rustls::Error> {
 
 /// A builder of a client. It has TLS for a server without TLS too, since that may redirect to a
 /// bucket with TLS.
-fn builder(trust: &Trust) -> Result<reqwest::ClientBuilder, rustls::Error> {
+pub(crate) fn builder(trust: &Trust) -> Result<reqwest::ClientBuilder, rustls::Error> {
     let builder = reqwest::Client::builder().tls_backend_preconfigured(trust.lazy_client_config()?);
     let builder = builder.connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(CONNECT_TIMEOUT);
     Ok(builder.pool_idle_timeout(IDLE_TIMEOUT))

@@ -7,15 +7,19 @@
 //! - Outputs are per attempt, so a worker presumed dead overwrites no other result; they are created
 //!   and never replaced.
 
+mod bucket;
 mod key;
 mod local;
+mod location;
 mod reader;
 mod staged;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use bucket::Unfinished;
 pub use key::{ObjectKey, OutputPart};
+pub use location::{BucketUrl, Location, StorageConfig};
 pub use reader::ObjectReader;
 pub use staged::{Staged, StagedWriter, StagingWriter};
 pub use writer::{BlockingWriter, ObjectWriter};
@@ -25,13 +29,19 @@ use std::ops::Range;
 use std::path::Path as FsPath;
 use std::time::{Duration, SystemTime};
 
-use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use futures_util::future::ready;
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt, empty};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
+use self::bucket::Bucket;
 use self::key::{INPUTS, OUTPUTS};
 use self::local::LocalFolder;
+use self::reader::Source;
+use self::writer::Target;
+use crate::causes::with_causes;
 use crate::task::TaskId;
+use crate::tls::Trust;
 
 /// Why a file could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +49,15 @@ pub enum StorageError {
     /// The file does not exist.
     #[error("{0} is not in the storage")]
     NotFound(ObjectKey),
-    /// An output exists already.
+    /// An output exists already, or a file of another size.
     #[error("{0} is already in the storage")]
     AlreadyExists(ObjectKey),
+    /// Bytes of a staged file or a part that were received before are missing.
+    #[error("received bytes of {0} are missing in the storage")]
+    Lost(ObjectKey),
+    /// The bucket cannot be used with these settings.
+    #[error("{0} cannot be used: {1}")]
+    Settings(Location, String),
     /// The storage failed.
     #[error("the storage failed: {0}")]
     Store(#[from] object_store::Error),
@@ -53,16 +69,38 @@ pub enum StorageError {
 /// The bucket. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Storage {
-    folder: LocalFolder,
+    backend: Backend,
+}
+
+#[derive(Debug, Clone)]
+enum Backend {
+    Local(LocalFolder),
+    Bucket(Bucket),
 }
 
 impl Storage {
+    /// The folder or the bucket of the settings. A missing folder is created; a bucket is not used
+    /// yet. `trust` is for buckets with TLS.
+    ///
+    /// # Errors
+    /// The folder cannot be created, or the settings are incomplete.
+    pub fn connect(config: &StorageConfig, trust: &Trust) -> Result<Self, StorageError> {
+        let url = match &config.location {
+            Location::Folder(folder) => return Self::local(folder),
+            Location::Bucket(url) => url,
+        };
+        let bucket = Bucket::connect(config, url, trust).map_err(|error| {
+            StorageError::Settings(config.location.clone(), with_causes(error.as_ref()))
+        })?;
+        Ok(Self { backend: Backend::Bucket(bucket) })
+    }
+
     /// A bucket in a local folder, which is created if missing.
     ///
     /// # Errors
     /// The folder cannot be created.
     pub fn local(folder: &FsPath) -> Result<Self, StorageError> {
-        Ok(Self { folder: LocalFolder::create(folder)? })
+        Ok(Self { backend: Backend::Local(LocalFolder::create(folder)?) })
     }
 
     /// Whether files can be written, for `/readyz`. Creates the folders again if they were deleted.
@@ -70,13 +108,19 @@ impl Storage {
     /// # Errors
     /// The reason why they cannot.
     pub async fn check(&self) -> Result<(), StorageError> {
-        Ok(self.folder.check().await?)
+        match &self.backend {
+            Backend::Local(folder) => Ok(folder.check().await?),
+            Backend::Bucket(bucket) => bucket.check().await,
+        }
     }
 
     /// Starts a new file.
     #[must_use]
     pub fn create(&self, key: ObjectKey) -> ObjectWriter {
-        ObjectWriter { file: self.folder.write(key), size: 0 }
+        ObjectWriter::new(match &self.backend {
+            Backend::Local(folder) => Target::Local(folder.write(key)),
+            Backend::Bucket(bucket) => Target::Bucket(Box::new(bucket.write(key))),
+        })
     }
 
     /// Opens a file, or the part `range` of it.
@@ -88,7 +132,31 @@ impl Storage {
         key: ObjectKey,
         range: Option<Range<u64>>,
     ) -> Result<ObjectReader, StorageError> {
-        Ok(ObjectReader { file: self.folder.open(key, range).await? })
+        let source = match &self.backend {
+            Backend::Local(folder) => Source::Local(folder.open(key, range).await?),
+            Backend::Bucket(bucket) => Source::Bucket(bucket.open(key, range).await?),
+        };
+        Ok(ObjectReader { source })
+    }
+
+    /// A URL from which anyone can download the file for the time `valid_for`, with these values of
+    /// the headers Content-Disposition and Content-Type. None if the storage has no such URLs.
+    ///
+    /// # Errors
+    /// The access key cannot be fetched.
+    pub async fn presigned(
+        &self,
+        key: ObjectKey,
+        disposition: &str,
+        media_type: &str,
+        valid_for: Duration,
+    ) -> Result<Option<String>, StorageError> {
+        match &self.backend {
+            Backend::Local(_) => Ok(None),
+            Backend::Bucket(bucket) => {
+                bucket.presigned(key, disposition, media_type, valid_for).await
+            }
+        }
     }
 
     /// Deletes a file; does nothing if it does not exist.
@@ -96,7 +164,10 @@ impl Storage {
     /// # Errors
     /// The storage failed.
     pub async fn delete(&self, key: ObjectKey) -> Result<(), StorageError> {
-        self.folder.delete(key).await
+        match &self.backend {
+            Backend::Local(folder) => folder.delete(key).await,
+            Backend::Bucket(bucket) => bucket.delete(key).await,
+        }
     }
 
     /// Deletes the outputs of an attempt.
@@ -116,11 +187,13 @@ impl Storage {
     /// The storage failed.
     pub async fn delete_outputs(&self, task_id: TaskId) -> Result<(), StorageError> {
         let folder = Path::from_iter([OUTPUTS, &task_id.to_string()]);
-        let keys: Vec<ObjectKey> = self.folder.list(&folder, Duration::ZERO).try_collect().await?;
+        let keys: Vec<ObjectKey> = self.list(&folder, Duration::ZERO).try_collect().await?;
         for key in keys {
             self.delete(key).await?;
         }
-        self.folder.remove_folder(task_id).await;
+        if let Backend::Local(folder) = &self.backend {
+            folder.remove_folder(task_id).await;
+        }
         Ok(())
     }
 
@@ -129,7 +202,7 @@ impl Storage {
         &self,
         age: Duration,
     ) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
-        self.folder.list(&Path::from(INPUTS), age)
+        self.list(&Path::from(INPUTS), age)
     }
 
     /// The outputs of all attempts that were written more than `age` ago. An unreadable folder
@@ -138,16 +211,57 @@ impl Storage {
         &self,
         age: Duration,
     ) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
-        self.folder.list_outputs(age)
+        match &self.backend {
+            Backend::Local(folder) => folder.list_outputs(age),
+            Backend::Bucket(_) => self.list(&Path::from(OUTPUTS), age),
+        }
     }
 
-    /// Deletes the unfinished files that a killed process left more than `age` ago; returns how
-    /// many.
+    fn list(
+        &self,
+        folder: &Path,
+        age: Duration,
+    ) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
+        match &self.backend {
+            Backend::Local(local) => local.list(folder, age),
+            Backend::Bucket(bucket) => bucket.list(folder, age),
+        }
+    }
+
+    /// Deletes the unfinished files that a killed process left more than `age` ago in a local
+    /// folder; returns how many. For a bucket, see [`list_unfinished`](Self::list_unfinished).
     ///
     /// # Errors
     /// The folder cannot be read.
     pub async fn remove_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
-        Ok(self.folder.remove_unfinished(age).await?)
+        match &self.backend {
+            Backend::Local(folder) => Ok(folder.remove_unfinished(age).await?),
+            Backend::Bucket(_) => Ok(0),
+        }
+    }
+
+    /// The unfinished files in a bucket that were begun more than `age` ago. Nothing tells whether
+    /// they are still being written, so that the caller must know whether a file is needed. For a
+    /// local folder, see [`remove_unfinished`](Self::remove_unfinished).
+    pub fn list_unfinished(
+        &self,
+        age: Duration,
+    ) -> BoxStream<'static, Result<Unfinished, StorageError>> {
+        match &self.backend {
+            Backend::Local(_) => empty().boxed(),
+            Backend::Bucket(bucket) => bucket.list_unfinished(age),
+        }
+    }
+
+    /// Deletes what exists of an unfinished file.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub async fn discard(&self, unfinished: &Unfinished) -> Result<(), StorageError> {
+        match &self.backend {
+            Backend::Local(_) => Ok(()),
+            Backend::Bucket(bucket) => bucket.discard(unfinished).await,
+        }
     }
 }
 
@@ -155,19 +269,20 @@ impl Storage {
 fn keys(
     objects: BoxStream<'static, object_store::Result<ObjectMeta>>,
     age: Duration,
+    key: impl Fn(&Path) -> Option<ObjectKey> + Send + 'static,
 ) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
     let is_old = move |object: &ObjectMeta| {
         let written = SystemTime::from(object.last_modified);
         SystemTime::now().duration_since(written).unwrap_or_default() >= age
     };
     objects
-        .filter_map(move |object| async move {
-            match object {
+        .filter_map(move |object| {
+            ready(match object {
                 Ok(object) if !is_old(&object) => None,
-                Ok(object) => ObjectKey::parse(object.location.as_ref()).map(Ok),
+                Ok(object) => key(&object.location).map(Ok),
                 Err(object_store::Error::NotFound { .. }) => None,
                 Err(error) => Some(Err(error.into())),
-            }
+            })
         })
         .boxed()
 }

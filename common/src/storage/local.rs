@@ -90,7 +90,7 @@ impl LocalFolder {
         folder: &Path,
         age: Duration,
     ) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
-        keys(self.store.list(Some(folder)), age)
+        keys(self.store.list(Some(folder)), age, |path| ObjectKey::parse(path.as_ref()))
     }
 
     /// An unreadable folder results in an error, followed by the files of the others.

@@ -8,9 +8,10 @@ use std::os::unix::fs::FileExt;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio_util::io::ReaderStream;
+use tokio_util::io::{ReaderStream, StreamReader, SyncIoBridge};
 
 use super::StorageError;
+use super::bucket::{OpenObject, ReadAhead};
 use super::local::OpenFile;
 
 /// The size of the chunks in which a local file is read for a download.
@@ -19,14 +20,23 @@ const READ_SIZE: usize = 256 << 10;
 /// A file, or a part of one, being read.
 #[derive(Debug)]
 pub struct ObjectReader {
-    pub(super) file: OpenFile,
+    pub(super) source: Source,
+}
+
+#[derive(Debug)]
+pub(super) enum Source {
+    Local(OpenFile),
+    Bucket(OpenObject),
 }
 
 impl ObjectReader {
     /// The size of the whole file in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.file.size
+        match &self.source {
+            Source::Local(file) => file.size,
+            Source::Bucket(object) => object.size,
+        }
     }
 
     /// The bytes as a stream.
@@ -34,18 +44,27 @@ impl ObjectReader {
     /// # Errors
     /// The file cannot be read from where the range starts.
     pub async fn into_stream(self) -> Result<BoxStream<'static, io::Result<Bytes>>, StorageError> {
-        let OpenFile { file, range, .. } = self.file;
-        let mut file = tokio::fs::File::from_std(file);
-        file.seek(io::SeekFrom::Start(range.start)).await?;
-        let part = file.take(range.end - range.start);
-        Ok(ReaderStream::with_capacity(part, READ_SIZE).boxed())
+        match self.source {
+            Source::Local(OpenFile { file, range, .. }) => {
+                let mut file = tokio::fs::File::from_std(file);
+                file.seek(io::SeekFrom::Start(range.start)).await?;
+                let part = file.take(range.end - range.start);
+                Ok(ReaderStream::with_capacity(part, READ_SIZE).boxed())
+            }
+            Source::Bucket(object) => Ok(object.into_stream(ReadAhead::SMALL)),
+        }
     }
 
-    /// The bytes for blocking code, on a thread that may block.
+    /// The bytes for blocking code, on a thread of the runtime that may block.
     #[must_use]
     pub fn into_blocking(self) -> Box<dyn Read + Send> {
-        let OpenFile { file, range, .. } = self.file;
-        Box::new(FilePart { file, range })
+        match self.source {
+            Source::Local(OpenFile { file, range, .. }) => Box::new(FilePart { file, range }),
+            Source::Bucket(object) => {
+                let reader = StreamReader::new(object.into_stream(ReadAhead::FAST));
+                Box::new(SyncIoBridge::new(reader))
+            }
+        }
     }
 }
 

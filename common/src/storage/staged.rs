@@ -9,18 +9,21 @@
 //! # Not here
 //! Who may write, and when: callers number the writers of a file.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+use super::bucket::staged::{StagedObject, StagedUpload};
 use super::local::segments::{self, Segments};
 use super::local::{segment_writer, segment_writer::SegmentWriter};
-use super::{ObjectKey, Storage, StorageError};
+use super::{Backend, ObjectKey, Storage, StorageError};
 
-/// What the storage must know to continue or complete a staged file. It is opaque, small and
-/// serializable, so that callers can store it in the same transaction as the size.
+/// What the storage must know to continue or complete a staged file. It is opaque, serializable and
+/// mostly small (up to 100 kB for a file of 32 GiB in a bucket), so that callers can store it in the
+/// same transaction as the size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Staged(State);
@@ -30,6 +33,7 @@ pub struct Staged(State);
 #[serde(rename_all = "snake_case")]
 enum State {
     Disk(Segments),
+    Bucket(StagedObject),
 }
 
 impl Staged {
@@ -38,17 +42,21 @@ impl Staged {
     pub fn size(&self) -> u64 {
         match &self.0 {
             State::Disk(segments) => segments.size(),
+            State::Bucket(object) => object.size(),
         }
     }
 
-    pub(super) fn on_disk(segments: Segments) -> Self {
-        Self(State::Disk(segments))
+    fn segments(&self, key: ObjectKey) -> Result<&Segments, StorageError> {
+        match &self.0 {
+            State::Disk(segments) => Ok(segments),
+            State::Bucket(_) => Err(StorageError::Lost(key)),
+        }
     }
 
-    fn segments(staged: Option<&Self>) -> Segments {
-        match staged {
-            None => Segments::default(),
-            Some(Self(State::Disk(segments))) => segments.clone(),
+    fn object(&self, key: ObjectKey) -> Result<&StagedObject, StorageError> {
+        match &self.0 {
+            State::Bucket(object) => Ok(object),
+            State::Disk(_) => Err(StorageError::Lost(key)),
         }
     }
 }
@@ -75,11 +83,22 @@ impl Storage {
         key: ObjectKey,
         staged: Option<&Staged>,
         writer: StagingWriter,
-        _length: Option<u64>,
+        length: Option<u64>,
     ) -> Result<StagedWriter, StorageError> {
-        let folder = self.folder.staging_folder(key);
-        let writer = segment_writer::open(folder, Staged::segments(staged), writer).await?;
-        Ok(StagedWriter { writer })
+        Ok(StagedWriter(match &self.backend {
+            Backend::Local(local) => {
+                let segments = staged.map(|staged| staged.segments(key)).transpose()?;
+                let segments = segments.cloned().unwrap_or_default();
+                let folder = local.staging_folder(key);
+                let opened = segment_writer::open(folder, segments, writer).await;
+                Writer::Local(opened.map_err(lost(key))?)
+            }
+            Backend::Bucket(bucket) => {
+                let object = staged.map(|staged| staged.object(key)).transpose()?;
+                let object = object.cloned().unwrap_or_default();
+                Writer::Bucket(Box::new(bucket.stage(key, object, writer, length).await?))
+            }
+        }))
     }
 
     /// Creates the file `key` from a staged file that is complete and whose writers were dropped.
@@ -88,8 +107,13 @@ impl Storage {
     /// # Errors
     /// Bytes of `staged` are missing, `key` exists with another size, or the storage failed.
     pub async fn complete(&self, key: ObjectKey, staged: &Staged) -> Result<(), StorageError> {
-        let segments = Staged::segments(Some(staged));
-        Ok(segments::complete(self.folder.staging_folder(key), segments).await?)
+        match &self.backend {
+            Backend::Local(local) => {
+                let segments = staged.segments(key)?.clone();
+                segments::complete(local.staging_folder(key), segments).await.map_err(lost(key))
+            }
+            Backend::Bucket(bucket) => bucket.complete(key, staged.object(key)?).await,
+        }
     }
 
     /// Deletes a staged file that was not completed; does nothing if it does not exist. Without
@@ -100,9 +124,15 @@ impl Storage {
     pub async fn discard_staged(
         &self,
         key: ObjectKey,
-        _staged: Option<&Staged>,
+        staged: Option<&Staged>,
     ) -> Result<(), StorageError> {
-        Ok(segments::discard(self.folder.staging_folder(key)).await?)
+        match &self.backend {
+            Backend::Local(local) => Ok(segments::discard(local.staging_folder(key)).await?),
+            Backend::Bucket(bucket) => {
+                let object = staged.and_then(|staged| staged.object(key).ok());
+                bucket.discard_staged(key, object).await
+            }
+        }
     }
 
     /// Creates the file `key` from the complete files `parts` with their sizes in bytes, in this
@@ -116,8 +146,14 @@ impl Storage {
         key: ObjectKey,
         parts: &[(ObjectKey, u64)],
     ) -> Result<(), StorageError> {
-        let files = parts.iter().map(|(part, size)| (self.folder.path(*part), *size)).collect();
-        Ok(segments::concatenate(self.folder.staging_folder(key), files).await?)
+        match &self.backend {
+            Backend::Local(local) => {
+                let files = parts.iter().map(|(part, size)| (local.path(*part), *size)).collect();
+                let concatenated = segments::concatenate(local.staging_folder(key), files).await;
+                concatenated.map_err(lost(key))
+            }
+            Backend::Bucket(bucket) => bucket.concatenate(key, parts).await,
+        }
     }
 
     /// The staged files that last changed more than `age` ago.
@@ -125,14 +161,30 @@ impl Storage {
         &self,
         age: Duration,
     ) -> BoxStream<'static, Result<ObjectKey, StorageError>> {
-        segments::list(self.folder.root(), age)
+        match &self.backend {
+            Backend::Local(local) => segments::list(local.root(), age),
+            Backend::Bucket(bucket) => bucket.list_staged(age),
+        }
+    }
+}
+
+/// The error of a staged file of which a segment or a part is missing.
+fn lost(key: ObjectKey) -> impl Fn(io::Error) -> StorageError {
+    move |error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => StorageError::Lost(key),
+        io::ErrorKind::AlreadyExists => StorageError::AlreadyExists(key),
+        _ => error.into(),
     }
 }
 
 /// Appends to a staged file. Dropping it discards what was written after the last checkpoint.
 #[derive(Debug)]
-pub struct StagedWriter {
-    writer: SegmentWriter,
+pub struct StagedWriter(Writer);
+
+#[derive(Debug)]
+enum Writer {
+    Local(SegmentWriter),
+    Bucket(Box<StagedUpload>),
 }
 
 impl StagedWriter {
@@ -142,15 +194,24 @@ impl StagedWriter {
     /// # Errors
     /// The storage failed; then the writer is unusable.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
-        Ok(self.writer.write(bytes).await?)
+        match &mut self.0 {
+            Writer::Local(segment) => Ok(segment.write(bytes).await?),
+            Writer::Bucket(object) => object.write(bytes).await,
+        }
     }
 
     /// Makes everything that was written durable, and returns what to store. It may be repeated if
     /// the future was dropped.
     ///
+    /// To write on and call it again means that the result of the call before is stored: bytes that
+    /// only older results need are then deleted. A caller that could not store it drops the writer.
+    ///
     /// # Errors
     /// The storage failed; then the writer is unusable.
     pub async fn checkpoint(&mut self) -> Result<Staged, StorageError> {
-        Ok(Staged::on_disk(self.writer.checkpoint().await?))
+        Ok(Staged(match &mut self.0 {
+            Writer::Local(segment) => State::Disk(segment.checkpoint().await?),
+            Writer::Bucket(object) => State::Bucket(object.checkpoint().await?),
+        }))
     }
 }

@@ -6,17 +6,28 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::StorageError;
+use super::bucket::ObjectUpload;
 use super::local::ObjectFile;
 
 /// A file being written. It appears when [`finish`](Self::finish) returns; dropping it before that
 /// discards it.
 #[derive(Debug)]
 pub struct ObjectWriter {
-    pub(super) file: ObjectFile,
-    pub(super) size: u64,
+    target: Target,
+    size: u64,
+}
+
+#[derive(Debug)]
+pub(super) enum Target {
+    Local(ObjectFile),
+    Bucket(Box<ObjectUpload>),
 }
 
 impl ObjectWriter {
+    pub(super) fn new(target: Target) -> Self {
+        Self { target, size: 0 }
+    }
+
     /// Appends `bytes`; waits while the storage is slower. If the future is dropped before it
     /// completes, nothing of `bytes` has been appended.
     ///
@@ -24,7 +35,10 @@ impl ObjectWriter {
     /// The storage failed.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
         let size = bytes.len() as u64;
-        self.file.write(bytes).await?;
+        match &mut self.target {
+            Target::Local(file) => file.write(bytes).await?,
+            Target::Bucket(object) => object.write(bytes).await?,
+        }
         self.size += size;
         Ok(())
     }
@@ -34,7 +48,10 @@ impl ObjectWriter {
     /// # Errors
     /// An output exists already, or the storage failed; then this file does not exist.
     pub async fn finish(self) -> Result<u64, StorageError> {
-        self.file.finish().await?;
+        match self.target {
+            Target::Local(file) => file.finish().await?,
+            Target::Bucket(object) => object.finish().await?,
+        }
         Ok(self.size)
     }
 
@@ -43,7 +60,10 @@ impl ObjectWriter {
     /// # Errors
     /// The storage failed.
     pub async fn abort(self) -> Result<(), StorageError> {
-        Ok(self.file.abort().await?)
+        match self.target {
+            Target::Local(file) => Ok(file.abort().await?),
+            Target::Bucket(object) => object.abort().await,
+        }
     }
 
     /// The same writer for blocking code, on a thread that may block.
