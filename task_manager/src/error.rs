@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::problem::ErrorLocation;
 use common::storage::StorageError;
 use common::task::{TaskId, TaskState};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::db::DbError;
 
@@ -170,6 +170,11 @@ impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::NotFound(_) => Self::Expired,
+            // Bytes of an upload are gone, for example after the restore of a backup.
+            error @ StorageError::Lost(_) => {
+                warn!(%error, "an upload cannot be continued");
+                Self::UploadNotFound
+            }
             error => {
                 error!(%error, "the storage failed");
                 Self::StorageUnavailable

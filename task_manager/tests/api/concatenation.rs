@@ -43,10 +43,12 @@ async fn parts_become_one_file_in_the_given_order(backend: Backend) {
 }
 
 async fn a_repeated_concatenation_creates_one_task(backend: Backend) {
-    let app = TestApp::start(backend).await;
+    let mut app = TestApp::start(backend).await;
     let (first, second) = (app.partial(b"12").await, app.partial(b"34").await);
-    // The joined file is never completed, as if the server died.
-    app.sql("UPDATE uploads SET size = size + 1 WHERE role = 'partial'");
+    // The parts cannot be joined.
+    let folder = app.folder.path().join("local_storage/uploads");
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&folder, "in the way").unwrap();
     let response = app.concatenate(&[&first, &second], &[]).await;
     let path = header(&response, "location").to_owned();
     assert_eq!(response.status(), StatusCode::CREATED);
@@ -57,6 +59,8 @@ async fn a_repeated_concatenation_creates_one_task(backend: Backend) {
     let other = app.concatenate(&[&second, &first], &[]).await;
     assert_eq!(problem(other).await.1["code"], "invalid_part");
     assert_eq!(app.list("").await.items.len(), 1);
+    std::fs::remove_file(&folder).unwrap();
+    app.assert_queued_with(id_of(&path), b"1234").await;
 }
 
 async fn unusable_parts_are_refused(backend: Backend) {

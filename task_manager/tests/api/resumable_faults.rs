@@ -17,6 +17,7 @@ backend_tests![
     concurrent_requests_never_mix,
     an_upload_survives_a_restart,
     an_upload_that_was_received_before_a_crash_is_completed,
+    an_upload_whose_bytes_are_gone_ends,
 ];
 
 /// How long a request may wait for one that stalls.
@@ -155,4 +156,16 @@ async fn an_upload_that_was_received_before_a_crash_is_completed(backend: Backen
     assert_eq!(header(&head, "upload-offset"), content.len().to_string());
     let more = app.patch(&path, 0, "x").send().await.unwrap();
     assert_eq!(problem(more).await.0, StatusCode::CONFLICT);
+}
+
+/// As after the restore of a backup, which leaves out unfinished uploads.
+async fn an_upload_whose_bytes_are_gone_ends(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let path = app.create_upload(10, &[]).await;
+    app.append(&path, 0, b"12345").await;
+    std::fs::remove_dir_all(app.folder.path().join("local_storage/uploads")).unwrap();
+    let (status, body) = problem(app.patch(&path, 5, "67890").send().await.unwrap()).await;
+    assert_eq!((status, &body["code"]), (StatusCode::NOT_FOUND, &"upload_not_found".into()));
+    assert_eq!(app.head(&path).await.status(), StatusCode::NOT_FOUND);
+    assert!(app.list("").await.items.is_empty());
 }

@@ -103,8 +103,11 @@ impl ResumableUploads {
         let mut writing = match begun {
             Ok(writing) => writing,
             Err(error) => {
-                // Nothing was written; an earlier writer may still be busy.
-                self.release(&upload, hold.takes_over).await;
+                match error {
+                    Error::UploadNotFound => self.discard(id).await,
+                    // Nothing was written; an earlier writer may still be busy.
+                    _ => self.release(id, hold.writer, hold.takes_over).await,
+                }
                 return Err(error);
             }
         };
@@ -179,7 +182,7 @@ impl ResumableUploads {
         let upload = upload.ok_or(Error::UploadNotFound)?;
         let finished = self.finish(&upload, hold).await;
         if finished.is_err() {
-            self.release_as(id, hold.writer, false).await;
+            self.release(id, hold.writer, false).await;
         }
         finished
     }
@@ -220,17 +223,15 @@ impl ResumableUploads {
     async fn end_failed(&self, writing: &Writing<'_>, error: &Error) {
         let id = writing.id;
         match error {
-            Error::NotCsv(_) | Error::EmptyFile => self.discard(id).await,
+            Error::NotCsv(_) | Error::EmptyFile | Error::UploadNotFound => self.discard(id).await,
             Error::UploadInterrupted { .. } if writing.released => {}
-            _ => self.release_as(id, writing.hold.writer, true).await,
+            _ => self.release(id, writing.hold.writer, true).await,
         }
     }
 
-    async fn release(&self, upload: &ResumableUpload, may_be_writing: bool) {
-        self.release_as(upload.id, upload.writer, may_be_writing).await;
-    }
-
-    pub(super) async fn release_as(&self, id: TaskId, writer: u32, may_be_writing: bool) {
+    /// Ends the hold of `writer`. `may_be_writing` says that it, or the one before, may be at work in
+    /// the storage.
+    pub(super) async fn release(&self, id: TaskId, writer: u32, may_be_writing: bool) {
         let released = self.drafts.db.write(move |conn| {
             let now = db::now(conn)?;
             store::release(conn, id, writer, may_be_writing.then_some(now))

@@ -50,7 +50,7 @@ impl ResumableUploads {
         let Some((upload, hold)) = taken else { return Ok(None) };
         let finished = self.finish(&upload, &hold).await;
         if finished.is_err() {
-            self.release_as(id, hold.writer, false).await;
+            self.release(id, hold.writer, false).await;
         }
         finished.map(Some)
     }
