@@ -163,8 +163,8 @@ impl Download<'_> {
         let name = suggested_name(response.headers(), self.id);
         let identity = self.identity(&meta);
         let (mut sink, kept) = Sink::open(self.target, name, identity.as_deref()).await?;
-        if let Some(path) = sink.continuable() {
-            self.kept.get_or_init(|| path.to_owned());
+        if kept > 0 {
+            self.note_kept(&sink);
         }
         bar.start_at(kept, meta.size);
 
@@ -190,6 +190,7 @@ impl Download<'_> {
                         sink.write(&bytes).await?;
                         received += bytes.len() as u64;
                         bar.at(received);
+                        self.note_kept(&sink);
                     }
                     Ok(Ok(None)) => return sink.finish(received).await,
                     Ok(Err(error)) => break self.client.unreachable(&error),
@@ -204,6 +205,15 @@ impl Download<'_> {
             }
             self.pause(reason, patience, bar).await?;
             response = self.request(received, meta.etag.as_ref(), patience, bar).await?;
+        }
+    }
+
+    /// Notes that a later download can continue the bytes so far, if so.
+    fn note_kept(&self, sink: &Sink) {
+        if self.kept.get().is_none()
+            && let Some(path) = sink.continuable()
+        {
+            self.kept.get_or_init(|| path.to_owned());
         }
     }
 
@@ -249,21 +259,18 @@ impl Download<'_> {
             Ok(()) => return Ok(()),
             Err(given_up) => given_up,
         };
-        match (given_up.error, bar.position()) {
-            (ClientError::Unreachable { reason, .. }, received @ 1..) => {
-                let mut text = format!(
-                    "The connection broke after {}, and there was no progress for {}: {reason}.",
-                    HumanBytes(received),
-                    HumanDuration(given_up.after),
-                );
-                if let Some(path) = self.kept.get() {
-                    text.push('\n');
-                    text.push_str(&kept_sentence(path));
-                }
-                Err(Failure::lost(text))
-            }
-            (error, _) => Err(error.into()),
-        }
+        let failure = match (given_up.error, bar.position()) {
+            (ClientError::Unreachable { reason, .. }, received @ 1..) => Failure::lost(format!(
+                "The connection broke after {}, and there was no progress for {}: {reason}.",
+                HumanBytes(received),
+                HumanDuration(given_up.after),
+            )),
+            (error, _) => error.into(),
+        };
+        Err(match self.kept.get() {
+            Some(path) => failure.with_advice(&kept_sentence(path)),
+            None => failure,
+        })
     }
 }
 

@@ -59,6 +59,13 @@ impl Failure {
         Self::new(INTERRUPTED, text)
     }
 
+    /// The same with another sentence.
+    pub(crate) fn with_advice(mut self, advice: &str) -> Self {
+        self.text.push('\n');
+        self.text.push_str(advice);
+        self
+    }
+
     /// The status of the server's problem document, if it is one.
     pub(crate) fn status(&self) -> Option<u16> {
         self.problem.as_ref().map(|problem| problem.status)

@@ -105,6 +105,9 @@ impl Recent {
             return waiting(until - now, failures);
         }
         let still = self.changed.map(|(since, _)| now - since).unwrap_or_default();
+        if total == Some(position) {
+            return if still > STALL { "waiting for the server".to_owned() } else { String::new() };
+        }
         if still > STALL {
             return format!("no answer for {} s", still.as_secs());
         }
@@ -165,6 +168,18 @@ mod tests {
         assert_eq!(recent.text(later, 0, Some(1)), "reconnecting in 2 s (attempt 4)");
         let over = now + Duration::from_secs(4);
         assert_eq!(recent.text(over, 0, Some(1)), "reconnecting (attempt 4)");
+    }
+
+    #[test]
+    fn a_complete_transfer_has_no_rate() {
+        let start = Instant::now();
+        let mut recent = Recent::default();
+        recent.note(start, 0);
+        let end = start + Duration::from_secs(2);
+        recent.note(end, 8 << 20);
+        assert_eq!(recent.text(end, 8 << 20, Some(8 << 20)), "");
+        let later = end + Duration::from_secs(6);
+        assert_eq!(recent.text(later, 8 << 20, Some(8 << 20)), "waiting for the server");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::progress::TransferBar;
 /// How long a transfer is tried again without progress, unless another limit was requested.
 const LIMIT: Duration = Duration::from_mins(10);
 /// The longest pause after the first failure, the second one, and any later one.
-const FIRST_PAUSE: Duration = Duration::from_millis(300);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const SECOND_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The most attempts on a server that has never answered: its address may be wrong.
@@ -174,7 +174,7 @@ mod tests {
     fn pauses_double_up_to_half_a_minute_and_vary() {
         let mut patience = patience(None);
         let now = Instant::now();
-        for longest in [0.3, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
+        for longest in [0.1, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
             let pause = patience.next_pause(&broken(true), now).unwrap().as_secs_f64();
             assert!(pause >= longest / 2.0 && pause <= longest, "{pause} of {longest}");
         }

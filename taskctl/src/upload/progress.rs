@@ -117,20 +117,19 @@ impl Progress {
 
     /// The failure of an upload that is not tried again.
     pub(super) fn failure(&self, given_up: GivenUp) -> Failure {
-        match given_up.error {
-            ClientError::Unreachable { server, reason, .. }
-                if self.state.has_begun.load(Ordering::Relaxed) =>
-            {
-                Failure::lost(format!(
-                    "The connection to {server} broke after {}, and there was no progress for {}: \
-                     {reason}.\n{}",
-                    self.position(),
-                    HumanDuration(given_up.after),
-                    self.advice()
-                ))
-            }
-            error => error.into(),
+        if !self.state.has_begun.load(Ordering::Relaxed) {
+            return given_up.error.into();
         }
+        let failure = match given_up.error {
+            ClientError::Unreachable { server, reason, .. } => Failure::lost(format!(
+                "The connection to {server} broke after {}, and there was no progress for {}: \
+                 {reason}.",
+                self.position(),
+                HumanDuration(given_up.after),
+            )),
+            error => error.into(),
+        };
+        failure.with_advice(&self.advice())
     }
 }
 

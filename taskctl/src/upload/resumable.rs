@@ -71,8 +71,7 @@ pub(super) async fn send(
     let tus = Tus { client: &session.client };
     let (mut remembered, outdated) = Remembered::open(session, args, input);
     for upload in outdated {
-        // It expires anyway.
-        let _ = tus.terminate(upload).await;
+        tus.terminate(upload).await;
     }
     loop {
         progress.remember(remembered.is_continuable());
@@ -91,7 +90,7 @@ pub(super) async fn send(
             Err(Stop::Failed(failure)) => {
                 if remembered.is_useless(&failure) {
                     for id in remembered.record.uploads() {
-                        let _ = tus.terminate(id).await;
+                        tus.terminate(id).await;
                     }
                     remembered.forget();
                 }

@@ -130,9 +130,14 @@ impl Tus<'_> {
         self.client.json(self.request(Method::GET, &path(id))).await
     }
 
-    /// Removes an upload with its bytes.
-    pub(super) async fn terminate(&self, id: TaskId) -> Result<(), ClientError> {
-        self.client.send(self.request(Method::DELETE, &path(id))).await.map(drop)
+    /// Removes an upload with its bytes, if the server answers; it expires anyway.
+    pub(super) async fn terminate(&self, id: TaskId) {
+        // A server that has refused bytes closes the connection, perhaps while it is used again.
+        for _ in 0..2 {
+            if self.client.respond(self.request(Method::DELETE, &path(id))).await.is_ok() {
+                return;
+            }
+        }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

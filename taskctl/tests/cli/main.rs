@@ -4,9 +4,11 @@
 
 mod download;
 mod fake_api;
+mod fake_uploads;
 mod local;
 mod login;
 mod no_server;
+mod resumable_uploads;
 mod rows;
 mod tasks;
 mod upload;

@@ -1,4 +1,5 @@
-//! Uploads: the form, waiting, the result, and servers that refuse or close connections.
+//! Uploads by one request: the form, waiting, the result, and servers that refuse or close
+//! connections.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -57,7 +58,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[tokio::test]
 async fn parameters_precede_the_file_and_the_result_is_complete() {
     let folder = tempfile::tempdir().unwrap();
-    let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
     std::fs::write(folder.path().join("größe \"1\".csv"), &content).unwrap();
     let (router, arrived) = accepting(accepted(), b"Song,Date,Total\na,2026-01-01,3\n");
     let server = serve(router).await;
@@ -143,25 +144,25 @@ async fn a_resumed_earlier_task_is_named() {
     assert!(run.text().starts_with(&expected), "{}", run.text());
 }
 
-/// A sparse file.
-fn large_file(folder: &Path) {
-    std::fs::File::create(folder.join("large.csv")).unwrap().set_len(256 << 20).unwrap();
+/// The largest file that is sent by one request.
+fn file(folder: &Path) {
+    std::fs::File::create(folder.join("plays.csv")).unwrap().set_len(512 << 10).unwrap();
 }
 
 #[tokio::test]
 async fn an_early_refusal_is_reported() {
     let folder = tempfile::tempdir().unwrap();
-    large_file(folder.path());
+    file(folder.path());
     let refuse = || async { problem(413, "too_large", "At most 1 MiB.") };
     let server = serve(Router::new().route("/v1/data_processor/upload", post(refuse))).await;
     // The first try may meet the end of the connection before the answer; the second one waits for
     // it.
     for _ in 0..5 {
-        let run = taskctl(&server, folder.path(), &["upload", "large.csv"]).await;
+        let run = taskctl(&server, folder.path(), &["upload", "plays.csv"]).await;
         assert_eq!(run.code, 1, "{run:?}");
         assert!(run.stderr.contains("Refused: At most 1 MiB."), "{}", run.stderr);
     }
-    let run = taskctl(&server, folder.path(), &["--json", "upload", "large.csv"]).await;
+    let run = taskctl(&server, folder.path(), &["--json", "upload", "plays.csv"]).await;
     assert_eq!((run.code, run.json()["code"].as_str()), (1, Some("too_large")));
 }
 
@@ -196,7 +197,7 @@ fn write_answer(stream: &mut TcpStream, status: u16, body: &Value) {
 #[tokio::test]
 async fn the_reason_for_a_closed_connection_is_reported_on_retry() {
     let folder = tempfile::tempdir().unwrap();
-    large_file(folder.path());
+    file(folder.path());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
     let playing = thread::spawn(move || {
@@ -212,7 +213,7 @@ async fn the_reason_for_a_closed_connection_is_reported_on_retry() {
         (key, seen)
     });
 
-    let args = ["upload", "large.csv", "--param", "colour=red"];
+    let args = ["upload", "plays.csv", "--param", "colour=red"];
     let run = taskctl(&server, folder.path(), &args).await;
 
     assert_eq!(run.code, 1, "{run:?}");
@@ -227,7 +228,7 @@ async fn the_reason_for_a_closed_connection_is_reported_on_retry() {
 #[tokio::test]
 async fn a_server_that_closes_silently_is_unreachable() {
     let folder = tempfile::tempdir().unwrap();
-    large_file(folder.path());
+    file(folder.path());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -235,11 +236,12 @@ async fn a_server_that_closes_silently_is_unreachable() {
             read_beginning(&mut stream.unwrap());
         }
     });
-    let run = taskctl(&server, folder.path(), &["upload", "large.csv"]).await;
+    let run = taskctl(&server, folder.path(), &["upload", "plays.csv"]).await;
     assert_eq!(run.code, 3, "{run:?}");
-    let expected = format!("The connection to {server} broke after");
-    assert!(run.stderr.contains(&expected), "{}", run.stderr);
-    assert!(run.stderr.contains("upload it again"), "{}", run.stderr);
+    // Depends on how much the system takes of it before the connection is closed.
+    let fates = [" broke after ", "The whole file was sent, so it may have been accepted"];
+    assert!(run.stderr.contains(&format!("The connection to {server} broke")), "{}", run.stderr);
+    assert!(fates.iter().any(|fate| run.stderr.contains(fate)), "{}", run.stderr);
     assert_eq!(run.stderr.matches("Trying again").count(), 4, "{}", run.stderr);
 }
 
