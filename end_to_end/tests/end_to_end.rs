@@ -33,6 +33,7 @@ mod end_to_end {
     mod random_faults;
     mod reference;
     mod resumable;
+    mod resumed_transfers;
     mod service_faults;
     mod service_starts;
     mod standalone;

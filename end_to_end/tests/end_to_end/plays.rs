@@ -1,6 +1,9 @@
 //! Files of plays with their correct sums, computed in the simplest way.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -68,6 +71,15 @@ impl Plays {
         });
         let parts = std::iter::once(header).chain(rows).map(Ok::<_, std::io::Error>);
         reqwest::Body::wrap_stream(stream::iter(parts))
+    }
+
+    /// Writes the file.
+    pub fn write(&self, path: &Path) {
+        let mut file = File::create(path).unwrap();
+        file.write_all(HEADER.as_bytes()).unwrap();
+        for _ in 0..self.times {
+            file.write_all(&self.rows).unwrap();
+        }
     }
 
     /// The digest of the file, in hexadecimal digits.

@@ -39,7 +39,7 @@ struct Plan {
     is_cut: bool,
     is_stalled: bool,
     delay: Duration,
-    /// A connection is closed after so many bytes of the client.
+    /// A connection is closed after so many bytes of either side.
     limit: Option<usize>,
     doubt: Option<Doubt>,
 }
@@ -100,7 +100,7 @@ impl Relay {
         self.plan.send_modify(|plan| plan.delay = delay);
     }
 
-    /// Closes each new connection after so many bytes of its client.
+    /// Closes each new connection after so many bytes of either side.
     pub fn cut_each_after(&self, bytes: usize) {
         self.plan.send_modify(|plan| plan.limit = Some(bytes));
     }
@@ -158,7 +158,13 @@ async fn forward(client: TcpStream, number: usize, plans: watch::Sender<Plan>) {
         left -= passing;
         passing
     };
-    let answers = |bytes: &[u8]| if is_in_doubt.load(Ordering::Relaxed) { 0 } else { bytes.len() };
+    let mut left = plan.limit.unwrap_or(usize::MAX);
+    let answers = |bytes: &[u8]| {
+        let is_in_doubt = is_in_doubt.load(Ordering::Relaxed);
+        let passing = if is_in_doubt { 0 } else { left.min(bytes.len()) };
+        left -= passing;
+        passing
+    };
     tokio::select! {
         () = pump(client_read, server_write, plans.subscribe(), requests) => {}
         () = pump(server_read, client_write, plans.subscribe(), answers) => {}
