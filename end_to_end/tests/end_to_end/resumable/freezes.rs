@@ -23,7 +23,7 @@ const HEALTHY: usize = 1;
 const SIZE: usize = 3_000_000;
 /// Another seed results in other files and other moments.
 const SEED: u64 = 11;
-const ROUNDS: u64 = 8;
+const ROUNDS: u64 = 6;
 
 /// An upload to the task manager that will freeze.
 struct Frozen {
