@@ -71,6 +71,11 @@ impl Failure {
         self.problem.as_ref().map(|problem| problem.status)
     }
 
+    /// Whether the server refused, or did not answer.
+    pub(crate) fn is_of_server(&self) -> bool {
+        self.problem.is_some() || self.code == UNREACHABLE
+    }
+
     /// Prints the failure: a problem of the server as JSON on standard output if JSON was
     /// requested, everything else as text on standard error.
     pub(crate) fn report(self, console: Console) -> ExitCode {

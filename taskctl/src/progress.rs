@@ -52,7 +52,7 @@ impl TransferBar {
                 0 => String::new(),
                 position => format!(", from {}", HumanBytes(position)),
             };
-            note(&format!("{}{size}{from}", self.bar.message()));
+            self.note(&format!("{}{size}{from}", self.bar.message()));
         }
         self.bar.set_style(style(template).with_key("pace", self.pace.clone()));
         self.bar.set_position(position);
@@ -78,6 +78,11 @@ impl TransferBar {
     /// The number of bytes so far.
     pub(crate) fn position(&self) -> u64 {
         self.bar.position()
+    }
+
+    /// Prints a message above it.
+    pub(crate) fn note(&self, text: &str) {
+        self.bar.suspend(|| note(text));
     }
 
     /// Changes the label.

@@ -74,6 +74,11 @@ impl Progress {
         self.bar.at(sent);
     }
 
+    /// Prints a message.
+    pub(super) fn note(&self, text: &str) {
+        self.bar.note(text);
+    }
+
     /// Changes the label.
     pub(super) fn rename(&self, what: &'static str) {
         self.bar.rename(what);
@@ -100,7 +105,7 @@ impl Progress {
     }
 
     /// A sentence on how to continue.
-    fn advice(&self) -> String {
+    pub(super) fn advice(&self) -> String {
         match *lock(&self.state.lifetime) {
             _ if !self.state.is_remembered.load(Ordering::Relaxed) => "Upload it again.".to_owned(),
             Some(lifetime) => {
@@ -117,19 +122,19 @@ impl Progress {
 
     /// The failure of an upload that is not tried again.
     pub(super) fn failure(&self, given_up: GivenUp) -> Failure {
-        if !self.state.has_begun.load(Ordering::Relaxed) {
-            return given_up.error.into();
-        }
-        let failure = match given_up.error {
-            ClientError::Unreachable { server, reason, .. } => Failure::lost(format!(
-                "The connection to {server} broke after {}, and there was no progress for {}: \
-                 {reason}.",
-                self.position(),
-                HumanDuration(given_up.after),
-            )),
+        match given_up.error {
+            ClientError::Unreachable { server, reason, .. }
+                if self.state.has_begun.load(Ordering::Relaxed) =>
+            {
+                Failure::lost(format!(
+                    "The connection to {server} broke after {}, and there was no progress for {}: \
+                     {reason}.",
+                    self.position(),
+                    HumanDuration(given_up.after),
+                ))
+            }
             error => error.into(),
-        };
-        failure.with_advice(&self.advice())
+        }
     }
 }
 

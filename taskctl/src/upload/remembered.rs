@@ -7,9 +7,9 @@ use common::task::TaskId;
 
 use super::UploadArgs;
 use super::input::Input;
+use super::progress::Progress;
 use super::record::{Identity, Record, Slot};
 use super::tus::Created;
-use crate::console::note;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::view::printable_line;
@@ -25,6 +25,7 @@ pub(super) struct Remembered {
     pub(super) record: Record,
     identity: Identity,
     slot: Option<Slot>,
+    progress: Progress,
     /// How many parts a new upload has.
     parts: u64,
     /// Whether an earlier command began it, and the server was not asked for it yet.
@@ -34,7 +35,12 @@ pub(super) struct Remembered {
 impl Remembered {
     /// The upload of `input` that an earlier command began, or a new one; and the uploads of another
     /// content of the file, which nobody continues.
-    pub(super) fn open(session: &Session, args: &UploadArgs, input: &Input) -> (Self, Vec<TaskId>) {
+    pub(super) fn open(
+        session: &Session,
+        args: &UploadArgs,
+        input: &Input,
+        progress: Progress,
+    ) -> (Self, Vec<TaskId>) {
         let identity = Identity {
             server: session.client.server().to_owned(),
             user: session.user.clone(),
@@ -42,13 +48,13 @@ impl Remembered {
             kind: args.kind,
             params: args.params.clone(),
         };
-        let slot = slot(&identity, input);
+        let slot = slot(&identity, input, &progress);
         let parts = u64::from(args.parallel).min(input.size() / SMALLEST_PART).max(1);
         let name = printable_line(&input.name);
         let (record, outdated) = match slot.as_ref().and_then(Slot::load) {
             Some(record) if record.version == input.version => (Some(record), Vec::new()),
             Some(record) => {
-                note(&format!(
+                progress.note(&format!(
                     "{name} has changed since its upload was interrupted; it is uploaded anew."
                 ));
                 (None, record.uploads().collect())
@@ -57,7 +63,7 @@ impl Remembered {
         };
         let is_continued = record.is_some();
         let record = record.unwrap_or_else(|| Record::new(&identity, input.version.clone(), parts));
-        let mut remembered = Self { record, identity, slot, parts, is_continued };
+        let mut remembered = Self { record, identity, slot, progress, parts, is_continued };
         remembered.save();
         (remembered, outdated)
     }
@@ -79,7 +85,7 @@ impl Remembered {
 
     /// Begins another upload, since the server no longer has this one.
     pub(super) fn begin_again(&mut self, input: &Input) {
-        note(&format!(
+        self.progress.note(&format!(
             "The server no longer has the interrupted upload of {}; it is uploaded anew.",
             printable_line(&input.name)
         ));
@@ -130,17 +136,17 @@ impl Remembered {
     fn save(&mut self) {
         let Some(slot) = &self.slot else { return };
         if let Err(error) = slot.save(&self.record) {
-            cannot_remember(&error);
+            cannot_remember(&error, &self.progress);
             self.slot = None;
         }
     }
 }
 
-fn slot(identity: &Identity, input: &Input) -> Option<Slot> {
+fn slot(identity: &Identity, input: &Input, progress: &Progress) -> Option<Slot> {
     match Slot::open(identity) {
         Ok(Some(slot)) => Some(slot),
         Ok(None) => {
-            note(&format!(
+            progress.note(&format!(
                 "Another command uploads {} at the moment. This is a separate upload, which cannot \
                  be continued if it is interrupted.",
                 printable_line(&input.name)
@@ -148,12 +154,12 @@ fn slot(identity: &Identity, input: &Input) -> Option<Slot> {
             None
         }
         Err(error) => {
-            cannot_remember(&error);
+            cannot_remember(&error, progress);
             None
         }
     }
 }
 
-fn cannot_remember(error: &std::io::Error) {
-    note(&format!("The upload cannot be continued if it is interrupted: {error}."));
+fn cannot_remember(error: &std::io::Error, progress: &Progress) {
+    progress.note(&format!("The upload cannot be continued if it is interrupted: {error}."));
 }

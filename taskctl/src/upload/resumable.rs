@@ -69,7 +69,7 @@ pub(super) async fn send(
     progress: &Progress,
 ) -> Result<AcceptedTask, Failure> {
     let tus = Tus { client: &session.client };
-    let (mut remembered, outdated) = Remembered::open(session, args, input);
+    let (mut remembered, outdated) = Remembered::open(session, args, input, progress.clone());
     for upload in outdated {
         tus.terminate(upload).await;
     }
@@ -93,8 +93,12 @@ pub(super) async fn send(
                         tus.terminate(id).await;
                     }
                     remembered.forget();
+                    return Err(failure);
                 }
-                return Err(failure);
+                return Err(match failure.is_of_server() {
+                    true => failure.with_advice(&progress.advice()),
+                    false => failure,
+                });
             }
         }
     }

@@ -114,6 +114,7 @@ async fn a_later_command_continues_an_upload_that_was_given_up() {
     uploads.plan(Method::GET, Plan::Refuse(401));
     let run = taskctl(&server, folder.path(), &ONCE).await;
     assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
     assert_eq!(records(folder.path()).len(), 1);
 
     uploads.known().requests.clear();
