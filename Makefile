@@ -41,6 +41,8 @@ BENCH_FOLDER := $(TARGET_DIR)/bench
 BENCH_PYTHON := $(BENCH_FOLDER)/venv/bin/python
 BENCH_PIP := $(BENCH_PYTHON) -m pip install --quiet
 CSV_PEERS := duckdb==2.0.0 polars==2.1.0 chdb==4.4.0
+DOCS_VENV := $(TARGET_DIR)/docs-venv
+TUSPY := tuspy==1.1.0
 SCHEMATHESIS := schemathesis==4.32.5
 SCHEMATHESIS_FOLDER := $(TARGET_DIR)/schemathesis
 TASK_PEERS := -r benches/celery_peer/requirements.txt
@@ -150,7 +152,8 @@ test: deps service-deps s3-deps ## Run all tests, with private MariaDB and Rabbi
 
 test-docs: deps docs-deps service-deps s3-deps ## Run the commands in the documentation and the example clients
 	$(BUILD_ALL)
-	scripts/services.sh run $(TEST) --test end_to_end documents -- --include-ignored
+	PATH="$(abspath $(DOCS_VENV))/bin:$$PATH" \
+		scripts/services.sh run $(TEST) --test end_to_end -- documents tuspy --include-ignored
 
 # The test reads FAULTS_SECONDS and FAULTS_SEED from the environment.
 test-faults: deps service-deps s3-deps ## Inject random faults under load: FAULTS_SECONDS=600 FAULTS_SEED=21
@@ -281,8 +284,10 @@ service-deps: ## Install MariaDB and RabbitMQ if they are missing; nothing is st
 s3-deps: # The server of S3 for tests
 	@scripts/install-s3-server.sh
 
-docs-deps: # The programs that the commands in the documentation use
+docs-deps: # The programs that the commands in the documentation and the example clients use
 	scripts/install-docs-tools.sh
+	@python3 -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/pip install --quiet $(TUSPY)
 
 bench-deps:
 	@scripts/install-bench-tools.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes sure that the programs exist which the commands of the documents call: curl, jq, sqlite3, aiosmtpd, Python, and
-# Node.js 18 or newer. Installs what is missing on Debian and Ubuntu; elsewhere says what to install.
+# Makes sure that the programs exist which the commands of the documents call: curl, jq, sqlite3, aiosmtpd, Python with
+# venv, and Node.js 18 or newer. Installs what is missing on Debian and Ubuntu; elsewhere says what to install. The
+# Makefile installs packages from PyPI.
 set -euo pipefail
 
 readonly NODE_AT_LEAST=18
@@ -12,7 +13,8 @@ missing_packages() {
     command -v jq >/dev/null || echo jq
     command -v sqlite3 >/dev/null || echo sqlite3
     command -v aiosmtpd >/dev/null || echo python3-aiosmtpd
-    command -v python3 >/dev/null || echo python3
+    # Debian's `venv` alone cannot install pip into the environment; it needs `ensurepip`.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || printf '%s\n' python3 python3-venv
     command -v node >/dev/null || echo nodejs
 }
 

@@ -3,9 +3,11 @@
 mod cuts;
 mod freezes;
 mod kills;
+mod tuspy;
 mod upload;
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::task::{TaskId, TaskState};
@@ -16,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::api::Api;
 
 /// How long a client waits for an upload that a dead or frozen task manager was receiving.
-const AT_ONCE: std::time::Duration = std::time::Duration::from_secs(2);
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Bytes without a pattern.
 fn random_bytes(seed: u64, length: usize) -> Bytes {

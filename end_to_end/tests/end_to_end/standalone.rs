@@ -1,5 +1,6 @@
 //! The real `taskctl standalone` on a data folder.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -36,6 +37,11 @@ impl Standalone {
         let mut process = Process::spawn(&mut command);
         let url = process.url().await;
         Self { process, data: data.to_owned(), settings: settings.to_vec(), api: Api::new(url) }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.api.url.strip_prefix("http://").unwrap().parse().unwrap()
     }
 
     /// Kills it and starts another one on the same folder.

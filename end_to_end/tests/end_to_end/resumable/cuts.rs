@@ -15,10 +15,16 @@ const SIZE: usize = 20_000_000;
 /// Each connection breaks after so many bytes.
 const BREAKS_AFTER: usize = 700_000;
 
-/// Uploads a file in one request, which breaks again and again.
-async fn upload_over_breaking_connections(api: &Api, servers: Vec<SocketAddr>, bucket: &Path) {
+/// A line to the servers, to each in turn, whose connections break.
+pub async fn breaking_line(servers: Vec<SocketAddr>) -> Relay {
     let line = Relay::start(servers).await;
     line.cut_each_after(BREAKS_AFTER);
+    line
+}
+
+/// Uploads a file in one request, which breaks again and again.
+async fn upload_over_breaking_connections(api: &Api, servers: Vec<SocketAddr>, bucket: &Path) {
+    let line = breaking_line(servers).await;
     let mut client = api.clone();
     client.url = format!("http://{}", line.address);
     let content = random_bytes(1, SIZE);
@@ -34,9 +40,8 @@ async fn upload_over_breaking_connections(api: &Api, servers: Vec<SocketAddr>, b
 async fn a_file_arrives_over_breaking_connections() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
-    let address = server.api.url.strip_prefix("http://").unwrap().parse().unwrap();
     let bucket = data.path().join("local_storage");
-    upload_over_breaking_connections(&server.api, vec![address], &bucket).await;
+    upload_over_breaking_connections(&server.api, vec![server.address()], &bucket).await;
     let id = server.api.tasks().await[0].task_id;
     server.wait_for_files(vec![format!("raw_data/{id}")]).await;
 }

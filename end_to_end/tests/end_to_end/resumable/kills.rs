@@ -105,16 +105,13 @@ async fn assert_all_arrived(api: &Api, bucket: &Path, uploaded: &Uploaded, kills
 async fn no_acknowledged_byte_is_lost_when_the_server_is_killed() {
     let data = tempfile::tempdir().unwrap();
     let mut server = Standalone::start(data.path()).await;
-    let address = |server: &Standalone| {
-        vec![server.api.url.strip_prefix("http://").unwrap().parse().unwrap()]
-    };
-    let line = Relay::start(address(&server)).await;
+    let line = Relay::start(vec![server.address()]).await;
     let client = Client::start(Api::new(format!("http://{}", line.address)));
     let mut random = StdRng::seed_from_u64(SEED);
     for _ in 0..KILLS {
         client.sends(&mut random).await;
         server.crash().await;
-        line.lead_to(address(&server));
+        line.lead_to(vec![server.address()]);
     }
     let uploaded = client.end().await;
     let bucket = data.path().join("local_storage");
