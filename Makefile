@@ -219,8 +219,8 @@ bench-statistics: deps bench-deps ## Compare the statistics of text with GNU wc 
 	$(BENCH_PYTHON) benches/bench_statistics.py --programs $(TARGET_DIR)/release \
 		--folder $(BENCH_FOLDER)/statistics $(BENCH)
 
-bench-upload: deps bench-deps ## Compare the upload of 1 GB with dd conv=fsync
-	$(CARGO) build --release -p taskctl
+bench-upload: deps bench-deps ## Compare the upload of 1 GB, by forms and by tus, with dd conv=fsync
+	$(CARGO) build --release -p taskctl -p task_load
 	$(BENCH_PYTHON) benches/bench_upload.py --programs $(TARGET_DIR)/release --folder $(BENCH_FOLDER)/upload $(BENCH)
 
 # The benchmarks have their own services, because leftovers of tests slow down a broker.

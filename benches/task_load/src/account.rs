@@ -67,4 +67,9 @@ impl Account {
     pub fn post(&self, path: &str, json: &str) -> Vec<u8> {
         http::post(path, &self.headers, json)
     }
+
+    /// The bytes of a request with any body. Each of the `headers` ends with a line break.
+    pub fn body(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+        http::body(method, path, &format!("{}{headers}", self.headers), body)
+    }
 }

@@ -27,6 +27,8 @@ pub enum Command {
     Latency(Pace),
     /// The latency of listing tasks and of showing one
     Reads(Reads),
+    /// Files accepted per second
+    Uploads(Uploads),
 }
 
 /// The kind of the tasks.
@@ -77,4 +79,30 @@ pub struct Reads {
     /// Also shows this task, in addition to the newest one. Can be repeated.
     #[arg(long)]
     pub task: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Uploads {
+    /// The number of files.
+    #[arg(long, default_value_t = 1_000)]
+    pub files: u64,
+    /// The size of each file in bytes.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub size: usize,
+    /// The number of concurrent clients; each uploads one file at a time.
+    #[arg(long, default_value_t = 8)]
+    pub clients: u64,
+    #[arg(long, value_enum, default_value = "body")]
+    pub protocol: Protocol,
+}
+
+/// How a file is uploaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// As the body of a `POST`
+    Body,
+    /// By tus 1.0.0: a `POST` without bytes, then a `PATCH`
+    Tus,
+    /// By tus 1.0.0: a `POST` with all bytes
+    TusAtOnce,
 }

@@ -24,6 +24,7 @@ pub struct Connection {
 #[derive(Debug)]
 pub struct Answer<'a> {
     pub status: u16,
+    head: &'a [u8],
     pub body: &'a [u8],
 }
 
@@ -33,6 +34,11 @@ impl Answer<'_> {
         let body = String::from_utf8_lossy(self.body);
         ensure!(self.status == status, "the server answered {}: {body}", self.status);
         Ok(self)
+    }
+
+    /// The value of a header, whose name is in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(std::str::from_utf8(self.head).ok()?, name)
     }
 }
 
@@ -57,6 +63,13 @@ pub fn post(path: &str, headers: &str, json: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// The bytes of a request with any body. Each of the `headers` ends with a line break.
+pub fn body(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\n{headers}Content-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
 impl Connection {
     /// Connects to `host:port`.
     pub async fn open(address: &str) -> anyhow::Result<Self> {
@@ -70,7 +83,8 @@ impl Connection {
     pub async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
         let exchange = timeout(TIMEOUT, self.exchange(request)).await;
         let (status, head) = exchange.context("the server does not answer")??;
-        Ok(Answer { status, body: &self.buffer[head..] })
+        let (head, body) = self.buffer.split_at(head);
+        Ok(Answer { status, head, body })
     }
 
     /// Sends a request with an endless answer, to be read with [`Self::line`].
@@ -137,9 +151,12 @@ impl Connection {
 }
 
 fn content_length(head: &str) -> Option<usize> {
-    let headers = head.lines().filter_map(|line| line.split_once(':'));
-    let mut lengths = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    lengths.next()?.1.trim().parse().ok()
+    header(head, "content-length")?.parse().ok()
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    headers.find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
 #[cfg(test)]
@@ -176,6 +193,7 @@ mod tests {
         let mut connection = server([first, second]).await;
         let answer = connection.send(&get("/", "")).await.unwrap();
         assert_eq!((answer.status, answer.body), (202, b"hello".as_slice()));
+        assert_eq!((answer.header("content-length"), answer.header("no")), (Some("5"), None));
         let answer = connection.send(&post("/", "", "{}")).await.unwrap();
         assert_eq!((answer.status, answer.body), (204, b"".as_slice()));
     }

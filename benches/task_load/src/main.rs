@@ -1,4 +1,5 @@
-//! `task_load`, the load generator of small tasks for `make bench-tasks`.
+//! `task_load`, the load generator of small tasks for `make bench-tasks`, and of small files for
+//! `make bench-upload`.
 //!
 //! It shares the processors with the system that it measures, so it does little work: one thread,
 //! persistent connections, and no more parsing than needed. Every command uses a new user unless
@@ -17,6 +18,7 @@ mod quantiles;
 mod reads;
 mod submission;
 mod throughput;
+mod uploads;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -43,6 +45,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Throughput(load) => throughput::measure(&account, &load).await?,
         Command::Latency(pace) => latency::measure(&account, pace).await?,
         Command::Reads(reads) => reads::measure(&account, &reads).await?,
+        Command::Uploads(load) => uploads::measure(&account, &load).await?,
     };
     writeln!(std::io::stdout(), "{measured}")?;
     Ok(())
