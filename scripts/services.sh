@@ -122,7 +122,7 @@ mark_of() {
         database) echo "--datadir=$dir/database " ;;
         broker) echo "-home $dir/home " ;;
         epmd) echo "epmd -port $(epmd_port "$(port_base)") " ;;
-        s3) echo "moto_server -H 127.0.0.1 -p $(s3_port "$(port_base)") " ;;
+        s3) echo "s3-server.py $(s3_port "$(port_base)") " ;;
     esac
 }
 
@@ -424,9 +424,6 @@ rabbitmqctl_of_set() {
 
 # --- S3 ----------------------------------------------------------------------------------------
 
-# The folder is that of the target folder, since all sets share the program.
-s3_server() { "$repository/scripts/install-s3-server.sh" --path; }
-
 # A request creates the bucket; repeating it changes nothing.
 s3_answers() {
     local status
@@ -440,15 +437,14 @@ s3_answers() {
 
 start_s3() {
     [[ -z $(process_of s3) ]] || return 0
-    local port program
+    local port python
     port=$(s3_port "$(port_base)")
-    program=$(s3_server)
-    if [[ ! -x $program ]]; then
+    if ! python=$("$repository/scripts/install-s3-server.sh" --python); then
         say "services: without a server of S3, tests of buckets fail; scripts/install-s3-server.sh installs it"
         return 0
     fi
     require_free "$port"
-    launch_process s3 "$program" -H 127.0.0.1 -p "$port"
+    launch_process s3 "$python" "$repository/scripts/s3-server.py" "$port"
     await_process s3 s3_answers
 }
 
@@ -518,8 +514,8 @@ print_env() {
     echo "TEST_DATABASE_URL=mysql://$NAME:$NAME@127.0.0.1:$(database_port "$base")"
     echo "TEST_AMQP_URL=amqp://$NAME:$NAME@127.0.0.1:$(amqp_port "$base")/%2f"
     echo "TEST_AMQPS_URL=amqps://$NAME:$NAME@localhost:$(amqps_port "$base")/%2f"
-    # The bucket, by the name of its server; any access key is accepted.
-    echo "TEST_S3_URL=http://127.0.0.1:$(s3_port "$base")/$NAME"
+    # http://KEY:SECRET@HOST:PORT/BUCKET; this server accepts any key.
+    echo "TEST_S3_URL=http://$NAME:$NAME@127.0.0.1:$(s3_port "$base")/$NAME"
 }
 
 # An address of the API that the caller has set takes precedence.

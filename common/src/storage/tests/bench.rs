@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,10 +55,9 @@ impl Bench {
 
     /// A bucket whose server is reached at another URL.
     pub(super) fn bucket_at(endpoint: &str) -> Self {
-        let (_, bucket) = bucket_url();
+        let Server { bucket, access_key, .. } = Server::of_tests();
+        let access_key = Some(access_key);
         let location = format!("s3://{bucket}/test-{}", Uuid::new_v4()).parse().unwrap();
-        let access_key =
-            Some(AccessKey { id: "test".to_owned(), secret: "secret".into(), session_token: None });
         let endpoint = Some(endpoint.to_owned());
         let virtual_hosted = VirtualHosted::Auto;
         let config = StorageConfig { location, endpoint, region: None, access_key, virtual_hosted };
@@ -132,16 +132,31 @@ impl Bench {
     }
 }
 
-/// The URL of the server and the name of the bucket.
-#[expect(clippy::disallowed_methods, reason = "tests have no settings")]
-fn bucket_url() -> (String, String) {
-    let url = std::env::var("TEST_S3_URL").expect("start the services first: make services");
-    let (endpoint, bucket) = url.rsplit_once('/').unwrap();
-    (endpoint.to_owned(), bucket.to_owned())
+/// The server of S3.
+struct Server {
+    endpoint: String,
+    bucket: String,
+    access_key: AccessKey,
+}
+
+impl Server {
+    /// From `http://ID:SECRET@HOST:PORT/BUCKET`.
+    #[expect(clippy::disallowed_methods, reason = "tests have no settings")]
+    fn of_tests() -> Self {
+        let url = std::env::var("TEST_S3_URL").expect("start the services first: make services");
+        let (key, place) = url.strip_prefix("http://").unwrap().split_once('@').unwrap();
+        let (id, secret) = key.split_once(':').unwrap();
+        let (address, bucket) = place.split_once('/').unwrap();
+        Self {
+            endpoint: format!("http://{address}"),
+            bucket: bucket.to_owned(),
+            access_key: AccessKey { id: id.to_owned(), secret: secret.into(), session_token: None },
+        }
+    }
 }
 
 pub(super) fn endpoint() -> String {
-    bucket_url().0
+    Server::of_tests().endpoint
 }
 
 pub(super) fn input() -> ObjectKey {
@@ -175,5 +190,7 @@ pub(super) async fn exists(storage: &Storage, key: ObjectKey) -> bool {
 
 /// Bytes of which no part is like another.
 pub(super) fn pattern(size: usize) -> Bytes {
-    (0..size).map(|n| (n / 251 + n) as u8).collect()
+    static PATTERN: OnceLock<Bytes> = OnceLock::new();
+    let all = PATTERN.get_or_init(|| (0..45 << 20).map(|n: u32| (n / 251 + n) as u8).collect());
+    all.slice(..size)
 }
