@@ -55,9 +55,9 @@ pub enum StorageError {
     /// Bytes of a staged file or a part that were received before are missing.
     #[error("received bytes of {0} are missing in the storage")]
     Lost(ObjectKey),
-    /// The bucket cannot be used with these settings.
+    /// The folder or the bucket cannot be used, or not with these settings.
     #[error("{0} cannot be used: {1}")]
-    Settings(Location, String),
+    Unusable(Location, String),
     /// The storage failed.
     #[error("the storage failed: {0}")]
     Store(#[from] object_store::Error),
@@ -85,13 +85,15 @@ impl Storage {
     /// # Errors
     /// The folder cannot be created, or the settings are incomplete.
     pub fn connect(config: &StorageConfig, trust: &Trust) -> Result<Self, StorageError> {
+        let unusable = |reason| StorageError::Unusable(config.location.clone(), reason);
         let url = match &config.location {
-            Location::Folder(folder) => return Self::local(folder),
+            Location::Folder(folder) => {
+                return Self::local(folder).map_err(|error| unusable(error.to_string()));
+            }
             Location::Bucket(url) => url,
         };
-        let bucket = Bucket::connect(config, url, trust).map_err(|error| {
-            StorageError::Settings(config.location.clone(), with_causes(error.as_ref()))
-        })?;
+        let bucket = Bucket::connect(config, url, trust);
+        let bucket = bucket.map_err(|error| unusable(with_causes(error.as_ref())))?;
         Ok(Self { backend: Backend::Bucket(bucket) })
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use common::config::{EffectiveSettings, Settings, SettingsError};
 use common::queue::DEFAULT_PREFIX;
+use common::storage::StorageConfig;
 use common::telemetry::LogFormat;
 use secrecy::SecretString;
 
@@ -47,14 +48,14 @@ pub struct ProcessConfig {
     pub task_manager_urls: Vec<String>,
     /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` of the broker.
     pub queue_url: SecretString,
-    /// A PEM file of additional certificates to trust for the API and the broker.
+    /// A PEM file of additional certificates to trust for the API, the broker and the bucket.
     pub ca_file: Option<PathBuf>,
     /// The prefix of the names of the broker's queues.
     pub queue_prefix: String,
     /// The token that authenticates it to the task manager.
     pub service_token: SecretString,
-    /// The folder of the bucket.
-    pub storage: PathBuf,
+    /// Where the files are.
+    pub storage: StorageConfig,
     /// The format of the log.
     pub log_format: LogFormat,
     /// The log level, or directives by module.
@@ -91,7 +92,7 @@ impl ProcessConfig {
             ca_file: settings.optional("ca_file").map(PathBuf::from),
             queue_prefix: settings.value("queue_prefix", DEFAULT_PREFIX.to_owned()),
             service_token,
-            storage: settings.path("storage", Path::new("local_storage")),
+            storage: StorageConfig::from_settings(settings, Path::new("local_storage")),
             log_format: settings.value("log_format", LogFormat::Text),
             log: settings.value("log", DEFAULT_LOG.to_owned()),
         }

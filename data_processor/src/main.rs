@@ -78,15 +78,14 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     let trust = Trust::with_file(config.ca_file.as_deref())?;
     let queue = AmqpQueue::new(config.queue_url, &config.queue_prefix)?.trusting(trust.clone());
     let queue = Queue::Amqp(queue);
-    let storage = Storage::local(&config.storage)
-        .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
+    let storage = Storage::connect(&config.storage, &trust)?;
     let token = Some(config.service_token);
     let api = FailoverClient::new(&config.task_manager_urls, token, &trust)?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("the address {} cannot be used; choose another one (`listen`)", config.listen)
     })?;
     let address = listener.local_addr()?;
-    info!("task managers: {api}; files: {}", config.storage.display());
+    info!("task managers: {api}; files: {}", config.storage.location);
     info!("listening on http://{address}");
     common::queue::log_connection(&queue).await;
     let dependencies = health::Dependencies { queue: queue.publisher(), api: api.clone() };

@@ -23,6 +23,7 @@ use crate::api::middleware::access::{Authenticator, ServiceToken};
 use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::body::BodyTimeout;
 use crate::api::request::file::IdleTimeout;
+use crate::api::routes::downloads::PresignedDownloads;
 use crate::api::state::{AppState, Parts};
 use crate::api::{router, server};
 use crate::background;
@@ -220,6 +221,7 @@ impl Server {
             trust_forwarded_for: TrustForwardedFor(config.trust_forwarded_for),
             allowed_origins: config.cors_origins.clone(),
             body_timeout: BodyTimeout(config.body_timeout),
+            presigned_downloads: PresignedDownloads(config.presigned_downloads),
             wakeups: wakeups.clone(),
             swallowed: swallowed.clone(),
         });

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use common::config::{EffectiveSettings, Settings, SettingsError};
 use common::queue::DEFAULT_PREFIX;
+use common::storage::StorageConfig;
 use common::telemetry::LogFormat;
 use secrecy::SecretString;
 
@@ -110,11 +111,13 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `sqlite://PATH` or `mysql://USER:PASSWORD@HOST/DATABASE`.
     pub database_url: SecretString,
-    /// The folder of the bucket.
-    pub storage: PathBuf,
+    /// Where the files are.
+    pub storage: StorageConfig,
+    /// Whether downloads are redirected to the bucket, if the files are in one.
+    pub presigned_downloads: bool,
     /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` of the broker; if absent, the queue is in the process.
     pub queue_url: Option<SecretString>,
-    /// A PEM file of certificates to trust for the broker, beside the system's.
+    /// A PEM file of certificates to trust for broker and bucket, beside the system's.
     pub ca_file: Option<PathBuf>,
     /// The prefix of the names of the broker's queues.
     pub queue_prefix: String,
@@ -277,7 +280,8 @@ impl Config {
         let config = Self {
             listen: settings.value("listen", DEFAULT_LISTEN),
             database_url: settings.secret_or("database_url", &default_database),
-            storage: settings.path("storage", &folder.join("local_storage")),
+            storage: StorageConfig::from_settings(settings, &folder.join("local_storage")),
+            presigned_downloads: settings.value("presigned_downloads", false),
             queue_url: settings.secret("queue_url"),
             ca_file: settings.optional("ca_file").map(PathBuf::from),
             queue_prefix: settings.value("queue_prefix", DEFAULT_PREFIX.to_owned()),
@@ -391,7 +395,7 @@ mod tests {
         let mut settings = Settings::load(None, "TASK_MANAGER_UNIT_TEST");
         let config = Config::from_settings(&mut settings, Path::new("/data"));
         assert_eq!(config.listen.to_string(), "127.0.0.1:5000");
-        assert_eq!(config.storage, Path::new("/data/local_storage"));
+        assert_eq!(config.storage.location.to_string(), "/data/local_storage");
         assert_eq!(config.upload_limit, 32 << 30);
         assert_eq!(config.upload_idle_timeout, Duration::from_secs(60));
         let shown = settings.finish().unwrap().to_string();

@@ -110,10 +110,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let systemd = Notifier::from_environment();
     let queue_url = config.queue_url.clone().context("`queue_url` is missing")?;
     let trust = Trust::with_file(config.ca_file.as_deref())?;
-    let queue = AmqpQueue::new(queue_url, &config.queue_prefix)?.trusting(trust);
+    let queue = AmqpQueue::new(queue_url, &config.queue_prefix)?.trusting(trust.clone());
     let queue = Queue::Amqp(queue);
-    let storage = Storage::local(&config.storage)
-        .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
+    let storage = Storage::connect(&config.storage, &trust)?;
     systemd.status("waiting for the database");
     let server = tokio::select! {
         started = Server::start(&config, &queue, storage) => started?,
@@ -123,7 +122,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
     };
     tracing::info!("tasks are in {}", config.database_address());
-    tracing::info!("files are in {}", config.storage.display());
+    tracing::info!("files are in {}", config.storage.location);
     common::queue::log_connection(&queue).await;
     tracing::info!("listening on http://{}", server.address);
     systemd.start_watchdog();

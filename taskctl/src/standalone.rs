@@ -20,6 +20,7 @@ use common::config::Settings;
 use common::queue::{MemoryQueue, Queue};
 use common::storage::Storage;
 use common::systemd::Notifier;
+use common::tls::Trust;
 use common::{signals, telemetry};
 use data_processor::config::{MailConfig, PREFIX as WORKER_PREFIX, WorkerConfig};
 use data_processor::mail::Mailer;
@@ -89,8 +90,8 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     let systemd = Notifier::from_environment();
     let drain_timeout = worker_config.drain_timeout;
 
-    let storage = Storage::local(&config.storage)
-        .with_context(|| format!("the folder {} cannot be used", config.storage.display()))?;
+    let trust = Trust::with_file(config.ca_file.as_deref())?;
+    let storage = Storage::connect(&config.storage, &trust)?;
     let mailer = Mailer::new(mail_config)?;
     let queue = Queue::Memory(MemoryQueue::default());
     let server = Server::start_standalone(&config, &queue, storage.clone()).await?;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use secrecy::SecretString;
 
-use crate::config::Settings;
+use crate::config::{Description, Settings};
 
 /// Where files are stored, and how to get there.
 #[derive(Debug, Clone)]
@@ -30,6 +30,29 @@ pub(super) struct AccessKey {
 }
 
 impl StorageConfig {
+    /// The settings of buckets.
+    pub const DESCRIPTIONS: [Description; 6] = [
+        Description::with_default(
+            "storage_endpoint",
+            "Amazon's",
+            "The URL of an S3-compatible service, such as `https://s3.example.org:9000`. It is used \
+             without TLS if it starts with `http://`.",
+        ),
+        Description::with_default("storage_region", "`us-east-1`", "The region of the bucket."),
+        Description::with_default(
+            "storage_access_key_id",
+            "see [below](#buckets)",
+            "The access key of the bucket.",
+        ),
+        Description::new("storage_secret_access_key", "The secret of the access key."),
+        Description::new("storage_session_token", "The token of a temporary access key."),
+        Description::new(
+            "storage_virtual_hosted",
+            "Whether the name of the bucket is part of the host name (`true`) or of the path \
+             (`false`). `auto`: of the path if `storage_endpoint` is set.",
+        ),
+    ];
+
     /// A local folder.
     #[must_use]
     pub fn folder(folder: &Path) -> Self {

@@ -39,6 +39,16 @@ impl ObjectReader {
         }
     }
 
+    /// Only the part `range` of the file, which must be within it.
+    #[must_use]
+    pub fn part(mut self, range: Range<u64>) -> Self {
+        match &mut self.source {
+            Source::Local(file) => file.range = range,
+            Source::Bucket(object) => object.range = range,
+        }
+        self
+    }
+
     /// The bytes as a stream.
     ///
     /// # Errors

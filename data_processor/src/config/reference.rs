@@ -1,10 +1,11 @@
 //! What each setting means, for `docs/reference/settings.md`.
 
 use common::config::{Description, Settings, SettingsError};
+use common::storage::StorageConfig;
 
 use super::{PREFIX, ProcessConfig};
 
-const DESCRIPTIONS: &[Description] = &[
+const FIRST: &[Description] = &[
     Description::with_default(
         "queue_url",
         "must be set",
@@ -21,7 +22,8 @@ const DESCRIPTIONS: &[Description] = &[
     ),
     Description::new(
         "ca_file",
-        "Additional certificates to trust for the API and the broker: a PEM file. Fleet only.",
+        "Additional certificates to trust for the API, the broker and the bucket: a PEM file. Fleet \
+         only.",
     ),
     Description::with_default(
         "service_token",
@@ -30,8 +32,12 @@ const DESCRIPTIONS: &[Description] = &[
     ),
     Description::new(
         "storage",
-        "The folder with inputs and outputs, shared with the task manager. Fleet only.",
+        "The files, as in the task manager: a shared folder, or a bucket as `s3://BUCKET/PREFIX` \
+         ([Buckets](#buckets)). Fleet only, like all of the following.",
     ),
+];
+
+const OTHERS: &[Description] = &[
     Description::new(
         "listen",
         "Where `/healthz` and `/readyz` (broker and API) are served. Each worker on a machine \
@@ -111,5 +117,5 @@ const DESCRIPTIONS: &[Description] = &[
 pub fn reference() -> Result<String, SettingsError> {
     let mut settings = Settings::unset(PREFIX);
     ProcessConfig::from_settings(&mut settings);
-    settings.reference(DESCRIPTIONS)
+    settings.reference(&[FIRST, &StorageConfig::DESCRIPTIONS, OTHERS].concat())
 }

@@ -14,6 +14,7 @@ use crate::api::middleware::cors::AllowedOrigins;
 use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::body::BodyTimeout;
 use crate::api::request::file::IdleTimeout;
+use crate::api::routes::downloads::PresignedDownloads;
 use crate::db::Database;
 use crate::dispatch::redispatch::Swallowed;
 use crate::dispatch::relay::RelaySignal;
@@ -74,6 +75,7 @@ state! {
     trust_forwarded_for: TrustForwardedFor,
     swallowed: Swallowed,
     body_timeout: BodyTimeout,
+    presigned_downloads: PresignedDownloads,
 }
 
 impl AppState {

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use common::config::{Description, Settings, SettingsError};
+use common::storage::StorageConfig;
 
 use super::{Config, PREFIX};
 
-const DESCRIPTIONS: &[Description] = &[
+const FIRST: &[Description] = &[
     Description::new(
         "listen",
         "Where the API listens. Without a login it must be a loopback address.",
@@ -22,12 +23,23 @@ const DESCRIPTIONS: &[Description] = &[
         "a queue inside the process",
         "The broker of a fleet: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://` with TLS.",
     ),
-    Description::new("ca_file", "Additional certificates to trust for the broker: a PEM file."),
+    Description::new(
+        "ca_file",
+        "Additional certificates to trust for the broker and the bucket: a PEM file.",
+    ),
     Description::new("queue_prefix", "The prefix of the names of the broker's queues."),
     Description::with_default(
         "storage",
         "`local_storage` in the data folder",
-        "The folder for inputs and outputs.",
+        "The files: a folder, or a bucket as `s3://BUCKET/PREFIX` ([Buckets](#buckets)).",
+    ),
+];
+
+const OTHERS: &[Description] = &[
+    Description::new(
+        "presigned_downloads",
+        "Whether downloads are redirected to the bucket, by URLs that are valid for 15 minutes. \
+         Clients must be able to reach it.",
     ),
     Description::with_default(
         "service_token",
@@ -126,5 +138,5 @@ const DESCRIPTIONS: &[Description] = &[
 pub fn reference() -> Result<String, SettingsError> {
     let mut settings = Settings::unset(PREFIX);
     Config::from_settings(&mut settings, Path::new("."));
-    settings.reference(DESCRIPTIONS)
+    settings.reference(&[FIRST, &StorageConfig::DESCRIPTIONS, OTHERS].concat())
 }

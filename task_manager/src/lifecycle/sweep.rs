@@ -8,7 +8,7 @@ pub mod store;
 
 use std::time::Duration;
 
-use common::storage::Storage;
+use common::storage::{ObjectKey, Storage};
 use common::task::TaskId;
 use futures_util::StreamExt;
 use tracing::info;
@@ -73,6 +73,7 @@ pub async fn pass(
         }
     }
     removed += sweep_staged(db, storage, interval, &mut failures).await?;
+    removed += sweep_unfinished(db, storage, UNFINISHED, &mut failures).await?;
     match storage.remove_unfinished(UNFINISHED).await {
         Ok(unfinished) => removed += unfinished,
         Err(error) => failures.note("an unfinished file", error)?,
@@ -112,13 +113,77 @@ async fn sweep_staged(
     Ok(removed)
 }
 
+/// Removes what is left of files in a bucket whose writers were killed, unless a task needs them.
+async fn sweep_unfinished(
+    db: &Database,
+    storage: &Storage,
+    age: Duration,
+    failures: &mut Failures,
+) -> Result<u64, PassError> {
+    let mut removed = 0;
+    let mut chunks = storage.list_unfinished(age).chunks(FILES);
+    while let Some(found) = chunks.next().await {
+        let mut files = Vec::with_capacity(found.len());
+        for file in found {
+            match file {
+                Ok(file) => files.push(file),
+                Err(error) => failures.note("the unfinished files", error)?,
+            }
+        }
+        let keys: Vec<ObjectKey> = files.iter().map(|file| file.key).collect();
+        let unknown = db.read(move |conn| store::unknown_files(conn, &keys)).await?;
+        for file in files.iter().filter(|file| unknown.contains(&file.key)) {
+            match storage.discard(file).await {
+                Ok(()) => removed += 1,
+                Err(error) => failures.note(file.key, error)?,
+            }
+        }
+    }
+    Ok(removed)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::backend::{Backend, backend_tests};
-    use crate::db::own::OwnDatabase;
+    use common::task::spec::TaskSpec;
+    use common::tls::Trust;
 
-    backend_tests![only_one_task_manager_sweeps];
+    use super::*;
+    use crate::accounts::LOCAL_USER;
+    use crate::backend::{Backend, backend_tests, bucket};
+    use crate::db;
+    use crate::db::own::OwnDatabase;
+    use crate::tasks::store as tasks;
+
+    backend_tests![
+        only_one_task_manager_sweeps,
+        unfinished_files_in_a_bucket_are_swept_unless_they_are_needed,
+    ];
+
+    async fn unfinished_files_in_a_bucket_are_swept_unless_they_are_needed(backend: Backend) {
+        let own = OwnDatabase::migrated(backend).await;
+        let storage = Storage::connect(&bucket(), &Trust::default()).unwrap();
+        let needed = TaskId::new();
+        let insert = own.db.write(move |conn| {
+            let now = db::now(conn)?;
+            let spec = TaskSpec::FileStatistics;
+            tasks::insert_initializing(conn, needed, LOCAL_USER, &spec, "a", now, now)
+        });
+        insert.await.unwrap();
+        for task_id in [needed, TaskId::new()] {
+            let mut writer = storage.create(ObjectKey::Input(task_id));
+            for _ in 0..3 {
+                writer.write(vec![1; 8 << 20].into()).await.unwrap();
+            }
+            // As if the process was killed.
+            std::mem::forget(writer);
+        }
+        let mut failures = Failures::default();
+        let removed = sweep_unfinished(&own.db, &storage, Duration::ZERO, &mut failures).await;
+        assert_eq!(removed.unwrap(), 1);
+        let left: Vec<_> = storage.list_unfinished(Duration::ZERO).collect().await;
+        let left: Vec<_> = left.into_iter().map(|file| file.unwrap().key).collect();
+        assert_eq!(left, [ObjectKey::Input(needed)]);
+    }
 
     async fn only_one_task_manager_sweeps(backend: Backend) {
         let own = OwnDatabase::migrated(backend).await;

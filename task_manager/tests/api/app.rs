@@ -10,6 +10,7 @@ use common::report::{
 };
 use common::storage::{ObjectKey, OutputPart, Storage};
 use common::task::{AcceptedTask, KindName, TaskId, TaskKind, TaskList, TaskState, TaskView};
+use common::tls::Trust;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::{MysqlConnection, SqliteConnection, sql_query};
@@ -68,7 +69,7 @@ impl TestApp {
         // So that a test that runs at the full hour gets no unexpected task.
         config.run_schedules = false;
         change(&mut config);
-        let storage = Storage::local(&config.storage).unwrap();
+        let storage = Storage::connect(&config.storage, &Trust::default()).unwrap();
         let queue = queue(backend);
         let (server, consumer) = serve(backend, &config, &queue, &storage).await;
         let token = match config.needs_login() {
@@ -364,7 +365,8 @@ impl TestApp {
     /// The names of the files in the bucket.
     pub fn files(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let mut folders = vec![self.config.storage.clone()];
+        let root = self.folder.path().join("local_storage");
+        let mut folders = vec![root.clone()];
         while let Some(folder) = folders.pop() {
             let Ok(entries) = std::fs::read_dir(&folder) else { continue };
             for entry in entries {
@@ -372,7 +374,7 @@ impl TestApp {
                 if path.is_dir() {
                     folders.push(path);
                 } else {
-                    let inside = path.strip_prefix(&self.config.storage).unwrap();
+                    let inside = path.strip_prefix(&root).unwrap();
                     found.push(inside.display().to_string());
                 }
             }

@@ -1,6 +1,10 @@
-//! The two pairs of database and queue, on both of which every test runs.
+//! The two pairs of database and queue, on both of which every test runs, and the bucket of some.
 
+use std::path::Path;
+
+use common::config::Settings;
 use common::queue::{AmqpQueue, MemoryQueue, Queue};
+use common::storage::StorageConfig;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -99,6 +103,25 @@ pub fn queue(backend: Backend) -> Queue {
             Queue::Amqp(AmqpQueue::new(service("TEST_AMQP_URL").into(), &prefix).unwrap())
         }
     }
+}
+
+/// The settings of an empty bucket.
+pub fn bucket() -> StorageConfig {
+    let url = service("TEST_S3_URL");
+    let (key, place) = url.strip_prefix("http://").unwrap().split_once('@').unwrap();
+    let (id, secret) = key.split_once(':').unwrap();
+    let (address, bucket) = place.split_once('/').unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let settings = format!(
+        "storage = \"s3://{bucket}/test-{}\"\nstorage_endpoint = \"http://{address}\"\n\
+         storage_access_key_id = \"{id}\"\nstorage_secret_access_key = \"{secret}\"\n",
+        Uuid::new_v4()
+    );
+    std::fs::write(&file, settings).unwrap();
+    let mut settings = Settings::load(Some(file.path()), "TEST_BUCKET");
+    let config = StorageConfig::from_settings(&mut settings, Path::new("."));
+    settings.finish().unwrap();
+    config
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test runner names the services this way")]

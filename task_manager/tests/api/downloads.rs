@@ -1,13 +1,15 @@
 //! Downloads of results: complete, in ranges and conditional.
 
+use common::client::plain_http;
 use common::report::{Event, Output};
 use common::storage::{ObjectKey, OutputPart};
 use common::task::TaskState;
-use reqwest::{Method, StatusCode};
+use reqwest::redirect::Policy;
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::json;
 
 use super::app::{TestApp, problem};
-use super::backend::{Backend, backend_tests};
+use super::backend::{Backend, backend_tests, bucket};
 
 backend_tests![
     a_result_supports_ranges_and_conditional_requests,
@@ -15,6 +17,7 @@ backend_tests![
     tasks_without_a_result_say_why,
     rejected_rows_are_a_separate_file,
     a_deleted_result_is_410,
+    downloads_are_redirected_to_the_bucket_if_that_is_set,
 ];
 
 async fn a_result_supports_ranges_and_conditional_requests(backend: Backend) {
@@ -106,6 +109,40 @@ async fn a_deleted_result_is_410(backend: Backend) {
     std::fs::remove_dir_all(app.folder.path().join("local_storage")).unwrap();
     let (status, body) = problem(app.get(&format!("/v1/data_processor/download/{id}")).await).await;
     assert_eq!((status, &body["code"]), (StatusCode::GONE, &json!("expired")));
+}
+
+async fn downloads_are_redirected_to_the_bucket_if_that_is_set(backend: Backend) {
+    let mut app = TestApp::start_with(backend, |config| config.storage = bucket()).await;
+    let attempt = app.processing_task().await;
+    app.complete(&attempt, "0123456789").await;
+    let path = format!("/v1/data_processor/download/{}", attempt.task_id);
+    let etag = app.get(&path).await.headers()["etag"].to_str().unwrap().to_owned();
+    let http = plain_http().unwrap().redirect(Policy::none()).build().unwrap();
+    let send = async |app: &TestApp, method, header: (&str, &str)| {
+        let url = format!("http://{}{path}", app.address());
+        let request = http.request(method, url).header(header.0, header.1);
+        let request = app.token.iter().fold(request, RequestBuilder::bearer_auth);
+        request.send().await.unwrap()
+    };
+    let range = ("range", "bytes=2-4");
+    let streamed = send(&app, Method::GET, range).await;
+    assert_eq!(streamed.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(streamed.text().await.unwrap(), "234");
+
+    app.restart_with(|config| config.presigned_downloads = true).await;
+    let redirected = send(&app, Method::GET, range).await;
+    assert_eq!(redirected.status(), StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(redirected.headers()["cache-control"], "no-store");
+    let location = redirected.headers()["location"].to_str().unwrap().to_owned();
+    let part = http.get(location).header(range.0, range.1).send().await.unwrap();
+    assert_eq!(part.headers()["content-type"], "text/csv; charset=utf-8");
+    let disposition = part.headers()["content-disposition"].to_str().unwrap();
+    assert!(disposition.starts_with("attachment; filename=\"songs-aggregated.csv\""));
+    assert_eq!(part.text().await.unwrap(), "234");
+    // What needs no bytes is answered here.
+    assert_eq!(send(&app, Method::HEAD, range).await.headers()["content-length"], "10");
+    let unchanged = send(&app, Method::GET, ("if-none-match", &etag)).await;
+    assert_eq!(unchanged.status(), StatusCode::NOT_MODIFIED);
 }
 
 async fn conditional_requests_follow_rfc_9110(backend: Backend) {

@@ -38,7 +38,7 @@ pub(in crate::storage) struct OpenObject {
     etag: Option<String>,
     /// The size of the whole object in bytes.
     pub(in crate::storage) size: u64,
-    range: Range<u64>,
+    pub(in crate::storage) range: Range<u64>,
 }
 
 impl Bucket {

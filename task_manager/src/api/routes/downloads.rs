@@ -1,4 +1,7 @@
-//! Downloads: the result of a task and its rejected rows, with ranges and conditions.
+//! Downloads: the result of a task and its rejected rows, with ranges and conditions, or by a
+//! redirection to the bucket.
+
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRef, FromRequestParts};
@@ -18,6 +21,13 @@ use crate::api::response::conditional::{Selection, select};
 use crate::db::Database;
 use crate::error::Error;
 use crate::tasks::{Task, store};
+
+/// How long a client may take to follow a redirection.
+const PRESIGNED_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// Whether downloads are redirected to the bucket, if the files are in one.
+#[derive(Debug, Clone, Copy)]
+pub struct PresignedDownloads(pub bool);
 
 /// Selects a part of a file.
 #[derive(IntoParams)]
@@ -42,6 +52,9 @@ pub enum DownloadResponses {
     /// The requested range
     #[response(status = 206, content_type = "text/csv")]
     Part(String),
+    /// The file is at this address in the bucket for 15 minutes (`presigned_downloads`)
+    #[response(status = 307, headers(("Location" = String)))]
+    Elsewhere,
     /// The ETag still matches If-None-Match
     #[response(status = 304)]
     Unchanged,
@@ -87,6 +100,7 @@ pub async fn download_rejected(download: Download) -> Result<Response, Error> {
 pub struct Download {
     db: Database,
     storage: Storage,
+    presigned: PresignedDownloads,
     user: CurrentUser,
     id: TaskId,
     method: Method,
@@ -98,6 +112,7 @@ where
     S: Send + Sync,
     Database: FromRef<S>,
     Storage: FromRef<S>,
+    PresignedDownloads: FromRef<S>,
 {
     type Rejection = Error;
 
@@ -107,6 +122,7 @@ where
         Ok(Self {
             db: Database::from_ref(state),
             storage: Storage::from_ref(state),
+            presigned: PresignedDownloads::from_ref(state),
             user,
             id,
             method: parts.method.clone(),
@@ -117,14 +133,15 @@ where
 
 impl Download {
     async fn respond(self, part: OutputPart) -> Result<Response, Error> {
-        let Self { db, storage, user, id, method, headers } = self;
+        let Self { db, storage, presigned, user, id, method, headers } = self;
         let task = db.read(move |conn| store::find_owned(conn, user.id, id)).await?;
         let task = task.ok_or(Error::TaskNotFound)?;
         let (output, attempt) = accepted_output(&task, part)?;
         let key = ObjectKey::Output { task_id: id, attempt, part };
         // The output of an attempt never changes, so the attempt is a strong tag.
         let etag = format!("\"{id}-{attempt}\"");
-        let size = storage.open(key, None).await?.size();
+        let file = storage.open(key, None).await?;
+        let size = file.size();
 
         let mut response = StatusCode::OK.into_response();
         let to_value = |text: String| HeaderValue::try_from(text).map_err(|_| Error::Internal);
@@ -146,19 +163,31 @@ impl Download {
                 range
             }
         };
+        let media_type = output.media_type.clone();
+        let disposition = disposition(&file_name(output, part));
+        if presigned.0 && method == Method::GET {
+            // The client repeats its range there.
+            let url = storage.presigned(key, &disposition, &media_type, PRESIGNED_FOR).await?;
+            if let Some(url) = url {
+                return redirect(to_value(url)?);
+            }
+        }
         let answer = response.headers_mut();
-        answer.insert(header::CONTENT_TYPE, to_value(output.media_type.clone())?);
-        answer
-            .insert(header::CONTENT_DISPOSITION, to_value(disposition(&file_name(output, part)))?);
-        response
-            .headers_mut()
-            .insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+        answer.insert(header::CONTENT_TYPE, to_value(media_type)?);
+        answer.insert(header::CONTENT_DISPOSITION, to_value(disposition)?);
+        answer.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
         if method == Method::GET && !range.is_empty() {
-            let reader = storage.open(key, Some(range)).await?;
-            *response.body_mut() = Body::from_stream(reader.into_stream().await?);
+            *response.body_mut() = Body::from_stream(file.part(range).into_stream().await?);
         }
         Ok(response)
     }
+}
+
+/// The address is only for this client and expires.
+fn redirect(location: HeaderValue) -> Result<Response, Error> {
+    let no_store = HeaderValue::from_static("no-store");
+    let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, no_store)];
+    Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response())
 }
 
 fn accepted_output(task: &Task, part: OutputPart) -> Result<(&Output, u32), Error> {
