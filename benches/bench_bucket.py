@@ -56,16 +56,14 @@ class Rclone(System):
         raise Failed(f"rclone does not start; its log is {log}")
 
     def settings(self):
-        """The settings of programs that use the bucket."""
-        settings = {
-            "STORAGE": f"s3://{BUCKET}",
-            "STORAGE_ENDPOINT": self.endpoint,
-            "STORAGE_REGION": "us-east-1",
-            "STORAGE_ACCESS_KEY_ID": "bench",
-            "STORAGE_SECRET_ACCESS_KEY": self.secret,
+        """The settings of a standalone server that uses the bucket."""
+        return {
+            "TASK_MANAGER_STORAGE": f"s3://{BUCKET}",
+            "TASK_MANAGER_STORAGE_ENDPOINT": self.endpoint,
+            "TASK_MANAGER_STORAGE_REGION": "us-east-1",
+            "TASK_MANAGER_STORAGE_ACCESS_KEY_ID": "bench",
+            "TASK_MANAGER_STORAGE_SECRET_ACCESS_KEY": self.secret,
         }
-        programs = ["TASK_MANAGER", "DATA_PROCESSOR"]
-        return {f"{program}_{name}": value for program in programs for name, value in settings.items()}
 
     def clean(self):
         shutil.rmtree(self._data, ignore_errors=True)
