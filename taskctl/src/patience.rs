@@ -13,7 +13,6 @@ use common::random::Random;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::console::note;
 use crate::progress::TransferBar;
 
 /// How long a transfer is tried again without progress, unless another limit was requested.
@@ -101,7 +100,7 @@ impl Patience {
         };
         if bar.is_hidden() && (!self.has_noted || self.failures > 1) {
             self.has_noted = true;
-            note(&format!("{}; {}.", reason(&error), waiting(pause, self.failures)));
+            bar.note(&format!("{}; {}.", reason(&error), waiting(pause, self.failures)));
         }
         bar.wait(pause, self.failures);
         sleep(pause).await;

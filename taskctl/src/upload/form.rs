@@ -11,16 +11,17 @@ use std::time::Duration;
 use common::client::{ClientError, IDEMPOTENCY_KEY};
 use common::task::{AcceptedTask, TaskKind};
 use futures_util::stream;
-use indicatif::HumanBytes;
+use indicatif::{HumanBytes, HumanDuration};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method};
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use super::input::Input;
 use super::{CHUNK, UploadArgs, label};
 use crate::failure::Failure;
+use crate::patience::{GivenUp, Patience};
 use crate::progress::TransferBar;
-use crate::repeats::Repeats;
 use crate::session::Session;
 
 /// A server may refuse a file by its start and close the connection: a client that is still sending
@@ -39,55 +40,64 @@ pub(super) struct Sending {
     is_whole: AtomicBool,
 }
 
-/// Sends the file until the server answers, always with the same key.
+/// Sends the file until the server answers, always with the same key, so that it takes effect once.
 ///
 /// # Errors
-/// The server refuses or does not answer, or the file cannot be read.
+/// The server refuses or does not answer for too long, or the file cannot be read.
 pub(super) async fn send(
     session: &Session,
     args: &UploadArgs,
     input: &Input,
     sending: &Arc<Sending>,
 ) -> Result<AcceptedTask, Failure> {
-    let mut repeats = Repeats::new();
+    let key = Uuid::new_v4().to_string();
+    let mut patience = Patience::new(args.give_up);
     let mut is_repeat = false;
+    let bar = TransferBar::prepare(&label(input));
     loop {
-        let bar = TransferBar::start(&label(input), Some(input.size()));
+        bar.start_at(0, Some(input.size()));
         sending.bytes.store(0, Ordering::Relaxed);
         let body = contents(input.clone(), is_repeat, bar.clone(), Arc::clone(sending));
-        let request = request(session, args, input, body).header(IDEMPOTENCY_KEY, repeats.key());
+        let request = request(session, args, input, body).header(IDEMPOTENCY_KEY, &key);
         let answer = session.client.json::<AcceptedTask>(request).await;
-        bar.finish();
-        match answer {
-            Ok(accepted) => return Ok(accepted),
-            Err(error) => {
-                if let Some(trouble) = sending.trouble.get() {
-                    return Err(input.failure(trouble));
-                }
-                if !repeats.again(&error).await {
-                    return Err(given_up(error, input.size(), sending));
-                }
+        let error = match answer {
+            Ok(accepted) => {
+                bar.finish();
+                return Ok(accepted);
             }
+            Err(error) => error,
+        };
+        if let Some(trouble) = sending.trouble.get() {
+            return Err(input.failure(trouble));
+        }
+        if !error.is_transient() && !error.is_in_progress() {
+            return Err(error.into());
+        }
+        if let Err(given_up) = patience.pause(error, &bar).await {
+            return Err(failure(given_up, input.size(), sending));
         }
         is_repeat = true;
     }
 }
 
-fn given_up(error: ClientError, size: u64, sending: &Sending) -> Failure {
+fn failure(given_up: GivenUp, size: u64, sending: &Sending) -> Failure {
+    let GivenUp { error, after } = given_up;
     let sent = sending.bytes.load(Ordering::Relaxed);
     let may_be_accepted = sending.is_whole.load(Ordering::Relaxed);
-    match error {
-        ClientError::Unreachable { server, reason, .. } if may_be_accepted => Failure::lost(
-            format!("The connection to {server} broke: {reason}.\n{}", sending.fate()),
-        ),
-        ClientError::Unreachable { server, reason, connected: true } => Failure::lost(format!(
-            "The connection to {server} broke after {} of {} were sent: {reason}.\n{}",
-            HumanBytes(sent),
-            HumanBytes(size),
-            sending.fate()
-        )),
-        error => error.into(),
+    let ClientError::Unreachable { server, reason, connected } = error else {
+        return error.into();
+    };
+    if !connected && !may_be_accepted {
+        return ClientError::Unreachable { server, reason, connected }.into();
     }
+    Failure::lost(format!(
+        "The connection to {server} broke after {} of {}, and there was no progress for {}: \
+         {reason}.\n{}",
+        HumanBytes(sent),
+        HumanBytes(size),
+        HumanDuration(after),
+        sending.fate()
+    ))
 }
 
 impl Sending {
