@@ -28,6 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
+#[cfg(test)]
+use futures_util::stream::TryStreamExt;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
@@ -132,6 +134,17 @@ impl Bucket {
             Err(object_store::Error::NotFound { .. }) => Ok(()),
             deleted => deleted,
         }
+    }
+
+    /// The names of all objects, after the prefix.
+    #[cfg(test)]
+    pub(super) async fn names(&self) -> Vec<String> {
+        let objects = self.client.objects.list(Some(&self.client.prefix));
+        let name = |object: ObjectMeta| {
+            let parts = object.location.prefix_match(&self.client.prefix);
+            parts.into_iter().flatten().collect::<Path>().to_string()
+        };
+        objects.map_ok(name).try_collect().await.unwrap_or_default()
     }
 
     /// The keys of the objects in `folder` that were written more than `age` ago.

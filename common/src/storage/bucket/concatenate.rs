@@ -13,8 +13,8 @@ use crate::storage::{ObjectKey, StorageError};
 
 /// The least size of a part that is not the last.
 const LEAST_PART: u64 = 5 << 20;
-/// The size of a copy; at most 5 GiB are allowed.
-const COPY_SIZE: u64 = 1 << 30;
+/// The size of a copy. Up to 5 GiB are allowed, but not every service answers in time then.
+const COPY_SIZE: u64 = 256 << 20;
 const COPIES_AT_ONCE: usize = 8;
 
 /// A range of an object that becomes a part of another.
@@ -54,9 +54,12 @@ impl Bucket {
         if all_but_last.iter().any(|(_, size)| *size < LEAST_PART) {
             return None;
         }
+        // Half of the parts that are allowed; the rest is for those that are smaller.
+        let total: u64 = parts.iter().map(|(_, size)| size).sum();
+        let limit = COPY_SIZE.max(total.div_ceil(u64::from(MOST_PARTS / 2)));
         let ranges = parts.iter().flat_map(|(part, size)| {
             let source = self.path(*part);
-            split_evenly(*size, COPY_SIZE).map(move |range| (source.clone(), range))
+            split_evenly(*size, limit).map(move |range| (source.clone(), range))
         });
         let copies =
             ranges.zip(1..).map(|((source, range), number)| Copy { number, source, range });

@@ -85,6 +85,14 @@ impl Bench {
         self.folder.as_ref().unwrap().path()
     }
 
+    /// The names of all objects of the bucket.
+    pub(super) async fn names(&self) -> Vec<String> {
+        match &self.storage.backend {
+            Backend::Local(_) => Vec::new(),
+            Backend::Bucket(bucket) => bucket.names().await,
+        }
+    }
+
     /// Checks that nothing but these files exists, finished or not.
     pub(super) async fn has_only(&self, expected: &[ObjectKey]) {
         let storage = &self.storage;

@@ -1,5 +1,6 @@
 //! Staged files.
 
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -259,6 +260,55 @@ async fn concatenated(bench: &Bench, contents: &[Bytes]) {
     bench.again().concatenate(whole, &parts).await.unwrap();
     assert!(read(storage, whole, None).await == contents.concat());
     bench.has_only(&[whole]).await;
+}
+
+/// Whatever the number of requests: a bucket would otherwise have a tail of each.
+#[tokio::test(flavor = "multi_thread")]
+async fn obsolete_tails_are_deleted() {
+    let bench = Bench::bucket();
+    let key = input();
+    let mut staged = None;
+    for number in 1..8 {
+        let mut writer =
+            bench.storage.stage(key, staged.as_ref(), writer(number), None).await.unwrap();
+        for _ in 0..3 {
+            writer.write(Bytes::from_static(b"bytes")).await.unwrap();
+            staged = Some(stored(&writer.checkpoint().await.unwrap()));
+        }
+    }
+    for _ in 0..200 {
+        if bench.names().await.len() <= 2 {
+            return bench.storage.complete(key, &staged.unwrap()).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{:?}", bench.names().await);
+}
+
+/// The last write of a dropped writer may still be in progress, or a caller may be wrong about the
+/// end of the one before.
+#[tokio::test]
+async fn a_segment_that_another_writer_has_open_is_left_alone() {
+    let bench = Bench::folder();
+    let key = input();
+    let staged = append(&bench.storage, key, None, writer(1), "good ").await;
+    let segment = bench.path().join(key::STAGED).join(key.task_id().to_string()).join("1");
+    let mut file = std::fs::File::options().append(true).open(segment).unwrap();
+    file.lock().unwrap();
+    file.write_all(b"late").unwrap();
+    let continued = append(&bench.storage, key, Some(&staged), writer(2), "bytes").await;
+    let alone = input();
+    bench.storage.complete(key, &continued).await.unwrap();
+    file.write_all(b"later").unwrap();
+    assert_eq!(read(&bench.storage, key, None).await, b"good bytes");
+
+    let staged = append(&bench.storage, alone, None, writer(1), "alone").await;
+    let segment = bench.path().join(key::STAGED).join(alone.task_id().to_string()).join("1");
+    let mut file = std::fs::File::options().append(true).open(segment).unwrap();
+    file.lock().unwrap();
+    bench.storage.complete(alone, &staged).await.unwrap();
+    file.write_all(b"later").unwrap();
+    assert_eq!(read(&bench.storage, alone, None).await, b"alone");
 }
 
 #[tokio::test]
