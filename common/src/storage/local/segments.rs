@@ -199,7 +199,6 @@ fn rename_segment(folder: &StagingFolder, segment: Segment) -> io::Result<Option
         file.sync_all()?;
     }
     folder.publish(&path)?;
-    sync_folder(&folder.path)?;
     Ok(Some(()))
 }
 
