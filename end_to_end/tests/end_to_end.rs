@@ -27,6 +27,7 @@ mod end_to_end {
     mod long_task;
     mod main_job;
     mod messages;
+    mod on_a_bucket;
     mod people;
     mod plays;
     mod process;
@@ -34,6 +35,7 @@ mod end_to_end {
     mod reference;
     mod resumable;
     mod resumed_transfers;
+    mod s3;
     mod service_faults;
     mod service_starts;
     mod standalone;

@@ -21,6 +21,7 @@ use self::services::Services;
 use super::api::{Api, eventually};
 use super::bucket;
 use super::process::{Process, built, program_in};
+use super::s3::S3Bucket;
 
 /// The secret that workers show.
 pub const TOKEN: &str = "only-for-this-test";
@@ -48,6 +49,8 @@ pub struct Fleet {
     /// What the names of its queues begin with.
     pub prefix: String,
     folder: TempDir,
+    /// The bucket of the programs to start from now on, if it is not the folder.
+    pub s3: Option<S3Bucket>,
     /// The certificate of the authority of broker and database, if TLS is used.
     ca_file: Option<String>,
 }
@@ -89,6 +92,7 @@ impl Fleet {
             database,
             prefix: format!("fleet-{name}"),
             folder: tempfile::tempdir().unwrap(),
+            s3: None,
             ca_file: None,
         }
     }
@@ -130,6 +134,7 @@ impl Fleet {
             ("TASK_MANAGER_RUN_SCHEDULES", &self.run_schedules.to_string()),
         ]);
         command.envs(self.ca_file.iter().map(|file| ("TASK_MANAGER_CA_FILE", file)));
+        command.envs(self.s3.iter().flat_map(|bucket| bucket.variables("TASK_MANAGER")));
         command
     }
 
@@ -189,6 +194,7 @@ impl Fleet {
             ("DATA_PROCESSOR_DRAIN_TIMEOUT", "100ms"),
         ]);
         command.envs(self.ca_file.iter().map(|file| ("DATA_PROCESSOR_CA_FILE", file)));
+        command.envs(self.s3.iter().flat_map(|bucket| bucket.variables("DATA_PROCESSOR")));
         command
     }
 

@@ -3,8 +3,12 @@
 mod cuts;
 mod freezes;
 mod kills;
+<<<<<<< HEAD
 mod tuspy;
 mod upload;
+=======
+pub mod upload;
+>>>>>>> 714f478 (end_to_end: do the whole job on a bucket of S3)
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,7 +25,7 @@ use super::api::Api;
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Bytes without a pattern.
-fn random_bytes(seed: u64, length: usize) -> Bytes {
+pub fn random_bytes(seed: u64, length: usize) -> Bytes {
     let mut bytes = vec![0; length];
     StdRng::seed_from_u64(seed).fill_bytes(&mut bytes);
     bytes.into()

@@ -1,4 +1,4 @@
-//! MariaDB and RabbitMQ, started by the scripts of the project.
+//! MariaDB, RabbitMQ and a server of S3, started by the scripts of the project.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,6 +12,8 @@ pub struct Services {
     pub broker: SocketAddr,
     /// The broker with TLS.
     pub amqps_url: String,
+    /// The server of S3 that all tests share.
+    pub s3_url: String,
     /// A separate set of the test.
     own: Option<Own>,
 }
@@ -41,8 +43,9 @@ impl Services {
             address.split('/').next().unwrap().parse().unwrap()
         };
         let amqps_url = url("TEST_AMQPS_URL=").to_owned();
+        let s3_url = url("TEST_S3_URL=").to_owned();
         let (database, broker) = (address("TEST_DATABASE_URL="), address("TEST_AMQP_URL="));
-        Self { database, broker, amqps_url, own }
+        Self { database, broker, amqps_url, s3_url, own }
     }
 
     /// Runs a command of `scripts/services.sh` on the set; returns its output.
