@@ -3,12 +3,8 @@
 mod cuts;
 mod freezes;
 mod kills;
-<<<<<<< HEAD
 mod tuspy;
-mod upload;
-=======
 pub mod upload;
->>>>>>> 714f478 (end_to_end: do the whole job on a bucket of S3)
 
 use std::path::Path;
 use std::time::Duration;
