@@ -11,8 +11,14 @@ use std::path::Path;
 /// # Errors
 /// It cannot be opened or locked.
 pub(crate) fn open(path: &Path, mode: u32) -> io::Result<Option<File>> {
+    open_and(path, mode, || {})
+}
+
+/// The same; calls `opened` before it locks a file.
+fn open_and(path: &Path, mode: u32, mut opened: impl FnMut()) -> io::Result<Option<File>> {
     loop {
         let file = options(mode).open(path)?;
+        opened();
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -72,22 +78,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         let renamed = folder.path().join("y");
-        // Many times, since it depends on the moment.
-        for _ in 0..200 {
-            let first = open(&path, 0o600).unwrap().unwrap();
-            let path_again = path.clone();
-            let second = std::thread::spawn(move || {
-                loop {
-                    if let Some(file) = open(&path_again, 0o600).unwrap() {
-                        return file;
-                    }
-                }
-            });
-            std::fs::rename(&path, &renamed).unwrap();
-            drop(first);
-            let second = second.join().unwrap();
-            let renamed = renamed.metadata().unwrap().ino();
-            assert_ne!(second.metadata().unwrap().ino(), renamed, "it is the renamed one");
-        }
+        let mut first = open(&path, 0o600).unwrap();
+        let second = open_and(&path, 0o600, || {
+            if let Some(first) = first.take() {
+                std::fs::rename(&path, &renamed).unwrap();
+                std::fs::write(&path, "a third one").unwrap();
+                drop(first);
+            }
+        });
+        let second = second.unwrap().unwrap().metadata().unwrap().ino();
+        assert_ne!(second, renamed.metadata().unwrap().ino(), "it is the renamed one");
+        assert_eq!(second, path.metadata().unwrap().ino());
     }
 }
