@@ -107,6 +107,9 @@ enum Remote {
     /// Log out: revoke the token.
     Logout,
     /// Upload a file for processing.
+    ///
+    /// After any interruption (also of this program) the same command continues the upload where the
+    /// server has it.
     Upload(upload::UploadArgs),
     /// Show a task.
     Status {
@@ -119,6 +122,9 @@ enum Remote {
         id: TaskId,
     },
     /// Fetch the result of a task.
+    ///
+    /// After any interruption the same command continues the download. The file gets its name when it
+    /// is complete.
     Download(download::DownloadArgs),
     /// Write the rows that a data upload has loaded, in the order of the file.
     Rows(rows::RowsArgs),
