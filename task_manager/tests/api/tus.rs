@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use common::task::{TaskId, TaskState};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 
-use super::app::{DEADLINE, TestApp};
+use super::app::{DEADLINE, TestApp, eventually};
 
 /// The media type of appended bytes.
 pub const BYTES: &str = "application/offset+octet-stream";
@@ -112,7 +112,10 @@ impl TestApp {
         assert_eq!(attempt.input.unwrap().sha256, hex::encode(Sha256::digest(content)));
         let path = self.folder.path().join(format!("local_storage/raw_data/{id}"));
         assert!(std::fs::read(path).unwrap() == content, "the bytes are as they were sent");
-        assert_eq!(self.files(), [format!("raw_data/{id}")]);
+        // The parts of a joined file are removed after the task is queued.
+        let only_file = [format!("raw_data/{id}")];
+        eventually("no other file is left", || async { (self.files() == only_file).then_some(()) })
+            .await;
     }
 }
 
