@@ -1,5 +1,5 @@
-//! `taskctl download`: fetches a result, and resumes after a broken connection or an earlier download
-//! of the same result that was interrupted.
+//! `taskctl download`: fetches a result, and resumes after a broken connection, or what an earlier
+//! download of the same result has left.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -108,8 +108,8 @@ enum Remote {
     Logout,
     /// Upload a file for processing.
     ///
-    /// After any interruption (also of this program) the same command continues the upload where the
-    /// server has it.
+    /// After any interruption (also of this program) the same command continues the upload where
+    /// the server has it.
     Upload(upload::UploadArgs),
     /// Show a task.
     Status {
@@ -123,8 +123,8 @@ enum Remote {
     },
     /// Fetch the result of a task.
     ///
-    /// After any interruption the same command continues the download. The file gets its name when it
-    /// is complete.
+    /// After any interruption the same command continues the download. The file gets its name when
+    /// it is complete.
     Download(download::DownloadArgs),
     /// Write the rows that a data upload has loaded, in the order of the file.
     Rows(rows::RowsArgs),

@@ -27,8 +27,8 @@ const CONNECTS: u32 = 3;
 /// How long to try again.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct GiveUp {
-    /// Give up when there was no progress for this long, for example `30s` or `2h`. By default `10m`,
-    /// or after three attempts if no server has ever answered.
+    /// Give up when there was no progress for this long, for example `30s` or `2h`. By default
+    /// `10m`, or after three attempts if no server has ever answered.
     #[arg(long = "give-up-after", value_name = "DURATION", value_parser = duration)]
     limit: Option<Duration>,
 }

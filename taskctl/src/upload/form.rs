@@ -1,7 +1,8 @@
 //! Uploads a small file by one request: a form with the parameters and the file.
 //!
-//! A file that fits into one request needs no other: it costs one round trip instead of several, and
-//! after a broken connection it is sent again faster than a server is asked how much has arrived.
+//! A file that fits into one request needs no other: it costs one round trip instead of several,
+//! and after a broken connection it is sent again faster than a server is asked how much has
+//! arrived.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -33,8 +33,8 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// The upload of `input` that an earlier command began, or a new one; and the uploads of another
-    /// content of the file, which nobody continues.
+    /// The upload of `input` that an earlier command began, or a new one; and the uploads of
+    /// another content of the file, which nothing continues.
     pub(super) fn open(
         session: &Session,
         args: &UploadArgs,

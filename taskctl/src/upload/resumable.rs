@@ -35,8 +35,8 @@ use crate::session::{Session, task_path};
 const STALL: Duration = Duration::from_secs(30);
 /// How long the server may take to answer after the last byte: it stores the file until then.
 const ANSWER: Duration = Duration::from_secs(300);
-/// A file of the wrong type is refused by its beginning. That is sent by a request of its own, since
-/// a client that is still sending may lose the answer.
+/// A file of the wrong type is refused by its beginning. That is sent by a request of its own,
+/// since a client that is still sending may lose the answer.
 const BEGINNING: u64 = 64 * 1024;
 /// How often the outcome is asked for.
 const POLL: Duration = Duration::from_millis(300);
