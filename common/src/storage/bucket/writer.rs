@@ -72,16 +72,21 @@ impl Bucket {
 
 impl ObjectUpload {
     pub(in crate::storage) async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
-        loop {
-            let size = part_size(self.parts.next_number());
-            if self.gathered.size() < size {
-                break;
-            }
-            self.parts.send(&mut self.gathered, size).await?;
-        }
+        self.send_parts().await?;
         // Nothing is awaited from here, so that a cancelled call has not taken the bytes.
         self.gathered.push(bytes);
         Ok(())
+    }
+
+    /// Sends what suffices for whole parts.
+    async fn send_parts(&mut self) -> object_store::Result<()> {
+        loop {
+            let size = part_size(self.parts.next_number());
+            if self.gathered.size() < size {
+                return Ok(());
+            }
+            self.parts.send(&mut self.gathered, size).await?;
+        }
     }
 
     pub(in crate::storage) async fn finish(mut self) -> Result<(), StorageError> {
@@ -109,13 +114,13 @@ impl ObjectUpload {
     }
 
     async fn try_finish(&mut self) -> object_store::Result<()> {
+        self.send_parts().await?;
         if self.parts.upload().is_none() {
             let payload = self.gathered.take(u64::MAX);
             return self.bucket.put(self.parts.path(), payload, self.writer).await;
         }
-        while self.gathered.size() > 0 {
-            let size = part_size(self.parts.next_number());
-            self.parts.send(&mut self.gathered, size).await?;
+        if self.gathered.size() > 0 {
+            self.parts.send(&mut self.gathered, u64::MAX).await?;
         }
         self.parts.finish().await?;
         let Some(upload) = self.parts.upload() else { return Ok(()) };

@@ -13,7 +13,7 @@ use crate::task::TaskId;
 const LARGE: usize = 30 << 20;
 
 /// Connections that break after less than a part.
-const BREAKING: Plan = Plan { bytes: 3 << 20, cuts: 5, delay: Duration::ZERO };
+const BREAKING: Plan = Plan { bytes: 3 << 20, cuts: 5, request: "", delay: Duration::ZERO };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_connections_cost_a_range_and_not_the_file() {
@@ -45,7 +45,7 @@ async fn a_lost_answer_is_not_taken_for_the_output_of_another() {
     let bench = Bench::bucket();
     for size in [100, 9 << 20] {
         for cuts in 1..6 {
-            let plan = Plan { bytes: 1, cuts, delay: Duration::ZERO };
+            let plan = Plan { bytes: 1, cuts, ..BREAKING };
             let relay = Relay::start(&endpoint(), plan).await;
             let key = output(TaskId::new(), 1);
             write(&bench.at(relay.url.clone()), key, pattern(size)).await;
@@ -58,7 +58,7 @@ async fn a_lost_answer_is_not_taken_for_the_output_of_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_bucket_is_waited_for() {
     let bench = Bench::bucket();
-    let plan = Plan { bytes: 0, cuts: 0, delay: Duration::from_millis(5) };
+    let plan = Plan { cuts: 0, delay: Duration::from_millis(5), ..BREAKING };
     let relay = Relay::start(&endpoint(), plan).await;
     let storage = bench.at(relay.url.clone());
     let key = input();
@@ -84,6 +84,30 @@ async fn staged_files_survive_broken_connections() {
     bench.at(relay.url.clone()).complete(key, &staged.unwrap()).await.unwrap();
     assert!(read(&bench.storage, key, None).await == content);
     bench.has_only(&[key]).await;
+}
+
+/// The answers to the requests that this project writes by itself are lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_answers_to_special_requests_are_asked_for_again() {
+    let bench = Bench::bucket();
+    let (output, first, whole) = (output(TaskId::new(), 1), input(), input());
+    for request in ["<CompleteMultipartUpload", "x-amz-copy-source-range", "uploads=&prefix="] {
+        let relay =
+            Relay::start(&endpoint(), Plan { bytes: 1, cuts: 2, request, ..BREAKING }).await;
+        let storage = bench.at(relay.url.clone());
+        write(&storage, output, pattern(LARGE)).await;
+        write(&storage, first, pattern(LARGE)).await;
+        let parts = [(first, LARGE as u64), (first, LARGE as u64)];
+        storage.concatenate(whole, &parts).await.unwrap();
+        storage.discard_staged(input(), None).await.unwrap();
+        assert_eq!(relay.cuts(), 2, "{request}");
+        assert!(read(&bench.storage, output, None).await == pattern(LARGE));
+        assert!(read(&bench.storage, whole, None).await == pattern(LARGE).repeat(2));
+        bench.has_only(&[output, first, whole]).await;
+        for key in [output, first, whole] {
+            storage.delete(key).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,8 @@ pub(super) struct Plan {
     pub(super) bytes: usize,
     /// How many connections are cut; the later ones are not.
     pub(super) cuts: usize,
+    /// Only connections are cut on which such a request was sent.
+    pub(super) request: &'static str,
     /// How long each piece is delayed.
     pub(super) delay: Duration,
 }
@@ -53,13 +55,14 @@ async fn carry(mut client: TcpStream, target: &str, plan: Plan, cuts: &AtomicUsi
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (mut up, mut down) = (vec![0; 64 << 10], vec![0; 64 << 10]);
-    let mut passed = 0;
+    let (mut passed, mut is_meant) = (0, plan.request.is_empty());
     loop {
         let sent = tokio::select! {
             length = client.read(&mut up) => match length {
                 Ok(0) | Err(_) => return,
                 Ok(length) => {
                     passed += length;
+                    is_meant |= String::from_utf8_lossy(&up[..length]).contains(plan.request);
                     tokio::time::sleep(plan.delay).await;
                     server.write_all(&up[..length]).await
                 }
@@ -76,7 +79,7 @@ async fn carry(mut client: TcpStream, target: &str, plan: Plan, cuts: &AtomicUsi
         if sent.is_err() {
             return;
         }
-        if passed >= plan.bytes && cuts.load(Ordering::Relaxed) < plan.cuts {
+        if is_meant && passed >= plan.bytes && cuts.load(Ordering::Relaxed) < plan.cuts {
             cuts.fetch_add(1, Ordering::Relaxed);
             return;
         }

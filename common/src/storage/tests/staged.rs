@@ -1,6 +1,7 @@
 //! Staged files.
 
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ storage_tests![
     a_large_staged_file_is_continued_and_completed,
     an_empty_staged_file_is_completed,
     bytes_without_a_stored_checkpoint_are_overwritten,
+    bytes_after_the_last_checkpoint_are_left_out,
     a_writer_that_was_taken_over_changes_nothing,
     a_takeover_without_a_checkpoint_still_protects_from_the_writer_before,
     many_checkpoints_of_a_writer_add_up,
@@ -121,6 +123,19 @@ async fn bytes_without_a_stored_checkpoint_are_overwritten(bench: Bench) {
     storage.complete(key, &staged).await.unwrap();
     assert_eq!(read(storage, key, None).await, b"kept too");
     bench.has_only(&[key]).await;
+}
+
+async fn bytes_after_the_last_checkpoint_are_left_out(bench: Bench) {
+    let storage = &bench.storage;
+    let key = input();
+    let mut last = storage.stage(key, None, writer(1), None).await.unwrap();
+    last.write(Bytes::from_static(b"kept")).await.unwrap();
+    let staged = stored(&last.checkpoint().await.unwrap());
+    last.write(pattern(LARGE)).await.unwrap();
+    last.checkpoint().await.unwrap();
+    drop(last);
+    storage.complete(key, &staged).await.unwrap();
+    assert_eq!(read(storage, key, None).await, b"kept");
 }
 
 async fn a_writer_that_was_taken_over_changes_nothing(bench: Bench) {
@@ -283,6 +298,29 @@ async fn obsolete_tails_are_deleted() {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("{:?}", bench.names().await);
+}
+
+/// As on a shared file system without locks, where the frozen writer is on another machine.
+#[tokio::test]
+async fn a_takeover_protects_without_locks_too() {
+    let bench = Bench::folder();
+    for has_checkpoint in [true, false] {
+        let key = input();
+        let mut staged = append(&bench.storage, key, None, writer(1), "good ").await;
+        let segment = bench.path().join(key::STAGED).join(key.task_id().to_string()).join("1");
+        let frozen = std::fs::File::options().write(true).open(segment).unwrap();
+        if has_checkpoint {
+            staged = append(&bench.storage, key, Some(&staged), taking_over(2), "more ").await;
+        } else {
+            drop(bench.storage.stage(key, Some(&staged), taking_over(2), None).await.unwrap());
+        }
+        staged = append(&bench.storage, key, Some(&staged), writer(3), "bytes").await;
+        frozen.write_all_at(b"xxxxxxxxxxxxxxx", 5).unwrap();
+        bench.storage.complete(key, &staged).await.unwrap();
+        frozen.write_all_at(b"xxxxxxxxxxxxxxx", 5).unwrap();
+        let expected: &[u8] = if has_checkpoint { b"good more bytes" } else { b"good bytes" };
+        assert_eq!(read(&bench.storage, key, None).await, expected);
+    }
 }
 
 /// The last write of a dropped writer may still be in progress, or a caller may be wrong about the
