@@ -23,7 +23,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use common::task::spec::TaskSpec;
-use common::task::{TaskId, TaskState, UnknownName, UserId};
+use common::task::{TaskId, UnknownName, UserId};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -222,15 +222,6 @@ impl ResumableUploads {
         let task = task.ok_or(Error::UploadNotFound)?;
         let file_name = task.input.map(|input| input.file_name).unwrap_or_default();
         Ok(Some(Purpose { owner: upload.owner, spec: task.spec, file_name }))
-    }
-}
-
-/// The error for an upload whose task is no longer `initializing`; `state` is the current state of
-/// the task, none if its row is gone.
-fn gone(id: TaskId, state: Option<TaskState>) -> Error {
-    match state {
-        Some(_) => Error::UploadRemoved(id),
-        None => Error::UploadNotFound,
     }
 }
 

@@ -18,7 +18,7 @@ use tracing::warn;
 use super::hold::{self, HOLD, Hold, Loss};
 use super::intake::Intake;
 use super::store::{self, Received, ResumableUpload};
-use super::{ResumableUploads, Role, UploadState, gone};
+use super::{ResumableUploads, Role, UploadState};
 use crate::db;
 use crate::error::{Error, Interruption};
 use crate::file_source::FileSource;
@@ -76,6 +76,19 @@ pub struct Appended {
     pub is_complete: bool,
 }
 
+impl Appended {
+    /// An upload that has all its bytes.
+    pub(super) fn complete(upload: &ResumableUpload, task: Option<AcceptedTask>) -> Self {
+        Self {
+            offset: upload.size.unwrap_or(upload.received),
+            size: upload.size,
+            expires_at: upload.expires_at,
+            task,
+            is_complete: true,
+        }
+    }
+}
+
 impl ResumableUploads {
     /// Appends the bytes of `body`. The last ones complete the upload.
     ///
@@ -114,7 +127,9 @@ impl ResumableUploads {
         match writing.receive(chunk, body).await {
             Ok(true) => {
                 drop(writing);
-                self.finish_held(upload.id, &hold).await
+                // As it was stored with its last byte.
+                let upload = self.find(owner, id).await?;
+                self.finish(&upload, &hold).await
             }
             Ok(false) => Ok(writing.appended()),
             Err(error) => {
@@ -130,8 +145,8 @@ impl ResumableUploads {
             return Err(Error::UploadIsFinal);
         }
         // Offsets only grow: a smaller one cannot become right by waiting for another request.
-        let is_final = upload.held_until.is_none();
-        if chunk.offset < upload.received || (is_final && chunk.offset != upload.received) {
+        let is_settled = upload.held_until.is_none();
+        if chunk.offset < upload.received || (is_settled && chunk.offset != upload.received) {
             return Err(mismatch(upload));
         }
         let size = match (upload.size, chunk.size) {
@@ -167,24 +182,7 @@ impl ResumableUploads {
             return Err(mismatch(upload));
         }
         let finished = self.finish_waiting(upload.id).await?;
-        Ok(finished.unwrap_or(Appended {
-            offset: upload.received,
-            size: upload.size,
-            expires_at: upload.expires_at,
-            task: None,
-            is_complete: true,
-        }))
-    }
-
-    /// Completes the upload after its last byte.
-    async fn finish_held(&self, id: TaskId, hold: &Hold) -> Result<Appended, Error> {
-        let upload = self.drafts.db.read(move |conn| store::find(conn, id)).await?;
-        let upload = upload.ok_or(Error::UploadNotFound)?;
-        let finished = self.finish(&upload, hold).await;
-        if finished.is_err() {
-            self.release(id, hold.writer, false).await;
-        }
-        finished
+        Ok(finished.unwrap_or_else(|| Appended::complete(upload, None)))
     }
 
     async fn begin<'a>(
@@ -378,9 +376,12 @@ impl Writing<'_> {
         match loss {
             Loss::Requested => End::Interrupted(Interruption::Replaced),
             Loss::Shutdown => End::Interrupted(Interruption::Shutdown),
-            Loss::TakenOver => End::Lost(self.interrupted(Interruption::Replaced)),
-            Loss::Gone(state) => End::Lost(gone(self.id, state)),
+            Loss::TakenOver | Loss::Gone(_) => End::Lost(self.lost(loss)),
         }
+    }
+
+    fn lost(&self, loss: Loss) -> Error {
+        loss.error(self.id, self.stored)
     }
 
     /// Makes the received bytes durable, and acknowledges them.
@@ -428,10 +429,7 @@ impl Writing<'_> {
                 self.released = next == Next::Release;
                 Ok(())
             }
-            Err(loss) => Err(match self.end_of(loss) {
-                End::Lost(error) => error,
-                End::Body | End::Interrupted(_) => Error::UploadNotFound,
-            }),
+            Err(loss) => Err(self.lost(loss)),
         }
     }
 

@@ -10,12 +10,12 @@ use common::task::spec::TaskSpec;
 use common::task::{AcceptedTask, TaskId, UserId};
 use futures_util::TryStreamExt;
 
-use super::hold::{Hold, Loss};
+use super::hold::Hold;
 use super::intake::Intake;
 use super::store::{self, NewRow, ResumableUpload};
-use super::{Created, ResumableUploads, Role, UploadState, gone, insert, repeatable};
+use super::{Created, ResumableUploads, Role, UploadState, insert, repeatable};
 use crate::db::{self, DbConnection, DbError, DbResult};
-use crate::error::{Error, Interruption};
+use crate::error::Error;
 use crate::idempotency::{Answering, Key};
 use crate::lifecycle::upload::file_start::FileStart;
 
@@ -132,13 +132,13 @@ impl ResumableUploads {
         let hashing = self.hash(&upload.parts, &mut intake, hold);
         tokio::select! {
             hashed = hashing => hashed?,
-            loss = hold.lost() => return Err(lost(upload.id, loss)),
+            loss = hold.lost() => return Err(loss.error(upload.id, 0)),
         }
         let sha256 = intake.finish()?;
         let keys = upload.parts.iter().map(|id| ObjectKey::Input(*id));
         let parts: Vec<(ObjectKey, u64)> = keys.zip(sizes).collect();
         self.drafts.storage.concatenate(ObjectKey::Input(upload.id), &parts).await?;
-        let accepted = self.accept(upload, sha256).await?;
+        let accepted = self.accept(upload, purpose, sha256).await?;
         self.remove_parts(&upload.parts).await;
         Ok(accepted)
     }
@@ -166,16 +166,6 @@ impl ResumableUploads {
 
 fn storage_failed(error: std::io::Error) -> Error {
     common::storage::StorageError::from(error).into()
-}
-
-fn lost(id: TaskId, loss: Loss) -> Error {
-    match loss {
-        Loss::Gone(state) => gone(id, state),
-        Loss::Shutdown => Error::UploadInterrupted { offset: 0, why: Interruption::Shutdown },
-        Loss::Requested | Loss::TakenOver => {
-            Error::UploadInterrupted { offset: 0, why: Interruption::Replaced }
-        }
-    }
 }
 
 /// The parts as they are, in the given order.

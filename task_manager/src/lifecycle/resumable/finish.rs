@@ -17,7 +17,7 @@ use super::{ResumableUploads, Role};
 use crate::db::{self, DbError};
 use crate::error::Error;
 use crate::lifecycle::upload::commit::commit_file;
-use crate::lifecycle::upload::draft::ReceivedFile;
+use crate::lifecycle::upload::draft::{Purpose, ReceivedFile};
 use crate::passes::{Failures, PassError};
 
 /// How many uploads one query lists.
@@ -48,14 +48,10 @@ impl ResumableUploads {
     pub async fn finish_waiting(&self, id: TaskId) -> Result<Option<Appended>, Error> {
         let taken = hold::take_received(self, id).await?;
         let Some((upload, hold)) = taken else { return Ok(None) };
-        let finished = self.finish(&upload, &hold).await;
-        if finished.is_err() {
-            self.release(id, hold.writer, false).await;
-        }
-        finished.map(Some)
+        self.finish(&upload, &hold).await.map(Some)
     }
 
-    /// Completes an upload that has all its bytes and that the caller holds.
+    /// Completes an upload that has all its bytes and that the caller holds. The hold ends with it.
     ///
     /// # Errors
     /// As [`finish_waiting`](Self::finish_waiting).
@@ -70,7 +66,7 @@ impl ResumableUploads {
             Role::Final => self.finish_final(upload, hold).await.map(Some),
         };
         match finished {
-            Ok(task) => Ok(appended(upload, task)),
+            Ok(task) => Ok(Appended::complete(upload, task)),
             Err(error) => {
                 let is_over = matches!(
                     error,
@@ -79,8 +75,9 @@ impl ResumableUploads {
                         | Error::NotCsv(_)
                         | Error::EmptyFile
                 );
-                if is_over {
-                    self.discard(upload.id).await;
+                match is_over {
+                    true => self.discard(upload.id).await,
+                    false => self.release(upload.id, hold.writer, false).await,
                 }
                 Err(error)
             }
@@ -103,7 +100,7 @@ impl ResumableUploads {
         let purpose = self.purpose(upload).await?.ok_or(Error::UploadNotFound)?;
         let stored = upload.intake.as_deref().ok_or_else(|| DbError::corrupt("no hash"))?;
         let sha256 = Intake::from_json(purpose.spec.kind(), stored)?.finish()?;
-        self.accept(upload, sha256).await
+        self.accept(upload, purpose, sha256).await
     }
 
     async fn complete_object(&self, upload: &ResumableUpload) -> Result<(), Error> {
@@ -115,10 +112,10 @@ impl ResumableUploads {
     pub(super) async fn accept(
         &self,
         upload: &ResumableUpload,
+        purpose: Purpose,
         sha256: String,
     ) -> Result<AcceptedTask, Error> {
         let id = upload.id;
-        let purpose = self.purpose(upload).await?.ok_or(Error::UploadNotFound)?;
         let size = upload.size.ok_or_else(|| DbError::corrupt("no size"))?;
         let input = InputFile { file_name: purpose.file_name.clone(), size, sha256 };
         let file = ReceivedFile { id, purpose, input };
@@ -138,15 +135,5 @@ impl ResumableUploads {
             warn!(%error, "cannot delete the file of a repeated upload, the sweep will");
         }
         Ok(accepted)
-    }
-}
-
-fn appended(upload: &ResumableUpload, task: Option<AcceptedTask>) -> Appended {
-    Appended {
-        offset: upload.size.unwrap_or(upload.received),
-        size: upload.size,
-        expires_at: upload.expires_at,
-        task,
-        is_complete: true,
     }
 }

@@ -21,15 +21,15 @@ use tracing::{Instrument, warn};
 use super::store::{self, HoldStatus, ResumableUpload};
 use super::{ResumableUploads, Role, UploadState};
 use crate::db::{self, Database, DbConnection, DbResult};
-use crate::error::Error;
+use crate::error::{Error, Interruption};
 use crate::lifecycle::upload::draft::Drafts;
 
 /// How long a request waits for the holder to release an upload before it takes it over. Clients
 /// that lost their connection ask again within seconds, and must not wait for a dead request.
 const PATIENCE: Duration = Duration::from_millis(1_200);
-/// How often a waiting request looks whether the upload is free.
+/// How often a waiting request checks whether the upload is free.
 const POLL: Duration = Duration::from_millis(50);
-/// How often a holder looks whether another request waits, or the task was stopped.
+/// How often a holder checks whether another request waits, or the task was stopped.
 const CHECK: Duration = Duration::from_millis(200);
 /// How often a holder renews its hold, and records how much has arrived.
 const RENEW: Duration = Duration::from_secs(1);
@@ -47,6 +47,19 @@ pub enum Loss {
     TakenOver,
     /// The upload or its task is gone, or the task was stopped.
     Gone(Option<TaskState>),
+}
+
+impl Loss {
+    /// The error of a request that lost the upload with this id, of which `offset` bytes are stored.
+    pub(super) fn error(self, id: TaskId, offset: u64) -> Error {
+        let interrupted = |why| Error::UploadInterrupted { offset, why };
+        match self {
+            Self::Requested | Self::TakenOver => interrupted(Interruption::Replaced),
+            Self::Shutdown => interrupted(Interruption::Shutdown),
+            Self::Gone(Some(_)) => Error::UploadRemoved(id),
+            Self::Gone(None) => Error::UploadNotFound,
+        }
+    }
 }
 
 /// The right to write to an upload.
@@ -193,7 +206,7 @@ fn step(
     let takes_over = upload.held_until.is_some();
     if to_write || is_held {
         upload.writer += 1;
-        // Whoever only takes the fence away leaves the mark for the next writer.
+        // A request that only takes the fence away leaves the mark for the next writer.
         let until = if to_write { now + HOLD } else { now };
         store::hold(conn, id, upload.writer, until)?;
     }
