@@ -1,4 +1,4 @@
-//! The extractor of the task id in a path.
+//! The extractors of the ids in paths. A malformed id is answered like an unknown one.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -8,7 +8,7 @@ use utoipa::IntoParams;
 use crate::error::Error;
 use crate::log_fields::log_task;
 
-/// The task id of the path. A malformed id is answered like that of an unknown task.
+/// The task id of the path.
 #[derive(IntoParams)]
 #[into_params(names("id"), parameter_in = Path)]
 pub struct TaskPath(
@@ -16,13 +16,34 @@ pub struct TaskPath(
     pub TaskId,
 );
 
+/// The upload id of the path.
+#[derive(IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
+pub struct UploadPath(
+    /// The upload's id
+    pub TaskId,
+);
+
 impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
-        let id = path.ok().and_then(|path| path.0.parse().ok()).ok_or(Error::TaskNotFound)?;
-        log_task(id);
-        Ok(Self(id))
+        id_of(parts, state).await.map(Self).ok_or(Error::TaskNotFound)
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for UploadPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        id_of(parts, state).await.map(Self).ok_or(Error::UploadNotFound)
+    }
+}
+
+/// The id of the path, which is logged with the request.
+async fn id_of<S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<TaskId> {
+    let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
+    let id = path.ok()?.0.parse().ok()?;
+    log_task(id);
+    Some(id)
 }

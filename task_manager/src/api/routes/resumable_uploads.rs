@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, HttpBody};
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +19,7 @@ use crate::api::request::detached::run_detached;
 use crate::api::request::file::{FileBody, IdleTimeout, incoming};
 use crate::api::request::idempotency;
 use crate::api::request::parameters::Parameters;
+use crate::api::request::path::UploadPath;
 use crate::api::request::resumable::metadata::{check_named, purpose};
 use crate::api::request::resumable::{
     self, Creation, Dialect, METHOD_OVERRIDE, UPLOAD_METADATA, content_length,
@@ -37,23 +38,24 @@ use crate::log_fields::log_task;
 /// takes longer, and continues behind the answer.
 const FINAL_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The upload id of the path. A malformed id is answered like that of an unknown upload.
+/// Names the protocol.
 #[derive(IntoParams)]
-#[into_params(names("id"), parameter_in = Path)]
-pub struct UploadPath(
-    /// The upload's id
-    pub TaskId,
-);
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a parameter in the OpenAPI document")]
+pub struct TusVersion {
+    /// `1.0.0`
+    #[param(rename = "Tus-Resumable")]
+    tus_resumable: Option<String>,
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for UploadPath {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
-        let id = path.ok().and_then(|path| path.0.parse().ok()).ok_or(Error::UploadNotFound)?;
-        log_task(id);
-        Ok(Self(id))
-    }
+/// Protects the bytes of a request.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a parameter in the OpenAPI document")]
+pub struct UploadChecksum {
+    /// `sha1` or `sha256` and the hash of the body in Base64
+    #[param(rename = "Upload-Checksum")]
+    upload_checksum: Option<String>,
 }
 
 /// Why an upload request is refused.
@@ -116,12 +118,12 @@ pub enum BytesRefused {
     post, path = "/v1/uploads", tag = "uploads",
     params(
         IdempotencyKey,
-        ("Tus-Resumable" = Option<String>, Header, description = "`1.0.0`"),
+        TusVersion,
         ("Upload-Length" = Option<String>, Header, description = "The size of the file in bytes"),
         ("Upload-Defer-Length" = Option<String>, Header, description = "`1` if the size is not known yet"),
         ("Upload-Metadata" = Option<String>, Header, description = "Keys and Base64 values: `filename bi5jc3Y=,kind …`"),
         ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and the URLs of the parts"),
-        ("Upload-Checksum" = Option<String>, Header, description = "`sha1` or `sha256` and the hash of the body in Base64"),
+        UploadChecksum,
         ("file_name" = Option<String>, Query, description = "The file's name"),
         ("kind" = Option<String>, Query, description = "The kind of task"),
     ),
@@ -157,14 +159,11 @@ pub async fn create_upload(
     run_detached("an upload", async move {
         let created = match new {
             New::Upload(new, chunk) => {
-                let has_key = key.is_some();
-                match create(&uploads, key, new, chunk, has_key, &mut body).await {
-                    Ok(created) => created,
-                    Err(error) => {
-                        body.linger();
-                        return Err(error);
-                    }
+                let created = create(&uploads, key, new, chunk, &mut body).await;
+                if created.is_err() {
+                    body.linger();
                 }
+                created?
             }
             New::Final(new) => concatenate(&uploads, key, new).await?,
         };
@@ -195,12 +194,13 @@ fn prepare(
                 true => check_named(headers, parameters).map(|()| None)?,
                 false => Some(purpose(headers, parameters)?),
             };
-            let is_empty = size == Some(0);
-            let chunk = (has_bytes || is_empty).then(|| match has_bytes {
-                true => resumable::chunk(dialect, headers, Some(0)),
-                false => Ok(Chunk { length: Some(0), ..Chunk::default() }),
-            });
-            New::Upload(NewUpload { owner: user.id, purpose, size, metadata }, chunk.transpose()?)
+            let chunk = match (has_bytes, size) {
+                (true, _) => Some(resumable::chunk(dialect, headers, Some(0))?),
+                // An empty file has arrived.
+                (false, Some(0)) => Some(Chunk { length: Some(0), ..Chunk::default() }),
+                (false, _) => None,
+            };
+            New::Upload(NewUpload { owner: user.id, purpose, size, metadata }, chunk)
         }
         Creation::Final { parts } => {
             let (spec, file_name) = purpose(headers, parameters)?;
@@ -215,10 +215,9 @@ async fn create(
     key: Option<Key>,
     new: NewUpload,
     chunk: Option<Chunk>,
-    is_repeatable: bool,
     body: &mut FileBody,
 ) -> Result<TaskId, Error> {
-    let owner = new.owner;
+    let (owner, is_repeatable) = (new.owner, key.is_some());
     let Created { upload_id, is_repeat } = uploads.create(key, new).await?;
     log_task(upload_id);
     let Some(chunk) = chunk.filter(|_| !is_repeat) else { return Ok(upload_id) };
@@ -258,7 +257,7 @@ async fn concatenate(
 /// is ended, since its client asks for a new start.
 #[utoipa::path(
     head, path = "/v1/uploads/{id}", tag = "uploads",
-    params(UploadPath, ("Tus-Resumable" = Option<String>, Header, description = "`1.0.0`")),
+    params(UploadPath, TusVersion),
     responses(
         (status = 200, description = "The state of the upload is in the headers", headers(
             ("Upload-Offset" = u64, description = "How many bytes are stored; absent while parts are joined"),
@@ -289,10 +288,10 @@ pub async fn show_offset(
     patch, path = "/v1/uploads/{id}", tag = "uploads",
     params(
         UploadPath,
-        ("Tus-Resumable" = Option<String>, Header, description = "`1.0.0`"),
+        TusVersion,
         ("Upload-Offset" = Option<String>, Header, description = "Where the bytes belong: how many are stored"),
         ("Upload-Length" = Option<String>, Header, description = "The size of the file, if it was deferred"),
-        ("Upload-Checksum" = Option<String>, Header, description = "`sha1` or `sha256` and the hash of the body in Base64"),
+        UploadChecksum,
     ),
     request_body(content = Vec<u8>, content_type = "application/offset+octet-stream"),
     responses(
@@ -350,7 +349,7 @@ async fn append(
 /// task stays.
 #[utoipa::path(
     delete, path = "/v1/uploads/{id}", tag = "uploads",
-    params(UploadPath, ("Tus-Resumable" = Option<String>, Header, description = "`1.0.0`")),
+    params(UploadPath, TusVersion),
     responses((status = 204, description = "The upload is removed"), UploadRefused)
 )]
 pub async fn terminate_upload(
@@ -384,7 +383,7 @@ pub async fn show_upload(
     params(
         UploadPath,
         ("X-HTTP-Method-Override" = Option<String>, Header, description = "`PATCH`, `HEAD` or `DELETE`"),
-        ("Tus-Resumable" = Option<String>, Header, description = "`1.0.0`"),
+        TusVersion,
         ("Upload-Offset" = Option<String>, Header, description = "As in `PATCH`"),
     ),
     request_body(content = Vec<u8>, content_type = "application/offset+octet-stream"),
