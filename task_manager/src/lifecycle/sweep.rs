@@ -8,7 +8,7 @@ pub mod store;
 
 use std::time::Duration;
 
-use common::storage::{ObjectKey, Storage};
+use common::storage::{ObjectKey, Storage, StorageError};
 use common::task::TaskId;
 use futures_util::StreamExt;
 use tracing::info;
@@ -54,18 +54,9 @@ pub async fn pass(
     let files = storage.list_inputs(interval).chain(storage.list_outputs(interval));
     let mut chunks = files.chunks(FILES);
     while let Some(found) = chunks.next().await {
-        let mut keys = Vec::with_capacity(found.len());
-        for key in found {
-            match key {
-                Ok(key) => keys.push(key),
-                Err(error) => failures.note("a folder", error)?,
-            }
-        }
+        let keys = listed(found, "a folder", &mut failures)?;
         for key in db.read(move |conn| store::unknown_files(conn, &keys)).await? {
-            match storage.delete(key).await {
-                Ok(()) => removed += 1,
-                Err(error) => failures.note(key, error)?,
-            }
+            removed += count(storage.delete(key).await, key, &mut failures)?;
         }
         if !lock.take(interval).await? {
             // It took longer than its lock, and another sweep has started.
@@ -84,6 +75,34 @@ pub async fn pass(
     failures.into_result()
 }
 
+/// The entries of a list that could be read; the failures of `what` are noted.
+fn listed<T>(
+    entries: Vec<Result<T, StorageError>>,
+    what: &str,
+    failures: &mut Failures,
+) -> Result<Vec<T>, PassError> {
+    let mut read = Vec::with_capacity(entries.len());
+    for entry in entries {
+        match entry {
+            Ok(entry) => read.push(entry),
+            Err(error) => failures.note(what, error)?,
+        }
+    }
+    Ok(read)
+}
+
+/// How many files were removed, one or none; a failure is noted.
+fn count(
+    removed: Result<(), StorageError>,
+    key: ObjectKey,
+    failures: &mut Failures,
+) -> Result<u64, PassError> {
+    match removed {
+        Ok(()) => Ok(1),
+        Err(error) => failures.note(key, error).map(|()| 0),
+    }
+}
+
 /// Removes staged files without an upload.
 async fn sweep_staged(
     db: &Database,
@@ -94,20 +113,11 @@ async fn sweep_staged(
     let mut removed = 0;
     let mut chunks = storage.list_staged(age).chunks(FILES);
     while let Some(found) = chunks.next().await {
-        let mut keys = Vec::with_capacity(found.len());
-        for key in found {
-            match key {
-                Ok(key) => keys.push(key),
-                Err(error) => failures.note("a folder", error)?,
-            }
-        }
+        let keys = listed(found, "a folder", failures)?;
         let ids: Vec<TaskId> = keys.iter().map(|key| key.task_id()).collect();
         let known = db.read(move |conn| uploads::known(conn, &ids)).await?;
         for key in keys.into_iter().filter(|key| !known.contains(&key.task_id())) {
-            match storage.discard_staged(key, None).await {
-                Ok(()) => removed += 1,
-                Err(error) => failures.note(key, error)?,
-            }
+            removed += count(storage.discard_staged(key, None).await, key, failures)?;
         }
     }
     Ok(removed)
@@ -123,20 +133,11 @@ async fn sweep_unfinished(
     let mut removed = 0;
     let mut chunks = storage.list_unfinished(age).chunks(FILES);
     while let Some(found) = chunks.next().await {
-        let mut files = Vec::with_capacity(found.len());
-        for file in found {
-            match file {
-                Ok(file) => files.push(file),
-                Err(error) => failures.note("the unfinished files", error)?,
-            }
-        }
+        let files = listed(found, "the unfinished files", failures)?;
         let keys: Vec<ObjectKey> = files.iter().map(|file| file.key).collect();
         let unknown = db.read(move |conn| store::unknown_files(conn, &keys)).await?;
         for file in files.iter().filter(|file| unknown.contains(&file.key)) {
-            match storage.discard(file).await {
-                Ok(()) => removed += 1,
-                Err(error) => failures.note(file.key, error)?,
-            }
+            removed += count(storage.discard(file).await, file.key, failures)?;
         }
     }
     Ok(removed)
