@@ -7,6 +7,7 @@
 //! systemd passes to the service, named like the variable in lower case (`prefix_jwt_key`).
 
 mod reference;
+mod switch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -19,6 +20,7 @@ use config::{Config, ConfigError, Environment, File, FileFormat};
 use secrecy::SecretString;
 
 pub use self::reference::Description;
+pub use self::switch::Switch;
 
 /// The variable that names the folder of a service's credentials.
 const CREDENTIALS_FOLDER: &str = "CREDENTIALS_DIRECTORY";

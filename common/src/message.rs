@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::task::UnknownName;
+use crate::task::{UnknownName, named};
 
 /// The longest message, in bytes of UTF-8.
 pub const MAX_MESSAGE: usize = 16 << 10;
@@ -49,9 +49,7 @@ impl FromStr for Category {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|category| category.as_str() == text).ok_or_else(|| {
-            UnknownName { text: text.to_owned(), expected: Self::ALL.map(Self::as_str).to_vec() }
-        })
+        named(text, Self::ALL, Self::as_str)
     }
 }
 

@@ -61,6 +61,19 @@ pub struct UnknownName {
     pub expected: Vec<&'static str>,
 }
 
+/// Finds the value that is called `text` among `all` values of an enumeration.
+///
+/// # Errors
+/// No value has this name.
+pub fn named<T: Copy, const N: usize>(
+    text: &str,
+    all: [T; N],
+    name: fn(T) -> &'static str,
+) -> Result<T, UnknownName> {
+    let unknown = || UnknownName { text: text.to_owned(), expected: all.map(name).to_vec() };
+    all.into_iter().find(|value| name(*value) == text).ok_or_else(unknown)
+}
+
 /// What a task does.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
@@ -151,10 +164,7 @@ impl FromStr for TaskKind {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| UnknownName {
-            text: text.to_owned(),
-            expected: Self::ALL.map(Self::as_str).to_vec(),
-        })
+        named(text, Self::ALL, Self::as_str)
     }
 }
 
@@ -256,10 +266,7 @@ impl FromStr for TaskState {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| UnknownName {
-            text: text.to_owned(),
-            expected: Self::ALL.map(Self::as_str).to_vec(),
-        })
+        named(text, Self::ALL, Self::as_str)
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use common::config::{EffectiveSettings, Settings, SettingsError};
+use common::config::{EffectiveSettings, Settings, SettingsError, Switch};
 use common::queue::DEFAULT_PREFIX;
 use common::storage::StorageConfig;
 use common::telemetry::LogFormat;
@@ -70,40 +70,6 @@ impl std::fmt::Display for Environment {
     }
 }
 
-/// Whether a request needs a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoginRequired {
-    /// In a fleet, but not in a standalone server.
-    Auto,
-    /// Always.
-    True,
-    /// Never; only on loopback addresses.
-    False,
-}
-
-impl FromStr for LoginRequired {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "true" => Ok(Self::True),
-            "false" => Ok(Self::False),
-            _ => Err("it is `auto`, `true` or `false`"),
-        }
-    }
-}
-
-impl std::fmt::Display for LoginRequired {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::True => "true",
-            Self::False => "false",
-        })
-    }
-}
-
 /// The settings.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -125,8 +91,9 @@ pub struct Config {
     pub service_token: Option<SecretString>,
     /// In production, guessable secrets are refused.
     pub environment: Environment,
-    /// Whether a request needs a token.
-    pub login_required: LoginRequired,
+    /// Whether a request needs a token. `auto`: in a fleet, but not in a standalone server. `false`
+    /// only on loopback addresses.
+    pub login_required: Switch,
     /// The key that signs tokens; if absent, each start makes a random one.
     pub jwt_key: Option<SecretString>,
     /// The previous key: tokens that it signed are still valid.
@@ -209,11 +176,7 @@ impl Config {
     #[must_use]
     pub fn needs_login(&self) -> bool {
         use secrecy::ExposeSecret;
-        match self.login_required {
-            LoginRequired::Auto => !db::is_in_process(self.database_url.expose_secret()),
-            LoginRequired::True => true,
-            LoginRequired::False => false,
-        }
+        self.login_required.or(!db::is_in_process(self.database_url.expose_secret()))
     }
 
     /// Checks the settings of any server: one without a login must not be reachable from other
@@ -287,7 +250,7 @@ impl Config {
             queue_prefix: settings.value("queue_prefix", DEFAULT_PREFIX.to_owned()),
             service_token: settings.secret("service_token"),
             environment: settings.value("environment", Environment::Development),
-            login_required: settings.value("login_required", LoginRequired::Auto),
+            login_required: settings.value("login_required", Switch::Auto),
             jwt_key: settings.secret("jwt_key"),
             jwt_previous_key: settings.secret("jwt_previous_key"),
             token_lifetime: settings.duration("token_lifetime", day),
@@ -418,9 +381,9 @@ mod tests {
         let mut config = config();
         config.listen.set_ip([0, 0, 0, 0].into());
         assert!(problems(&config, true).contains("`login_required`"));
-        config.login_required = LoginRequired::True;
+        config.login_required = Switch::True;
         assert_eq!(problems(&config, true), "");
-        config.login_required = LoginRequired::Auto;
+        config.login_required = Switch::Auto;
         config.database_url = "mysql://localhost/tasks".into();
         assert!(config.needs_login());
         assert_eq!(problems(&config, false), "");

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::TempPath;
+use tempfile::{NamedTempFile, TempPath};
 
 use crate::failure::Failure;
 
@@ -76,18 +76,8 @@ impl Part {
     /// # Errors
     /// It cannot be created.
     pub(crate) fn create(target: PathBuf) -> Result<(File, Self), Failure> {
-        // With the permissions of any new file, not those of a temporary one.
-        let made = tempfile::Builder::new()
-            .prefix(".taskctl-")
-            .suffix(".part")
-            .make_in(folder(&target), |path| File::create_new(path));
-        match made {
-            Ok(made) => {
-                let (file, temporary) = made.into_parts();
-                Ok((file, Self { temporary, target }))
-            }
-            Err(error) => Err(cannot_write(&target, &error)),
-        }
+        let (file, temporary) = temporary_beside(&target)?;
+        Ok((file, Self { temporary, target }))
     }
 
     /// Renames the complete file to its final name, replacing an existing file, and returns the
@@ -101,6 +91,19 @@ impl Part {
             Err(error) => Err(cannot_write(&self.target, &error.error)),
         }
     }
+}
+
+/// Creates a temporary file in the folder of `target`.
+///
+/// # Errors
+/// It cannot be created.
+pub(crate) fn temporary_beside(target: &Path) -> Result<(File, TempPath), Failure> {
+    // With the permissions of any new file, not those of a temporary one.
+    let made = tempfile::Builder::new()
+        .prefix(".taskctl-")
+        .suffix(".part")
+        .make_in(folder(target), |path| File::create_new(path));
+    made.map(NamedTempFile::into_parts).map_err(|error| cannot_write(target, &error))
 }
 
 /// The error of a file that must not be replaced.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 
-use crate::destination::{cannot_write, exists_already, folder};
+use crate::destination::{cannot_write, exists_already, folder, temporary_beside};
 use crate::exclusive_file;
 use crate::failure::Failure;
 
@@ -50,18 +50,8 @@ impl PartFile {
                 return Ok((file, part));
             }
         }
-        let made = tempfile::Builder::new()
-            .prefix(".taskctl-")
-            .suffix(".part")
-            // With the permissions of any new file, not those of a temporary one.
-            .make_in(folder(&target), |path| File::create_new(path));
-        match made {
-            Ok(made) => {
-                let (file, temporary) = made.into_parts();
-                Ok((file, Self { temporary: Some(temporary), target, is_continuable: false }))
-            }
-            Err(error) => Err(cannot_write(&target, &error)),
-        }
+        let (file, temporary) = temporary_beside(&target)?;
+        Ok((file, Self { temporary: Some(temporary), target, is_continuable: false }))
     }
 
     /// The final name of the file.

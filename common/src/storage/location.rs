@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use secrecy::SecretString;
 
-use crate::config::{Description, Settings};
+use crate::config::{Description, Settings, Switch};
 
 /// Where files are stored, and how to get there.
 #[derive(Debug, Clone)]
@@ -18,7 +18,9 @@ pub struct StorageConfig {
     pub(super) region: Option<String>,
     /// The access key; none for that of the environment or the machine.
     pub(super) access_key: Option<AccessKey>,
-    pub(super) virtual_hosted: VirtualHosted,
+    /// Whether the name of the bucket is part of the host name. `auto`: for Amazon's S3, but not for
+    /// an endpoint that is set.
+    pub(super) virtual_hosted: Switch,
 }
 
 /// Identifies this program to S3.
@@ -61,7 +63,7 @@ impl StorageConfig {
             endpoint: None,
             region: None,
             access_key: None,
-            virtual_hosted: VirtualHosted::Auto,
+            virtual_hosted: Switch::Auto,
         }
     }
 
@@ -73,7 +75,7 @@ impl StorageConfig {
             endpoint: settings.optional("storage_endpoint"),
             region: settings.optional("storage_region"),
             access_key: access_key(settings),
-            virtual_hosted: settings.value("storage_virtual_hosted", VirtualHosted::Auto),
+            virtual_hosted: settings.value("storage_virtual_hosted", Switch::Auto),
         };
         let is_url = |url: &&String| url.starts_with("http://") || url.starts_with("https://");
         if config.endpoint.as_ref().is_some_and(|url| !is_url(&url)) {
@@ -192,38 +194,6 @@ impl fmt::Display for BucketUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.service.scheme(), self.bucket)?;
         if self.prefix.is_empty() { Ok(()) } else { write!(f, "/{}", self.prefix) }
-    }
-}
-
-/// Whether the name of the bucket is part of the host name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum VirtualHosted {
-    /// For Amazon's S3, but not for an endpoint that is set.
-    Auto,
-    True,
-    False,
-}
-
-impl FromStr for VirtualHosted {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "true" => Ok(Self::True),
-            "false" => Ok(Self::False),
-            _ => Err("it is `auto`, `true` or `false`"),
-        }
-    }
-}
-
-impl fmt::Display for VirtualHosted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::True => "true",
-            Self::False => "false",
-        })
     }
 }
 

@@ -23,7 +23,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use common::task::spec::TaskSpec;
-use common::task::{TaskId, UnknownName, UserId};
+use common::task::{TaskId, UnknownName, UserId, named};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -97,16 +97,6 @@ impl FromStr for Role {
     fn from_str(text: &str) -> Result<Self, UnknownName> {
         named(text, Self::ALL, Self::as_str)
     }
-}
-
-fn named<T: Copy, const N: usize>(
-    text: &str,
-    all: [T; N],
-    name: fn(T) -> &'static str,
-) -> Result<T, UnknownName> {
-    all.into_iter()
-        .find(|value| name(*value) == text)
-        .ok_or_else(|| UnknownName { text: text.to_owned(), expected: all.map(name).to_vec() })
 }
 
 /// Receives files by several requests. Clones share everything.

@@ -158,7 +158,7 @@ async fn with_a_login_any_host_name_is_accepted() {
 #[tokio::test]
 async fn a_standalone_server_can_require_a_login() {
     let app = TestApp::start_with(Backend::Standalone, |config| {
-        config.login_required = task_manager::config::LoginRequired::True;
+        config.login_required = common::config::Switch::True;
     })
     .await;
     let without = app.anonymous(Method::GET, "/v1/tasks").send().await.unwrap();

@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use super::http::Connector;
 use super::s3::{RETRY_TIMEOUT, S3};
 use super::{Bucket, Client};
-use crate::storage::location::{AccessKey, BucketUrl, Service, StorageConfig, VirtualHosted};
+use crate::storage::location::{AccessKey, BucketUrl, Service, StorageConfig};
 use crate::tls::Trust;
 
 type Cause = Box<dyn Error + Send + Sync>;
@@ -89,12 +89,9 @@ fn s3(
     let region = config.region.clone().or_else(|| variable(AmazonS3ConfigKey::Region));
     let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
     let is_signed = variable(AmazonS3ConfigKey::SkipSignature).as_deref() != Some("true");
-    let virtual_hosted = match config.virtual_hosted {
-        VirtualHosted::True => true,
-        VirtualHosted::False => false,
-        // The certificate of `*.s3.amazonaws.com` is not valid for names with dots.
-        VirtualHosted::Auto => endpoint.is_none() && !url.bucket.contains('.'),
-    };
+    // The certificate of `*.s3.amazonaws.com` is not valid for names with dots.
+    let has_plain_name = endpoint.is_none() && !url.bucket.contains('.');
+    let virtual_hosted = config.virtual_hosted.or(has_plain_name);
     let endpoint = endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
     let bucket_url = bucket_url(&endpoint, &url.bucket, virtual_hosted)?;
     let mut builder = builder

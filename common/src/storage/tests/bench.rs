@@ -10,7 +10,8 @@ use futures_util::TryStreamExt;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::storage::location::{AccessKey, VirtualHosted};
+use crate::config::Switch;
+use crate::storage::location::AccessKey;
 use crate::storage::*;
 use crate::task::TaskId;
 use crate::tls::Trust;
@@ -59,7 +60,7 @@ impl Bench {
         let access_key = Some(access_key);
         let location = format!("s3://{bucket}/test-{}", Uuid::new_v4()).parse().unwrap();
         let endpoint = Some(endpoint.to_owned());
-        let virtual_hosted = VirtualHosted::Auto;
+        let virtual_hosted = Switch::Auto;
         let config = StorageConfig { location, endpoint, region: None, access_key, virtual_hosted };
         Self::connect(config, None)
     }
