@@ -1,6 +1,6 @@
-"""Runs moto's S3 for tests: s3-server.py PORT
+"""Runs moto's S3 with a bucket: s3-server.py PORT BUCKET [HOST]
 
-Some of its answers differ from those of S3 and are corrected here:
+It keeps its objects in memory. Some of its answers differ from those of S3 and are corrected here:
 - It is not safe for threads: two requests that complete one upload destroy it. Here, one request is answered
   at a time, once it has arrived completely.
 - A request that is cut is not answered, where moto would store what came of it.
@@ -11,9 +11,10 @@ import io
 import sys
 from threading import Lock
 
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.exceptions import NoSuchUpload
-from moto.s3.models import S3Backend
+from moto.s3.models import S3Backend, s3_backends
 from werkzeug.serving import WSGIRequestHandler, run_simple
 
 moto = DomainDispatcherApplication(create_backend_app)
@@ -49,4 +50,6 @@ class Handler(WSGIRequestHandler):
             sys.stderr.write(f"{message % args if args else message}\n")
 
 
-run_simple("127.0.0.1", int(sys.argv[1]), app, threaded=True, request_handler=Handler)
+port, bucket, *host = sys.argv[1:]
+s3_backends[DEFAULT_ACCOUNT_ID]["aws"].create_bucket(bucket, "us-east-1")
+run_simple(*(host or ["127.0.0.1"]), int(port), app, threaded=True, request_handler=Handler)

@@ -424,12 +424,11 @@ rabbitmqctl_of_set() {
 
 # --- S3 ----------------------------------------------------------------------------------------
 
-# A request creates the bucket; repeating it changes nothing.
 s3_answers() {
     local status
     (
         exec 3<>"/dev/tcp/127.0.0.1/$(s3_port "$(port_base)")"
-        printf 'PUT /%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' "$NAME" >&3
+        printf 'HEAD /%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$NAME" >&3
         IFS= read -r -t 10 status <&3
         [[ $status == HTTP/1.?\ 200* ]]
     ) 2>/dev/null
@@ -444,7 +443,7 @@ start_s3() {
         return 0
     fi
     require_free "$port"
-    launch_process s3 "$python" "$repository/scripts/s3-server.py" "$port"
+    launch_process s3 "$python" "$repository/scripts/s3-server.py" "$port" "$NAME"
     await_process s3 s3_answers
 }
 
