@@ -24,7 +24,7 @@ use crate::api::middleware::{
 };
 use crate::api::routes::{
     bulk_messages as bulk, csv_previews, data_uploads, downloads, events, file_statistics, health,
-    home, messages, resumable_uploads as resumable, schedules, sessions, tasks, uploads,
+    messages, page, resumable_uploads as resumable, schedules, sessions, tasks, uploads,
     user_events, users, workers,
 };
 use crate::api::state::AppState;
@@ -145,10 +145,12 @@ pub fn router(state: AppState, authenticator: Authenticator) -> Router {
     let all = of_users
         .merge(open)
         .nest("/internal", internal)
-        .route("/", get(home::home))
+        .route("/", get(page::screen))
+        .route("/page/{*path}", get(page::file))
         .route("/openapi.json", get(move || async { Json(document) }))
         .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
-        .fallback(not_found);
+        .fallback(page::not_found);
+    let all = page::SCREENS.iter().fold(all, |all, screen| all.route(screen, get(page::screen)));
     let all = match login_required {
         true => all,
         false => {
@@ -161,6 +163,7 @@ pub fn router(state: AppState, authenticator: Authenticator) -> Router {
             .layer(from_fn(problems::problems))
             .layer(CatchPanicLayer::new())
             .layer(from_fn(host::one_host))
+            .layer(from_fn(page::lead_browsers))
             .layer(from_fn(server::refuse_beyond_limit))
             .layer(from_fn(content_encoding::refuse_encoded_bodies))
             .layer(map_request(compression::allow_plain))

@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use common::problem::{MEDIA_TYPE, Problem};
 use tracing::error;
 
-/// The type of the error responses of handlers that are not problem documents.
-const JSON: &str = "application/json";
+/// The types of the error responses of handlers that are not problem documents.
+const OTHERS: [&str; 2] = ["application/json", "text/html; charset=utf-8"];
 
 /// Completes problem documents, and creates one for every error without one. An error response in
-/// JSON comes from a handler (`/readyz` reports its state that way) and is left unchanged.
+/// JSON or HTML comes from a handler (`/readyz` reports its state that way) and is left unchanged.
 pub async fn problems(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
@@ -42,8 +42,9 @@ pub async fn problems(request: Request, next: Next) -> Response {
 
 fn is_of_the_framework(response: &Response) -> bool {
     let status = response.status();
-    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == JSON);
-    (status.is_client_error() || status.is_server_error()) && !is_json
+    let media_type = response.headers().get(header::CONTENT_TYPE);
+    let is_of_a_handler = media_type.is_some_and(|it| OTHERS.iter().any(|other| it == other));
+    (status.is_client_error() || status.is_server_error()) && !is_of_a_handler
 }
 
 fn framework_problem(status: StatusCode, method: &str, path: &str) -> Problem {

@@ -10,6 +10,13 @@ use crate::error::Error;
 pub const JSON: &str = "application/json";
 /// The type of some of them for spreadsheets.
 pub const CSV: &str = "text/csv";
+/// The type that browsers ask for when a person opens an address.
+const HTML: &str = "text/html";
+
+/// Whether a client prefers a page to JSON, as browsers do. A client that accepts anything does not.
+pub fn prefers_html(headers: &HeaderMap) -> bool {
+    preferred(headers, &[JSON, HTML]).is_ok_and(|media_type| media_type == HTML)
+}
 
 /// The media type of `offered` that the Accept headers prefer; of equal ones, the first.
 ///
@@ -65,6 +72,20 @@ mod tests {
             headers.append(header::ACCEPT, HeaderValue::from_static(value));
         }
         preferred(&headers, &[JSON, CSV]).ok()
+    }
+
+    #[test]
+    fn browsers_prefer_pages_and_programs_do_not() {
+        let prefers = |accept: Option<&'static str>| {
+            let accept = accept.map(|accept| (header::ACCEPT, HeaderValue::from_static(accept)));
+            prefers_html(&accept.into_iter().collect())
+        };
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        assert!(prefers(Some(browser)));
+        for program in [None, Some("*/*"), Some("application/json"), Some("application/json, */*")]
+        {
+            assert!(!prefers(program), "{program:?}");
+        }
     }
 
     #[test]

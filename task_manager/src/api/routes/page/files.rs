@@ -1,0 +1,106 @@
+//! The files of the page, which are part of the program.
+
+use std::sync::LazyLock;
+
+use sha2::{Digest, Sha256};
+
+/// A file of the page.
+pub struct File {
+    path: &'static str,
+    pub media_type: &'static str,
+    pub bytes: &'static [u8],
+    /// Changes with the bytes.
+    pub etag: String,
+}
+
+/// The file at a path, for example `screens/tasks.js`.
+pub fn find(path: &str) -> Option<&'static File> {
+    FILES.iter().find(|file| file.path == path)
+}
+
+/// Includes files of `task_manager/page`.
+macro_rules! files {
+    ($($path:literal)*) => {
+        &[$(($path, include_bytes!(concat!("../../../../page/", $path)))),*]
+    };
+}
+
+/// Every file of the page. A test compares this list with the folder.
+const EMBEDDED: &[(&str, &[u8])] = files! {
+    "app.js"
+    "dom.js"
+    "format.js"
+    "http.js"
+    "icon.svg"
+    "icons.js"
+    "index.html"
+    "live.js"
+    "notices.js"
+    "router.js"
+    "screens/account.js"
+    "screens/events.js"
+    "screens/files.js"
+    "screens/login.js"
+    "screens/messages.js"
+    "screens/not_found.js"
+    "screens/operations.js"
+    "screens/statistics.js"
+    "screens/task.js"
+    "screens/tasks.js"
+    "session.js"
+    "style.css"
+};
+
+static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
+    let file = |&(path, bytes): &(&'static str, &'static [u8])| File {
+        path,
+        media_type: media_type(path),
+        bytes,
+        etag: format!("\"{}\"", hex::encode(&Sha256::digest(bytes)[..16])),
+    };
+    EMBEDDED.iter().map(file).collect()
+});
+
+fn media_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("html") => "text/html; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn paths_in(folder: &Path, root: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => paths_in(&path, root, found),
+                false => found.push(path.strip_prefix(root).unwrap().display().to_string()),
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_embedded() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("page");
+        let mut found = Vec::new();
+        paths_in(&root, &root, &mut found);
+        found.sort();
+        let embedded: Vec<_> = EMBEDDED.iter().map(|(path, _)| *path).collect();
+        assert_eq!(embedded, found);
+    }
+
+    #[test]
+    fn every_file_has_a_type_that_browsers_accept() {
+        let unknown: Vec<_> =
+            FILES.iter().filter(|file| file.media_type.ends_with("octet-stream")).collect();
+        assert_eq!(unknown.len(), 0);
+    }
+}
