@@ -28,6 +28,7 @@ mod end_to_end {
     mod main_job;
     mod messages;
     mod on_a_bucket;
+    mod page;
     mod people;
     mod plays;
     mod process;
