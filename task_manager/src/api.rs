@@ -13,4 +13,5 @@ pub mod response;
 pub mod router;
 pub mod routes;
 pub mod server;
+pub mod session_cookie;
 pub mod state;

@@ -166,6 +166,7 @@ impl Server {
         let authenticator = Authenticator {
             roles: Roles::start(db.clone()),
             tokens: tokens.clone(),
+            trust_forwarded_for: TrustForwardedFor(config.trust_forwarded_for),
             login_required: config.needs_login(),
         };
         let drafts = Drafts {

@@ -37,6 +37,8 @@ pub enum Error {
     ForeignHost,
     /// A page of another site sent the request.
     ForeignOrigin,
+    /// A page of another server may have sent the request, whose session is that of the cookie.
+    CookieOfForeignPage,
     /// Another request with the same `Idempotency-Key` is in progress.
     RequestInProgress,
     /// The `Idempotency-Key` was used for other content.

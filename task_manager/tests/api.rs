@@ -41,6 +41,7 @@ mod api {
     mod resumable_uploads;
     mod retention;
     mod schedules;
+    mod session_cookies;
     mod several;
     mod stored;
     mod tasks;

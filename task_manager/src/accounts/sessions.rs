@@ -31,16 +31,21 @@ use crate::error::Error;
 use crate::group_commit::GroupCommit;
 use tokens::{Session, Tokens};
 
-/// A token and its expiry.
+/// The session of a request.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct NewSession {
-    /// To be sent as `Authorization: Bearer TOKEN`.
-    #[schema(
-        example = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiIsImtpZCI6Ii4uLiJ9.eyJpc3MiOiIuLi4ifQ.c2lnbmF0dXJl"
-    )]
-    pub token: String,
+pub struct SessionView {
+    /// Its id.
+    pub session_id: Uuid,
+    /// When it began, UTC.
+    pub created_at: DateTime<Utc>,
     /// When it expires, UTC.
     pub expires_at: DateTime<Utc>,
+}
+
+impl From<Session> for SessionView {
+    fn from(Session { id, created_at, expires_at, .. }: Session) -> Self {
+        Self { session_id: id, created_at, expires_at }
+    }
 }
 
 /// Exchanges a name and a password for a token.
@@ -50,11 +55,11 @@ pub async fn log_in(
     name: &str,
     password: SecretString,
     address: IpAddr,
-) -> Result<NewSession, Error> {
+) -> Result<(String, Session), Error> {
     let user = users.recognize(name, password, address).await?;
     let (token, session) = tokens.issue(user)?;
     info!(target: audit::TARGET, user_id = %user.0, session = %session.id, %address, "logged in");
-    Ok(NewSession { token, expires_at: session.expires_at })
+    Ok((token, session))
 }
 
 /// The roles of the users of tokens. Clones share their queries.

@@ -23,6 +23,7 @@ use tracing::info;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::accounts::{LOCAL_NAME, LOCAL_USER};
 use crate::audit;
 use crate::db::Database;
 use crate::error::Error;
@@ -33,7 +34,8 @@ pub use store::{first_administrator, roles_of};
 use throttle::{Action, Throttle};
 
 /// What a user may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// May use the user's own tasks.
     User,
@@ -72,6 +74,17 @@ pub struct UserView {
     /// The name as it was given.
     #[schema(example = "alice42")]
     pub username: String,
+}
+
+/// The name of a user.
+///
+/// # Errors
+/// The user does not exist, or the database failed.
+pub async fn name_of(db: &Database, user: UserId) -> Result<String, Error> {
+    if user == LOCAL_USER {
+        return Ok(LOCAL_NAME.to_owned());
+    }
+    db.read(move |conn| store::name_of(conn, user)).await?.ok_or(Error::UserNotFound)
 }
 
 /// Signs users up and checks their credentials. Clones share everything.

@@ -96,6 +96,14 @@ fn problem(error: &Error) -> Problem {
             "Without a login this server accepts no requests from pages of other sites."
                 .to_owned(),
         ),
+        Error::CookieOfForeignPage => (
+            403,
+            "foreign_origin",
+            "The request is from another site",
+            "With the session cookie, changes are accepted from pages of this server only: the \
+             Origin header must name its host. Other clients send `Authorization: Bearer TOKEN`."
+                .to_owned(),
+        ),
         Error::RequestInProgress => (
             409,
             "request_under_way",

@@ -7,7 +7,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use tower_http::sensitive_headers::{
+    SetSensitiveRequestHeadersLayer, SetSensitiveResponseHeadersLayer,
+};
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
@@ -84,6 +86,7 @@ fn of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(events::all_task_events))
         .routes(routes!(workers::list_workers))
         .routes(routes!(sessions::log_out))
+        .routes(routes!(users::show_current_user))
 }
 
 /// The routes of user events, whose bodies may be lists.
@@ -176,6 +179,7 @@ pub fn router(state: AppState, authenticator: Authenticator) -> Router {
     let all = all.layer(from_fn_with_state(ResumableUploads::from_ref(&state), tus::tus));
     request_id::with_request_ids(all)
         // Should headers ever be logged, tokens are left out.
-        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
+        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, header::COOKIE]))
+        .layer(SetSensitiveResponseHeadersLayer::new([header::SET_COOKIE]))
         .with_state(state)
 }

@@ -73,8 +73,8 @@ const OTHERS: &[Description] = &[
     ),
     Description::new(
         "trust_forwarded_for",
-        "Whether the client's address is the last one in `X-Forwarded-For`. Only for a server \
-         behind a proxy that sets this header.",
+        "Whether the client's address is the last one in `X-Forwarded-For`, and its scheme that of \
+         `X-Forwarded-Proto`. Only for a server behind a proxy that sets these headers.",
     ),
     Description::new(
         "max_connections",

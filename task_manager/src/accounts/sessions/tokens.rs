@@ -33,6 +33,7 @@ pub struct Session {
     /// The token's id.
     pub id: Uuid,
     pub user: UserId,
+    pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
 }
 
@@ -94,9 +95,12 @@ impl Tokens {
         let Some(key) = self.keys.first() else { return Err(failed(&"there is no key")) };
         let now = clock::now().timestamp();
         let seconds = i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX);
-        let expires_at = DateTime::from_timestamp(now.saturating_add(seconds), 0)
-            .ok_or_else(|| failed(&"its lifetime is too long"))?;
-        let session = Session { id: Uuid::new_v4(), user, expires_at };
+        let time = |seconds| DateTime::from_timestamp(seconds, 0);
+        let (Some(created_at), Some(expires_at)) = (time(now), time(now.saturating_add(seconds)))
+        else {
+            return Err(failed(&"its lifetime is too long"));
+        };
+        let session = Session { id: Uuid::new_v4(), user, created_at, expires_at };
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
@@ -129,8 +133,9 @@ impl Tokens {
         validation.validate_nbf = true;
         validation.leeway = LEEWAY.as_secs();
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation).ok()?.claims;
+        let created_at = DateTime::from_timestamp(claims.iat, 0)?;
         let expires_at = DateTime::from_timestamp(claims.exp, 0)?;
-        Some(Session { id: claims.jti, user: UserId(claims.sub), expires_at })
+        Some(Session { id: claims.jti, user: UserId(claims.sub), created_at, expires_at })
     }
 
     /// A keyed hash of a request that contains a secret. Without the signing key, guesses cannot be

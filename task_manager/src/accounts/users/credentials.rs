@@ -3,6 +3,8 @@
 use common::problem::ErrorLocation;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::accounts::LOCAL_NAME;
+
 /// How long a name may be, in characters.
 const NAME_LENGTH: std::ops::RangeInclusive<usize> = 5..=15;
 
@@ -54,7 +56,7 @@ impl Username {
 
     /// Whether it is the name of the local user, who has no login.
     pub fn is_reserved(&self) -> bool {
-        self.key == "local"
+        self.key == LOCAL_NAME
     }
 }
 

@@ -52,6 +52,12 @@ pub(super) fn find(conn: &mut DbConnection, name: &Username) -> DbResult<Option<
     Ok(found.map(|(id, hash)| (UserId(id.0), hash)))
 }
 
+/// The name of a user, as it was given.
+pub(super) fn name_of(conn: &mut DbConnection, user: UserId) -> DbResult<Option<String>> {
+    let name = users::table.find(Id(user.0)).select(users::username).first(conn).optional()?;
+    Ok(name)
+}
+
 /// The oldest administrator, if any.
 pub fn first_administrator(conn: &mut DbConnection) -> DbResult<Option<UserId>> {
     let first: Option<Id> = users::table

@@ -1,10 +1,14 @@
 //! Authentication: of users by their tokens, of workers by the service token. If no login is
 //! required, any client on this machine is the user `local`.
 //!
+//! A token comes in the header `Authorization`, or else in the session cookie.
+//!
 //! # Invariants
 //! - A route behind [`authenticate`] is reached by known users only. A handler that takes
 //!   [`CurrentUser`] but is not behind it refuses every request.
-//! - An invalid token is refused even if no token is required.
+//! - An invalid token is refused even if no token is required. A cookie that is not valid is ignored
+//!   then: browsers send it for servers on other ports of the machine too.
+//! - A cookie is accepted from pages of this server only ([`own_page`]).
 //! - Nothing under `/internal` is reachable without the service token. The service token is not
 //!   accepted from users, and user tokens are not accepted from workers.
 //!
@@ -14,7 +18,7 @@
 use axum::body::HttpBody;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use common::task::UserId;
@@ -26,7 +30,10 @@ use crate::accounts::LOCAL_USER;
 use crate::accounts::sessions::Roles;
 use crate::accounts::sessions::tokens::{Session, Tokens};
 use crate::accounts::users::Role;
+use crate::api::middleware::own_page;
+use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::file::linger;
+use crate::api::session_cookie;
 use crate::audit;
 use crate::error::Error;
 use crate::log_fields::log_user;
@@ -38,9 +45,20 @@ pub struct CurrentUser {
     role: Role,
     /// The session of the token, if one was sent.
     pub session: Option<Session>,
+    /// Whether the token came in a cookie.
+    pub is_by_cookie: bool,
 }
 
 impl CurrentUser {
+    /// The user of requests without a token, where no login is required.
+    const LOCAL: Self =
+        Self { id: LOCAL_USER, role: Role::Admin, session: None, is_by_cookie: false };
+
+    /// What the user may do.
+    pub fn role(self) -> Role {
+        self.role
+    }
+
     /// Whether the user may make requests that concern the whole platform.
     pub fn is_administrator(self) -> bool {
         self.role == Role::Admin
@@ -78,21 +96,43 @@ impl<S: Send + Sync> FromRequestParts<S> for Administrator {
 pub struct Authenticator {
     pub roles: Roles,
     pub tokens: Tokens,
+    pub trust_forwarded_for: TrustForwardedFor,
     /// Whether a request without a token is refused.
     pub login_required: bool,
 }
 
 impl Authenticator {
-    async fn identify(&self, headers: &HeaderMap) -> Result<CurrentUser, Error> {
-        let Some(token) = bearer(headers)? else {
-            return match self.login_required {
-                true => Err(Error::TokenMissing),
-                false => Ok(CurrentUser { id: LOCAL_USER, role: Role::Admin, session: None }),
-            };
+    async fn identify(&self, parts: &Parts) -> Result<CurrentUser, Error> {
+        if let Some(token) = bearer(&parts.headers)? {
+            return self.user_of(token).await?.ok_or(INVALID_TOKEN);
+        }
+        let is_tls = self.trust_forwarded_for.is_tls(&parts.headers);
+        let cookie = session_cookie::token(&parts.headers, is_tls);
+        let user = match cookie {
+            Some(token) => self.user_of(token).await?,
+            None => None,
         };
-        let session = self.tokens.verify(token).ok_or(INVALID_TOKEN)?;
-        let role = self.roles.of(session).await?.ok_or(INVALID_TOKEN)?;
-        Ok(CurrentUser { id: session.user, role, session: Some(session) })
+        match user {
+            Some(user) => {
+                own_page::check(parts, is_tls)?;
+                Ok(CurrentUser { is_by_cookie: true, ..user })
+            }
+            None if !self.login_required => Ok(CurrentUser::LOCAL),
+            None if cookie.is_some() => Err(INVALID_TOKEN),
+            None => Err(Error::TokenMissing),
+        }
+    }
+
+    /// The user of a token; none if the token is invalid.
+    async fn user_of(&self, token: &str) -> Result<Option<CurrentUser>, Error> {
+        let Some(session) = self.tokens.verify(token) else { return Ok(None) };
+        let role = self.roles.of(session).await?;
+        Ok(role.map(|role| CurrentUser {
+            id: session.user,
+            role,
+            session: Some(session),
+            is_by_cookie: false,
+        }))
     }
 }
 
@@ -103,18 +143,24 @@ const INVALID_TOKEN: Error = Error::InvalidToken(
 /// Passes a request on to its handler if its user is known; otherwise refuses it.
 pub async fn authenticate(
     State(authenticator): State<Authenticator>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    match authenticator.identify(request.headers()).await {
+    let (mut parts, body) = request.into_parts();
+    match authenticator.identify(&parts).await {
         Ok(user) => {
             log_user(user.id.0);
-            request.extensions_mut().insert(user);
-            next.run(request).await
+            parts.extensions.insert(user);
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            if user.is_by_cookie {
+                // Shared caches know that a response to `Authorization` is for one user only.
+                let private = HeaderValue::from_static("private");
+                response.headers_mut().entry(header::CACHE_CONTROL).or_insert(private);
+            }
+            response
         }
         Err(error) => {
             // So that a client that is still uploading sees the answer, not a reset connection.
-            let body = request.into_body();
             if !body.is_end_stream() {
                 linger(body.into_data_stream());
             }

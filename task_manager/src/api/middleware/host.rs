@@ -35,6 +35,11 @@ enum Name {
 impl Host {
     /// Parses `host[:port]`; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
+        Self::parse_or_port(text, DEFAULT_PORT)
+    }
+
+    /// The same with another default port.
+    pub fn parse_or_port(text: &str, default_port: u16) -> Option<Self> {
         let (name, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (address, port) = rest.split_once(']')?;
@@ -47,7 +52,7 @@ impl Host {
             }
         };
         let port = match port.strip_prefix(':') {
-            None if port.is_empty() => DEFAULT_PORT,
+            None if port.is_empty() => default_port,
             None => return None,
             Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok()?,
             Some(_) => return None,

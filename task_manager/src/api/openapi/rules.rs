@@ -145,17 +145,21 @@ fn shared(parameter: &Parameter) -> Option<RefOr<Schema>> {
     }
 }
 
-/// Sets the limits of the length of a password.
+/// Sets the limits of the length of every password.
 pub fn limit_passwords(
     mut document: Built,
     PasswordLength { least, most }: PasswordLength,
 ) -> Built {
     let schemas = document.components.as_mut().map(|components| &mut components.schemas);
-    let credentials = schemas.and_then(|schemas| schemas.get_mut("Credentials"));
-    if let Some(RefOr::T(Schema::Object(credentials))) = credentials
-        && let Some(RefOr::T(Schema::Object(password))) = credentials.properties.get_mut("password")
-    {
-        (password.min_length, password.max_length) = (Some(least), Some(most));
+    for schema in schemas.into_iter().flat_map(|schemas| schemas.values_mut()) {
+        let RefOr::T(Schema::Object(object)) = schema else { continue };
+        for property in object.properties.values_mut() {
+            if let RefOr::T(Schema::Object(text)) = property
+                && text.format == Some(SchemaFormat::KnownFormat(KnownFormat::Password))
+            {
+                (text.min_length, text.max_length) = (Some(least), Some(most));
+            }
+        }
     }
     document
 }

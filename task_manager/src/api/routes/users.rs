@@ -1,21 +1,25 @@
-//! `POST /v1/users`.
+//! `/v1/users`: signing up, and the user of the request.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+use crate::accounts::sessions::SessionView;
 use crate::accounts::sessions::tokens::Tokens;
 use crate::accounts::users::credentials::{NewUser, PasswordLength};
-use crate::accounts::users::{UserView, Users};
+use crate::accounts::users::{Role, UserView, Users, name_of};
+use crate::api::middleware::access::{Authenticator, CurrentUser};
 use crate::api::openapi::shared::{IdempotencyKey, TooManyTries};
 use crate::api::request::address::ClientAddress;
 use crate::api::request::body::{Content, read_json};
 use crate::api::request::detached::run_detached;
 use crate::api::request::idempotency;
+use crate::db::Database;
 use crate::error::Error;
 
 /// A name and a password.
@@ -57,4 +61,40 @@ pub async fn sign_up(
         idempotency::key(&parts, user.name.key())?.map(|key| (key, tokens.fingerprint(&content)));
     let signing_up = async move { users.sign_up(user, request_key, address).await };
     Ok((StatusCode::CREATED, Json(run_detached("a sign-up", signing_up).await?)))
+}
+
+/// The user of a request.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CurrentUserView {
+    /// The owner of everything that the user makes.
+    #[schema(example = "0199aa3e-7c1f-7d05-9c4e-5b1f3d8f2a10")]
+    user_id: Uuid,
+    /// The name as it was given; `local` for requests without a token.
+    #[schema(example = "alice42")]
+    username: String,
+    /// What the user may do.
+    role: Role,
+    /// Whether the server refuses requests without a token.
+    login_required: bool,
+    /// The session of the token; `null` without a token.
+    session: Option<SessionView>,
+}
+
+/// Shows the user of the request.
+#[utoipa::path(
+    get, path = "/v1/users/me", tag = "users",
+    responses((status = 200, description = "The user", body = CurrentUserView))
+)]
+pub async fn show_current_user(
+    State(db): State<Database>,
+    State(authenticator): State<Authenticator>,
+    user: CurrentUser,
+) -> Result<Json<CurrentUserView>, Error> {
+    Ok(Json(CurrentUserView {
+        user_id: user.id.0,
+        username: name_of(&db, user.id).await?,
+        role: user.role(),
+        login_required: authenticator.login_required,
+        session: user.session.map(SessionView::from),
+    }))
 }
