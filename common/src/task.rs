@@ -337,6 +337,8 @@ pub struct TaskLinks {
     pub this: String,
     /// The result file.
     pub download: Option<String>,
+    /// Rows of the result as JSON.
+    pub preview: Option<String>,
     /// The rejected rows.
     pub rejected: Option<String>,
     /// A report that this task adds to.

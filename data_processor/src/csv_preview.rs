@@ -11,7 +11,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 
 use common::csv_preview::{ColumnType, CsvPreview, PreviewColumn};
-use csv_input::{HeaderError, InputError, Record, Records};
+use csv_input::{HeaderError, InputError, Record, Records, shortened};
 
 use self::column_type::type_of;
 
@@ -70,7 +70,7 @@ struct Preview {
 impl Preview {
     fn of(header: &Record<'_>) -> Self {
         let column = |index| PreviewColumn {
-            name: shown(header.field(index)),
+            name: shortened(header.field(index), MAX_VALUE),
             column_type: ColumnType::Empty,
             value_count: 0,
             empty_count: 0,
@@ -102,21 +102,13 @@ impl Preview {
         }
         if let Some(room) = self.room.filter(|_| preview.rows.len() < MAX_ROWS) {
             let values = 0..record.field_count().min(MAX_COLUMNS);
-            let row: Vec<String> = values.map(|index| shown(record.field(index))).collect();
+            let row = values.map(|index| shortened(record.field(index), MAX_VALUE));
+            let row: Vec<String> = row.collect();
             self.room = room.checked_sub(row.iter().map(String::len).sum());
             if self.room.is_some() {
                 preview.rows.push(row);
             }
         }
-    }
-}
-
-/// The value as text, shortened if it is long.
-fn shown(value: &[u8]) -> String {
-    let text = String::from_utf8_lossy(value);
-    match text.char_indices().nth(MAX_VALUE) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into_owned(),
     }
 }
 

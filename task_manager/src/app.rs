@@ -42,6 +42,7 @@ use crate::lifecycle::upload::draft::{Drafts, LeaseTimes};
 use crate::lifecycle::wakeups::Wakeups;
 use crate::live::Changes;
 use crate::locks;
+use crate::results::ResultFiles;
 use crate::tasks::store;
 use crate::workers::last_seen::LastSeen;
 
@@ -185,6 +186,7 @@ impl Server {
         let state = AppState::new(Parts {
             db: db.clone(),
             storage: storage.clone(),
+            results: ResultFiles::new(storage.clone()),
             publisher: queue.publisher(),
             relay: wakeups.relay().clone(),
             seen: LastSeen::default(),

@@ -62,6 +62,8 @@ pub enum Error {
     NotReady { state: TaskState },
     /// The task will have no result.
     NoResult { state: TaskState, reason: &'static str },
+    /// The result has no dates, so that there is nothing to show over time: why, in words.
+    NoSeries(String),
     /// The files have been removed.
     Expired,
     /// The client's copy, by its tag, differs from the current file.

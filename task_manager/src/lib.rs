@@ -32,6 +32,7 @@ mod log_fields;
 mod log_once;
 mod paging;
 mod passes;
+mod results;
 mod strict_json;
 mod tasks;
 mod views;

@@ -9,6 +9,7 @@ pub mod attempts;
 pub mod file_names;
 pub mod limits;
 pub mod outbox;
+pub mod outputs;
 pub mod store;
 pub mod submissions;
 pub mod transitions;

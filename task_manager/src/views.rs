@@ -53,6 +53,7 @@ fn links(task: &Task) -> TaskLinks {
     TaskLinks {
         this: format!("/v1/tasks/{id}"),
         download: output.map(|_| format!("/v1/data_processor/download/{id}")),
+        preview: output.map(|_| format!("/v1/data_processor/preview/{id}")),
         rejected: output
             .filter(|output| output.has_rejected)
             .map(|_| format!("/v1/data_processor/rejected/{id}"))

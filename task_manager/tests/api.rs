@@ -37,6 +37,7 @@ mod api {
     mod page;
     mod report_batches;
     mod reports;
+    mod results;
     mod resumable_faults;
     mod resumable_uploads;
     mod retention;

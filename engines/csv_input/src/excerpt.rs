@@ -1,4 +1,4 @@
-//! Excerpts of the input for messages: short, on one line, and printable.
+//! Excerpts of the input: for messages short, on one line, and printable; for tables short.
 
 use std::fmt::Write;
 
@@ -18,6 +18,17 @@ pub fn value_excerpt(value: &[u8]) -> String {
 #[must_use]
 pub fn name_excerpt(name: &str) -> String {
     excerpt(name.as_bytes(), NAME_CHARS)
+}
+
+/// A value as text: its first `limit` characters, as they are. For tables, where nothing needs an
+/// escape.
+#[must_use]
+pub fn shortened(value: &[u8], limit: usize) -> String {
+    let text = String::from_utf8_lossy(value);
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into_owned(),
+    }
 }
 
 fn excerpt(bytes: &[u8], limit: usize) -> String {
@@ -69,5 +80,7 @@ mod tests {
         assert_eq!(value_excerpt(&[b'7'; 61]), "7".repeat(60) + "…");
         assert_eq!(value_excerpt(&[0xFF; 1000]).len(), 60 * 4 + "…".len());
         assert_eq!(name_excerpt(&"ä".repeat(300)).chars().count(), 201);
+        assert_eq!(shortened("äöü".as_bytes(), 2), "äö…");
+        assert_eq!(shortened(b"a\nb\xE9", 4), "a\nb\u{FFFD}");
     }
 }

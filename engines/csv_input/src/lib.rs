@@ -9,7 +9,7 @@ mod start;
 
 pub use bad_rows::{BadRows, MAX_LISTED_ROWS, RowError};
 pub use error::InputError;
-pub use excerpt::{name_excerpt, value_excerpt};
+pub use excerpt::{name_excerpt, shortened, value_excerpt};
 pub use header::{Header, HeaderError};
 pub use records::{MAX_FIELDS, MAX_RECORD, Position, Record, Records};
 pub use start::{BOM, Compression, START_BYTES, check_start, compression};

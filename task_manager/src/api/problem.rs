@@ -164,6 +164,9 @@ fn problem(error: &Error) -> Problem {
         Error::NoResult { state, reason } => {
             (409, "no_result", "There is no result", format!("The task is {state}: {reason}."))
         }
+        Error::NoSeries(detail) => {
+            (409, "no_series", "The result is no series over time", detail.clone())
+        }
         Error::Expired => (
             410,
             "expired",

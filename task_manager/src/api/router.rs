@@ -26,7 +26,7 @@ use crate::api::middleware::{
 };
 use crate::api::routes::{
     bulk_messages as bulk, csv_previews, data_uploads, downloads, events, file_statistics, health,
-    messages, page, resumable_uploads as resumable, schedules, sessions, tasks, uploads,
+    messages, page, results, resumable_uploads as resumable, schedules, sessions, tasks, uploads,
     user_events, users, workers,
 };
 use crate::api::state::AppState;
@@ -76,6 +76,8 @@ fn of_users() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(downloads::download_result))
         .routes(routes!(downloads::download_rejected))
+        .routes(routes!(results::preview_result))
+        .routes(routes!(results::series_of_result))
         .routes(routes!(tasks::list_tasks))
         .routes(routes!(tasks::show_task, tasks::delete_task))
         .routes(routes!(tasks::show_task_status))

@@ -9,6 +9,7 @@ pub mod file_statistics;
 pub mod health;
 pub mod messages;
 pub mod page;
+pub mod results;
 pub mod resumable_uploads;
 pub mod schedules;
 pub mod sessions;

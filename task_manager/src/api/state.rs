@@ -27,6 +27,7 @@ use crate::lifecycle::submit_user_events::UserEvents;
 use crate::lifecycle::upload::Uploads;
 use crate::lifecycle::wakeups::Wakeups;
 use crate::live::Changes;
+use crate::results::ResultFiles;
 use crate::workers::last_seen::LastSeen;
 
 /// Defines the state of the API by its parts, each of which handlers can extract.
@@ -53,6 +54,7 @@ macro_rules! state {
 state! {
     db: Database,
     storage: Storage,
+    results: ResultFiles,
     publisher: Publisher,
     wakeups: Wakeups,
     relay: RelaySignal,

@@ -140,6 +140,7 @@ impl Unreadable {
             links: TaskLinks {
                 this: format!("/v1/tasks/{}", self.id),
                 download: None,
+                preview: None,
                 rejected: None,
                 report: None,
                 events: Some(format!("/v1/tasks/{}/events", self.id)),

@@ -175,6 +175,8 @@ async fn tasks_of_other_users_are_404(backend: Backend) {
         format!("/v1/tasks/{id}/events"),
         format!("/v1/data_processor/download/{id}"),
         format!("/v1/data_processor/rejected/{id}"),
+        format!("/v1/data_processor/preview/{id}"),
+        format!("/v1/data_processor/series/{id}"),
     ] {
         assert_eq!(app.get(&path).await.status(), 404, "{path}");
     }

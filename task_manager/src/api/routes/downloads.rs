@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::report::Output;
 use common::storage::{ObjectKey, OutputPart, Storage};
-use common::task::{TaskId, TaskState};
+use common::task::TaskId;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use utoipa::{IntoParams, IntoResponses};
 
@@ -20,7 +20,8 @@ use crate::api::request::path::TaskPath;
 use crate::api::response::conditional::{Selection, select};
 use crate::db::Database;
 use crate::error::Error;
-use crate::tasks::{Task, store};
+use crate::tasks::outputs::accepted_output;
+use crate::tasks::store;
 
 /// How long a client may take to follow a redirection.
 const PRESIGNED_FOR: Duration = Duration::from_secs(15 * 60);
@@ -188,27 +189,6 @@ fn redirect(location: HeaderValue) -> Result<Response, Error> {
     let no_store = HeaderValue::from_static("no-store");
     let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, no_store)];
     Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response())
-}
-
-fn accepted_output(task: &Task, part: OutputPart) -> Result<(&Output, u32), Error> {
-    let state = task.state;
-    match state {
-        TaskState::Initializing | TaskState::Queued | TaskState::Processing => {
-            return Err(Error::NotReady { state });
-        }
-        TaskState::Failed | TaskState::Stopping | TaskState::Stopped | TaskState::Killed => {
-            return Err(Error::NoResult { state, reason: "it has no result" });
-        }
-        TaskState::Processed => {}
-    }
-    match (&task.output, task.output_attempt) {
-        (Some(output), _) if part == OutputPart::Rejected && !output.has_rejected => {
-            Err(Error::NoResult { state, reason: "it has rejected no rows" })
-        }
-        (Some(_), Some(_)) if task.files_removed => Err(Error::Expired),
-        (Some(output), Some(attempt)) => Ok((output, attempt)),
-        _ => Err(Error::NoResult { state, reason: "tasks of its kind have no file" }),
-    }
 }
 
 fn file_name(output: &Output, part: OutputPart) -> String {
