@@ -28,6 +28,7 @@ macro_rules! files {
 /// Every file of the page. A test compares this list with the folder.
 const EMBEDDED: &[(&str, &[u8])] = files! {
     "app.js"
+    "csv.js"
     "dom.js"
     "format.js"
     "http.js"
@@ -40,6 +41,22 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "screens/account.js"
     "screens/events.js"
     "screens/files.js"
+    "screens/files/columns.js"
+    "screens/files/commands.js"
+    "screens/files/detected.js"
+    "screens/files/jobs.js"
+    "screens/files/kinds.js"
+    "screens/files/locks.js"
+    "screens/files/prepare.js"
+    "screens/files/prepared.js"
+    "screens/files/progress.js"
+    "screens/files/records.js"
+    "screens/files/result.js"
+    "screens/files/row.js"
+    "screens/files/sample.js"
+    "screens/files/sheet.js"
+    "screens/files/sources.js"
+    "screens/files/sums.js"
     "screens/login.js"
     "screens/messages.js"
     "screens/not_found.js"
@@ -49,6 +66,7 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "screens/tasks.js"
     "session.js"
     "style.css"
+    "uploads.js"
 };
 
 static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {

@@ -1,0 +1,87 @@
+// Says in words what was found at the beginning of a file, and what the server will not take as it is.
+
+import { DELIMITERS } from "../../csv.js";
+import { count, number, shellQuote } from "../../format.js";
+
+const COMPRESSED = { gzip: "Compressed by gzip: ", zstd: "Compressed by zstd: " };
+const SHOWN_LINES = 3;
+
+/** One sentence on what the file is. */
+export function describe({ file, compression, encoding, csv }) {
+  if (file.size === 0) return "An empty file.";
+  const prefix = COMPRESSED[compression] ?? "";
+  if (encoding === null) return `${prefix}the server decompresses it; its rows cannot be shown here.`;
+  if (csv) return sentence(prefix, `CSV, separated by ${DELIMITERS[csv.delimiter]}, ${count(csv.columns.length, "column")}, ${rowsOf(csv)}`);
+  return sentence(prefix, encoding === "binary" ? "not a text" : "text, no table of rows and columns");
+}
+
+function sentence(prefix, text) {
+  return prefix ? `${prefix}${text}.` : `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}
+
+function rowsOf({ rows, irregular, isWhole }) {
+  if (rows.length === 0) return "a header without rows";
+  const read = isWhole ? `all ${number(rows.length)} rows` : `the first ${number(rows.length)} rows`;
+  return irregular.length ? `${irregular.length} of ${read} with another number of fields` : `${read} are fine`;
+}
+
+/**
+ * What needs a change, or attention, before the task works.
+ *
+ * @returns {{text: string, command?: string}[]}
+ */
+export function warnings(item) {
+  const { kind, csv, encoding, name, compression } = item;
+  const isTable = kind !== "file_statistics";
+  if (!isTable || item.file.size === 0) return [];
+  const found = [];
+  if (encoding === "utf-16" || encoding === "other") found.push(notUtf8(item));
+  if (!csv && encoding !== null) found.push({ text: "This does not look like CSV. The task would fail." });
+  if (!csv) return kind === "csv_aggregation" ? [...found, noColumns()] : found;
+  if (csv.delimiter !== ",") {
+    found.push({
+      text: "The server takes fields that are separated by commas only. Convert the file, then drop the new one:",
+      command: convertDelimiter(name, csv.delimiter, compression),
+    });
+  }
+  if (csv.irregular.length) {
+    const lines = csv.irregular.slice(0, SHOWN_LINES).map(({ line, fields }) => `line ${number(line)} has ${count(fields, "field")}`);
+    const more = csv.irregular.length - lines.length;
+    found.push({ text: `The header has ${count(csv.columns.length, "column")}, but ${lines.join(", ")}${more > 0 ? ` and ${number(more)} more differ` : ""}: these are bad rows.` });
+  }
+  if (kind === "csv_aggregation") found.push(...ofSums(item));
+  return found;
+}
+
+function ofSums({ csv, roles }) {
+  const found = [];
+  const summed = csv.columns.filter((_, at) => roles[at] === "sum");
+  for (const { name, type } of summed) {
+    if (type === "decimal") found.push({ text: `“${name}” has decimal numbers, and only whole numbers are summed: these are bad rows.` });
+    if (type === "text" || type === "date") found.push({ text: `“${name}” has values that are not whole numbers: these are bad rows.` });
+  }
+  const names = csv.columns.filter((_, at) => roles[at]).map(({ name }) => name);
+  const repeated = names.find((name, at) => csv.columns.filter((column) => column.name === name).length > 1 && names.indexOf(name) === at);
+  if (repeated !== undefined) found.push({ text: `Several columns are called “${repeated}”. The server needs one of this name.` });
+  return found;
+}
+
+function notUtf8({ name, encoding }) {
+  const from = encoding === "utf-16" ? "UTF-16" : "WINDOWS-1252";
+  return {
+    text: "The text is not UTF-8, which the server needs. Convert the file, then drop the new one:",
+    command: `iconv -f ${from} -t UTF-8 ${shellQuote(name)} > ${shellQuote(`utf8_${name}`)}`,
+  };
+}
+
+function noColumns() {
+  return { text: "Its columns are not known here, so the default ones are used: Song and Date to group, Number of Plays to sum." };
+}
+
+function convertDelimiter(name, delimiter, compression) {
+  const program = `import csv,sys; csv.writer(sys.stdout, lineterminator="\\n").writerows(csv.reader(sys.stdin, delimiter=${JSON.stringify(delimiter)}))`;
+  const output = `commas_${name.replace(/\.(gz|zst)$/i, "")}`;
+  const input = compression === "gzip" ? `zcat ${shellQuote(name)} | ` : "";
+  const redirect = compression ? "" : ` < ${shellQuote(name)}`;
+  return `${input}python3 -c '${program}'${redirect} > ${shellQuote(output)}`;
+}

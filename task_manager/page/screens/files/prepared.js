@@ -1,0 +1,121 @@
+// The files that were chosen and not started yet. They stay while other screens are shown.
+
+import { inspect } from "../../csv.js";
+import { newKey } from "../../http.js";
+import { startJob } from "./jobs.js";
+import { DEFAULT_ON_BAD_ROW, guess, parametersOf, reasonAgainstStart } from "./kinds.js";
+
+/** Files that are read at a time. */
+const MOST_READS = 4;
+
+/**
+ * @typedef {object} Item a file with what was found in it and what is to be done with it
+ * @property {string} id
+ * @property {File} file
+ * @property {string} name
+ * @property {FileSystemFileHandle|null} handle
+ * @property {string|null} compression
+ * @property {string|null} encoding
+ * @property {import("../../csv.js").Csv|null} csv
+ * @property {string} kind
+ * @property {("group"|"sum"|null)[]} roles of the columns
+ * @property {string} onBadRow
+ * @property {string} totalHeader
+ * @property {string} memoryLimit
+ * @property {boolean} isSample
+ * @property {boolean} isOpen whether its settings are shown
+ * @property {number} revision changes when settings were changed outside of its card
+ * @property {string|null} columnsKey equal for items with the same columns
+ */
+
+/** @type {Item[]} */
+let items = [];
+let listener = () => {};
+
+export function preparedItems() {
+  return items;
+}
+
+/** Calls back when the list changes. */
+export function onPrepared(callback) {
+  listener = callback;
+  return () => {
+    listener = () => {};
+  };
+}
+
+/** Reads the beginning of files and adds them. */
+export async function prepare(sources, { isSample = false } = {}) {
+  const added = [];
+  const left = [...sources.entries()];
+  const reader = async () => {
+    while (left.length) {
+      const [at, source] = left.shift();
+      added[at] = await itemOf(source, isSample);
+    }
+  };
+  await Promise.all(Array.from({ length: MOST_READS }, reader));
+  items = [...items, ...added];
+  if (items.length === 1) items[0].isOpen = true;
+  listener();
+}
+
+async function itemOf({ file, name, handle }, isSample) {
+  // A file that cannot be read fails with words when it is uploaded.
+  const found = await inspect(file).catch(() => ({ compression: null, encoding: null, csv: null }));
+  const { kind, roles } = guess(found.csv);
+  const columnsKey = found.csv && JSON.stringify(found.csv.columns.map((column) => column.name));
+  return {
+    id: newKey(), file, name, handle, ...found, kind, roles, onBadRow: DEFAULT_ON_BAD_ROW[kind] ?? "", totalHeader: "", memoryLimit: "",
+    isSample, isOpen: false, revision: 0, columnsKey,
+  };
+}
+
+/** Changes the kind, with its own default for bad rows. */
+export function chooseKind(item, kind) {
+  item.kind = kind;
+  item.onBadRow = DEFAULT_ON_BAD_ROW[kind] ?? "";
+}
+
+/** The other items with the same columns. */
+export function alikeTo({ id, columnsKey }) {
+  return columnsKey ? items.filter((other) => other.id !== id && other.columnsKey === columnsKey) : [];
+}
+
+/** Gives the items with the same columns the settings of this one. */
+export function applyToAlike(item) {
+  const { kind, roles, onBadRow, totalHeader, memoryLimit } = item;
+  for (const other of alikeTo(item)) {
+    Object.assign(other, { kind, roles: [...roles], onBadRow, totalHeader, memoryLimit, revision: other.revision + 1 });
+  }
+  listener();
+}
+
+export function removeItem(item) {
+  items = items.filter((other) => other !== item);
+  listener();
+}
+
+export function removeAll() {
+  items = [];
+  listener();
+}
+
+/** Starts an item, whose result is shown when it has come. */
+export function start(item) {
+  begin(item).opensAtEnd = true;
+  removeItem(item);
+}
+
+/** Starts those that can be started. */
+export function startAll() {
+  const started = items.filter((item) => !reasonAgainstStart(item));
+  started.forEach(begin);
+  items = items.filter((item) => !started.includes(item));
+  listener();
+}
+
+function begin(item) {
+  const { file, name, handle, kind } = item;
+  return startJob({ file, name, handle, kind, parameters: parametersOf(item) });
+}
