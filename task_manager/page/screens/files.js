@@ -42,7 +42,7 @@ function dropZone() {
       "div",
       { class: "drop-text" },
       h("strong", {}, "Drop files or a folder anywhere on this page"),
-      h("p", { class: "soft small" }, "Tables are summed up, lists of people are loaded into the database, and of any other file the lines and words are counted. Nothing is sent before you start it."),
+      h("p", { class: "soft small" }, "You see what is in them first, and choose what is to be done. Nothing is sent before you start it."),
     ),
     h("div", { class: "row" }, chooseButtons(add), h("button", { type: "button", onclick: addSample }, "Try a sample")),
   );
@@ -111,12 +111,7 @@ function showStarted(element) {
   const heading = h("h2", {}, "Your files");
   const clear = h("button", { class: "small", type: "button", onclick: clearEnded }, "Clear the ended");
   const list = h("ul", { class: "card file-list", "aria-label": "Your files" });
-  const empty = h(
-    "div",
-    { class: "card empty" },
-    h("h2", {}, "No files yet"),
-    h("p", {}, "What you start here is followed from its first byte to its result, also after a reload of this page. ", isViewer() || ["No file at hand? ", h("button", { class: "link", type: "button", onclick: addSample }, "Try a sample"), "."]),
-  );
+  const empty = emptyHint();
   element.append(h("div", { class: "spread" }, heading, clear), list, empty);
   const rows = new Map();
   const opened = () => query().getAll("open");
@@ -164,6 +159,22 @@ function showStarted(element) {
     stop();
     rows.forEach((row) => row.stop());
   };
+}
+
+const HINTS = [
+  ["processed", "A table with numbers", "becomes sums for each group, as a CSV file to download and, with days, as a chart over time."],
+  ["person", "A list of names and e-mail addresses", "is loaded into the database. What is not valid is listed with the reason."],
+  ["file", "Any other file", "gets its lines, words and characters counted, and its type and SHA-256 determined."],
+];
+
+function emptyHint() {
+  return h(
+    "div",
+    { class: "card empty" },
+    h("h2", {}, "No files yet"),
+    h("p", {}, "What you start is followed here from its first byte to its result, also after a reload. ", isViewer() || ["No file at hand? ", h("button", { class: "link", type: "button", onclick: addSample }, "Try a sample"), "."]),
+    h("ul", { class: "hints plain" }, HINTS.map(([name, what, becomes]) => h("li", {}, icon(name), h("h3", {}, what), h("p", { class: "small" }, becomes)))),
+  );
 }
 
 async function clearEnded() {

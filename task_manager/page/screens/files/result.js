@@ -54,7 +54,6 @@ function links({ record, task }) {
   return h(
     "div",
     { class: "row" },
-    task.links.download && h("a", { class: "button", href: task.links.download, download: true }, icon("download"), "Download the result"),
     task.links.rejected && rejectedCsv && h("a", { class: "button", href: task.links.rejected, download: true }, icon("download"), "Download the rejected rows"),
     h("a", { class: "button", href: `/tasks/${record.taskId}` }, "Show the task"),
   );

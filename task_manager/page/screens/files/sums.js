@@ -39,11 +39,10 @@ export function sumsPanel({ record, task }, signal) {
         import("../../charts.js"),
         get(`/v1/data_processor/series/${task.task_id}`, { top: SHOWN_GROUPS }, { signal }),
       ]);
-      const { group_column: groupColumn, time_column: timeColumn, value_column: valueColumn, groups, rest } = series;
-      const label = groupColumn ? `${valueColumn} of the largest by ${groupColumn}, over ${timeColumn}` : `${valueColumn} over ${timeColumn}`;
+      const { group_column: groupColumn, value_column: valueColumn, groups, rest } = series;
+      const label = groupColumn ? `${valueColumn} over time, top ${number(groups.length)} by ${groupColumn}` : `${valueColumn} over time`;
       replace(
         chart,
-        h("h3", {}, label),
         lineChart({ label, series: groups.map(({ name, points }) => ({ name: name || valueColumn, points })) }),
         rest !== 0 && h("p", { class: "soft small" }, `All others: ${number(rest)}.`),
       );
