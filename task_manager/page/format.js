@@ -144,7 +144,16 @@ export function shortId(id) {
   return `${id.slice(0, 8)}…${id.slice(-4)}`;
 }
 
-/** A text in quotes for a POSIX shell. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
+/** A text in quotes for a POSIX shell. Characters that are not seen, or turn the direction of a line, are escaped. */
 export function shellQuote(text) {
+  if (INVISIBLE.test(text)) return `$'${Array.from(text, escaped).join("")}'`;
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+function escaped(character) {
+  if (character === "'" || character === "\\") return `\\${character}`;
+  if (!INVISIBLE.test(character)) return character;
+  return Array.from(new TextEncoder().encode(character), (byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
 }
