@@ -4,6 +4,7 @@
 const HEAD_BYTES = 256 * 1024;
 const ROWS_FOR_TYPES = 1_000;
 const ROWS_FOR_DELIMITER = 50;
+const WHOLE = /^-?\d+$/;
 /** The part of the rows that must have as many fields as the header. */
 const REGULAR = 0.8;
 
@@ -83,12 +84,20 @@ function isNamedCsv(name) {
 /**
  * @typedef {object} Csv
  * @property {string} delimiter one of `DELIMITERS`
- * @property {{name: string, type: "integer"|"decimal"|"date"|"text"|"empty", distinct: number}[]} columns
+ * @property {Column[]} columns
  * @property {string[][]} rows
  * @property {boolean} isWhole whether `rows` is all of the file
  * @property {boolean} hasBom
  * @property {"LF"|"CRLF"} lineEnd
  * @property {{line: number, fields: number}[]} irregular rows with another number of fields than the header
+ */
+
+/**
+ * @typedef {object} Column
+ * @property {string} name
+ * @property {"integer"|"decimal"|"date"|"text"|"empty"} type
+ * @property {number} distinct how many different values there are
+ * @property {{total: number, line: number, value: string}|null} notWhole the values that are not whole numbers
  */
 
 /** @returns {Csv|null} `null` if it does not look like CSV */
@@ -100,7 +109,7 @@ function readCsv(text, isWhole, isNamed) {
   const [header, ...records] = parse(body, delimiter, ROWS_FOR_TYPES + 1, isWhole);
   if (!header) return null;
   const rows = records.map(({ fields }) => fields);
-  const columns = header.fields.map((name, at) => column(name.trim(), rows.map((row) => row[at] ?? "")));
+  const columns = header.fields.map((name, at) => column(name.trim(), at, records));
   const irregular = records
     .filter(({ fields }) => fields.length !== columns.length)
     .map(({ line, fields }) => ({ line, fields: fields.length }));
@@ -171,15 +180,18 @@ export function parse(text, delimiter, limit, isWhole) {
   return records;
 }
 
-function column(name, values) {
+function column(name, at, records) {
+  const values = records.map(({ fields }) => fields[at] ?? "");
+  const odd = records.filter(({ fields }) => at < fields.length && !WHOLE.test(fields[at]));
+  const notWhole = odd.length ? { total: odd.length, line: odd[0].line, value: odd[0].fields[at] } : null;
   const given = values.filter((value) => value !== "");
   const all = (test) => given.length > 0 && given.every(test);
   const type = given.length === 0 ? "empty"
-    : all((value) => /^-?\d+$/.test(value)) ? "integer"
+    : all((value) => WHOLE.test(value)) ? "integer"
     : all((value) => /^-?\d*[.,]?\d+(e[+-]?\d+)?$/i.test(value)) ? "decimal"
     : all(isDate) ? "date"
     : "text";
-  return { name, type, distinct: new Set(given).size };
+  return { name, type, distinct: new Set(given).size, notWhole };
 }
 
 /** Whether a text is a real day as `YYYY-MM-DD`. */

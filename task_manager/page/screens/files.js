@@ -142,9 +142,12 @@ function showStarted(element) {
       else list.insertBefore(row, at);
     }
     list.hidden = jobs.length === 0;
-    empty.hidden = jobs.length > 0;
+    showEmpty();
     heading.hidden = jobs.length === 0;
     showClear();
+  };
+  const showEmpty = () => {
+    empty.hidden = allJobs().length > 0 || preparedItems().length > 0;
   };
   const showClear = () => {
     clear.hidden = allJobs().filter(isOver).length < 2;
@@ -155,8 +158,10 @@ function showStarted(element) {
     rows.get(job.record.id)?.update();
     showClear();
   });
+  const stopPrepared = onPrepared(showEmpty);
   return () => {
     stop();
+    stopPrepared();
     rows.forEach((row) => row.stop());
   };
 }

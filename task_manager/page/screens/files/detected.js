@@ -7,11 +7,12 @@ const COMPRESSED = { gzip: "Compressed by gzip: ", zstd: "Compressed by zstd: " 
 const SHOWN_LINES = 3;
 
 /** One sentence on what the file is. */
-export function describe({ file, compression, encoding, csv }) {
+export function describe(item) {
+  const { file, compression, encoding, csv } = item;
   if (file.size === 0) return "An empty file.";
   const prefix = COMPRESSED[compression] ?? "";
   if (encoding === null) return `${prefix}the server decompresses it; its rows cannot be shown here.`;
-  if (csv) return sentence(prefix, `CSV, separated by ${DELIMITERS[csv.delimiter]}, ${count(csv.columns.length, "column")}, ${rowsOf(csv)}`);
+  if (csv) return sentence(prefix, `CSV, separated by ${DELIMITERS[csv.delimiter]}, ${count(csv.columns.length, "column")}, ${rowsOf(csv, warnings(item).length === 0)}`);
   return sentence(prefix, encoding === "binary" ? "not a text" : "text, no table of rows and columns");
 }
 
@@ -19,10 +20,12 @@ function sentence(prefix, text) {
   return prefix ? `${prefix}${text}.` : `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
-function rowsOf({ rows, irregular, isWhole }) {
+function rowsOf({ rows, isWhole, delimiter }, isFine) {
   if (rows.length === 0) return "a header without rows";
-  const read = isWhole ? `all ${number(rows.length)} rows` : `the first ${number(rows.length)} rows`;
-  return irregular.length ? `${irregular.length} of ${read} with another number of fields` : `${read} are fine`;
+  const read = isWhole ? count(rows.length, "row") : `the first ${count(rows.length, "row")}`;
+  if (delimiter !== ",") return read;
+  if (!isFine) return `${read} with problems`;
+  return rows.length === 1 ? `${read} is fine` : `${read} are fine`;
 }
 
 /**
@@ -32,18 +35,19 @@ function rowsOf({ rows, irregular, isWhole }) {
  */
 export function warnings(item) {
   const { kind, csv, encoding, name, compression } = item;
-  const isTable = kind !== "file_statistics";
-  if (!isTable || item.file.size === 0) return [];
+  if (item.file.size === 0) return [];
   const found = [];
-  if (encoding === "utf-16" || encoding === "other") found.push(notUtf8(item));
-  if (!csv && encoding !== null) found.push({ text: "This does not look like CSV. The task would fail." });
-  if (!csv) return kind === "csv_aggregation" ? [...found, noColumns()] : found;
-  if (csv.delimiter !== ",") {
+  if (csv && csv.delimiter !== ",") {
     found.push({
-      text: "The server takes fields that are separated by commas only. Convert the file, then drop the new one:",
+      text: "The server reads columns that are separated by commas only. To sum or load the rows, convert the file and drop the new one:",
       command: convertDelimiter(name, csv.delimiter, compression),
     });
   }
+  // Any file has statistics.
+  if (kind === "file_statistics") return found;
+  if (encoding === "utf-16" || encoding === "other") found.push(notUtf8(item));
+  if (!csv && encoding !== null) found.push({ text: "This does not look like CSV. The task would fail." });
+  if (!csv) return kind === "csv_aggregation" ? [...found, noColumns()] : found;
   if (csv.irregular.length) {
     const lines = csv.irregular.slice(0, SHOWN_LINES).map(({ line, fields }) => `line ${number(line)} has ${count(fields, "field")}`);
     const more = csv.irregular.length - lines.length;
@@ -56,14 +60,20 @@ export function warnings(item) {
 function ofSums({ csv, roles }) {
   const found = [];
   const summed = csv.columns.filter((_, at) => roles[at] === "sum");
-  for (const { name, type } of summed) {
-    if (type === "decimal") found.push({ text: `“${name}” has decimal numbers, and only whole numbers are summed: these are bad rows.` });
-    if (type === "text" || type === "date") found.push({ text: `“${name}” has values that are not whole numbers: these are bad rows.` });
+  for (const { name, notWhole } of summed) {
+    if (!notWhole) continue;
+    const { total, line, value } = notWhole;
+    const values = `${count(total, "value")} of “${name}” ${total === 1 ? "is" : "are"} not a whole number`;
+    found.push({ text: `${values}, first in line ${number(line)} (“${excerpt(value)}”): ${total === 1 ? "this is a bad row" : "these are bad rows"}.` });
   }
   const names = csv.columns.filter((_, at) => roles[at]).map(({ name }) => name);
   const repeated = names.find((name, at) => csv.columns.filter((column) => column.name === name).length > 1 && names.indexOf(name) === at);
   if (repeated !== undefined) found.push({ text: `Several columns are called “${repeated}”. The server needs one of this name.` });
   return found;
+}
+
+function excerpt(text) {
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }
 
 function notUtf8({ name, encoding }) {

@@ -81,12 +81,14 @@ export function startJob({ file, name, handle, kind, parameters }) {
   return job;
 }
 
-/** The job that waits for exactly this file. */
+/** Whether a job was started with this version of this file. */
+export function isFileOf({ record }, file, name) {
+  return record.name === name && record.size === file.size && record.modified === file.lastModified;
+}
+
+/** The job that waits for this file. */
 export function waitingFor(file, name) {
-  return allJobs().find(
-    (job) =>
-      phaseOf(job) === "missing" && job.record.name === name && job.record.size === file.size && job.record.modified === file.lastModified,
-  );
+  return allJobs().find((job) => phaseOf(job) === "missing" && isFileOf(job, file, name));
 }
 
 /** Gives a job its file; the upload starts when it is its turn. */
@@ -189,9 +191,16 @@ export function addAgain(job, task, parameters) {
 
 // --- Tasks -------------------------------------------------------------------------------------
 
+/** Whether a task is shown later in its life than another one: events and answers overtake each other, and
+ * `timestamp` is the time of the answer, which may be later than what it shows. */
+function isNewer(task, other) {
+  const changedAt = (shown) => [shown.created_at, shown.queued_at, shown.started_at, shown.finished_at].reduce((last, at) => (at > last ? at : last), "");
+  const [mine, others] = [changedAt(task), changedAt(other)];
+  return mine === others ? task.timestamp >= other.timestamp : mine > others;
+}
+
 function update(job, task) {
-  // Events and answers may overtake each other.
-  if (job.task && job.task.timestamp > task.timestamp) return;
+  if (job.task && !isNewer(task, job.task)) return;
   job.task = task;
   // A task that was stopped elsewhere takes no more bytes.
   if (task.state !== "initializing" && job.upload?.state === "waiting") job.upload.pause();

@@ -25,6 +25,8 @@ const NO_AMOUNT = /(^|[\s_-])(id|no|nr|year|month|day|zip|code|post ?code|phone|
  */
 export function guess(csv) {
   if (!csv) return { kind: "file_statistics", roles: [] };
+  // Tables of other delimiters must be converted before the server reads their columns.
+  if (csv.delimiter !== ",") return { kind: "file_statistics", roles: guessRoles(csv) };
   const names = csv.columns.map(({ name }) => name);
   const hasAll = (...wanted) => wanted.every((name) => names.includes(name));
   if (hasAll(...DEFAULT_COLUMNS.group_by, ...DEFAULT_COLUMNS.sum)) {
@@ -33,7 +35,7 @@ export function guess(csv) {
   }
   const roles = guessRoles(csv);
   if (hasAll("name", "email")) return { kind: "data_upload", roles };
-  const isSummed = csv.delimiter === "," && roles.includes("group") && roles.includes("sum");
+  const isSummed = roles.includes("group") && roles.includes("sum");
   return { kind: isSummed ? "csv_aggregation" : "file_statistics", roles };
 }
 

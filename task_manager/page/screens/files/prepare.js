@@ -14,6 +14,7 @@ export function prepareCard(item) {
   const body = h("div", { class: "stack", id: `prepared-${item.id}` });
   const startButton = h("button", { class: "primary", type: "button", onclick: () => start(item) }, icon("play"), "Start");
   const reason = h("span", { class: "soft small start-reason", id: `reason-${item.id}` });
+  const description = h("p", { class: "soft small" });
   const sheetBox = h("div");
   const warningBox = h("div", { class: "stack" });
   const summary = h("p", { class: "soft" });
@@ -26,7 +27,9 @@ export function prepareCard(item) {
     startButton.disabled = Boolean(against);
     startButton.setAttribute("aria-describedby", reason.id);
     replace(reason, against);
-    replace(warningBox, warnings(item).map(warning));
+    replace(description, found.length > 0 && h("span", { class: "attention" }, icon("warning"), h("span", { class: "hidden-text" }, "Attention: ")), describe(item));
+    const found = warnings(item);
+    replace(warningBox, found.map(warning));
     replace(summary, summaryOf(item));
     const task = { name: item.name, kind: item.kind, parameters: parametersOf(item) };
     curl.set(curlLine(task));
@@ -89,7 +92,7 @@ export function prepareCard(item) {
         "div",
         { class: "prepared-name" },
         h("div", { class: "row-name" }, h("h3", { class: "name", title: item.name }, item.name), h("span", { class: "soft small nowrap" }, bytes(item.file.size))),
-        h("p", { class: "soft small" }, describe(item)),
+        description,
       ),
       h(
         "div",

@@ -30,18 +30,20 @@ const MOST_READS = 4;
 
 /** @type {Item[]} */
 let items = [];
-let listener = () => {};
+const listeners = new Set();
 
 export function preparedItems() {
   return items;
 }
 
-/** Calls back when the list changes. */
+/** Calls back when the list changes, until the returned function is called. */
 export function onPrepared(callback) {
-  listener = callback;
-  return () => {
-    listener = () => {};
-  };
+  listeners.add(callback);
+  return () => listeners.delete(callback);
+}
+
+function changed() {
+  for (const callback of [...listeners]) callback();
 }
 
 /** Reads the beginning of files and adds them. */
@@ -57,7 +59,7 @@ export async function prepare(sources, { isSample = false } = {}) {
   await Promise.all(Array.from({ length: MOST_READS }, reader));
   items = [...items, ...added];
   if (items.length === 1) items[0].isOpen = true;
-  listener();
+  changed();
 }
 
 async function itemOf({ file, name, handle }, isSample) {
@@ -88,17 +90,17 @@ export function applyToAlike(item) {
   for (const other of alikeTo(item)) {
     Object.assign(other, { kind, roles: [...roles], onBadRow, totalHeader, memoryLimit, revision: other.revision + 1 });
   }
-  listener();
+  changed();
 }
 
 export function removeItem(item) {
   items = items.filter((other) => other !== item);
-  listener();
+  changed();
 }
 
 export function removeAll() {
   items = [];
-  listener();
+  changed();
 }
 
 /** Starts an item, whose result is shown when it has come. */
@@ -112,7 +114,7 @@ export function startAll() {
   const started = items.filter((item) => !reasonAgainstStart(item));
   started.forEach(begin);
   items = items.filter((item) => !started.includes(item));
-  listener();
+  changed();
 }
 
 function begin(item) {

@@ -95,10 +95,10 @@ const DETAILS = {
     if (sent >= size) return [bytes(size), "the server makes it durable"];
     return [percent(sent, size), `${bytes(sent)} of ${bytes(size)}`, rate(perSecond), left(size - sent, perSecond)];
   },
-  reconnecting: (job) => [stored(job), navigator.onLine ? "it continues by itself" : "this device is offline"],
+  reconnecting: (job) => [`${percentOf(job)} sent`, navigator.onLine ? "it continues by itself" : "this device is offline"],
   paused: (job) => [stored(job)],
   refused: ({ upload }) => [upload.problem?.message],
-  missing: (job) => [job.handle ? `${stored(job)}; it needs your permission to read the file again` : `drop ${job.record.name} again to continue at ${percentOf(job)}`],
+  missing: (job) => [job.handle ? `${stored(job)}; it needs your permission to read the file again` : `drop or choose ${job.record.name} again to continue at ${percentOf(job)}`],
   elsewhere: (job) => [percentOf(job)],
   queued: ({ task }) => [position(task)],
   processing: ({ task }) => {
@@ -139,7 +139,11 @@ const percentOf = (job) => (job.record.size ? percent(sentOf(job), job.record.si
 
 const stored = (job) => `${percentOf(job)} has arrived`;
 
-const left = (rest, perSecond) => perSecond > 0 && `${duration(Math.max(1, Math.ceil(rest / perSecond)))} left`;
+function left(rest, perSecond) {
+  if (!perSecond) return null;
+  const seconds = Math.max(1, Math.ceil(rest / perSecond));
+  return `${seconds < 60 ? `${seconds} s` : duration(seconds)} left`;
+}
 
 const between = (from, to) => (new Date(to) - new Date(from)) / 1000;
 

@@ -7,7 +7,7 @@ import { icon } from "../../icons.js";
 import { problemBox, toastProblem } from "../../notices.js";
 import { isViewer } from "../../session.js";
 import { addAgain } from "./jobs.js";
-import { sheet } from "./sheet.js";
+import { sheet, sheetHeight } from "./sheet.js";
 import { sumsPanel } from "./sums.js";
 
 const SHOWN_ROWS = 20;
@@ -62,7 +62,7 @@ function links({ record, task }) {
 // --- Kinds -------------------------------------------------------------------------------------
 
 function loadedPanel({ task }, signal) {
-  const rows = h("div", { class: "sheet-space" });
+  const rows = h("div", { style: { "min-height": sheetHeight(Math.min(task.result.rows_loaded, SHOWN_ROWS)) } });
   const rejected = h("div");
   get(`/v1/data_uploads/${task.task_id}/rows`, { page_size: SHOWN_ROWS }, { signal })
     .then(({ items }) => replace(rows, sheet({ label: "The first loaded rows", columns: ["name", "email"], rows: items.map(({ name, email }) => [name, email]) })))
@@ -74,6 +74,7 @@ function loadedPanel({ task }, signal) {
         columns: ["Line", "Column", "Value", "Reason"],
         rows: items.map(({ line, column, value, reason }) => [number(line), column ?? "", value ?? "", reason]),
         isNumeric: [true],
+        isList: true,
       })))
       .catch((problem) => showProblem(rejected, problem));
   }
@@ -112,7 +113,7 @@ function showError(element, job) {
   replace(
     element,
     h("div", { class: "problem" }, icon("warning"), h("div", {}, h("strong", {}, error.title), error.detail !== error.title && h("p", {}, error.detail), fix(job))),
-    errors.length > 0 && sheet({ label: "The errors", columns, rows: errors.map(rowOf), isNumeric: hasLines ? [true, true] : [] }),
+    errors.length > 0 && sheet({ label: "The errors", columns, rows: errors.map(rowOf), isNumeric: hasLines ? [true, true] : [], isList: true }),
     total > errors.length && h("p", { class: "soft small" }, `${number(total - errors.length)} more like these.`),
     h("div", { class: "row" }, h("a", { class: "button", href: `/tasks/${job.record.taskId}` }, "Show the task"), can.resume && !isViewer() && resumeButton(job)),
   );

@@ -1,14 +1,15 @@
 // The row of a file that was started: its progress, its actions, and its result below it.
 
 import { h, replace } from "../../dom.js";
-import { bytes, kindName, time } from "../../format.js";
+import { bytes, exactTime, kindName, time } from "../../format.js";
 import { newKey, send } from "../../http.js";
 import { icon } from "../../icons.js";
 import { ask, toast, toastProblem } from "../../notices.js";
 import { isViewer } from "../../session.js";
-import { cancelJob, continueByHandle, continueJob, forgetJob, phaseOf } from "./jobs.js";
+import { cancelJob, continueByHandle, continueJob, forgetJob, give, isFileOf, phaseOf } from "./jobs.js";
 import { progressBar, showWords } from "./progress.js";
 import { detailsOf } from "./result.js";
+import { chooseFiles } from "./sources.js";
 
 /**
  * The row of a job: `update` shows its changes, `stop` ends what it loads.
@@ -105,6 +106,7 @@ function actionsOf(job, phase) {
   if (phase === "refused") button("retry", "Try again", () => continueJob(job), { icon: "again" });
   if (phase === "missing" && job.handle) button("permit", "Continue", () => continueByHandle(job), { icon: "play", class: "primary" });
   if (job.upload && ["starting", "uploading", "reconnecting", "waiting", "paused", "refused"].includes(phase)) button("cancel", "Cancel", () => cancel(job));
+  if (phase === "missing" && !job.handle) button("choose", "Choose the file", () => chooseFiles((sources) => giveChosen(job, sources)));
   if (phase === "missing") button("cancel-missing", "Cancel", () => cancel(job));
   if (["queued", "processing"].includes(phase) && task?.links.stop && !isViewer()) button("stop", "Stop", () => stop(job), { icon: "stopped" });
   if (phase === "processed" && task.links.download) {
@@ -115,6 +117,13 @@ function actionsOf(job, phase) {
     add("forget", h("button", { class: "icon-button", type: "button", "aria-label": `Take ${job.record.name} off the list`, title: "Take off the list", onclick: () => forgetJob(job) }, icon("close")));
   }
   return found;
+}
+
+/** Continues with the chosen file, if it is the same as before. */
+function giveChosen(job, sources) {
+  const same = sources.find(({ file, name }) => isFileOf(job, file, name));
+  if (same) return give(job, same.file);
+  toast(`This is not the same file: ${job.record.name} had ${bytes(job.record.size)} and was changed at ${exactTime(job.record.modified)}.`, { kind: "bad" });
 }
 
 async function cancel(job) {

@@ -2,19 +2,22 @@
 
 import { h } from "../../dom.js";
 
+const HIGHEST = 296;
+const HEAD_HEIGHT = 30;
+const ROW_HEIGHT = 29;
 /** Cells are cut after so many characters; the whole text is their title. */
 const LONGEST = 200;
 const LONGEST_TITLE = 2_000;
 
 /**
- * @param {{label: string, columns: string[], rows: string[][], isNumeric?: boolean[], heads?: Node[]}} table
- *   `heads` stand below the names of the columns
+ * @param {{label: string, columns: string[], rows: string[][], isNumeric?: boolean[], heads?: Node[],
+ *   isList?: boolean}} table `heads` stand below the names of the columns; the last column of a list is a sentence
  */
-export function sheet({ label, columns, rows, isNumeric = [], heads }) {
+export function sheet({ label, columns, rows, isNumeric = [], heads, isList }) {
   const className = (at) => (isNumeric[at] ? "numeric" : null);
   return h(
     "div",
-    { class: "table-box sheet", tabindex: "0", role: "region", "aria-label": label },
+    { class: isList ? "table-box sheet is-list" : "table-box sheet", tabindex: "0", role: "region", "aria-label": label },
     h(
       "table",
       {},
@@ -24,6 +27,11 @@ export function sheet({ label, columns, rows, isNumeric = [], heads }) {
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((_, at) => cell(row[at] ?? "", className(at)))))),
     ),
   );
+}
+
+/** The height of so many rows, to keep their space while they are loaded. */
+export function sheetHeight(rows) {
+  return `${Math.min(HIGHEST, HEAD_HEIGHT + rows * ROW_HEIGHT)}px`;
 }
 
 function cell(value, className) {

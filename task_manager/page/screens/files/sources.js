@@ -96,28 +96,18 @@ const plain = (file) => ({ file, name: file.name, handle: null });
 
 /** The buttons that choose files and a folder. */
 export function chooseButtons(onFiles) {
-  const input = (name, attributes) =>
-    h("input", {
-      type: "file", class: "hidden-text", name, tabindex: "-1", "aria-hidden": "true", multiple: true, ...attributes,
-      onchange: (event) => {
-        const files = [...event.target.files].filter((file) => !IGNORED.test(file.name)).slice(0, MOST_FILES);
-        // The same file may be chosen again.
-        event.target.value = "";
-        onFiles(files.map(plain));
-      },
-    });
-  const files = input("files");
-  const folder = input("folder", { webkitdirectory: true });
+  const files = fileInput(onFiles, { name: "files" });
+  const folder = fileInput(onFiles, { name: "folder", webkitdirectory: true });
   return [
     files,
     folder,
-    h("button", { class: "primary", type: "button", onclick: () => choose(files, onFiles) }, icon("upload"), "Choose files"),
+    h("button", { class: "primary", type: "button", onclick: () => chooseFiles(onFiles, files) }, icon("upload"), "Choose files"),
     h("button", { type: "button", onclick: () => folder.click() }, "Choose a folder"),
   ];
 }
 
-/** Handles read the files again after a reload, so the picker that gives them comes first. */
-async function choose(input, onFiles) {
+/** Shows the browser's dialog. Handles read the files again after a reload, so the picker that gives them comes first. */
+export async function chooseFiles(onFiles, input = fileInput(onFiles)) {
   if (!window.showOpenFilePicker) return input.click();
   let handles;
   try {
@@ -126,4 +116,17 @@ async function choose(input, onFiles) {
     return; // It was closed.
   }
   onFiles(await Promise.all(handles.map(async (handle) => ({ file: await handle.getFile(), name: handle.name, handle }))));
+}
+
+function fileInput(onFiles, attributes) {
+  const input = h("input", {
+    type: "file", class: "hidden-text", tabindex: "-1", "aria-hidden": "true", multiple: true, ...attributes,
+    onchange: () => {
+      const files = [...input.files].filter((file) => !IGNORED.test(file.name)).slice(0, MOST_FILES);
+      // The same file may be chosen again.
+      input.value = "";
+      onFiles(files.map(plain));
+    },
+  });
+  return input;
 }

@@ -4,7 +4,7 @@ import { h, replace } from "../../dom.js";
 import { count, number } from "../../format.js";
 import { get } from "../../http.js";
 import { problemBox } from "../../notices.js";
-import { sheet } from "./sheet.js";
+import { sheet, sheetHeight } from "./sheet.js";
 
 const SHOWN_ROWS = 20;
 const SHOWN_GROUPS = 5;
@@ -12,7 +12,7 @@ const DAY = /^\d{4}-\d{2}-\d{2}$/;
 
 /** The table and the chart of a job's result. */
 export function sumsPanel({ record, task }, signal) {
-  const table = h("div", { class: "sheet-space" });
+  const table = h("div", { style: { "min-height": sheetHeight(Math.min(task.result.groups, SHOWN_ROWS)) } });
   const chart = h("div", { class: "series" });
   const order = h("select", { "aria-label": "Which rows of the result", onchange: () => showRows() }, h("option", { value: "" }, "First rows"));
   const more = h("p", { class: "soft small" });
