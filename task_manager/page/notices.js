@@ -5,17 +5,26 @@ import { icon } from "./icons.js";
 
 const TOAST_SECONDS = 6;
 
-/** Shows a message for some seconds; `action` is `{label, run}`. */
-export function toast(text, { kind = "plain", action } = {}) {
+/**
+ * Shows a message for some seconds, or until it is closed if `isLasting`; `action` is `{label, run}`.
+ *
+ * @returns {{say: (text: string) => void, close: () => void}} changes its text or closes it
+ */
+export function toast(text, { kind = "plain", action, isLasting = false } = {}) {
+  const words = h("span", {}, text);
   const element = h(
     "div",
     { class: `toast ${kind}` },
-    h("span", {}, text),
+    words,
     action && h("button", { class: "link", onclick: () => { element.remove(); action.run(); } }, action.label),
     h("button", { class: "icon-button", "aria-label": "Dismiss", onclick: () => element.remove() }, icon("close")),
   );
   document.getElementById("toasts").append(element);
-  setTimeout(() => element.remove(), TOAST_SECONDS * 1000);
+  if (!isLasting) setTimeout(() => element.remove(), TOAST_SECONDS * 1000);
+  return {
+    say: (next) => { words.textContent = next; },
+    close: () => element.remove(),
+  };
 }
 
 /** Shows an error as a message. */
