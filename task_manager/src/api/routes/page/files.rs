@@ -64,9 +64,23 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "screens/statistics.js"
     "screens/task.js"
     "screens/tasks.js"
+    "screens/tasks/bulk.js"
+    "screens/tasks/columns.js"
+    "screens/tasks/failures.js"
+    "screens/tasks/filter.js"
+    "screens/tasks/filter_bar.js"
+    "screens/tasks/help.js"
+    "screens/tasks/keys.js"
+    "screens/tasks/list.js"
+    "screens/tasks/selection_bar.js"
+    "screens/tasks/tabs.js"
+    "screens/tasks/views.js"
+    "screens/tasks/words.js"
     "session.js"
+    "states.js"
     "style.css"
     "uploads.js"
+    "table.js"
 };
 
 static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
