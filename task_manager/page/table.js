@@ -86,21 +86,25 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
     const top = body.getBoundingClientRect().top;
     const first = Math.max(0, Math.floor(-top / rowHeight) - OVERSCAN);
     const last = Math.min(rows.length, Math.ceil((innerHeight - top) / rowHeight) + OVERSCAN);
-    const wanted = new Set();
-    for (let at = first; at < last; at += 1) wanted.add(keyOf(rows[at]));
+    const positions = [];
+    for (let at = first; at < last; at += 1) positions.push(at);
     // The tab stop stays in the document, since removing it would lose the focus.
-    if (active !== null && index.has(active)) wanted.add(active);
+    const stop = index.get(active);
+    if (stop < first) positions.unshift(stop);
+    else if (stop >= last) positions.push(stop);
+    const wanted = new Set(positions.map((at) => keyOf(rows[at])));
     for (const [key, row] of shown) {
       if (wanted.has(key)) continue;
       row.remove();
       shown.delete(key);
     }
-    for (const key of wanted) {
-      const at = index.get(key);
+    let previous = null;
+    for (const at of positions) {
+      const key = keyOf(rows[at]);
       const row = shown.get(key) ?? create(key);
-      if (row.isNew || dirty.has(key)) fill(row, rows[at]);
-      row.isNew = false;
-      place(row, at);
+      if (dirty.has(key)) fill(row, rows[at]);
+      place(row, at, previous);
+      previous = row;
     }
     dirty.clear();
     // An element that is moved or replaced loses the focus.
@@ -110,8 +114,8 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
 
   function create(key) {
     const row = h("div", { class: "grid-row", role: "row", tabindex: -1, dataset: { key } });
-    row.isNew = true;
     shown.set(key, row);
+    dirty.add(key);
     return row;
   }
 
@@ -127,15 +131,14 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
     );
   }
 
-  function place(row, at) {
+  /** Rows are in the order of the list, so that screen readers read them in it. */
+  function place(row, at, previous) {
     if (row.at !== at) {
       row.at = at;
       row.style.transform = `translateY(${at * rowHeight}px)`;
       row.setAttribute("aria-rowindex", at + 2);
-      // Rows stay in the order of the list, so that screen readers read them in it.
-      const after = [...body.children].find((other) => other !== row && other.at > at);
-      body.insertBefore(row, after ?? null);
     }
+    if (row.previousSibling !== previous || !row.isConnected) body.insertBefore(row, previous ? previous.nextSibling : body.firstChild);
     const key = row.dataset.key;
     row.tabIndex = key === active ? 0 : -1;
     row.classList.toggle("active", key === active);
@@ -210,10 +213,14 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
     get: (key) => rows[index.get(key)],
     /** Replaces all rows; those that were shown before are kept in the document. */
     setRows(next) {
+      const before = rows;
+      const indexBefore = index;
       rows = next;
       index = new Map(next.map((row, at) => [keyOf(row), at]));
+      for (const key of shown.keys()) {
+        if (rows[index.get(key)] !== before[indexBefore.get(key)]) dirty.add(key);
+      }
       if (active === null || !index.has(active)) active = next.length > 0 ? keyOf(next[0]) : null;
-      for (const key of shown.keys()) dirty.add(key);
       const gone = [...selected].filter((key) => !index.has(key));
       for (const key of gone) selected.delete(key);
       resize();

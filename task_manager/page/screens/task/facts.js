@@ -80,9 +80,13 @@ function label(name) {
   return LABELS[name] ?? name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 }
 
+function bytesWords(value) {
+  return value < 1024 ? bytes(value) : `${bytes(value)} (${number(value)} B)`;
+}
+
 function words(name, value) {
   if (Array.isArray(value)) return value.length === 0 ? "–" : value.join(", ");
-  if (typeof value === "number") return OF_BYTES.includes(name) ? `${bytes(value)} (${number(value)} B)` : number(value);
+  if (typeof value === "number") return OF_BYTES.includes(name) ? bytesWords(value) : number(value);
   if (typeof value === "boolean") return value ? "Yes" : "No";
   return WORDS[name]?.[value] ?? String(value);
 }

@@ -68,7 +68,7 @@ function places({ errors = [], error_count: total }) {
   ].filter(([name], at) => at === 3 || errors.some((error) => error[name.toLowerCase()]));
   const numeric = columns.map(([name], at) => (["Line", "Column"].includes(name) ? at : -1));
   return [
-    simpleTable("Errors in the file", columns.map(([name]) => name), errors.map((error) => columns.map(([, cell]) => cell(error))), numeric),
+    simpleTable("Errors in the file", columns.map(([name]) => name), errors.map((error) => columns.map(([, cell]) => cell(error))), numeric, "reasons"),
     total > errors.length && h("p", { class: "soft small" }, `The first ${number(errors.length)} of ${count(total, "error")}.`),
   ];
 }

@@ -28,12 +28,12 @@ export function withCode(text) {
   return text.split("`").map((piece, at) => (at % 2 === 1 ? h("code", {}, piece) : piece));
 }
 
-/** A table; `numeric` are the positions of columns with numbers. */
-export function simpleTable(label, head, rows, numeric = []) {
+/** A table; `numeric` are the positions of columns with numbers. The last column of `reasons` gets most of the width. */
+export function simpleTable(label, head, rows, numeric = [], kind = "") {
   const classOf = (at) => (numeric.includes(at) ? "numeric" : null);
   return h(
     "div",
-    { class: "table-box", tabindex: 0, role: "region", "aria-label": label },
+    { class: `table-box ${kind}`, tabindex: 0, role: "region", "aria-label": label },
     h(
       "table",
       {},

@@ -27,7 +27,7 @@ export function createRejected() {
 }
 
 function listOfRejected({ links }) {
-  return paged("Rejected rows", links.rejected, ["Line", "Column", "Value", "Reason"], ({ line, column, value, reason }) => [number(line), column ?? "", cell(value), withCode(reason)], [0]);
+  return paged("Rejected rows", links.rejected, ["Line", "Column", "Value", "Reason"], ({ line, column, value, reason }) => [number(line), column ?? "", cell(value), withCode(reason)], [0], "reasons");
 }
 
 function fileOfRejected({ links }) {
@@ -39,7 +39,7 @@ function fileOfRejected({ links }) {
       const [head, ...rows] = parse(await response.text(), ",", ROWS + 1, isWhole).map(({ fields }) => fields);
       if (!head || rows.length === 0) return;
       // line, column, field, value, reason
-      replace(box, simpleTable("Rejected rows", ["Line", "Column", "Field", "Value", "Reason"], rows.map(([line, column, field, value, reason]) => [line, column, field, cell(value), withCode(reason ?? "")]), [0, 1]));
+      replace(box, simpleTable("Rejected rows", ["Line", "Column", "Field", "Value", "Reason"], rows.map(([line, column, field, value, reason]) => [line, column, field, cell(value), withCode(reason ?? "")]), [0, 1], "reasons"));
     } catch (problem) {
       replace(box, problemBox(problem, read));
     }
@@ -86,7 +86,7 @@ function cell(value) {
 }
 
 /** A table of a list of the API, with a button for further pages. */
-function paged(label, path, head, cells, numeric) {
+function paged(label, path, head, cells, numeric, kind) {
   const box = h("div", { class: "stack" });
   const rows = [];
   const read = async (pageToken) => {
@@ -96,7 +96,7 @@ function paged(label, path, head, cells, numeric) {
       const next = page.next_page_token;
       replace(
         box,
-        rows.length === 0 ? h("p", { class: "card soft" }, "None.") : simpleTable(label, head, rows.map(cells), numeric),
+        rows.length === 0 ? h("p", { class: "card soft" }, "None.") : simpleTable(label, head, rows.map(cells), numeric, kind),
         next && h("div", {}, h("button", { onclick: () => read(next) }, "Show more")),
       );
     } catch (problem) {

@@ -71,7 +71,7 @@ const FORMS = {
     return {
       elements: [
         columns.element,
-        h("div", { class: "cards" }, field("Bad rows", bad), field("Name of the last sum", total), field("Memory for the groups", memory)),
+        h("div", { class: "form-grid" }, field("Bad rows", bad), field("Name of the last sum", total), field("Memory for the groups", memory)),
       ],
       read: () => ({ ...columns.read(), on_bad_row: bad.value, total_header: total.value.trim() || null, memory_limit: memory.value.trim() || null }),
     };
@@ -129,7 +129,7 @@ function lines(group, sum) {
   const [groupArea, sumArea] = [area(group), area(sum)];
   const read = (element) => element.value.split("\n").map((line) => line.trim()).filter(Boolean);
   return {
-    element: h("div", { class: "cards" }, field("Columns to group by, one per line", groupArea), field("Columns to sum, one per line", sumArea)),
+    element: h("div", { class: "form-grid" }, field("Columns to group by, one per line", groupArea), field("Columns to sum, one per line", sumArea)),
     read: () => ({ group_by: read(groupArea), sum: read(sumArea) }),
   };
 }

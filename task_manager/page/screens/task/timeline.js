@@ -3,6 +3,7 @@
 import { h, replace, svg } from "../../dom.js";
 import { duration, exactTime, isEnded } from "../../format.js";
 import { get } from "../../http.js";
+import { withCode } from "./part.js";
 
 const WIDTH = 1_000;
 const HEIGHT = 26;
@@ -45,14 +46,14 @@ export function createTimeline(now) {
       return;
     }
     element.hidden = phases.length === 0;
-    show(task);
+    show();
   }
 
-  function show(task) {
+  function show() {
     const end = phases.every(({ to }) => to) ? Math.max(...phases.map(({ to }) => Date.parse(to))) : Math.max(now(), ...phases.map(({ to, from }) => Date.parse(to ?? from)));
     const start = Date.parse(phases[0].from);
     const total = Math.max(end - start, 1);
-    replace(bar, drawing(phases, start, total, end), axis(total, task));
+    replace(bar, drawing(phases, start, total, end), axis(total));
     replace(table, phaseTable(phases, end));
   }
 
@@ -61,7 +62,7 @@ export function createTimeline(now) {
     update,
     /** Lets the running phase grow. */
     tick(task) {
-      if (phases.some(({ to }) => !to) && !isEnded(task.state)) show(task);
+      if (phases.some(({ to }) => !to) && !isEnded(task.state)) show();
     },
     destroy: () => request.abort(),
   };
@@ -122,7 +123,7 @@ function phaseTable(phases, end) {
     {},
     h("td", { class: "nowrap" }, h("span", { class: `swatch ${classOf(phase)}` }), nameOf(phase)),
     h("td", { class: "numeric nowrap" }, duration(secondsOf(phase, end))),
-    h("td", { class: "wrap" }, [outcomeOf(phase), phase.reason].filter(Boolean).join(": ")),
+    h("td", { class: "wrap" }, withCode([outcomeOf(phase), phase.reason].filter(Boolean).join(": "))),
     h("td", { class: "wrap" }, phase.worker ? phase.worker.name ?? phase.worker.worker_id : ""),
     h("td", { class: "nowrap soft" }, exactTime(phase.from)),
   ));

@@ -57,8 +57,15 @@ export function createTabs({ filter, onChoose, onTotal }) {
       ),
     );
     if (focused !== null) tabs.querySelector(`[data-state="${focused}"]`)?.focus();
+    showChosen();
     scope.textContent = `Counts ${scopeWords()}.`;
     if (counts) onTotal(chosen.length === 0 ? all : chosen.reduce((sum, state) => sum + (counts[state] ?? 0), 0));
+  }
+
+  /** On small screens the tabs scroll. */
+  function showChosen() {
+    const tab = tabs.querySelector("[aria-current]");
+    if (tab && tabs.scrollWidth > tabs.clientWidth) tabs.scrollLeft = tab.offsetLeft - tabs.clientWidth / 3;
   }
 
   /** Reads the counts for the filter of the address. */
