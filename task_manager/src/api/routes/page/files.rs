@@ -29,6 +29,13 @@ macro_rules! files {
 const EMBEDDED: &[(&str, &[u8])] = files! {
     "app.js"
     "csv.js"
+    "charts.js"
+    "charts/bars.js"
+    "charts/columns.js"
+    "charts/lines.js"
+    "charts/plot.js"
+    "charts/scale.js"
+    "charts/sparkline.js"
     "dom.js"
     "format.js"
     "http.js"
