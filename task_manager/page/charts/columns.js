@@ -5,6 +5,8 @@ import { plot } from "./plot.js";
 import { DAY, readsUtc } from "./scale.js";
 
 const WIDEST = 40;
+/** A few columns do not fill the plot: the time before them is shown too. */
+const FEWEST = 7;
 
 /**
  * Columns over time. A column has one `value`, or a `good` part with a `bad` one on top of it.
@@ -27,8 +29,9 @@ function modelOf({ columns, names = {}, unit, step }) {
   const total = (column) => parts.reduce((sum, part) => sum + (column[part] ?? 0), 0);
   return {
     times,
-    from: (times[0] ?? 0) - width / 2,
-    to: (times.at(-1) ?? 0) + width / 2,
+    from: Math.min(times[0], times.at(-1) - (FEWEST - 1) * width) - width / 2,
+    to: times.at(-1) + width / 2,
+    finest: width,
     low: 0,
     high: columns.reduce((high, column) => Math.max(high, total(column)), 0),
     utc: readsUtc(texts),

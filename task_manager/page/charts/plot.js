@@ -1,6 +1,7 @@
 // A plot over time: axes, legend, tooltip by pointer and by keyboard, and the same as a table.
 //
-// What is drawn comes from a model: {times, from, to, low, high, names, classes, values(at), marks(x, y)}.
+// What is drawn comes from a model: {times, from, to, low, high, finest, utc, withClock, names,
+// classes, dots, values(at), marks(x, y)}.
 
 import { h, replace, svg } from "../dom.js";
 import { amount, bytes, number } from "../format.js";
@@ -122,7 +123,7 @@ function geometryOf(model, { unit }, width, height) {
     height,
     left,
     ticks,
-    times: timeTicks(from, to, Math.floor((width - left) / 72), model.utc),
+    times: timeTicks(from, to, Math.floor((width - left) / 72), model),
     x: linear(from, to, left, width - RIGHT),
     y: linear(ticks[0], ticks.at(-1), height - BOTTOM, TOP),
   };

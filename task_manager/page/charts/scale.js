@@ -52,10 +52,11 @@ const MONTH_STEPS = [1, 3, 6, 12, 24, 60, 120, 240, 600, 1200];
 /**
  * At most about `count` round times in a range, as `{at, text}`.
  *
- * @param {boolean} utc Whether the times are read on the clock of UTC.
+ * @param {{utc: boolean, finest?: number}} choice Whether the times are read on the clock of UTC, and how
+ *   many milliseconds lie between two ticks at least.
  */
-export function timeTicks(from, to, count, utc) {
-  const rough = (to - from) / Math.max(1, count);
+export function timeTicks(from, to, count, { utc, finest = 0 }) {
+  const rough = Math.max(finest, (to - from) / Math.max(1, count));
   const step = STEPS.find((candidate) => candidate >= rough);
   const [start, end] = [wall(from, utc), wall(to, utc)];
   const ticks = step ? stepsOf(start, end, step) : monthsOf(start, end, rough);
