@@ -28,7 +28,6 @@ macro_rules! files {
 /// Every file of the page. A test compares this list with the folder.
 const EMBEDDED: &[(&str, &[u8])] = files! {
     "app.js"
-    "csv.js"
     "charts.js"
     "charts/bars.js"
     "charts/columns.js"
@@ -36,6 +35,7 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "charts/plot.js"
     "charts/scale.js"
     "charts/sparkline.js"
+    "csv.js"
     "dom.js"
     "format.js"
     "http.js"
@@ -100,8 +100,8 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "session.js"
     "states.js"
     "style.css"
-    "uploads.js"
     "table.js"
+    "uploads.js"
 };
 
 static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
