@@ -41,10 +41,14 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
   const shown = new Map();
   const dirty = new Set();
 
+  const all = onSelect && h("input", {
+    type: "checkbox", "aria-label": "Select all loaded rows",
+    onchange: () => (all.checked ? selectAll() : clearSelection()),
+  });
   const head = h(
     "div",
     { class: "grid-row grid-head", role: "row", "aria-rowindex": 1 },
-    onSelect && h("div", { class: "cell-select", role: "columnheader" }, h("span", { class: "hidden-text" }, "Selected")),
+    onSelect && h("div", { class: "cell-select", role: "columnheader" }, all),
     columns.map((column) =>
       h("div", { class: `cell-${column.name}`, role: "columnheader" }, h("span", { class: column.isLabelHidden ? "hidden-text" : null }, column.label)),
     ),
@@ -195,9 +199,28 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
     selectionChanged();
   }
 
+  function selectAll() {
+    for (const row of rows) selected.add(keyOf(row));
+    for (const key of shown.keys()) dirty.add(key);
+    selectionChanged();
+  }
+
+  function clearSelection() {
+    for (const key of selected) dirty.add(key);
+    selected.clear();
+    selectionChanged();
+  }
+
   function selectionChanged() {
     schedule();
+    showAll();
     onSelect(selected);
+  }
+
+  function showAll() {
+    if (!all) return;
+    all.checked = selected.size > 0 && selected.size === rows.length;
+    all.indeterminate = selected.size > 0 && !all.checked;
   }
 
   addEventListener("scroll", schedule, { passive: true });
@@ -224,6 +247,7 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
       const gone = [...selected].filter((key) => !index.has(key));
       for (const key of gone) selected.delete(key);
       resize();
+      showAll();
       if (gone.length > 0) onSelect?.(selected);
     },
     /** Shows new data of a row, in its place. */
@@ -246,18 +270,13 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
       const at = isFocused ? index.get(active) + by : index.get(active) ?? 0;
       activate(keyOf(rows[Math.min(Math.max(at, 0), rows.length - 1)]));
     },
+    get active() { return active; },
+    /** Moves the tab stop and the focus to a row, and scrolls to it. */
+    focus: (key) => activate(key),
     openActive: () => active !== null && index.has(active) && onOpen(rows[index.get(active)]),
     toggleActive: () => active !== null && index.has(active) && toggle(active),
-    selectAll() {
-      for (const row of rows) selected.add(keyOf(row));
-      for (const key of shown.keys()) dirty.add(key);
-      selectionChanged();
-    },
-    clearSelection() {
-      for (const key of selected) dirty.add(key);
-      selected.clear();
-      selectionChanged();
-    },
+    selectAll,
+    clearSelection,
     destroy() {
       cancelAnimationFrame(frame);
       removeEventListener("scroll", schedule);

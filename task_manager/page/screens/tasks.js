@@ -25,6 +25,9 @@ export const title = "Tasks";
 /** How often tasks of other users are asked for, of which no events arrive, in milliseconds. */
 const POLL_OTHERS = 5_000;
 
+/** The row that had the focus when the list was left, and its query: going back continues there. */
+let left = null;
+
 export function mount(root) {
   const tableBox = h("div", { class: "task-table" });
   const foot = h("div", { class: "list-foot", role: "status" });
@@ -32,6 +35,7 @@ export function mount(root) {
   let table = null;
   let list = null;
   let total = null;
+  let search = location.search;
 
   const bar = createFilterBar(reload);
   const views = createViews();
@@ -97,12 +101,14 @@ export function mount(root) {
 
   let stopKeys = () => {};
 
-  function reload() {
+  async function reload() {
+    search = location.search;
     if (Boolean(readFilter().all) !== Boolean(list.filter.all)) createRows();
-    list.load();
+    const loading = list.load();
     table.clearSelection();
     tabs.load();
     failures.load(list.filter);
+    await loading;
   }
 
   function showNew() {
@@ -159,7 +165,10 @@ export function mount(root) {
   }
 
   createRows();
-  reload();
+  const back = left;
+  reload().then(() => {
+    if (back?.search === search && table.has(back.id)) table.focus(back.id);
+  });
   const stopTasks = onTask((task) => {
     list.receive(task);
     tabs.refresh();
@@ -181,6 +190,7 @@ export function mount(root) {
     stopTasks();
     stopStatus();
     stopKeys();
+    left = { search, id: table.active };
     table.destroy();
     for (const part of [list, tabs, failures, bar, views]) part.destroy();
   };

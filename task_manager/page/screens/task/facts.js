@@ -24,7 +24,7 @@ export function createFacts() {
     (task) => h(
       "div",
       { class: "cards" },
-      task.result && card("Result", facts(task.result), outcomeWords(task)),
+      task.result && card(task.state === "processed" ? "Result" : "Result so far", facts(task.result), outcomeWords(task)),
       card("Parameters", task.parameters ? facts(task.parameters) : null, "This kind of task has no parameters."),
       card("Run", [
         ["Attempts", number(task.attempt)],

@@ -3,6 +3,7 @@
 import { h } from "../../dom.js";
 import { bytes, kindName, time } from "../../format.js";
 import { icon } from "../../icons.js";
+import { user } from "../../session.js";
 import { ACTIONS, reasonAgainst, stateBadge } from "../../states.js";
 import { taskName } from "../tasks/words.js";
 import { createPart } from "./part.js";
@@ -40,7 +41,7 @@ function facts(task) {
     task.size !== null && bytes(task.size),
     ["created ", time(task.created_at)],
     task.worker && `worker ${task.worker.name ?? task.worker.worker_id}`,
-    task.owner && `owner ${task.owner.username ?? task.owner.user_id}`,
+    task.owner && task.owner.user_id !== user()?.user_id && `owner ${task.owner.username ?? task.owner.user_id}`,
   ].filter(Boolean);
 }
 

@@ -46,8 +46,8 @@ async function chartOf(task, signal) {
   return h(
     "section",
     { class: "card stack", "aria-label": "Over time" },
-    h("h2", {}, `${value} of the largest by ${group}`),
-    charts.lineChart({ series: groups.map(({ name, points }) => ({ name, points })), label: `${value} by ${series.time_column}`, height: 240 }),
+    h("h2", {}, `${value} over time`),
+    charts.lineChart({ series: groups.map(({ name, points }) => ({ name, points })), label: `Largest by ${group}`, height: 240 }),
     rest > 0 && h("p", { class: "soft small" }, `All others together: ${number(rest)}.`),
   );
 }

@@ -2,7 +2,7 @@
 
 import { parse } from "../../csv.js";
 import { h, replace } from "../../dom.js";
-import { count, number } from "../../format.js";
+import { count, isEnded, number } from "../../format.js";
 import { get, request as send } from "../../http.js";
 import { icon } from "../../icons.js";
 import { problemBox } from "../../notices.js";
@@ -12,16 +12,26 @@ const ROWS = 20;
 /** Of a file of rejected rows, so many bytes are read for the first rows. */
 const HEAD_BYTES = 16 * 1024;
 
+/** While rows are added, only the first ones are read again: those that are shown do not change. */
+function firstOf(rows) {
+  return rows === undefined ? null : Math.min(rows, ROWS);
+}
+
+/** How many rows there are; while the task runs, the result above says it. */
+function scopeOf({ state }, rows) {
+  return isEnded(state) ? rows !== undefined && count(rows, "row") : "so far";
+}
+
 /** Rejected rows: the first ones, and a link to all of them. */
 export function createRejected() {
   return createPart(
-    ({ links, result, state }) => links.rejected && result?.rows_rejected !== 0 && [links.rejected, result?.rows_rejected, state],
+    ({ links, result, state }) => links.rejected && [links.rejected, firstOf(result?.rows_rejected), state],
     (task) => {
       const rejected = task.result?.rows_rejected;
       if (!task.links.rejected || rejected === 0) return null;
       const isList = task.kind === "data_upload";
       const rows = isList ? listOfRejected(task) : fileOfRejected(task);
-      return section("Rejected rows", rejected && count(rejected, "row"), rows, !isList && h("a", { class: "button", href: task.links.rejected, download: true }, icon("download"), "Download all"));
+      return section("Rejected rows", scopeOf(task, rejected), rows, !isList && h("a", { class: "button", href: task.links.rejected, download: true }, icon("download"), "Download all"));
     },
   );
 }
@@ -51,12 +61,11 @@ function fileOfRejected({ links }) {
 /** Loaded rows, as they are in the database. */
 export function createLoaded() {
   return createPart(
-    ({ kind, state, result }) => kind === "data_upload" && [state, result],
+    ({ kind, state, result }) => kind === "data_upload" && [state, firstOf(result?.rows_loaded)],
     (task) => {
       if (task.kind !== "data_upload" || ["initializing", "queued", "stopping", "stopped"].includes(task.state)) return null;
       const path = `/v1/data_uploads/${task.task_id}/rows`;
-      const total = task.result?.rows_loaded;
-      return section("Loaded rows", total !== undefined && count(total, "row"), paged("Loaded rows", path, ["Row", "Name", "Email"], ({ row, name, email }) => [number(row), cell(name), cell(email)], [0]));
+      return section("Loaded rows", scopeOf(task, task.result?.rows_loaded), paged("Loaded rows", path, ["Row", "Name", "Email"], ({ row, name, email }) => [number(row), cell(name), cell(email)], [0]));
     },
   );
 }

@@ -18,7 +18,7 @@ const OUTCOMES = {
   failed: ["failed", "bad"],
   retry: ["to be tried again", "warn"],
   released: ["handed back by the worker", "warn"],
-  lease_lost: ["lost: its worker did not report", "bad"],
+  lease_lost: ["lost", "bad"],
   stopped: ["stopped", "warn"],
   killed: ["killed", "other"],
 };

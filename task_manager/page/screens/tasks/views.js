@@ -62,7 +62,7 @@ export function createViews() {
     const view = { name: name.value.trim(), query: location.search };
     if (!view.name) return;
     write([...read().filter((other) => other.name !== view.name), view].sort((a, b) => a.name.localeCompare(b.name)));
-    name.value = "";
+    event.target.reset();
     close();
     toast(`Saved the view “${view.name}”.`, { kind: "good" });
   }
