@@ -104,18 +104,16 @@ export function mount(root) {
   async function reload() {
     search = location.search;
     if (Boolean(readFilter().all) !== Boolean(list.filter.all)) createRows();
-    const loading = list.load();
+    const loading = list.load(failures.read);
     table.clearSelection();
     tabs.load();
-    failures.load(list.filter);
     await loading;
   }
 
   function showNew() {
     scrollTo(0, 0);
-    list.load();
+    list.load(failures.read);
     tabs.refresh();
-    failures.load(list.filter);
   }
 
   function showList() {
@@ -153,9 +151,8 @@ export function mount(root) {
   async function act(action, isAll) {
     const tasks = isAll ? { filter: filterOfAction() } : { ids: [...table.selected] };
     const isStarted = await actOnMany(action, tasks, () => {
-      list.load();
+      list.load(failures.read);
       tabs.refresh();
-      failures.load(list.filter);
     });
     if (isStarted) table.clearSelection();
   }

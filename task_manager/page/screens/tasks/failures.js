@@ -31,18 +31,22 @@ export function createFailures(onChoose) {
 
   return {
     element,
-    /** Shows the failures for a filter of the list, if it lists nothing but failed tasks. */
-    async load({ state, kind, from, to, all, error_code: code }) {
+    /**
+     * Reads the failures for a filter of the list, if it lists nothing but failed tasks.
+     *
+     * @returns {Promise<() => void>} shows them, together with the list, so that it does not jump afterwards
+     */
+    async read({ state, kind, from, to, all, error_code: code }) {
       request.abort();
       request = new AbortController();
-      if (state.join() !== "failed" || code) {
-        element.hidden = true;
-        return;
-      }
+      const hide = () => { element.hidden = true; };
+      if (state.join() !== "failed" || code) return hide;
       try {
-        show(await get("/v1/tasks/failures", { kind, from, to, all }, { signal: request.signal }));
+        const failures = await get("/v1/tasks/failures", { kind, from, to, all }, { signal: request.signal });
+        return () => show(failures);
       } catch {
         // The list below shows the same tasks, without their grouping.
+        return hide;
       }
     },
     destroy: () => request.abort(),

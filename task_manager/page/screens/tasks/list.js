@@ -30,15 +30,16 @@ export function createList(table, { onChange, onProblem }) {
   };
   return list;
 
-  /** Reads the first page for the filter of the address. */
-  async function load() {
+  /** Reads the first page for the filter of the address, and shows it together with what `beside` resolves to. */
+  async function load(beside = async () => () => {}) {
     request.abort();
     request = new AbortController();
     list.filter = readFilter();
     list.sort = readSort();
     waiting.clear();
     nextPage = null;
-    await read(null);
+    const reading = beside(list.filter);
+    await read(null, async () => (await reading)());
   }
 
   /** Reads the next page, if there is one. */
@@ -47,12 +48,14 @@ export function createList(table, { onChange, onProblem }) {
     await read(nextPage);
   }
 
-  async function read(pageToken) {
+  async function read(pageToken, showBeside) {
     const { signal } = request;
     list.isLoading = true;
     onChange();
     try {
       const page = await get("/v1/tasks", { ...list.filter, sort: list.sort, page_size: PAGE_SIZE, page_token: pageToken }, { signal });
+      await showBeside?.();
+      if (signal.aborted) return;
       nextPage = page.next_page_token;
       list.isLoaded = true;
       table.setRows(pageToken === null ? page.items : [...table.rows, ...page.items.filter(({ task_id: id }) => !table.has(id))]);
