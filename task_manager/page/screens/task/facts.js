@@ -17,6 +17,14 @@ const OF_BYTES = ["output_size", "size"];
 /** Fields that are said elsewhere on the screen. */
 const KNOWN = ["task_id", "file_name", "created_at"];
 
+/** Screens that show the results of many tasks of a kind. */
+const SCREENS = {
+  file_statistics: ["/statistics", "Statistics of all files"],
+  message_validation: ["/messages", "All messages"],
+  user_event: ["/events", "All events"],
+  report_email: ["/events", "The schedule"],
+};
+
 /** The result and the parameters, beside each other. */
 export function createFacts() {
   return createPart(
@@ -24,8 +32,8 @@ export function createFacts() {
     (task) => h(
       "div",
       { class: "cards" },
-      task.result && card(task.state === "processed" ? "Result" : "Result so far", facts(task.result), outcomeWords(task)),
-      card("Parameters", task.parameters ? facts(task.parameters) : null, "This kind of task has no parameters."),
+      task.result && card(task.state === "processed" ? "Result" : "Result so far", [...facts(task.result), ...seeAlso(task.kind)], outcomeWords(task)),
+      task.parameters && card("Parameters", facts(task.parameters), "None."),
       card("Run", [
         ["Attempts", number(task.attempt)],
         task.failures > 0 && ["Failures", `${number(task.failures)} of at most ${number(task.max_attempts)}`],
@@ -69,6 +77,10 @@ function facts(fields) {
   return Object.entries(fields)
     .filter(([name, value]) => value !== null && value !== undefined && !KNOWN.includes(name) && !hasParts(value))
     .map(([name, value]) => [label(name), words(name, value)]);
+}
+
+function seeAlso(kind) {
+  return kind in SCREENS ? [["See also", h("a", { href: SCREENS[kind][0] }, SCREENS[kind][1])]] : [];
 }
 
 /** Lists of objects and of rows have tables of their own. */

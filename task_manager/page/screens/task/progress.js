@@ -21,7 +21,7 @@ export function createProgress(now) {
         { class: "card stack", "aria-label": "Progress" },
         h("div", { class: "spread" }, h("strong", { class: "progress-share" }, done === null ? outcomeWords(task) : `${Math.floor(done * 100)} %`), h("span", { class: "soft" }, details(task, done))),
         done !== null && h("div", { class: "progress", role: "progressbar", "aria-label": "Progress", "aria-valuenow": Math.floor(done * 100), "aria-valuemin": 0, "aria-valuemax": 100 }, h("div", { style: { width: `${done * 100}%` } })),
-        silent && h("p", { class: "note warn", role: "status" }, `The worker has been silent for ${duration(silent)}. If it does not report again within 30 s, another one takes the task over.`),
+        silent && h("p", { class: "note warn", role: "status" }, `Worker silent for ${duration(silent)}. After 30 s without a report, another worker takes the task over.`),
       );
     },
   );

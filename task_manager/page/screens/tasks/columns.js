@@ -42,7 +42,7 @@ function progressBar(task) {
     "span",
     { class: "outcome-bar" },
     done !== null && h("span", { class: "progress" }, h("div", { style: { width: `${done * 100}%` } })),
-    task.worker && h("span", { class: "soft small name", title: `Worker ${task.worker.name}` }, task.worker.name),
+    task.worker?.name && h("span", { class: "soft small name", title: `Worker ${task.worker.name}` }, task.worker.name),
   );
 }
 
@@ -57,7 +57,10 @@ const DURATION = {
 const OWNER = {
   name: "owner",
   label: "Owner",
-  render: ({ owner }) => owner && h("span", { class: "name", title: owner.username }, owner.username),
+  render: ({ owner }) => {
+    const name = owner?.username ?? owner?.user_id ?? "";
+    return h("span", { class: "name", title: name }, name);
+  },
 };
 
 const CREATED = { name: "created", label: "Created", render: ({ created_at: createdAt }) => time(createdAt) };
