@@ -3,6 +3,7 @@
 // a screen decides which keys call them.
 
 import { h, replace } from "./dom.js";
+import { createRowSelection } from "./row_selection.js";
 
 /** Rows above and below the window that are rendered too, so that fast scrolling shows no gaps. */
 const OVERSCAN = 12;
@@ -33,22 +34,25 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
   let index = new Map();
   let total = null;
   let active = null;
-  let anchor = null;
   let frame = 0;
   let rowHeight = 0;
-  const selected = new Set();
   /** The rendered rows by key. */
   const shown = new Map();
   const dirty = new Set();
 
-  const all = onSelect && h("input", {
-    type: "checkbox", "aria-label": "Select all loaded rows",
-    onchange: () => (all.checked ? selectAll() : clearSelection()),
+  const selection = onSelect && createRowSelection({
+    keys: () => [...index.keys()],
+    onRedraw: (keys) => {
+      for (const key of keys) dirty.add(key);
+      schedule();
+    },
+    onChange: onSelect,
   });
+
   const head = h(
     "div",
     { class: "grid-row grid-head", role: "row", "aria-rowindex": 1 },
-    onSelect && h("div", { class: "cell-select", role: "columnheader" }, all),
+    onSelect && h("div", { class: "cell-select", role: "columnheader" }, selection.box),
     columns.map((column) =>
       h("div", { class: `cell-${column.name}`, role: "columnheader" }, h("span", { class: column.isLabelHidden ? "hidden-text" : null }, column.label)),
     ),
@@ -68,8 +72,7 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
     activate(key, { focus: false });
     if (event.target.closest(".cell-select")) {
       event.preventDefault();
-      if (event.shiftKey && anchor !== null && index.has(anchor)) selectRange(anchor, key);
-      else toggle(key);
+      event.shiftKey ? selection.extendTo(key) : selection.toggle(key);
       return;
     }
     const isText = getSelection().toString() !== "";
@@ -129,7 +132,7 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
       onSelect && h(
         "div",
         { class: "cell-select", role: "gridcell" },
-        h("input", { type: "checkbox", tabindex: -1, checked: selected.has(keyOf(data)), "aria-label": `Select ${nameOf(data)}` }),
+        h("input", { type: "checkbox", tabindex: -1, checked: selection.selected.has(keyOf(data)), "aria-label": `Select ${nameOf(data)}` }),
       ),
       columns.map((column) => h("div", { class: `cell-${column.name}`, role: "gridcell" }, column.render(data))),
     );
@@ -146,7 +149,7 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
     const key = row.dataset.key;
     row.tabIndex = key === active ? 0 : -1;
     row.classList.toggle("active", key === active);
-    if (onSelect) row.setAttribute("aria-selected", selected.has(key));
+    if (selection) row.setAttribute("aria-selected", selection.selected.has(key));
   }
 
   function schedule() {
@@ -183,44 +186,14 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
     else if (top + rowHeight > innerHeight - 8) scrollBy(0, top + rowHeight - innerHeight + 8);
   }
 
-  function toggle(key) {
-    selected.has(key) ? selected.delete(key) : selected.add(key);
-    anchor = key;
-    dirty.add(key);
-    selectionChanged();
+  function firstVisible() {
+    const top = body.getBoundingClientRect().top;
+    return Math.max(0, Math.ceil((head.getBoundingClientRect().bottom - top) / rowHeight));
   }
 
-  function selectRange(from, to) {
-    const [first, last] = [index.get(from), index.get(to)].sort((a, b) => a - b);
-    for (let at = first; at <= last; at += 1) {
-      selected.add(keyOf(rows[at]));
-      dirty.add(keyOf(rows[at]));
-    }
-    selectionChanged();
-  }
-
-  function selectAll() {
-    for (const row of rows) selected.add(keyOf(row));
-    for (const key of shown.keys()) dirty.add(key);
-    selectionChanged();
-  }
-
-  function clearSelection() {
-    for (const key of selected) dirty.add(key);
-    selected.clear();
-    selectionChanged();
-  }
-
-  function selectionChanged() {
-    schedule();
-    showAll();
-    onSelect(selected);
-  }
-
-  function showAll() {
-    if (!all) return;
-    all.checked = selected.size > 0 && selected.size === rows.length;
-    all.indeterminate = selected.size > 0 && !all.checked;
+  function isVisible(at) {
+    const first = firstVisible();
+    return at >= first && at < first + innerHeight / rowHeight - 1;
   }
 
   addEventListener("scroll", schedule, { passive: true });
@@ -230,7 +203,7 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
 
   return {
     element,
-    selected,
+    selected: selection?.selected,
     get rows() { return rows; },
     has: (key) => index.has(key),
     get: (key) => rows[index.get(key)],
@@ -244,11 +217,8 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
         if (rows[index.get(key)] !== before[indexBefore.get(key)]) dirty.add(key);
       }
       if (active === null || !index.has(active)) active = next.length > 0 ? keyOf(next[0]) : null;
-      const gone = [...selected].filter((key) => !index.has(key));
-      for (const key of gone) selected.delete(key);
       resize();
-      showAll();
-      if (gone.length > 0) onSelect?.(selected);
+      selection?.keep((key) => index.has(key));
     },
     /** Shows new data of a row, in its place. */
     update(row) {
@@ -263,20 +233,21 @@ export function createTable({ label, kind, columns, heights, keyOf, nameOf, onOp
       total = next;
       element.setAttribute("aria-rowcount", (total ?? rows.length) + 1);
     },
-    /** Moves the tab stop by so many rows; the first move goes to the first visible row. */
+    /** Moves the tab stop by so many rows; from outside of the table, to one that is visible. */
     move(by) {
       if (rows.length === 0) return;
       const isFocused = shown.get(active)?.contains(document.activeElement);
-      const at = isFocused ? index.get(active) + by : index.get(active) ?? 0;
+      const stop = index.get(active) ?? 0;
+      const at = isFocused ? stop + by : isVisible(stop) ? stop : firstVisible();
       activate(keyOf(rows[Math.min(Math.max(at, 0), rows.length - 1)]));
     },
     get active() { return active; },
     /** Moves the tab stop and the focus to a row, and scrolls to it. */
     focus: (key) => activate(key),
     openActive: () => active !== null && index.has(active) && onOpen(rows[index.get(active)]),
-    toggleActive: () => active !== null && index.has(active) && toggle(active),
-    selectAll,
-    clearSelection,
+    toggleActive: () => active !== null && index.has(active) && selection.toggle(active),
+    selectAll: () => selection.all(),
+    clearSelection: () => selection.clear(),
     destroy() {
       cancelAnimationFrame(frame);
       removeEventListener("scroll", schedule);

@@ -46,6 +46,7 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "notices.js"
     "refresh.js"
     "router.js"
+    "row_selection.js"
     "screens/account.js"
     "screens/events.js"
     "screens/files.js"
