@@ -7,7 +7,7 @@ import { onStatus, onTask } from "../live.js";
 import { problemBox } from "../notices.js";
 import { navigate, query, setQuery } from "../router.js";
 import { createTable } from "../table.js";
-import { actOnMany } from "./tasks/bulk.js";
+import { actOnMany, MAX_IDS } from "./tasks/bulk.js";
 import { columns, HEIGHTS } from "./tasks/columns.js";
 import { createFailures } from "./tasks/failures.js";
 import { isNarrowed, readFilter } from "./tasks/filter.js";
@@ -149,16 +149,23 @@ export function mount(root) {
   }
 
   async function act(action, isAll) {
-    const tasks = isAll ? { filter: filterOfAction() } : { ids: [...table.selected] };
-    const isStarted = await actOnMany(action, tasks, () => {
-      list.load(failures.read);
-      tabs.refresh();
+    const isStarted = await actOnMany(action, chosen(isAll), {
+      isAllUsers: Boolean(list.filter.all),
+      onEnd: () => {
+        list.load(failures.read);
+        tabs.refresh();
+      },
     });
     if (isStarted) table.clearSelection();
   }
 
-  function filterOfAction() {
-    return Object.fromEntries(Object.entries(list.filter).filter(([, value]) => value?.length > 0));
+  /** The selected tasks as the API takes them: by their ids, or by the filter if all that match are meant. */
+  function chosen(isAll) {
+    const ids = [...table.selected];
+    const isEveryRow = list.isComplete && ids.length === table.rows.length;
+    if (!isAll && !(isEveryRow && ids.length > MAX_IDS)) return { ids };
+    const { all: _, ...filter } = list.filter;
+    return { filter: Object.fromEntries(Object.entries(filter).filter(([, value]) => value?.length > 0)) };
   }
 
   createRows();

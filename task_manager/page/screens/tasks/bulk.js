@@ -8,15 +8,23 @@ import { navigate } from "../../router.js";
 import { ACTIONS, consequence, question } from "../../states.js";
 
 const PATH = "/v1/tasks/actions";
+/** How many tasks may be named by their ids. */
+export const MAX_IDS = 1_000;
 /** How often the progress is asked for in case its events do not arrive, in milliseconds. */
 const POLL = 3_000;
 
 /**
  * @param {string} action
  * @param {{ids: string[]}|{filter: object}} tasks
+ * @param {{isAllUsers: boolean, onEnd: () => void}} options `isAllUsers` is whether tasks of others are listed, on
+ *   which the action has no effect
  * @returns {Promise<boolean>} whether the action was started
  */
-export async function actOnMany(action, tasks, onEnd) {
+export async function actOnMany(action, tasks, { isAllUsers, onEnd }) {
+  if (tasks.ids?.length > MAX_IDS) {
+    toast(`Select at most ${number(MAX_IDS)} tasks, or all that match.`, { kind: "bad" });
+    return false;
+  }
   let numbers;
   try {
     numbers = await send("POST", PATH, { json: { action, ...tasks, dry_run: true } });
@@ -31,7 +39,11 @@ export async function actOnMany(action, tasks, onEnd) {
   const { label, isDanger } = ACTIONS[action];
   const isConfirmed = await ask({
     title: question(action, numbers.possible),
-    text: [consequence(action, numbers.possible), othersWords(action, numbers)].filter(Boolean),
+    text: [
+      consequence(action, numbers.possible),
+      othersWords(action, numbers),
+      isAllUsers && "It concerns only your own tasks, not those of other users.",
+    ].filter(Boolean),
     confirm: `${label} ${count(numbers.possible, "task")}`,
     kind: isDanger ? "danger" : "primary",
   });
