@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { count, isEnded } from "./format.js";
 import { icon } from "./icons.js";
-import { isViewer } from "./session.js";
+import { isViewer, user } from "./session.js";
 
 /** `Processing`. */
 export function stateName(state) {
@@ -23,11 +23,17 @@ export const ACTIONS = {
   delete: { label: "Delete", past: "deleted", progressive: "Deleting", icon: "trash", isDanger: true },
 };
 
+/** Whether the task belongs to another user; administrators see such tasks, without their data. */
+export function isForeign({ owner }) {
+  return Boolean(owner) && owner.user_id !== user()?.user_id;
+}
+
 const NO_CHANGES = "Your account may look but not change anything.";
 
 /** Why an action is not possible on this task now; `null` if it is. */
 export function reasonAgainst(action, task) {
   if (isViewer()) return NO_CHANGES;
+  if (isForeign(task)) return "The task belongs to another user.";
   if (task.links[action]) return null;
   return REASONS[action](task);
 }

@@ -6,7 +6,7 @@ import { get, send } from "../http.js";
 import { onStatus, onTask } from "../live.js";
 import { ask, problemBox, toast, toastProblem } from "../notices.js";
 import { navigate } from "../router.js";
-import { ACTIONS, consequence, question } from "../states.js";
+import { ACTIONS, consequence, isForeign, question } from "../states.js";
 import { createCommands, createJson } from "./task/commands.js";
 import { createFacts, createNotPossible } from "./task/facts.js";
 import { createFailure } from "./task/failure.js";
@@ -35,9 +35,10 @@ export function mount(root, { id }) {
 
   function createParts() {
     const callbacks = { act, runAgain: openForm, openForm, runWith };
+    const data = isForeign(task) ? [] : [createPreview(), createRejected(), createLoaded()];
     return [
       createHead(callbacks), createFailure(callbacks), createProgress(now), createTimeline(now), createFacts(), createNotPossible(),
-      createPreview(), createRejected(), createCsvPreview(), createLoaded(), createCommands(), createJson(),
+      ...data, createCsvPreview(), createCommands(), createJson(),
     ];
   }
 

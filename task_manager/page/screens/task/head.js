@@ -3,8 +3,7 @@
 import { h } from "../../dom.js";
 import { bytes, kindName, time } from "../../format.js";
 import { icon } from "../../icons.js";
-import { user } from "../../session.js";
-import { ACTIONS, reasonAgainst, stateBadge } from "../../states.js";
+import { ACTIONS, isForeign, reasonAgainst, stateBadge } from "../../states.js";
 import { taskName } from "../tasks/words.js";
 import { createPart } from "./part.js";
 
@@ -26,7 +25,7 @@ export function createHead({ act, runAgain }) {
       h(
         "div",
         { class: "row" },
-        task.links.download && h("a", { class: "button primary", href: task.links.download, download: true, dataset: { name: "download" } }, icon("download"), "Download the result"),
+        task.links.download && !isForeign(task) && h("a", { class: "button primary", href: task.links.download, download: true, dataset: { name: "download" } }, icon("download"), "Download the result"),
         button(task, "run_again", "Run again", "again", runAgain),
         Object.entries(ACTIONS).map(([name, { label, icon: symbol, isDanger }]) => button(task, name, label, symbol, () => act(name), isDanger)),
       ),
@@ -41,7 +40,7 @@ function facts(task) {
     task.size !== null && bytes(task.size),
     ["created ", time(task.created_at)],
     task.worker && `worker ${task.worker.name ?? task.worker.worker_id}`,
-    task.owner && task.owner.user_id !== user()?.user_id && `owner ${task.owner.username ?? task.owner.user_id}`,
+    isForeign(task) && `owner ${task.owner.username ?? task.owner.user_id}`,
   ].filter(Boolean);
 }
 

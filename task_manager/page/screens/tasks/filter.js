@@ -11,7 +11,9 @@ export const PERIODS = {
   "30d": [2_592_000, "Last 30 days", "of the last 30 days"],
 };
 
-/** Orders of the list, the default first. */
+export const DEFAULT_SORT = "-created_at";
+
+/** Orders of the list. */
 export const SORTS = {
   "-created_at": "Newest first",
   created_at: "Oldest first",
@@ -48,7 +50,7 @@ export function readFilter(now = Date.now()) {
 /** The order of the address. */
 export function readSort() {
   const sort = query().get("sort");
-  return sort in SORTS ? sort : "-created_at";
+  return sort in SORTS ? sort : DEFAULT_SORT;
 }
 
 /** Whether anything but a state narrows the list down. */

@@ -5,7 +5,7 @@ import { KINDS, kindName } from "../../format.js";
 import { icon } from "../../icons.js";
 import { query, setQuery } from "../../router.js";
 import { isAdministrator } from "../../session.js";
-import { isNarrowed, NARROWING, PERIODS, readSort, SORTS } from "./filter.js";
+import { DEFAULT_SORT, isNarrowed, NARROWING, PERIODS, readSort, SORTS } from "./filter.js";
 
 /** After how many milliseconds without a key the text is searched for. */
 const TYPING_PAUSE = 250;
@@ -32,7 +32,7 @@ export function createFilterBar(onChange) {
     [["", "Any time"], ...Object.entries(PERIODS).map(([name, [, words]]) => [name, words]), ["days", "From … to …"]],
     (value) => (value === "days" ? showDays(true) : change({ period: value, from: null, to: null })),
   );
-  const sort = select("Order", Object.entries(SORTS), (value) => change({ sort: value === "-created_at" ? null : value }));
+  const sort = select("Order", Object.entries(SORTS), (value) => change({ sort: value === DEFAULT_SORT ? null : value }));
   const day = (label, name) =>
     h("input", { type: "date", "aria-label": label, onchange: (event) => change({ [name]: event.target.value, period: null }) });
   const from = day("Created on or after this day (UTC)", "from");

@@ -2,7 +2,7 @@
 // until they are asked for, so that nothing moves under the pointer.
 
 import { get } from "../../http.js";
-import { matches, readFilter, readSort } from "./filter.js";
+import { DEFAULT_SORT, matches, readFilter, readSort } from "./filter.js";
 
 const PAGE_SIZE = 200;
 
@@ -53,7 +53,7 @@ export function createList(table, { onChange, onProblem }) {
     list.isLoading = true;
     onChange();
     try {
-      const page = await get("/v1/tasks", { ...list.filter, sort: list.sort, page_size: PAGE_SIZE, page_token: pageToken }, { signal });
+      const page = await get("/v1/tasks", { ...list.filter, sort: list.sort === DEFAULT_SORT ? null : list.sort, page_size: PAGE_SIZE, page_token: pageToken }, { signal });
       await showBeside?.();
       if (signal.aborted) return;
       nextPage = page.next_page_token;
@@ -83,7 +83,7 @@ export function createList(table, { onChange, onProblem }) {
   function belongsHere(task) {
     const last = table.rows.at(-1);
     if (nextPage === null || !last) return true;
-    return list.sort === "-created_at" && task.created_at >= last.created_at;
+    return list.sort === DEFAULT_SORT && task.created_at >= last.created_at;
   }
 
   function remove(ids) {
