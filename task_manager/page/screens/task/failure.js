@@ -49,13 +49,15 @@ function sentence(text) {
 function fixes(task, { act, openForm, runWith }) {
   const { code } = task.error;
   const canRun = !reasonAgainst("run_again", task);
-  const takesColumns = task.kind === "csv_aggregation";
-  return [
+  // A header that is not separated by commas is one column, which other parameters do not help.
+  const takesColumns = task.kind === "csv_aggregation" && !task.error.detail.includes("must be separated by commas");
+  const buttons = [
     code === "bad_rows" && canRun && h("button", { class: "primary", dataset: { name: "skip" }, onclick: () => runWith({ on_bad_row: "skip" }) }, icon("again"), "Run again and skip bad rows"),
     OF_COLUMNS.includes(code) && takesColumns && canRun && h("button", { class: "primary", dataset: { name: "columns" }, onclick: openForm }, icon("again"), "Run again with other columns"),
     TRANSIENT.includes(code) && !reasonAgainst("resume", task) && h("button", { class: "primary", dataset: { name: "fix-resume" }, onclick: () => act("resume") }, icon("play"), "Resume"),
-    OF_FILE.includes(code) && h("a", { class: "button", href: "/", dataset: { name: "upload" } }, icon("upload"), "Upload a corrected file"),
-  ];
+  ].filter(Boolean);
+  const upload = OF_FILE.includes(code) && h("a", { class: buttons.length > 0 ? "button" : "button primary", href: "/", dataset: { name: "upload" } }, icon("upload"), "Upload a corrected file");
+  return [...buttons, upload];
 }
 
 function places({ errors = [], error_count: total }) {
