@@ -124,3 +124,11 @@ export function saveText(text, name, type) {
   // The browser reads the address after the click.
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
+
+/** Replaces all children of an element that is shown again and again; the focus stays where it was. */
+export function refill(element, ...children) {
+  const focusable = () => [...element.querySelectorAll("a[href], button, input, select")];
+  const at = focusable().indexOf(document.activeElement);
+  replace(element, ...children);
+  if (at >= 0) focusable()[at]?.focus();
+}
