@@ -1,49 +1,76 @@
 // Logs in or signs up.
 
 import { h, replace } from "../dom.js";
-import * as live from "../live.js";
-import { problemBox } from "../notices.js";
-import { navigate, query } from "../router.js";
-import { logIn, signUp } from "../session.js";
+import { field, passwordField, say, showProblem } from "../forms.js";
+import { query } from "../router.js";
+import { logIn, signUp, user } from "../session.js";
 
 export const title = "Log in";
 
+const MODES = {
+  login: { heading: "Log in", action: logIn, autocomplete: "current-password", other: "signup", question: "No account yet?" },
+  signup: { heading: "Sign up", action: signUp, autocomplete: "new-password", other: "login", question: "You have an account?" },
+};
+
 export function mount(root) {
-  const username = h("input", { name: "username", autocomplete: "username", required: true, minlength: 5, maxlength: 15, pattern: "[A-Za-z0-9]+" });
-  const password = h("input", { name: "password", type: "password", autocomplete: "current-password", required: true });
+  const isNew = query().get("mode") === "signup";
+  const mode = isNew ? MODES.signup : MODES.login;
+  document.title = document.title.replace(title, mode.heading);
+  const name = field("User name", {
+    name: "username", autocomplete: "username", required: true, autocapitalize: "none", spellcheck: "false",
+    ...(isNew && { minlength: 5, maxlength: 15, pattern: "[A-Za-z0-9]+", title: "5 to 15 letters and digits", hint: "5 to 15 letters and digits" }),
+  });
+  const password = passwordField("Password", { name: "password", autocomplete: mode.autocomplete, hint: isNew && "6 to 12 characters, unless this server is set to others" });
+  const again = isNew && passwordField("Password again", { name: "again", autocomplete: mode.autocomplete });
   const notice = h("div");
-  const enter = async (action) => {
+  const button = h("button", { class: "primary", type: "submit" }, mode.heading);
+
+  async function submit(event) {
+    event.preventDefault();
     replace(notice);
-    try {
-      await action(username.value, password.value);
-    } catch (problem) {
-      replace(notice, problemBox(problem));
+    if (again && again.input.value !== password.input.value) {
+      say(again.input, "The passwords differ.");
+      again.input.focus();
       return;
     }
-    live.start();
-    navigate(back(), { replace: true });
-  };
+    button.disabled = true;
+    try {
+      await mode.action(name.input.value, password.input.value);
+      // A whole new page: the stream of changes and what is shown belong to the user of before.
+      location.assign(back());
+    } catch (problem) {
+      button.disabled = false;
+      if (problem.code === "username_taken") say(name.input, "This name is taken.");
+      else showProblem(form, notice, problem);
+    }
+  }
+
   const form = h(
     "form",
-    { class: "card stack login", onsubmit: (event) => { event.preventDefault(); enter(logIn); } },
-    h("h1", {}, "Log in"),
-    h("label", { class: "field" }, "User name", username),
-    h("label", { class: "field" }, "Password", password),
+    { class: "card stack login", onsubmit: submit },
+    h("h1", {}, mode.heading),
+    user() && h("p", { class: "note" }, `You are ${user().username} now.`),
+    name.element,
+    password.element,
+    again && again.element,
     notice,
-    h(
-      "div",
-      { class: "row" },
-      h("button", { class: "primary", type: "submit" }, "Log in"),
-      h("button", { type: "button", onclick: () => form.reportValidity() && enter(signUp) }, "Sign up with this name"),
-    ),
-    h("p", { class: "soft small" }, "A name has 5 to 15 letters and digits. The server says what a password needs."),
+    button,
+    h("p", { class: "soft small" }, mode.question, " ", h("a", { href: otherAddress(mode.other) }, MODES[mode.other].heading)),
   );
   root.append(form);
-  username.focus();
+  name.input.focus();
+}
+
+function otherAddress(mode) {
+  const parameters = query();
+  if (mode === "signup") parameters.set("mode", mode);
+  else parameters.delete("mode");
+  const text = parameters.toString();
+  return text ? `/login?${text}` : "/login";
 }
 
 /** The address before the login; only one of this page. */
 function back() {
   const address = query().get("back") ?? "/";
-  return address.startsWith("/") && !address.startsWith("//") ? address : "/";
+  return /^\/(?![/\\])/.test(address) ? address : "/";
 }
