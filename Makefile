@@ -66,13 +66,15 @@ up: env ## Build the images and start everything, with WORKERS=1 worker, on http
 	$(COMPOSE) up --detach --build --scale data_processor=$(or $(WORKERS),1)
 	@echo "The API is described at http://$$($(COMPOSE) port task_manager 5000)/docs/; try make demo."
 
-up-s3: env ## The same with a bucket of S3 instead of a folder; its objects are in memory
-	set -a && . docker/s3.env && $(COMPOSE) up --detach --build --scale data_processor=$(or $(WORKERS),1)
+up-s3: ## The same with a bucket of S3 instead of a folder; its objects are in memory
+	set -a && . docker/s3.env && $(MAKE) up
 
 # Also what `make up-s3` started.
 down wipe logs ps: export COMPOSE_PROFILES = s3
 
+# `down` alone leaves the temporary folder of each worker behind, as a volume without a name.
 down: ## Stop everything; the data stays
+	$(COMPOSE) rm --stop --force -v
 	$(COMPOSE) down
 
 wipe: env ## Stop everything and delete all its data: tasks, accounts and the files in local_storage/compose

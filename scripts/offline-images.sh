@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds stand-ins for the images that compose.yaml and docker/ use, from Debian packages, for machines with
-# access to a Debian mirror but to no image registry. The one of moto also needs PyPI or a mirror of it. They have the tags of the real images and a label; an
-# image without the label was pulled and is kept. Images that are up to date are not built again.
+# access to a Debian mirror but to no image registry. The one of moto also needs PyPI or a mirror of it. They
+# have the tags of the real images and a label; an image without the label was pulled and is kept. Images that
+# are up to date are not built again.
 #
 #   DEBIAN_MIRROR   the mirror of the packages (by default that of apt)
 #
