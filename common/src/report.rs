@@ -151,6 +151,10 @@ pub enum Event {
         checkpoint: Option<Value>,
         /// The transient error; none if the processor only requested a delay.
         reason: Option<String>,
+        /// What the task waits for, if it waits for something outside of it, such as free space.
+        /// This is recorded, and no failure is counted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waits_for: Option<String>,
     },
     /// It ended with a permanent error.
     Failed {

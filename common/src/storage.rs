@@ -12,6 +12,7 @@ mod key;
 mod local;
 mod location;
 mod reader;
+mod space;
 mod staged;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use bucket::Unfinished;
 pub use key::{ObjectKey, OutputPart};
 pub use location::{BucketUrl, Location, StorageConfig};
 pub use reader::ObjectReader;
+pub use space::{DiskSpace, is_out_of_space};
 pub use staged::{Staged, StagedWriter, StagingWriter};
 pub use writer::{BlockingWriter, ObjectWriter};
 
@@ -113,6 +115,17 @@ impl Storage {
         match &self.backend {
             Backend::Local(folder) => Ok(folder.check().await?),
             Backend::Bucket(bucket) => bucket.check().await,
+        }
+    }
+
+    /// The space of the disk; none for a bucket.
+    ///
+    /// # Errors
+    /// The folder does not exist, or its disk does not respond.
+    pub async fn space(&self) -> Result<Option<DiskSpace>, StorageError> {
+        match &self.backend {
+            Backend::Local(folder) => Ok(Some(folder.space().await?)),
+            Backend::Bucket(_) => Ok(None),
         }
     }
 

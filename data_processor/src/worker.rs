@@ -385,6 +385,9 @@ fn log_end(size: Size, event: Option<&Event>, interruption: Option<Interruption>
         Some(Event::Retry { reason: Some(reason), .. }) => {
             tracing::warn!(reason, "the attempt ended with a transient error");
         }
+        Some(Event::Retry { waits_for: Some(what), .. }) => {
+            tracing::warn!(what, "the task waits, and no failure is counted");
+        }
         Some(Event::Failed { error }) => tracing::info!(%error, "the task failed"),
         Some(event) if size == Size::Small => {
             tracing::debug!(event = event.name(), "the attempt ended");

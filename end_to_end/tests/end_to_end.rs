@@ -22,6 +22,7 @@ mod end_to_end {
     mod fleet;
     mod fleet_faults;
     mod frozen_managers;
+    mod full_disk;
     mod interrupts;
     mod logins;
     mod long_task;

@@ -82,6 +82,12 @@ const LOST_CONNECTIONS: [&str; 7] = [
     "disconnected by the server",
 ];
 
+/// SQLite's error text for a full disk.
+const SQLITE_FULL: &str = "database or disk is full";
+/// The error texts for a full disk or table: SQLite's, MySQL's (1021 and 1114), and the system's
+/// (ENOSPC) inside others.
+const OUT_OF_SPACE: [&str; 4] = [SQLITE_FULL, "Disk full", "' is full", "No space left on device"];
+
 /// A failure of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -125,10 +131,11 @@ impl DbError {
     }
 
     /// The error of a failed commit. If the connection broke, the outcome is unknown, so the
-    /// transaction must not be retried here; a lost race is known to have changed nothing.
+    /// transaction must not be retried here; a lost race and a full disk of SQLite are known to have
+    /// changed nothing.
     fn from_commit(error: DieselError) -> Self {
         match Self::Query(error) {
-            error if error.is_lost_race() => error,
+            error if error.is_lost_race() || error.has_text(&[SQLITE_FULL]) => error,
             error => Self::CommitInDoubt(error.to_string()),
         }
     }
@@ -158,11 +165,24 @@ impl DbError {
             Self::Query(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => {
                 true
             }
+            error => error.has_text(&LOST_RACES),
+        }
+    }
+
+    /// Whether it is an error of the database with one of these texts.
+    fn has_text(&self, texts: &[&str]) -> bool {
+        match self {
             Self::Query(DieselError::DatabaseError(_, info)) => {
-                LOST_RACES.iter().any(|text| info.message().contains(text))
+                texts.iter().any(|text| info.message().contains(text))
             }
             _ => false,
         }
+    }
+
+    /// Whether the disk of the database has no space left.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        self.has_text(&OUT_OF_SPACE)
     }
 
     /// Whether the failure is temporary, rather than caused by the statement.
@@ -177,11 +197,8 @@ impl DbError {
         match self {
             Self::Unavailable(_) | Self::CommitInDoubt(_) => true,
             Self::Query(DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)) => true,
-            Self::Query(DieselError::DatabaseError(_, info)) => {
-                LOST_CONNECTIONS.iter().any(|text| info.message().contains(text))
-            }
             Self::Query(DieselError::BrokenTransactionManager) => true,
-            _ => false,
+            error => error.has_text(&LOST_CONNECTIONS),
         }
     }
 }

@@ -118,6 +118,10 @@ pub enum Error {
     /// The connection to the database broke during a commit, which may have succeeded, or after the
     /// first of several commits.
     OutcomeUnknown,
+    /// The disk of the storage has no space left.
+    StorageFull,
+    /// The disk of the database has no space left.
+    DatabaseFull,
     /// The storage is temporarily unavailable.
     StorageUnavailable,
     /// The database is temporarily unavailable.
@@ -164,6 +168,7 @@ impl From<DbError> for Error {
         error!(%error, "the database failed");
         match error {
             error if error.is_in_doubt() => Self::OutcomeUnknown,
+            error if error.is_out_of_space() => Self::DatabaseFull,
             error if error.is_unavailable() => Self::DatabaseUnavailable,
             _ => Self::Internal,
         }
@@ -178,6 +183,10 @@ impl From<StorageError> for Error {
             error @ StorageError::Lost(_) => {
                 warn!(%error, "an upload cannot be continued");
                 Self::UploadNotFound
+            }
+            error if error.is_out_of_space() => {
+                error!(%error, "the disk of the storage is full");
+                Self::StorageFull
             }
             error => {
                 error!(%error, "the storage failed");

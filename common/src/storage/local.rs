@@ -27,6 +27,7 @@ use object_store::{GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt};
 use tokio::fs::ReadDir;
 
 use super::key::{INPUTS, OUTPUTS, STAGED};
+use super::space::DiskSpace;
 use super::{ObjectKey, StorageError, keys, not_found};
 use crate::task::TaskId;
 
@@ -52,6 +53,11 @@ impl LocalFolder {
     pub(super) async fn check(&self) -> io::Result<()> {
         let root = self.root.clone();
         blocking(move || make_folders(&root)).await
+    }
+
+    pub(super) async fn space(&self) -> io::Result<DiskSpace> {
+        let root = self.root.clone();
+        blocking(move || DiskSpace::of(&root)).await
     }
 
     pub(super) async fn open(

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use common::problem::Problem;
-use common::storage::StorageError;
+use common::storage::{StorageError, is_out_of_space};
 use serde_json::Value;
 
 use super::Interrupted;
+
+/// How long a task waits for free space before it is tried again.
+const SPACE_RETRY: Duration = Duration::from_secs(30);
 
 /// What happens to a task that was not completed.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,14 @@ pub enum ProcessError {
         checkpoint: Option<Value>,
         /// The transient error, which counts as a failure; `None` if the processor just waits.
         reason: Option<String>,
+    },
+    /// It is retried later, and no failure is counted: something outside of it is missing.
+    #[error("{what}")]
+    Wait {
+        /// The minimum delay.
+        after: Duration,
+        /// What is missing.
+        what: String,
     },
     /// It fails permanently.
     #[error("{0}")]
@@ -53,9 +64,21 @@ impl ProcessError {
     }
 }
 
+impl ProcessError {
+    /// A transient error of the storage, or of a temporary file. A full disk is no failure of the
+    /// task, so it waits for space as long as it takes.
+    #[must_use]
+    pub fn of_storage(error: &(dyn std::error::Error + 'static)) -> Self {
+        match is_out_of_space(error) {
+            true => Self::Wait { after: SPACE_RETRY, what: format!("no space left: {error}") },
+            false => Self::retry(error.to_string()),
+        }
+    }
+}
+
 /// Failures of the storage are transient: a full disk or a missing share may recover.
 impl From<StorageError> for ProcessError {
     fn from(error: StorageError) -> Self {
-        Self::retry(error.to_string())
+        Self::of_storage(&error)
     }
 }

@@ -84,7 +84,7 @@ impl From<AggregationError> for ProcessError {
             // Errors of the storage are transient; errors of the file are not.
             AggregationError::Input(InputError::Read(_))
             | AggregationError::Write(_)
-            | AggregationError::Spill(_) => Self::retry(error.to_string()),
+            | AggregationError::Spill(_) => Self::of_storage(&error),
             error => Self::fail(problems::of_aggregation(&error)),
         }
     }

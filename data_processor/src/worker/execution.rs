@@ -44,8 +44,15 @@ pub(super) fn final_event(
     Some(match processed {
         Ok(Completed { result, output }) => Event::Completed { result, output },
         Err(ProcessError::Retry { after, checkpoint, reason }) => {
-            Event::Retry { after: after.map(|after| after.as_secs_f64()), checkpoint, reason }
+            let after = after.map(|after| after.as_secs_f64());
+            Event::Retry { after, checkpoint, reason, waits_for: None }
         }
+        Err(ProcessError::Wait { after, what }) => Event::Retry {
+            after: Some(after.as_secs_f64()),
+            checkpoint: None,
+            reason: None,
+            waits_for: Some(what),
+        },
         Err(ProcessError::Fail(problem)) => Event::Failed { error: *problem },
         Err(ProcessError::Interrupted(_)) if interruption.is_some() => {
             Event::Released { checkpoint: None }
@@ -55,6 +62,7 @@ pub(super) fn final_event(
             after: None,
             checkpoint: None,
             reason: Some(format!("the processor ended without an interruption: {error}")),
+            waits_for: None,
         },
     })
 }

@@ -453,11 +453,34 @@ async fn a_panic_counts_as_a_failure_and_does_not_end_the_worker() {
         after: None,
         checkpoint: None,
         reason: Some(format!("the processor panicked: {text}")),
+        waits_for: None,
     };
     assert_eq!(harness.ended(first).await, reason("of fear"));
     assert_eq!(harness.ended(second).await, reason("on a thread"));
     let completed = Event::Completed { result: json!(3), output: None };
     assert_eq!(harness.ended(third).await, completed);
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_task_without_space_waits_and_counts_no_failure() {
+    let mut harness = Harness::new().await;
+    let task = harness.task(|_| {});
+    harness.publish(&[task]).await;
+    harness.start(
+        1,
+        LONG,
+        Arc::new(|_, _| {
+            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            async { Err(common::storage::StorageError::from(full).into()) }.boxed()
+        }),
+    );
+    let Event::Retry { after, reason: None, waits_for: Some(what), .. } = harness.ended(task).await
+    else {
+        panic!("the task does not wait")
+    };
+    assert_eq!(after, Some(30.0));
+    assert!(what.starts_with("no space left: "), "{what}");
     harness.end().await;
 }
 
@@ -475,8 +498,12 @@ async fn a_delayed_task_keeps_its_checkpoint() {
             async { Err(ProcessError::later(Duration::from_secs(4), checkpoint)) }.boxed()
         }),
     );
-    let expected =
-        Event::Retry { after: Some(4.0), checkpoint: Some(json!({"draws": 2})), reason: None };
+    let expected = Event::Retry {
+        after: Some(4.0),
+        checkpoint: Some(json!({"draws": 2})),
+        reason: None,
+        waits_for: None,
+    };
     assert_eq!(harness.ended(task).await, expected);
     harness.end().await;
 }

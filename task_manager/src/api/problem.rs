@@ -369,6 +369,24 @@ fn problem(error: &Error) -> Problem {
              Idempotency-Key; without one it may be executed twice."
                 .to_owned(),
         ),
+        Error::StorageFull => (
+            507,
+            "storage_full",
+            "The storage is full",
+            "The disk of the storage has no space left. Make space: delete tasks that are no \
+             longer needed, shorten `keep_files`, or enlarge the disk. Then send the file again; a \
+             resumable upload continues where it stopped."
+                .to_owned(),
+        ),
+        Error::DatabaseFull => (
+            507,
+            "database_full",
+            "The database is full",
+            "The disk of the database has no space left; nothing was changed. Make space: delete \
+             tasks that are no longer needed, shorten `keep_tasks`, or enlarge the disk. Then send \
+             the request again."
+                .to_owned(),
+        ),
         Error::StorageUnavailable => (
             503,
             "storage_unavailable",

@@ -146,7 +146,11 @@ async fn the_checkpoint_of_a_report_is_ignored_for_loads(backend: Backend) {
     let second = app.next_attempt().await;
     assert_eq!(second.checkpoint, Some(json!(checkpoint(2 * FULL))));
     let reason = Some("the disk is full".to_owned());
-    app.report(&second, Event::Retry { after: Some(0.0), checkpoint: behind, reason }).await;
+    app.report(
+        &second,
+        Event::Retry { after: Some(0.0), checkpoint: behind, reason, waits_for: None },
+    )
+    .await;
     let third = app.next_attempt().await;
     assert_eq!(third.checkpoint, Some(json!(checkpoint(2 * FULL))));
     load(&app, &third, 2 * FULL, 2 * FULL + 1).await;

@@ -46,7 +46,12 @@ async fn a_task_that_lost_leases_repeatedly_runs_exclusively(backend: Backend) {
     let third = app.next_attempt().await;
     assert_eq!((third.task_id, third.attempt, third.exclusive), (second.task_id, 3, true));
     // It stays exclusive until it has succeeded or is resumed.
-    let error = Event::Retry { after: Some(0.0), checkpoint: None, reason: Some("no disk".into()) };
+    let error = Event::Retry {
+        after: Some(0.0),
+        checkpoint: None,
+        reason: Some("no disk".into()),
+        waits_for: None,
+    };
     assert_eq!(app.report(&third, error).await, Outcome::Accepted);
     let fourth = app.next_attempt().await;
     assert!(fourth.exclusive);
@@ -60,7 +65,12 @@ async fn a_task_that_lost_leases_repeatedly_runs_exclusively(backend: Backend) {
 async fn an_error_before_a_lost_lease_does_not_make_a_task_exclusive(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let first = app.processing_task().await;
-    let error = Event::Retry { after: Some(0.0), checkpoint: None, reason: Some("no disk".into()) };
+    let error = Event::Retry {
+        after: Some(0.0),
+        checkpoint: None,
+        reason: Some("no disk".into()),
+        waits_for: None,
+    };
     assert_eq!(app.report(&first, error).await, Outcome::Accepted);
     app.next_attempt().await;
     expire(&app);

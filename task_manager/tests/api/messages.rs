@@ -141,7 +141,12 @@ async fn a_delay_keeps_the_draws_without_a_failure(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = processing(&mut app, "again").await;
     let checkpoint = Some(json!({"draws": 1}));
-    let event = Event::Retry { after: Some(0.9), checkpoint: checkpoint.clone(), reason: None };
+    let event = Event::Retry {
+        after: Some(0.9),
+        checkpoint: checkpoint.clone(),
+        reason: None,
+        waits_for: None,
+    };
     let began = std::time::Instant::now();
     assert_eq!(app.report(&attempt, event).await, Outcome::Accepted);
     let again = app.next_attempt().await;

@@ -27,8 +27,12 @@ async fn each_report_of_a_batch_is_answered_separately(backend: Backend) {
     }
     let [good, killed, fenced, again, none, odd, runs] = &attempts[..] else { panic!() };
     app.interrupt(killed.task_id, "kill").await;
-    let later =
-        Event::Retry { after: Some(0.0), checkpoint: Some(json!({"draws": 1})), reason: None };
+    let later = Event::Retry {
+        after: Some(0.0),
+        checkpoint: Some(json!({"draws": 1})),
+        reason: None,
+        waits_for: None,
+    };
     let stranger = Attempt { task_id: TaskId::new(), ..good.clone() };
     let wrong = Attempt { attempt: fenced.attempt + 1, ..fenced.clone() };
     let batch = |none_too: bool| {

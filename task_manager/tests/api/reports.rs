@@ -118,6 +118,7 @@ async fn an_error_counts_as_a_failure_and_a_delay_does_not(backend: Backend) {
         after: Some(0.1),
         checkpoint: Some(json!(1)),
         reason: reason.map(str::to_owned),
+        waits_for: None,
     };
     app.report(&attempt, delay(None)).await;
     let second = app.next_attempt().await;
@@ -126,6 +127,17 @@ async fn an_error_counts_as_a_failure_and_a_delay_does_not(backend: Backend) {
     app.report(&second, delay(Some("the disk is full"))).await;
     let third = app.next_attempt().await;
     assert_eq!(app.task(third.task_id).await.failures, 1);
+    let wait = |what: &str| Event::Retry {
+        after: Some(0.1),
+        checkpoint: None,
+        reason: None,
+        waits_for: Some(what.to_owned()),
+    };
+    app.report(&third, wait("no space left")).await;
+    let fourth = app.next_attempt().await;
+    assert_eq!(app.task(fourth.task_id).await.failures, 1, "waiting is no failure");
+    let noted = "UPDATE task_attempts SET reason = 'read' WHERE reason = 'no space left'";
+    assert_eq!(app.sql(noted), 1);
 }
 
 async fn too_many_errors_fail_the_task_and_a_resume_resets_the_count(backend: Backend) {
@@ -133,7 +145,11 @@ async fn too_many_errors_fail_the_task_and_a_resume_resets_the_count(backend: Ba
     let mut attempt = app.processing_task().await;
     for failures in 1..=5 {
         let reason = Some(format!("error {failures}"));
-        app.report(&attempt, Event::Retry { after: Some(0.0), checkpoint: None, reason }).await;
+        app.report(
+            &attempt,
+            Event::Retry { after: Some(0.0), checkpoint: None, reason, waits_for: None },
+        )
+        .await;
         if failures < 5 {
             attempt = app.next_attempt().await;
         }

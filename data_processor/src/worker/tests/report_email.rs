@@ -84,7 +84,7 @@ async fn a_deferred_report_is_sent_again_with_the_same_message_id() {
     let task = task(&harness, &[]).await;
     harness.start_with_mail(mailer(&sink));
     match harness.ended(task).await {
-        Event::Retry { after: Some(after), checkpoint: Some(_), reason: Some(reason) } => {
+        Event::Retry { after: Some(after), checkpoint: Some(_), reason: Some(reason), .. } => {
             assert!(after >= 5.0 && reason.contains("come again later"), "{after}: {reason}");
         }
         event => unreachable!("it is transient: {event:?}"),

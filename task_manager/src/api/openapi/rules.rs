@@ -16,7 +16,7 @@ use crate::accounts::users::credentials::PasswordLength;
 /// The header that makes a request repeatable.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// Answers: status, name among the components, and description.
-const ANSWERS: [(&str, &str, &str); 7] = [
+const ANSWERS: [(&str, &str, &str); 8] = [
     ("400", "BadRequest", "The request cannot be read"),
     (
         "403",
@@ -32,9 +32,10 @@ const ANSWERS: [(&str, &str, &str); 7] = [
         "Unavailable",
         "The server is overloaded, or its database or storage is temporarily unavailable",
     ),
+    ("507", "Full", "The disk of the storage or of the database has no space left"),
 ];
 /// Those that only requests with a body get.
-const OF_BODIES: [&str; 3] = ["408", "413", "415"];
+const OF_BODIES: [&str; 4] = ["408", "413", "415", "507"];
 
 /// Completes the parameters and the answers of every operation.
 pub fn complete(mut document: Built) -> Built {

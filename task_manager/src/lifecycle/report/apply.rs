@@ -124,8 +124,8 @@ fn with_fence(
             let dispatch = retry_or_fail(conn, task, change, delay, error, now)?;
             changes.dispatches.extend(dispatch);
         }
-        Event::Retry { after, checkpoint, reason } => {
-            ended(AttemptOutcome::Retry, reason.as_deref());
+        Event::Retry { after, checkpoint, reason, waits_for } => {
+            ended(AttemptOutcome::Retry, reason.as_deref().or(waits_for.as_deref()));
             let dispatch = retry(conn, task, *after, checkpoint.as_ref(), reason.as_deref(), now)?;
             changes.dispatches.extend(dispatch);
         }
