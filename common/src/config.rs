@@ -60,6 +60,7 @@ enum Origin {
     File(PathBuf),
     Credential(PathBuf),
     Environment(String),
+    CommandLine,
 }
 
 impl Value {
@@ -83,6 +84,7 @@ impl Origin {
             Self::File(_) => 1,
             Self::Credential(_) => 2,
             Self::Environment(_) => 3,
+            Self::CommandLine => 4,
         }
     }
 }
@@ -121,11 +123,12 @@ impl fmt::Display for Origin {
             Self::Default => f.write_str("default"),
             Self::File(path) | Self::Credential(path) => write!(f, "{}", path.display()),
             Self::Environment(name) => f.write_str(name),
+            Self::CommandLine => f.write_str("command line"),
         }
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Effective {
     name: &'static str,
     shown: String,
@@ -149,9 +152,39 @@ impl SettingsError {
     }
 }
 
-/// The settings in force, for `config` to print: secrets are masked.
-#[derive(Debug)]
+/// The settings in force: secrets are masked.
+#[derive(Debug, Clone, Default)]
 pub struct EffectiveSettings(Vec<Effective>);
+
+/// A setting in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EffectiveSetting<'a> {
+    /// Its name in the settings file.
+    pub name: &'static str,
+    /// Its value as the settings file would have it; none for a secret that is set.
+    pub value: Option<&'a str>,
+    /// Whether it is not set.
+    pub is_default: bool,
+}
+
+impl EffectiveSettings {
+    /// Every setting, in the order in which the program reads them.
+    pub fn iter(&self) -> impl Iterator<Item = EffectiveSetting<'_>> {
+        self.0.iter().map(|Effective { name, shown, origin }| EffectiveSetting {
+            name,
+            value: Some(shown.as_str()).filter(|shown| *shown != MASK),
+            is_default: *origin == Origin::Default,
+        })
+    }
+
+    /// Replaces the value of a setting by one from the command line.
+    pub fn replace(&mut self, name: &str, value: &impl fmt::Display) {
+        if let Some(setting) = self.0.iter_mut().find(|setting| setting.name == name) {
+            setting.shown = value.to_string();
+            setting.origin = Origin::CommandLine;
+        }
+    }
+}
 
 impl fmt::Display for EffectiveSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -499,9 +532,14 @@ mod tests {
         let token = settings.secret("token");
         let url = settings.secret_or("url", "sqlite://tasks.sqlite");
         assert!(!format!("{token:?}{url:?}").contains("hunter2"));
-        let shown = settings.finish().unwrap().to_string();
+        let mut in_force = settings.finish().unwrap();
+        let shown = in_force.to_string();
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("token = \"********\"  # UNIT_TEST_TOKEN"), "{shown}");
+        let expected = |name, value| EffectiveSetting { name, value, is_default: false };
+        in_force.replace("url", &"of the command line");
+        let all = in_force.iter().collect::<Vec<_>>();
+        assert_eq!(all, [expected("token", None), expected("url", Some("of the command line"))]);
     }
 
     #[test]

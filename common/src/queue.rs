@@ -149,6 +149,15 @@ impl Publisher {
         }
     }
 
+    /// The kind of this queue: `in_process` or `rabbitmq`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match &self.inner {
+            PublisherKind::Memory(_) => "in_process",
+            PublisherKind::Amqp(_) => "rabbitmq",
+        }
+    }
+
     /// The name of this queue for logs and health checks.
     #[must_use]
     pub fn name(&self) -> &'static str {

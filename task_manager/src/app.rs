@@ -1,9 +1,11 @@
 //! The server: wires its parts together, starts and stops them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use common::clock;
 use common::problem::ErrorLocation;
 use common::queue::Queue;
 use common::storage::Storage;
@@ -24,6 +26,7 @@ use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::body::BodyTimeout;
 use crate::api::request::file::IdleTimeout;
 use crate::api::routes::downloads::PresignedDownloads;
+use crate::api::routes::operations::ServerInfo;
 use crate::api::state::{AppState, Parts};
 use crate::api::{router, server};
 use crate::background;
@@ -227,6 +230,15 @@ impl Server {
             presigned_downloads: PresignedDownloads(config.presigned_downloads),
             wakeups: wakeups.clone(),
             swallowed: swallowed.clone(),
+            info: Arc::new(ServerInfo {
+                started_at: clock::now(),
+                database: match db::is_in_process(config.database_url.expose_secret()) {
+                    true => "sqlite",
+                    false => "mysql",
+                },
+                storage: config.storage.location.clone(),
+                settings: config.in_force.clone(),
+            }),
         });
         let parts = background::Parts {
             db,

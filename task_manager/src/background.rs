@@ -124,6 +124,8 @@ pub fn start(parts: Parts, wakeups: &Wakeups, tracker: &TaskTracker, shutdown: &
         async move { retention::pass(&db, &storage, retention).await }
     }));
 
+    tracker.spawn(watch_space(storage.clone(), shutdown.clone()));
+
     let (pass_db, lock) = (db.clone(), Lock::new(db.clone(), "sweep"));
     tracker.spawn(every("files without a task", sweep_interval, never()).run(move || {
         let (db, storage, lock) = (pass_db.clone(), storage.clone(), lock.clone());
@@ -146,6 +148,28 @@ pub fn start(parts: Parts, wakeups: &Wakeups, tracker: &TaskTracker, shutdown: &
         let db = db.clone();
         async move { Ok(workers::forget_gone(&db).await?) }
     }));
+}
+
+/// Logs when the disk of the storage becomes nearly full, and when it is no longer.
+async fn watch_space(storage: Storage, shutdown: CancellationToken) {
+    let mut was_nearly_full = false;
+    loop {
+        // An unusable storage is reported by the requests and passes that need it.
+        if let Ok(Some(space)) = storage.space().await {
+            match space.warning() {
+                Some(warning) if !was_nearly_full => {
+                    warn!("{warning}; uploads fail when it is full, and tasks wait for space");
+                }
+                None if was_nearly_full => info!("the disk is no longer nearly full"),
+                _ => {}
+            }
+            was_nearly_full = space.is_nearly_full();
+        }
+        tokio::select! {
+            () = tokio::time::sleep(MINUTELY) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
 }
 
 /// A pass that runs at an interval.

@@ -128,6 +128,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The filter of the log: a level, or directives by module.
     pub log: String,
+    /// All settings in force, as administrators see them.
+    pub in_force: EffectiveSettings,
 }
 
 impl Config {
@@ -141,7 +143,14 @@ impl Config {
     ) -> Result<(Self, EffectiveSettings), SettingsError> {
         let mut settings = Settings::load(file, PREFIX);
         let config = Self::from_settings(&mut settings, folder);
-        settings.finish().map(|effective| (config, effective))
+        let effective = settings.finish()?;
+        Ok((Self { in_force: effective.clone(), ..config }, effective))
+    }
+
+    /// Listens on this address, whatever the settings are.
+    pub fn listen_on(&mut self, address: SocketAddr) {
+        self.listen = address;
+        self.in_force.replace("listen", &address);
     }
 
     /// Checks the settings of a task manager of a fleet.
@@ -277,6 +286,7 @@ impl Config {
             run_schedules: settings.value("run_schedules", true),
             log_format: settings.value("log_format", LogFormat::Text),
             log: settings.value("log", DEFAULT_LOG.to_owned()),
+            in_force: EffectiveSettings::default(),
         };
         config.check(settings);
         config

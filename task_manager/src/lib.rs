@@ -16,6 +16,7 @@ mod audit;
 mod backend;
 mod backfill;
 mod background;
+mod backlog;
 pub mod config;
 mod db;
 mod dispatch;

@@ -34,6 +34,7 @@ mod api {
     mod message_search;
     mod messages;
     mod openapi;
+    mod operations;
     mod page;
     mod report_batches;
     mod reports;

@@ -55,7 +55,7 @@ const RANKS: [(&str, Ranks); 3] = [
             &["audit", "db", "folding", "log_fields", "log_once", "strict_json"],
             &["backfill", "error", "group_commit", "locks", "paging", "passes"],
             &["file_source", "idempotency", "tasks"],
-            &["accounts", "kinds", "results", "workers"],
+            &["accounts", "backlog", "kinds", "results", "workers"],
             &["views"],
             &["dispatch", "live"],
             &["lifecycle"],

@@ -73,7 +73,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     let _lock = lock(data)?;
     let mut config = config(&folders)?;
     if let Some(listen) = args.listen {
-        config.listen = listen;
+        config.listen_on(listen);
     }
     if config.jwt_key.is_none() {
         config.jwt_key = Some(jwt_key(data)?);

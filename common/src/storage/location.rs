@@ -149,6 +149,17 @@ impl Service {
     }
 }
 
+impl Location {
+    /// The name of the kind of storage: `local`, `s3`, `az` or `gs`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Folder(_) => "local",
+            Self::Bucket(url) => url.service.scheme(),
+        }
+    }
+}
+
 impl FromStr for Location {
     type Err = String;
 

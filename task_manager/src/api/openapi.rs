@@ -40,6 +40,7 @@ use utoipa::openapi::{Content, ContentBuilder, OpenApi as Built, Ref, Response, 
         (name = "tasks", description = "Watch, stop, kill, resume and delete tasks"),
         (name = "users", description = "Sign up, log in and out"),
         (name = "workers", description = "The workers of the platform"),
+        (name = "operations", description = "The state of the whole platform"),
         (name = "health", description = "The health of the server"),
     )
 )]

@@ -26,8 +26,8 @@ use crate::api::middleware::{
 };
 use crate::api::routes::{
     bulk_messages as bulk, csv_previews, data_uploads, downloads, events, file_statistics, health,
-    messages, page, results, resumable_uploads as resumable, schedules, sessions, tasks, uploads,
-    user_events, users, workers,
+    messages, operations, page, results, resumable_uploads as resumable, schedules, sessions,
+    tasks, uploads, user_events, users, workers,
 };
 use crate::api::state::AppState;
 use crate::api::{internal, openapi, server};
@@ -87,6 +87,7 @@ fn of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(events::task_events))
         .routes(routes!(events::all_task_events))
         .routes(routes!(workers::list_workers))
+        .routes(routes!(operations::show_operations))
         .routes(routes!(sessions::log_out))
         .routes(routes!(users::show_current_user))
 }

@@ -8,6 +8,7 @@ pub mod events;
 pub mod file_statistics;
 pub mod health;
 pub mod messages;
+pub mod operations;
 pub mod page;
 pub mod results;
 pub mod resumable_uploads;

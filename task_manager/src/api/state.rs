@@ -15,6 +15,7 @@ use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::body::BodyTimeout;
 use crate::api::request::file::IdleTimeout;
 use crate::api::routes::downloads::PresignedDownloads;
+use crate::api::routes::operations::ServerInfo;
 use crate::db::Database;
 use crate::dispatch::redispatch::Swallowed;
 use crate::dispatch::relay::RelaySignal;
@@ -78,6 +79,7 @@ state! {
     swallowed: Swallowed,
     body_timeout: BodyTimeout,
     presigned_downloads: PresignedDownloads,
+    info: Arc<ServerInfo>,
 }
 
 impl AppState {

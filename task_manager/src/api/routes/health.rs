@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use common::queue::Publisher;
-use common::storage::Storage;
+use common::storage::{DiskSpace, Storage};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -42,7 +42,7 @@ pub struct Readiness {
     /// `ok`, or the problem; uploads are accepted nevertheless. Also the number of tasks whose
     /// messages are consumed without a claim.
     queue: String,
-    /// `ok`, or the problem.
+    /// `ok`, or the problem; also that the disk is nearly full.
     storage: String,
 }
 
@@ -63,7 +63,8 @@ pub async fn readyz(
 ) -> Response {
     let database = ping_in_time(db).await;
     let queue = publisher.check().await;
-    let storage = storage.check().await;
+    let space = storage.space().await.ok().flatten();
+    let storage = state(storage.check().await);
     let ready = database.is_ok();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let readiness = Readiness {
@@ -75,14 +76,17 @@ pub async fn readyz(
                 "{state}; {count} tasks were dispatched {SWALLOWED} or more times without a claim, the log names them"
             ),
         },
-        storage: state(storage),
+        storage: match space.and_then(DiskSpace::warning) {
+            Some(warning) => format!("{storage}; {warning}"),
+            None => storage,
+        },
     };
     (status, Json(readiness)).into_response()
 }
 
 /// Runs in a separate task, which may block its thread waiting for the database: no timeout could
 /// end that.
-async fn ping_in_time(db: Database) -> DbResult<()> {
+pub async fn ping_in_time(db: Database) -> DbResult<()> {
     let ping = tokio::spawn(async move { db.read(|conn| Ok(db::ping(conn)?)).await });
     match tokio::time::timeout(DATABASE_TIMEOUT, ping).await {
         Ok(pinged) => pinged.map_err(|error| DbError::Unavailable(error.to_string()))?,
