@@ -11,6 +11,7 @@ mod switch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -315,6 +316,18 @@ impl Settings {
         )
     }
 
+    /// An address with a port that may be absent or empty.
+    pub fn address(&mut self, name: &'static str) -> Option<SocketAddr> {
+        let parse = |text: &str| match text {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| {
+                format!("is `{text}`, not an address with a port such as 127.0.0.1:9000")
+            }),
+        };
+        let show = |value: &Option<SocketAddr>| value.map(|it| it.to_string()).unwrap_or_default();
+        self.read(name, None, parse, show)
+    }
+
     /// A text that may be absent or empty.
     pub fn optional(&mut self, name: &'static str) -> Option<String> {
         let parse = |text: &str| Ok((!text.is_empty()).then(|| text.to_owned()));
@@ -495,15 +508,18 @@ mod tests {
         let given = variables(&[
             ("UNIT_TEST_PORT", "many"),
             ("UNIT_TEST_AGE", "soon"),
+            ("UNIT_TEST_METRICS", "localhost"),
             ("UNIT_TEST_COLOUR", "red"),
         ]);
         let mut settings = Settings::from_sources(None, "UNIT_TEST", given);
         settings.value("port", 0_u16);
         settings.duration("age", Duration::ZERO);
+        settings.address("metrics");
         let message = settings.finish().unwrap_err().to_string();
         for part in [
             "`port` (UNIT_TEST_PORT) is `many`",
             "`age`",
+            "`metrics` (UNIT_TEST_METRICS) is `localhost`, not an address",
             "`colour` (UNIT_TEST_COLOUR) is not a setting",
         ] {
             assert!(message.contains(part), "{message}");

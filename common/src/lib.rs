@@ -1,7 +1,7 @@
 //! Code that the task manager, the workers and the command line share.
 //!
-//! A module is here only if two programs use it. Nothing here uses the database or the HTTP server;
-//! only `queue` knows the message broker, and only `storage` knows the locations of files.
+//! A module is here only if two programs use it. Nothing here uses the database or serves
+//! clients; only `queue` knows the message broker, and only `storage` knows the locations of files.
 
 pub mod causes;
 pub mod client;
@@ -13,6 +13,7 @@ pub mod file_statistics;
 pub mod health;
 pub mod mail_address;
 pub mod message;
+pub mod metrics;
 pub mod password;
 pub mod plural;
 pub mod problem;

@@ -56,6 +56,8 @@ pub struct ProcessConfig {
     pub service_token: SecretString,
     /// Where the files are.
     pub storage: StorageConfig,
+    /// Where metrics are served; nowhere if absent.
+    pub metrics_listen: Option<SocketAddr>,
     /// The format of the log.
     pub log_format: LogFormat,
     /// The log level, or directives by module.
@@ -93,6 +95,7 @@ impl ProcessConfig {
             queue_prefix: settings.value("queue_prefix", DEFAULT_PREFIX.to_owned()),
             service_token,
             storage: StorageConfig::from_settings(settings, Path::new("local_storage")),
+            metrics_listen: settings.address("metrics_listen"),
             log_format: settings.value("log_format", LogFormat::Text),
             log: settings.value("log", DEFAULT_LOG.to_owned()),
         }

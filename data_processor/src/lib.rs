@@ -11,6 +11,7 @@ pub mod csv_preview;
 pub mod file_statistics;
 pub mod health;
 pub mod mail;
+pub mod metrics;
 pub mod problems;
 pub mod processor;
 mod processors;

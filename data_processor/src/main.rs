@@ -12,7 +12,7 @@ use common::tls::Trust;
 use common::{command_line, signals, telemetry};
 use data_processor::config::{self, ProcessConfig};
 use data_processor::mail::Mailer;
-use data_processor::{health, worker};
+use data_processor::{health, metrics, worker};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -88,6 +88,11 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     info!("task managers: {api}; files: {}", config.storage.location);
     info!("listening on http://{address}");
     common::queue::log_connection(&queue).await;
+    let _metrics = common::metrics::start(config.metrics_listen, |page| {
+        metrics::add_metrics(page);
+        metrics::add_broker(page, queue.publisher());
+    })
+    .await?;
     let dependencies = health::Dependencies { queue: queue.publisher(), api: api.clone() };
     let health = tokio::spawn(health::serve(listener, dependencies));
 

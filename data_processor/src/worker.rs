@@ -48,6 +48,7 @@ use self::reporter::Reporter;
 use crate::budget::Budget;
 use crate::config::WorkerConfig;
 use crate::mail::Mailer;
+use crate::metrics::metrics;
 use crate::processor::{Context, Interruption};
 use crate::processors::{self, Processing, Size, size_of};
 use crate::task_manager::TaskManager;
@@ -82,6 +83,7 @@ async fn run_with(
     let attempts = Arc::new(Attempts::default());
     let closing = CancellationToken::new();
     let slots = config.slots;
+    metrics().set_slots(slots.get());
     tracing::info!(worker = %id.0, name = config.name, slots, "the worker starts");
     let reporter = Reporter {
         task_manager: task_manager.clone(),
@@ -150,8 +152,10 @@ struct ClaimedAttempt {
 /// An attempt that is running.
 struct RunningAttempt {
     key: AttemptKey,
+    kind: TaskKind,
     slot: FreedSlot,
     context: Context,
+    started: Instant,
 }
 
 /// A slot that is free again.
@@ -297,19 +301,22 @@ impl Worker {
     }
 
     fn start(&mut self, ClaimedAttempt { key, spec, is_exclusive, context }: ClaimedAttempt) {
-        let size = size_of(spec.kind());
+        let kind = spec.kind();
+        let size = size_of(kind);
         let span = context.span().clone();
         span.in_scope(|| match size {
             // A log line for each would cost more than the task.
-            Size::Small => tracing::debug!(kind = %spec.kind(), is_exclusive, "the attempt starts"),
-            Size::Large => tracing::info!(kind = %spec.kind(), is_exclusive, "the attempt starts"),
+            Size::Small => tracing::debug!(%kind, is_exclusive, "the attempt starts"),
+            Size::Large => tracing::info!(%kind, is_exclusive, "the attempt starts"),
         });
         let processing = (self.process)(spec, context.clone());
         let run = execution::run(processing, context.clone()).instrument(span);
         let id = self.running.spawn(run).id();
         self.lane(size).started();
+        metrics().attempt_started(kind);
         let slot = FreedSlot { size, was_exclusive: is_exclusive };
-        self.started.insert(id, RunningAttempt { key, slot, context });
+        self.started
+            .insert(id, RunningAttempt { key, kind, slot, context, started: Instant::now() });
     }
 
     /// Starts, ends or releases the waiting exclusive attempt of a lane, if it is time to.
@@ -343,10 +350,11 @@ impl Worker {
                 Ok((id, processed)) => (id, Ok(processed)),
                 Err(error) => (error.id(), Err(error)),
             };
-            let Some(RunningAttempt { key, slot, context }) = self.started.remove(&id) else {
-                continue;
-            };
+            let Some(running) = self.started.remove(&id) else { continue };
+            let RunningAttempt { key, kind, slot, context, started } = running;
             let event = execution::final_event(processed, context.interruption());
+            let name = event.as_ref().map(Event::name);
+            metrics().attempt_ended(kind, name, started.elapsed(), context.done().0);
             context.span().in_scope(|| log_end(slot.size, event.as_ref(), context.interruption()));
             match slot.size {
                 Size::Small => small.push(key),

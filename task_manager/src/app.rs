@@ -1,11 +1,14 @@
 //! The server: wires its parts together, starts and stops them.
 
+mod gauges;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use common::clock;
+use common::metrics::Page;
 use common::problem::ErrorLocation;
 use common::queue::Queue;
 use common::storage::Storage;
@@ -15,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use self::gauges::Gauges;
 use crate::accounts::sessions::Roles;
 use crate::accounts::sessions::tokens::Tokens;
 use crate::accounts::users::credentials::NewUser;
@@ -45,6 +49,7 @@ use crate::lifecycle::upload::draft::{Drafts, LeaseTimes};
 use crate::lifecycle::wakeups::Wakeups;
 use crate::live::Changes;
 use crate::locks;
+use crate::metrics::metrics;
 use crate::results::ResultFiles;
 use crate::tasks::store;
 use crate::workers::last_seen::LastSeen;
@@ -64,6 +69,7 @@ pub struct Server {
     shutdown: CancellationToken,
     serving: tokio::task::JoinHandle<()>,
     tracker: TaskTracker,
+    gauges: Gauges,
 }
 
 /// Opens the database and brings its tables up to date; returns the names of the migrations that
@@ -240,6 +246,8 @@ impl Server {
                 settings: config.in_force.clone(),
             }),
         });
+        let gauges =
+            Gauges { db: db.clone(), publisher: queue.publisher(), storage: storage.clone() };
         let parts = background::Parts {
             db,
             storage,
@@ -259,7 +267,17 @@ impl Server {
         let router = router::router(state, authenticator);
         let limits = config.connections;
         let serving = tokio::spawn(server::serve(listener, router, limits, shutdown.clone()));
-        Ok(Self { address, service_token, shutdown, serving, tracker })
+        Ok(Self { address, service_token, shutdown, serving, tracker, gauges })
+    }
+
+    /// Adds the metrics of the task manager to a page.
+    pub fn add_metrics(&self, page: &mut Page) {
+        metrics().register(page.registry());
+        let gauges = self.gauges.clone();
+        page.before_scrapes(move || {
+            let gauges = gauges.clone();
+            Box::pin(async move { gauges.refresh().await })
+        });
     }
 
     /// Accepts no more requests, waits a bounded time for the open ones, then stops the rest.

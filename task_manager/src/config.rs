@@ -124,6 +124,8 @@ pub struct Config {
     pub sweep_interval: Duration,
     /// Whether this task manager runs schedules; one that does is enough.
     pub run_schedules: bool,
+    /// Where metrics are served; nowhere if absent.
+    pub metrics_listen: Option<SocketAddr>,
     /// The format of the log.
     pub log_format: LogFormat,
     /// The filter of the log: a level, or directives by module.
@@ -284,6 +286,7 @@ impl Config {
             },
             sweep_interval: settings.duration("sweep_interval", Duration::from_secs(3600)),
             run_schedules: settings.value("run_schedules", true),
+            metrics_listen: settings.address("metrics_listen"),
             log_format: settings.value("log_format", LogFormat::Text),
             log: settings.value("log", DEFAULT_LOG.to_owned()),
             in_force: EffectiveSettings::default(),

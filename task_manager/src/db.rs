@@ -210,6 +210,14 @@ pub type DbResult<T> = Result<T, DbError>;
 #[derive(Clone)]
 pub struct Database(Arc<Pools>);
 
+/// The use of a pool of connections.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolUsage {
+    pub name: &'static str,
+    pub in_use: usize,
+    pub limit: usize,
+}
+
 struct Pools {
     readers: Pool<Manager>,
     writers: Pool<Manager>,
@@ -415,6 +423,16 @@ impl Database {
     /// (SQLite), it goes to a blocking thread.
     pub fn is_waited_for_in_place(&self) -> bool {
         self.0.is_remote && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
+    }
+
+    /// How many connections are in use, and how many there may be; by pool.
+    pub fn usage(&self) -> [PoolUsage; 2] {
+        let usage = |name, pool: &Pool<Manager>, permits: &Semaphore| {
+            let limit = pool.max_size() as usize;
+            PoolUsage { name, in_use: limit.saturating_sub(permits.available_permits()), limit }
+        };
+        let Pools { readers, writers, read_permits, write_permits, .. } = &*self.0;
+        [usage("read", readers, read_permits), usage("write", writers, write_permits)]
     }
 
     async fn blocking<T: Send + 'static>(

@@ -31,6 +31,7 @@ mod live;
 mod locks;
 mod log_fields;
 mod log_once;
+mod metrics;
 mod paging;
 mod passes;
 mod results;

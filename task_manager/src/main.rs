@@ -9,7 +9,7 @@ use common::queue::{AmqpQueue, Queue};
 use common::storage::Storage;
 use common::systemd::Notifier;
 use common::tls::Trust;
-use common::{command_line, health, password, signals, telemetry};
+use common::{command_line, health, metrics, password, signals, telemetry};
 use task_manager::Server;
 use task_manager::config::{self, Config};
 
@@ -125,6 +125,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!("files are in {}", config.storage.location);
     common::queue::log_connection(&queue).await;
     tracing::info!("listening on http://{}", server.address);
+    let _metrics = metrics::start(config.metrics_listen, |page| server.add_metrics(page)).await?;
     systemd.start_watchdog();
     systemd.ready(&format!("listening on http://{}", server.address));
     let name = signals.next().await;

@@ -33,6 +33,7 @@ mod api {
     mod message_bulk;
     mod message_search;
     mod messages;
+    mod metrics;
     mod openapi;
     mod operations;
     mod page;

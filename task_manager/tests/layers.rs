@@ -52,7 +52,7 @@ const RANKS: [(&str, Ranks); 3] = [
     (
         "task_manager/src/",
         &[
-            &["audit", "db", "folding", "log_fields", "log_once", "strict_json"],
+            &["audit", "db", "folding", "log_fields", "log_once", "metrics", "strict_json"],
             &["backfill", "error", "group_commit", "locks", "paging", "passes"],
             &["file_source", "idempotency", "tasks"],
             &["accounts", "backlog", "kinds", "results", "workers"],
@@ -66,7 +66,7 @@ const RANKS: [(&str, Ranks); 3] = [
     (
         "data_processor/src/",
         &[
-            &["aggregation", "backoff", "budget", "file_statistics"],
+            &["aggregation", "backoff", "budget", "file_statistics", "metrics"],
             &["csv_preview", "mail", "row_loading", "task_manager"],
             &["problems"],
             &["config"],

@@ -21,7 +21,7 @@ use common::queue::{MemoryQueue, Queue};
 use common::storage::Storage;
 use common::systemd::Notifier;
 use common::tls::Trust;
-use common::{signals, telemetry};
+use common::{metrics, signals, telemetry};
 use data_processor::config::{MailConfig, PREFIX as WORKER_PREFIX, WorkerConfig};
 use data_processor::mail::Mailer;
 use data_processor::worker;
@@ -95,6 +95,11 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     let mailer = Mailer::new(mail_config)?;
     let queue = Queue::Memory(MemoryQueue::default());
     let server = Server::start_standalone(&config, &queue, storage.clone()).await?;
+    let _metrics = metrics::start(config.metrics_listen, |page| {
+        server.add_metrics(page);
+        data_processor::metrics::add_metrics(page);
+    })
+    .await?;
     let url = format!("http://{}", server.address);
     let api = ApiClient::new(&url, Some(server.service_token.clone()))?.into();
     let draining = CancellationToken::new();

@@ -43,6 +43,13 @@ const OTHERS: &[Description] = &[
         "Where `/healthz` and `/readyz` (broker and API) are served. Each worker on a machine \
          needs its own address. Fleet only.",
     ),
+    Description::with_default(
+        "metrics_listen",
+        "nowhere",
+        "Where [metrics](../operations.md#metrics) are served, such as `127.0.0.1:5003`. They need \
+         no login: the address should be reachable by the monitoring only. Fleet \
+         only.",
+    ),
     Description::new(
         "log",
         "What is logged: a level, or directives such as `info,data_processor=debug`. Fleet only.",

@@ -5,6 +5,7 @@ pub mod compression;
 pub mod content_encoding;
 pub mod cors;
 pub mod host;
+pub mod measure;
 pub mod own_page;
 pub mod problems;
 pub mod request_id;

@@ -22,7 +22,7 @@ use crate::api::middleware::access::{
 };
 use crate::api::middleware::cors::AllowedOrigins;
 use crate::api::middleware::{
-    compression, content_encoding, host, problems, request_id, same_machine, tus,
+    compression, content_encoding, host, measure, problems, request_id, same_machine, tus,
 };
 use crate::api::routes::{
     bulk_messages as bulk, csv_previews, data_uploads, downloads, events, file_statistics, health,
@@ -180,7 +180,7 @@ pub fn router(state: AppState, authenticator: Authenticator) -> Router {
         None => all,
     };
     let all = all.layer(from_fn_with_state(ResumableUploads::from_ref(&state), tus::tus));
-    request_id::with_request_ids(all)
+    request_id::with_request_ids(all.layer(from_fn(measure::measure)))
         // Should headers ever be logged, tokens are left out.
         .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, header::COOKIE]))
         .layer(SetSensitiveResponseHeadersLayer::new([header::SET_COOKIE]))

@@ -124,6 +124,13 @@ const OTHERS: &[Description] = &[
         "How often the storage is searched for files that belong to no task. They are deleted when \
          they are older than this. In a fleet one task manager does it for all.",
     ),
+    Description::with_default(
+        "metrics_listen",
+        "nowhere",
+        "Where [metrics](../operations.md#metrics) are served, such as `127.0.0.1:5002`. They need \
+         no login: the address should be reachable by the monitoring only. In a standalone \
+         server, they include those of its worker.",
+    ),
     Description::new(
         "log",
         "What is logged: a level, or directives such as `info,task_manager=debug`.",

@@ -5,21 +5,27 @@
 //!   dispatch gets the same attempt.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use common::report::{
     Attempt, Claim, ClaimRequest, ClaimResponse, ClaimedDelivery, LEASE, WorkerId,
 };
-use common::task::TaskState;
+use common::task::{TaskKind, TaskState};
 use tracing::debug;
 
 use crate::db::{Database, DbConnection, DbResult, Id};
+use crate::metrics::metrics;
 use crate::tasks::Task;
 use crate::tasks::store::{self, Locked};
 use crate::tasks::unreadable::Unreadable;
 
 /// Handles a worker's claims.
 pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimResponse> {
-    let claims = db.write(move |conn| claim_all(conn, request.worker, &request.deliveries)).await?;
+    let claiming = db.write(move |conn| claim_all(conn, request.worker, &request.deliveries));
+    let (claims, waited) = claiming.await?;
+    for (kind, waited) in waited {
+        metrics().task_claimed(kind, waited);
+    }
     for claim in &claims {
         match claim {
             Claim::Attempt(attempt) => {
@@ -31,13 +37,16 @@ pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimRespon
     Ok(ClaimResponse { claims })
 }
 
-/// Claims deliveries, in the caller's transaction; returns one claim for each, in order. The number
-/// of statements does not depend on that of deliveries.
+/// How long a task of this kind waited for its claim.
+type Waited = (TaskKind, Duration);
+
+/// Claims deliveries, in the caller's transaction; returns one claim for each, in order, and how
+/// long the tasks waited. The number of statements does not depend on that of deliveries.
 fn claim_all(
     conn: &mut DbConnection,
     worker: WorkerId,
     deliveries: &[ClaimedDelivery],
-) -> DbResult<Vec<Claim>> {
+) -> DbResult<(Vec<Claim>, Vec<Waited>)> {
     let ids: Vec<Id> = store::sorted_ids(deliveries.iter().map(|delivery| delivery.task_id));
     let Locked { mut tasks, unreadable, now } = store::find_and_lock(conn, &ids)?;
     let asked: HashSet<ClaimedDelivery> = deliveries.iter().copied().collect();
@@ -48,6 +57,11 @@ fn claim_all(
             task.state == TaskState::Queued && asked.contains(&latest)
         })
         .collect();
+    let waited = |task: &&mut Task| {
+        let waited = task.queued_at.and_then(|queued_at| (now - queued_at).to_std().ok());
+        (task.kind(), waited.unwrap_or_default())
+    };
+    let waited = free.iter().map(waited).collect();
     store::claim(conn, &mut free, worker, now, now + LEASE)?;
     let claim = |delivery: &ClaimedDelivery| {
         let is_it = |task: &&Unreadable| task.id == delivery.task_id;
@@ -56,7 +70,7 @@ fn claim_all(
             None => answer(worker, *delivery, tasks.get(&delivery.task_id)),
         }
     };
-    Ok(deliveries.iter().map(claim).collect())
+    Ok((deliveries.iter().map(claim).collect(), waited))
 }
 
 /// The answer to a delivery, after its task was claimed if possible. A task that the worker has for

@@ -16,7 +16,7 @@ use crate::db::{self, Database, DbResult};
 use crate::dispatch::relay::RelaySignal;
 use crate::lifecycle::sweep;
 use crate::passes::{Failures, PassError};
-use crate::tasks::attempts::{self, AttemptOutcome, EndedAttempt};
+use crate::tasks::attempts::{self, AttemptEnd, AttemptOutcome, EndedAttempt};
 use crate::tasks::limits::backoff;
 use crate::tasks::outbox;
 use crate::tasks::store::{self, Enqueue, Locked};
@@ -55,12 +55,12 @@ async fn revoke_attempts(
         after = Some(*last);
         let mut lost = Vec::new();
         match revoke(db, &ids).await {
-            Ok(taken) => lost.extend(taken),
+            Ok(taken) => lost.extend(counted(taken)),
             // The cause is one of them, or temporary.
             Err(_) => {
                 for id in ids {
                     match revoke(db, &[id]).await {
-                        Ok(taken) => lost.extend(taken),
+                        Ok(taken) => lost.extend(counted(taken)),
                         Err(error) => failures.note(id, error)?,
                     }
                 }
@@ -75,9 +75,24 @@ async fn revoke_attempts(
     }
 }
 
+/// An attempt that was revoked.
+struct Revoked {
+    id: TaskId,
+    attempt: u32,
+    end: AttemptEnd,
+}
+
+/// Counts revoked attempts.
+fn counted(revoked: Vec<Revoked>) -> impl Iterator<Item = (TaskId, u32)> {
+    revoked.into_iter().map(|Revoked { id, attempt, end }| {
+        end.count();
+        (id, attempt)
+    })
+}
+
 /// Revokes attempts, in one transaction, unless their leases were renewed or another task manager
 /// was faster. Returns the revoked attempts.
-async fn revoke(db: &Database, ids: &[TaskId]) -> DbResult<Vec<(TaskId, u32)>> {
+async fn revoke(db: &Database, ids: &[TaskId]) -> DbResult<Vec<Revoked>> {
     let ids: Vec<db::Id> = ids.iter().map(|id| db::Id(id.0)).collect();
     db.write(move |conn| {
         let now = db::now(conn)?;
@@ -89,6 +104,7 @@ async fn revoke(db: &Database, ids: &[TaskId]) -> DbResult<Vec<(TaskId, u32)>> {
         let failed: Vec<_> = failed.map(|task| db::Id(task.id.0)).collect();
         let suspects = attempts::with_lost_lease(conn, &failed)?;
         let mut ended = Vec::new();
+        let mut revoked = Vec::with_capacity(tasks.len());
         let mut dispatches = Vec::new();
         for task in &tasks {
             let reason = "its worker went silent";
@@ -102,11 +118,15 @@ async fn revoke(db: &Database, ids: &[TaskId]) -> DbResult<Vec<(TaskId, u32)>> {
                 progress: task.progress.clone(),
             };
             let error = || lost_worker(failures);
-            dispatches.extend(retry_or_fail(conn, task, change, backoff(failures), error, now)?);
+            let dispatch = retry_or_fail(conn, task, change, backoff(failures), error, now)?;
+            let task_ended = dispatch.is_none().then_some(TaskState::Failed);
+            let end = AttemptEnd::of(task, AttemptOutcome::LeaseLost, task_ended, now);
+            revoked.push(Revoked { id: task.id, attempt: task.attempt, end });
+            dispatches.extend(dispatch);
         }
         attempts::add(conn, &ended)?;
         outbox::append(conn, &dispatches)?;
-        Ok(tasks.iter().map(|task| (task.id, task.attempt)).collect())
+        Ok(revoked)
     })
     .await
 }

@@ -6,11 +6,13 @@
 //! - Repeating one that is already in effect changes nothing and succeeds.
 
 use chrono::NaiveDateTime;
-use common::task::{TaskId, TaskState, TaskView, UserId};
+use common::task::{TaskId, TaskKind, TaskState, TaskView, UserId};
 
 use crate::db::{Database, DbConnection, DbResult, Id};
 use crate::error::Error;
 use crate::kinds;
+use crate::metrics::metrics;
+use crate::tasks::attempts::{AttemptEnd, AttemptOutcome};
 use crate::tasks::store::{self, Locked};
 use crate::tasks::{Task, transitions};
 use crate::views::view;
@@ -52,6 +54,35 @@ pub struct Interrupted {
     pub task: TaskView,
     /// The row at which it resumes, if it is waiting to.
     pub resumes_from_row: Option<u64>,
+    ends: Option<Ends>,
+}
+
+/// What an interrupt has ended.
+#[derive(Debug)]
+struct Ends {
+    task: (TaskKind, TaskState),
+    attempt: Option<AttemptEnd>,
+}
+
+impl Ends {
+    fn of(task: &Task, interrupt: Interrupt, now: NaiveDateTime) -> Option<Self> {
+        let (state, outcome) = match interrupt {
+            Interrupt::Stop => (TaskState::Stopped, AttemptOutcome::Stopped),
+            Interrupt::Kill => (TaskState::Killed, AttemptOutcome::Killed),
+            Interrupt::Resume => return None,
+        };
+        let was_running = task.state == TaskState::Processing;
+        let attempt = was_running.then(|| AttemptEnd::of(task, outcome, None, now));
+        Some(Self { task: (task.kind(), state), attempt })
+    }
+
+    fn count(self) {
+        let (kind, state) = self.task;
+        metrics().task_ended(kind, state);
+        if let Some(attempt) = self.attempt {
+            attempt.count();
+        }
+    }
 }
 
 enum Attempted {
@@ -79,6 +110,7 @@ pub async fn interrupt(
             let Some(task) = tasks.remove(&id).filter(|task| task.owner == owner) else {
                 return Ok(Attempted::NotFound);
             };
+            let mut ends = None;
             if !interrupt.is_in_effect(task.state) {
                 let is_done = match interrupt {
                     Interrupt::Stop => end(conn, &task, TaskState::Stopping, now)?,
@@ -89,20 +121,26 @@ pub async fn interrupt(
                 if !is_done {
                     return Ok(Attempted::WrongState(task.state));
                 }
+                ends = Ends::of(&task, interrupt, now);
             }
             match store::find(conn, id)? {
                 Some(task) => {
                     let is_queued = task.state == TaskState::Queued;
                     let resumes_from_row = task.resumes_from_row().filter(|_| is_queued);
                     let task = view(conn, task)?;
-                    Ok(Attempted::Done(Box::new(Interrupted { task, resumes_from_row })))
+                    Ok(Attempted::Done(Box::new(Interrupted { task, resumes_from_row, ends })))
                 }
                 None => Ok(Attempted::NotFound),
             }
         })
         .await?;
     match attempted {
-        Attempted::Done(interrupted) => Ok(*interrupted),
+        Attempted::Done(mut interrupted) => {
+            if let Some(ends) = interrupted.ends.take() {
+                ends.count();
+            }
+            Ok(*interrupted)
+        }
         Attempted::NotFound => Err(Error::TaskNotFound),
         Attempted::FilesGone => Err(Error::Expired),
         Attempted::Unreadable(detail) => Err(Error::UnreadableTask(detail)),

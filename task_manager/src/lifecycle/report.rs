@@ -21,6 +21,7 @@ use super::sweep;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::dispatch::relay::{self, RelaySignal};
 use crate::live::{Changes, Unpublished};
+use crate::tasks::attempts::AttemptEnd;
 use crate::tasks::store::sorted_ids;
 use crate::workers;
 use crate::workers::last_seen::LastSeen;
@@ -55,11 +56,7 @@ pub async fn report(
             warn!(%error, "a batch of reports failed and is applied one by one");
             apply_one_by_one(db, &reports, changes).await?
         }
-        applied => {
-            let (outcomes, unpublished) = applied?;
-            changes.publish(unpublished);
-            outcomes
-        }
+        applied => note(applied?, changes),
     };
     if reports.iter().any(|report| is_due_soon(&report.event)) {
         relay.wake();
@@ -77,12 +74,19 @@ fn is_due_soon(event: &Event) -> bool {
     }
 }
 
+/// Publishes and counts what a committed batch has changed; returns its outcomes.
+fn note((applied, unpublished): (Applied, Unpublished), changes: &Changes) -> Vec<Outcome> {
+    changes.publish(unpublished);
+    applied.ended.into_iter().for_each(AttemptEnd::count);
+    applied.outcomes
+}
+
 /// Applies reports, and reads the changes to publish.
 fn apply_batch(
     conn: &mut DbConnection,
     batch: &[Report],
     changes: &Changes,
-) -> DbResult<(Vec<Outcome>, Unpublished)> {
+) -> DbResult<(Applied, Unpublished)> {
     let mut applied = Applied::default();
     let mut rest = batch;
     while !rest.is_empty() {
@@ -97,7 +101,7 @@ fn apply_batch(
         rest = others;
     }
     let unpublished = changes.read(conn, &applied.changed)?;
-    Ok((applied.outcomes, unpublished))
+    Ok((applied, unpublished))
 }
 
 async fn apply_one_by_one(
@@ -112,10 +116,7 @@ async fn apply_one_by_one(
             db.write(move |conn| apply_batch(conn, &single, &changes))
         };
         match applying.await {
-            Ok((outcomes, unpublished)) => {
-                all.extend(outcomes);
-                changes.publish(unpublished);
-            }
+            Ok(applied) => all.extend(note(applied, changes)),
             Err(error) if error.is_unavailable() => return Err(error),
             Err(error) => {
                 warn!(task_id = %report.task_id, attempt = report.attempt, %error, "report rejected");

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use common::problem::ErrorLocation;
 use common::task::spec::{ReportEmailSpec, TaskSpec};
-use common::task::{TaskId, TaskView, UserId};
+use common::task::{TaskId, TaskKind, TaskView, UserId};
 use common::user_event::UserEventsReport;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -38,6 +38,7 @@ use crate::error::Error;
 use crate::idempotency::{Answering, IdempotencyKeys, IdempotentRequest};
 use crate::kinds::user_event;
 use crate::kinds::user_event::store::Filter;
+use crate::metrics::metrics;
 use crate::tasks;
 use crate::tasks::Task;
 use crate::tasks::submissions::{self, NewTask};
@@ -195,6 +196,7 @@ impl Schedules {
                 Ok(Some(task))
             });
             let task = run.await?.ok_or(Error::ScheduleNotFound)?;
+            metrics().tasks_accepted(TaskKind::ReportEmail, 1);
             self.relay.wake();
             Ok(task)
         };

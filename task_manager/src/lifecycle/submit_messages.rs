@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use common::message::Draw;
 use common::task::spec::{MessageValidationSpec, TaskSpec};
-use common::task::{TaskView, UserId};
+use common::task::{TaskKind, TaskView, UserId};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::group_commit::GroupCommit;
 use crate::idempotency::{Answering, IdempotencyKeys, IdempotentRequest};
 use crate::kinds::message_validation::{check, store};
+use crate::metrics::metrics;
 use crate::tasks::outbox::Dispatch;
 use crate::tasks::submissions::{self, NewTask};
 use crate::views;
@@ -62,6 +63,7 @@ impl Messages {
     /// Starts to accept messages.
     pub fn start(db: Database, keys: IdempotencyKeys, relay: RelaySignal) -> Self {
         let committed = move |group: &[Queued]| {
+            metrics().tasks_accepted(TaskKind::MessageValidation, group.len() as u64);
             relay.publish_directly(group.iter().map(|queued| queued.dispatch));
         };
         Self { submissions: GroupCommit::writing(db, accept, committed), keys }

@@ -5,7 +5,7 @@
 //!   are created in one transaction.
 
 use common::task::spec::TaskSpec;
-use common::task::{TaskId, UserId};
+use common::task::{TaskId, TaskKind, UserId};
 use common::user_event::UserEvent;
 use serde::{Deserialize, Serialize};
 use tracing::error;
@@ -15,6 +15,7 @@ use crate::db::{self, Database};
 use crate::dispatch::relay::RelaySignal;
 use crate::error::Error;
 use crate::idempotency::{Answering, IdempotencyKeys, IdempotentRequest};
+use crate::metrics::metrics;
 use crate::tasks::submissions::{self, NewTask};
 
 /// The most events that a request may contain or generate.
@@ -86,6 +87,7 @@ impl UserEvents {
                 }
                 queued => queued?,
             };
+            metrics().tasks_accepted(TaskKind::UserEvent, dispatches.len() as u64);
             self.relay.publish_directly(dispatches);
         }
         Ok(accepted)

@@ -4,8 +4,10 @@
 //! # Not here
 //! Deciding how an attempt ends (`lifecycle`).
 
+mod end;
 mod store;
 
+pub use end::AttemptEnd;
 pub use store::{EndedAttempt, add, outcome, with_lost_lease};
 
 use common::report::Outcome;

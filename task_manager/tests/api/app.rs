@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use common::metrics::Page;
 use common::queue::{Consumer, Queue};
 use common::report::{
     Attempt, Claim, ClaimRequest, ClaimResponse, ClaimedDelivery, Event, Outcome, Output, Report,
@@ -123,6 +124,10 @@ impl TestApp {
 
     pub fn address(&self) -> std::net::SocketAddr {
         self.server.as_ref().unwrap().address
+    }
+
+    pub fn add_metrics(&self, page: &mut Page) {
+        self.server.as_ref().unwrap().add_metrics(page);
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -164,7 +164,7 @@ pub async fn kill_task(request: TaskRequest) -> Result<Response, Error> {
     )
 )]
 pub async fn resume_task(request: TaskRequest) -> Result<Json<AcceptedTask>, Error> {
-    let Interrupted { task, resumes_from_row } = request.interrupt(Interrupt::Resume).await?;
+    let Interrupted { task, resumes_from_row, .. } = request.interrupt(Interrupt::Resume).await?;
     Ok(Json(AcceptedTask { task, resumed: true, resumed_from_row: resumes_from_row }))
 }
 

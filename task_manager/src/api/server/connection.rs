@@ -19,6 +19,8 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::metrics::metrics;
+
 /// The times after which a connection is closed.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
@@ -177,6 +179,9 @@ impl<S> Observed<S> {
     }
 
     fn note_written(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = written {
+            metrics().bytes_sent(*count);
+        }
         self.activity.sent(written.is_pending());
     }
 }
@@ -189,7 +194,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
+        let count = buffer.filled().len() - before;
+        if count > 0 {
+            metrics().bytes_received(count);
             self.activity.received();
         }
         read

@@ -13,7 +13,7 @@ use crate::db::{DbConnection, DbResult, Id};
 use crate::kinds::{self, Records};
 use crate::live::OwnedTask;
 use crate::tasks::Task;
-use crate::tasks::attempts::{self, AttemptOutcome, EndedAttempt};
+use crate::tasks::attempts::{self, AttemptEnd, AttemptOutcome, EndedAttempt};
 use crate::tasks::limits::{MAX_ATTEMPTS, backoff};
 use crate::tasks::outbox::{self, Dispatch};
 use crate::tasks::store::{self as tasks, Enqueue, Locked};
@@ -30,6 +30,8 @@ pub(super) struct Applied {
     pub outcomes: Vec<Outcome>,
     /// The tasks that changed visibly.
     pub changed: Vec<OwnedTask>,
+    /// The attempts that ended.
+    pub ended: Vec<AttemptEnd>,
 }
 
 /// The changes of reports, collected so that one statement per table applies all of them.
@@ -42,6 +44,7 @@ struct Changes {
     dispatches: Vec<Dispatch>,
     /// The tasks that changed visibly.
     seen: Vec<OwnedTask>,
+    counted: Vec<AttemptEnd>,
 }
 
 impl Changes {
@@ -72,6 +75,7 @@ pub(super) fn apply(
     });
     applied.outcomes.extend(outcomes.collect::<DbResult<Vec<_>>>()?);
     applied.changed.append(&mut changes.seen);
+    applied.ended.append(&mut changes.counted);
     changes.write(conn, now)
 }
 
@@ -86,7 +90,7 @@ fn with_fence(
     let mut ended = |outcome, reason| {
         changes.ended.push(EndedAttempt::of(task, outcome, reason, now));
     };
-    match event {
+    let (outcome, task_ended) = match event {
         Event::Heartbeat { progress } => {
             match progress.as_ref().filter(|progress| task.progress.as_ref() != Some(*progress)) {
                 Some(progress) => tasks::heartbeat(conn, task, progress, now, now + LEASE)?,
@@ -103,12 +107,14 @@ fn with_fence(
             let kind = kinds::of(task.kind());
             let result = kind.complete(conn, task, result, &mut changes.records, now)?;
             changes.completed.push(CompletedTask::of(task, &result, output.as_ref(), now)?);
+            (AttemptOutcome::Completed, Some(TaskState::Processed))
         }
         Event::Failed { error } => {
             ended(AttemptOutcome::Failed, Some(&error.detail));
             tasks::end(conn, task, TaskState::Failed, now)?;
             let error = error.clone().with_instance(format!("/v1/tasks/{}", task.id));
             tasks::set_error(conn, task, &error, task.failures)?;
+            (AttemptOutcome::Failed, Some(TaskState::Failed))
         }
         Event::Released { checkpoint } => {
             ended(AttemptOutcome::Released, None);
@@ -123,13 +129,16 @@ fn with_fence(
             let delay = if task.exclusive { backoff(task.attempt) } else { Duration::ZERO };
             let dispatch = retry_or_fail(conn, task, change, delay, error, now)?;
             changes.dispatches.extend(dispatch);
+            (AttemptOutcome::Released, dispatch.is_none().then_some(TaskState::Failed))
         }
         Event::Retry { after, checkpoint, reason, waits_for } => {
             ended(AttemptOutcome::Retry, reason.as_deref().or(waits_for.as_deref()));
             let dispatch = retry(conn, task, *after, checkpoint.as_ref(), reason.as_deref(), now)?;
             changes.dispatches.extend(dispatch);
+            (AttemptOutcome::Retry, dispatch.is_none().then_some(TaskState::Failed))
         }
-    }
+    };
+    changes.counted.push(AttemptEnd::of(task, outcome, task_ended, now));
     changes.seen.push((task.owner, task.id));
     Ok(Outcome::Accepted)
 }

@@ -1,6 +1,6 @@
 //! Runs due schedules.
 
-use common::task::UserId;
+use common::task::{TaskKind, UserId};
 use tracing::{info, warn};
 
 use super::{Schedule, report_of_all, store, submit};
@@ -9,6 +9,7 @@ use crate::accounts::users;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::dispatch::relay::RelaySignal;
 use crate::log_once;
+use crate::metrics::metrics;
 
 /// Runs schedules. Clones share everything.
 #[derive(Debug, Clone)]
@@ -76,6 +77,9 @@ impl Runs {
             submit(conn, owner, &schedule, report.clone(), now).map(|task| Some(task.id))
         });
         let task_id = served.await?;
+        if task_id.is_some() {
+            metrics().tasks_accepted(TaskKind::ReportEmail, 1);
+        }
         if let (Some(task_id), Some(due)) = (task_id, due) {
             info!(schedule = name, %task_id, due = %due.and_utc(), "a due schedule runs");
         }

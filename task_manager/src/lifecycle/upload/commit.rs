@@ -18,6 +18,7 @@ use crate::db::{Database, DbConnection, DbError, DbResult, Id};
 use crate::error::Error;
 use crate::idempotency::{self, Lock};
 use crate::lifecycle::wakeups::Wakeups;
+use crate::metrics::metrics;
 use crate::tasks::outbox::{self, Dispatch};
 use crate::tasks::store::{Enqueue, Locked};
 use crate::tasks::{Task, store, transitions};
@@ -71,7 +72,7 @@ pub async fn commit_file(
     record: impl Fn(&mut DbConnection, &Accepted<'_>) -> DbResult<()> + Send + 'static,
 ) -> Result<AcceptedTask, Error> {
     let ReceivedFile { id, purpose, input } = file;
-    let (owner, size) = (purpose.owner, input.size);
+    let (owner, kind, size) = (purpose.owner, purpose.spec.kind(), input.size);
     let dedup_key = dedup_key(&purpose.spec, &input.sha256)?;
     let fingerprint = fingerprint(&input.file_name, &dedup_key);
     let accepted = db.write(move |conn| {
@@ -83,6 +84,9 @@ pub async fn commit_file(
         Ok(accepted)
     });
     let accepted = accepted.await?.map_err(|state| lost_error(id, state))?;
+    if !accepted.resumed {
+        metrics().tasks_accepted(kind, 1);
+    }
     wakeups.changed(db, (owner, accepted.task.task_id)).await;
     info!(size, resumed = accepted.resumed, "accepted as {}", accepted.task.task_id);
     Ok(accepted)
