@@ -51,7 +51,7 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 # One target at a time: benchmarks must not run concurrently, and cargo uses all processors anyway.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up up-s3 down wipe logs ps demo env offline-images run test test-faults test-api test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-bucket bench-load bench-tasks \
+.PHONY: help up up-s3 up-observability down wipe logs ps demo env offline-images run test test-faults test-api test-observability test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-bucket bench-load bench-tasks \
 	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage release deps service-deps s3-deps docs-deps test-docs reference fleet-programs \
 	bench-deps bench-machine engine
 
@@ -69,8 +69,11 @@ up: env ## Build the images and start everything, with WORKERS=1 worker, on http
 up-s3: ## The same with a bucket of S3 instead of a folder; its objects are in memory
 	set -a && . docker/s3.env && $(MAKE) up
 
-# Also what `make up-s3` started.
-down wipe logs ps: export COMPOSE_PROFILES = s3
+up-observability: env ## The same with Prometheus on http://127.0.0.1:9090 and Grafana on http://127.0.0.1:3000
+	$(COMPOSE) --profile observability up --detach --build --scale data_processor=$(or $(WORKERS),1)
+
+# Also what `make up-s3` and `make up-observability` started.
+down wipe logs ps: export COMPOSE_PROFILES = s3,observability
 
 # `down` alone leaves the temporary folder of each worker behind, as a volume without a name.
 down: ## Stop everything; the data stays
@@ -200,6 +203,9 @@ test-package: deps engine $(CARGO_DEB) $(CARGO_SBOM) ## Test the package in a co
 	BUILD_COMMIT=new $(BUILD_ALL)
 	CARGO_DEB=$(CARGO_DEB) CARGO_SBOM=$(CARGO_SBOM) scripts/package.sh dev $(TARGET_DIR)/test-package/new 0.1.0~test2
 	scripts/test-package.sh $(TARGET_DIR)/test-package/old/*.deb $(TARGET_DIR)/test-package/new/*.deb
+
+test-observability: ## Check the configuration of Prometheus, the alerts and the dashboard with promtool
+	scripts/test-observability.sh $(abspath $(TOOLS))/prometheus
 
 test-newest: export SERVICES_BACKEND = docker
 test-newest: export SERVICES_DIR = $(abspath $(TARGET_DIR))/services-newest

@@ -28,6 +28,7 @@ mod end_to_end {
     mod long_task;
     mod main_job;
     mod messages;
+    mod observability;
     mod on_a_bucket;
     mod page;
     mod people;
