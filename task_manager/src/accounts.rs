@@ -3,6 +3,8 @@
 //! # Not here
 //! Authorization of requests (`api::middleware::access`).
 
+pub mod administration;
+pub mod password_changes;
 pub mod sessions;
 pub mod users;
 

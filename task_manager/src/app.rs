@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use self::gauges::Gauges;
 use crate::accounts::sessions::Roles;
+use crate::accounts::sessions::last_used::LastUsed;
 use crate::accounts::sessions::tokens::Tokens;
 use crate::accounts::users::credentials::NewUser;
 use crate::accounts::users::passwords::Passwords;
@@ -33,6 +34,7 @@ use crate::api::routes::downloads::PresignedDownloads;
 use crate::api::routes::operations::ServerInfo;
 use crate::api::state::{AppState, Parts};
 use crate::api::{router, server};
+use crate::audit::Audit;
 use crate::background;
 use crate::config::Config;
 use crate::config::secrets;
@@ -173,8 +175,11 @@ impl Server {
         let keys = IdempotencyKeys { db: db.clone() };
         let throttle = Throttle::new(config.rates);
         let swallowed = Swallowed::default();
+        let audit = Audit;
+        let last_used = LastUsed::default();
         let authenticator = Authenticator {
             roles: Roles::start(db.clone()),
+            last_used: last_used.clone(),
             tokens: tokens.clone(),
             trust_forwarded_for: TrustForwardedFor(config.trust_forwarded_for),
             login_required: config.needs_login(),
@@ -194,6 +199,7 @@ impl Server {
         };
         let state = AppState::new(Parts {
             db: db.clone(),
+            audit: audit.clone(),
             storage: storage.clone(),
             results: ResultFiles::new(storage.clone()),
             publisher: queue.publisher(),
@@ -225,6 +231,7 @@ impl Server {
             tokens,
             users: Users {
                 db: db.clone(),
+                audit,
                 keys: keys.clone(),
                 passwords: Passwords::default(),
                 throttle: throttle.clone(),
@@ -254,6 +261,7 @@ impl Server {
             publisher: queue.publisher(),
             keys,
             throttle,
+            last_used,
             swallowed,
             resumable,
             retention: config.retention,

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::accounts::sessions;
+use crate::accounts::sessions::last_used::LastUsed;
 use crate::accounts::users::throttle::Throttle;
 use crate::backfill;
 use crate::db::Database;
@@ -45,6 +46,7 @@ pub struct Parts {
     pub publisher: Publisher,
     pub keys: IdempotencyKeys,
     pub throttle: Throttle,
+    pub last_used: LastUsed,
     pub swallowed: Swallowed,
     pub resumable: ResumableUploads,
     pub retention: Retention,
@@ -58,7 +60,7 @@ pub struct Parts {
 
 /// Starts everything on `tracker`, until `shutdown`.
 pub fn start(parts: Parts, wakeups: &Wakeups, tracker: &TaskTracker, shutdown: &CancellationToken) {
-    let Parts { db, storage, publisher, keys, throttle, swallowed, .. } = parts;
+    let Parts { db, storage, publisher, keys, throttle, last_used, swallowed, .. } = parts;
     let Parts { resumable, retention, run_schedules, login_required, sweep_interval, .. } = parts;
     let minutely = MINUTELY.min(sweep_interval);
     let relay = wakeups.relay().clone();
@@ -142,6 +144,12 @@ pub fn start(parts: Parts, wakeups: &Wakeups, tracker: &TaskTracker, shutdown: &
         throttle.forget_old();
         let db = pass_db.clone();
         async move { Ok(sessions::sweep(&db).await?) }
+    }));
+
+    let pass_db = db.clone();
+    tracker.spawn(every("uses of sessions", minutely, never()).run(move || {
+        let (db, last_used) = (pass_db.clone(), last_used.clone());
+        async move { Ok(last_used.record(&db).await?) }
     }));
 
     tracker.spawn(every("workers long gone", minutely, never()).run(move || {

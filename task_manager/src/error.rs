@@ -25,10 +25,18 @@ pub enum Error {
     InvalidToken(&'static str),
     /// The user does not exist, or the password is wrong.
     InvalidCredentials,
-    /// The request has no session to end.
+    /// The password is right, but the user is disabled.
+    UserDisabled,
+    /// The request has no session.
     NoSession,
+    /// The user has no such session.
+    SessionNotFound,
     /// Only an administrator may do this.
     NotAdministrator,
+    /// The role of the user permits no changes.
+    ReadOnly,
+    /// Administrators may not change themselves in this way.
+    OwnAccount,
     /// The name of a new user is taken.
     UsernameTaken(String),
     /// Too many logins or sign-ups.

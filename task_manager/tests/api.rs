@@ -10,6 +10,7 @@
 
 mod api {
     mod access;
+    mod accounts;
     mod app;
     mod backend;
     mod bad_requests;

@@ -23,13 +23,16 @@ fn columns(database: &str) -> BTreeMap<String, Vec<(String, &'static str, bool)>
     for name in names(database) {
         let sql = std::fs::read_to_string(folder(database).join(name).join("up.sql")).unwrap();
         let mut columns: Option<(String, Vec<_>)> = None;
+        let mut altered = String::new();
         for line in sql.lines().map(str::trim) {
             if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
                 columns = Some((rest.trim_end_matches(" (").to_owned(), Vec::new()));
             } else if let Some(rest) = line.strip_prefix("ALTER TABLE ") {
                 let (table, added) = rest.split_once(" ADD COLUMN ").unwrap();
-                let table: &mut Vec<_> = tables.get_mut(table).unwrap();
-                table.extend(column(added.trim_end_matches(';')));
+                altered = table.to_owned();
+                tables.get_mut(table).unwrap().extend(column(added.trim_end_matches(';')));
+            } else if let Some(added) = line.strip_prefix("ADD COLUMN ") {
+                tables.get_mut(&altered).unwrap().extend(column(added.trim_end_matches(';')));
             } else if line.starts_with(')') {
                 tables.extend(columns.take());
             } else if let Some((_, columns)) = &mut columns {

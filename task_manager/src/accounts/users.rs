@@ -3,7 +3,8 @@
 //! # Invariants
 //! - A name belongs to one user, regardless of case; `local` is reserved.
 //! - A password is stored as an Argon2id hash only, and is never logged.
-//! - An unknown user and a wrong password get the same answer after the same work.
+//! - An unknown user, a wrong password, and a wrong password of a disabled user get the same answer
+//!   after the same work.
 //!
 //! # Not here
 //! Tokens and their revocation (`sessions`), authorization (`api::middleware::access`).
@@ -19,19 +20,20 @@ use std::str::FromStr;
 use common::task::UserId;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use tracing::info;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::accounts::{LOCAL_NAME, LOCAL_USER};
-use crate::audit;
+use crate::audit::{Action, Actor, Audit, Entry};
 use crate::db::Database;
 use crate::error::Error;
 use crate::idempotency::{Answering, IdempotencyKeys, IdempotentRequest};
 use credentials::{NewUser, Username};
 use passwords::Passwords;
-pub use store::{first_administrator, roles_of};
-use throttle::{Action, Throttle};
+pub use store::{
+    first_administrator, note_login, roles_of, set_disabled, set_password_hash, set_role,
+};
+use throttle::Throttle;
 
 /// What a user may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +43,8 @@ pub enum Role {
     User,
     /// May also manage the platform.
     Admin,
+    /// May look at what the user has, and change nothing.
+    Viewer,
 }
 
 impl Role {
@@ -49,6 +53,7 @@ impl Role {
         match self {
             Self::User => "user",
             Self::Admin => "admin",
+            Self::Viewer => "viewer",
         }
     }
 }
@@ -60,6 +65,7 @@ impl FromStr for Role {
         match text {
             "user" => Ok(Self::User),
             "admin" => Ok(Self::Admin),
+            "viewer" => Ok(Self::Viewer),
             _ => Err(format!("`{text}` is not a role")),
         }
     }
@@ -87,10 +93,19 @@ pub async fn name_of(db: &Database, user: UserId) -> Result<String, Error> {
     db.read(move |conn| store::name_of(conn, user)).await?.ok_or(Error::UserNotFound)
 }
 
+/// A user as the check of credentials reads it.
+#[derive(Debug, Clone)]
+pub struct FoundUser {
+    pub id: UserId,
+    pub password_hash: String,
+    is_disabled: bool,
+}
+
 /// Signs users up and checks their credentials. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Users {
     pub db: Database,
+    pub audit: Audit,
     pub keys: IdempotencyKeys,
     pub passwords: Passwords,
     pub throttle: Throttle,
@@ -104,7 +119,7 @@ impl Users {
         request_key: IdempotentRequest,
         address: IpAddr,
     ) -> Result<UserView, Error> {
-        self.throttle.check(Action::SignUp, user.name.key(), address)?;
+        self.throttle.check(throttle::Action::SignUp, user.name.key(), address)?;
         self.keys.once(request_key, |answering| self.insert(user, address, answering)).await
     }
 
@@ -127,8 +142,14 @@ impl Users {
         if !is_new.await? {
             return Err(Error::UsernameTaken(view.username));
         }
-        info!(target: audit::TARGET, user_id = %view.user_id, username = view.username, %address, "signed up");
+        let actor = Actor { user: UserId(view.user_id), address };
+        self.audit.note(Entry::of(Action::SignedUp, actor).with_name(&view.username));
         Ok(view)
+    }
+
+    /// The user of a name.
+    pub async fn find(&self, name: Username) -> Result<Option<FoundUser>, Error> {
+        Ok(self.db.read(move |conn| store::find(conn, &name)).await?)
     }
 
     /// The user with this name and password.
@@ -137,24 +158,29 @@ impl Users {
         name: &str,
         password: SecretString,
         address: IpAddr,
-    ) -> Result<UserId, Error> {
+    ) -> Result<FoundUser, Error> {
         let name = Username::parse(name).ok();
         let shown = name.as_ref().map_or("(no name)", Username::as_str).to_owned();
         // An invalid name is throttled by the address only.
         let key = name.as_ref().map_or("", Username::key);
-        self.throttle.check(Action::LogIn, key, address).inspect_err(|_| {
-            info!(target: audit::TARGET, username = shown, %address, "login throttled");
+        self.throttle.check(throttle::Action::LogIn, key, address).inspect_err(|_| {
+            self.audit.note(Entry::unknown(Action::LoginThrottled, address).with_name(&shown));
         })?;
         let found = match name {
-            Some(name) => self.db.read(move |conn| store::find(conn, &name)).await?,
+            Some(name) => self.find(name).await?,
             None => None,
         };
-        let (user, hash) = found.unzip();
-        let holds = self.passwords.verify(password, hash).await?;
-        match user.filter(|_| holds) {
+        let hash = found.as_ref().map(|user| user.password_hash.clone());
+        let is_right = self.passwords.verify(password, hash).await?;
+        let refused = |action| self.audit.note(Entry::unknown(action, address).with_name(&shown));
+        match found.filter(|_| is_right) {
+            Some(user) if user.is_disabled => {
+                refused(Action::LoginOfDisabled);
+                Err(Error::UserDisabled)
+            }
             Some(user) => Ok(user),
             None => {
-                info!(target: audit::TARGET, username = shown, %address, "login refused");
+                refused(Action::LoginRefused);
                 Err(Error::InvalidCredentials)
             }
         }
@@ -174,6 +200,7 @@ pub async fn add_administrator(db: &Database, user: NewUser) -> anyhow::Result<U
     let (id, name) = (view.user_id, user.name);
     let is_new = db.write(move |conn| store::insert(conn, id, &name, &hash, Role::Admin)).await?;
     anyhow::ensure!(is_new, "the name `{}` is taken; choose another one", view.username);
-    info!(target: audit::TARGET, user_id = %view.user_id, username = view.username, "administrator created");
+    let entry = Entry::of_command(Action::AdministratorCreated, UserId(view.user_id));
+    entry.with_name(&view.username).log();
     Ok(view)
 }

@@ -61,7 +61,33 @@ fn problem(error: &Error) -> Problem {
             409,
             "no_session",
             "There is no session",
-            "The request has no token, so there is no session to end.".to_owned(),
+            "The request has no token, so there is no session to end, and no password to change."
+                .to_owned(),
+        ),
+        Error::UserDisabled => (
+            403,
+            "user_disabled",
+            "The user is disabled",
+            "An administrator has disabled this user. Ask one to enable it again.".to_owned(),
+        ),
+        Error::SessionNotFound => (
+            404,
+            "session_not_found",
+            "No such session",
+            "There is no session with this id; it may have ended. GET /v1/sessions lists yours."
+                .to_owned(),
+        ),
+        Error::ReadOnly => (
+            403,
+            "read_only",
+            "Only reading is permitted",
+            "The role of this user is `viewer`, which may look and change nothing.".to_owned(),
+        ),
+        Error::OwnAccount => (
+            409,
+            "own_account",
+            "Administrators cannot change themselves",
+            "Ask another administrator to change your role or to disable you.".to_owned(),
         ),
         Error::NotAdministrator => (
             403,

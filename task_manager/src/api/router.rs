@@ -25,9 +25,9 @@ use crate::api::middleware::{
     compression, content_encoding, host, measure, problems, request_id, same_machine, tus,
 };
 use crate::api::routes::{
-    bulk_messages as bulk, csv_previews, data_uploads, downloads, events, file_statistics, health,
-    messages, operations, page, results, resumable_uploads as resumable, schedules, sessions,
-    tasks, uploads, user_events, users, workers,
+    administration, bulk_messages as bulk, csv_previews, data_uploads, downloads, events,
+    file_statistics, health, messages, operations, page, results, resumable_uploads as resumable,
+    schedules, sessions, tasks, uploads, user_events, users, workers,
 };
 use crate::api::state::AppState;
 use crate::api::{internal, openapi, server};
@@ -88,8 +88,21 @@ fn of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(events::all_task_events))
         .routes(routes!(workers::list_workers))
         .routes(routes!(operations::show_operations))
+        .merge(accounts_of_users())
+}
+
+/// The routes of users and their sessions.
+fn accounts_of_users() -> OpenApiRouter<AppState> {
+    OpenApiRouter::<AppState>::new()
+        .routes(routes!(sessions::list_sessions))
+        .routes(routes!(sessions::end_session))
         .routes(routes!(sessions::log_out))
         .routes(routes!(users::show_current_user))
+        .routes(routes!(users::change_password))
+        .routes(routes!(administration::list_users))
+        .routes(routes!(administration::change_user))
+        .routes(routes!(administration::reset_password))
+        .layer(DefaultBodyLimit::max(CREDENTIALS_LIMIT))
 }
 
 /// The routes of user events, whose bodies may be lists.

@@ -1,5 +1,6 @@
 //! The public routes, one file per feature.
 
+pub mod administration;
 pub mod bulk_messages;
 pub mod csv_previews;
 pub mod data_uploads;

@@ -16,6 +16,7 @@ use crate::api::request::body::BodyTimeout;
 use crate::api::request::file::IdleTimeout;
 use crate::api::routes::downloads::PresignedDownloads;
 use crate::api::routes::operations::ServerInfo;
+use crate::audit::Audit;
 use crate::db::Database;
 use crate::dispatch::redispatch::Swallowed;
 use crate::dispatch::relay::RelaySignal;
@@ -54,6 +55,7 @@ macro_rules! state {
 
 state! {
     db: Database,
+    audit: Audit,
     storage: Storage,
     results: ResultFiles,
     publisher: Publisher,

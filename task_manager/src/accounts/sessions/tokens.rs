@@ -27,6 +27,11 @@ const TOKEN_TYPE: &str = "at+jwt";
 /// By how much the clocks of task managers may differ.
 pub const LEEWAY: Duration = Duration::from_secs(5);
 
+/// Whether sessions with this id have a row. Those from before the rows have random ids.
+pub fn is_listed(session: Uuid) -> bool {
+    session.get_version_num() == 7
+}
+
 /// A verified token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
@@ -100,7 +105,7 @@ impl Tokens {
         else {
             return Err(failed(&"its lifetime is too long"));
         };
-        let session = Session { id: Uuid::new_v4(), user, created_at, expires_at };
+        let session = Session { id: Uuid::now_v7(), user, created_at, expires_at };
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),

@@ -23,6 +23,18 @@ impl Default for PasswordLength {
     }
 }
 
+impl PasswordLength {
+    /// Checks a new password; `field` is the name of its field.
+    ///
+    /// The error does not repeat the password.
+    pub fn check(self, field: &str, password: &SecretString) -> Option<ErrorLocation> {
+        let characters = password.expose_secret().chars().count();
+        let is_valid = (self.least..=self.most).contains(&characters);
+        let reason = || format!("must be {} to {} characters", self.least, self.most);
+        (!is_valid).then(|| ErrorLocation::field(field, reason()))
+    }
+}
+
 /// A valid user name, which includes the reserved `local`.
 #[derive(Debug, Clone)]
 pub struct Username {
@@ -80,11 +92,7 @@ impl NewUser {
         let mut errors = Vec::new();
         let name = Username::parse(name)
             .map_err(|reason| errors.push(ErrorLocation::field("username", reason)));
-        let characters = password.expose_secret().chars().count();
-        if !(length.least..=length.most).contains(&characters) {
-            let reason = format!("must be {} to {} characters", length.least, length.most);
-            errors.push(ErrorLocation::field("password", reason));
-        }
+        errors.extend(length.check("password", &password));
         match name {
             Ok(name) if errors.is_empty() => Ok(Self { name, password }),
             _ => Err(errors),

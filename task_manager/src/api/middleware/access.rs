@@ -9,32 +9,35 @@
 //! - An invalid token is refused even if no token is required. A cookie that is not valid is ignored
 //!   then: browsers send it for servers on other ports of the machine too.
 //! - A cookie is accepted from pages of this server only ([`own_page`]).
+//! - A viewer changes nothing but the viewer's own sessions and password.
 //! - Nothing under `/internal` is reachable without the service token. The service token is not
 //!   accepted from users, and user tokens are not accepted from workers.
 //!
 //! By hand: `Authorization` of the crate `headers` reads only the first of several headers, and
 //! `ValidateRequestHeaderLayer` of tower-http does not compare in constant time.
 
+use std::net::IpAddr;
+
 use axum::body::HttpBody;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRef, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use common::task::UserId;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use tracing::info;
 
 use crate::accounts::LOCAL_USER;
 use crate::accounts::sessions::Roles;
+use crate::accounts::sessions::last_used::LastUsed;
 use crate::accounts::sessions::tokens::{Session, Tokens};
 use crate::accounts::users::Role;
 use crate::api::middleware::own_page;
 use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::file::linger;
 use crate::api::session_cookie;
-use crate::audit;
+use crate::audit::{Action, Actor, Audit, Entry};
 use crate::error::Error;
 use crate::log_fields::log_user;
 
@@ -42,6 +45,8 @@ use crate::log_fields::log_user;
 #[derive(Debug, Clone, Copy)]
 pub struct CurrentUser {
     pub id: UserId,
+    /// The address of the client.
+    address: IpAddr,
     role: Role,
     /// The session of the token, if one was sent.
     pub session: Option<Session>,
@@ -51,8 +56,14 @@ pub struct CurrentUser {
 
 impl CurrentUser {
     /// The user of requests without a token, where no login is required.
-    const LOCAL: Self =
-        Self { id: LOCAL_USER, role: Role::Admin, session: None, is_by_cookie: false };
+    fn local(address: IpAddr) -> Self {
+        Self { id: LOCAL_USER, address, role: Role::Admin, session: None, is_by_cookie: false }
+    }
+
+    /// The user as the audit log names it.
+    pub fn actor(self) -> Actor {
+        Actor { user: self.id, address: self.address }
+    }
 
     /// What the user may do.
     pub fn role(self) -> Role {
@@ -77,7 +88,11 @@ impl<S: Send + Sync> FromRequestParts<S> for CurrentUser {
 #[derive(Debug, Clone, Copy)]
 pub struct Administrator;
 
-impl<S: Send + Sync> FromRequestParts<S> for Administrator {
+impl<S> FromRequestParts<S> for Administrator
+where
+    S: Send + Sync,
+    Audit: FromRef<S>,
+{
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
@@ -86,7 +101,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Administrator {
             return Ok(Self);
         }
         let path = parts.uri.path();
-        info!(target: audit::TARGET, user_id = %user.id.0, path, "refused: not an administrator");
+        let entry = Entry::of(Action::Refused, user.actor()).with_detail(path);
+        Audit::from_ref(state).note(entry);
         Err(Error::NotAdministrator)
     }
 }
@@ -95,6 +111,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Administrator {
 #[derive(Debug, Clone)]
 pub struct Authenticator {
     pub roles: Roles,
+    pub last_used: LastUsed,
     pub tokens: Tokens,
     pub trust_forwarded_for: TrustForwardedFor,
     /// Whether a request without a token is refused.
@@ -103,13 +120,14 @@ pub struct Authenticator {
 
 impl Authenticator {
     async fn identify(&self, parts: &Parts) -> Result<CurrentUser, Error> {
+        let address = self.trust_forwarded_for.address(&parts.headers, &parts.extensions);
         if let Some(token) = bearer(&parts.headers)? {
-            return self.user_of(token).await?.ok_or(INVALID_TOKEN);
+            return self.user_of(token, address).await?.ok_or(INVALID_TOKEN);
         }
         let is_tls = self.trust_forwarded_for.is_tls(&parts.headers);
         let cookie = session_cookie::token(&parts.headers, is_tls);
         let user = match cookie {
-            Some(token) => self.user_of(token).await?,
+            Some(token) => self.user_of(token, address).await?,
             None => None,
         };
         match user {
@@ -117,22 +135,34 @@ impl Authenticator {
                 own_page::check(parts, is_tls)?;
                 Ok(CurrentUser { is_by_cookie: true, ..user })
             }
-            None if !self.login_required => Ok(CurrentUser::LOCAL),
+            None if !self.login_required => Ok(CurrentUser::local(address)),
             None if cookie.is_some() => Err(INVALID_TOKEN),
             None => Err(Error::TokenMissing),
         }
     }
 
     /// The user of a token; none if the token is invalid.
-    async fn user_of(&self, token: &str) -> Result<Option<CurrentUser>, Error> {
+    async fn user_of(&self, token: &str, address: IpAddr) -> Result<Option<CurrentUser>, Error> {
         let Some(session) = self.tokens.verify(token) else { return Ok(None) };
-        let role = self.roles.of(session).await?;
-        Ok(role.map(|role| CurrentUser {
-            id: session.user,
-            role,
-            session: Some(session),
-            is_by_cookie: false,
-        }))
+        let Some(role) = self.roles.of(session).await? else { return Ok(None) };
+        self.last_used.note(session.id);
+        let (id, session) = (session.user, Some(session));
+        Ok(Some(CurrentUser { id, address, role, session, is_by_cookie: false }))
+    }
+}
+
+/// Refuses a request by which a viewer would change more than the viewer's own sessions and
+/// password.
+fn check_viewer(user: CurrentUser, parts: &Parts) -> Result<CurrentUser, Error> {
+    let path = parts.uri.path();
+    let is_permitted = match parts.method {
+        Method::DELETE => path.starts_with("/v1/sessions/"),
+        Method::PUT => path == "/v1/users/me/password",
+        _ => parts.method.is_safe(),
+    };
+    match user.role == Role::Viewer && !is_permitted {
+        true => Err(Error::ReadOnly),
+        false => Ok(user),
     }
 }
 
@@ -147,7 +177,8 @@ pub async fn authenticate(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    match authenticator.identify(&parts).await {
+    let identified = authenticator.identify(&parts).await;
+    match identified.and_then(|user| check_viewer(user, &parts)) {
         Ok(user) => {
             log_user(user.id.0);
             parts.extensions.insert(user);

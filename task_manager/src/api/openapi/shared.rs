@@ -63,6 +63,9 @@ errors! {
     /// The schedule does not exist
     404 NoSuchSchedule;
 
+    /// The user does not exist
+    404 NoSuchUser;
+
     /// Only an administrator may do this
     403 AdministratorsOnly;
 

@@ -1,9 +1,12 @@
 //! The extractors of the ids in paths. A malformed id is answered like an unknown one.
 
+use std::str::FromStr;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use common::task::TaskId;
+use common::task::{TaskId, UserId};
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 use crate::error::Error;
 use crate::log_fields::log_task;
@@ -24,6 +27,39 @@ pub struct UploadPath(
     pub TaskId,
 );
 
+/// The session id of the path.
+#[derive(IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
+pub struct SessionPath(
+    /// The session's id
+    pub Uuid,
+);
+
+/// The user id of the path.
+#[derive(IntoParams)]
+#[into_params(names("user_id"), parameter_in = Path)]
+pub struct UserPath(
+    /// The user's id
+    #[param(value_type = Uuid)]
+    pub UserId,
+);
+
+impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        parse(parts, state).await.map(Self).ok_or(Error::SessionNotFound)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        parse(parts, state).await.map(UserId).map(Self).ok_or(Error::UserNotFound)
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
     type Rejection = Error;
 
@@ -42,8 +78,12 @@ impl<S: Send + Sync> FromRequestParts<S> for UploadPath {
 
 /// The id of the path, which is logged with the request.
 async fn id_of<S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<TaskId> {
-    let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
-    let id = path.ok()?.0.parse().ok()?;
+    let id = parse(parts, state).await?;
     log_task(id);
     Some(id)
+}
+
+async fn parse<T: FromStr, S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<T> {
+    let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
+    path.ok()?.0.parse().ok()
 }

@@ -7,7 +7,6 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use common::task::TaskView;
 use serde::Serialize;
-use tracing::info;
 use utoipa::ToSchema;
 
 use crate::api::middleware::access::{Administrator, CurrentUser};
@@ -16,7 +15,7 @@ use crate::api::request::body::JsonBody;
 use crate::api::request::detached::run_detached;
 use crate::api::request::idempotency;
 use crate::api::response::accepted::accepted;
-use crate::audit;
+use crate::audit::{Action, Audit, Entry};
 use crate::error::Error;
 use crate::idempotency::fingerprint;
 use crate::lifecycle::schedules::document::ScheduleDocument;
@@ -83,6 +82,7 @@ pub async fn show_schedule(
 )]
 pub async fn put_schedule(
     State(schedules): State<Schedules>,
+    State(audit): State<Audit>,
     user: CurrentUser,
     _: Administrator,
     Path(name): Path<String>,
@@ -90,7 +90,8 @@ pub async fn put_schedule(
 ) -> Result<(StatusCode, Json<ScheduleView>), Error> {
     let putting = async move {
         let (schedule, is_new) = schedules.put(user.id, name, document).await?;
-        info!(target: audit::TARGET, user_id = %user.id.0, schedule = schedule.name, "schedule changed");
+        let entry = Entry::of(Action::ScheduleChanged, user.actor());
+        audit.note(entry.with_detail(&schedule.name));
         Ok((schedule, is_new))
     };
     let (schedule, is_new) = run_detached("changing a schedule", putting).await?;
@@ -110,13 +111,14 @@ pub async fn put_schedule(
 )]
 pub async fn delete_schedule(
     State(schedules): State<Schedules>,
+    State(audit): State<Audit>,
     user: CurrentUser,
     _: Administrator,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Error> {
     let deleting = async move {
         schedules.delete(name.clone()).await?;
-        info!(target: audit::TARGET, user_id = %user.id.0, schedule = name, "schedule deleted");
+        audit.note(Entry::of(Action::ScheduleDeleted, user.actor()).with_detail(name));
         Ok(StatusCode::NO_CONTENT)
     };
     run_detached("deleting a schedule", deleting).await
@@ -140,6 +142,7 @@ pub async fn delete_schedule(
 )]
 pub async fn run_schedule(
     State(schedules): State<Schedules>,
+    State(audit): State<Audit>,
     user: CurrentUser,
     _: Administrator,
     Path(name): Path<String>,
@@ -149,7 +152,8 @@ pub async fn run_schedule(
     let request_key = key.map(|key| (key, fingerprint(&[&name])));
     let running = async move {
         let task = schedules.run(user.id, name.clone(), request_key).await?;
-        info!(target: audit::TARGET, user_id = %user.id.0, schedule = name, task_id = %task.task_id, "schedule run");
+        let entry = Entry::of(Action::ScheduleRun, user.actor()).with_task(task.task_id);
+        audit.note(entry.with_detail(name));
         Ok(task)
     };
     let task = run_detached("running a schedule", running).await?;

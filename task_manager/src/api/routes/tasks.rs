@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
-use tracing::info;
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{
@@ -16,7 +15,7 @@ use crate::api::request::detached::run_detached;
 use crate::api::request::parameters::Parameters;
 use crate::api::request::path::TaskPath;
 use crate::api::request::query::Query;
-use crate::audit;
+use crate::audit::{Action, Audit, Entry};
 use crate::db::{Database, DbConnection};
 use crate::error::Error;
 use crate::lifecycle::delete;
@@ -196,6 +195,7 @@ pub async fn delete_task(request: TaskRequest) -> Result<StatusCode, Error> {
 pub struct TaskRequest {
     db: Database,
     wakeups: Wakeups,
+    audit: Audit,
     user: CurrentUser,
     id: TaskId,
 }
@@ -205,23 +205,29 @@ where
     S: Send + Sync,
     Database: FromRef<S>,
     Wakeups: FromRef<S>,
+    Audit: FromRef<S>,
 {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let user = CurrentUser::from_request_parts(parts, state).await?;
         let TaskPath(id) = TaskPath::from_request_parts(parts, state).await?;
-        Ok(Self { db: Database::from_ref(state), wakeups: Wakeups::from_ref(state), user, id })
+        let (db, wakeups) = (Database::from_ref(state), Wakeups::from_ref(state));
+        Ok(Self { db, wakeups, audit: Audit::from_ref(state), user, id })
     }
 }
 
 impl TaskRequest {
     async fn interrupt(self, interrupt: Interrupt) -> Result<Interrupted, Error> {
-        let Self { db, wakeups, user, id } = self;
+        let Self { db, wakeups, audit, user, id } = self;
         let interrupting = async move {
             let interrupted = interrupt::interrupt(&db, user.id, id, interrupt).await?;
-            let state = interrupted.task.state;
-            info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, ?interrupt, %state, "interrupted");
+            let action = match interrupt {
+                Interrupt::Stop => Action::TaskStopped,
+                Interrupt::Kill => Action::TaskKilled,
+                Interrupt::Resume => Action::TaskResumed,
+            };
+            audit.note(Entry::of(action, user.actor()).with_task(id));
             wakeups.changed(&db, (user.id, id)).await;
             Ok(interrupted)
         };
@@ -229,10 +235,10 @@ impl TaskRequest {
     }
 
     async fn delete(self) -> Result<(), Error> {
-        let Self { db, wakeups, user, id } = self;
+        let Self { db, wakeups, audit, user, id } = self;
         let deleting = async move {
             delete::delete(&db, user.id, id).await?;
-            info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, "deleted");
+            audit.note(Entry::of(Action::TaskDeleted, user.actor()).with_task(id));
             wakeups.wake();
             Ok(())
         };

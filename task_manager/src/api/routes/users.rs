@@ -1,4 +1,7 @@
 //! `/v1/users`: signing up, and the user of the request.
+//!
+//! # Not here
+//! Users as administrators see them (`administration`).
 
 use axum::Json;
 use axum::extract::State;
@@ -9,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::accounts::password_changes;
 use crate::accounts::sessions::SessionView;
 use crate::accounts::sessions::tokens::Tokens;
 use crate::accounts::users::credentials::{NewUser, PasswordLength};
@@ -16,7 +20,7 @@ use crate::accounts::users::{Role, UserView, Users, name_of};
 use crate::api::middleware::access::{Authenticator, CurrentUser};
 use crate::api::openapi::shared::{IdempotencyKey, TooManyTries};
 use crate::api::request::address::ClientAddress;
-use crate::api::request::body::{Content, read_json};
+use crate::api::request::body::{Content, JsonBody, read_json};
 use crate::api::request::detached::run_detached;
 use crate::api::request::idempotency;
 use crate::db::Database;
@@ -97,4 +101,45 @@ pub async fn show_current_user(
         login_required: authenticator.login_required,
         session: user.session.map(SessionView::from),
     }))
+}
+
+/// A change of the caller's password.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct PasswordChange {
+    /// The present password.
+    #[schema(value_type = String, format = Password, example = "Pa55word!")]
+    current_password: SecretString,
+    /// 6 to 12 characters unless the server is configured otherwise.
+    #[schema(value_type = String, format = Password, example = "N3wword!")]
+    new_password: SecretString,
+}
+
+/// Changes the caller's password, and ends all other sessions of the caller.
+#[utoipa::path(
+    put, path = "/v1/users/me/password", tag = "users",
+    request_body(content = PasswordChange, content_type = "application/json"),
+    responses(
+        (status = 204, description = "The password is changed"),
+        (status = 409, description = "No token was sent, and none is required here"),
+        (status = 422, description = "The current password is wrong, or the new one is invalid"),
+        TooManyTries,
+    )
+)]
+pub async fn change_password(
+    State(users): State<Users>,
+    State(length): State<PasswordLength>,
+    user: CurrentUser,
+    JsonBody(change): JsonBody<PasswordChange>,
+) -> Result<StatusCode, Error> {
+    let session = user.session.ok_or(Error::NoSession)?;
+    let PasswordChange { current_password, new_password } = change;
+    if let Some(error) = length.check("new_password", &new_password) {
+        return Err(Error::InvalidParameters(vec![error]));
+    }
+    let changing = async move {
+        let (present, new) = (current_password, new_password);
+        password_changes::change_own(&users, user.actor(), session, present, new).await
+    };
+    run_detached("a change of a password", changing).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
