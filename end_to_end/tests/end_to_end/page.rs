@@ -1,4 +1,8 @@
 //! The page in a real browser.
 
+mod accounts;
 mod browser;
+mod files;
+mod hostile;
 mod screens;
+mod tasks;

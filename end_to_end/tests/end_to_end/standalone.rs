@@ -29,8 +29,16 @@ impl Standalone {
 
     /// Starts one with these environment variables.
     pub async fn start_with(data: &Path, settings: &[(&'static str, &'static str)]) -> Self {
+        Self::start_at("127.0.0.1:0", data, settings).await
+    }
+
+    async fn start_at(
+        address: &str,
+        data: &Path,
+        settings: &[(&'static str, &'static str)],
+    ) -> Self {
         let mut command = taskctl();
-        command.args(["standalone", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command.args(["standalone", "--listen", address, "--data"]).arg(data);
         // A test at the full hour would get unexpected tasks.
         command.env("TASK_MANAGER_RUN_SCHEDULES", "false");
         command.env("TASK_MANAGER_SWEEP_INTERVAL", "1s").envs(settings.iter().copied());
@@ -48,6 +56,13 @@ impl Standalone {
     pub async fn crash(&mut self) {
         self.kill9();
         self.start_again().await;
+    }
+
+    /// Kills it and starts another one on the same folder and address, where a page expects it.
+    pub async fn crash_in_place(&mut self) {
+        let address = self.address().to_string();
+        self.kill9();
+        *self = Self::start_at(&address, &self.data, &self.settings).await;
     }
 
     /// A line of its output that contains all `parts`.

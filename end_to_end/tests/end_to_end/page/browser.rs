@@ -124,6 +124,14 @@ impl Browser {
         eventually(&what, async || self.text().await.contains(text).then_some(())).await;
     }
 
+    /// Waits until a script returns true.
+    pub async fn wait_for(&self, what: &str, script: &str, arguments: &[Value]) {
+        eventually(what, async || {
+            (self.run(script, arguments).await == Value::Bool(true)).then_some(())
+        })
+        .await;
+    }
+
     /// Waits for an element that is displayed.
     pub async fn find(&self, selector: &str) -> Element {
         eventually(&format!("{selector} is displayed"), async || {
@@ -140,21 +148,27 @@ impl Browser {
     /// Waits for a button or link with this text or label, and clicks it.
     pub async fn click(&self, name: &str) {
         eventually(&format!("{name:?} can be clicked"), async || {
-            let found = self.run(FIND_BY_NAME, &[json!(name)]).await;
-            // An element is an object whose only value is its id.
-            let id = found.as_object()?.values().next()?.as_str()?.to_owned();
-            let element = Element::from_element_id(self.client.clone(), ElementRef::from(id));
-            element.click().await.ok()
+            self.element(FIND_CONTROL, name).await?.click().await.ok()
         })
         .await;
     }
 
-    /// Types into the field with this label, which is emptied before.
+    /// Types into the field with this label or name, which is emptied before.
     pub async fn fill(&self, label: &str, text: &str) {
-        let selector = format!("[aria-label={label:?}], [name={label:?}]");
-        let field = self.find(&selector).await;
+        let field = eventually(&format!("there is a field {label:?}"), async || {
+            self.element(FIND_FIELD, label).await
+        })
+        .await;
         field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
+    }
+
+    /// The element that a script returns for a name.
+    async fn element(&self, script: &str, name: &str) -> Option<Element> {
+        let found = self.run(script, &[json!(name)]).await;
+        // An element is an object whose only value is its id.
+        let id = found.as_object()?.values().next()?.as_str()?.to_owned();
+        Some(Element::from_element_id(self.client.clone(), ElementRef::from(id)))
     }
 
     /// Presses a key in the page.
@@ -184,6 +198,16 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({"features": [feature]})).await;
     }
 
+    /// Sends at most so many bytes per second.
+    pub async fn limit_upload(&self, bytes_per_second: u32) {
+        self.devtools("Network.enable", json!({})).await;
+        let conditions = json!({
+            "offline": false, "latency": 0, "downloadThroughput": -1,
+            "uploadThroughput": bytes_per_second,
+        });
+        self.devtools("Network.emulateNetworkConditions", conditions).await;
+    }
+
     /// A picture of the window as PNG.
     pub async fn screenshot(&self) -> Vec<u8> {
         self.client.screenshot().await.unwrap()
@@ -194,14 +218,23 @@ impl Browser {
     }
 }
 
-/// The first button, link or field with a text or label.
-const FIND_BY_NAME: &str = "
-    const shown = (element) => element.checkVisibility() && !element.closest('[inert]');
+/// The first button or link with a text or label; in a dialog, if one is open.
+const FIND_CONTROL: &str = "
+    const place = [...document.querySelectorAll('dialog[open]')].pop() ?? document;
     const name = (element) => (element.getAttribute('aria-label') ?? element.innerText).trim();
-    const controls = document.querySelectorAll('button, a, summary, [role=tab], [role=button], label');
-    const open = [...document.querySelectorAll('dialog[open]')].pop();
-    return [...controls].find((element) =>
-        name(element) === arguments[0] && shown(element) && (!open || open.contains(element))) ?? null;
+    const controls = [...place.querySelectorAll('button, a, summary, label.check')];
+    return controls.find((element) => name(element) === arguments[0] && element.checkVisibility()) ?? null;
+";
+
+/// The first field with a label or name; in a dialog, if one is open.
+const FIND_FIELD: &str = "
+    const place = [...document.querySelectorAll('dialog[open]')].pop() ?? document;
+    const names = (field) => [
+        field.getAttribute('aria-label'), field.name,
+        ...[...(field.labels ?? [])].map((label) => label.firstChild.textContent.trim()),
+    ];
+    const fields = [...place.querySelectorAll('input, textarea, select')];
+    return fields.find((field) => names(field).includes(arguments[0]) && field.checkVisibility()) ?? null;
 ";
 
 const ADD_INPUT: &str = "
