@@ -4,6 +4,7 @@ It keeps its objects in memory. Some of its answers differ from those of S3 and 
 - It is not safe for threads: two requests that complete one upload destroy it. Here, one request is answered
   at a time, once it has arrived completely.
 - A request that is cut is not answered, where moto would store what came of it.
+- A PUT that does not state the length of its body is refused.
 - A part for an upload that no longer exists is refused, where moto has an internal error.
 """
 
@@ -33,6 +34,9 @@ S3Backend.upload_part = checked_upload_part
 
 
 def app(environ, start_response):
+    if environ["REQUEST_METHOD"] == "PUT" and "CONTENT_LENGTH" not in environ:
+        start_response("411 Length Required", [("Content-Length", "0")])
+        return []
     length = int(environ.get("CONTENT_LENGTH") or 0)
     body = environ["wsgi.input"].read(length)
     if len(body) < length:

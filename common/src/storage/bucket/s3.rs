@@ -11,7 +11,7 @@ use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{HttpClient, HttpError, HttpRequest};
 use object_store::path::Path;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{HeaderName, HeaderValue, IF_NONE_MATCH};
+use reqwest::header::{CONTENT_LENGTH, HeaderName, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 use tokio::time::{Instant, sleep};
 
@@ -96,6 +96,8 @@ impl S3 {
             headers: vec![
                 (HeaderName::from_static("x-amz-copy-source"), source),
                 (HeaderName::from_static("x-amz-copy-source-range"), range),
+                // The HTTP client leaves it out for an empty body, and some servers insist on it.
+                (CONTENT_LENGTH, "0".to_owned()),
             ],
             body: Bytes::new(),
         };
