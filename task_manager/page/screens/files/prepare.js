@@ -27,9 +27,9 @@ export function prepareCard(item) {
     startButton.disabled = Boolean(against);
     startButton.setAttribute("aria-describedby", reason.id);
     replace(reason, against);
-    replace(description, found.length > 0 && h("span", { class: "attention" }, icon("warning"), h("span", { class: "hidden-text" }, "Attention: ")), describe(item));
     const found = warnings(item);
     replace(warningBox, found.map(warning));
+    replace(description, found.length > 0 && h("span", { class: "attention" }, icon("warning"), h("span", { class: "hidden-text" }, "Attention: ")), describe(item));
     replace(summary, summaryOf(item));
     const task = { name: item.name, kind: item.kind, parameters: parametersOf(item) };
     curl.set(curlLine(task));
