@@ -24,7 +24,7 @@ function rowsOf({ rows, isWhole, delimiter }, isFine) {
   if (rows.length === 0) return "a header without rows";
   const read = isWhole ? count(rows.length, "row") : `the first ${count(rows.length, "row")}`;
   if (delimiter !== ",") return read;
-  if (!isFine) return `${read} with problems`;
+  if (!isFine) return `problems in ${read}`;
   return rows.length === 1 ? `${read} is fine` : `${read} are fine`;
 }
 
@@ -63,7 +63,7 @@ function ofSums({ csv, roles }) {
   for (const { name, notWhole } of summed) {
     if (!notWhole) continue;
     const { total, line, value } = notWhole;
-    const values = `${count(total, "value")} of “${name}” ${total === 1 ? "is" : "are"} not a whole number`;
+    const values = `${count(total, "value")} of “${name}” ${total === 1 ? "is not a whole number" : "are not whole numbers"}`;
     found.push({ text: `${values}, first in line ${number(line)} (“${excerpt(value)}”): ${total === 1 ? "this is a bad row" : "these are bad rows"}.` });
   }
   const names = csv.columns.filter((_, at) => roles[at]).map(({ name }) => name);

@@ -107,6 +107,8 @@ function showProblem(element, problem) {
 function showError(element, job) {
   const { error, links: can } = job.task;
   const { errors = [], error_count: total } = error;
+  // What is wrong in a file is wrong again.
+  const isRepeatable = can.resume && error.status !== 422 && !isViewer();
   const hasLines = errors.some(({ line }) => line);
   const columns = hasLines ? ["Line", "Column", "Field", "Reason"] : ["Field", "Reason"];
   const rowOf = ({ line, column, field, reason }) => (hasLines ? [number(line), number(column), field ?? "", reason] : [field ?? "", reason]);
@@ -115,7 +117,7 @@ function showError(element, job) {
     h("div", { class: "problem" }, icon("warning"), h("div", {}, h("strong", {}, error.title), error.detail !== error.title && h("p", {}, error.detail), fix(job))),
     errors.length > 0 && sheet({ label: "The errors", columns, rows: errors.map(rowOf), isNumeric: hasLines ? [true, true] : [], isList: true }),
     total > errors.length && h("p", { class: "soft small" }, `${number(total - errors.length)} more like these.`),
-    h("div", { class: "row" }, h("a", { class: "button", href: `/tasks/${job.record.taskId}` }, "Show the task"), can.resume && !isViewer() && resumeButton(job)),
+    h("div", { class: "row" }, h("a", { class: "button", href: `/tasks/${job.record.taskId}` }, "Show the task"), isRepeatable && resumeButton(job)),
   );
 }
 

@@ -104,7 +104,7 @@ function actionsOf(job, phase) {
   if (["starting", "uploading", "reconnecting", "waiting"].includes(phase)) button("pause", "Pause", () => job.upload.pause());
   if (phase === "paused") button("continue", "Continue", () => continueJob(job), { icon: "play" });
   if (phase === "refused") button("retry", "Try again", () => continueJob(job), { icon: "again" });
-  if (phase === "missing" && job.handle) button("permit", "Continue", () => continueByHandle(job), { icon: "play", class: "primary" });
+  if (phase === "missing" && job.handle) button("permit", "Continue", () => permit(job), { icon: "play", class: "primary" });
   if (job.upload && ["starting", "uploading", "reconnecting", "waiting", "paused", "refused"].includes(phase)) button("cancel", "Cancel", () => cancel(job));
   if (phase === "missing" && !job.handle) button("choose", "Choose the file", () => chooseFiles((sources) => giveChosen(job, sources)));
   if (phase === "missing") button("cancel-missing", "Cancel", () => cancel(job));
@@ -117,6 +117,11 @@ function actionsOf(job, phase) {
     add("forget", h("button", { class: "icon-button", type: "button", "aria-label": `Take ${job.record.name} off the list`, title: "Take off the list", onclick: () => forgetJob(job) }, icon("close")));
   }
   return found;
+}
+
+async function permit(job) {
+  const isRead = await continueByHandle(job).catch(() => false);
+  if (!isRead) toast(`${job.record.name} was not read. Drop or choose it again to continue.`, { kind: "bad" });
 }
 
 /** Continues with the chosen file, if it is the same as before. */
