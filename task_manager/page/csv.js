@@ -87,8 +87,6 @@ function isNamedCsv(name) {
  * @property {Column[]} columns
  * @property {string[][]} rows
  * @property {boolean} isWhole whether `rows` is all of the file
- * @property {boolean} hasBom
- * @property {"LF"|"CRLF"} lineEnd
  * @property {{line: number, fields: number}[]} irregular rows with another number of fields than the header
  */
 
@@ -102,8 +100,7 @@ function isNamedCsv(name) {
 
 /** @returns {Csv|null} `null` if it does not look like CSV */
 function readCsv(text, isWhole, isNamed) {
-  const hasBom = text.startsWith("\ufeff");
-  const body = hasBom ? text.slice(1) : text;
+  const body = text.startsWith("\ufeff") ? text.slice(1) : text;
   const delimiter = findDelimiter(body, isWhole) ?? (isNamed ? "," : null);
   if (delimiter === null) return null;
   const [header, ...records] = parse(body, delimiter, ROWS_FOR_TYPES + 1, isWhole);
@@ -113,9 +110,8 @@ function readCsv(text, isWhole, isNamed) {
   const irregular = records
     .filter(({ fields }) => fields.length !== columns.length)
     .map(({ line, fields }) => ({ line, fields: fields.length }));
-  const lineEnd = body.slice(0, body.indexOf("\n") + 1).endsWith("\r\n") ? "CRLF" : "LF";
   const isAll = isWhole && records.length < ROWS_FOR_TYPES;
-  return { delimiter, columns, rows, isWhole: isAll, hasBom, lineEnd, irregular };
+  return { delimiter, columns, rows, isWhole: isAll, irregular };
 }
 
 /** The delimiter that splits most of the first rows into as many fields as the header. */

@@ -41,11 +41,12 @@ export function guess(csv) {
 
 /** Sums whole numbers; groups by a text whose values repeat, and by a day. */
 function guessRoles({ columns, rows }) {
+  const isUsable = ({ name }) => name !== "" && columns.filter((other) => other.name === name).length === 1;
   const repeats = ({ distinct }) => rows.length < 5 || distinct < rows.length;
-  const roles = columns.map(({ name, type }) => (type === "integer" && !NO_AMOUNT.test(name) ? "sum" : null));
-  const texts = columns.map((column, at) => ({ ...column, at })).filter(({ type }) => type === "text");
+  const roles = columns.map((column) => (column.type === "integer" && isUsable(column) && !NO_AMOUNT.test(column.name) ? "sum" : null));
+  const texts = columns.map((column, at) => ({ ...column, at })).filter((column) => column.type === "text" && isUsable(column));
   const group = texts.find(repeats) ?? texts[0];
-  const day = columns.findIndex(({ type }) => type === "date");
+  const day = columns.findIndex((column) => column.type === "date" && isUsable(column));
   if (group) roles[group.at] = "group";
   if (day >= 0) roles[day] = "group";
   return roles;

@@ -62,6 +62,17 @@ export async function prepare(sources, { isSample = false } = {}) {
   changed();
 }
 
+/** Takes a file whose upload was refused back, with its settings. */
+export async function prepareAgain({ record, upload, handle }) {
+  const item = await itemOf({ file: upload.file, name: record.name, handle }, false);
+  const { group_by: groups, sum: sums, total_header: totalHeader = "", memory_limit: memoryLimit = "", on_bad_row: onBadRow } = record.parameters;
+  if (item.csv && groups) item.roles = item.csv.columns.map(({ name }) => (groups.includes(name) ? "group" : sums.includes(name) ? "sum" : null));
+  chooseKind(item, record.kind);
+  Object.assign(item, { totalHeader, memoryLimit, onBadRow: onBadRow ?? item.onBadRow, isOpen: true });
+  items = [...items, item];
+  changed();
+}
+
 async function itemOf({ file, name, handle }, isSample) {
   // A file that cannot be read fails with words when it is uploaded.
   const found = await inspect(file).catch(() => ({ compression: null, encoding: null, csv: null }));

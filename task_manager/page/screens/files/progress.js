@@ -98,7 +98,7 @@ const DETAILS = {
   reconnecting: (job) => [`${percentOf(job)} sent`, navigator.onLine ? "it continues by itself" : "this device is offline"],
   paused: (job) => [stored(job)],
   refused: ({ upload }) => [upload.problem?.message],
-  missing: (job) => [job.handle ? `${stored(job)}; it needs your permission to read the file again` : `drop or choose ${job.record.name} again to continue at ${percentOf(job)}`],
+  missing: (job) => [job.handle ? `continues at ${percentOf(job)} with your permission to read the file again` : `drop or choose ${job.record.name} again to continue at ${percentOf(job)}`],
   elsewhere: (job) => [percentOf(job)],
   queued: ({ task }) => [position(task)],
   processing: ({ task }) => {
@@ -107,7 +107,7 @@ const DETAILS = {
     if (!progress) return [again];
     const { done, total, unit, per_second: perSecond } = progress;
     if (!total) return [amount(done, unit), rate(perSecond, unit), again];
-    return [percent(done, total), `${amount(done, unit)} of ${amount(total, unit)}`, rate(perSecond, unit), left(total - done, perSecond), rejected(progress.rejected), again];
+    return [percent(done, total), `${amount(done, unit)} of ${amount(total, unit)}`, rate(perSecond, unit), left(total - done, perSecond), again];
   },
   processed: ({ task }) => [...results(task), task.started_at && `in ${duration(between(task.started_at, task.finished_at))}`],
   failed: ({ task }) => [task.error?.title],

@@ -7,6 +7,7 @@ import { icon } from "../../icons.js";
 import { ask, toast, toastProblem } from "../../notices.js";
 import { isViewer } from "../../session.js";
 import { cancelJob, continueByHandle, continueJob, forgetJob, give, isFileOf, phaseOf } from "./jobs.js";
+import { prepareAgain } from "./prepared.js";
 import { progressBar, showWords } from "./progress.js";
 import { detailsOf } from "./result.js";
 import { chooseFiles } from "./sources.js";
@@ -103,7 +104,9 @@ function actionsOf(job, phase) {
     add(key, h("button", { class: `small ${options.class ?? ""}`, type: "button", "aria-label": `${label} ${job.record.name}`, onclick: () => Promise.resolve(run()).catch(toastProblem) }, options.icon && icon(options.icon), label));
   if (["starting", "uploading", "reconnecting", "waiting"].includes(phase)) button("pause", "Pause", () => job.upload.pause());
   if (phase === "paused") button("continue", "Continue", () => continueJob(job), { icon: "play" });
-  if (phase === "refused") button("retry", "Try again", () => continueJob(job), { icon: "again" });
+  const isRefusedForGood = phase === "refused" && job.upload.problem?.status === 422;
+  if (isRefusedForGood) button("change", "Change the settings", () => change(job));
+  else if (phase === "refused") button("retry", "Try again", () => continueJob(job), { icon: "again" });
   if (phase === "missing" && job.handle) button("permit", "Continue", () => permit(job), { icon: "play", class: "primary" });
   if (job.upload && ["starting", "uploading", "reconnecting", "waiting", "paused", "refused"].includes(phase)) button("cancel", "Cancel", () => cancel(job));
   if (phase === "missing" && !job.handle) button("choose", "Choose the file", () => chooseFiles((sources) => giveChosen(job, sources)));
@@ -117,6 +120,11 @@ function actionsOf(job, phase) {
     add("forget", h("button", { class: "icon-button", type: "button", "aria-label": `Take ${job.record.name} off the list`, title: "Take off the list", onclick: () => forgetJob(job) }, icon("close")));
   }
   return found;
+}
+
+async function change(job) {
+  await prepareAgain(job);
+  await cancelJob(job);
 }
 
 async function permit(job) {
