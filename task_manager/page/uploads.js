@@ -2,7 +2,7 @@
 // that broke, so the whole rest of a file is sent in one request, and after an error the server is asked how
 // far it is. Not here: which files are uploaded, and what is remembered about them over a reload.
 
-import { Problem, request, withQuery } from "./http.js";
+import { newKey, Problem, request } from "./http.js";
 
 /** Milliseconds without a sent byte after which a connection counts as broken. */
 const STALLED = 30_000;
@@ -83,6 +83,7 @@ export class Upload {
 
   async #untilDone(signal) {
     let knowsOffset = false;
+    let hasSent = false;
     let errors = 0;
     while (!signal.aborted) {
       try {
@@ -93,6 +94,7 @@ export class Upload {
         this.#rate.clear();
         this.#set("uploading");
         const before = this.sent;
+        hasSent = true;
         await this.#send(signal).finally(() => {
           knowsOffset = false;
           if (this.sent > before) errors = 0;
@@ -101,7 +103,8 @@ export class Upload {
       } catch (error) {
         if (signal.aborted) return;
         if (await isUnreadable(this.file, this.sent)) throw unreadable(this.name);
-        if (error.status === 404 && this.url) this.#forget();
+        // An upload that expired starts again. One that ends while it is sent was ended elsewhere.
+        if (error.status === 404 && this.url && !hasSent) this.#forget();
         else if (!mayContinue(error)) throw error;
         errors += 1;
         this.#set("reconnecting", error);
@@ -134,7 +137,7 @@ export class Upload {
       return Number(response.headers.get("Upload-Offset"));
     } catch (problem) {
       // An answer to HEAD has no words; the same question by GET has.
-      if (problem.code === "unknown") await request(withQuery(this.url), { headers: VERSION, signal });
+      if (problem.code === "unknown") await request(this.url, { headers: VERSION, signal });
       throw problem;
     }
   }
@@ -175,10 +178,8 @@ export class Upload {
     });
   }
 
-  /** The upload has expired at the server: it starts again under a new key. */
   #forget() {
-    Object.assign(this, { url: null, taskId: null, key: `${this.key.slice(0, 32)}-again` });
-    this.sent = 0;
+    Object.assign(this, { url: null, taskId: null, key: newKey(), sent: 0 });
   }
 
   #arrived(sent) {

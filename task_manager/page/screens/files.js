@@ -68,7 +68,7 @@ function addSample() {
 // --- Prepared files ----------------------------------------------------------------------------
 
 function showPrepared(element) {
-  const head = h("div", { class: "spread" });
+  const head = h("div", { class: "spread files-head" });
   const list = h("div", { class: "stack" });
   element.append(head, list);
   let cards = new Map();
@@ -109,10 +109,10 @@ function startAllButtons(items) {
 
 function showStarted(element) {
   const heading = h("h2", {}, "Your files");
-  const clear = h("button", { class: "small", type: "button", onclick: clearEnded }, "Clear the ended");
+  const clear = h("button", { class: "small", type: "button", onclick: clearEnded }, "Clear ended");
   const list = h("ul", { class: "card file-list", "aria-label": "Your files" });
   const empty = emptyHint();
-  element.append(h("div", { class: "spread" }, heading, clear), list, empty);
+  element.append(h("div", { class: "spread files-head" }, heading, clear), list, empty);
   const rows = new Map();
   const opened = () => query().getAll("open");
 
@@ -143,7 +143,7 @@ function showStarted(element) {
     }
     list.hidden = jobs.length === 0;
     showEmpty();
-    heading.hidden = jobs.length === 0;
+    heading.parentElement.hidden = jobs.length === 0;
     showClear();
   };
   const showEmpty = () => {

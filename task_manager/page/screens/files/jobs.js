@@ -103,6 +103,7 @@ export function give(job, file) {
 function onUpload(job) {
   const { upload, record } = job;
   if (record.url !== upload.url || record.taskId !== upload.taskId || record.key !== upload.key) {
+    if (record.taskId !== upload.taskId) job.task = null;
     Object.assign(record, { url: upload.url, taskId: upload.taskId, key: upload.key });
     if (jobs.has(record.id)) saveRecord(record);
   }

@@ -10,7 +10,7 @@ const UPLOADING = ["waiting", "starting", "uploading", "reconnecting", "paused",
 
 const WORDS = {
   waiting: ["queued", "queued", "Waiting"],
-  starting: ["initializing", "processing", "Starting"],
+  starting: ["initializing", "processing-still", "Starting"],
   uploading: ["initializing", "processing-still", "Uploading"],
   reconnecting: ["warning", "stopped", "Reconnecting"],
   paused: ["stopped", "stopped", "Paused"],

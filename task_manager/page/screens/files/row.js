@@ -105,11 +105,11 @@ function actionsOf(job, phase) {
   if (["starting", "uploading", "reconnecting", "waiting"].includes(phase)) button("pause", "Pause", () => job.upload.pause());
   if (phase === "paused") button("continue", "Continue", () => continueJob(job), { icon: "play" });
   const isRefusedForGood = phase === "refused" && job.upload.problem?.status === 422;
-  if (isRefusedForGood) button("change", "Change the settings", () => change(job));
+  if (isRefusedForGood) button("change", "Change", () => change(job));
   else if (phase === "refused") button("retry", "Try again", () => continueJob(job), { icon: "again" });
   if (phase === "missing" && job.handle) button("permit", "Continue", () => permit(job), { icon: "play", class: "primary" });
   if (job.upload && ["starting", "uploading", "reconnecting", "waiting", "paused", "refused"].includes(phase)) button("cancel", "Cancel", () => cancel(job));
-  if (phase === "missing" && !job.handle) button("choose", "Choose the file", () => chooseFiles((sources) => giveChosen(job, sources)));
+  if (phase === "missing" && !job.handle) button("choose", "Choose file", () => chooseFiles((sources) => giveChosen(job, sources)));
   if (phase === "missing") button("cancel-missing", "Cancel", () => cancel(job));
   if (["queued", "processing"].includes(phase) && task?.links.stop && !isViewer()) button("stop", "Stop", () => stop(job), { icon: "stopped" });
   if (phase === "processed" && task.links.download) {
