@@ -27,6 +27,7 @@ export class Upload {
   /** @type {Problem|null} why it failed, or why it reconnects */
   problem = null;
   #controller = null;
+  #xhr = null;
   #rate = new Rate();
   #onChange;
   #reported = 0;
@@ -72,6 +73,12 @@ export class Upload {
     if (!this.isActive && this.state !== "waiting") return;
     this.#controller?.abort();
     this.#set("paused");
+  }
+
+  /** Asks the server again how far it is. Browsers see no answer before they have sent the whole body, so without
+   * this they would go on sending to a server that refuses it, such as one that shuts down. */
+  recheck() {
+    if (this.state === "uploading") this.#xhr?.abort();
   }
 
   /** Ends the upload: the server removes what has arrived. */
@@ -145,7 +152,7 @@ export class Upload {
   /** Sends the rest of the file. `fetch` reports no progress, so it is an `XMLHttpRequest`. */
   #send(signal) {
     return new Promise((resolve, reject) => {
-      const xhr = new XMLHttpRequest();
+      const xhr = (this.#xhr = new XMLHttpRequest());
       const first = this.sent;
       let stalled;
       const watch = (milliseconds) => {

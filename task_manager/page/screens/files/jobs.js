@@ -261,6 +261,7 @@ function load() {
   });
   let hasStarted = false;
   onStatus((status) => {
+    if (status === "reconnecting") jobs.forEach(({ upload }) => upload?.recheck());
     // Read at the start even without a connection for events, and again whenever that one is back.
     if (status === "live" || !hasStarted) readUnfinished();
     hasStarted = true;

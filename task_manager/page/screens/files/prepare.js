@@ -3,6 +3,7 @@
 import { h, replace } from "../../dom.js";
 import { bytes, count, kindName } from "../../format.js";
 import { icon } from "../../icons.js";
+import { saveText } from "../../sections.js";
 import { columnSheet } from "./columns.js";
 import { commandBox, curlLine, taskctlLine } from "./commands.js";
 import { describe, warnings } from "./detected.js";
@@ -98,7 +99,7 @@ export function prepareCard(item) {
         "div",
         { class: "row prepared-actions" },
         reason,
-        item.isSample && saveLink(item),
+        item.isSample && saveButton(item),
         kind,
         startButton,
         h("button", { class: "icon-button", type: "button", "aria-label": `Remove ${item.name}`, title: "Remove", onclick: () => removeItem(item) }, icon("close")),
@@ -114,8 +115,8 @@ function warning({ text, command }) {
   return h("div", { class: "note warn stack wrap" }, h("span", {}, text), box?.element);
 }
 
-function saveLink({ file, name }) {
-  return h("a", { class: "button", href: URL.createObjectURL(file), download: name }, icon("download"), "Save");
+function saveButton({ file, name }) {
+  return h("button", { type: "button", onclick: async () => saveText(await file.text(), name, file.type) }, icon("download"), "Save");
 }
 
 function summaryOf(item) {

@@ -5,6 +5,7 @@ import { bytes, count, duration, number, shortId, time } from "../../format.js";
 import { get, newKey, send } from "../../http.js";
 import { icon } from "../../icons.js";
 import { problemBox, toastProblem } from "../../notices.js";
+import { figure } from "../../sections.js";
 import { isViewer } from "../../session.js";
 import { addAgain } from "./jobs.js";
 import { sheet, sheetHeight } from "./sheet.js";
@@ -46,7 +47,7 @@ function resultFigures({ task }) {
   }[kind]?.() ?? [];
   const seconds = (new Date(task.finished_at) - new Date(task.started_at)) / 1000;
   if (task.started_at) pairs.push(["Time", duration(seconds)]);
-  return h("dl", { class: "figures" }, pairs.map(([name, value]) => h("div", { class: "figure" }, h("dt", {}, name), h("dd", {}, value))));
+  return h("dl", { class: "figures" }, pairs.map(([name, value]) => figure(name, value)));
 }
 
 function links({ record, task }) {
@@ -140,7 +141,7 @@ function fix(job) {
       toastProblem(problem);
     }
   };
-  return h("button", { class: "primary", type: "button", onclick: run }, "Run again without the bad rows");
+  return h("button", { class: "primary", type: "button", onclick: run }, icon("again"), "Run again and skip bad rows");
 }
 
 // --- Facts -------------------------------------------------------------------------------------
