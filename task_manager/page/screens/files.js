@@ -6,17 +6,20 @@ import { icon } from "../icons.js";
 import { ask, toast } from "../notices.js";
 import { query, setQuery } from "../router.js";
 import { isViewer } from "../session.js";
-import { allJobs, forgetJob, give, isOver, onJobs, waitingFor } from "./files/jobs.js";
+import { followJobs } from "./files/follow.js";
+import { allJobs, forgetJob, isOver, onJobs, waitingFor } from "./files/jobs.js";
 import { reasonAgainstStart } from "./files/kinds.js";
 import { prepareCard } from "./files/prepare.js";
 import { alikeTo, onPrepared, prepare, preparedItems, removeAll, startAll } from "./files/prepared.js";
 import { fileRow } from "./files/row.js";
 import { SAMPLE_NAME, sampleFile } from "./files/sample.js";
 import { acceptDrops, chooseButtons } from "./files/sources.js";
+import { give } from "./files/transfers.js";
 
 export const title = "Files";
 
 export function mount(root) {
+  followJobs();
   const cover = h("div", { class: "drop-cover", "aria-hidden": "true" }, h("div", {}, icon("upload"), "Drop to add the files"));
   const prepared = h("div", { class: "stack" });
   const started = h("div", { class: "stack" });

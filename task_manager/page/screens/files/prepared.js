@@ -2,8 +2,8 @@
 
 import { inspect } from "../../csv.js";
 import { newKey } from "../../http.js";
-import { startJob } from "./jobs.js";
 import { DEFAULT_ON_BAD_ROW, guess, parametersOf, reasonAgainstStart } from "./kinds.js";
+import { startJob } from "./transfers.js";
 
 /** Files that are read at a time. */
 const MOST_READS = 4;

@@ -95,7 +95,7 @@ const DETAILS = {
     if (sent >= size) return [bytes(size), "the server makes it durable"];
     return [percent(sent, size), `${bytes(sent)} of ${bytes(size)}`, rate(perSecond), left(size - sent, perSecond)];
   },
-  reconnecting: (job) => [`${percentOf(job)} sent`, navigator.onLine ? "it continues by itself" : "this device is offline"],
+  reconnecting: (job) => [`${percentOf(job)} sent`, job.upload.problem.status ? job.upload.problem.message : navigator.onLine ? "it continues by itself" : "this device is offline"],
   paused: (job) => [stored(job)],
   refused: ({ upload }) => [upload.problem?.message],
   missing: (job) => [job.handle ? `continues at ${percentOf(job)} with your permission to read the file again` : `drop or choose ${job.record.name} again to continue at ${percentOf(job)}`],

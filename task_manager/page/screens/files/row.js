@@ -6,11 +6,12 @@ import { newKey, send } from "../../http.js";
 import { icon } from "../../icons.js";
 import { ask, toast, toastProblem } from "../../notices.js";
 import { isViewer } from "../../session.js";
-import { cancelJob, continueByHandle, continueJob, forgetJob, give, isFileOf, phaseOf } from "./jobs.js";
+import { forgetJob, isFileOf, phaseOf } from "./jobs.js";
 import { prepareAgain } from "./prepared.js";
 import { progressBar, showWords } from "./progress.js";
 import { detailsOf } from "./result.js";
 import { chooseFiles } from "./sources.js";
+import { cancelJob, continueByHandle, continueJob, give } from "./transfers.js";
 
 /**
  * The row of a job: `update` shows its changes, `stop` ends what it loads.

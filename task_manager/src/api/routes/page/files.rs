@@ -65,6 +65,7 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "screens/files/columns.js"
     "screens/files/commands.js"
     "screens/files/detected.js"
+    "screens/files/follow.js"
     "screens/files/jobs.js"
     "screens/files/kinds.js"
     "screens/files/locks.js"
@@ -78,6 +79,7 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "screens/files/sheet.js"
     "screens/files/sources.js"
     "screens/files/sums.js"
+    "screens/files/transfers.js"
     "screens/login.js"
     "screens/messages.js"
     "screens/messages/row.js"
@@ -120,6 +122,7 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "states.js"
     "style.css"
     "table.js"
+    "tus.js"
     "uploads.js"
 };
 
