@@ -12,7 +12,12 @@ export function stateName(state) {
 
 /** A state as icon and word, in its colour. */
 export function stateBadge(state) {
-  return h("span", { class: `state state-${state}` }, icon(state), stateName(state));
+  return badge(state, stateName(state));
+}
+
+/** Another text in the colour of a state, with its icon or another one. */
+export function badge(state, text, symbol = state) {
+  return h("span", { class: `state state-${state}` }, icon(symbol), text);
 }
 
 /** The actions on tasks, in the order of their buttons; `progressive` is for reports on a bulk action. */

@@ -3,6 +3,7 @@
 import { h, replace } from "../dom.js";
 import { query, setQuery } from "../router.js";
 import { isAdministrator, user } from "../session.js";
+import { tabList } from "../tabs.js";
 import { audit } from "./account/audit.js";
 import { me } from "./account/me.js";
 import { passwordForm } from "./account/password.js";
@@ -11,44 +12,28 @@ import { users } from "./account/users.js";
 
 export const title = "Account";
 
-const TABS = { "": "You", users: "Users", audit: "Audit log" };
+const TABS = [{ key: "", text: "You" }, { key: "users", text: "Users" }, { key: "audit", text: "Audit log" }];
 
 export function mount(root) {
   const content = h("div", { class: "screen" });
-  const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Account" });
+  const tabs = tabList("Account", (tab) => {
+    // Filters of the other tabs mean nothing here.
+    setQuery({ ...Object.fromEntries([...query().keys()].map((name) => [name, null])), tab });
+    show(tab);
+  });
   let leave = () => {};
 
   function show(chosen) {
     leave();
-    const hasFocus = tabs.contains(document.activeElement);
-    replace(tabs, Object.entries(TABS).map(([tab, name]) => h(
-      "button",
-      { type: "button", role: "tab", "aria-selected": String(tab === chosen), tabindex: tab === chosen ? "0" : "-1", onclick: () => choose(tab), onkeydown: (event) => step(event, tab) },
-      name,
-    )));
-    if (hasFocus) tabs.querySelector('[aria-selected="true"]').focus();
+    tabs.show(TABS, chosen);
     const view = chosen === "users" ? users() : chosen === "audit" ? audit() : own();
     replace(content, view.elements);
     leave = view.leave;
   }
 
-  function choose(tab) {
-    // Filters of the other tabs mean nothing here.
-    setQuery({ ...Object.fromEntries([...query().keys()].map((name) => [name, null])), tab });
-    show(tab);
-  }
-
-  function step(event, tab) {
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!by) return;
-    event.preventDefault();
-    const all = Object.keys(TABS);
-    choose(all[(all.indexOf(tab) + by + all.length) % all.length]);
-  }
-
-  root.append(h("h1", {}, title), isAdministrator() ? tabs : "", content);
+  root.append(h("h1", {}, title), isAdministrator() ? tabs.element : "", content);
   const asked = query().get("tab") ?? "";
-  show(isAdministrator() && asked in TABS ? asked : "");
+  show(isAdministrator() && TABS.some(({ key }) => key === asked) ? asked : "");
   return () => leave();
 }
 

@@ -38,6 +38,7 @@ export function mount(root) {
     stop();
     reload.cancel();
     report.stop();
+    sending?.stop();
     plans?.stop();
   };
 }

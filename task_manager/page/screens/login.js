@@ -49,7 +49,7 @@ export function mount(root) {
     "form",
     { class: "card stack login", onsubmit: submit },
     h("h1", {}, mode.heading),
-    user() && h("p", { class: "note" }, `You are ${user().username} now.`),
+    user() && h("p", { class: "note" }, `You are ${user().username} now. `, h("a", { href: back() }, "Continue so"), "."),
     name.element,
     password.element,
     again && again.element,

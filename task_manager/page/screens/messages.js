@@ -10,6 +10,7 @@ import { gathered, latest } from "../refresh.js";
 import { query, setQuery } from "../router.js";
 import { pages, periodChoice, periodQuery, tableBox } from "../sections.js";
 import { isViewer } from "../session.js";
+import { tabList } from "../tabs.js";
 import { messageRow } from "./messages/row.js";
 import { sendForm } from "./messages/send.js";
 
@@ -23,7 +24,11 @@ export function mount(root) {
   const body = h("tbody");
   const list = pages(body, messageRow, (token) => get("/v1/messages", { ...listQuery(), page_token: token }));
   const chart = columnChart({ columns: [], unit: "messages", label: "Messages by day", step: DAY_SECONDS, height: 150, names: { good: "Direct or retried", bad: "Failed" } });
-  const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Category" });
+  const tabs = tabList("Category", (category) => {
+    setQuery({ category });
+    showTabs();
+    load();
+  });
   const table = tableBox("Messages", ["Category", "Message", { text: "No.", numeric: true }, "Sent"], body);
   const notice = h("div");
   let counts = [];
@@ -44,35 +49,10 @@ export function mount(root) {
   });
 
   function showTabs() {
-    const chosen = query().get("category") ?? "";
-    const hasFocus = tabs.contains(document.activeElement);
     const of = (category) => counts.filter((one) => !category || one.category === category).reduce((sum, one) => sum + one.count, 0);
-    replace(tabs, ["", ...CATEGORIES].map((category) => h(
-      "button",
-      {
-        role: "tab", type: "button", "aria-selected": String(chosen === category), tabindex: chosen === category ? "0" : "-1",
-        onclick: () => choose(category),
-        onkeydown: (event) => step(event, category),
-      },
-      category || "All",
-      // The counts are those of the period: with words to search for they would mislead.
-      !query().get("text") && h("span", { class: "count" }, number(of(category))),
-    )));
-    if (hasFocus) tabs.querySelector('[aria-selected="true"]').focus();
-  }
-
-  function choose(category) {
-    setQuery({ category });
-    showTabs();
-    load();
-  }
-
-  function step(event, category) {
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!by) return;
-    event.preventDefault();
-    const all = ["", ...CATEGORIES];
-    choose(all[(all.indexOf(category) + by + all.length) % all.length]);
+    // The counts are those of the period: with words to search for they would mislead.
+    const countOf = (category) => (query().get("text") ? null : number(of(category)));
+    tabs.show(["", ...CATEGORIES].map((category) => ({ key: category, text: category || "All", count: countOf(category) })), query().get("category") ?? "");
   }
 
   const search = gathered(() => {
@@ -94,7 +74,7 @@ export function mount(root) {
   root.append(
     h("div", { class: "screen-head" }, h("h1", {}, title), periodChoice(load)),
     h("div", { class: "cards" }, sending && h("section", { class: "card" }, sending.element), h("section", { class: "card" }, chart)),
-    h("div", { class: "stack" }, h("div", { class: "row message-search" }, words, best), tabs, table, notice, list.element),
+    h("div", { class: "stack" }, h("div", { class: "row message-search" }, words, best), tabs.element, table, notice, list.element),
   );
   showTabs();
   load();

@@ -6,6 +6,7 @@ import { get, send } from "../../http.js";
 import { problemBox, toastProblem } from "../../notices.js";
 import { latest } from "../../refresh.js";
 import { pages, refill, tableBox } from "../../sections.js";
+import { badge } from "../../states.js";
 
 /** The section of the sessions. */
 export function sessions() {
@@ -32,7 +33,7 @@ export function sessions() {
       h("td", { class: "nowrap" }, time(session.created_at)),
       h("td", { class: "nowrap" }, time(session.last_used_at)),
       h("td", { class: "nowrap" }, time(session.expires_at)),
-      h("td", { class: "numeric" }, session.current ? h("span", { class: "state state-processed" }, "This one") : h("button", { class: "small", onclick: (event) => end(session, element, event.currentTarget) }, "End")),
+      h("td", { class: "numeric" }, session.current ? badge("processed", "This one") : h("button", { class: "small", onclick: (event) => end(session, element, event.currentTarget) }, "End")),
     );
     return element;
   }

@@ -4,12 +4,12 @@ import { h, replace } from "../../dom.js";
 import { bytes, number, time } from "../../format.js";
 import { passwordField, showProblem } from "../../forms.js";
 import { get, send } from "../../http.js";
-import { icon } from "../../icons.js";
 import { ask, problemBox, toast, toastProblem } from "../../notices.js";
 import { gathered, latest } from "../../refresh.js";
 import { query, setQuery } from "../../router.js";
 import { pages, tableBox } from "../../sections.js";
 import { user as self } from "../../session.js";
+import { badge } from "../../states.js";
 
 const ROLES = ["user", "admin", "viewer"];
 const ROLE_NAMES = { user: "a user", admin: "an administrator", viewer: "a viewer" };
@@ -66,7 +66,7 @@ function row(user) {
   element.append(
     h("td", { class: "cell-name" }, h("span", { class: "name", title: `${user.username} (${user.user_id})` }, user.username, isSelf && h("span", { class: "soft" }, " (you)"))),
     h("td", {}, role),
-    h("td", { class: "nowrap" }, user.disabled ? h("span", { class: "state state-stopped" }, icon("stopped"), "Disabled") : h("span", { class: "state state-processed" }, icon("processed"), "Allowed")),
+    h("td", { class: "nowrap" }, user.disabled ? badge("stopped", "Disabled") : badge("processed", "Allowed")),
     h("td", { class: "numeric" }, h("a", { href: `/tasks?user_id=${user.user_id}` }, number(user.tasks))),
     h("td", { class: "numeric nowrap" }, bytes(user.bytes_stored)),
     h("td", { class: "nowrap" }, time(user.created_at)),

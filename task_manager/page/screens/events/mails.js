@@ -2,22 +2,22 @@
 
 import { h } from "../../dom.js";
 import { count, isEnded, time } from "../../format.js";
-import { icon } from "../../icons.js";
+import { badge, stateBadge } from "../../states.js";
 
 /** In words: sent and to whom, or why not. */
 export function outcome(task) {
   const { state, result, error } = task;
-  if (error) return [tag("failed", error.title), h("div", { class: "soft wrap" }, error.detail)];
+  if (error) return [badge("failed", error.title), h("div", { class: "soft wrap" }, error.detail)];
   if (!isEnded(state)) {
     const again = task.failures > 0 && ` after ${count(task.failures, "failure")}`;
-    return [tag(state, state === "processing" ? "Being sent" : "Waiting to be sent"), again];
+    return [badge(state, state === "processing" ? "Being sent" : "Waiting to be sent"), again];
   }
-  if (state !== "processed" || !result) return tag(state, state);
-  if (!result.sent) return [tag("stopped", "Not sent"), h("div", { class: "soft" }, "No mail server is configured: set smtp_host of the worker. The report is in its log.")];
+  if (state !== "processed" || !result) return stateBadge(state);
+  if (!result.sent) return [badge("stopped", "Not sent"), h("div", { class: "soft" }, "No mail server is configured: set smtp_host of the worker. The report is in its log.")];
   return [
-    tag("processed", `Sent to ${count(result.recipients.length, "recipient")}`),
+    badge("processed", `Sent to ${count(result.recipients.length, "recipient")}`),
     h("div", { class: "soft wrap" }, result.recipients.slice(0, 5).join(", "), result.recipients.length > 5 && " …"),
-    result.refused.map(({ recipient, reason }) => h("div", { class: "wrap" }, tag("failed", "Refused"), ` ${recipient}: ${reason}`)),
+    result.refused.map(({ recipient, reason }) => h("div", { class: "wrap" }, badge("failed", "Refused"), ` ${recipient}: ${reason}`)),
   ];
 }
 
@@ -30,8 +30,4 @@ export function mailRow(task) {
     h("td", {}, outcome(task)),
     h("td", { class: "numeric" }, task.attempt),
   );
-}
-
-function tag(state, text) {
-  return h("span", { class: `state state-${state}` }, icon(state), text);
 }

@@ -4,6 +4,7 @@ import { h, replace } from "../../dom.js";
 import { count, isEnded, number } from "../../format.js";
 import { newKey, send } from "../../http.js";
 import { problemBox } from "../../notices.js";
+import { gathered } from "../../refresh.js";
 
 /** Forms that send events; `changed` is to be called with each changed task of theirs. */
 export function sendEvents() {
@@ -43,8 +44,11 @@ export function sendEvents() {
     if (!isEnded(state)) return;
     if (!waiting.size) ended.set(id, state);
     end(id, state);
-    if (sent) show();
+    if (sent) showSoon();
   }
+
+  // Thousands of tasks may end in a second.
+  const showSoon = gathered(show, 100);
 
   function show() {
     const done = sent - waiting.size;
@@ -56,7 +60,7 @@ export function sendEvents() {
   }
 
   element.append(generateForm(submit), progress, oneForm(submit), notice);
-  return { element, changed };
+  return { element, changed, stop: showSoon.cancel };
 }
 
 function generateForm(submit) {

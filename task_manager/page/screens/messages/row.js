@@ -2,7 +2,7 @@
 
 import { h } from "../../dom.js";
 import { number, time } from "../../format.js";
-import { icon } from "../../icons.js";
+import { badge } from "../../states.js";
 
 const TONES = {
   Direct: ["processed", "processed"],
@@ -13,7 +13,7 @@ const TONES = {
 /** A category with its icon. */
 export function categoryTag(category) {
   const [symbol, state] = TONES[category] ?? ["more", "queued"];
-  return h("span", { class: `state state-${state}` }, icon(symbol), category);
+  return badge(state, category, symbol);
 }
 
 /** A row of the table of messages. */

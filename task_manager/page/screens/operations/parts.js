@@ -2,7 +2,7 @@
 
 import { h, replace } from "../../dom.js";
 import { bytes } from "../../format.js";
-import { icon } from "../../icons.js";
+import { badge } from "../../states.js";
 
 const NAMES = { database: "Database", broker: "Broker", storage: "Storage" };
 const KINDS = { sqlite: "SQLite", mysql: "MySQL or MariaDB", in_process: "in the process of the server", rabbitmq: "RabbitMQ", local: "disk", s3: "S3 bucket" };
@@ -41,7 +41,7 @@ function card(name, part) {
   return h(
     "section",
     { class: "card stack part-card", "aria-label": name },
-    h("div", { class: "spread" }, h("h2", {}, name), h("span", { class: `state state-${state}` }, icon(state === "stopped" ? "warning" : state), text)),
+    h("div", { class: "spread" }, h("h2", {}, name), badge(state, text, state === "stopped" ? "warning" : state)),
     h("p", { class: "soft" }, KINDS[part.kind] ?? part.kind, part.location && [" · ", h("span", { class: "wrap" }, part.location)]),
     part.detail && h("p", { class: part.ok ? "soft wrap" : "wrap" }, part.detail),
     part.total_bytes > 0 && space(part),

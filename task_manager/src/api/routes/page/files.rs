@@ -123,6 +123,7 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "style.css"
     "table.js"
     "tus.js"
+    "tabs.js"
     "uploads.js"
 };
 
