@@ -23,9 +23,13 @@ export function latest(fail) {
 export function repeat(work, seconds) {
   let timer = null;
   let isStopped = false;
+  let isRunning = false;
   const run = async () => {
+    if (isRunning) return;
+    isRunning = true;
     clearTimeout(timer);
     if (!document.hidden) await work();
+    isRunning = false;
     if (!isStopped) timer = setTimeout(run, seconds * 1000);
   };
   const onVisible = () => document.hidden || run();

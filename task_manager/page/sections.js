@@ -94,8 +94,11 @@ export function pages(body, row, load) {
 
   async function more() {
     button.disabled = true;
+    const asked = token;
     try {
-      add(await load(token));
+      const page = await load(asked);
+      // Meanwhile another list may have been shown.
+      if (asked === token) add(page);
     } catch (problem) {
       toast(problem.message, { kind: "bad" });
     }

@@ -14,7 +14,8 @@ export function cronWords(cron) {
   const months = month === "*" ? "" : listWords(month, MONTHS);
   if (clock === null || days === null || months === null) return null;
   const isEveryDay = days === "" && clock.startsWith("at ");
-  const words = [isEveryDay ? "every day" : days, clock, months && `in ${months}`].filter(Boolean).join(" ");
+  const when = [months && `in ${months}`, clock];
+  const words = [isEveryDay ? "every day" : days, ...(clock.startsWith("at ") ? when : when.reverse())].filter(Boolean).join(" ");
   return words[0].toUpperCase() + words.slice(1);
 }
 
@@ -22,7 +23,7 @@ function clockWords(minute, hour) {
   const [everyMinutes, everyHours] = [stepOf(minute), stepOf(hour)];
   if (minute === "*" && hour === "*") return "every minute";
   if (everyMinutes && hour === "*") return `every ${everyMinutes} minutes`;
-  if (everyMinutes && isRange(hour)) return `every ${everyMinutes} minutes from ${hour.split("-").map(hourText).join(" to ")}`;
+  if (everyMinutes && isRange(hour)) return `every ${everyMinutes} minutes between ${hourText(hour.split("-")[0])} and ${two(hour.split("-")[1])}:59`;
   if (!isNumber(minute)) return null;
   const past = Number(minute) === 0 ? "" : ` at minute ${Number(minute)}`;
   if (hour === "*") return `every hour${past}`;
@@ -41,7 +42,7 @@ function dayWords(day, weekday) {
   if (weekday !== "*") return null;
   if (day.toUpperCase() === "L") return "on the last day of the month";
   if (!day.split(",").every(isNumber)) return null;
-  return `on day ${joined(day.split(",").map(Number))} of the month`;
+  return `on day${day.includes(",") ? "s" : ""} ${joined(day.split(",").map(Number))} of the month`;
 }
 
 /** `MON-FRI` as `Monday to Friday`, `1,15` as `January and …`. */
