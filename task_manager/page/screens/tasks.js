@@ -150,7 +150,7 @@ export function mount(root) {
 
   async function act(action, isAll) {
     const isStarted = await actOnMany(action, chosen(isAll), {
-      isAllUsers: Boolean(list.filter.all),
+      isAllUsers: Boolean(list.filter.all || list.filter.user_id),
       onEnd: () => {
         list.load(failures.read);
         tabs.refresh();
@@ -183,7 +183,7 @@ export function mount(root) {
     wasLost = status === "reconnecting";
   });
   const timer = setInterval(async () => {
-    if (!list.filter.all || document.hidden) return;
+    if (!(list.filter.all || list.filter.user_id) || document.hidden) return;
     const { items } = await get("/v1/tasks", { ...list.filter, page_size: 50 }).catch(() => ({ items: [] }));
     items.forEach(list.receive);
     if (items.length > 0) tabs.refresh();

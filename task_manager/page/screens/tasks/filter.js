@@ -23,7 +23,7 @@ export const SORTS = {
 };
 
 /** Parameters of the address that narrow the list down; the state is chosen by tabs. */
-export const NARROWING = ["kind", "text", "error_code", "parameter", "period", "from", "to"];
+export const NARROWING = ["kind", "text", "error_code", "parameter", "user_id", "period", "from", "to"];
 
 /** The shortest text that is also the beginning of an id. */
 const MIN_ID_PREFIX = 6;
@@ -43,7 +43,9 @@ export function readFilter(now = Date.now()) {
     parameter: parameters.getAll("parameter"),
     from: period ? new Date(now - period[0] * 1000).toISOString() : parameters.get("from"),
     to: period ? null : parameters.get("to"),
-    all: parameters.get("all") === "true" ? "true" : null,
+    // For administrators; one user's tasks are fewer than all.
+    user_id: parameters.get("user_id"),
+    all: parameters.get("all") === "true" && !parameters.get("user_id") ? "true" : null,
   };
 }
 
@@ -63,7 +65,7 @@ export function scopeWords() {
   const parameters = query();
   const period = PERIODS[parameters.get("period")]?.[2] ?? daysWords(parameters);
   const isMatch = ["kind", "text", "error_code", "parameter"].some((name) => parameters.has(name));
-  const whose = parameters.get("all") === "true" ? "of all users' tasks" : isNarrowed() ? "of your tasks" : "of all your tasks";
+  const whose = parameters.get("user_id") ? "of a user's tasks" : parameters.get("all") === "true" ? "of all users' tasks" : isNarrowed() ? "of your tasks" : "of all your tasks";
   return [whose, period, isMatch && "that match"].filter(Boolean).join(" ");
 }
 
@@ -78,6 +80,7 @@ export function matches(task, filter) {
   return (
     (filter.state.length === 0 || filter.state.includes(task.state)) &&
     (filter.kind.length === 0 || filter.kind.includes(task.kind)) &&
+    (!filter.user_id || task.owner?.user_id === filter.user_id) &&
     (!filter.error_code || task.error?.code === filter.error_code) &&
     (!filter.from || createdAt >= Date.parse(filter.from)) &&
     (!filter.to || createdAt < Date.parse(filter.to)) &&

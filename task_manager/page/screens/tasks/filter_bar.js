@@ -1,7 +1,7 @@
 // The controls that narrow the list down. Their values are the query of the address.
 
 import { h, replace } from "../../dom.js";
-import { KINDS, kindName } from "../../format.js";
+import { KINDS, kindName, shortId } from "../../format.js";
 import { icon } from "../../icons.js";
 import { query, setQuery } from "../../router.js";
 import { isAdministrator } from "../../session.js";
@@ -72,6 +72,7 @@ export function createFilterBar(onChange) {
     replace(
       chips,
       parameters.getAll("error_code").map((code) => chip("error_code", code, `Error ${code}`)),
+      parameters.getAll("user_id").map((id) => chip("user_id", id, `User ${shortId(id)}`)),
       parameters.getAll("parameter").map((parameter) => chip("parameter", parameter, parameter)),
       isNarrowed() && h("button", { class: "link small", onclick: clear }, "Clear filters"),
     );
