@@ -1,7 +1,11 @@
 // Parts that several screens have: figures, a period in the address, lists of pages, copied texts.
 
 import { h, replace } from "./dom.js";
+import { number } from "./format.js";
+import { icon } from "./icons.js";
+import { onTask } from "./live.js";
 import { toast } from "./notices.js";
+import { gathered } from "./refresh.js";
 import { query, setQuery } from "./router.js";
 
 const DAY = 86_400_000;
@@ -14,6 +18,32 @@ export function figure(name, value, note) {
     h("dt", {}, name),
     h("dd", {}, value, note && h("div", { class: "small soft" }, note)),
   );
+}
+
+/**
+ * A button that says how many tasks of a kind were processed since the list was read, so that its rows do not
+ * jump; `reset` is to be called when it has been read.
+ */
+export function newPill(kind, load) {
+  const element = h("span", { role: "status" });
+  let arrived = 0;
+  const show = gathered(() => replace(element, arrived > 0 && h("button", { class: "small", onclick: load }, icon("again"), `${number(arrived)} new`)), 300);
+  const stopTasks = onTask((task) => {
+    if (task.kind !== kind || task.state !== "processed") return;
+    arrived += 1;
+    show();
+  });
+  return {
+    element,
+    reset() {
+      arrived = 0;
+      show();
+    },
+    stop() {
+      stopTasks();
+      show.cancel();
+    },
+  };
 }
 
 /** The period of the address, as the API takes it: `to` is the day after the last one. */

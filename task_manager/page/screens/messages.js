@@ -8,7 +8,7 @@ import { onStatus } from "../live.js";
 import { problemBox } from "../notices.js";
 import { gathered, latest } from "../refresh.js";
 import { query, setQuery } from "../router.js";
-import { pages, periodChoice, periodQuery, tableBox } from "../sections.js";
+import { newPill, pages, periodChoice, periodQuery, tableBox } from "../sections.js";
 import { isViewer } from "../session.js";
 import { tabList } from "../tabs.js";
 import { messageRow } from "./messages/row.js";
@@ -31,6 +31,7 @@ export function mount(root) {
   });
   const table = tableBox("Messages", ["Category", "Message", { text: "No.", numeric: true }, "Sent"], body);
   const notice = h("div");
+  const fresh = newPill("message_validation", () => load());
   let counts = [];
 
   const run = latest((problem) => replace(notice, problemBox(problem, load)));
@@ -39,6 +40,7 @@ export function mount(root) {
       get("/v1/messages", listQuery(), { signal }),
       get("/v1/messages/counts", { by: "category,date", ...periodQuery() }, { signal }),
     ]);
+    fresh.reset();
     counts = counted.counts;
     list.show(found);
     const isEmpty = found.items.length === 0;
@@ -72,7 +74,7 @@ export function mount(root) {
   });
 
   root.append(
-    h("div", { class: "screen-head" }, h("h1", {}, title), periodChoice(load)),
+    h("div", { class: "screen-head" }, h("h1", {}, title), fresh.element, periodChoice(load)),
     h("div", { class: "cards" }, sending && h("section", { class: "card" }, sending.element), h("section", { class: "card" }, chart)),
     h("div", { class: "stack" }, h("div", { class: "row message-search" }, words, best), tabs.element, table, notice, list.element),
   );
@@ -80,6 +82,7 @@ export function mount(root) {
   load();
   return () => {
     run.abort();
+    fresh.stop();
     search.cancel();
     sending?.stop();
     stopStatus();

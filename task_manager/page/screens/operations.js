@@ -11,7 +11,7 @@ import { figures } from "./operations/figures.js";
 import { parts, warnings } from "./operations/parts.js";
 import { queue } from "./operations/queue.js";
 import { settings } from "./operations/settings.js";
-import { throughput } from "./operations/throughput.js";
+import { inSteps, throughput } from "./operations/throughput.js";
 import { workers } from "./operations/workers.js";
 
 export const title = "Operations";
@@ -44,7 +44,7 @@ export function mount(root) {
       const [operations, fleetNow, rates, counts] = await Promise.all([
         optional(get("/v1/operations", {}, options)),
         get("/v1/workers", { page_size: 1_000 }, options),
-        optional(get("/v1/tasks/throughput", { window: reach.value || "hour" }, options)),
+        optional(get("/v1/tasks/throughput", { window: reach.value || "hour", all: true }, options)),
         optional(get("/v1/tasks/counts", { by: "state,kind", all: true }, options)),
       ]);
       banner("unreachable", null);
@@ -52,7 +52,8 @@ export function mount(root) {
       for (const [name, text] of Object.entries(warnings(operations))) banner(name, text);
       if (operations) replace(subtitle, `Version ${operations.version} · up for ${duration((Date.parse(operations.timestamp) - Date.parse(operations.started_at)) / 1000)}`);
       const now = Date.parse(operations?.timestamp ?? new Date());
-      for (const view of views) view.show({ operations, workers: fleetNow.items, rates, counts, now });
+      const shown = { operations, workers: fleetNow.items, rates: rates && inSteps(rates), counts, now };
+      for (const view of views) view.show(shown);
     } catch (problem) {
       if (abort.signal.aborted) return;
       // What was shown stays: it is the last that is known.

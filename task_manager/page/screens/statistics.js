@@ -5,11 +5,10 @@ import { h, replace } from "../dom.js";
 import { bytes, count, number, time } from "../format.js";
 import { get, request, withQuery } from "../http.js";
 import { icon } from "../icons.js";
-import { onTask } from "../live.js";
 import { problemBox, toastProblem } from "../notices.js";
-import { gathered, latest } from "../refresh.js";
+import { latest } from "../refresh.js";
 import { navigate } from "../router.js";
-import { figure, pages, periodChoice, periodQuery, saveText, tableBox } from "../sections.js";
+import { figure, newPill, pages, periodChoice, periodQuery, saveText, tableBox } from "../sections.js";
 
 export const title = "Statistics";
 
@@ -18,9 +17,8 @@ const DAY_SECONDS = 86_400;
 
 export function mount(root) {
   const content = h("div", { class: "screen" });
-  const fresh = h("span", { role: "status" });
   const view = viewOf();
-  let arrived = 0;
+  const fresh = newPill("file_statistics", () => load());
 
   const run = latest((problem) => replace(content, problemBox(problem, load)));
   const load = () => run(async (signal) => {
@@ -28,29 +26,20 @@ export function mount(root) {
       get(REPORT, periodQuery(), { signal }),
       get("/v1/file_statistics", periodQuery(), { signal }),
     ]);
-    arrived = 0;
-    showFresh();
+    fresh.reset();
     if (list === null) return replace(content, nothingYet());
     if (content.firstChild !== view.elements[0]) replace(content, view.elements);
     view.show(report, list);
   });
 
-  const showFresh = gathered(() => replace(fresh, arrived > 0 && h("button", { class: "small", onclick: load }, icon("again"), `${number(arrived)} new`)), 200);
-  const stopTasks = onTask((task) => {
-    if (task.kind !== "file_statistics" || task.state !== "processed") return;
-    arrived += 1;
-    showFresh();
-  });
-
   root.append(
-    h("div", { class: "screen-head" }, h("h1", {}, title), fresh, periodChoice(load), h("button", { onclick: exportCsv }, icon("download"), "CSV")),
+    h("div", { class: "screen-head" }, h("h1", {}, title), fresh.element, periodChoice(load), h("button", { onclick: exportCsv }, icon("download"), "CSV")),
     content,
   );
   load();
   return () => {
     run.abort();
-    stopTasks();
-    showFresh.cancel();
+    fresh.stop();
   };
 }
 

@@ -28,7 +28,7 @@ export function figures() {
     failed.show(rates && bad, bad > 0 ? `${percent(bad / (done + bad))} of those that ended` : reach, items.map(({ at, failed: value }) => [at, value]));
     failed.element.classList.toggle("figure-bad", bad > 0);
     const late = operations?.outbox;
-    outbox.show(late && late.rows, late ? (late.rows ? `${duration(late.lag_seconds)} behind` : "nothing to publish") : "");
+    outbox.show(late && late.rows, late ? outboxWords(late) : "");
   }
 
   return { element, show };
@@ -54,6 +54,11 @@ function sum(items, field) {
 
 function ofState(counts, state) {
   return counts && sum(counts.counts.filter((one) => one.state === state), "count");
+}
+
+function outboxWords({ rows, lag_seconds: lag }) {
+  if (!rows) return "nothing to publish";
+  return lag >= 1 ? `${duration(lag)} late` : "none is late";
 }
 
 function percent(share) {
