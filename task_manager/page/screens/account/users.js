@@ -109,7 +109,12 @@ async function disable({ username }, change) {
 async function reset({ user_id: id, username }) {
   const field = passwordField("New password", { name: "new_password", autocomplete: "new-password" });
   const notice = h("div");
-  const form = h("form", { class: "stack", onsubmit: (event) => event.preventDefault() }, field.element, notice);
+  // The Enter key does what the button of the dialog does.
+  const confirm = (event) => {
+    event.preventDefault();
+    form.closest("dialog").querySelector(".actions .primary").click();
+  };
+  const form = h("form", { class: "stack", onsubmit: confirm }, field.element, notice);
   const text = [`All sessions of ${username} end. Hand the new password over in private.`, form];
   while (await ask({ title: `Reset the password of ${username}?`, text, confirm: "Reset" })) {
     try {
