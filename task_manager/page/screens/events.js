@@ -1,6 +1,6 @@
 // Events: users by city, new events, and for administrators the schedules that mail the report.
 
-import { h } from "../dom.js";
+import { h, replace } from "../dom.js";
 import { onTask } from "../live.js";
 import { gathered } from "../refresh.js";
 import { query, setQuery } from "../router.js";
@@ -27,7 +27,8 @@ export function mount(root) {
     if (task.kind === "user_event") sending?.changed(task);
   });
 
-  root.append(
+  replace(
+    root,
     h("div", { class: "screen-head" }, h("h1", {}, title), filters(report.load), periodChoice(report.load)),
     h("div", { class: "events-grid" }, report.element, sending?.element),
     plans && plans.element,
