@@ -72,6 +72,12 @@ impl ClientError {
         }
     }
 
+    /// Whether the disk of the storage or of the database has no space left.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Problem(problem) if problem.status == 507)
+    }
+
     /// Whether an earlier call with the same [`IDEMPOTENCY_KEY`] is still in progress.
     #[must_use]
     pub fn is_in_progress(&self) -> bool {

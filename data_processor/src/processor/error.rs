@@ -70,9 +70,14 @@ impl ProcessError {
     #[must_use]
     pub fn of_storage(error: &(dyn std::error::Error + 'static)) -> Self {
         match is_out_of_space(error) {
-            true => Self::Wait { after: SPACE_RETRY, what: format!("no space left: {error}") },
+            true => Self::wait_for_space(error),
             false => Self::retry(error.to_string()),
         }
+    }
+
+    /// A disk or a quota has no space left.
+    pub fn wait_for_space(error: &(impl std::fmt::Display + ?Sized)) -> Self {
+        Self::Wait { after: SPACE_RETRY, what: format!("no space left: {error}") }
     }
 }
 

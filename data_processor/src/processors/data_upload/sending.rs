@@ -96,7 +96,11 @@ async fn post(ctx: &Context, batch: RowBatch) -> Answered {
     let started = Instant::now();
     loop {
         match ctx.load(&batch).await {
-            Err(error) if error.is_transient() && started.elapsed() < PATIENCE => {
+            Err(error)
+                if error.is_transient()
+                    && !error.is_out_of_space()
+                    && started.elapsed() < PATIENCE =>
+            {
                 tracing::debug!(%error, row = batch.checkpoint.row, "cannot send rows, will retry");
                 sleep(backoff.next()).await;
             }
@@ -123,6 +127,9 @@ fn settle(
         // Earlier batches were reported as stored, but are lost. The answer to the first batch of
         // the file, sent again, contains the stored checkpoint.
         Err(error) if is_out_of_order(&error) => return Ok(Settled::Rewind(None)),
+        Err(error) if error.is_out_of_space() => {
+            return Err(ProcessError::wait_for_space(&error));
+        }
         Err(error) => {
             let reason = format!("the task manager refuses the rows: {error}");
             return Err(ProcessError::retry(reason));

@@ -203,6 +203,17 @@ async fn rows_of_another_file_are_not_mixed_in() {
 }
 
 #[tokio::test]
+async fn a_load_waits_while_the_database_is_full() {
+    let load = Load { faults: [Fault::Full].into(), ..Load::default() };
+    let (mut harness, task) = started(&people(10), OnBadRow::Fail, load).await;
+    let Event::Retry { reason: None, waits_for: Some(what), .. } = harness.ended(task).await else {
+        panic!("the task does not wait")
+    };
+    assert!(what.contains("Make space."), "{what}");
+    harness.end().await;
+}
+
+#[tokio::test]
 async fn rows_that_the_task_manager_lost_are_sent_again() {
     let (mut harness, task) = started(&people(200_000), OnBadRow::Skip, Load::default()).await;
     eventually("rows", || harness.api.script().loads[&task].rows.len() > 10_000).await;

@@ -45,9 +45,12 @@ pub(super) enum Fault {
     OutOfOrder,
     /// The batch is processed after a delay.
     Late,
+    /// The database has no space left.
+    Full,
 }
 
 impl Fault {
+    /// Those that a load survives.
     pub(super) const ALL: [Self; 5] =
         [Self::None, Self::Down, Self::AnswerLost, Self::OutOfOrder, Self::Late];
 }
@@ -98,6 +101,7 @@ async fn answer(script: &Shared, id: TaskId, batch: &RowBatch, fault: Fault) -> 
     match fault {
         Fault::Down => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Fault::OutOfOrder => return out_of_order(),
+        Fault::Full => return full(),
         Fault::Late => sleep(Duration::from_millis(20)).await,
         Fault::None | Fault::AnswerLost => {}
     }
@@ -113,6 +117,11 @@ async fn answer(script: &Shared, id: TaskId, batch: &RowBatch, fault: Fault) -> 
             None => sleep(Duration::from_millis(1)).await,
         }
     }
+}
+
+fn full() -> Response {
+    let problem = Problem::new(507, "database_full", "The database is full", "Make space.");
+    (StatusCode::INSUFFICIENT_STORAGE, Json(problem)).into_response()
 }
 
 fn out_of_order() -> Response {
