@@ -53,6 +53,7 @@ use crate::live::Changes;
 use crate::locks;
 use crate::metrics::metrics;
 use crate::results::ResultFiles;
+use crate::tasks::attempts::AttemptOutcome;
 use crate::tasks::store;
 use crate::workers::last_seen::LastSeen;
 
@@ -281,6 +282,7 @@ impl Server {
     /// Adds the metrics of the task manager to a page.
     pub fn add_metrics(&self, page: &mut Page) {
         metrics().register(page.registry());
+        metrics().start_at_zero(&AttemptOutcome::ALL.map(AttemptOutcome::as_str));
         let gauges = self.gauges.clone();
         page.before_scrapes(move || {
             let gauges = gauges.clone();

@@ -213,6 +213,21 @@ impl Metrics {
         );
     }
 
+    /// Begins the counters of tasks and of attempts with these outcomes at zero: without that,
+    /// Prometheus would not count the first event of a series as an increase.
+    pub fn start_at_zero(&self, outcomes: &[&'static str]) {
+        for kind in TaskKind::ALL {
+            drop(self.accepted.get_or_create(&KindLabel { kind }));
+            for state in TaskState::ALL.into_iter().filter(|state| state.is_ended()) {
+                let outcome = Name(state.as_str());
+                drop(self.ended.get_or_create(&EndLabels { kind, outcome }));
+            }
+            for outcome in outcomes.iter().copied().map(Name) {
+                drop(self.attempts.get_or_create(&AttemptLabels { kind, outcome }));
+            }
+        }
+    }
+
     /// `count` tasks were accepted.
     pub fn tasks_accepted(&self, kind: TaskKind, count: u64) {
         self.accepted.get_or_create(&KindLabel { kind }).inc_by(count);
@@ -300,6 +315,7 @@ mod tests {
         let metrics = Metrics::default();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
+        metrics.start_at_zero(&["lease_lost", "retry"]);
         let kind = TaskKind::CsvAggregation;
         metrics.tasks_accepted(kind, 2);
         metrics.task_claimed(kind, Duration::from_millis(300));
@@ -316,6 +332,8 @@ mod tests {
             "task_manager_tasks_accepted_total{kind=\"csv_aggregation\"} 2",
             "task_manager_tasks_ended_total{kind=\"csv_aggregation\",outcome=\"failed\"} 1",
             "task_manager_attempts_total{kind=\"csv_aggregation\",outcome=\"lease_lost\"} 1",
+            "task_manager_tasks_ended_total{kind=\"data_upload\",outcome=\"failed\"} 0",
+            "task_manager_attempts_total{kind=\"csv_aggregation\",outcome=\"retry\"} 0",
             "task_manager_queue_time_seconds_bucket{le=\"0.5\",kind=\"csv_aggregation\"} 1",
             "task_manager_attempt_time_seconds_sum{kind=\"csv_aggregation\"} 2.0",
             "task_manager_http_requests_total{method=\"GET\",route=\"/v1/tasks/{id}\",status=\"404\"} 1",

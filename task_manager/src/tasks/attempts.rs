@@ -28,6 +28,17 @@ pub enum AttemptOutcome {
 }
 
 impl AttemptOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 7] = [
+        Self::Completed,
+        Self::Failed,
+        Self::Retry,
+        Self::Released,
+        Self::LeaseLost,
+        Self::Stopped,
+        Self::Killed,
+    ];
+
     /// Final reports have the same names, so that a repeated one is recognized.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -122,8 +122,8 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "states.js"
     "style.css"
     "table.js"
-    "tus.js"
     "tabs.js"
+    "tus.js"
     "uploads.js"
 };
 
