@@ -6,7 +6,7 @@ import { get } from "../../http.js";
 import { onStatus, onTask } from "../../live.js";
 import { addRecord, allJobs, changed, forgetJob, isOver, jobWith, onJobs, openJobs, phaseOf } from "./jobs.js";
 import { isUploading } from "./locks.js";
-import { onOtherTab, readHandle } from "./records.js";
+import { onOtherTab, readHandle, saveRecord } from "./records.js";
 import { giveByHandle } from "./transfers.js";
 
 /** Tasks that are read at a time after a reload. */
@@ -61,6 +61,11 @@ function isNewer(task, other) {
 function update(job, task) {
   if (job.task && !isNewer(task, job.task)) return;
   job.task = task;
+  const { record } = job;
+  if (record.isOver !== isEnded(task.state) && jobWith(record.id)) {
+    record.isOver = isEnded(task.state);
+    saveRecord(record);
+  }
   // A task that was stopped elsewhere takes no more bytes.
   if (task.state !== "initializing" && job.upload?.state === "waiting") job.upload.pause();
   changed(job);

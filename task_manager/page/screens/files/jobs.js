@@ -71,7 +71,7 @@ export function addAgain({ record }, task, parameters) {
 }
 
 function newRecord(facts) {
-  return { id: newKey(), userId: ownerId, key: newKey(), url: null, addedAt: new Date().toISOString(), ...facts };
+  return { id: newKey(), userId: ownerId, key: newKey(), url: null, addedAt: new Date().toISOString(), isOver: false, ...facts };
 }
 
 function add(record, found) {

@@ -2,8 +2,8 @@
 // the browser gives one, the handle that reads the file again, in IndexedDB.
 
 const PREFIX = "file.";
-/** How many files are remembered. */
-const MOST = 50;
+/** How many files are remembered whose task has ended. */
+const MOST_OVER = 50;
 
 /**
  * @typedef {object} FileRecord
@@ -18,6 +18,7 @@ const MOST = 50;
  * @property {string|null} url the upload
  * @property {string|null} taskId
  * @property {string} addedAt
+ * @property {boolean} isOver whether its task has ended
  */
 
 /** The records of a user, newest first. */
@@ -29,8 +30,9 @@ export function readRecords(userId) {
     if (record?.userId === userId) records.push(record);
   }
   records.sort((one, other) => other.addedAt.localeCompare(one.addedAt));
-  records.splice(MOST).forEach(({ id }) => removeRecord(id));
-  return records;
+  const old = records.filter(({ isOver }) => isOver).slice(MOST_OVER);
+  old.forEach(({ id }) => removeRecord(id));
+  return records.filter((record) => !old.includes(record));
 }
 
 /** @param {FileRecord} record */

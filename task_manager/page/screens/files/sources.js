@@ -45,10 +45,25 @@ export function acceptDrops(cover, onFiles) {
       onFiles(await dropped(event.dataTransfer));
     },
   };
+  protectPage();
   for (const [name, listener] of Object.entries(listeners)) addEventListener(name, listener);
   return () => {
     for (const [name, listener] of Object.entries(listeners)) removeEventListener(name, listener);
   };
+}
+
+let isProtected = false;
+
+/** Keeps files that are dropped on other screens from replacing the page, which would interrupt its uploads. */
+function protectPage() {
+  if (isProtected) return;
+  isProtected = true;
+  addEventListener("dragover", (event) => {
+    if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "none";
+  });
+  addEventListener("drop", (event) => event.preventDefault());
 }
 
 /** The files of a drop. Its items are only readable before the first `await`. */
