@@ -75,31 +75,37 @@ async function dropped(transfer) {
   const found = [];
   for (const [at, entry] of entries.entries()) {
     const handle = await Promise.resolve(handles[at]).catch(() => null);
-    if (handle?.kind === "directory") await walk(handle, found);
+    if (handle?.kind === "directory") found.push(...sorted(await walk(handle)));
     else if (handle) found.push({ file: await handle.getFile(), name: handle.name, handle });
-    else if (entry?.isDirectory) await walkEntry(entry, found);
+    else if (entry?.isDirectory) found.push(...sorted(await walkEntry(entry)));
     else if (files[at]) found.push({ file: files[at], name: files[at].name, handle: null });
   }
   return found.length || entries.length ? found : files.map(plain);
 }
 
-async function walk(folder, found) {
+/** Folders list their files in any order. */
+function sorted(sources) {
+  return sources.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+}
+
+async function walk(folder, found = []) {
   for await (const handle of folder.values()) {
-    if (found.length >= MOST_FILES) return;
+    if (found.length >= MOST_FILES) break;
     if (IGNORED.test(handle.name)) continue;
     if (handle.kind === "directory") await walk(handle, found);
     else found.push({ file: await handle.getFile(), name: handle.name, handle });
   }
+  return found;
 }
 
 /** The same for browsers without handles. */
-async function walkEntry(folder, found) {
+async function walkEntry(folder, found = []) {
   const reader = folder.createReader();
   for (;;) {
     const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!entries.length) return;
+    if (!entries.length) return found;
     for (const entry of entries) {
-      if (found.length >= MOST_FILES) return;
+      if (found.length >= MOST_FILES) return found;
       if (IGNORED.test(entry.name)) continue;
       if (entry.isDirectory) await walkEntry(entry, found);
       else found.push(plain(await new Promise((resolve, reject) => entry.file(resolve, reject))));
