@@ -35,10 +35,16 @@ export function isForeign({ owner }) {
 
 const NO_CHANGES = "Your account may look but not change anything.";
 
+/** Why no action is possible on the tasks of a user; `null` if some are. */
+export function reasonAgainstAny(owner) {
+  if (isViewer()) return NO_CHANGES;
+  return isForeign({ owner }) ? "Only the user that tasks belong to can change them." : null;
+}
+
 /** Why an action is not possible on this task now; `null` if it is. */
 export function reasonAgainst(action, task) {
-  if (isViewer()) return NO_CHANGES;
-  if (isForeign(task)) return "The task belongs to another user.";
+  const reason = reasonAgainstAny(task.owner);
+  if (reason) return reason;
   if (task.links[action]) return null;
   return REASONS[action](task);
 }

@@ -145,12 +145,12 @@ export function mount(root) {
   }
 
   function showSelection() {
-    if (table) selection.show(table.selected.size, table.rows.length, total);
+    if (table) selection.show(table.selected.size, table.rows.length, total, list.filter.user_id && { user_id: list.filter.user_id });
   }
 
   async function act(action, isAll) {
     const isStarted = await actOnMany(action, chosen(isAll), {
-      isAllUsers: Boolean(list.filter.all || list.filter.user_id),
+      isAllUsers: Boolean(list.filter.all),
       onEnd: () => {
         list.load(failures.read);
         tabs.refresh();
@@ -164,7 +164,8 @@ export function mount(root) {
     const ids = [...table.selected];
     const isEveryRow = list.isComplete && ids.length === table.rows.length;
     if (!isAll && !(isEveryRow && ids.length > MAX_IDS)) return { ids };
-    const { all: _, ...filter } = list.filter;
+    // Actions concern the caller's own tasks only, and take no other scope.
+    const { all: _, user_id: __, ...filter } = list.filter;
     return { filter: Object.fromEntries(Object.entries(filter).filter(([, value]) => value?.length > 0)) };
   }
 

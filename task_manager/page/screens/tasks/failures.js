@@ -36,13 +36,13 @@ export function createFailures(onChoose) {
      *
      * @returns {Promise<() => void>} shows them, together with the list, so that it does not jump afterwards
      */
-    async read({ state, kind, from, to, all, error_code: code }) {
+    async read({ state, kind, from, to, all, user_id: userId, error_code: code }) {
       request.abort();
       request = new AbortController();
       const hide = () => { element.hidden = true; };
       if (state.join() !== "failed" || code) return hide;
       try {
-        const failures = await get("/v1/tasks/failures", { kind, from, to, all }, { signal: request.signal });
+        const failures = await get("/v1/tasks/failures", { kind, from, to, all, user_id: userId }, { signal: request.signal });
         return () => show(failures);
       } catch {
         // The list below shows the same tasks, without their grouping.

@@ -3,8 +3,7 @@
 import { h, replace } from "../../dom.js";
 import { count, number } from "../../format.js";
 import { icon } from "../../icons.js";
-import { isViewer } from "../../session.js";
-import { ACTIONS } from "../../states.js";
+import { ACTIONS, reasonAgainstAny } from "../../states.js";
 
 /**
  * @param {{onAct: (action: string, isAll: boolean) => void, onSelectAll: () => void, onClear: () => void}} callbacks
@@ -14,13 +13,14 @@ export function createSelectionBar({ onAct, onSelectAll, onClear }) {
   const element = h("div", { class: "selection-bar", role: "region", "aria-label": "Selected tasks", hidden: true });
   let isAll = false;
 
-  /** Shows how many are selected, of so many that match. */
-  function show(selected, loaded, total) {
+  /** Shows how many are selected, of so many that match; `owner` is the user whose tasks are listed, if not all are. */
+  function show(selected, loaded, total, owner) {
     if (selected < loaded || selected === 0) isAll = false;
     element.hidden = selected === 0;
     if (selected === 0) return;
     const matching = Math.max(total ?? 0, loaded);
     const chosen = isAll ? matching : selected;
+    const reason = reasonAgainstAny(owner);
     const focused = element.contains(document.activeElement) ? document.activeElement.dataset.name : null;
     replace(
       element,
@@ -35,8 +35,8 @@ export function createSelectionBar({ onAct, onSelectAll, onClear }) {
           "button",
           {
             class: isDanger ? "danger" : null, dataset: { name },
-            disabled: isViewer(), title: isViewer() ? "Your account may look but not change anything." : `${label} ${count(chosen, "task")}`,
-            onclick: () => onAct(name, isAll),
+            "aria-disabled": reason ? "true" : null, "aria-description": reason, title: reason ?? `${label} ${count(chosen, "task")}`,
+            onclick: () => !reason && onAct(name, isAll),
           },
           icon(symbol),
           label,
