@@ -10,12 +10,17 @@ use bytes::Bytes;
 use common::task::TaskId;
 use futures_util::stream;
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::end_to_end::api::{Api, DEADLINE};
 
 /// The bytes of a request are handed to the connection in pieces of this size.
 const PIECE: usize = 64 << 10;
+
+/// How long an answer may take. Now and then, under load, the HTTP client never learns that a
+/// connection has ended.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -156,7 +161,7 @@ async fn repeat(request: impl Fn() -> RequestBuilder) -> (Response, Duration) {
 
 /// The answer to a request; none if it may be repeated.
 async fn answer(request: RequestBuilder) -> Option<Response> {
-    let response = request.send().await.ok()?;
+    let response = timeout(PATIENCE, request.send()).await.ok()?.ok()?;
     let status = response.status();
     let is_transient =
         status.is_server_error() || matches!(status, StatusCode::CONFLICT | StatusCode::LOCKED);
