@@ -28,25 +28,25 @@ export const ACTIONS = {
   delete: { label: "Delete", past: "deleted", progressive: "Deleting", icon: "trash", isDanger: true },
 };
 
-/** Whether the task belongs to another user; administrators see such tasks, without their data. */
+/** Whether the task belongs to another user; administrators may end and delete such tasks, but not read their
+ * data. */
 export function isForeign({ owner }) {
   return Boolean(owner) && owner.user_id !== user()?.user_id;
 }
 
 const NO_CHANGES = "Your account may look but not change anything.";
 
-/** Why no action is possible on the tasks of a user; `null` if some are. */
-export function reasonAgainstAny(owner) {
+/** Why actions on many tasks of a user are not possible; `null` if they are. */
+export function reasonAgainstMany(owner) {
   if (isViewer()) return NO_CHANGES;
-  return isForeign({ owner }) ? "Only the user that tasks belong to can change them." : null;
+  return isForeign({ owner }) ? "Actions on many tasks concern only your own. Open a task of another user to act on it." : null;
 }
 
 /** Why an action is not possible on this task now; `null` if it is. */
 export function reasonAgainst(action, task) {
-  const reason = reasonAgainstAny(task.owner);
-  if (reason) return reason;
-  if (task.links[action]) return null;
-  return REASONS[action](task);
+  if (isViewer()) return NO_CHANGES;
+  if (action === "run_again" && isForeign(task)) return "Only the owner of the task can run it again, since that reads its file.";
+  return task.links[action] ? null : REASONS[action](task);
 }
 
 const REASONS = {

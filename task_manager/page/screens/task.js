@@ -46,7 +46,8 @@ export function mount(root, { id }) {
     if (next.task_id !== id || request.signal.aborted) return;
     // Events and answers may overtake each other.
     if (task && next.timestamp < task.timestamp) return;
-    task = next;
+    // Events and answers to actions do not name the owner.
+    task = { ...next, owner: next.owner ?? task?.owner ?? null };
     offset = Date.parse(next.timestamp) - Date.now();
     receivedAt = Date.now();
     if (!parts) {
@@ -83,7 +84,7 @@ export function mount(root, { id }) {
   async function act(action) {
     const { label, isDanger } = ACTIONS[action];
     if (action !== "resume") {
-      const isConfirmed = await ask({ title: question(action, 1), text: [consequence(action)], confirm: label, kind: isDanger ? "danger" : "primary" });
+      const isConfirmed = await ask({ title: question(action, 1), text: [isForeign(task) && `The task belongs to ${task.owner.username ?? "a user who was removed"}.`, consequence(action)].filter(Boolean), confirm: label, kind: isDanger ? "danger" : "primary" });
       if (!isConfirmed) return;
     }
     try {

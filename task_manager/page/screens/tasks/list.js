@@ -72,7 +72,8 @@ export function createList(table, { onChange, onProblem }) {
   /** Takes a task that changed. */
   function receive(task) {
     const before = waiting.size;
-    if (table.has(task.task_id)) table.update(task);
+    // Events do not name the owner.
+    if (table.has(task.task_id)) table.update({ ...task, owner: task.owner ?? table.get(task.task_id).owner });
     else if (matches(task, list.filter) && belongsHere(task)) waiting.add(task.task_id);
     else waiting.delete(task.task_id);
     if (table.rows.length === 0 && waiting.size > 0 && !list.isLoading && list.isLoaded) load();

@@ -3,7 +3,7 @@
 import { h, replace } from "../../dom.js";
 import { count, number } from "../../format.js";
 import { icon } from "../../icons.js";
-import { ACTIONS, reasonAgainstAny } from "../../states.js";
+import { ACTIONS, reasonAgainstMany } from "../../states.js";
 
 /**
  * @param {{onAct: (action: string, isAll: boolean) => void, onSelectAll: () => void, onClear: () => void}} callbacks
@@ -20,7 +20,7 @@ export function createSelectionBar({ onAct, onSelectAll, onClear }) {
     if (selected === 0) return;
     const matching = Math.max(total ?? 0, loaded);
     const chosen = isAll ? matching : selected;
-    const reason = reasonAgainstAny(owner);
+    const reason = reasonAgainstMany(owner);
     const focused = element.contains(document.activeElement) ? document.activeElement.dataset.name : null;
     replace(
       element,
