@@ -107,6 +107,6 @@ function columnsOf(counts) {
 function nothing(hasNone) {
   const isFiltered = query().toString() !== "";
   return hasNone && !isFiltered
-    ? h("div", { class: "card empty" }, h("h2", {}, "No messages yet"), h("p", {}, "Send one above: it gets a number and a category, and is then found by its words."))
+    ? h("div", { class: "card empty" }, h("h2", {}, "No messages yet"), h("p", {}, isViewer() ? "Your account may look but not send any." : "Send one above: it gets a number and a category, and is then found by its words."))
     : h("div", { class: "card empty" }, h("h2", {}, "No message matches"), h("p", {}, "Messages must contain all words. Put words in quotes to find them next to each other, or write app* for all words that begin so."));
 }

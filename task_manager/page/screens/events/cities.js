@@ -8,6 +8,7 @@ import { problemBox } from "../../notices.js";
 import { latest } from "../../refresh.js";
 import { query } from "../../router.js";
 import { periodQuery } from "../../sections.js";
+import { isViewer } from "../../session.js";
 
 /** So many cities are shown, until all are asked for. */
 const FEW = 15;
@@ -55,6 +56,6 @@ function nothing() {
     "div",
     { class: "empty" },
     h("h2", {}, isFiltered ? "No event matches" : "No events yet"),
-    h("p", {}, isFiltered ? "Choose another period, country or state; both are spelled as in the events." : "Generate some, or send what your users did: the number of users in each city appears here."),
+    h("p", {}, isFiltered ? "Choose another period, country or state; both are spelled as in the events." : isViewer() ? "Your account may look but not send any." : "Generate some, or send what your users did: the number of users in each city appears here."),
   );
 }

@@ -5,7 +5,7 @@ import { bytes } from "../../format.js";
 import { badge } from "../../states.js";
 
 const NAMES = { database: "Database", broker: "Broker", storage: "Storage" };
-const KINDS = { sqlite: "SQLite", mysql: "MySQL or MariaDB", in_process: "in the process of the server", rabbitmq: "RabbitMQ", local: "disk", s3: "S3 bucket", az: "Azure container", gs: "Google bucket" };
+const KINDS = { sqlite: "SQLite", mysql: "MySQL or MariaDB", in_process: "In the process of the server", rabbitmq: "RabbitMQ", local: "Disk", s3: "S3 bucket", az: "Azure container", gs: "Google bucket" };
 const MEANING = {
   database: "Requests fail until it is back.",
   broker: "Tasks are accepted and wait until it is back.",

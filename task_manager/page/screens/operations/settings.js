@@ -15,7 +15,7 @@ export function settings() {
     "section",
     { class: "stack", hidden: true },
     h("div", { class: "row" }, h("h2", {}, "Settings in force"), found, h("span", { class: "grow" }), h("label", { class: "check" }, changed, "Only changed ones"), words),
-    tableBox("Settings", ["Name", "Value", "Set by"], body),
+    tableBox("Settings", ["Name", "Value", "Source"], body),
   );
   let all = [];
   let last = "";
@@ -47,6 +47,6 @@ function row({ name, value, default: isDefault }) {
     {},
     h("td", { class: "mono nowrap" }, name),
     h("td", { class: "mono setting-value wrap" }, value === "" || value === null ? h("span", { class: "soft" }, "(none)") : value),
-    h("td", { class: "nowrap" }, isDefault ? h("span", { class: "soft" }, "default") : h("strong", {}, "you")),
+    h("td", { class: "nowrap" }, isDefault ? h("span", { class: "soft" }, "default") : h("strong", {}, "configured")),
   );
 }
