@@ -176,7 +176,7 @@ impl Server {
         let keys = IdempotencyKeys { db: db.clone() };
         let throttle = Throttle::new(config.rates);
         let swallowed = Swallowed::default();
-        let audit = Audit;
+        let audit = Audit::start(db.clone(), &tracker, shutdown.clone());
         let last_used = LastUsed::default();
         let authenticator = Authenticator {
             roles: Roles::start(db.clone()),

@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use crate::accounts::sessions;
 use crate::accounts::sessions::last_used::LastUsed;
 use crate::accounts::users::throttle::Throttle;
+use crate::audit;
 use crate::backfill;
 use crate::db::Database;
 use crate::dispatch::redispatch::{self, Swallowed};
@@ -150,6 +151,12 @@ pub fn start(parts: Parts, wakeups: &Wakeups, tracker: &TaskTracker, shutdown: &
     tracker.spawn(every("uses of sessions", minutely, never()).run(move || {
         let (db, last_used) = (pass_db.clone(), last_used.clone());
         async move { Ok(last_used.record(&db).await?) }
+    }));
+
+    let pass_db = db.clone();
+    tracker.spawn(every("old audit entries", minutely, never()).run(move || {
+        let db = pass_db.clone();
+        async move { Ok(audit::forget_old(&db).await?) }
     }));
 
     tracker.spawn(every("workers long gone", minutely, never()).run(move || {

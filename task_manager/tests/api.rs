@@ -12,6 +12,7 @@ mod api {
     mod access;
     mod accounts;
     mod app;
+    mod audit;
     mod backend;
     mod bad_requests;
     mod compression;

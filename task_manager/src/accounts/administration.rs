@@ -93,10 +93,12 @@ pub async fn change(
     }
     let changing = move |conn: &mut DbConnection| {
         apply(conn, user, change)?;
-        let changed = store::find(conn, user)?;
-        store::with_usage(conn, changed)
+        store::find(conn, user)
     };
-    let changed = db.write(changing).await?.pop().ok_or(Error::UserNotFound)?;
+    let changed = db.write(changing).await?;
+    // Apart from the transaction: it reads all tasks of the user.
+    let reading = move |conn: &mut DbConnection| store::with_usage(conn, changed.clone());
+    let changed = db.read(reading).await?.pop().ok_or(Error::UserNotFound)?;
     let ListedUser { username, role, disabled, .. } = &changed;
     let detail = format!("user {} ({username}): role {role}, disabled {disabled}", user.0);
     audit.note(Entry::of(Action::UserChanged, actor).with_detail(detail));

@@ -24,8 +24,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::accounts::{LOCAL_NAME, LOCAL_USER};
-use crate::audit::{Action, Actor, Audit, Entry};
-use crate::db::Database;
+use crate::audit::{self, Action, Actor, Audit, Entry};
+use crate::db::{Database, DbConnection};
 use crate::error::Error;
 use crate::idempotency::{Answering, IdempotencyKeys, IdempotentRequest};
 use credentials::{NewUser, Username};
@@ -164,7 +164,8 @@ impl Users {
         // An invalid name is throttled by the address only.
         let key = name.as_ref().map_or("", Username::key);
         self.throttle.check(throttle::Action::LogIn, key, address).inspect_err(|_| {
-            self.audit.note(Entry::unknown(Action::LoginThrottled, address).with_name(&shown));
+            // Only in the log: nothing limits their number.
+            Entry::unknown(Action::LoginThrottled, address).with_name(&shown).log();
         })?;
         let found = match name {
             Some(name) => self.find(name).await?,
@@ -175,7 +176,7 @@ impl Users {
         let refused = |action| self.audit.note(Entry::unknown(action, address).with_name(&shown));
         match found.filter(|_| is_right) {
             Some(user) if user.is_disabled => {
-                refused(Action::LoginOfDisabled);
+                refused(Action::LoginOfDisabledUser);
                 Err(Error::UserDisabled)
             }
             Some(user) => Ok(user),
@@ -197,10 +198,18 @@ pub async fn add_administrator(db: &Database, user: NewUser) -> anyhow::Result<U
         .await
         .map_err(|_| anyhow::anyhow!("the password could not be hashed"))?;
     let view = UserView { user_id: Uuid::now_v7(), username: user.name.as_str().to_owned() };
-    let (id, name) = (view.user_id, user.name);
-    let is_new = db.write(move |conn| store::insert(conn, id, &name, &hash, Role::Admin)).await?;
-    anyhow::ensure!(is_new, "the name `{}` is taken; choose another one", view.username);
     let entry = Entry::of_command(Action::AdministratorCreated, UserId(view.user_id));
-    entry.with_name(&view.username).log();
+    let entry = entry.with_name(&view.username);
+    let (id, name, noted) = (view.user_id, user.name, entry.clone());
+    let inserting = move |conn: &mut DbConnection| {
+        let is_new = store::insert(conn, id, &name, &hash, Role::Admin)?;
+        if is_new {
+            audit::insert(conn, std::slice::from_ref(&noted))?;
+        }
+        Ok(is_new)
+    };
+    let is_new = db.write(inserting).await?;
+    anyhow::ensure!(is_new, "the name `{}` is taken; choose another one", view.username);
+    entry.log();
     Ok(view)
 }

@@ -25,7 +25,7 @@ use crate::api::middleware::{
     compression, content_encoding, host, measure, problems, request_id, same_machine, tus,
 };
 use crate::api::routes::{
-    administration, bulk_messages as bulk, csv_previews, data_uploads, downloads, events,
+    administration, audit, bulk_messages as bulk, csv_previews, data_uploads, downloads, events,
     file_statistics, health, messages, operations, page, results, resumable_uploads as resumable,
     schedules, sessions, tasks, uploads, user_events, users, workers,
 };
@@ -102,6 +102,7 @@ fn accounts_of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(administration::list_users))
         .routes(routes!(administration::change_user))
         .routes(routes!(administration::reset_password))
+        .routes(routes!(audit::list_audit))
         .layer(DefaultBodyLimit::max(CREDENTIALS_LIMIT))
 }
 

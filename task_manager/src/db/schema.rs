@@ -139,6 +139,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit (id) {
+        id -> Binary,
+        at -> Timestamp,
+        user_id -> Nullable<Binary>,
+        username -> Nullable<Text>,
+        address -> Nullable<Text>,
+        action -> Text,
+        task_id -> Nullable<Binary>,
+        detail -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     revoked_tokens (jti) {
         jti -> Binary,
         user_id -> Binary,
@@ -253,3 +266,4 @@ diesel::allow_tables_to_appear_in_same_query!(
 );
 diesel::allow_tables_to_appear_in_same_query!(tasks, file_data, rejected_rows);
 diesel::allow_tables_to_appear_in_same_query!(tasks, uploads);
+diesel::allow_tables_to_appear_in_same_query!(audit, users);
