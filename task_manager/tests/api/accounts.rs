@@ -1,5 +1,6 @@
 //! Sessions, passwords, and users as administrators see and change them.
 
+use diesel::connection::SimpleConnection;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -314,4 +315,22 @@ async fn users_cannot_administer(backend: Backend) {
     }
     assert_eq!(user(&app, "alice").await["role"], "user");
     assert_eq!(status(&app, &alice).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_login_during_a_change_of_the_password_is_refused() {
+    let app = TestApp::start(Backend::Fleet).await;
+    app.log_in_as("alice").await;
+    let change = "UPDATE users SET password_hash = 'another' WHERE username = 'alice'";
+    let mut changing = app.open_transaction(change);
+    let body = json!({"username": "alice", "password": PASSWORD});
+    let request = app.anonymous(Method::POST, "/v1/sessions").json(&body);
+    let login = tokio::spawn(request.header("user-agent", "test/1.0").send());
+    eventually("the login has verified the old password and waits", || async {
+        app.database.has_waiting_statement().then_some(())
+    })
+    .await;
+    changing.batch_execute("COMMIT").unwrap();
+    assert_eq!(login.await.unwrap().unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(app.sql("DELETE FROM sessions WHERE user_agent = 'test/1.0'"), 0);
 }
