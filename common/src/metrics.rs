@@ -1,7 +1,7 @@
 //! Metrics of a process, as OpenMetrics text on a listener of its own.
 //!
 //! # Invariants
-//! - Values that must be read from elsewhere are read by scrapes, at most once in [`FRESH`].
+//! - Values that must be read from elsewhere are read by scrapes, at most every 5 seconds.
 //! - Labels have few values: never an id, a name from a client or a raw path.
 //!
 //! # Not here

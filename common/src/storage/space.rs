@@ -8,7 +8,7 @@ use bytesize::ByteSize;
 
 use super::StorageError;
 
-/// A disk with less free space than this share of it, and less than [`ENOUGH`], is nearly full.
+/// A disk is nearly full if less than a tenth of it, and less than [`ENOUGH`], is free.
 const SCARCE_SHARE: u64 = 10;
 /// So much free space is enough on a disk of any size, in bytes.
 const ENOUGH: u64 = 10 << 30;
@@ -32,7 +32,7 @@ impl DiskSpace {
         })
     }
 
-    /// Whether someone should make space soon: less than a tenth of the disk and less than 10 GiB
+    /// Whether space should be freed soon: less than a tenth of the disk and less than 10 GiB
     /// are free.
     #[must_use]
     pub fn is_nearly_full(self) -> bool {
