@@ -318,6 +318,22 @@ pub struct TaskView {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
+    /// Seconds from the first claim to the end, or to `timestamp` if it has not ended.
+    #[serde(default)]
+    pub duration: Option<f64>,
+    /// When the worker that runs it last reported.
+    #[serde(default)]
+    pub heartbeat_at: Option<DateTime<Utc>>,
+    /// The worker that runs it, otherwise the one that ran it last.
+    #[serde(default)]
+    pub worker: Option<TaskWorker>,
+    /// The user it belongs to; shown to administrators only.
+    #[serde(default)]
+    pub owner: Option<TaskOwner>,
+    /// The parameters that its kind takes from clients, including defaults.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>, example = json!({"group_by": ["City"], "sum": ["Visits"]}))]
+    pub parameters: Option<serde_json::Value>,
     /// Why it failed.
     pub error: Option<Problem>,
     /// The result, by kind.
@@ -327,6 +343,24 @@ pub struct TaskView {
     pub timestamp: DateTime<Utc>,
     /// The paths of related resources and actions; `null` if one is not available.
     pub links: TaskLinks,
+}
+
+/// A worker, as a task names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskWorker {
+    /// One per start of the process.
+    pub worker_id: Uuid,
+    /// Its name for display; `null` if it was last seen more than a day ago.
+    pub name: Option<String>,
+}
+
+/// The user that a task belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskOwner {
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The user's name; `null` if the user does not exist any more.
+    pub username: Option<String>,
 }
 
 /// The paths of a task's parts and actions; `null` if one is not available now.
@@ -345,12 +379,18 @@ pub struct TaskLinks {
     pub report: Option<String>,
     /// The task as server-sent events.
     pub events: Option<String>,
+    /// The phases of the task.
+    #[serde(default)]
+    pub timeline: Option<String>,
     /// Stops the task and rolls back its data.
     pub stop: Option<String>,
     /// Ends the task and keeps its data.
     pub kill: Option<String>,
     /// Queues the task again.
     pub resume: Option<String>,
+    /// Deletes the task, by the method DELETE.
+    #[serde(default)]
+    pub delete: Option<String>,
 }
 
 /// An accepted task.

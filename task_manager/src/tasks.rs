@@ -17,7 +17,7 @@ pub mod unreadable;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use common::problem::Problem;
-use common::report::{InputFile, Output, WorkerId};
+use common::report::{InputFile, LEASE, Output, WorkerId};
 use common::task::spec::TaskSpec;
 use common::task::{Progress, TaskId, TaskKind, TaskState, UserId};
 use serde_json::Value;
@@ -36,7 +36,10 @@ pub struct Task {
     pub failures: u32,
     /// Whether a worker must run nothing beside it, since an attempt lost its worker.
     pub exclusive: bool,
+    /// The worker that has claimed it last.
     pub worker: Option<WorkerId>,
+    /// Until when its worker or the request of its upload must report again.
+    pub leased_until: Option<NaiveDateTime>,
     pub progress: Option<Progress>,
     pub checkpoint: Option<Value>,
     pub input: Option<InputFile>,
@@ -64,6 +67,11 @@ impl Task {
     /// not read rows, or reads them from the start.
     pub fn resumes_from_row(&self) -> Option<u64> {
         self.checkpoint.as_ref()?.get("row")?.as_u64()?.checked_add(1)
+    }
+
+    /// When the worker that runs it last reported: every report renews the lease.
+    pub fn heartbeat_at(&self) -> Option<NaiveDateTime> {
+        self.leased_until.filter(|_| self.state == TaskState::Processing).map(|until| until - LEASE)
     }
 }
 

@@ -1,24 +1,48 @@
 //! Tasks as clients see them.
 
-use std::collections::HashMap;
+pub mod timeline;
+
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
 use common::clock;
-use common::task::{TaskId, TaskKind, TaskLinks, TaskState, TaskView};
+use common::report::WorkerId;
+use common::task::{TaskId, TaskKind, TaskLinks, TaskState, TaskView, TaskWorker};
 
-use crate::db::{DbConnection, DbError, DbResult};
-use crate::kinds;
+use crate::db::{DbConnection, DbError, DbResult, Id};
 use crate::tasks::unreadable::ReadTask;
 use crate::tasks::{Task, limits, store, utc};
+use crate::{kinds, workers};
 
 /// Queue positions are counted up to this one.
 pub const MAX_QUEUE_POSITION: u64 = 1_000;
 
+/// The names of workers that are still in the registry.
+type WorkerNames = HashMap<WorkerId, String>;
+
+/// The names of the workers of tasks: one query for any number of them, none without workers.
+fn worker_names(
+    conn: &mut DbConnection,
+    workers: impl Iterator<Item = Option<WorkerId>>,
+) -> DbResult<WorkerNames> {
+    let distinct: BTreeSet<WorkerId> = workers.flatten().collect();
+    let ids: Vec<Id> = distinct.into_iter().map(|id| Id(id.0)).collect();
+    workers::store::names(conn, &ids)
+}
+
+fn worker_view(id: WorkerId, names: &WorkerNames) -> TaskWorker {
+    TaskWorker { worker_id: id.0, name: names.get(&id).cloned() }
+}
+
 /// The view of a task; `queue_position` counts from 1, if known.
-pub fn view_at(task: Task, queue_position: Option<u64>) -> TaskView {
+fn view_at(task: Task, queue_position: Option<u64>, names: &WorkerNames) -> TaskView {
+    let timestamp = clock::now();
     let queued = task.state == TaskState::Queued;
     let links = links(&task);
     let result_so_far = kinds::of(task.kind()).result_so_far(&task);
+    let duration = duration(&task, timestamp);
+    let heartbeat_at = utc(task.heartbeat_at());
     TaskView {
         task_id: task.id,
         kind: task.kind().into(),
@@ -35,11 +59,23 @@ pub fn view_at(task: Task, queue_position: Option<u64>) -> TaskView {
         queued_at: utc(task.queued_at),
         started_at: utc(task.started_at),
         finished_at: utc(task.finished_at),
+        duration,
+        heartbeat_at,
+        worker: task.worker.map(|worker| worker_view(worker, names)),
+        owner: None,
+        parameters: task.spec.parameters(),
         error: task.error,
         result: task.result.or(result_so_far),
-        timestamp: clock::now(),
+        timestamp,
         links,
     }
+}
+
+/// The seconds since a worker first claimed the task, until its end.
+fn duration(task: &Task, now: DateTime<Utc>) -> Option<f64> {
+    let end = task.finished_at.unwrap_or(now.naive_utc());
+    let span = end - task.started_at?;
+    Some(span.num_microseconds()?.max(0) as f64 / 1_000_000.0)
 }
 
 fn links(task: &Task) -> TaskLinks {
@@ -60,15 +96,19 @@ fn links(task: &Task) -> TaskLinks {
             .or_else(|| kind.rejected_link(task)),
         report: kind.report_link().map(str::to_owned),
         events: Some(format!("/v1/tasks/{id}/events")),
+        timeline: Some(format!("/v1/tasks/{id}/timeline")),
         stop: action("stop", TaskState::Stopping),
         kill: action("kill", TaskState::Killed),
         resume: action("resume", TaskState::Queued)
             .filter(|_| is_interrupted && !task.files_removed),
+        delete: task.state.is_ended().then(|| format!("/v1/tasks/{id}")),
     }
 }
 
 /// The views of `tasks`, with their queue positions. A task whose state cannot be read has none.
 pub fn views(conn: &mut DbConnection, tasks: Vec<ReadTask>) -> DbResult<Vec<TaskView>> {
+    let readable = tasks.iter().filter_map(|task| task.as_ref().ok());
+    let names = worker_names(conn, readable.map(|task| task.worker))?;
     let mut positions: HashMap<TaskKind, HashMap<TaskId, u64>> = HashMap::new();
     let mut views = Vec::with_capacity(tasks.len());
     for task in tasks {
@@ -92,7 +132,7 @@ pub fn views(conn: &mut DbConnection, tasks: Vec<ReadTask>) -> DbResult<Vec<Task
             }
             _ => None,
         };
-        views.push(view_at(task, position));
+        views.push(view_at(task, position, &names));
     }
     Ok(views)
 }
@@ -103,7 +143,8 @@ pub fn view(conn: &mut DbConnection, task: Task) -> DbResult<TaskView> {
         TaskState::Queued => store::queue_position(conn, &task, MAX_QUEUE_POSITION)?,
         _ => None,
     };
-    Ok(view_at(task, position))
+    let names = worker_names(conn, [task.worker].into_iter())?;
+    Ok(view_at(task, position, &names))
 }
 
 /// The view of one task, readable or not.
@@ -128,5 +169,6 @@ pub fn of_submitted(conn: &mut DbConnection, tasks: Vec<Task>) -> DbResult<Vec<T
     let position = |offset: u64| {
         first.map(|first| first + offset).filter(|position| *position <= MAX_QUEUE_POSITION)
     };
-    Ok((0..).zip(tasks).map(|(offset, task)| view_at(task, position(offset))).collect())
+    let view = |(offset, task)| view_at(task, position(offset), &WorkerNames::new());
+    Ok((0..).zip(tasks).map(view).collect())
 }

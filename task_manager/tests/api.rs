@@ -50,6 +50,7 @@ mod api {
     mod several;
     mod stored;
     mod tasks;
+    mod timelines;
     mod tokens;
     mod tus;
     mod unreadable;

@@ -28,11 +28,11 @@ fn columns(database: &str) -> BTreeMap<String, Vec<(String, &'static str, bool)>
             if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
                 columns = Some((rest.trim_end_matches(" (").to_owned(), Vec::new()));
             } else if let Some(rest) = line.strip_prefix("ALTER TABLE ") {
-                let (table, added) = rest.split_once(" ADD COLUMN ").unwrap();
+                let (table, added) = rest.split_once(' ').unwrap();
                 altered = table.to_owned();
-                tables.get_mut(table).unwrap().extend(column(added.trim_end_matches(';')));
-            } else if let Some(added) = line.strip_prefix("ADD COLUMN ") {
-                tables.get_mut(&altered).unwrap().extend(column(added.trim_end_matches(';')));
+                tables.get_mut(table).unwrap().extend(added_column(added));
+            } else if line.starts_with("ADD COLUMN ") {
+                tables.get_mut(&altered).unwrap().extend(added_column(line));
             } else if line.starts_with(')') {
                 tables.extend(columns.take());
             } else if let Some((_, columns)) = &mut columns {
@@ -41,6 +41,10 @@ fn columns(database: &str) -> BTreeMap<String, Vec<(String, &'static str, bool)>
         }
     }
     tables
+}
+
+fn added_column(clause: &str) -> Option<(String, &'static str, bool)> {
+    column(clause.strip_prefix("ADD COLUMN ")?.trim_end_matches(';'))
 }
 
 fn column(line: &str) -> Option<(String, &'static str, bool)> {

@@ -155,16 +155,29 @@ pub(crate) fn details(task: &TaskView) -> String {
             Some(format!("{attempt} ({failures}, {} at most)", task.max_attempts))
         }
     };
+    let worker = task.worker.as_ref().map(|worker| {
+        let name = worker.name.as_deref();
+        name.map_or_else(|| worker.worker_id.to_string(), printable_line)
+    });
+    let owner = task.owner.as_ref().map(|owner| {
+        let name = owner.username.as_deref();
+        name.map_or_else(|| owner.user_id.to_string(), printable_line)
+    });
     let rows = [
         ("Task", Some(task.task_id.to_string())),
         ("State", Some(state_phrase(task))),
         ("Kind", Some(task.kind.to_string())),
+        ("Owner", owner),
         ("File", file),
+        ("Options", task.parameters.as_ref().and_then(fields_line)),
         ("Attempt", attempt),
+        ("Worker", worker),
+        ("Heartbeat", time(task.heartbeat_at)),
         ("Created", time(Some(task.created_at))),
         ("Queued", time(task.queued_at)),
         ("Started", time(task.started_at)),
         ("Finished", time(task.finished_at)),
+        ("Duration", task.duration.map(|seconds| format!("{seconds:.1} s"))),
         ("Result", result_line(task)),
     ];
     let lines: Vec<_> = rows
@@ -174,13 +187,18 @@ pub(crate) fn details(task: &TaskView) -> String {
     lines.join("\n")
 }
 
-/// A summary of an aggregation, or the fields of another result on one line, for example
+/// A summary of an aggregation, or the fields of another result, for example
 /// `rows loaded 3, rows rejected 0`.
 fn result_line(task: &TaskView) -> Option<String> {
     if let Some(aggregated) = aggregated(task) {
         return Some(aggregated.phrase(""));
     }
-    let fields = task.result.as_ref()?.as_object()?;
+    fields_line(task.result.as_ref()?)
+}
+
+/// The fields of an object on one line, without empty ones.
+fn fields_line(object: &Value) -> Option<String> {
+    let fields = object.as_object()?;
     let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
     let known = fields.iter().filter(|(_, value)| !value.is_null() && !is_empty(value));
     let words = known.map(|(name, value)| {
@@ -373,6 +391,22 @@ mod tests {
         let result = json!({"lines": null, "words": null, "characters": null});
         let binary = task(json!({"state": "processed", "result": result}));
         assert_eq!(outcome_sentence(&binary), "Processed plays.csv.");
+    }
+
+    #[test]
+    fn details_name_the_worker_and_the_options() {
+        let worker = json!({"worker_id": "01890a5d-ac96-774b-bcce-b302099a8057", "name": "a"});
+        let parameters = json!({"group_by": ["City", "Day"], "on_bad_row": "skip"});
+        let shown = details(&task(json!({"worker": worker, "parameters": parameters,
+            "heartbeat_at": "2026-03-01T10:05:18Z", "duration": 12.34})));
+        for line in [
+            "Options   group by City, Day, on bad row skip",
+            "Worker    a",
+            "Heartbeat 2026-03-01 10:05:18 UTC (12s ago)",
+            "Duration  12.3 s",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
+        }
     }
 
     #[test]

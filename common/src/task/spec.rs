@@ -24,6 +24,7 @@ mod report_email;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::TaskKind;
@@ -97,6 +98,26 @@ impl TaskSpec {
 }
 
 /// For kinds without parameters: every given one is an error.
+impl TaskSpec {
+    /// The parameters of a kind that takes some, as names and values, including defaults. One that
+    /// was not given and has no default is left out.
+    #[must_use]
+    pub fn parameters(&self) -> Option<Value> {
+        let parameters = match self {
+            Self::CsvAggregation(spec) => serde_json::to_value(spec),
+            Self::DataUpload(spec) => serde_json::to_value(spec),
+            Self::FileStatistics
+            | Self::CsvPreview
+            | Self::MessageValidation(_)
+            | Self::UserEvent(_)
+            | Self::ReportEmail(_) => return None,
+        };
+        let mut parameters = parameters.ok()?;
+        parameters.as_object_mut()?.retain(|_, value| !value.is_null());
+        Some(parameters)
+    }
+}
+
 fn no_parameters(
     kind: TaskKind,
     parameters: &[(String, String)],

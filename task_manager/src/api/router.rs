@@ -27,7 +27,7 @@ use crate::api::middleware::{
 use crate::api::routes::{
     administration, audit, bulk_messages as bulk, csv_previews, data_uploads, downloads, events,
     file_statistics, health, messages, operations, page, results, resumable_uploads as resumable,
-    schedules, sessions, tasks, uploads, user_events, users, workers,
+    schedules, sessions, tasks, timelines, uploads, user_events, users, workers,
 };
 use crate::api::state::AppState;
 use crate::api::{internal, openapi, server};
@@ -84,6 +84,7 @@ fn of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(tasks::stop_task))
         .routes(routes!(tasks::kill_task))
         .routes(routes!(tasks::resume_task))
+        .routes(routes!(timelines::show_timeline))
         .routes(routes!(events::task_events))
         .routes(routes!(events::all_task_events))
         .routes(routes!(workers::list_workers))

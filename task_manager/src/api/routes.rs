@@ -17,6 +17,7 @@ pub mod resumable_uploads;
 pub mod schedules;
 pub mod sessions;
 pub mod tasks;
+pub mod timelines;
 pub mod uploads;
 pub mod user_events;
 pub mod users;

@@ -188,10 +188,17 @@ async fn nulls_read_back_as_nulls(backend: Backend) {
     .await
     .unwrap();
     type Row = (Id, i32, Option<Id>, Option<NaiveDateTime>, NaiveDateTime, String, Option<String>);
-    let read: Vec<Row> = db
-        .read(|conn| Ok(task_attempts::table.order(task_attempts::attempt).load(conn)?))
-        .await
-        .unwrap();
+    let columns = (
+        task_attempts::task_id,
+        task_attempts::attempt,
+        task_attempts::worker,
+        task_attempts::started_at,
+        task_attempts::ended_at,
+        task_attempts::outcome,
+        task_attempts::reason,
+    );
+    let attempts = task_attempts::table.order(task_attempts::attempt).select(columns);
+    let read: Vec<Row> = db.read(move |conn| Ok(attempts.load(conn)?)).await.unwrap();
     for (row, (attempt, started_at, reason)) in read.into_iter().zip(rows) {
         let worker = started_at.map(|_| Id(Uuid::max()));
         let reason = reason.map(str::to_owned);

@@ -8,22 +8,34 @@ mod end;
 mod store;
 
 pub use end::AttemptEnd;
-pub use store::{EndedAttempt, add, outcome, with_lost_lease};
+pub use store::{EndedAttempt, PastAttempt, add, latest, outcome, with_lost_lease};
+
+use std::str::FromStr;
 
 use common::report::Outcome;
-use common::task::TaskState;
+use common::task::{TaskState, UnknownName, named};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Task;
 
 /// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum AttemptOutcome {
+    /// With a result.
     Completed,
+    /// With an error that a retry cannot fix.
     Failed,
+    /// With a temporary error, or a delay that the task asked for.
     Retry,
+    /// Its worker returned the task, for example to shut down.
     Released,
+    /// Its worker went silent.
     LeaseLost,
+    /// A user stopped the task.
     Stopped,
+    /// A user killed the task.
     Killed,
 }
 
@@ -50,6 +62,14 @@ impl AttemptOutcome {
             Self::Stopped => "stopped",
             Self::Killed => "killed",
         }
+    }
+}
+
+impl FromStr for AttemptOutcome {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        named(text, Self::ALL, Self::as_str)
     }
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 use self::rows::{TaskRow, read, read_rows};
 use super::Task;
 use super::unreadable::{ReadTask, Unreadable};
-use crate::db::schema::tasks;
+use crate::db::schema::{task_phases, tasks};
 use crate::db::{self, DbConnection, DbError, DbResult, Id, locked, on_either, one_of};
 
 pub use changes::{
@@ -164,6 +164,26 @@ pub fn find_several(
         .select(TaskRow::as_select())
         .load(conn))?;
     Ok(read_rows(rows))
+}
+
+/// The times of a task that only its timeline shows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PhaseTimes {
+    /// When its file was complete; none if it has no file, or an older version received it.
+    pub received_at: Option<NaiveDateTime>,
+    /// When its rollback began; none if it has none, or an older version began it.
+    pub stopping_at: Option<NaiveDateTime>,
+}
+
+/// Reads them.
+pub fn phase_times(conn: &mut DbConnection, id: TaskId) -> DbResult<PhaseTimes> {
+    let found = task_phases::table
+        .find(Id(id.0))
+        .select((task_phases::received_at, task_phases::stopping_at))
+        .first(conn)
+        .optional()?;
+    let (received_at, stopping_at) = found.unwrap_or_default();
+    Ok(PhaseTimes { received_at, stopping_at })
 }
 
 /// The task if `owner` owns it and it was not deleted.

@@ -81,6 +81,7 @@ fn queued(NewTask { owner, spec }: NewTask, now: NaiveDateTime) -> Task {
         failures: 0,
         exclusive: false,
         worker: None,
+        leased_until: None,
         progress: None,
         checkpoint: None,
         input: None,

@@ -134,6 +134,11 @@ impl Unreadable {
             queued_at: utc(self.queued_at),
             started_at: utc(self.started_at),
             finished_at: utc(self.finished_at),
+            duration: None,
+            heartbeat_at: None,
+            worker: None,
+            owner: None,
+            parameters: None,
             error,
             result: None,
             timestamp: clock::now(),
@@ -144,9 +149,11 @@ impl Unreadable {
                 rejected: None,
                 report: None,
                 events: Some(format!("/v1/tasks/{}/events", self.id)),
+                timeline: None,
                 stop: None,
                 kill: None,
                 resume: None,
+                delete: Some(format!("/v1/tasks/{}", self.id)),
             },
         })
     }

@@ -1,7 +1,9 @@
 //! The registry of workers that reported recently. SQL on `workers`.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
-use common::report::WorkerInfo;
+use common::report::{WorkerId, WorkerInfo};
 use common::task::{KindName, TaskState};
 use diesel::prelude::*;
 use serde::Serialize;
@@ -9,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::db::schema::{tasks, workers};
-use crate::db::{self, DbConnection, DbError, DbResult, Id, execute_cached};
+use crate::db::{self, DbConnection, DbError, DbResult, Id, execute_cached, on_either, one_of};
 use crate::tasks::store::signed;
 
 /// A worker that reported within this time is online: an idle one reports every 10 seconds.
@@ -109,6 +111,18 @@ fn view(conn: &mut DbConnection, row: WorkerRow, now: NaiveDateTime) -> DbResult
         started_at: row.started_at.and_utc(),
         seen_at: row.seen_at.and_utc(),
     })
+}
+
+/// The names of those of the workers that are in the registry.
+pub fn names(conn: &mut DbConnection, ids: &[Id]) -> DbResult<HashMap<WorkerId, String>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found: Vec<(Id, String)> = on_either!(conn, |conn| workers::table
+        .filter(one_of(workers::id, ids))
+        .select((workers::id, workers::name))
+        .load(conn))?;
+    Ok(found.into_iter().map(|(id, name)| (WorkerId(id.0), name)).collect())
 }
 
 /// Removes workers that were last seen before `before`.

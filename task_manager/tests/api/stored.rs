@@ -72,6 +72,14 @@ async fn answers_of_earlier_versions_are_replayed(backend: Backend) {
         for answer in [&mut answer, &mut again] {
             answer["timestamp"] = json!(null);
         }
+        // An absent value is null: fields that were added since are.
+        let known = answer.as_object().unwrap();
+        let links = answer["links"].as_object().unwrap();
+        let is_new = |name: &String, value: &Value, known: &serde_json::Map<String, Value>| {
+            value.is_null() && !known.contains_key(name)
+        };
+        again["links"].as_object_mut().unwrap().retain(|name, value| !is_new(name, value, links));
+        again.as_object_mut().unwrap().retain(|name, value| !is_new(name, value, known));
         assert_eq!(again, answer);
     }
 }

@@ -123,7 +123,7 @@ fn accept(
         store::remove_initializing(conn, id)?;
         return answer(conn, earlier.id, true, earlier.resumes_from_row()).map(Ok);
     }
-    store::set_input(conn, id, input, dedup_key)?;
+    store::set_input(conn, id, input, dedup_key, now)?;
     if !store::enqueue(conn, &task, &Enqueue::default(), now, now)? {
         return Err(DbError::corrupt("a task that is locked was changed by others"));
     }

@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use serde_json::Value;
 
 use super::{names, signed, to_json};
-use crate::db::schema::{outbox, tasks, uploads};
+use crate::db::schema::{outbox, task_phases, tasks, uploads};
 use crate::db::{DbConnection, DbError, DbResult, Id, execute_cached, one_of};
 use crate::folding::fold;
 use crate::tasks::Task;
@@ -60,12 +60,13 @@ pub fn renew_upload(conn: &mut DbConnection, id: TaskId, until: NaiveDateTime) -
     Ok(renewed == 1)
 }
 
-/// Records the received file.
+/// Records the received file, which is complete `now`.
 pub fn set_input(
     conn: &mut DbConnection,
     id: TaskId,
     input: &InputFile,
     dedup_key: &str,
+    now: NaiveDateTime,
 ) -> DbResult<()> {
     diesel::update(tasks::table.find(Id(id.0)))
         .set((
@@ -73,6 +74,9 @@ pub fn set_input(
             tasks::sha256.eq(&input.sha256),
             tasks::dedup_key.eq(dedup_key),
         ))
+        .execute(conn)?;
+    diesel::update(task_phases::table.find(Id(id.0)))
+        .set(task_phases::received_at.eq(now))
         .execute(conn)?;
     Ok(())
 }
@@ -138,7 +142,6 @@ pub fn enqueue(
                 tasks::checkpoint.eq(change.checkpoint.as_ref().map(to_json).transpose()?),
                 tasks::progress.eq(change.progress.as_ref().map(to_json).transpose()?),
                 tasks::error.eq(None::<String>),
-                tasks::worker.eq(None::<Id>),
                 tasks::leased_until.eq(None::<NaiveDateTime>),
                 tasks::attempt_started_at.eq(None::<NaiveDateTime>),
                 tasks::finished_at.eq(None::<NaiveDateTime>),
@@ -229,7 +232,8 @@ pub fn end(
     if !task.state.can_become(next) {
         return Ok(false);
     }
-    let finished_at = (next != TaskState::Stopping).then_some(now);
+    let is_stopping = next == TaskState::Stopping;
+    let finished_at = (!is_stopping).then_some(now);
     let updated = diesel::update(tasks::table.find(Id(task.id.0)))
         .filter(tasks::state.eq(task.state.as_str()))
         .filter(tasks::attempt.eq(signed(task.attempt)))
@@ -240,6 +244,11 @@ pub fn end(
             tasks::changed_at.eq(now),
         ))
         .execute(conn)?;
+    if is_stopping && updated == 1 {
+        diesel::update(task_phases::table.find(Id(task.id.0)))
+            .set(task_phases::stopping_at.eq(now))
+            .execute(conn)?;
+    }
     Ok(updated == 1)
 }
 

@@ -27,6 +27,7 @@ pub(super) struct TaskRow {
     failures: i32,
     exclusive: bool,
     worker: Option<Id>,
+    leased_until: Option<NaiveDateTime>,
     progress: Option<String>,
     checkpoint: Option<String>,
     file_name: Option<String>,
@@ -129,6 +130,7 @@ fn task(row: TaskRow, parsed: Parsed) -> Task {
         failures: parsed.failures,
         exclusive: row.exclusive,
         worker: row.worker.map(|id| WorkerId(id.0)),
+        leased_until: row.leased_until,
         progress: parsed.progress,
         checkpoint: parsed.checkpoint,
         input: match (row.file_name, parsed.size, row.sha256) {
