@@ -13,6 +13,7 @@
 mod batch;
 mod client_library;
 mod clock;
+mod condition;
 mod dialect;
 mod id;
 pub mod json_time;
@@ -39,7 +40,11 @@ use tracing::debug;
 pub(crate) use batch::known_by_text;
 pub use batch::{FromJson, cached, count_of, one_of};
 pub use clock::{clock, now};
-pub use dialect::{MessageQuery, find_messages, is_in_process, lock_tasks, ping, update_all};
+pub use condition::{Condition, Parameter};
+pub use dialect::{
+    MessageQuery, TaskExpressions, find_messages, is_in_process, lock_tasks, ping,
+    task_expressions, update_all,
+};
 pub(crate) use dialect::{
     execute_cached, insert_all, insert_records, locked, locked_and_skipped, on_either,
 };

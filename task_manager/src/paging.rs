@@ -21,10 +21,7 @@ impl Cursor {
     /// None for an invalid token, or one with a time that no row can have.
     pub fn parse(token: &str) -> Option<Self> {
         let (time, id) = token.split_once('.')?;
-        let time = DateTime::from_timestamp_micros(time.parse().ok()?)?.naive_utc();
-        let (earliest, latest) = Period::bounds();
-        let cursor = Self { time, id: id.parse().ok()? };
-        (earliest..latest).contains(&time).then_some(cursor)
+        Some(Self { time: Position::time_of(time.parse().ok()?)?, id: id.parse().ok()? })
     }
 }
 
@@ -32,6 +29,52 @@ impl Cursor {
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.time.and_utc().timestamp_micros(), self.id)
+    }
+}
+
+/// The last row of a page of a list that is sorted by any value. Its text is the `next_page_token`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// A number, or a time in microseconds; none if the row has no value.
+    pub value: Option<i64>,
+    /// Distinguishes rows of the same value.
+    pub id: Uuid,
+}
+
+impl Position {
+    /// None for an invalid token.
+    pub fn parse(token: &str) -> Option<Self> {
+        let (value, id) = token.split_once('.')?;
+        let value = match value {
+            NO_VALUE => None,
+            value => Some(value.parse().ok()?),
+        };
+        Some(Self { value, id: id.parse().ok()? })
+    }
+
+    /// The value as a time, if a row can have it.
+    pub fn time(self) -> Option<NaiveDateTime> {
+        self.value.and_then(Self::time_of)
+    }
+
+    /// A value as a time, if a row can have it.
+    pub fn time_of(value: i64) -> Option<NaiveDateTime> {
+        let time = DateTime::from_timestamp_micros(value)?.naive_utc();
+        let (earliest, latest) = Period::bounds();
+        (earliest..latest).contains(&time).then_some(time)
+    }
+}
+
+/// The text of a missing value.
+const NO_VALUE: &str = "null";
+
+/// The value and the id. Sorted by time, it is that of a [`Cursor`].
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.value {
+            Some(value) => write!(f, "{value}.{}", self.id),
+            None => write!(f, "{NO_VALUE}.{}", self.id),
+        }
     }
 }
 
@@ -93,6 +136,15 @@ mod tests {
             let token = format!("{time}.01890a5d-ac96-774b-bcce-b302099a8057");
             assert_eq!(Cursor::parse(&token).unwrap().to_string(), token);
         }
+    }
+
+    #[test]
+    fn a_position_may_have_no_value() {
+        for token in ["null", "0", "-5", "1763708400123456"] {
+            let token = format!("{token}.01890a5d-ac96-774b-bcce-b302099a8057");
+            assert_eq!(Position::parse(&token).unwrap().to_string(), token);
+        }
+        assert_eq!(Position::parse(".01890a5d-ac96-774b-bcce-b302099a8057"), None);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Tasks as clients see them.
 
+pub mod counts;
+pub mod failures;
+pub mod throughput;
 pub mod timeline;
 
 use std::collections::hash_map::Entry;

@@ -49,6 +49,8 @@ mod api {
     mod session_cookies;
     mod several;
     mod stored;
+    mod task_filters;
+    mod task_reports;
     mod tasks;
     mod timelines;
     mod tokens;

@@ -99,6 +99,10 @@ impl TaskSpec {
 
 /// For kinds without parameters: every given one is an error.
 impl TaskSpec {
+    /// The names of all parameters that kinds take from clients.
+    pub const PARAMETERS: [&str; 5] =
+        ["group_by", "sum", "total_header", "on_bad_row", "memory_limit"];
+
     /// The parameters of a kind that takes some, as names and values, including defaults. One that
     /// was not given and has no default is left out.
     #[must_use]

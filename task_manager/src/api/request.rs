@@ -9,4 +9,5 @@ pub mod parameters;
 pub mod path;
 pub mod query;
 pub mod resumable;
+pub mod task_filter;
 pub mod upload;

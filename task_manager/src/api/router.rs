@@ -27,7 +27,7 @@ use crate::api::middleware::{
 use crate::api::routes::{
     administration, audit, bulk_messages as bulk, csv_previews, data_uploads, downloads, events,
     file_statistics, health, messages, operations, page, results, resumable_uploads as resumable,
-    schedules, sessions, tasks, timelines, uploads, user_events, users, workers,
+    schedules, sessions, task_reports, tasks, timelines, uploads, user_events, users, workers,
 };
 use crate::api::state::AppState;
 use crate::api::{internal, openapi, server};
@@ -79,6 +79,9 @@ fn of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(results::preview_result))
         .routes(routes!(results::series_of_result))
         .routes(routes!(tasks::list_tasks))
+        .routes(routes!(task_reports::count_tasks))
+        .routes(routes!(task_reports::list_failures))
+        .routes(routes!(task_reports::show_throughput))
         .routes(routes!(tasks::show_task, tasks::delete_task))
         .routes(routes!(tasks::show_task_status))
         .routes(routes!(tasks::stop_task))

@@ -16,6 +16,7 @@ pub mod results;
 pub mod resumable_uploads;
 pub mod schedules;
 pub mod sessions;
+pub mod task_reports;
 pub mod tasks;
 pub mod timelines;
 pub mod uploads;

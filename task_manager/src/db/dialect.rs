@@ -286,6 +286,43 @@ macro_rules! insert_records {
 }
 pub(crate) use insert_records;
 
+/// Expressions on `tasks` that the databases spell differently. JSON that does not parse is null
+/// in each of them, so that a broken row affects no other.
+#[derive(Debug)]
+pub struct TaskExpressions {
+    /// The code of the error.
+    pub error_code: &'static str,
+    /// Milliseconds from the first claim to the end. SQLite rounds, so the number is to be compared
+    /// with itself only.
+    pub duration: &'static str,
+    /// Whether the parameter `NAME` is a value, or a list that contains it; with one or two `?` for
+    /// the value.
+    pub has_parameter: &'static str,
+}
+
+/// The expressions of the database of `conn`.
+pub fn task_expressions(conn: &DbConnection) -> &'static TaskExpressions {
+    match conn {
+        DbConnection::Sqlite(_) => &TaskExpressions {
+            error_code: "CASE WHEN JSON_VALID(tasks.error) \
+                         THEN JSON_EXTRACT(tasks.error, '$.code') END",
+            duration: "CAST(ROUND((JULIANDAY(tasks.finished_at) - JULIANDAY(tasks.started_at)) \
+                       * 86400000) AS INTEGER)",
+            has_parameter: "CASE WHEN JSON_VALID(tasks.spec) THEN EXISTS (\
+                            SELECT 1 FROM JSON_EACH(tasks.spec, '$.NAME') AS given \
+                            WHERE CAST(given.value AS TEXT) = ?) END",
+        },
+        DbConnection::Mysql(_) => &TaskExpressions {
+            error_code: "CASE WHEN JSON_VALID(tasks.error) \
+                         THEN JSON_UNQUOTE(JSON_EXTRACT(tasks.error, '$.code')) END",
+            duration: "TIMESTAMPDIFF(MICROSECOND, tasks.started_at, tasks.finished_at) DIV 1000",
+            has_parameter: "CASE WHEN JSON_VALID(tasks.spec) THEN \
+                            JSON_CONTAINS(tasks.spec, JSON_QUOTE(?), '$.NAME') \
+                            OR JSON_UNQUOTE(JSON_EXTRACT(tasks.spec, '$.NAME')) = ? END",
+        },
+    }
+}
+
 /// A search among the messages of a user. Every bound applies; unbounded searches pass bounds that
 /// exclude nothing.
 #[derive(Debug, Clone)]

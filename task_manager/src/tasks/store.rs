@@ -1,8 +1,12 @@
 //! SQL on `tasks`. No function opens a transaction.
 
 mod changes;
+mod counts;
+mod failures;
+mod filter;
 mod lists;
 mod rows;
+mod throughput;
 
 use std::collections::HashMap;
 
@@ -22,10 +26,14 @@ pub use changes::{
     insert_initializing, mark_deleted, mark_unreadable_deleted, remove_initializing,
     remove_interrupted, renew_upload, set_error, set_file_name_key, set_input, set_progress,
 };
+pub use counts::{Count, CountBy, counts};
+pub use failures::{Failures, failures};
+pub use filter::Filter;
 pub use lists::{
-    Filter, changed_since, first_in_queue, ids, in_state, list, queue_position, with_expired_lease,
+    Sort, changed_since, first_in_queue, ids, in_state, list, queue_position, with_expired_lease,
     with_file_names_after,
 };
+pub use throughput::{Ended, ended_per_minute};
 
 /// Counters are stored as signed numbers; none of them comes near the limit.
 pub fn signed(value: u32) -> i32 {
@@ -146,6 +154,17 @@ pub fn find_and_lock_one(
 ) -> DbResult<Option<(Task, NaiveDateTime)>> {
     let Locked { mut tasks, now, .. } = find_and_lock(conn, &[Id(id.0)])?;
     Ok(tasks.remove(&id).map(|task| (task, now)))
+}
+
+/// Those of the tasks that were not deleted, regardless of their owners.
+pub fn find_by_ids(conn: &mut DbConnection, ids: &[Id]) -> DbResult<Vec<ReadTask>> {
+    let rows = on_either!(conn, |conn| tasks::table
+        .filter(one_of(tasks::id, ids))
+        // Not `= false`: databases would use the index on deleted tasks.
+        .filter(tasks::deleted.ne(true))
+        .select(TaskRow::as_select())
+        .load(conn))?;
+    Ok(read_rows(rows))
 }
 
 /// Those of the tasks that `owner` owns, oldest change first, without deleted ones.

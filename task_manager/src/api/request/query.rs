@@ -5,7 +5,7 @@ use common::problem::ErrorLocation;
 
 use crate::api::request::parameters::Parameters;
 use crate::error::Error;
-use crate::paging::{Cursor, PageSize, Period};
+use crate::paging::{Cursor, PageSize, Period, Position};
 
 const DEFAULT_PAGE_SIZE: u64 = 50;
 const MAX_PAGE_SIZE: u64 = 10_000;
@@ -83,6 +83,14 @@ impl Query {
     pub fn cursor(&mut self) -> Option<Cursor> {
         self.read("page_token", |text| {
             Cursor::parse(text).ok_or_else(|| "is not a valid page token".to_owned())
+        })
+    }
+
+    /// The same of a list that is sorted by any value; `accepts` checks the value.
+    pub fn position(&mut self, accepts: impl Fn(Position) -> bool) -> Option<Position> {
+        self.read("page_token", |text| {
+            let position = Position::parse(text).filter(|position| accepts(*position));
+            position.ok_or_else(|| "is not a valid page token of this list".to_owned())
         })
     }
 

@@ -6,24 +6,28 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
+use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView, named};
+use tracing::info;
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{
-    ForeignState, InvalidParameters, NoSuchTask, PageQuery, PeriodQuery, WrongState,
+    ForeignState, InvalidParameters, NoSuchTask, PageQuery, WrongState,
 };
 use crate::api::request::detached::run_detached;
 use crate::api::request::parameters::Parameters;
 use crate::api::request::path::TaskPath;
 use crate::api::request::query::Query;
+use crate::api::request::task_filter::{self, Scope, TaskFilterQuery, TaskScopeQuery};
+use crate::audit;
 use crate::audit::{Action, Audit, Entry};
 use crate::db::{Database, DbConnection};
 use crate::error::Error;
 use crate::lifecycle::delete;
 use crate::lifecycle::interrupt::{self, Interrupt, Interrupted};
 use crate::lifecycle::wakeups::Wakeups;
-use crate::paging::{Cursor, PageSize, Period};
-use crate::tasks::store;
-use crate::tasks::unreadable::{ReadTask, broken, read_settled};
+use crate::paging::{PageSize, Position};
+use crate::tasks::store::{self, Filter, Sort};
+use crate::tasks::unreadable::{broken, read_settled};
 use crate::views::{view_any, views};
 
 /// Shows a task.
@@ -70,18 +74,20 @@ pub async fn show_task_status(
 
 /// Lists the caller's tasks, newest first.
 ///
-/// `from` and `to` limit the time at which tasks were created.
+/// `from` and `to` limit the time at which tasks were created. Sorted by another value, tasks
+/// without it come last.
 #[utoipa::path(
     get, path = "/v1/tasks", tag = "tasks",
     params(
-        ("state" = Option<Vec<TaskState>>, Query, description = "Only tasks in this state; repeats"),
-        ("kind" = Option<common::task::TaskKind>, Query, description = "Only tasks of this kind"),
-        ("text" = Option<String>, Query, description = "Only tasks whose file name contains this text, in any case and spelling of its letters, or with this id"),
-        PeriodQuery,
+        TaskFilterQuery,
+        ("sort" = Option<String>, Query, description = "`-created_at` (if absent), `created_at`, `-finished_at`, `-size` or `-duration`; `-` stands for the greatest first"),
+        TaskScopeQuery,
         PageQuery,
     ),
     responses(
         (status = 200, description = "A page of tasks", body = TaskList),
+        (status = 403, description = "Only an administrator may request all users"),
+        (status = 404, description = "The tasks are not the caller's"),
         InvalidParameters,
     )
 )]
@@ -90,35 +96,38 @@ pub async fn list_tasks(
     user: CurrentUser,
     parameters: Parameters,
 ) -> Result<Json<TaskList>, Error> {
-    let (filter, page_size) = read_filter(parameters)?;
+    let ListQuery { filter, scope, sort, after, page_size } = read_list(parameters)?;
+    let owner = scope.owner(user)?;
     let read = move |conn: &mut DbConnection| {
-        let mut tasks = store::list(conn, user.id, &filter, page_size.limit())?;
-        let next_page_token = page_size.cut(&mut tasks).map(token);
+        let mut listed = store::list(conn, owner, &filter, sort, after, page_size.limit())?;
+        let next_page_token = page_size.cut(&mut listed).map(|(_, position)| position.to_string());
+        let tasks: Vec<_> = listed.into_iter().map(|(task, _)| task).collect();
         let broken = broken(&tasks);
         Ok((TaskList { items: views(conn, tasks)?, next_page_token }, broken))
     };
     Ok(Json(read_settled(&db, read).await?))
 }
 
-fn token(last: &ReadTask) -> String {
-    let (time, id) = match last {
-        Ok(task) => (task.created_at, task.id),
-        Err(task) => (task.created_at, task.id),
-    };
-    Cursor { time, id: id.0 }.to_string()
+/// The parameters of a list.
+struct ListQuery {
+    filter: Filter,
+    scope: Scope,
+    sort: Sort,
+    after: Option<Position>,
+    page_size: PageSize,
 }
 
-fn read_filter(parameters: Parameters) -> Result<(store::Filter, PageSize), Error> {
-    let named = |error: common::task::UnknownName| error.to_string();
+fn read_list(parameters: Parameters) -> Result<ListQuery, Error> {
     let mut query = Query::of(parameters);
-    let state = query.read_all("state", |text| text.parse().map_err(named));
-    let kind = query.read("kind", |text| text.parse().map_err(named));
-    let text = query.read("text", |text| Ok(text.to_owned()));
-    let Period { from, to } = query.period();
-    let before = query.cursor();
+    let filter = task_filter::filter(&mut query);
+    let sort =
+        query.read("sort", |text| named(text, Sort::ALL, Sort::as_str).map_err(task_filter::named));
+    let scope = Scope::read(&mut query);
+    let sort = sort.unwrap_or_default();
+    let after = query.position(|position| sort.accepts(position));
     let page_size = query.page_size();
     query.finish()?;
-    Ok((store::Filter { state, kind, text, from, to, before }, page_size))
+    Ok(ListQuery { filter, scope, sort, after, page_size })
 }
 
 /// Stops a task: it ends, and its data is rolled back.
@@ -254,7 +263,7 @@ mod tests {
     fn every_invalid_list_parameter_is_named() {
         let given = [("state", "done"), ("page_size", "0"), ("color", "red"), ("to", "now")];
         let given = given.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let Err(Error::InvalidParameters(errors)) = read_filter(Parameters(given)) else {
+        let Err(Error::InvalidParameters(errors)) = read_list(Parameters(given)) else {
             panic!("valid")
         };
         let fields: Vec<_> = errors.iter().filter_map(|error| error.field.as_deref()).collect();

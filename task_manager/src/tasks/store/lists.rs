@@ -2,82 +2,158 @@
 
 use chrono::NaiveDateTime;
 use common::task::{TaskId, TaskKind, TaskState, UserId};
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable, Untyped};
 
-use super::names;
-use super::rows::{TaskRow, read_rows};
+use super::Filter;
+use super::rows::{TaskRow, read};
 use crate::db::schema::tasks;
-use crate::db::{DbConnection, DbError, DbResult, Id, count_of, known_kind, moment};
-use crate::folding::fold;
-use crate::paging::{Cursor, after_cursor};
+use crate::db::{
+    Condition, DbConnection, DbError, DbResult, Id, Parameter, TaskExpressions, count_of,
+    known_kind, moment, on_either, task_expressions,
+};
+use crate::paging::{Cursor, Position};
 use crate::tasks::Task;
 use crate::tasks::unreadable::ReadTask;
 
-/// The filter of a list.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    pub state: Vec<TaskState>,
-    pub kind: Option<TaskKind>,
-    /// Part of the file's name, in any spelling (`folding`), or the id.
-    pub text: Option<String>,
-    /// Created at or after.
-    pub from: Option<NaiveDateTime>,
-    /// Created before.
-    pub to: Option<NaiveDateTime>,
-    /// Older than the last task of the previous page.
-    pub before: Option<Cursor>,
+/// The order of a list. Tasks without the value, such as a size, come last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// The newest first.
+    #[default]
+    Newest,
+    /// The oldest first.
+    Oldest,
+    /// Those that ended last first.
+    LatestEnd,
+    /// The largest file first.
+    Largest,
+    /// The longest duration first, of ended tasks.
+    Longest,
 }
 
-/// At most `limit` tasks of `owner`, newest first.
-pub fn list(
-    conn: &mut DbConnection,
-    owner: UserId,
-    filter: &Filter,
-    limit: i64,
-) -> DbResult<Vec<ReadTask>> {
-    let mut query = tasks::table
-        .filter(tasks::owner.eq(Id(owner.0)))
-        .filter(tasks::deleted.eq(false))
-        // By a column that no other index sorts by, or a database would use that index and skip
-        // over the tasks of all other users.
-        .order((tasks::created_at.desc(), tasks::id.desc()))
-        .limit(limit)
-        .select(TaskRow::as_select())
-        .into_boxed();
-    if !filter.state.is_empty() {
-        query = query.filter(tasks::state.eq_any(names(filter.state.iter().copied())));
-    }
-    if let Some(kind) = filter.kind {
-        query = query.filter(tasks::kind.eq(kind.as_str()));
-    }
-    if let Some(text) = &filter.text {
-        // A task of an older version may not have its key yet (`file_names`).
-        let name = coalesce(tasks::file_name_key, lower(tasks::file_name));
-        match text.parse::<TaskId>() {
-            Ok(id) => query = query.filter(tasks::id.eq(Id(id.0))),
-            Err(_) => query = query.filter(instr(name, fold(text)).gt(0)),
+impl Sort {
+    /// Every order.
+    pub const ALL: [Self; 5] =
+        [Self::Newest, Self::Oldest, Self::LatestEnd, Self::Largest, Self::Longest];
+
+    /// The name in a query.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Newest => "-created_at",
+            Self::Oldest => "created_at",
+            Self::LatestEnd => "-finished_at",
+            Self::Largest => "-size",
+            Self::Longest => "-duration",
         }
     }
-    if let Some(from) = filter.from {
-        query = query.filter(tasks::created_at.ge(moment(from)));
+
+    /// Whether a page may start after this task.
+    pub fn accepts(self, after: Position) -> bool {
+        match self {
+            Self::Newest | Self::Oldest => after.time().is_some(),
+            Self::LatestEnd => after.value.is_none() || after.time().is_some(),
+            Self::Largest | Self::Longest => true,
+        }
     }
-    if let Some(to) = filter.to {
-        query = query.filter(tasks::created_at.lt(moment(to)));
+
+    /// The expression that the tasks of `owner` are sorted by, before their ids.
+    fn key(self, owner: Option<UserId>, sql: &TaskExpressions) -> &'static str {
+        match self {
+            // Ids sort by creation, and no index has the tasks of all users by their time.
+            Self::Newest | Self::Oldest if owner.is_none() => BY_ID,
+            // By a column that no other index sorts by, or a database would use that index and
+            // skip over the tasks of all other users.
+            Self::Newest | Self::Oldest => "tasks.created_at",
+            Self::LatestEnd => "tasks.finished_at",
+            Self::Largest => "tasks.size",
+            Self::Longest => sql.duration,
+        }
     }
-    if let Some(before) = filter.before {
-        query = query.filter(after_cursor!(before, tasks::created_at, tasks::id));
+
+    fn is_by_time(self) -> bool {
+        matches!(self, Self::Newest | Self::Oldest | Self::LatestEnd)
     }
-    Ok(read_rows(query.load(conn)?))
+
+    /// Adds the condition that a task comes after another one.
+    fn after(self, condition: &mut Condition, key: &str, Position { value, id }: Position) {
+        let id = Parameter::Id(Id(id));
+        if key == BY_ID {
+            let sql = if self == Self::Oldest { "tasks.id > ?" } else { "tasks.id < ?" };
+            return condition.add_with(sql, &[id]);
+        }
+        let Some(value) = value else {
+            return condition.add_with(&format!("{key} IS NULL AND tasks.id < ?"), &[id]);
+        };
+        let time = Position::time_of(value).map(moment);
+        let value = match &time {
+            Some(time) if self.is_by_time() => Parameter::Text(time.as_str()),
+            _ => Parameter::Number(value),
+        };
+        // The first part is implied by the second, but lets a database find its start in an index.
+        let sql = match self {
+            Self::Newest => format!("{key} <= ? AND ({key} < ? OR tasks.id < ?)"),
+            Self::Oldest => format!("{key} >= ? AND ({key} > ? OR tasks.id > ?)"),
+            Self::LatestEnd | Self::Largest | Self::Longest => {
+                format!("({key} <= ? AND ({key} < ? OR tasks.id < ?)) OR {key} IS NULL")
+            }
+        };
+        condition.add_with(&sql, &[value, value, id]);
+    }
 }
 
-#[diesel::declare_sql_function]
-extern "SQL" {
-    fn lower(text: Nullable<Text>) -> Nullable<Text>;
-    fn coalesce(text: Nullable<Text>, other: Nullable<Text>) -> Nullable<Text>;
-    /// The position of a text in another one, from 1; 0 if it does not occur. There are no
-    /// wildcards.
-    fn instr(text: Nullable<Text>, part: Text) -> Nullable<diesel::sql_types::BigInt>;
+/// The key of a list that is sorted by the ids only.
+const BY_ID: &str = "tasks.id";
+
+/// A task of a list, and its position there.
+pub type Listed = (ReadTask, Position);
+
+/// At most `limit` tasks of `owner` or, without one, of all users, that come after `after`.
+pub fn list(
+    conn: &mut DbConnection,
+    owner: Option<UserId>,
+    filter: &Filter,
+    sort: Sort,
+    after: Option<Position>,
+    limit: i64,
+) -> DbResult<Vec<Listed>> {
+    let expressions = task_expressions(conn);
+    let mut condition = filter.condition(owner, expressions);
+    let key = sort.key(owner, expressions);
+    if let Some(after) = after {
+        sort.after(&mut condition, key, after);
+    }
+    let direction = if sort == Sort::Oldest { "ASC" } else { "DESC" };
+    let order = match key {
+        BY_ID => format!("{BY_ID} {direction}"),
+        key => format!("{key} {direction}, tasks.id {direction}"),
+    };
+    let order = sql::<Untyped>(&order);
+    // Times are in the row; a number is read as the database computed it.
+    let number = if sort.is_by_time() { "NULLIF(0, 0)" } else { key };
+    let number = sql::<Nullable<BigInt>>(number);
+    let rows: Vec<(TaskRow, Option<i64>)> = on_either!(conn, |conn| tasks::table
+        .filter(condition)
+        .order(order)
+        .limit(limit)
+        .select((TaskRow::as_select(), number))
+        .load(conn))?;
+    Ok(rows.into_iter().map(|(row, number)| listed(row, number, sort)).collect())
+}
+
+fn listed(row: TaskRow, number: Option<i64>, sort: Sort) -> Listed {
+    let task = read(row);
+    let (id, created_at, finished_at) = match &task {
+        Ok(task) => (task.id, task.created_at, task.finished_at),
+        Err(task) => (task.id, task.created_at, task.finished_at),
+    };
+    let value = match sort {
+        Sort::Newest | Sort::Oldest => Some(created_at.and_utc().timestamp_micros()),
+        Sort::LatestEnd => finished_at.map(|time| time.and_utc().timestamp_micros()),
+        Sort::Largest | Sort::Longest => number,
+    };
+    (task, Position { value, id: id.0 })
 }
 
 /// A task with the name of its file, and the folded name that filters compare.

@@ -1,0 +1,3 @@
+DROP INDEX tasks_by_state;
+DROP INDEX tasks_by_end;
+CREATE INDEX tasks_by_end ON tasks (files_removed, finished_at);
