@@ -11,8 +11,11 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use common::clock;
 use common::report::WorkerId;
-use common::task::{TaskId, TaskKind, TaskLinks, TaskState, TaskView, TaskWorker};
+use common::task::{
+    TaskId, TaskKind, TaskLinks, TaskOwner, TaskState, TaskView, TaskWorker, UserId,
+};
 
+use crate::accounts::{LOCAL_USER, users};
 use crate::db::{DbConnection, DbError, DbResult, Id};
 use crate::tasks::unreadable::ReadTask;
 use crate::tasks::{Task, limits, store, utc};
@@ -20,6 +23,9 @@ use crate::{kinds, workers};
 
 /// Queue positions are counted up to this one.
 pub const MAX_QUEUE_POSITION: u64 = 1_000;
+
+/// The name of the user whose requests need no login.
+const LOCAL_USERNAME: &str = "local";
 
 /// The names of workers that are still in the registry.
 type WorkerNames = HashMap<WorkerId, String>;
@@ -138,6 +144,53 @@ pub fn views(conn: &mut DbConnection, tasks: Vec<ReadTask>) -> DbResult<Vec<Task
         views.push(view_at(task, position, &names));
     }
     Ok(views)
+}
+
+/// The same for an administrator.
+pub fn views_for_administrator(
+    conn: &mut DbConnection,
+    viewer: UserId,
+    tasks: Vec<ReadTask>,
+) -> DbResult<Vec<TaskView>> {
+    let owner = |task: &ReadTask| match task {
+        Ok(task) => (task.id, task.owner),
+        Err(task) => (task.id, task.owner),
+    };
+    let owners: HashMap<TaskId, UserId> = tasks.iter().map(owner).collect();
+    let distinct: BTreeSet<UserId> = owners.values().copied().collect();
+    let ids: Vec<Id> = distinct.into_iter().map(|id| Id(id.0)).collect();
+    let names = users::names(conn, &ids)?;
+    let mut views = views(conn, tasks)?;
+    for view in &mut views {
+        if let Some(owner) = owners.get(&view.task_id) {
+            show_to_administrator(view, owner_view(*owner, &names), viewer);
+        }
+    }
+    Ok(views)
+}
+
+/// Completes a view for an administrator: adds the owner, and removes the links of files that only
+/// the owner may download.
+pub fn show_to_administrator(view: &mut TaskView, owner: TaskOwner, viewer: UserId) {
+    if owner.user_id != viewer.0 {
+        view.links.download = None;
+        view.links.rejected = None;
+    }
+    view.owner = Some(owner);
+}
+
+/// A user as the owner of tasks.
+pub fn owner(conn: &mut DbConnection, id: UserId) -> DbResult<TaskOwner> {
+    let names = users::names(conn, &[Id(id.0)])?;
+    Ok(owner_view(id, &names))
+}
+
+fn owner_view(id: UserId, names: &HashMap<UserId, String>) -> TaskOwner {
+    let name = match id {
+        LOCAL_USER => Some(LOCAL_USERNAME.to_owned()),
+        id => names.get(&id).cloned(),
+    };
+    TaskOwner { user_id: id.0, username: name }
 }
 
 /// The view of one task, with its queue position.

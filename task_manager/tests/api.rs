@@ -52,6 +52,7 @@ mod api {
     mod task_filters;
     mod task_reports;
     mod tasks;
+    mod tasks_of_others;
     mod timelines;
     mod tokens;
     mod tus;

@@ -205,6 +205,17 @@ pub fn phase_times(conn: &mut DbConnection, id: TaskId) -> DbResult<PhaseTimes> 
     Ok(PhaseTimes { received_at, stopping_at })
 }
 
+/// The owner of a task, unless it was deleted.
+pub fn owner_of(conn: &mut DbConnection, id: TaskId) -> DbResult<Option<UserId>> {
+    let owner: Option<Id> = tasks::table
+        .find(Id(id.0))
+        .filter(tasks::deleted.eq(false))
+        .select(tasks::owner)
+        .first(conn)
+        .optional()?;
+    Ok(owner.map(|id| UserId(id.0)))
+}
+
 /// The task if `owner` owns it and it was not deleted.
 pub fn find_any_owned(
     conn: &mut DbConnection,

@@ -167,23 +167,32 @@ async fn tasks_of_other_users_are_404(backend: Backend) {
     let id = app.task_in(TaskState::Processed).await;
     let killed = app.task_in(TaskState::Killed).await;
     app.sql("UPDATE tasks SET owner = X'0000000000004000800000000000000F'");
+    let other = app.log_in_as("alice42").await;
+    let status = async |method: Method, path: &str| {
+        app.request_as(&other, method, path).send().await.unwrap().status()
+    };
 
-    assert!(app.list("").await.items.is_empty());
+    let list = app.request_as(&other, Method::GET, "/v1/tasks").send().await.unwrap();
+    assert_eq!(list.json::<Value>().await.unwrap()["items"], json!([]));
     for path in [
         format!("/v1/tasks/{id}"),
         format!("/v1/tasks/status/{id}"),
         format!("/v1/tasks/{id}/events"),
+        format!("/v1/tasks/{id}/timeline"),
         format!("/v1/data_processor/download/{id}"),
         format!("/v1/data_processor/rejected/{id}"),
         format!("/v1/data_processor/preview/{id}"),
         format!("/v1/data_processor/series/{id}"),
     ] {
-        assert_eq!(app.get(&path).await.status(), 404, "{path}");
+        assert_eq!(status(Method::GET, &path).await, 404, "{path}");
     }
     for verb in ["stop", "kill", "resume"] {
-        assert_eq!(app.interrupt(killed, verb).await.0, 404, "{verb}");
+        assert_eq!(
+            status(Method::POST, &format!("/v1/tasks/{killed}/{verb}")).await,
+            404,
+            "{verb}"
+        );
     }
-    let delete = app.request(reqwest::Method::DELETE, &format!("/v1/tasks/{id}"));
-    assert_eq!(delete.send().await.unwrap().status(), 404);
+    assert_eq!(status(Method::DELETE, &format!("/v1/tasks/{id}")).await, 404);
     assert!(!app.upload(SONGS).await.resumed, "another user's task is not resumed");
 }

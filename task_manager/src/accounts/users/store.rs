@@ -1,6 +1,6 @@
 //! SQL on `users`. No function opens a transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use common::task::UserId;
 use diesel::prelude::*;
@@ -115,6 +115,15 @@ pub fn first_administrator(conn: &mut DbConnection) -> DbResult<Option<UserId>> 
         .first(conn)
         .optional()?;
     Ok(first.map(|id| UserId(id.0)))
+}
+
+/// The names of those of the users that exist.
+pub fn names(conn: &mut DbConnection, ids: &[Id]) -> DbResult<HashMap<UserId, String>> {
+    let found: Vec<(Id, String)> = on_either!(conn, |conn| users::table
+        .filter(one_of(users::id, ids))
+        .select((users::id, users::username))
+        .load(conn))?;
+    Ok(found.into_iter().map(|(id, name)| (UserId(id.0), name)).collect())
 }
 
 /// The roles of the users of `tokens`; none for an unknown or disabled user, or an ended session.

@@ -24,7 +24,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use common::task::UserId;
+use common::task::{TaskId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -38,8 +38,10 @@ use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::file::linger;
 use crate::api::session_cookie;
 use crate::audit::{Action, Actor, Audit, Entry};
+use crate::db::Database;
 use crate::error::Error;
 use crate::log_fields::log_user;
+use crate::tasks::store;
 
 /// The user who sent the request.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +75,16 @@ impl CurrentUser {
     /// Whether the user may make requests that concern the whole platform.
     pub fn is_administrator(self) -> bool {
         self.role == Role::Admin
+    }
+
+    /// The user on whose behalf a request about a task is served: the owner if an administrator
+    /// sends it, otherwise the user, so that tasks of others are not found.
+    pub async fn owner_of(self, db: &Database, id: TaskId) -> Result<UserId, Error> {
+        if !self.is_administrator() {
+            return Ok(self.id);
+        }
+        let owner = db.read(move |conn| store::owner_of(conn, id)).await?;
+        Ok(owner.unwrap_or(self.id))
     }
 }
 

@@ -11,6 +11,7 @@ use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
 use chrono::{DateTime, NaiveDateTime, SecondsFormat};
 use common::clock;
+use common::task::{TaskOwner, UserId};
 use futures_util::StreamExt;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use utoipa::ToSchema;
@@ -21,6 +22,7 @@ use crate::api::request::path::TaskPath;
 use crate::db::Database;
 use crate::error::Error;
 use crate::live::{Change, Changes, Subscription};
+use crate::views;
 
 /// When a client should reconnect.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -74,8 +76,10 @@ pub async fn task_events(
     TaskPath(id): TaskPath,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    match changes.watch(db, user.id, id, last_event(&headers)).await? {
-        Some(subscription) => Ok(stream(subscription, session_end(authenticator, user))),
+    let owner = user.owner_of(&db, id).await?;
+    let shown = administrator(&db, user, owner).await?;
+    match changes.watch(db, owner, id, last_event(&headers)).await? {
+        Some(subscription) => Ok(stream(subscription, shown, session_end(authenticator, user))),
         None => Ok((StatusCode::NO_CONTENT, NO_BUFFERS).into_response()),
     }
 }
@@ -94,8 +98,30 @@ pub async fn all_task_events(
     user: CurrentUser,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
+    let shown = administrator(&db, user, user.id).await?;
     let subscription = changes.watch_all(db, user.id, last_event(&headers)).await?;
-    Ok(stream(subscription, session_end(authenticator, user)))
+    Ok(stream(subscription, shown, session_end(authenticator, user)))
+}
+
+/// An administrator who watches tasks.
+#[derive(Debug, Clone)]
+struct Administrator {
+    id: UserId,
+    /// The owner of all tasks of the stream.
+    owner: TaskOwner,
+}
+
+/// The user as an administrator, if the user is one.
+async fn administrator(
+    db: &Database,
+    user: CurrentUser,
+    owner: UserId,
+) -> Result<Option<Administrator>, Error> {
+    if !user.is_administrator() {
+        return Ok(None);
+    }
+    let owner = db.read(move |conn| views::owner(conn, owner)).await?;
+    Ok(Some(Administrator { id: user.id, owner }))
 }
 
 /// The time of the last event that the client received.
@@ -104,15 +130,22 @@ fn last_event(headers: &HeaderMap) -> Option<NaiveDateTime> {
     DateTime::parse_from_rfc3339(id).ok().map(|time| time.naive_utc())
 }
 
-fn stream(subscription: Subscription, end: impl Future<Output = ()> + Send + 'static) -> Response {
+fn stream(
+    subscription: Subscription,
+    viewer: Option<Administrator>,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> Response {
     let events = futures_util::stream::unfold(
-        (subscription, VecDeque::new()),
-        |(mut subscription, mut pending)| async {
+        (subscription, VecDeque::new(), viewer),
+        |(mut subscription, mut pending, viewer)| async {
             while pending.is_empty() {
                 pending.extend(subscription.next().await?);
             }
-            let event = pending.pop_front().map(|change| Ok::<_, Infallible>(to_event(&change)))?;
-            Some((event, (subscription, pending)))
+            let mut change: Change = pending.pop_front()?;
+            if let Some(Administrator { id, owner }) = &viewer {
+                views::show_to_administrator(&mut change.task, owner.clone(), *id);
+            }
+            Some((Ok::<_, Infallible>(to_event(&change)), (subscription, pending, viewer)))
         },
     );
     let heartbeats = KeepAlive::new().interval(HEARTBEAT);

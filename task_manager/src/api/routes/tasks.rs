@@ -5,9 +5,7 @@ use axum::extract::{FromRef, FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView};
 use common::task::{AcceptedTask, TaskId, TaskList, TaskState, TaskView, named};
-use tracing::info;
 
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::{
@@ -18,7 +16,6 @@ use crate::api::request::parameters::Parameters;
 use crate::api::request::path::TaskPath;
 use crate::api::request::query::Query;
 use crate::api::request::task_filter::{self, Scope, TaskFilterQuery, TaskScopeQuery};
-use crate::audit;
 use crate::audit::{Action, Audit, Entry};
 use crate::db::{Database, DbConnection};
 use crate::error::Error;
@@ -28,7 +25,7 @@ use crate::lifecycle::wakeups::Wakeups;
 use crate::paging::{PageSize, Position};
 use crate::tasks::store::{self, Filter, Sort};
 use crate::tasks::unreadable::{broken, read_settled};
-use crate::views::{view_any, views};
+use crate::views::{self, show_to_administrator, view_any, views, views_for_administrator};
 
 /// Shows a task.
 #[utoipa::path(
@@ -45,10 +42,15 @@ pub async fn show_task(
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Json<TaskView>, Error> {
+    let owner = user.owner_of(&db, id).await?;
     let read = move |conn: &mut DbConnection| {
-        let found = store::find_any_owned(conn, user.id, id)?;
+        let found = store::find_any_owned(conn, owner, id)?;
         let broken = broken(found.as_slice());
-        Ok((found.map(|task| view_any(conn, task)).transpose()?, broken))
+        let mut view = found.map(|task| view_any(conn, task)).transpose()?;
+        if let Some(view) = view.as_mut().filter(|_| user.is_administrator()) {
+            show_to_administrator(view, views::owner(conn, owner)?, user.id);
+        }
+        Ok((view, broken))
     };
     let found = read_settled(&db, read).await?;
     found.map(Json).ok_or(Error::TaskNotFound)
@@ -103,7 +105,11 @@ pub async fn list_tasks(
         let next_page_token = page_size.cut(&mut listed).map(|(_, position)| position.to_string());
         let tasks: Vec<_> = listed.into_iter().map(|(task, _)| task).collect();
         let broken = broken(&tasks);
-        Ok((TaskList { items: views(conn, tasks)?, next_page_token }, broken))
+        let items = match user.is_administrator() {
+            true => views_for_administrator(conn, user.id, tasks)?,
+            false => views(conn, tasks)?,
+        };
+        Ok((TaskList { items, next_page_token }, broken))
     };
     Ok(Json(read_settled(&db, read).await?))
 }
@@ -230,14 +236,15 @@ impl TaskRequest {
     async fn interrupt(self, interrupt: Interrupt) -> Result<Interrupted, Error> {
         let Self { db, wakeups, audit, user, id } = self;
         let interrupting = async move {
-            let interrupted = interrupt::interrupt(&db, user.id, id, interrupt).await?;
+            let owner = user.owner_of(&db, id).await?;
+            let interrupted = interrupt::interrupt(&db, owner, id, interrupt).await?;
             let action = match interrupt {
                 Interrupt::Stop => Action::TaskStopped,
                 Interrupt::Kill => Action::TaskKilled,
                 Interrupt::Resume => Action::TaskResumed,
             };
             audit.note(Entry::of(action, user.actor()).with_task(id));
-            wakeups.changed(&db, (user.id, id)).await;
+            wakeups.changed(&db, (owner, id)).await;
             Ok(interrupted)
         };
         run_detached("an interrupt", interrupting).await
@@ -246,7 +253,8 @@ impl TaskRequest {
     async fn delete(self) -> Result<(), Error> {
         let Self { db, wakeups, audit, user, id } = self;
         let deleting = async move {
-            delete::delete(&db, user.id, id).await?;
+            let owner = user.owner_of(&db, id).await?;
+            delete::delete(&db, owner, id).await?;
             audit.note(Entry::of(Action::TaskDeleted, user.actor()).with_task(id));
             wakeups.wake();
             Ok(())

@@ -28,8 +28,9 @@ pub async fn show_timeline(
     user: CurrentUser,
     TaskPath(id): TaskPath,
 ) -> Result<Json<Timeline>, Error> {
+    let owner = user.owner_of(&db, id).await?;
     let read = move |conn: &mut DbConnection| {
-        let found = store::find_owned(conn, user.id, id)?;
+        let found = store::find_owned(conn, owner, id)?;
         found.map(|task| timeline(conn, &task)).transpose()
     };
     db.read(read).await?.map(Json).ok_or(Error::TaskNotFound)
