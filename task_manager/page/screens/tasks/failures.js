@@ -4,6 +4,9 @@ import { h, replace } from "../../dom.js";
 import { count, number, time } from "../../format.js";
 import { get } from "../../http.js";
 
+/** How many errors are shown, the most frequent first. */
+const SHOWN = 8;
+
 /** @param {(code: string) => void} onChoose called with the code whose tasks shall be listed */
 export function createFailures(onChoose) {
   const element = h("section", { class: "card failures", "aria-label": "Failures by error", hidden: true });
@@ -15,17 +18,18 @@ export function createFailures(onChoose) {
     replace(
       element,
       h("h2", {}, "Failures by error"),
-      h("ul", {}, items.map((item) =>
+      h("ul", {}, items.slice(0, SHOWN).map((item) =>
         h(
           "li",
           {},
-          h("button", { class: "link name", title: `List the tasks with the error ${item.code}`, onclick: () => onChoose(item.code) }, item.title),
+          h("button", { class: "link name", title: `List the tasks with the error ${item.code}`, onclick: () => onChoose(item.code) }, item.title ?? item.code),
           h("span", { class: "failure-count numeric", title: count(item.count, "task") }, number(item.count)),
           h("span", { class: "progress bad", "aria-hidden": "true" }, h("div", { style: { width: `${(100 * item.count) / largest}%` } })),
-          h("a", { class: "soft small name", href: `/tasks/${item.example.task_id}`, title: item.example.detail }, `${item.example.file_name ? `${item.example.file_name}: ` : ""}${item.example.detail}`),
+          example(item.example),
           h("span", { class: "soft small nowrap" }, time(item.last_at)),
         ),
       )),
+      items.length > SHOWN && h("p", { class: "soft small" }, `And ${count(items.length - SHOWN, "rarer error")}.`),
     );
   }
 
@@ -51,4 +55,11 @@ export function createFailures(onChoose) {
     },
     destroy: () => request.abort(),
   };
+}
+
+/** The latest task with the error; `null` if it cannot be read. */
+function example(task) {
+  if (!task) return h("span");
+  const words = [task.file_name, task.detail].filter(Boolean).join(": ") || "Show a task with it";
+  return h("a", { class: "soft small name", href: `/tasks/${task.task_id}`, title: words }, words);
 }
