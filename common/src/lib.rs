@@ -14,6 +14,7 @@ pub mod health;
 pub mod mail_address;
 pub mod message;
 pub mod metrics;
+pub mod parameters;
 pub mod password;
 pub mod plural;
 pub mod problem;

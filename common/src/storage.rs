@@ -174,6 +174,25 @@ impl Storage {
         }
     }
 
+    /// Makes the file `to` a copy of the complete file `from`, which has `size` bytes, within the
+    /// storage: by a link or a copy on the disk, or by the service of the bucket. It may be
+    /// repeated.
+    ///
+    /// # Errors
+    /// `from` does not exist or has another size, `to` exists with another size, or the storage
+    /// failed.
+    pub async fn copy(
+        &self,
+        from: ObjectKey,
+        to: ObjectKey,
+        size: u64,
+    ) -> Result<(), StorageError> {
+        match &self.backend {
+            Backend::Local(folder) => folder.copy(from, to, size).await,
+            Backend::Bucket(bucket) => bucket.concatenate(to, &[(from, size)]).await,
+        }
+    }
+
     /// Deletes a file; does nothing if it does not exist.
     ///
     /// # Errors

@@ -391,6 +391,9 @@ pub struct TaskLinks {
     /// Deletes the task, by the method DELETE.
     #[serde(default)]
     pub delete: Option<String>,
+    /// Creates a task with the same file.
+    #[serde(default)]
+    pub run_again: Option<String>,
 }
 
 /// An accepted task.

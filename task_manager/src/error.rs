@@ -70,6 +70,8 @@ pub enum Error {
     NotReady { state: TaskState },
     /// The task will have no result.
     NoResult { state: TaskState, reason: &'static str },
+    /// The task has no file that another one could read: why, in words.
+    NoInput(String),
     /// The result has no dates, so that there is nothing to show over time: why, in words.
     NoSeries(String),
     /// The files have been removed.

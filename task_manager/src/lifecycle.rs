@@ -13,6 +13,7 @@ pub mod report;
 pub mod resumable;
 pub mod retention;
 pub mod roll_back;
+pub mod run_again;
 pub mod schedules;
 pub mod submit_messages;
 pub mod submit_user_events;

@@ -63,6 +63,12 @@ impl Task {
         self.spec.kind()
     }
 
+    /// The input file, if all of it has arrived and it has not been removed.
+    pub fn kept_input(&self) -> Option<&InputFile> {
+        let is_complete = |input: &&InputFile| !input.sha256.is_empty();
+        self.input.as_ref().filter(is_complete).filter(|_| !self.files_removed)
+    }
+
     /// The first row that an attempt reads if it resumes from the checkpoint; none if the kind does
     /// not read rows, or reads them from the start.
     pub fn resumes_from_row(&self) -> Option<u64> {

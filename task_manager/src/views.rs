@@ -111,6 +111,10 @@ fn links(task: &Task) -> TaskLinks {
         resume: action("resume", TaskState::Queued)
             .filter(|_| is_interrupted && !task.files_removed),
         delete: task.state.is_ended().then(|| format!("/v1/tasks/{id}")),
+        run_again: task
+            .kept_input()
+            .filter(|_| task.state.is_ended())
+            .map(|_| format!("/v1/tasks/{id}/run_again")),
     }
 }
 

@@ -45,6 +45,7 @@ mod api {
     mod resumable_faults;
     mod resumable_uploads;
     mod retention;
+    mod run_again;
     mod schedules;
     mod session_cookies;
     mod several;

@@ -147,6 +147,8 @@ enum Remote {
         /// The id of the task.
         id: TaskId,
     },
+    /// Run an ended task again: a new task reads the stored file, which is not uploaded again.
+    RunAgain(tasks::RunAgainArgs),
     /// Delete an ended task with all its data.
     Delete {
         /// The id of the task.
@@ -199,6 +201,7 @@ fn run_remote(server: &str, ca_file: Option<&Path>, json: bool, command: Remote)
             Remote::Stop { id } => tasks::act(&session, id, "stop").await,
             Remote::Kill { id } => tasks::act(&session, id, "kill").await,
             Remote::Resume { id } => tasks::act(&session, id, "resume").await,
+            Remote::RunAgain(args) => tasks::run_again(&session, args).await,
             Remote::Delete { id } => tasks::delete(&session, id).await,
         }
     });

@@ -1,12 +1,16 @@
-//! The commands on tasks: status, list, stop, kill, resume, delete.
+//! The commands on tasks: status, list, stop, kill, resume, run-again, delete.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
-use common::task::{TaskId, TaskKind, TaskList, TaskState, TaskView};
+use common::task::{AcceptedTask, TaskId, TaskKind, TaskList, TaskState, TaskView};
 use reqwest::Method;
+use serde_json::json;
+use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::parameter::parameter;
 use crate::problem_text::problem_text;
 use crate::session::{Session, task_path};
 use crate::{outcome, view};
@@ -29,6 +33,16 @@ pub(crate) struct ListArgs {
     /// At most this many tasks.
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
+}
+
+/// The arguments of `taskctl run-again`.
+#[derive(Debug, Args)]
+pub(crate) struct RunAgainArgs {
+    /// The id of the earlier task.
+    id: TaskId,
+    /// A parameter that replaces those of this name; repeat it for several. The others stay.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    params: Vec<(String, String)>,
 }
 
 /// `taskctl status`.
@@ -71,6 +85,27 @@ pub(crate) async fn act(session: &Session, id: TaskId, verb: &str) -> Result<Exi
     let request = session.client.request(Method::POST, &format!("{}/{verb}", task_path(id)));
     let task: TaskView = session.client.json(request).await?;
     session.console.answer(&task, || format!("Task {id}: {}", view::state_phrase(&task)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `taskctl run-again`.
+pub(crate) async fn run_again(session: &Session, args: RunAgainArgs) -> Result<ExitCode, Failure> {
+    let RunAgainArgs { id, params } = args;
+    let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in params {
+        parameters.entry(name).or_default().push(value);
+    }
+    // So that a repeat after a lost answer creates no second task.
+    let request = session
+        .client
+        .request(Method::POST, &format!("{}/run_again", task_path(id)))
+        .header("Idempotency-Key", Uuid::new_v4().to_string())
+        .json(&json!({"parameters": parameters}));
+    let accepted: AcceptedTask = session.client.json(request).await?;
+    session.console.answer(&accepted, || {
+        let task = &accepted.task;
+        format!("Task {}: {}", task.task_id, view::state_phrase(task))
+    });
     Ok(ExitCode::SUCCESS)
 }
 

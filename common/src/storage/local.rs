@@ -75,6 +75,32 @@ impl LocalFolder {
         }
     }
 
+    /// Complete files never change, so that both names can be of one file.
+    pub(super) async fn copy(
+        &self,
+        from: ObjectKey,
+        to: ObjectKey,
+        size: u64,
+    ) -> Result<(), StorageError> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => StorageError::NotFound(from),
+            io::ErrorKind::UnexpectedEof => StorageError::Lost(from),
+            io::ErrorKind::AlreadyExists => StorageError::AlreadyExists(to),
+            _ => error.into(),
+        };
+        let (source, target) = (self.path(from), self.path(to));
+        let linked = blocking(move || match std::fs::metadata(&source)?.len() == size {
+            true => Ok(link(&source, &target)),
+            false => Err(segments::missing_bytes()),
+        });
+        if linked.await.map_err(failed)?.is_ok() {
+            return Ok(());
+        }
+        // The name exists, or the file system has no links.
+        let parts = vec![(self.path(from), size)];
+        segments::concatenate(self.staging_folder(to), parts).await.map_err(failed)
+    }
+
     pub(super) async fn delete(&self, key: ObjectKey) -> Result<(), StorageError> {
         match self.store.delete(&key.path()).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
@@ -231,6 +257,12 @@ fn remove_unfinished_in(folder: &FsPath, age: Duration) -> io::Result<u64> {
         }
     }
     Ok(removed)
+}
+
+/// Gives a file another, durable name.
+fn link(source: &FsPath, target: &FsPath) -> io::Result<()> {
+    std::fs::hard_link(source, target)?;
+    target.parent().map_or(Ok(()), sync_folder)
 }
 
 /// Makes the names of the files in `folder` durable.

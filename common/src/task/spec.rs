@@ -16,6 +16,7 @@
 //!
 //! `common/tests/stored_json.rs` reads what each version wrote.
 
+mod changes;
 mod csv_aggregation;
 mod data_upload;
 mod message_validation;

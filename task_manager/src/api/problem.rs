@@ -190,6 +190,9 @@ fn problem(error: &Error) -> Problem {
         Error::NoResult { state, reason } => {
             (409, "no_result", "There is no result", format!("The task is {state}: {reason}."))
         }
+        Error::NoInput(detail) => {
+            (409, "no_input", "The task has no file", detail.clone())
+        }
         Error::NoSeries(detail) => {
             (409, "no_series", "The result is no series over time", detail.clone())
         }

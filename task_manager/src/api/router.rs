@@ -27,7 +27,8 @@ use crate::api::middleware::{
 use crate::api::routes::{
     administration, audit, bulk_messages as bulk, csv_previews, data_uploads, downloads, events,
     file_statistics, health, messages, operations, page, results, resumable_uploads as resumable,
-    schedules, sessions, task_reports, tasks, timelines, uploads, user_events, users, workers,
+    run_again, schedules, sessions, task_reports, tasks, timelines, uploads, user_events, users,
+    workers,
 };
 use crate::api::state::AppState;
 use crate::api::{internal, openapi, server};
@@ -88,6 +89,7 @@ fn of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(tasks::kill_task))
         .routes(routes!(tasks::resume_task))
         .routes(routes!(timelines::show_timeline))
+        .routes(routes!(run_again::run_task_again))
         .routes(routes!(events::task_events))
         .routes(routes!(events::all_task_events))
         .routes(routes!(workers::list_workers))

@@ -14,6 +14,7 @@ pub mod operations;
 pub mod page;
 pub mod results;
 pub mod resumable_uploads;
+pub mod run_again;
 pub mod schedules;
 pub mod sessions;
 pub mod task_reports;

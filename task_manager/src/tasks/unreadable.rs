@@ -154,6 +154,7 @@ impl Unreadable {
                 kill: None,
                 resume: None,
                 delete: Some(format!("/v1/tasks/{}", self.id)),
+                run_again: None,
             },
         })
     }

@@ -125,8 +125,9 @@ pub(crate) fn task(state: &str) -> Value {
         "queued_at": "2026-03-01T10:00:01Z", "started_at": null, "finished_at": null,
         "error": null, "result": null, "timestamp": "2026-03-01T10:05:00Z",
         "links": {
-            "self": format!("/v1/tasks/{ID}"), "download": null, "rejected": null, "report": null,
-            "events": null, "stop": null, "kill": null, "resume": null
+            "self": format!("/v1/tasks/{ID}"), "download": null, "preview": null,
+            "rejected": null, "report": null, "events": null, "stop": null, "kill": null,
+            "resume": null, "run_again": null
         }
     })
 }

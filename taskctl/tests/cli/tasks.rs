@@ -1,15 +1,15 @@
-//! status, list, stop, kill, resume, delete.
+//! status, list, stop, kill, resume, run-again, delete.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use serde_json::json;
+use axum::{Json, Router};
+use serde_json::{Value, json};
 
-use crate::fake_api::{ID, answer, failed, problem, processed, serve, task, taskctl};
+use crate::fake_api::{ID, accepted, answer, failed, problem, processed, serve, task, taskctl};
 
 #[tokio::test]
 async fn status_prints_text_or_json() {
@@ -161,4 +161,28 @@ async fn interrupts_print_the_task() {
     }
     let run = taskctl(&server, folder.path(), &["delete", ID]).await;
     assert_eq!((run.code, run.text()), (0, format!("Task {ID} is deleted.\n")));
+}
+
+#[tokio::test]
+async fn a_task_is_run_again_with_other_parameters() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_again = async |Path(id): Path<String>, Json(body): Json<Value>| {
+        assert_eq!(id, ID);
+        let expected = json!({"parameters": {"group_by": ["City", "Day"], "on_bad_row": ["skip"]}});
+        match body == expected {
+            true => answer(202, &accepted()),
+            false => problem(422, "invalid_parameters", &body.to_string()),
+        }
+    };
+    let router = Router::new().route("/v1/tasks/{id}/run_again", post(run_again));
+    let server = serve(router).await;
+    let mut arguments = vec!["run-again", ID];
+    for parameter in ["group_by=City", "on_bad_row=skip", "group_by=Day"] {
+        arguments.extend(["--param", parameter]);
+    }
+    let run = taskctl(&server, folder.path(), &arguments).await;
+    assert_eq!((run.code, run.text()), (0, format!("Task {ID}: queued, position 1\n")), "{run:?}");
+    arguments.push("--json");
+    let run = taskctl(&server, folder.path(), &arguments).await;
+    assert_eq!((run.code, run.json()), (0, accepted()));
 }

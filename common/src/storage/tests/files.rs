@@ -19,6 +19,8 @@ storage_tests![
     dropped_and_aborted_writers_leave_nothing,
     an_output_is_never_replaced,
     an_input_may_be_written_again,
+    an_input_is_copied,
+    a_copy_needs_the_whole_file,
     outputs_are_listed_and_deleted_by_attempt_and_by_task,
     a_missing_file_is_named,
     a_storage_is_ready,
@@ -144,6 +146,41 @@ async fn an_input_may_be_written_again(bench: Bench) {
     write(&bench.storage, key, "first").await;
     write(&bench.storage, key, "second").await;
     assert_eq!(read(&bench.storage, key, None).await, b"second");
+}
+
+async fn an_input_is_copied(bench: Bench) {
+    let storage = &bench.storage;
+    for size in [0, 1, LARGE] {
+        let (original, copied) = (input(), input());
+        write(storage, original, pattern(size)).await;
+        for _ in 0..2 {
+            storage.copy(original, copied, size as u64).await.unwrap();
+        }
+        bench.has_only(&[original, copied]).await;
+        storage.delete(original).await.unwrap();
+        assert!(read(&bench.again(), copied, None).await == pattern(size));
+        // A copy can be copied, and is a file of its own.
+        storage.copy(copied, original, size as u64).await.unwrap();
+        write(storage, original, "other").await;
+        assert!(read(storage, copied, None).await == pattern(size));
+        storage.delete(original).await.unwrap();
+        storage.delete(copied).await.unwrap();
+    }
+    bench.has_only(&[]).await;
+}
+
+async fn a_copy_needs_the_whole_file(bench: Bench) {
+    let storage = &bench.storage;
+    let (original, copied) = (input(), input());
+    let missing = storage.copy(original, copied, 4).await.unwrap_err();
+    assert!(matches!(missing, StorageError::NotFound(key) if key == original), "{missing}");
+    write(storage, original, "123").await;
+    let short = storage.copy(original, copied, 4).await.unwrap_err();
+    assert!(matches!(short, StorageError::Lost(key) if key == original), "{short}");
+    write(storage, copied, "12").await;
+    let taken = storage.copy(original, copied, 3).await.unwrap_err();
+    assert!(matches!(taken, StorageError::AlreadyExists(key) if key == copied), "{taken}");
+    bench.has_only(&[original, copied]).await;
 }
 
 async fn outputs_are_listed_and_deleted_by_attempt_and_by_task(bench: Bench) {

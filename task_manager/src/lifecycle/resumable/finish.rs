@@ -14,9 +14,9 @@ use super::hold::{self, Hold};
 use super::intake::Intake;
 use super::store::{self, ResumableUpload};
 use super::{ResumableUploads, Role};
-use crate::db::{self, DbError};
+use crate::db::{self, DbConnection, DbError};
 use crate::error::Error;
-use crate::lifecycle::upload::commit::commit_file;
+use crate::lifecycle::upload::commit::{Accepted, Earlier, commit_file};
 use crate::lifecycle::upload::draft::{Purpose, ReceivedFile};
 use crate::passes::{Failures, PassError};
 
@@ -120,10 +120,11 @@ impl ResumableUploads {
         let input = InputFile { file_name: purpose.file_name.clone(), size, sha256 };
         let file = ReceivedFile { id, purpose, input };
         let (db, lifetime) = (&self.drafts.db, self.lifetime);
-        let accepted = commit_file(db, &self.wakeups, file, move |conn, accepted| {
+        let record = move |conn: &mut DbConnection, accepted: &Accepted<'_>| {
             let expires_at = db::now(conn)? + lifetime;
             store::set_done(conn, id, Some(accepted.answer.task.task_id), expires_at)
-        });
+        };
+        let accepted = commit_file(db, &self.wakeups, file, Earlier::Resumed, record);
         let accepted = accepted.await.map_err(|error| match error {
             Error::UploadStopped(id) => Error::UploadRemoved(id),
             Error::UploadLost => Error::UploadNotFound,

@@ -16,7 +16,7 @@ use tracing::info;
 use super::draft::{ReceivedFile, SealedDraft, lost_error};
 use crate::db::{Database, DbConnection, DbError, DbResult, Id};
 use crate::error::Error;
-use crate::idempotency::{self, Lock};
+use crate::idempotency::{self, Answering, Lock};
 use crate::lifecycle::wakeups::Wakeups;
 use crate::metrics::metrics;
 use crate::tasks::outbox::{self, Dispatch};
@@ -40,7 +40,8 @@ pub async fn commit(
         Some(lock) => lock.complete(conn, accepted.fingerprint, accepted.answer),
         None => Ok(()),
     };
-    let accepted = match commit_file(db, wakeups, draft.file.clone(), store_answer).await {
+    let file = draft.file.clone();
+    let accepted = match commit_file(db, wakeups, file, Earlier::Resumed, store_answer).await {
         Ok(accepted) => accepted,
         Err(error) => {
             draft.abort().await;
@@ -53,6 +54,36 @@ pub async fn commit(
     Ok(accepted)
 }
 
+/// Queues the draft's task, whatever tasks with the same file exist.
+///
+/// # Errors
+/// Those of [`commit`].
+pub async fn commit_new(
+    db: &Database,
+    wakeups: &Wakeups,
+    draft: SealedDraft,
+    answering: Answering,
+) -> Result<AcceptedTask, Error> {
+    let store_answer = move |conn: &mut DbConnection, accepted: &Accepted<'_>| {
+        answering.store(conn, accepted.answer)
+    };
+    let file = draft.file.clone();
+    let accepted = commit_file(db, wakeups, file, Earlier::Ignored, store_answer).await;
+    if accepted.is_err() {
+        draft.abort().await;
+    }
+    accepted
+}
+
+/// What happens to an earlier task with the same file that can be resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// It is resumed instead of a new one.
+    Resumed,
+    /// Nothing: the new task is queued.
+    Ignored,
+}
+
 /// An accepted file, in the transaction that accepts it.
 pub struct Accepted<'a> {
     /// Identifies repeats of the upload.
@@ -60,8 +91,8 @@ pub struct Accepted<'a> {
     pub answer: &'a AcceptedTask,
 }
 
-/// Queues the task of a complete file, or resumes an earlier one with the same file; `record` runs
-/// in the same transaction. The caller deletes the file if another task is resumed.
+/// Queues the task of a complete file, or resumes an earlier one with the same file as `resumes`
+/// says; `record` runs in the same transaction. The caller deletes the file if another task is resumed.
 ///
 /// # Errors
 /// The file's task is no longer `initializing`, or the database is not available.
@@ -69,6 +100,7 @@ pub async fn commit_file(
     db: &Database,
     wakeups: &Wakeups,
     file: ReceivedFile,
+    resumes: Earlier,
     record: impl Fn(&mut DbConnection, &Accepted<'_>) -> DbResult<()> + Send + 'static,
 ) -> Result<AcceptedTask, Error> {
     let ReceivedFile { id, purpose, input } = file;
@@ -76,7 +108,10 @@ pub async fn commit_file(
     let dedup_key = dedup_key(&purpose.spec, &input.sha256)?;
     let fingerprint = fingerprint(&input.file_name, &dedup_key);
     let accepted = db.write(move |conn| {
-        let earlier = store::find_resumable(conn, owner, &dedup_key)?;
+        let earlier = match resumes {
+            Earlier::Resumed => store::find_resumable(conn, owner, &dedup_key)?,
+            Earlier::Ignored => None,
+        };
         let accepted = accept(conn, id, earlier, &input, &dedup_key)?;
         if let Ok(answer) = &accepted {
             record(conn, &Accepted { fingerprint: &fingerprint, answer })?;

@@ -102,13 +102,7 @@ impl Draft {
     /// # Errors
     /// The database is not available.
     pub async fn begin(drafts: &Drafts, id: TaskId, purpose: Purpose) -> Result<Self, Error> {
-        let Purpose { owner, spec, file_name } = purpose.clone();
-        let duration = drafts.lease.duration;
-        let insert = drafts.db.write(move |conn| {
-            let now = db::now(conn)?;
-            store::insert_initializing(conn, id, owner, &spec, &file_name, now, now + duration)
-        });
-        insert.await?;
+        let lease = drafts.insert(id, &purpose).await?;
         Ok(Self {
             id,
             start: FileStart::of(purpose.spec.kind()),
@@ -116,7 +110,7 @@ impl Draft {
             writer: drafts.storage.create(ObjectKey::Input(id)),
             hash: Sha256::new(),
             size: 0,
-            lease: Lease::start(&drafts.db, id, drafts.lease),
+            lease,
             drafts: drafts.clone(),
         })
     }
@@ -180,6 +174,32 @@ impl Draft {
 }
 
 impl SealedDraft {
+    /// Inserts a task, and makes its file a copy of the complete input of the task `source`.
+    ///
+    /// # Errors
+    /// The file of `source` is gone or too large, or the database or the storage failed. Then no
+    /// task remains.
+    pub async fn copy(
+        drafts: &Drafts,
+        id: TaskId,
+        purpose: Purpose,
+        source: TaskId,
+        input: InputFile,
+    ) -> Result<Self, Error> {
+        let limit = drafts.limit;
+        if input.size > limit {
+            return Err(Error::TooLarge { limit });
+        }
+        let lease = drafts.insert(id, &purpose).await?;
+        let (from, to) = (ObjectKey::Input(source), ObjectKey::Input(id));
+        if let Err(error) = drafts.storage.copy(from, to, input.size).await {
+            drafts.forget(id).await;
+            return Err(error.into());
+        }
+        let file = ReceivedFile { id, purpose, input };
+        Ok(Self { file, drafts: drafts.clone(), _lease: lease })
+    }
+
     /// Removes the draft, unless it became a task after all.
     pub async fn abort(self) {
         self.drafts.forget(self.file.id).await;
@@ -192,6 +212,18 @@ impl SealedDraft {
 }
 
 impl Drafts {
+    /// Inserts the task of a draft under a lease.
+    async fn insert(&self, id: TaskId, purpose: &Purpose) -> Result<Lease, Error> {
+        let Purpose { owner, spec, file_name } = purpose.clone();
+        let duration = self.lease.duration;
+        let insert = self.db.write(move |conn| {
+            let now = db::now(conn)?;
+            store::insert_initializing(conn, id, owner, &spec, &file_name, now, now + duration)
+        });
+        insert.await?;
+        Ok(Lease::start(&self.db, id, self.lease))
+    }
+
     /// Removes the task of a failed upload, unless it was stopped, and the object. A commit in
     /// doubt may have succeeded after all; then the task keeps its file.
     async fn forget(&self, id: TaskId) {
