@@ -3,6 +3,7 @@
 //! A module is here only if two programs use it. Nothing here uses the database or serves
 //! clients; only `queue` knows the message broker, and only `storage` knows the locations of files.
 
+pub mod bulk_action;
 pub mod causes;
 pub mod client;
 pub mod clock;

@@ -287,6 +287,22 @@ pub struct RejectedRow {
     pub reason: String,
 }
 
+/// `POST /internal/v1/tasks/{id}/steps`: acts on the next tasks of a bulk action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRequest {
+    /// The fence.
+    pub attempt: u32,
+}
+
+/// The answer to a [`StepRequest`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepAnswer {
+    /// `continue`, or why the attempt must end.
+    pub outcome: Outcome,
+    /// Whether no task is left to act on.
+    pub is_complete: bool,
+}
+
 /// The answer to a [`RowBatch`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RowsAnswer {

@@ -94,11 +94,13 @@ pub enum TaskKind {
     ReportEmail,
     /// The first rows of a CSV file, and statistics of its columns.
     CsvPreview,
+    /// Stops, kills, resumes or deletes many tasks.
+    BulkAction,
 }
 
 impl TaskKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::CsvAggregation,
         Self::FileStatistics,
         Self::DataUpload,
@@ -106,6 +108,7 @@ impl TaskKind {
         Self::UserEvent,
         Self::ReportEmail,
         Self::CsvPreview,
+        Self::BulkAction,
     ];
 
     /// The name on the wire, in the database and of the queue.
@@ -119,6 +122,7 @@ impl TaskKind {
             Self::UserEvent => "user_event",
             Self::ReportEmail => "report_email",
             Self::CsvPreview => "csv_preview",
+            Self::BulkAction => "bulk_action",
         }
     }
 
@@ -130,7 +134,8 @@ impl TaskKind {
             Self::FileStatistics
             | Self::MessageValidation
             | Self::UserEvent
-            | Self::ReportEmail => false,
+            | Self::ReportEmail
+            | Self::BulkAction => false,
         }
     }
 
@@ -150,6 +155,7 @@ impl TaskKind {
             Self::MessageValidation => Some("POST /v1/messages"),
             Self::UserEvent => Some("POST /v1/user_events"),
             Self::ReportEmail => Some("POST /v1/schedules/{name}/run"),
+            Self::BulkAction => Some("POST /v1/tasks/actions"),
         }
     }
 }
@@ -372,6 +378,7 @@ pub struct TaskLinks {
     /// The result file.
     pub download: Option<String>,
     /// Rows of the result as JSON.
+    #[serde(default)]
     pub preview: Option<String>,
     /// The rejected rows.
     pub rejected: Option<String>,

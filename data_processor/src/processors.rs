@@ -1,5 +1,6 @@
 //! The processors, and the size of the tasks of each kind.
 
+mod bulk_action;
 mod csv_aggregation;
 mod csv_preview;
 mod data_upload;
@@ -14,6 +15,7 @@ use common::task::spec::TaskSpec;
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
+use self::bulk_action::ActOnTasks;
 use self::csv_aggregation::CsvAggregation;
 use self::csv_preview::PreviewCsv;
 use self::data_upload::DataUpload;
@@ -27,7 +29,8 @@ use crate::processor::{Completed, Context, ProcessError, Processor};
 /// How much work a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Size {
-    /// It takes almost no time: its cost is its claim and its report. Many run concurrently.
+    /// It takes almost no time: its cost is its claim and its report. Or it must not wait behind
+    /// large ones, and only calls the task manager. Many run concurrently.
     Small,
     /// It keeps a core busy, or waits for other services.
     Large,
@@ -40,7 +43,7 @@ impl Size {
 /// How much work a task of the kind is.
 pub(crate) fn size_of(kind: TaskKind) -> Size {
     match kind {
-        TaskKind::MessageValidation | TaskKind::UserEvent => Size::Small,
+        TaskKind::MessageValidation | TaskKind::UserEvent | TaskKind::BulkAction => Size::Small,
         TaskKind::CsvAggregation
         | TaskKind::FileStatistics
         | TaskKind::DataUpload
@@ -66,6 +69,7 @@ pub(crate) fn start(spec: TaskSpec, ctx: Context, mailer: Mailer) -> Processing 
             TaskSpec::CsvPreview => run(PreviewCsv, &ctx).await,
             TaskSpec::DataUpload(spec) => run(DataUpload { spec }, &ctx).await,
             TaskSpec::MessageValidation(spec) => run(ValidateMessage { spec }, &ctx).await,
+            TaskSpec::BulkAction(_) => run(ActOnTasks, &ctx).await,
             TaskSpec::UserEvent(event) => run(RecordEvent { event }, &ctx).await,
             TaskSpec::ReportEmail(spec) => run(SendReport { spec, mailer }, &ctx).await,
         }

@@ -1,14 +1,15 @@
 //! The calls of the worker protocol.
 //!
 //! All of them are idempotent, so they can be retried: a repeated claim returns the same attempt to
-//! the same worker, a repeated final report is accepted again, and a repeated batch of rows is
-//! recognised by its checkpoint.
+//! the same worker, a repeated final report is accepted again, a repeated batch of rows is
+//! recognised by its checkpoint, and a repeated step of a bulk action counts each task once.
 
 use std::time::Duration;
 
 use common::client::{ClientError, FailoverClient};
 use common::report::{
     Claim, ClaimRequest, ClaimResponse, ReportRequest, ReportResponse, RowBatch, RowsAnswer,
+    StepAnswer, StepRequest,
 };
 use common::task::TaskId;
 
@@ -19,6 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// delays fit in a lease. Rows cost more, and their answer may take a second by itself.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_FOR_ROWS: Duration = Duration::from_secs(4);
+/// A step takes up to two seconds and the time of a search.
+const PATIENCE_FOR_STEPS: Duration = Duration::from_secs(6);
 
 /// A client of the task managers.
 #[derive(Debug, Clone)]
@@ -65,6 +68,16 @@ impl TaskManager {
     ) -> Result<RowsAnswer, ClientError> {
         let path = format!("/internal/v1/tasks/{task_id}/rows");
         self.api.post(&path, batch, TIMEOUT, PATIENCE_FOR_ROWS).await
+    }
+
+    /// Asks for a step of a bulk action.
+    pub(crate) async fn step(
+        &self,
+        task_id: TaskId,
+        attempt: u32,
+    ) -> Result<StepAnswer, ClientError> {
+        let path = format!("/internal/v1/tasks/{task_id}/steps");
+        self.api.post(&path, &StepRequest { attempt }, TIMEOUT, PATIENCE_FOR_STEPS).await
     }
 
     fn unexpected(&self, reason: &str) -> ClientError {

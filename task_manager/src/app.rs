@@ -42,6 +42,7 @@ use crate::db::{self, Database, DbResult};
 use crate::dispatch::redispatch::{self, Swallowed};
 use crate::idempotency::IdempotencyKeys;
 use crate::kinds::data_upload::loads::Loads;
+use crate::lifecycle::bulk_actions::BulkActions;
 use crate::lifecycle::resumable::{self, ResumableUploads};
 use crate::lifecycle::schedules::Schedules;
 use crate::lifecycle::submit_messages::Messages;
@@ -221,6 +222,11 @@ impl Server {
                 db: db.clone(),
                 keys: keys.clone(),
                 relay: wakeups.relay().clone(),
+            },
+            bulk_actions: BulkActions {
+                db: db.clone(),
+                keys: keys.clone(),
+                wakeups: wakeups.clone(),
             },
             schedules: Schedules {
                 db: db.clone(),

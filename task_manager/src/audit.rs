@@ -93,6 +93,8 @@ actions! {
     TaskResumed = "task_resumed",
     /// A task was deleted.
     TaskDeleted = "task_deleted",
+    /// An action on many tasks was requested.
+    BulkActionRequested = "bulk_action_requested",
     /// A schedule was created or replaced.
     ScheduleChanged = "schedule_changed",
     /// A schedule was removed.

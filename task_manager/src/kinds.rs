@@ -7,6 +7,7 @@
 //! # Not here
 //! When these functions are called (`lifecycle`), and the work itself (`data_processor`).
 
+pub mod bulk_action;
 pub mod csv_aggregation;
 pub mod csv_preview;
 pub mod data_upload;
@@ -96,6 +97,7 @@ pub fn of(kind: TaskKind) -> &'static dyn Kind {
         TaskKind::DataUpload => &data_upload::DataUpload,
         TaskKind::MessageValidation => &message_validation::MessageValidation,
         TaskKind::UserEvent => &user_event::UserEvent,
+        TaskKind::BulkAction => &bulk_action::BulkAction,
         TaskKind::ReportEmail => &report_email::ReportEmail,
     }
 }

@@ -3,6 +3,7 @@
 //! # Not here
 //! Differences between kinds (`kinds`), rows and states (`tasks`), publishing (`dispatch`).
 
+pub mod bulk_actions;
 pub mod bulk_messages;
 pub mod claim;
 pub mod delete;

@@ -179,6 +179,8 @@ pub fn show_to_administrator(view: &mut TaskView, owner: TaskOwner, viewer: User
     if owner.user_id != viewer.0 {
         view.links.download = None;
         view.links.rejected = None;
+        view.links.preview = None;
+        view.links.run_again = None;
     }
     view.owner = Some(owner);
 }

@@ -15,6 +15,7 @@ mod api {
     mod audit;
     mod backend;
     mod bad_requests;
+    mod bulk_actions;
     mod compression;
     mod concatenation;
     mod connections;

@@ -71,9 +71,10 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
         TaskSpec::FileStatistics => file_statistics::file_statistics(&args, json),
         TaskSpec::CsvPreview => csv_preview::csv_preview(&args, json),
         TaskSpec::DataUpload(spec) => data_upload::data_upload(&args, spec, beside_rows),
-        TaskSpec::MessageValidation(_) | TaskSpec::UserEvent(_) | TaskSpec::ReportEmail(_) => {
-            Err(Failure::usage(format!("{} takes no file.", args.kind)))
-        }
+        TaskSpec::MessageValidation(_)
+        | TaskSpec::UserEvent(_)
+        | TaskSpec::ReportEmail(_)
+        | TaskSpec::BulkAction(_) => Err(Failure::usage(format!("{} takes no file.", args.kind))),
     };
     done.unwrap_or_else(|failure| failure.report(Console::new(false)))
 }

@@ -16,6 +16,7 @@
 //!
 //! `common/tests/stored_json.rs` reads what each version wrote.
 
+mod bulk_action;
 mod changes;
 mod csv_aggregation;
 mod data_upload;
@@ -32,6 +33,7 @@ use super::TaskKind;
 use crate::problem::ErrorLocation;
 use crate::user_event::UserEvent;
 
+pub use bulk_action::BulkActionSpec;
 pub use csv_aggregation::{CsvAggregationSpec, DEFAULT_GROUP_BY, DEFAULT_SUM};
 pub use data_upload::DataUploadSpec;
 pub use message_validation::MessageValidationSpec;
@@ -55,6 +57,8 @@ pub enum TaskSpec {
     ReportEmail(ReportEmailSpec),
     /// The first rows of a CSV file, and statistics of its columns.
     CsvPreview,
+    /// Stops, kills, resumes or deletes many tasks.
+    BulkAction(BulkActionSpec),
 }
 
 impl TaskSpec {
@@ -77,9 +81,10 @@ impl TaskSpec {
             TaskKind::DataUpload => {
                 DataUploadSpec::from_parameters(parameters).map(Self::DataUpload)
             }
-            TaskKind::MessageValidation | TaskKind::UserEvent | TaskKind::ReportEmail => {
-                Err(vec![ErrorLocation::field("kind", no_file(kind))])
-            }
+            TaskKind::MessageValidation
+            | TaskKind::UserEvent
+            | TaskKind::ReportEmail
+            | TaskKind::BulkAction => Err(vec![ErrorLocation::field("kind", no_file(kind))]),
         }
     }
 
@@ -94,6 +99,7 @@ impl TaskSpec {
             Self::UserEvent(_) => TaskKind::UserEvent,
             Self::ReportEmail(_) => TaskKind::ReportEmail,
             Self::CsvPreview => TaskKind::CsvPreview,
+            Self::BulkAction(_) => TaskKind::BulkAction,
         }
     }
 }
@@ -115,7 +121,8 @@ impl TaskSpec {
             | Self::CsvPreview
             | Self::MessageValidation(_)
             | Self::UserEvent(_)
-            | Self::ReportEmail(_) => return None,
+            | Self::ReportEmail(_)
+            | Self::BulkAction(_) => return None,
         };
         let mut parameters = parameters.ok()?;
         parameters.as_object_mut()?.retain(|_, value| !value.is_null());

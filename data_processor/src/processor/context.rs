@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use common::client::ClientError;
 use common::problem::Problem;
-use common::report::{Attempt, InputFile, RowBatch, RowsAnswer};
+use common::report::{Attempt, InputFile, RowBatch, RowsAnswer, StepAnswer};
 use common::storage::{ObjectKey, ObjectReader, ObjectWriter, OutputPart, Storage};
 use common::task::TaskId;
 use serde_json::Value;
@@ -158,6 +158,14 @@ impl Context {
     /// The task manager did not answer, or refused the batch.
     pub async fn load(&self, batch: &RowBatch) -> Result<RowsAnswer, ClientError> {
         self.shared.task_manager.load(self.task_id(), batch).await
+    }
+
+    /// Asks the task manager for a step of the bulk action, once.
+    ///
+    /// # Errors
+    /// The task manager did not answer, or refused the step.
+    pub async fn step(&self) -> Result<StepAnswer, ClientError> {
+        self.shared.task_manager.step(self.task_id(), self.attempt()).await
     }
 
     /// Starts writing one of the attempt's output files.

@@ -1,5 +1,6 @@
 //! Tests of a worker against a fake task manager.
 
+mod bulk_actions;
 mod data_upload;
 mod exclusive;
 mod fake_load;

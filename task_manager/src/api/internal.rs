@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use common::report::{
-    ClaimRequest, ClaimResponse, ReportRequest, ReportResponse, RowBatch, RowsAnswer,
+    ClaimRequest, ClaimResponse, ReportRequest, ReportResponse, RowBatch, RowsAnswer, StepAnswer,
+    StepRequest,
 };
 use common::storage::Storage;
 
@@ -13,6 +14,7 @@ use crate::db::Database;
 use crate::dispatch::relay::RelaySignal;
 use crate::error::Error;
 use crate::kinds::data_upload::loads::Loads;
+use crate::lifecycle::bulk_actions::BulkActions;
 use crate::lifecycle::{claim, report};
 use crate::live::Changes;
 use crate::strict_json;
@@ -47,4 +49,13 @@ pub async fn receive_rows(
     let batch: RowBatch = strict_json::from_slice(&content)
         .map_err(|reason| Error::BadRequest(format!("The batch cannot be read: {reason}.")))?;
     Ok(Json(loads.receive(id, batch).await?))
+}
+
+/// `POST /internal/v1/tasks/{id}/steps`
+pub async fn step_bulk_action(
+    State(actions): State<BulkActions>,
+    TaskPath(id): TaskPath,
+    JsonBody(StepRequest { attempt }): JsonBody<StepRequest>,
+) -> Result<Json<StepAnswer>, Error> {
+    Ok(Json(actions.step(id, attempt).await?))
 }

@@ -27,8 +27,8 @@ use crate::api::middleware::{
 use crate::api::routes::{
     administration, audit, bulk_messages as bulk, csv_previews, data_uploads, downloads, events,
     file_statistics, health, messages, operations, page, results, resumable_uploads as resumable,
-    run_again, schedules, sessions, task_reports, tasks, timelines, uploads, user_events, users,
-    workers,
+    run_again, schedules, sessions, task_actions, task_reports, tasks, timelines, uploads,
+    user_events, users, workers,
 };
 use crate::api::state::AppState;
 use crate::api::{internal, openapi, server};
@@ -83,6 +83,7 @@ fn of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(task_reports::count_tasks))
         .routes(routes!(task_reports::list_failures))
         .routes(routes!(task_reports::show_throughput))
+        .routes(routes!(task_actions::act_on_tasks))
         .routes(routes!(tasks::show_task, tasks::delete_task))
         .routes(routes!(tasks::show_task_status))
         .routes(routes!(tasks::stop_task))
@@ -139,6 +140,7 @@ fn internal_routes() -> Router<AppState> {
         .route("/v1/claims", post(internal::claim_tasks))
         .route("/v1/reports", post(internal::report_attempts))
         .route("/v1/tasks/{id}/rows", post(internal::receive_rows))
+        .route("/v1/tasks/{id}/steps", post(internal::step_bulk_action))
         .layer(DefaultBodyLimit::max(INTERNAL_BODY_LIMIT))
         // A separate fallback, so that the guard of these routes covers it too.
         .fallback(not_found)

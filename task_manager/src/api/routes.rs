@@ -17,6 +17,7 @@ pub mod resumable_uploads;
 pub mod run_again;
 pub mod schedules;
 pub mod sessions;
+pub mod task_actions;
 pub mod task_reports;
 pub mod tasks;
 pub mod timelines;

@@ -22,6 +22,7 @@ use crate::dispatch::redispatch::Swallowed;
 use crate::dispatch::relay::RelaySignal;
 use crate::idempotency::IdempotencyKeys;
 use crate::kinds::data_upload::loads::Loads;
+use crate::lifecycle::bulk_actions::BulkActions;
 use crate::lifecycle::resumable::ResumableUploads;
 use crate::lifecycle::schedules::Schedules;
 use crate::lifecycle::submit_messages::Messages;
@@ -71,6 +72,7 @@ state! {
     messages: Messages,
     user_events: UserEvents,
     schedules: Schedules,
+    bulk_actions: BulkActions,
     service_token: ServiceToken,
     authenticator: Authenticator,
     tokens: Tokens,

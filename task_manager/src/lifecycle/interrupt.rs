@@ -37,6 +37,15 @@ impl Interrupt {
         }
     }
 
+    /// Whether it changes a task in this state.
+    pub fn is_permitted(self, state: TaskState) -> bool {
+        match self {
+            Self::Stop => state.can_become(TaskState::Stopping),
+            Self::Kill => state.can_become(TaskState::Killed),
+            Self::Resume => matches!(state, TaskState::Killed | TaskState::Failed),
+        }
+    }
+
     fn rule(self) -> &'static str {
         match self {
             Self::Stop => {

@@ -26,9 +26,9 @@ pub use changes::{
     insert_initializing, mark_deleted, mark_unreadable_deleted, remove_initializing,
     remove_interrupted, renew_upload, set_error, set_file_name_key, set_input, set_progress,
 };
-pub use counts::{Count, CountBy, counts};
+pub use counts::{Count, CountBy, count, counts};
 pub use failures::{Failures, failures};
-pub use filter::Filter;
+pub use filter::{Filter, ParameterName};
 pub use lists::{
     Sort, changed_since, first_in_queue, ids, in_state, list, queue_position, with_expired_lease,
     with_file_names_after,

@@ -45,7 +45,11 @@ async fn each_attempt_is_a_phase(backend: Backend) {
     app.report(&first, Event::Released { checkpoint: None }).await;
     let second = app.next_attempt().await;
     let reason = Some("the disk is full".to_owned());
-    app.report(&second, Event::Retry { after: Some(0.0), checkpoint: None, reason }).await;
+    app.report(
+        &second,
+        Event::Retry { after: Some(0.0), checkpoint: None, reason, waits_for: None },
+    )
+    .await;
     let third = app.next_attempt().await;
     let running = timeline(&app, third.task_id).await;
     let expected = [

@@ -127,6 +127,7 @@ fn request(
         TaskKind::MessageValidation => "/v1/messages",
         TaskKind::UserEvent => "/v1/user_events",
         TaskKind::ReportEmail => "/v1/schedules",
+        TaskKind::BulkAction => "/v1/tasks/actions",
     };
     // Unescaped names in UTF-8, as browsers send them.
     let mut form = Form::new().percent_encode_noop();

@@ -7,8 +7,8 @@ use crate::parameters;
 use crate::problem::ErrorLocation;
 
 impl TaskSpec {
-    /// The same with other parameters: each of `changes` replaces all values of the parameter of its
-    /// name, and `null` restores the default.
+    /// The same with other parameters: each of `changes` replaces all values of the parameter of
+    /// its name, and `null` restores the default.
     ///
     /// # Errors
     /// One for each parameter that the kind does not take, or whose value is invalid.

@@ -1,6 +1,6 @@
 //! A task manager that follows the script of a test.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::fake_load::{self, Load};
@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use common::client::FailoverClient;
 use common::report::{
     Attempt, Claim, ClaimRequest, ClaimResponse, Event, Outcome, Report, ReportRequest,
-    ReportResponse, WorkerInfo,
+    ReportResponse, StepAnswer, WorkerInfo,
 };
 use common::task::TaskId;
 use common::tls::Trust;
@@ -29,6 +29,8 @@ pub(super) struct Script {
     pub(super) final_outcomes: HashMap<TaskId, Outcome>,
     /// The loads of `data_upload` tasks.
     pub(super) loads: HashMap<TaskId, Load>,
+    /// The answers to the next steps of bulk actions; without one, the answer is 503.
+    pub(super) steps: VecDeque<StepAnswer>,
     /// Whether it answers every call with 503.
     pub(super) is_down: bool,
     /// The number of calls that it did not answer.
@@ -68,6 +70,7 @@ impl FakeTaskManager {
             .route("/internal/v1/claims", post(claims))
             .route("/internal/v1/reports", post(reports))
             .route("/internal/v1/tasks/{id}/rows", post(fake_load::rows))
+            .route("/internal/v1/tasks/{id}/steps", post(steps))
             .with_state(Arc::clone(&script));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -122,4 +125,15 @@ async fn reports(
     script.workers.push(request.worker);
     script.reports.extend(request.reports);
     Ok(Json(ReportResponse { outcomes }))
+}
+
+async fn steps(State(script): State<Shared>) -> Result<Json<StepAnswer>, StatusCode> {
+    let mut script = script.lock().unwrap();
+    match script.steps.pop_front() {
+        Some(answer) => Ok(Json(answer)),
+        None => {
+            script.unanswered += 1;
+            Err(StatusCode::SERVICE_UNAVAILABLE)
+        }
+    }
 }

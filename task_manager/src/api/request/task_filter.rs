@@ -1,6 +1,5 @@
 //! The parameters that select tasks.
 
-use common::task::spec::TaskSpec;
 use common::task::{TaskKind, TaskState, UnknownName, UserId};
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -9,7 +8,7 @@ use crate::api::middleware::access::CurrentUser;
 use crate::api::request::query::Query;
 use crate::error::Error;
 use crate::paging::Period;
-use crate::tasks::store::Filter;
+use crate::tasks::store::{Filter, ParameterName};
 
 /// Selects tasks.
 #[derive(IntoParams)]
@@ -57,16 +56,13 @@ pub fn filter(query: &mut Query) -> Filter {
     let error_code = query.read("error_code", |text| Ok(text.to_owned()));
     let parameters = query.read_all("parameter", parameter);
     let Period { from, to } = query.period();
-    Filter { state, kind, text, error_code, parameters, from, to }
+    Filter { state, kind, except: None, text, error_code, parameters, from, to }
 }
 
-fn parameter(text: &str) -> Result<(&'static str, String), String> {
+fn parameter(text: &str) -> Result<(ParameterName, String), String> {
     let (name, value) =
         text.split_once(':').ok_or_else(|| format!("`{text}` is not NAME:VALUE"))?;
-    let known = TaskSpec::PARAMETERS.into_iter().find(|known| *known == name);
-    let known = known
-        .ok_or_else(|| format!("`{name}` is not one of {}", TaskSpec::PARAMETERS.join(", ")))?;
-    Ok((known, value.to_owned()))
+    Ok((name.to_owned().try_into()?, value.to_owned()))
 }
 
 /// The users whose tasks a request concerns.
@@ -113,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_parameter_has_a_known_name_and_any_value() {
-        assert_eq!(parameter("group_by:a:b"), Ok(("group_by", "a:b".to_owned())));
+        let name = ParameterName::try_from("group_by".to_owned()).unwrap();
+        assert_eq!(parameter("group_by:a:b"), Ok((name, "a:b".to_owned())));
         assert!(parameter("group_by").unwrap_err().contains("NAME:VALUE"));
         assert!(parameter("kind:x").unwrap_err().starts_with("`kind` is not one of group_by, sum"));
     }

@@ -7,7 +7,6 @@ use common::task::AcceptedTask;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use tracing::info;
 use utoipa::ToSchema;
 
 use crate::api::middleware::access::CurrentUser;
@@ -17,7 +16,6 @@ use crate::api::request::detached::run_detached;
 use crate::api::request::idempotency;
 use crate::api::request::path::TaskPath;
 use crate::api::response::accepted::accepted;
-use crate::audit;
 use crate::error::Error;
 use crate::lifecycle::run_again;
 use crate::lifecycle::upload::Uploads;
@@ -64,12 +62,8 @@ pub async fn run_task_again(
     let key = idempotency::key(&parts, &user.id.0.to_string())?;
     let request_key = key.map(|key| (key, hex::encode(Sha256::digest(&content))));
     let changes = request.parameters.unwrap_or_default();
-    let running = async move {
-        let task = run_again::run_again(&uploads, user.id, id, changes, request_key).await?;
-        let new = task.task.task_id;
-        info!(target: audit::TARGET, user_id = %user.id.0, task_id = %id, %new, "run again");
-        Ok(task)
-    };
+    let running =
+        async move { run_again::run_again(&uploads, user.id, id, changes, request_key).await };
     let task = run_detached("running a task again", running).await?;
     let location = task.task.links.this.clone();
     Ok(accepted(Some(&location), task))

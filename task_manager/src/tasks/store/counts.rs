@@ -63,3 +63,9 @@ pub fn counts(
     let count = |((state, kind, hour), count)| Count { state, kind, hour, count };
     Ok(counts.into_iter().map(count).collect())
 }
+
+/// How many tasks of `owner` match.
+pub fn count(conn: &mut DbConnection, owner: UserId, filter: &Filter) -> DbResult<u64> {
+    let counts = counts(conn, Some(owner), filter, CountBy::default())?;
+    Ok(counts.iter().map(|count| count.count).sum())
+}

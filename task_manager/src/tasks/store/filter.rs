@@ -1,7 +1,10 @@
 //! The tasks that a list or a report covers.
 
 use chrono::NaiveDateTime;
+use common::task::spec::TaskSpec;
 use common::task::{TaskId, TaskKind, TaskState, UserId};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::db::{Condition, Id, Parameter, TaskExpressions, moment};
@@ -10,19 +13,45 @@ use crate::folding::fold;
 /// The shortest prefix of an id that finds tasks.
 const SHORTEST_PREFIX: usize = 6;
 
-/// Selects tasks; each field that is given narrows the selection.
-#[derive(Debug, Clone, Default)]
+/// The name of a parameter of tasks (`TaskSpec::PARAMETERS`), which may be part of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ParameterName(&'static str);
+
+// Not derived: the derived code would accept texts that live for ever only.
+impl<'de> Deserialize<'de> for ParameterName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
+    }
+}
+
+impl TryFrom<String> for ParameterName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = TaskSpec::PARAMETERS.into_iter().find(|known| *known == name);
+        known
+            .map(Self)
+            .ok_or_else(|| format!("`{name}` is not one of {}", TaskSpec::PARAMETERS.join(", ")))
+    }
+}
+
+/// Selects tasks; each field that is given narrows the selection. Bulk actions store it with their
+/// tasks: fields have defaults, and are never renamed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Filter {
     /// Any of these.
     pub state: Vec<TaskState>,
     /// Any of these.
     pub kind: Vec<TaskKind>,
+    /// Not of this kind.
+    pub except: Option<TaskKind>,
     /// Part of the file's name, in any spelling (`folding`), or an id or the start of one.
     pub text: Option<String>,
     /// The code of the error of failed tasks.
     pub error_code: Option<String>,
     /// Names and values of parameters, all of which apply. A list contains the value.
-    pub parameters: Vec<(&'static str, String)>,
+    pub parameters: Vec<(ParameterName, String)>,
     /// Created at or after.
     pub from: Option<NaiveDateTime>,
     /// Created before.
@@ -46,11 +75,14 @@ impl Filter {
             let names = quoted(self.kind.iter().map(|kind| kind.as_str()));
             condition.add(&format!("tasks.kind IN ({names})"));
         }
+        if let Some(kind) = self.except {
+            condition.add(&format!("tasks.kind <> '{}'", kind.as_str()));
+        }
         if let Some(code) = &self.error_code {
             let has_code = format!("tasks.state = 'failed' AND {} = ?", sql.error_code);
             condition.add_with(&has_code, &[Parameter::Text(code)]);
         }
-        for (name, value) in &self.parameters {
+        for (ParameterName(name), value) in &self.parameters {
             // The fields of other kinds, such as the text of a message, are no parameters.
             condition.add("tasks.kind IN ('csv_aggregation', 'data_upload')");
             let has_value = sql.has_parameter.replace("NAME", name);
