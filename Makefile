@@ -52,7 +52,7 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help up up-s3 up-observability down wipe logs ps demo env offline-images run test test-faults test-api test-observability test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-bucket bench-load bench-tasks \
-	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage release deps service-deps s3-deps docs-deps test-docs reference fleet-programs \
+	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage screenshots release deps service-deps s3-deps browser-deps docs-deps test-docs reference fleet-programs \
 	bench-deps bench-machine engine
 
 help: ## Show this list
@@ -152,7 +152,7 @@ dist: deps $(CARGO_DEB) $(CARGO_SBOM) ## Build the package for Debian and Ubuntu
 ##@ Tests
 
 # Services that already run are used and left running; services that the tests start are stopped afterwards.
-test: deps service-deps s3-deps ## Run all tests, with private MariaDB and RabbitMQ
+test: deps service-deps s3-deps browser-deps ## Run all tests, with private MariaDB and RabbitMQ
 	$(BUILD_ALL)
 	scripts/services.sh run $(TEST)
 
@@ -268,7 +268,7 @@ advisories: $(CARGO_DENY) ## Check the dependencies for known vulnerabilities (n
 # The build is instrumented, so it has its own target folder. Processes that tests kill report nothing. If the
 # toolchain has no LLVM tools (rustup component add llvm-tools), LLVM_COV and LLVM_PROFDATA name them.
 coverage: export CARGO_TARGET_DIR = $(abspath $(TARGET_DIR))/coverage
-coverage: deps service-deps s3-deps $(CARGO_LLVM_COV) ## Show which lines the tests reach; COVERAGE="--test api" selects tests
+coverage: deps service-deps s3-deps browser-deps $(CARGO_LLVM_COV) ## Show which lines the tests reach; COVERAGE="--test api" selects tests
 	eval "$$($(CARGO_LLVM_COV) llvm-cov show-env --sh)" && \
 		$(CARGO_LLVM_COV) llvm-cov clean --workspace && \
 		$(BUILD_ALL) && \
@@ -281,6 +281,10 @@ reference: deps ## Write the generated parts of docs/reference anew
 	$(BUILD_ALL)
 	UPDATE_REFERENCE=1 $(TEST) --test end_to_end reference
 
+screenshots: deps browser-deps ## Make a picture of each screen of the page in docs/images: light, dark and narrow
+	$(BUILD_ALL)
+	$(TEST) --test end_to_end page::screenshots -- --ignored
+
 release: ## Check a release and tag it: make release VERSION=0.2.0 (DRY_RUN=1 tags nothing)
 	scripts/release.sh $(if $(DRY_RUN),--dry-run) $(VERSION)
 
@@ -292,6 +296,9 @@ service-deps: ## Install MariaDB and RabbitMQ if they are missing; nothing is st
 
 s3-deps: # The server of S3 for tests
 	@scripts/install-s3-server.sh
+
+browser-deps: # Chromium and its WebDriver, in which the page is tested
+	@scripts/install-browser.sh
 
 docs-deps: # The programs that the commands in the documentation and the example clients use
 	scripts/install-docs-tools.sh

@@ -5,4 +5,5 @@ mod browser;
 mod files;
 mod hostile;
 mod screens;
+mod screenshots;
 mod tasks;

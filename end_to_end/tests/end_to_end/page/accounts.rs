@@ -40,10 +40,10 @@ async fn a_login_shows_own_tasks_only_and_a_logout_ends_it() {
     log_in(&browser, "bobby1").await;
     browser.sees("Files").await;
     browser.open(&format!("{url}/tasks")).await;
-    browser.sees("No tasks").await;
+    browser.sees("No tasks yet").await;
     assert!(!browser.text().await.contains("songs.csv"));
     browser.open(&format!("{url}/tasks/{task}")).await;
-    browser.sees("no task").await;
+    browser.sees("belongs to another user").await;
     browser.finish().await;
 }
 

@@ -58,7 +58,7 @@ for (let node = walker.nextNode(); node; node = walker.nextNode()) {
 // --- Names, ids, order, width ------------------------------------------------------------------
 
 for (const control of document.querySelectorAll("a[href], button, input, select, textarea, summary")) {
-  if (!shown(control) || control.type === "hidden") continue;
+  if (!shown(control) || control.type === "hidden" || control.closest("[aria-hidden=true]")) continue;
   const labels = [...(control.labels ?? [])].map((label) => label.innerText).join("");
   const others = (control.getAttribute("aria-labelledby") ?? "").split(" ");
   const referenced = others.map((id) => document.getElementById(id)?.innerText ?? "").join("");
