@@ -14,6 +14,19 @@ fn the_document_matches_its_snapshot() {
     insta::assert_json_snapshot!(document);
 }
 
+#[test]
+fn the_file_is_the_last_field_of_a_form() {
+    // As text, since a parsed object is sorted by its keys. Swagger UI sends fields in this order,
+    // and parameters after the file are refused.
+    let document = serde_json::to_string(&task_manager::openapi_document()).unwrap();
+    for (form, parameter) in [("UploadForm", "group_by"), ("DataUploadForm", "on_bad_row")] {
+        let (_, schema) = document.split_once(&format!("\"{form}\":{{")).unwrap();
+        let (_, properties) = schema.split_once("\"properties\":{").unwrap();
+        let position = |name: &str| properties.find(&format!("\"{name}\":{{")).unwrap();
+        assert!(position("file") > position(parameter), "{form}");
+    }
+}
+
 #[tokio::test]
 async fn the_served_document_matches_the_settings() {
     let shown = async |app: &TestApp| -> Value {

@@ -49,6 +49,7 @@ impl Browser {
             "--no-sandbox",
             "--disable-dev-shm-usage",
             "--disable-gpu",
+            "--hide-scrollbars",
             "--window-size=1280,900",
         ];
         let capabilities = json!({

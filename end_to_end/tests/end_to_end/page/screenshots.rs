@@ -32,6 +32,12 @@ async fn fill(api: &Api, folder: &Path) -> TaskId {
     assert!(fake.arg("--output").arg(&songs).status().unwrap().success());
     let content = fs::read_to_string(&songs).unwrap();
 
+    for message in MESSAGES {
+        let request = api.request(Method::POST, "/v1/messages").json(&json!({"message": message}));
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::ACCEPTED);
+    }
+    let events = api.request(Method::POST, "/v1/user_events/generate/9").send().await.unwrap();
+    assert_eq!(events.status(), StatusCode::ACCEPTED);
     let shown = api.accept("", content.clone()).await;
     let broken = content.replacen("2020-01", "2020-13", 3);
     let failed = api.accept("", broken).await;
@@ -43,12 +49,6 @@ async fn fill(api: &Api, folder: &Path) -> TaskId {
         let request = api.request(Method::POST, &path).body(text.repeat(900));
         tasks.push(accepted(request.send().await.unwrap()).await.task.task_id);
     }
-    for message in MESSAGES {
-        let request = api.request(Method::POST, "/v1/messages").json(&json!({"message": message}));
-        assert_eq!(request.send().await.unwrap().status(), StatusCode::ACCEPTED);
-    }
-    let events = api.request(Method::POST, "/v1/user_events/generate/40").send().await.unwrap();
-    assert_eq!(events.status(), StatusCode::ACCEPTED);
     for task in tasks {
         api.wait_for_end(task).await;
     }
@@ -76,10 +76,12 @@ async fn pictures_of_every_screen() {
     browser.sees("1 file ready to start").await;
     browser.click("Start").await;
     browser.find("a[download]").await;
+    let tasks = server.api.tasks().await;
+    let opened = format!("/?open={}", tasks[0].task_id);
 
     let task = format!("/tasks/{task}");
-    for (name, address) in [
-        ("files", "/"),
+    let screens: [(&str, &str); 8] = [
+        ("files", &opened),
         ("tasks", "/tasks"),
         ("task", &task),
         ("statistics", "/statistics"),
@@ -87,7 +89,8 @@ async fn pictures_of_every_screen() {
         ("events", "/events"),
         ("operations", "/operations"),
         ("account", "/account"),
-    ] {
+    ];
+    for (name, address) in screens {
         for (suffix, scheme, width) in
             [("", "light", 1280), ("-dark", "dark", 1280), ("-narrow", "light", 360)]
         {
