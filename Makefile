@@ -64,7 +64,7 @@ help: ## Show this list
 
 up: env ## Build the images and start everything, with WORKERS=1 worker, on http://127.0.0.1:5000
 	$(COMPOSE) up --detach --build --scale data_processor=$(or $(WORKERS),1)
-	@echo "The API is described at http://$$($(COMPOSE) port task_manager 5000)/docs/; try make demo."
+	@echo "Open http://$$($(COMPOSE) port task_manager 5000)/ in a browser, or try make demo."
 
 up-s3: ## The same with a bucket of S3 instead of a folder; its objects are in memory
 	set -a && . docker/s3.env && $(MAKE) up

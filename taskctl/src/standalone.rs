@@ -205,6 +205,7 @@ fn welcome(url: &str) -> String {
     };
     format!(
         "\nThe task platform is listening on {url}\n\n  \
+         Open      {url}/ in a browser, or:\n\n  \
          Upload    curl -F file=@songs.csv {url}/v1/data_processor/upload\n  \
          Watch     curl {url}/v1/tasks/status/TASK_ID\n  \
          Download  curl -OJ {url}/v1/data_processor/download/TASK_ID\n  \

@@ -9,9 +9,9 @@ import { query, setQuery } from "../../router.js";
 import { pages, periodChoice, periodQuery, tableBox } from "../../sections.js";
 
 const ACTIONS = [
-  "signed_up", "administrator_created", "logged_in", "login_refused", "login_throttled", "login_of_disabled_user", "logged_out",
+  "signed_up", "administrator_created", "logged_in", "login_refused", "login_of_disabled_user", "logged_out",
   "session_ended", "password_changed", "password_refused", "password_reset", "user_changed", "refused", "task_stopped",
-  "task_killed", "task_resumed", "task_deleted", "schedule_changed", "schedule_deleted", "schedule_run",
+  "task_killed", "task_resumed", "task_deleted", "bulk_action_requested", "schedule_changed", "schedule_deleted", "schedule_run",
 ];
 
 /** The tab of the audit log. */

@@ -15,7 +15,7 @@ const ROLES = ["user", "admin", "viewer"];
 const ROLE_NAMES = { user: "a user", admin: "an administrator", viewer: "a viewer" };
 const MEANINGS = {
   user: "A user works with own tasks and files.",
-  admin: "An administrator sees and manages everything: the tasks and files of all users, their roles and passwords, schedules and operations.",
+  admin: "An administrator also sees and interrupts the tasks of all users, without their files, and manages users, schedules and operations.",
   viewer: "A viewer looks at own tasks and files, and changes nothing.",
 };
 const TYPING = 250;

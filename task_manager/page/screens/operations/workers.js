@@ -19,7 +19,7 @@ export function workers() {
     show({ workers: all, now }) {
       const online = all.filter((worker) => worker.online).length;
       head.textContent = all.length ? `Workers: ${number(online)} of ${number(all.length)} online` : "Workers";
-      refill(body, all.length ? all.map((worker) => row(worker, now)) : h("tr", {}, h("td", { colspan: 7, class: "soft" }, "No worker has reported within the last day: tasks wait. Start one with ", h("code", {}, "taskctl worker"), ".")));
+      refill(body, all.length ? all.map((worker) => row(worker, now)) : h("tr", {}, h("td", { colspan: 7, class: "soft" }, "No worker has reported within the last day: tasks wait. Start one with ", h("code", {}, "data_processor"), ".")));
     },
   };
 }

@@ -83,7 +83,7 @@ async function rowsOf(task, signal) {
     const select = h(
       "select",
       { "aria-label": "Order of the rows", onchange: () => { sort = select.value; read(); } },
-      h("option", { value: "" }, "In the order of the file"),
+      h("option", { value: "" }, "In the order of the result"),
       numeric.map((at) => h("option", { value: `-${columns[at]}` }, `Largest ${columns[at]} first`)),
     );
     choices.append(select);
