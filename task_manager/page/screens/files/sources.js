@@ -141,7 +141,7 @@ export async function chooseFiles(onFiles, input = fileInput(onFiles)) {
 
 function fileInput(onFiles, attributes) {
   const input = h("input", {
-    type: "file", class: "hidden-text", tabindex: "-1", "aria-hidden": "true", multiple: true, ...attributes,
+    type: "file", hidden: true, multiple: true, ...attributes,
     onchange: () => {
       const files = [...input.files].filter((file) => !IGNORED.test(file.name)).slice(0, MOST_FILES);
       // The same file may be chosen again.
