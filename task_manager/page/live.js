@@ -17,6 +17,24 @@ export function onTask(callback) {
   return () => subscribers.delete(callback);
 }
 
+/** The states that follow any other one: a stop is never taken back. */
+const STOPS = ["stopping", "stopped"];
+
+/**
+ * Whether a task is shown later in its life than another time: events and answers overtake each other, and
+ * `timestamp` is the time of the answer, which may be later than what it shows.
+ */
+export function isNewer(task, other) {
+  const [stop, otherStop] = [STOPS.indexOf(task.state), STOPS.indexOf(other.state)];
+  if (stop !== otherStop) return stop > otherStop;
+  const [changed, otherChanged] = [changedAt(task), changedAt(other)];
+  return changed === otherChanged ? task.timestamp >= other.timestamp : changed > otherChanged;
+}
+
+function changedAt({ created_at: created, queued_at: queued, started_at: started, finished_at: finished }) {
+  return [queued, started, finished].reduce((last, at) => (at > last ? at : last), created);
+}
+
 /**
  * Calls back with `live`, `reconnecting` or `connecting`, now and at each change, until the returned
  * function is called. After `reconnecting`, a screen reads its data again once it is `live`.

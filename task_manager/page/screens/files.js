@@ -6,7 +6,7 @@ import { icon } from "../icons.js";
 import { ask, toast } from "../notices.js";
 import { query, setQuery } from "../router.js";
 import { isViewer } from "../session.js";
-import { followJobs } from "./files/follow.js";
+import { followJobs, tasksAreRead } from "./files/follow.js";
 import { allJobs, forgetJob, isOver, onJobs, waitingFor } from "./files/jobs.js";
 import { reasonAgainstStart } from "./files/kinds.js";
 import { prepareCard } from "./files/prepare.js";
@@ -53,6 +53,7 @@ function dropZone() {
 
 /** Continues the uploads that wait for these files, and prepares the others. */
 async function add(sources) {
+  await tasksAreRead();
   const rest = [];
   for (const source of sources) {
     const job = waitingFor(source.file, source.name);

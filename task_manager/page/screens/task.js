@@ -3,7 +3,7 @@
 import { h, replace } from "../dom.js";
 import { isEnded } from "../format.js";
 import { get, send } from "../http.js";
-import { onStatus, onTask } from "../live.js";
+import { isNewer, onStatus, onTask } from "../live.js";
 import { ask, problemBox, toast, toastProblem } from "../notices.js";
 import { navigate } from "../router.js";
 import { ACTIONS, consequence, isForeign, question } from "../states.js";
@@ -44,8 +44,7 @@ export function mount(root, { id }) {
 
   function receive(next) {
     if (next.task_id !== id || request.signal.aborted) return;
-    // Events and answers may overtake each other.
-    if (task && next.timestamp < task.timestamp) return;
+    if (task && !isNewer(next, task)) return;
     // Events and answers to actions do not name the owner.
     task = { ...next, owner: next.owner ?? task?.owner ?? null };
     offset = Date.parse(next.timestamp) - Date.now();

@@ -3,7 +3,7 @@
 
 import { isEnded } from "../../format.js";
 import { get } from "../../http.js";
-import { onStatus, onTask } from "../../live.js";
+import { isNewer, onStatus, onTask } from "../../live.js";
 import { addRecord, allJobs, changed, forgetJob, isOver, jobWith, onJobs, openJobs, phaseOf } from "./jobs.js";
 import { isUploading } from "./locks.js";
 import { onOtherTab, readHandle, saveRecord } from "./records.js";
@@ -15,12 +15,19 @@ const MOST_READS = 4;
 const LOOK = 3_000;
 
 let isFollowing = false;
+/** Ends when the tasks are read. */
+let reading = null;
+
+/** Resolves when it is known which uploads wait for their files. */
+export async function tasksAreRead() {
+  await reading;
+}
 
 /** Opens the jobs of the user and follows them as long as the page lives. */
 export function followJobs() {
   const isNew = openJobs();
   if (isFollowing) {
-    if (isNew) readUnfinished();
+    if (isNew) reading = readUnfinished();
     return;
   }
   isFollowing = true;
@@ -40,7 +47,7 @@ export function followJobs() {
   onStatus((status) => {
     if (status === "reconnecting") allJobs().forEach(({ upload }) => upload?.recheck());
     // Read at the start even without a connection for events, and again whenever that one is back.
-    if (status === "live" || !hasStarted) readUnfinished();
+    if (status === "live" || !hasStarted) reading = readUnfinished();
     hasStarted = true;
   });
   onOtherTab(followTab);
@@ -49,14 +56,6 @@ export function followJobs() {
 
 /** Uploads whose task was read at their end. */
 const wasRead = new WeakSet();
-
-/** Whether a task is shown later in its life than another one: events and answers overtake each other, and
- * `timestamp` is the time of the answer, which may be later than what it shows. */
-function isNewer(task, other) {
-  const changedAt = (shown) => [shown.created_at, shown.queued_at, shown.started_at, shown.finished_at].reduce((last, at) => (at > last ? at : last), "");
-  const [mine, others] = [changedAt(task), changedAt(other)];
-  return mine === others ? task.timestamp >= other.timestamp : mine > others;
-}
 
 function update(job, task) {
   if (job.task && !isNewer(task, job.task)) return;

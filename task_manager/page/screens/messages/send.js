@@ -4,7 +4,7 @@ import { h, replace } from "../../dom.js";
 import { STATES, duration, isEnded, number } from "../../format.js";
 import { newKey, send } from "../../http.js";
 import { icon } from "../../icons.js";
-import { onTask } from "../../live.js";
+import { isNewer, onTask } from "../../live.js";
 import { problemBox } from "../../notices.js";
 import { categoryTag } from "./row.js";
 
@@ -61,6 +61,8 @@ export function sendForm(onTracked) {
 
   function show(task) {
     const travel = travels.get(task.task_id);
+    if (travel.task && !isNewer(task, travel.task)) return;
+    travel.task = task;
     replace(travel.element, travelOf(task, travel));
   }
 

@@ -2,6 +2,7 @@
 // until they are asked for, so that nothing moves under the pointer.
 
 import { get } from "../../http.js";
+import { isNewer } from "../../live.js";
 import { DEFAULT_SORT, matches, readFilter, readSort } from "./filter.js";
 
 const PAGE_SIZE = 200;
@@ -14,7 +15,8 @@ const PAGE_SIZE = 200;
 export function createList(table, { onChange, onProblem }) {
   let request = new AbortController();
   let nextPage = null;
-  const waiting = new Set();
+  /** New tasks that are not shown, by their ids. */
+  const waiting = new Map();
   const list = {
     filter: readFilter(),
     sort: readSort(),
@@ -58,8 +60,9 @@ export function createList(table, { onChange, onProblem }) {
       if (signal.aborted) return;
       nextPage = page.next_page_token;
       list.isLoaded = true;
-      table.setRows(pageToken === null ? page.items : [...table.rows, ...page.items.filter(({ task_id: id }) => !table.has(id))]);
-      for (const { task_id: id } of page.items) waiting.delete(id);
+      const items = page.items.map(newest);
+      table.setRows(pageToken === null ? items : [...table.rows, ...items.filter(({ task_id: id }) => !table.has(id))]);
+      for (const { task_id: id } of items) waiting.delete(id);
     } catch (problem) {
       if (problem.name === "AbortError") return;
       onProblem(problem);
@@ -69,12 +72,20 @@ export function createList(table, { onChange, onProblem }) {
     onChange();
   }
 
+  /** A task as an event showed it, if that overtook the answer to the request. */
+  function newest(task) {
+    const other = table.get(task.task_id) ?? waiting.get(task.task_id);
+    return other && !isNewer(task, other) ? { ...other, owner: task.owner } : task;
+  }
+
   /** Takes a task that changed. */
   function receive(task) {
     const before = waiting.size;
     // Events do not name the owner.
-    if (table.has(task.task_id)) table.update({ ...task, owner: task.owner ?? table.get(task.task_id).owner });
-    else if (matches(task, list.filter) && belongsHere(task)) waiting.add(task.task_id);
+    const shown = table.get(task.task_id);
+    if (shown) {
+      if (isNewer(task, shown)) table.update({ ...task, owner: task.owner ?? shown.owner });
+    } else if (matches(task, list.filter) && belongsHere(task)) waiting.set(task.task_id, task);
     else waiting.delete(task.task_id);
     if (table.rows.length === 0 && waiting.size > 0 && !list.isLoading && list.isLoaded) load();
     else if (waiting.size !== before) onChange();
