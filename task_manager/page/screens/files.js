@@ -181,8 +181,8 @@ function emptyHint() {
     "div",
     { class: "card empty" },
     h("h2", {}, "No files yet"),
-    h("p", {}, "What you start is followed here from its first byte to its result, also after a reload. ", isViewer() || ["No file at hand? ", h("button", { class: "link", type: "button", onclick: addSample }, "Try a sample"), "."]),
-    h("ul", { class: "hints plain" }, HINTS.map(([name, what, becomes]) => h("li", {}, icon(name), h("h3", {}, what), h("p", { class: "small" }, becomes)))),
+    h("p", {}, "What you start is followed here from its first byte to its result, also after a reload. ", !isViewer() && ["No file at hand? ", h("button", { class: "link", type: "button", onclick: addSample }, "Try a sample"), "."]),
+    !isViewer() && h("ul", { class: "hints plain" }, HINTS.map(([name, what, becomes]) => h("li", {}, icon(name), h("h3", {}, what), h("p", { class: "small" }, becomes)))),
   );
 }
 
