@@ -143,9 +143,9 @@ function axes({ width, height, left, ticks, times, x, y }, unit) {
   return svg("g", { "aria-hidden": "true" }, values, labels);
 }
 
-/** The unit behind the label; the ticks of sizes have their own. */
-function unitOf({ unit }) {
-  return unit && unit !== "bytes" && h("span", { class: "soft small" }, ` ${unit}`);
+/** The unit behind the label, if that does not name it; the ticks of sizes have their own. */
+function unitOf({ label, unit }) {
+  return unit && unit !== "bytes" && !label.toLowerCase().includes(unit) && h("span", { class: "soft small" }, ` ${unit}`);
 }
 
 function nothing(width, height) {

@@ -36,7 +36,7 @@ export function throughput() {
       if (step !== rates.step_seconds) {
         step = rates.step_seconds;
         const width = step === 60 ? "minute" : step === 3600 ? "hour" : duration(step);
-        chart = columnChart({ columns, unit: "tasks", step, height: 260, label: `Finished and failed per ${width}` });
+        chart = columnChart({ columns, unit: "tasks", step, height: 260, label: `Tasks that ended per ${width}` });
         element.replaceChildren(chart);
       }
       updateChart(chart, { columns });

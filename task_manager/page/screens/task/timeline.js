@@ -1,7 +1,7 @@
 // The life of the task to scale: its upload, waits in the queue, attempts and rollback.
 
 import { h, replace, svg } from "../../dom.js";
-import { duration, exactTime, isEnded } from "../../format.js";
+import { duration, exactTime, isEnded, shortId } from "../../format.js";
 import { get } from "../../http.js";
 import { withCode } from "./part.js";
 
@@ -117,6 +117,10 @@ function axis(total) {
   return h("div", { class: "timeline-axis soft small", "aria-hidden": "true" }, h("span", {}, "0"), h("span", {}, duration(total / 2_000)), h("span", {}, duration(total / 1_000)));
 }
 
+function workerName({ name, worker_id: id }) {
+  return h("span", { class: "name", title: name ?? id }, name ?? shortId(id));
+}
+
 function phaseTable(phases, end) {
   const rows = phases.map((phase) => h(
     "tr",
@@ -124,7 +128,7 @@ function phaseTable(phases, end) {
     h("td", { class: "nowrap" }, h("span", { class: `swatch ${classOf(phase)}` }), nameOf(phase)),
     h("td", { class: "numeric nowrap" }, duration(secondsOf(phase, end))),
     h("td", { class: "wrap" }, withCode([outcomeOf(phase), phase.reason].filter(Boolean).join(": "))),
-    h("td", { class: "wrap" }, phase.worker ? phase.worker.name ?? phase.worker.worker_id : ""),
+    h("td", { class: "worker" }, phase.worker && workerName(phase.worker)),
     h("td", { class: "nowrap soft" }, exactTime(phase.from)),
   ));
   return h(
