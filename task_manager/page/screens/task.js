@@ -75,7 +75,7 @@ export function mount(root, { id }) {
     replace(root, h(
       "div",
       { class: "card empty" },
-      h("h2", {}, "There is no such task"),
+      h("h2", {}, "There is no task with this id"),
       h("p", {}, "It does not exist, was deleted, or belongs to another user. ", h("a", { href: "/tasks" }, "Look at your tasks")),
     ));
   }

@@ -4,6 +4,7 @@ import { barChart, updateChart } from "../../charts.js";
 import { h } from "../../dom.js";
 import { STATES, duration, kindName, number } from "../../format.js";
 import { refill } from "../../sections.js";
+import { stateName } from "../../states.js";
 
 /** The depth of the queue by kind. */
 export function queue() {
@@ -43,5 +44,5 @@ function row({ kind, queued, processing, oldest_queued_at: oldest }, now) {
 
 function stateBars({ counts }) {
   const of = (state) => counts.filter((one) => one.state === state).reduce((sum, one) => sum + one.count, 0);
-  return STATES.map((state) => ({ name: state, value: of(state), href: `/tasks?all=true&state=${state}` })).filter(({ value }) => value > 0);
+  return STATES.map((state) => ({ name: stateName(state), value: of(state), href: `/tasks?all=true&state=${state}` })).filter(({ value }) => value > 0);
 }

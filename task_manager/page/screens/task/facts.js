@@ -14,6 +14,8 @@ const LABELS = {
 };
 const WORDS = { on_bad_row: { fail: "Fail the task", skip: "Leave out" } };
 const OF_BYTES = ["output_size", "size"];
+/** Fields that come first. */
+const ORDER = ["group_by", "sum", "total_header", "on_bad_row"];
 /** Fields that are said elsewhere on the screen. */
 const KNOWN = ["task_id", "file_name", "created_at"];
 
@@ -75,8 +77,15 @@ function card(title, pairs, otherwise) {
 
 function facts(fields) {
   return Object.entries(fields)
+    .sort(([one], [other]) => place(one) - place(other))
     .filter(([name, value]) => value !== null && value !== undefined && !KNOWN.includes(name) && !hasParts(value))
     .map(([name, value]) => [label(name), words(name, value)]);
+}
+
+/** Fields without a place of their own follow in the order of the API. */
+function place(name) {
+  const at = ORDER.indexOf(name);
+  return at < 0 ? ORDER.length : at;
 }
 
 function seeAlso(kind) {
