@@ -62,7 +62,7 @@ export function mount(root) {
     best.hidden = !words.value.trim();
     load();
   }, TYPING);
-  const words = h("input", { type: "search", name: "text", value: query().get("text") ?? "", maxlength: 1000, "aria-label": "Search messages", placeholder: 'red apple, "red apple", app*', oninput: search });
+  const words = h("input", { type: "search", name: "text", value: query().get("text") ?? "", maxlength: 1000, "aria-label": "Search messages", placeholder: 'Search: red apple, "red apple", app*', oninput: search });
   const best = h("select", { "aria-label": "Order", hidden: !words.value, onchange: () => { setQuery({ order: best.value }); load(); } }, h("option", { value: "" }, "Newest first"), h("option", { value: "best" }, "Best match first"));
   best.value = query().get("order") ?? "";
 

@@ -153,7 +153,7 @@ export function mount(root) {
       isAllUsers: Boolean(list.filter.all),
       onEnd: () => {
         list.load(failures.read);
-        tabs.refresh();
+        tabs.load();
       },
     });
     if (isStarted) table.clearSelection();

@@ -34,11 +34,11 @@ function silence({ state, heartbeat_at: heartbeatAt }, now) {
 }
 
 function details(task, done) {
-  const { progress, failures } = task;
+  const { state, progress, failures } = task;
   return [
     progress && done !== null && `${amount(progress.done, progress.unit)} of ${amount(progress.total, progress.unit)}`,
-    progress && rate(progress.per_second, progress.unit),
-    remaining(task),
+    state === "processing" && progress && rate(progress.per_second, progress.unit),
+    state === "processing" && remaining(task),
     failures > 0 && `failure ${number(failures)} of ${number(task.max_attempts)}`,
   ].filter(Boolean).join(" · ");
 }
