@@ -65,7 +65,7 @@ export function prepareCard(item) {
       warningBox,
       parameterBox,
       summary,
-      alike > 0 && h("div", {}, h("button", { class: "small", type: "button", onclick: () => applyToAlike(item) }, `Use these settings for ${count(alike, "other file")} with the same columns`)),
+      alike > 0 && h("div", {}, h("button", { class: "small apply-alike", type: "button", onclick: () => applyToAlike(item) }, `Use these settings for ${count(alike, "other file")} with the same columns`)),
       h("div", { class: "commands" }, curl.element, taskctl.element),
     );
   };
