@@ -43,7 +43,7 @@ async fn a_login_shows_own_tasks_only_and_a_logout_ends_it() {
     browser.sees("No tasks yet").await;
     assert!(!browser.text().await.contains("songs.csv"));
     browser.open(&format!("{url}/tasks/{task}")).await;
-    browser.sees("belongs to another user").await;
+    browser.sees("There is no task with this id").await;
     browser.finish().await;
 }
 

@@ -185,11 +185,10 @@ impl Browser {
         self.run(DROP, &[]).await;
     }
 
-    /// Resizes the window.
+    /// Resizes the window. Not to a phone, whose window would grow with a page that is too wide.
     pub async fn resize(&self, width: u32, height: u32) {
-        let metrics = json!({
-            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500,
-        });
+        let metrics =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 

@@ -69,6 +69,7 @@ async fn an_upload_continues_after_a_reload_and_a_crash_of_the_server() {
     fs::write(&file, &content).unwrap();
 
     browser.open(&server.api.url).await;
+    browser.sees("No files yet").await;
     browser.drop_file(&file).await;
     browser.sees("1 file ready to start").await;
     // 42 MB at 6 MB/s.
@@ -81,6 +82,7 @@ async fn an_upload_continues_after_a_reload_and_a_crash_of_the_server() {
 
     browser.reload().await;
     browser.limit_upload(6 << 20).await;
+    browser.sees("words.txt").await;
     browser.drop_file(&file).await;
     browser.sees("1 upload continues.").await;
     let tasks = server.api.tasks().await;

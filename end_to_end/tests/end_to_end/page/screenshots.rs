@@ -72,6 +72,7 @@ async fn pictures_of_every_screen() {
 
     // The start page remembers the files of this browser.
     browser.open(&server.api.url).await;
+    browser.sees("No files yet").await;
     browser.drop_file(&files.path().join("songs.csv")).await;
     browser.sees("1 file ready to start").await;
     browser.click("Start").await;

@@ -95,7 +95,7 @@ async fn an_action_applies_to_all_tasks_that_match() {
     server.api.result(other).await;
     let browser = Browser::start().await;
     browser.open(&format!("{}/tasks?kind=user_event", server.api.url)).await;
-    browser.sees("User event").await;
+    browser.find("[role=row][data-key]").await;
     browser.run(FIRST_ROW, &[]).await;
     browser.press("x").await;
     browser.sees("1 selected").await;
