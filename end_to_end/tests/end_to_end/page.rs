@@ -4,6 +4,7 @@ mod accounts;
 mod browser;
 mod files;
 mod hostile;
+mod messages;
 mod screens;
 mod screenshots;
 mod tasks;
