@@ -120,14 +120,15 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn()
 pub(crate) fn task(state: &str) -> Value {
     json!({
         "task_id": ID, "kind": "csv_aggregation", "state": state, "attempt": 1, "failures": 0,
-        "max_attempts": 5, "progress": null, "queue_position": null, "queue_position_over": null,
+        "max_attempts": 5, "parameters": null, "worker": null, "heartbeat_at": null,
+        "duration": null, "owner": null, "progress": null, "queue_position": null, "queue_position_over": null,
         "file_name": "plays.csv", "size": 2048, "created_at": "2026-03-01T10:00:00Z",
         "queued_at": "2026-03-01T10:00:01Z", "started_at": null, "finished_at": null,
         "error": null, "result": null, "timestamp": "2026-03-01T10:05:00Z",
         "links": {
             "self": format!("/v1/tasks/{ID}"), "download": null, "preview": null,
             "rejected": null, "report": null, "events": null, "stop": null, "kill": null,
-            "resume": null, "run_again": null
+            "resume": null, "run_again": null, "delete": null, "timeline": null
         }
     })
 }
