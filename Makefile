@@ -182,14 +182,14 @@ test-api: deps bench-deps ## Test the API against its OpenAPI document, for some
 
 test-compose: deps engine env ## Test compose.yaml with faults, scaling and upgrades, in five minutes after the build
 	$(COMPOSE) build task_manager data_processor taskctl
-	$(TEST) --test end_to_end compose_runs -- --ignored --nocapture
+	$(TEST) --test end_to_end the_compose_stack -- --ignored --nocapture
 
 # Builds the programs and the test like `make test`, so that nothing is compiled again after it.
 test-compose-debug: export IMAGE_TAG = debug
 test-compose-debug: deps engine ## Test compose.yaml with a debug build of this machine; compiles nothing in containers
 	$(BUILD_ALL)
 	scripts/prebuilt-images.sh $(TARGET_DIR)/debug $(IMAGE_TAG)
-	$(TEST) --test end_to_end compose_runs -- --ignored --nocapture
+	$(TEST) --test end_to_end the_compose_stack -- --ignored --nocapture
 
 test-cluster: deps engine env ## Test three task managers and a RabbitMQ cluster with faults, in four minutes
 	$(COMPOSE) build task_manager data_processor

@@ -27,6 +27,7 @@ mod end_to_end {
     mod logins;
     mod long_task;
     mod main_job;
+    mod make_targets;
     mod messages;
     mod observability;
     mod on_a_bucket;
