@@ -189,6 +189,10 @@ async fn a_dry_run_counts_and_changes_nothing(backend: Backend) {
         let counted: Value = response.json().await.unwrap();
         assert_eq!(counted, json!({"matched": matches.0, "possible": matches.1}), "{body}");
     }
+    let request = app.request(Method::POST, "/v1/tasks/actions").header("idempotency-key", "");
+    let request = request.json(&json!({"action": "kill", "filter": {}, "dry_run": true}));
+    let refused = request.send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "the key is checked too");
     assert_eq!(app.list("").await.items.len(), 3);
     assert_states(&app, &[queued], TaskState::Queued).await;
 }

@@ -73,10 +73,10 @@ pub async fn act_on_tasks(
 ) -> Result<Response, Error> {
     let BulkActionRequest { action, filter, ids, dry_run } = read_json(&parts.headers, &content)?;
     let selection = selection(filter, ids)?;
+    let key = idempotency::key(&parts, &user.id.0.to_string())?;
     if dry_run {
         return Ok(Json(actions.count(user.id, action, selection).await?).into_response());
     }
-    let key = idempotency::key(&parts, &user.id.0.to_string())?;
     let request_key = key.map(|key| (key, hex::encode(Sha256::digest(&content))));
     let submitting = async move {
         let task = actions.submit(user.id, action, selection, request_key).await?;
