@@ -49,9 +49,10 @@ pub fn add_broker(page: &mut Page, publisher: Publisher) {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     running: Family<KindLabel, Gauge>,
-    attempts: Family<AttemptLabels, Counter>,
+    attempts: Family<OutcomeLabels, Counter>,
     attempt_time: Family<KindLabel, Histogram, fn() -> Histogram>,
     input: Family<KindLabel, Counter>,
+    rows: Family<OutcomeLabels, Counter>,
     slots: Gauge,
 }
 
@@ -61,12 +62,12 @@ struct KindLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AttemptLabels {
+struct OutcomeLabels {
     kind: TaskKind,
     outcome: Outcome,
 }
 
-/// How an attempt ended: the name of its event, or `interrupted`.
+/// How an attempt ended, by the name of its event or `interrupted`; or what became of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Outcome(&'static str);
 
@@ -83,6 +84,7 @@ impl Default for Metrics {
             attempts: Family::default(),
             attempt_time: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             input: Family::default(),
+            rows: Family::default(),
             slots: Gauge::default(),
         }
     }
@@ -109,6 +111,7 @@ impl Metrics {
             Unit::Bytes,
             self.input.clone(),
         );
+        registry.register("rows", "Rows of completed tasks", self.rows.clone());
         registry.register(
             "slots",
             "How many tasks run at a time, small ones not counted",
@@ -136,11 +139,19 @@ impl Metrics {
         bytes: u64,
     ) {
         let outcome = Outcome(event.unwrap_or("interrupted"));
-        self.attempts.get_or_create(&AttemptLabels { kind, outcome }).inc();
+        self.attempts.get_or_create(&OutcomeLabels { kind, outcome }).inc();
         let kind = KindLabel { kind };
         self.running.get_or_create(&kind).dec();
         self.attempt_time.get_or_create(&kind).observe(ran.as_secs_f64());
         self.input.get_or_create(&kind).inc_by(bytes);
+    }
+
+    /// A task is complete that accepted and rejected so many rows in all its attempts.
+    pub(crate) fn rows_processed(&self, kind: TaskKind, accepted: u64, rejected: u64) {
+        for (outcome, rows) in [("accepted", accepted), ("rejected", rejected)] {
+            let labels = OutcomeLabels { kind, outcome: Outcome(outcome) };
+            self.rows.get_or_create(&labels).inc_by(rows);
+        }
     }
 }
 
@@ -156,12 +167,15 @@ mod tests {
         metrics.attempt_started(kind);
         metrics.attempt_started(kind);
         metrics.attempt_ended(kind, Some("completed"), Duration::from_secs(3), 100);
+        metrics.rows_processed(kind, 7, 2);
         let text = page.scrape().await.unwrap();
         for line in [
             "data_processor_running_attempts{kind=\"csv_aggregation\"} 1",
             "data_processor_attempts_total{kind=\"csv_aggregation\",outcome=\"completed\"} 1",
             "data_processor_attempt_time_seconds_count{kind=\"csv_aggregation\"} 1",
             "data_processor_input_bytes_total{kind=\"csv_aggregation\"} 100",
+            "data_processor_rows_total{kind=\"csv_aggregation\",outcome=\"accepted\"} 7",
+            "data_processor_rows_total{kind=\"csv_aggregation\",outcome=\"rejected\"} 2",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} is missing in\n{text}");
         }

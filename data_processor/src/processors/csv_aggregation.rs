@@ -9,13 +9,15 @@ use std::path::Path;
 
 use common::report::Output;
 use common::storage::{BlockingWriter, ObjectWriter, OutputPart};
+use common::task::TaskKind;
 use common::task::spec::CsvAggregationSpec;
 
-use csv_aggregation::{AggregationError, Control, Outputs, WRITE_SIZE, aggregate};
+use csv_aggregation::{AggregationError, Control, Outputs, Summary, WRITE_SIZE, aggregate};
 use csv_input::InputError;
 
 use crate::aggregation::{AggregationResult, options};
 use crate::budget::Share;
+use crate::metrics::metrics;
 use crate::problems;
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 
@@ -52,6 +54,9 @@ impl Processor for CsvAggregation {
         };
         let (size, has_rejected) = files.finish().await?;
         let file_name = output_name(&ctx.input()?.file_name);
+        let Summary { rows_read, rows_rejected, .. } = summary;
+        let accepted = rows_read.saturating_sub(rows_rejected);
+        metrics().rows_processed(TaskKind::CsvAggregation, accepted, rows_rejected);
         let output = Output { file_name, media_type: MEDIA_TYPE.to_owned(), size, has_rejected };
         Ok(Completed { result: summary.into(), output: Some(output) })
     }

@@ -12,12 +12,14 @@ mod sending;
 
 use common::problem::Problem;
 use common::report::{LoadCheckpoint, RowBatch};
+use common::task::TaskKind;
 use common::task::spec::{DataUploadSpec, OnBadRow};
 use csv_input::InputError;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use self::sending::{Outcome, send};
+use crate::metrics::metrics;
 use crate::problems;
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 use crate::row_loading::{self, Batches, Columns, LoadError, check, read_header};
@@ -72,6 +74,7 @@ impl Processor for DataUpload {
         };
         let (rows_loaded, rows_rejected) =
             loaded.map_or((0, 0), |checkpoint| (checkpoint.loaded, checkpoint.rejected));
+        metrics().rows_processed(TaskKind::DataUpload, rows_loaded, rows_rejected);
         let result = Loaded { rows_loaded, rows_rejected, resumed_from_row };
         Ok(Completed { result, output: None })
     }
