@@ -51,7 +51,7 @@ TASK_PEERS := -r benches/celery_peer/requirements.txt
 # One target at a time: benchmarks must not run concurrently, and cargo uses all processors anyway.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up up-s3 up-observability down wipe logs ps demo env offline-images run test test-faults test-api test-observability test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-bucket bench-load bench-tasks \
+.PHONY: help up up-s3 up-observability down wipe logs ps demo env offline-images run test test-faults test-api test-observability test-compose test-compose-debug test-cluster test-newest test-upgrade fleet manager worker bench bench-csv bench-statistics bench-upload bench-bucket bench-load bench-tasks bench-memory \
 	services services-stop services-wipe programs install uninstall dist test-package lint fmt deny advisories coverage screenshots release deps service-deps s3-deps browser-deps docs-deps test-docs reference fleet-programs \
 	bench-deps bench-machine engine
 
@@ -216,7 +216,7 @@ test-newest: deps engine s3-deps ## Run the tests that use services on container
 
 ##@ Benchmarks
 
-bench: bench-machine bench-csv bench-statistics bench-upload bench-bucket bench-load bench-tasks ## Run all benchmarks, for hours
+bench: bench-machine bench-csv bench-statistics bench-upload bench-bucket bench-load bench-tasks bench-memory ## Run all benchmarks, for hours
 
 bench-csv: deps bench-deps ## Compare the aggregation with DuckDB, Polars and chdb
 	$(CARGO) build --release -p taskctl
@@ -238,6 +238,10 @@ bench-load bench-tasks: export SERVICES_DIR ?= $(BENCH_FOLDER)/services
 bench-load: fleet-programs bench-deps ## Load 5 million rows (ROWS=…) with a fleet and faults, and compare with LOAD DATA
 	$(CARGO) build --release -p taskctl
 	scripts/services.sh run scripts/bench-load.sh $(TARGET_DIR)/release
+
+bench-memory: deps bench-deps ## Measure the memory that a standalone server keeps after work
+	$(CARGO) build --release -p taskctl -p task_load
+	$(BENCH_PYTHON) benches/bench_memory.py --programs $(TARGET_DIR)/release --folder $(BENCH_FOLDER)/memory $(BENCH)
 
 bench-tasks: fleet-programs bench-deps ## Compare small tasks on a fleet, standalone and on Celery
 	$(CARGO) build --release -p taskctl -p task_load

@@ -85,9 +85,16 @@ class System:
         return processor_time.seconds(roots | (self.services.processes() if self.services else set()))
 
     def peak_of_memory(self):
-        """The peak memory so far of the largest program, in MiB."""
+        """The peak resident memory so far of the largest program, in MiB."""
+        return self._largest("VmHWM")
+
+    def memory(self):
+        """The resident memory of the largest program now, in MiB."""
+        return self._largest("VmRSS")
+
+    def _largest(self, field):
         statuses = (pathlib.Path(f"/proc/{process.pid}/status").read_text() for process in self._processes)
-        return max(int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024 for status in statuses)
+        return max(int(re.search(rf"{field}:\s*(\d+) kB", status)[1]) / 1024 for status in statuses)
 
     def address(self, process, log):
         """The address of a server, from its log."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs missing dependencies of `cargo build`: Rust, a C compiler and linker, pkg-config and the headers of
+# Installs missing dependencies of `cargo build`: Rust, a C compiler and linker, make, pkg-config and the headers of
 # a MySQL client library. On systems other than Debian and Ubuntu, it says what to install. It can be run
 # again at any time.
 set -euo pipefail
@@ -10,6 +10,9 @@ say() { printf '%s\n' "$*" >&2; }
 
 has_compiler() { command -v cc >/dev/null; }
 
+# The allocator is built with it.
+has_make() { command -v make >/dev/null; }
+
 # The names that the build passes to pkg-config, in its order.
 has_mysql_client() {
     pkg-config --exists mysqlclient 2>/dev/null || pkg-config --exists libmariadb 2>/dev/null
@@ -17,6 +20,7 @@ has_mysql_client() {
 
 missing_packages() {
     has_compiler || echo gcc libc6-dev
+    has_make || echo make
     command -v pkg-config >/dev/null || echo pkg-config
     has_mysql_client || echo libmariadb-dev
 }
@@ -38,9 +42,9 @@ install_with_apt() {
 }
 
 say_what_to_install() {
-    say "The build needs a C compiler, pkg-config and the headers of a MySQL client library:"
-    say "  Debian, Ubuntu   apt-get install gcc libc6-dev pkg-config libmariadb-dev"
-    say "  Fedora           dnf install gcc pkgconf-pkg-config mariadb-connector-c-devel"
+    say "The build needs a C compiler, make, pkg-config and the headers of a MySQL client library:"
+    say "  Debian, Ubuntu   apt-get install gcc libc6-dev make pkg-config libmariadb-dev"
+    say "  Fedora           dnf install gcc make pkgconf-pkg-config mariadb-connector-c-devel"
     say "  Arch Linux       pacman -S base-devel mariadb-libs"
     say "  macOS            xcode-select --install; brew install pkgconf mariadb-connector-c"
     say "pkg-config must then find libmariadb or mysqlclient. If the library is in another folder,"

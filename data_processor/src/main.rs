@@ -13,9 +13,14 @@ use common::{command_line, signals, telemetry};
 use data_processor::config::{self, ProcessConfig};
 use data_processor::mail::Mailer;
 use data_processor::{health, metrics, worker};
+use tikv_jemallocator::Jemalloc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+
+/// Returns freed memory to the system, where that of glibc keeps it: docs/adr/0024-allocator.md.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Takes tasks from the queue, processes them and reports to the task manager.
 #[derive(Parser)]

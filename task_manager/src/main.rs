@@ -12,9 +12,14 @@ use common::tls::Trust;
 use common::{command_line, health, metrics, password, signals, telemetry};
 use task_manager::Server;
 use task_manager::config::{self, Config};
+use tikv_jemallocator::Jemalloc;
 
 /// The limit for `Server::stop`.
 const STOP_AT_MOST: Duration = Duration::from_secs(20);
+
+/// Returns freed memory to the system, where that of glibc keeps it: docs/adr/0024-allocator.md.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Keeps tasks in a database and hands them to workers.
 ///

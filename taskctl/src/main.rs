@@ -44,10 +44,15 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use common::command_line;
 use common::task::TaskId;
+use tikv_jemallocator::Jemalloc;
 
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::session::Session;
+
+/// Returns freed memory to the system, where that of glibc keeps it: docs/adr/0024-allocator.md.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Uploads files to a task manager, watches their processing and fetches the results; or
 /// processes a file locally.
