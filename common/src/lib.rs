@@ -28,4 +28,5 @@ pub mod systemd;
 pub mod task;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod user_event;
