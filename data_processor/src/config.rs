@@ -12,6 +12,7 @@ use common::config::{EffectiveSettings, Settings, SettingsError};
 use common::queue::DEFAULT_PREFIX;
 use common::storage::StorageConfig;
 use common::telemetry::LogFormat;
+use common::traces::TracesConfig;
 use secrecy::SecretString;
 
 use csv_aggregation::DEFAULT_UNPACKED_LIMIT;
@@ -58,6 +59,8 @@ pub struct ProcessConfig {
     pub storage: StorageConfig,
     /// Where metrics are served; nowhere if absent.
     pub metrics_listen: Option<SocketAddr>,
+    /// Where traces are sent.
+    pub traces: TracesConfig,
     /// The format of the log.
     pub log_format: LogFormat,
     /// The log level, or directives by module.
@@ -96,6 +99,7 @@ impl ProcessConfig {
             service_token,
             storage: StorageConfig::from_settings(settings, Path::new("local_storage")),
             metrics_listen: settings.address("metrics_listen"),
+            traces: TracesConfig::from_settings(settings),
             log_format: settings.value("log_format", LogFormat::Text),
             log: settings.value("log", DEFAULT_LOG.to_owned()),
         }

@@ -9,7 +9,7 @@ use common::queue::{AmqpQueue, Queue};
 use common::storage::Storage;
 use common::systemd::Notifier;
 use common::tls::Trust;
-use common::{command_line, signals, telemetry};
+use common::{command_line, signals, telemetry, traces};
 use data_processor::config::{self, ProcessConfig};
 use data_processor::mail::Mailer;
 use data_processor::{health, metrics, worker};
@@ -81,6 +81,7 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
     let drain_timeout = config.worker.drain_timeout;
     let mailer = Mailer::new(config.mail)?;
     let trust = Trust::with_file(config.ca_file.as_deref())?;
+    traces::start(&config.traces, "data_processor", &trust)?;
     let queue = AmqpQueue::new(config.queue_url, &config.queue_prefix)?.trusting(trust.clone());
     let queue = Queue::Amqp(queue);
     let storage = Storage::connect(&config.storage, &trust)?;
@@ -112,11 +113,12 @@ async fn work(config: ProcessConfig) -> anyhow::Result<()> {
         _ = &mut working => anyhow::bail!("the worker ended unexpectedly"),
         name = signals.next() => info!("{name}: finishing or releasing running tasks"),
     }
-    systemd.stopping(drain_timeout);
+    systemd.stopping(drain_timeout.saturating_add(traces::FLUSH));
     draining.cancel();
     tokio::select! {
         ended = working => {
             ended.context("the worker ended unexpectedly")?;
+            traces::stop().await;
             info!("ended");
         }
         name = signals.next() => {

@@ -19,6 +19,7 @@ mod intake;
 mod lane;
 mod rate;
 mod reporter;
+mod spans;
 #[cfg(test)]
 mod tests;
 
@@ -38,13 +39,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use self::attempts::{AttemptKey, Attempts};
+use self::attempts::{AttemptKey, Attempts, Ended};
 use self::claims::AnsweredClaim;
 use self::exclusive::Action;
 use self::execution::Processed;
 use self::intake::Readiness;
 use self::lane::{Lane, LaneEvent};
 use self::reporter::Reporter;
+use self::spans::{AttemptSpans, Source};
 use crate::budget::Budget;
 use crate::config::WorkerConfig;
 use crate::mail::Mailer;
@@ -99,8 +101,10 @@ async fn run_with(
         draining: shutdown.clone(),
         closing: closing.clone(),
     };
+    let source = Source { worker: config.name.as_str().into(), queue: queue.publisher().kind() };
     let worker = Worker {
         id,
+        source,
         small: Lane::new(Size::Small, &config, queue),
         large: Lane::new(Size::Large, &config, queue),
         budget: Budget::of_machine(config.memory_limit),
@@ -125,6 +129,7 @@ async fn run_with(
 
 struct Worker {
     id: WorkerId,
+    source: Source,
     config: WorkerConfig,
     budget: Arc<Budget>,
     task_manager: TaskManager,
@@ -269,7 +274,8 @@ impl Worker {
             let (storage, task_manager) = (self.storage.clone(), self.task_manager.clone());
             let budget = Arc::clone(&self.budget);
             let context = Context::new(&attempt, storage, task_manager, &self.config, budget);
-            let key = self.attempts.add(delivery.message(), &attempt, context.clone(), sent);
+            let spans = AttemptSpans::of(&self.source, &attempt, sent);
+            let key = self.attempts.add(delivery.message(), &attempt, context.clone(), sent, spans);
             let Attempt { spec, exclusive: is_exclusive, .. } = attempt;
             found_exclusive |= is_exclusive;
             let size = size_of(spec.kind());
@@ -293,8 +299,12 @@ impl Worker {
     /// Returns claimed attempts that cannot start here to the task manager, which queues them
     /// again.
     fn release(&mut self, to_release: Vec<ClaimedAttempt>) {
-        let released = || Some(Event::Released { checkpoint: None });
-        self.attempts.end(to_release.iter().map(|start| (start.key, released())));
+        let released = |start: &ClaimedAttempt| Ended {
+            key: start.key,
+            event: Some(Event::Released { checkpoint: None }),
+            started: None,
+        };
+        self.attempts.end(to_release.iter().map(released));
         for ClaimedAttempt { key, spec, .. } in to_release {
             self.lane(size_of(spec.kind())).ended(&[key]);
         }
@@ -326,7 +336,9 @@ impl Worker {
         match lane.exclusive.next(is_empty) {
             None => {}
             Some(Action::Start(start)) => self.start(start),
-            Some(Action::Discard(start)) => self.attempts.end([(start.key, None)]),
+            Some(Action::Discard(start)) => {
+                self.attempts.end([Ended { key: start.key, event: None, started: None }]);
+            }
             Some(Action::Release(start)) => {
                 start.context.span().in_scope(|| {
                     tracing::info!("releasing the exclusive attempt: its lane stays busy");
@@ -360,7 +372,7 @@ impl Worker {
                 Size::Small => small.push(key),
                 Size::Large => large.push(key),
             }
-            events.push((key, event));
+            events.push(Ended { key, event, started: Some(started) });
             if context.has_threads() {
                 self.lingering.spawn(async move {
                     context.threads_ended().await;

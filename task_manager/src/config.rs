@@ -12,6 +12,7 @@ use common::config::{EffectiveSettings, Settings, SettingsError, Switch};
 use common::queue::DEFAULT_PREFIX;
 use common::storage::StorageConfig;
 use common::telemetry::LogFormat;
+use common::traces::TracesConfig;
 use secrecy::SecretString;
 
 pub use self::reference::reference;
@@ -126,6 +127,8 @@ pub struct Config {
     pub run_schedules: bool,
     /// Where metrics are served; nowhere if absent.
     pub metrics_listen: Option<SocketAddr>,
+    /// Where traces are sent.
+    pub traces: TracesConfig,
     /// The format of the log.
     pub log_format: LogFormat,
     /// The filter of the log: a level, or directives by module.
@@ -287,6 +290,7 @@ impl Config {
             sweep_interval: settings.duration("sweep_interval", Duration::from_secs(3600)),
             run_schedules: settings.value("run_schedules", true),
             metrics_listen: settings.address("metrics_listen"),
+            traces: TracesConfig::from_settings(settings),
             log_format: settings.value("log_format", LogFormat::Text),
             log: settings.value("log", DEFAULT_LOG.to_owned()),
             in_force: EffectiveSettings::default(),

@@ -9,7 +9,7 @@ use common::queue::{AmqpQueue, Queue};
 use common::storage::Storage;
 use common::systemd::Notifier;
 use common::tls::Trust;
-use common::{command_line, health, metrics, password, signals, telemetry};
+use common::{command_line, health, metrics, password, signals, telemetry, traces};
 use task_manager::Server;
 use task_manager::config::{self, Config};
 use tikv_jemallocator::Jemalloc;
@@ -115,6 +115,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let systemd = Notifier::from_environment();
     let queue_url = config.queue_url.clone().context("`queue_url` is missing")?;
     let trust = Trust::with_file(config.ca_file.as_deref())?;
+    traces::start(&config.traces, "task_manager", &trust)?;
     let queue = AmqpQueue::new(queue_url, &config.queue_prefix)?.trusting(trust.clone());
     let queue = Queue::Amqp(queue);
     let storage = Storage::connect(&config.storage, &trust)?;
@@ -135,11 +136,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     systemd.ready(&format!("listening on http://{}", server.address));
     let name = signals.next().await;
     tracing::info!("{name}: shutting down");
-    systemd.stopping(STOP_AT_MOST);
+    systemd.stopping(STOP_AT_MOST + traces::FLUSH);
     tokio::select! {
         stopped = server.stop() => stopped?,
-        name = signals.next() => tracing::warn!("{name} again: exiting immediately"),
+        name = signals.next() => {
+            tracing::warn!("{name} again: exiting immediately");
+            return Ok(());
+        }
     }
+    traces::stop().await;
     tracing::info!("ended");
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! - Every query on behalf of a user filters by owner.
 
 pub mod attempts;
+pub mod end;
 pub mod file_names;
 pub mod limits;
 pub mod outbox;

@@ -21,7 +21,7 @@ use common::queue::{MemoryQueue, Queue};
 use common::storage::Storage;
 use common::systemd::Notifier;
 use common::tls::Trust;
-use common::{metrics, signals, telemetry};
+use common::{metrics, signals, telemetry, traces};
 use data_processor::config::{MailConfig, PREFIX as WORKER_PREFIX, WorkerConfig};
 use data_processor::mail::Mailer;
 use data_processor::worker;
@@ -91,6 +91,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
     let drain_timeout = worker_config.drain_timeout;
 
     let trust = Trust::with_file(config.ca_file.as_deref())?;
+    traces::start(&config.traces, "taskctl", &trust)?;
     let storage = Storage::connect(&config.storage, &trust)?;
     let mailer = Mailer::new(mail_config)?;
     let queue = Queue::Memory(MemoryQueue::default());
@@ -123,7 +124,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
         }
         name = signals.next() => info!("{name}: finishing or releasing running tasks"),
     }
-    systemd.stopping(drain_timeout.saturating_add(SERVER_STOP));
+    systemd.stopping(drain_timeout.saturating_add(SERVER_STOP + traces::FLUSH));
     draining.cancel();
     tokio::select! {
         ended = &mut worker => ended.context("the worker ended unexpectedly")?,
@@ -133,6 +134,7 @@ async fn serve(args: StandaloneArgs, console: Console) -> anyhow::Result<()> {
         }
     }
     server.stop().await?;
+    traces::stop().await;
     info!("ended");
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use common::config::{Description, Settings, SettingsError};
 use common::storage::StorageConfig;
+use common::traces::TracesConfig;
 
 use super::{PREFIX, ProcessConfig};
 
@@ -37,7 +38,7 @@ const FIRST: &[Description] = &[
     ),
 ];
 
-const OTHERS: &[Description] = &[
+const ADDRESSES: &[Description] = &[
     Description::new(
         "listen",
         "Where `/healthz` and `/readyz` (broker and API) are served. Each worker on a machine \
@@ -50,6 +51,9 @@ const OTHERS: &[Description] = &[
          no login: the address should be reachable by the monitoring only. Fleet \
          only.",
     ),
+];
+
+const OTHERS: &[Description] = &[
     Description::new(
         "log",
         "What is logged: a level, or directives such as `info,data_processor=debug`. Fleet only.",
@@ -124,5 +128,6 @@ const OTHERS: &[Description] = &[
 pub fn reference() -> Result<String, SettingsError> {
     let mut settings = Settings::unset(PREFIX);
     ProcessConfig::from_settings(&mut settings);
-    settings.reference(&[FIRST, &StorageConfig::DESCRIPTIONS, OTHERS].concat())
+    let traces = &TracesConfig::DESCRIPTIONS;
+    settings.reference(&[FIRST, &StorageConfig::DESCRIPTIONS, ADDRESSES, traces, OTHERS].concat())
 }

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::rate::Rate;
+use super::spans::AttemptSpans;
 use crate::processor::{Context, Interruption};
 use crate::processors::{Size, size_of};
 
@@ -58,6 +59,17 @@ struct Entry {
     rate: Rate,
     /// How it ended; `None` while it waits or runs.
     final_event: Option<FinalEvent>,
+    /// Its spans, if spans are sent.
+    spans: Option<AttemptSpans>,
+}
+
+/// An attempt that has ended.
+pub(super) struct Ended {
+    pub(super) key: AttemptKey,
+    /// The event to report, if any.
+    pub(super) event: Option<Event>,
+    /// When it was started, if it was.
+    pub(super) started: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -80,6 +92,7 @@ impl Attempts {
         attempt: &Attempt,
         context: Context,
         claimed: Instant,
+        spans: Option<AttemptSpans>,
     ) -> AttemptKey {
         let key = AttemptKey { task_id: attempt.task_id, attempt: attempt.attempt };
         let now = Instant::now();
@@ -92,6 +105,7 @@ impl Attempts {
             reported: now,
             rate: Rate::new(now),
             final_event: None,
+            spans,
         };
         self.table().insert(key, entry);
         self.changed.notify_one();
@@ -107,15 +121,20 @@ impl Attempts {
 
     /// Records how attempts ended; those without an event are not reported any more. Taking them
     /// together lets them share a report.
-    pub(super) fn end(&self, ended: impl IntoIterator<Item = (AttemptKey, Option<Event>)>) {
+    pub(super) fn end(&self, ended: impl IntoIterator<Item = Ended>) {
         let mut table = self.table();
-        for (key, event) in ended {
+        for Ended { key, event, started } in ended {
+            let Some(entry) = table.get_mut(&key) else { continue };
+            if let Some(spans) = &mut entry.spans {
+                spans.ran(started);
+            }
             match event {
-                None => drop(table.remove(&key)),
+                None => {
+                    entry.record_spans(None);
+                    table.remove(&key);
+                }
                 Some(event) => {
-                    if let Some(entry) = table.get_mut(&key) {
-                        entry.final_event = Some(FinalEvent { event, replaced: false });
-                    }
+                    entry.final_event = Some(FinalEvent { event, replaced: false });
                 }
             }
         }
@@ -193,6 +212,7 @@ impl Attempts {
             if !report.event.is_final() {
                 entry.on_heartbeat_answer(outcome, sent);
             } else if entry.settle_final(report, outcome) {
+                entry.record_spans(Some((&report.event, sent)));
                 table.remove(&key);
             } else {
                 settled = false;
@@ -225,6 +245,13 @@ impl Attempts {
 }
 
 impl Entry {
+    /// Records the spans of the attempt, which is over.
+    fn record_spans(&self, report: Option<(&Event, Instant)>) {
+        if let Some(spans) = &self.spans {
+            spans.record(&self.context, report);
+        }
+    }
+
     fn heartbeat(&mut self, now: Instant) -> Event {
         let (done, total) = self.context.done();
         let per_second = self.rate.update(now, done);

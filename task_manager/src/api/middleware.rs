@@ -10,4 +10,5 @@ pub mod own_page;
 pub mod problems;
 pub mod request_id;
 pub mod same_machine;
+pub mod trace;
 pub mod tus;

@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use common::traces;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::sensitive_headers::{
@@ -22,7 +23,7 @@ use crate::api::middleware::access::{
 };
 use crate::api::middleware::cors::AllowedOrigins;
 use crate::api::middleware::{
-    compression, content_encoding, host, measure, problems, request_id, same_machine, tus,
+    compression, content_encoding, host, measure, problems, request_id, same_machine, trace, tus,
 };
 use crate::api::routes::{
     administration, audit, bulk_messages as bulk, csv_previews, data_uploads, downloads, events,
@@ -202,6 +203,10 @@ pub fn router(state: AppState, authenticator: Authenticator) -> Router {
         None => all,
     };
     let all = all.layer(from_fn_with_state(ResumableUploads::from_ref(&state), tus::tus));
+    let all = match traces::are_on() {
+        true => all.layer(from_fn(trace::trace)),
+        false => all,
+    };
     request_id::with_request_ids(all.layer(from_fn(measure::measure)))
         // Should headers ever be logged, tokens are left out.
         .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, header::COOKIE]))

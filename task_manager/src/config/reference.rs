@@ -4,6 +4,7 @@ use std::path::Path;
 
 use common::config::{Description, Settings, SettingsError};
 use common::storage::StorageConfig;
+use common::traces::TracesConfig;
 
 use super::{Config, PREFIX};
 
@@ -131,6 +132,9 @@ const OTHERS: &[Description] = &[
          no login: the address should be reachable by the monitoring only. In a standalone \
          server, they include those of its worker.",
     ),
+];
+
+const LAST: &[Description] = &[
     Description::new(
         "log",
         "What is logged: a level, or directives such as `info,task_manager=debug`.",
@@ -145,5 +149,7 @@ const OTHERS: &[Description] = &[
 pub fn reference() -> Result<String, SettingsError> {
     let mut settings = Settings::unset(PREFIX);
     Config::from_settings(&mut settings, Path::new("."));
-    settings.reference(&[FIRST, &StorageConfig::DESCRIPTIONS, OTHERS].concat())
+    settings.reference(
+        &[FIRST, &StorageConfig::DESCRIPTIONS, OTHERS, &TracesConfig::DESCRIPTIONS, LAST].concat(),
+    )
 }

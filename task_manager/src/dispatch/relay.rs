@@ -1,10 +1,12 @@
 //! The relay: publishes due outbox rows to the queue.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::NaiveDateTime;
+use common::clock;
 use common::queue::Publisher;
+use common::traces::{self, SpanKind};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -215,6 +217,7 @@ fn note(conn: &mut DbConnection, published: &Published, now: NaiveDateTime) -> D
 /// Publishes; returns the outcomes.
 pub(super) async fn publish(publisher: &Publisher, due: Vec<Dispatch>) -> Published {
     let messages: Vec<_> = due.iter().map(|due| (due.kind, due.message)).collect();
+    let begin = SystemTime::from(clock::now());
     let confirms = publisher.publish(&messages).await;
     let mut published = Published::default();
     for (due, confirm) in due.into_iter().zip(confirms) {
@@ -226,7 +229,26 @@ pub(super) async fn publish(publisher: &Publisher, due: Vec<Dispatch>) -> Publis
             }
         }
     }
+    if traces::are_on() {
+        trace(&published.confirmed, publisher.kind(), begin);
+    }
     let (confirmed, refused) = (published.confirmed.len(), published.refused.len());
     debug!(confirmed, refused, "published");
     published
+}
+
+/// Traces confirmed messages. Refused ones are repeated each second, and their log has one line.
+fn trace(confirmed: &[Dispatch], system: &'static str, begin: SystemTime) {
+    let end = SystemTime::from(clock::now());
+    for Dispatch { kind, message, .. } in confirmed {
+        if let Some(span) = traces::span(message.task_id, format!("publish {kind}"), begin..end) {
+            span.kind(SpanKind::Producer)
+                .attribute("messaging.system", system)
+                .attribute("messaging.operation.type", "send")
+                .attribute("messaging.operation.name", "publish")
+                .attribute("messaging.destination.name", kind.as_str())
+                .count("task.dispatch", message.dispatch.into())
+                .record();
+        }
+    }
 }

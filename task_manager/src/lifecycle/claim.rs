@@ -5,12 +5,13 @@
 //!   dispatch gets the same attempt.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
+use chrono::NaiveDateTime;
 use common::report::{
     Attempt, Claim, ClaimRequest, ClaimResponse, ClaimedDelivery, LEASE, WorkerId,
 };
-use common::task::{TaskKind, TaskState};
+use common::task::{TaskId, TaskKind, TaskState};
+use common::traces;
 use tracing::debug;
 
 use crate::db::{Database, DbConnection, DbResult, Id};
@@ -22,10 +23,8 @@ use crate::tasks::unreadable::Unreadable;
 /// Handles a worker's claims.
 pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimResponse> {
     let claiming = db.write(move |conn| claim_all(conn, request.worker, &request.deliveries));
-    let (claims, waited) = claiming.await?;
-    for (kind, waited) in waited {
-        metrics().task_claimed(kind, waited);
-    }
+    let (claims, claimed) = claiming.await?;
+    claimed.into_iter().for_each(Claimed::count);
     for claim in &claims {
         match claim {
             Claim::Attempt(attempt) => {
@@ -37,16 +36,49 @@ pub async fn claim(db: &Database, request: ClaimRequest) -> DbResult<ClaimRespon
     Ok(ClaimResponse { claims })
 }
 
-/// How long a task of this kind waited for its claim.
-type Waited = (TaskKind, Duration);
+/// A task that was claimed, to be counted and traced after the commit.
+struct Claimed {
+    task_id: TaskId,
+    kind: TaskKind,
+    attempt: u32,
+    dispatch: u32,
+    queued_at: NaiveDateTime,
+    claimed_at: NaiveDateTime,
+}
 
-/// Claims deliveries, in the caller's transaction; returns one claim for each, in order, and how
-/// long the tasks waited. The number of statements does not depend on that of deliveries.
+impl Claimed {
+    /// The next attempt of a task that is queued.
+    fn next_of(task: &Task, claimed_at: NaiveDateTime) -> Self {
+        Self {
+            task_id: task.id,
+            kind: task.kind(),
+            attempt: task.attempt + 1,
+            dispatch: task.dispatch,
+            queued_at: task.queued_at.unwrap_or(claimed_at),
+            claimed_at,
+        }
+    }
+
+    fn count(self) {
+        let waited = (self.claimed_at - self.queued_at).to_std().unwrap_or_default();
+        metrics().task_claimed(self.kind, waited);
+        let times = self.queued_at.and_utc().into()..self.claimed_at.and_utc().into();
+        if let Some(span) = traces::span(self.task_id, "queued", times) {
+            span.attribute("task.kind", self.kind.as_str())
+                .count("task.attempt", self.attempt.into())
+                .count("task.dispatch", self.dispatch.into())
+                .record();
+        }
+    }
+}
+
+/// Claims deliveries, in the caller's transaction; returns one claim for each, in order, and the
+/// claimed tasks. The number of statements does not depend on that of deliveries.
 fn claim_all(
     conn: &mut DbConnection,
     worker: WorkerId,
     deliveries: &[ClaimedDelivery],
-) -> DbResult<(Vec<Claim>, Vec<Waited>)> {
+) -> DbResult<(Vec<Claim>, Vec<Claimed>)> {
     let ids: Vec<Id> = store::sorted_ids(deliveries.iter().map(|delivery| delivery.task_id));
     let Locked { mut tasks, unreadable, now } = store::find_and_lock(conn, &ids)?;
     let asked: HashSet<ClaimedDelivery> = deliveries.iter().copied().collect();
@@ -57,11 +89,7 @@ fn claim_all(
             task.state == TaskState::Queued && asked.contains(&latest)
         })
         .collect();
-    let waited = |task: &&mut Task| {
-        let waited = task.queued_at.and_then(|queued_at| (now - queued_at).to_std().ok());
-        (task.kind(), waited.unwrap_or_default())
-    };
-    let waited = free.iter().map(waited).collect();
+    let claimed = free.iter().map(|task| Claimed::next_of(task, now)).collect();
     store::claim(conn, &mut free, worker, now, now + LEASE)?;
     let claim = |delivery: &ClaimedDelivery| {
         let is_it = |task: &&Unreadable| task.id == delivery.task_id;
@@ -70,7 +98,7 @@ fn claim_all(
             None => answer(worker, *delivery, tasks.get(&delivery.task_id)),
         }
     };
-    Ok((deliveries.iter().map(claim).collect(), waited))
+    Ok((deliveries.iter().map(claim).collect(), claimed))
 }
 
 /// The answer to a delivery, after its task was claimed if possible. A task that the worker has for

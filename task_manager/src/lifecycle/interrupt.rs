@@ -6,13 +6,13 @@
 //! - Repeating one that is already in effect changes nothing and succeeds.
 
 use chrono::NaiveDateTime;
-use common::task::{TaskId, TaskKind, TaskState, TaskView, UserId};
+use common::task::{TaskId, TaskState, TaskView, UserId};
 
 use crate::db::{Database, DbConnection, DbResult, Id};
 use crate::error::Error;
 use crate::kinds;
-use crate::metrics::metrics;
 use crate::tasks::attempts::{AttemptEnd, AttemptOutcome};
+use crate::tasks::end::TaskEnd;
 use crate::tasks::store::{self, Locked};
 use crate::tasks::{Task, transitions};
 use crate::views::view;
@@ -69,7 +69,7 @@ pub struct Interrupted {
 /// What an interrupt has ended.
 #[derive(Debug)]
 struct Ends {
-    task: (TaskKind, TaskState),
+    task: TaskEnd,
     attempt: Option<AttemptEnd>,
 }
 
@@ -82,12 +82,11 @@ impl Ends {
         };
         let was_running = task.state == TaskState::Processing;
         let attempt = was_running.then(|| AttemptEnd::of(task, outcome, None, now));
-        Some(Self { task: (task.kind(), state), attempt })
+        Some(Self { task: TaskEnd::of(task, state, None), attempt })
     }
 
     fn count(self) {
-        let (kind, state) = self.task;
-        metrics().task_ended(kind, state);
+        self.task.count();
         if let Some(attempt) = self.attempt {
             attempt.count();
         }

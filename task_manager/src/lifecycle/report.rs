@@ -10,7 +10,9 @@ mod apply;
 mod store;
 
 use std::collections::HashSet;
+use std::time::SystemTime;
 
+use common::clock;
 use common::problem::Problem;
 use common::report::{Event, Outcome, Report, ReportRequest, ReportResponse};
 use common::storage::Storage;
@@ -21,7 +23,6 @@ use super::sweep;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::dispatch::relay::{self, RelaySignal};
 use crate::live::{Changes, Unpublished};
-use crate::tasks::attempts::AttemptEnd;
 use crate::tasks::store::sorted_ids;
 use crate::workers;
 use crate::workers::last_seen::LastSeen;
@@ -35,6 +36,7 @@ pub async fn report(
     changes: &Changes,
     request: ReportRequest,
 ) -> DbResult<ReportResponse> {
+    let received = SystemTime::from(clock::now());
     let ReportRequest { worker, reports } = request;
     let heartbeat = seen.due(&worker);
     let is_due = heartbeat.is_some();
@@ -54,9 +56,9 @@ pub async fn report(
     let outcomes = match applied {
         Err(error) if !error.is_unavailable() && !reports.is_empty() => {
             warn!(%error, "a batch of reports failed and is applied one by one");
-            apply_one_by_one(db, &reports, changes).await?
+            apply_one_by_one(db, &reports, changes, received).await?
         }
-        applied => note(applied?, changes),
+        applied => note(applied?, changes, received),
     };
     if reports.iter().any(|report| is_due_soon(&report.event)) {
         relay.wake();
@@ -75,9 +77,16 @@ fn is_due_soon(event: &Event) -> bool {
 }
 
 /// Publishes and counts what a committed batch has changed; returns its outcomes.
-fn note((applied, unpublished): (Applied, Unpublished), changes: &Changes) -> Vec<Outcome> {
+fn note(
+    (applied, unpublished): (Applied, Unpublished),
+    changes: &Changes,
+    received: SystemTime,
+) -> Vec<Outcome> {
     changes.publish(unpublished);
-    applied.ended.into_iter().for_each(AttemptEnd::count);
+    for end in applied.ended {
+        end.trace_report(received);
+        end.count();
+    }
     applied.outcomes
 }
 
@@ -108,6 +117,7 @@ async fn apply_one_by_one(
     db: &Database,
     reports: &[Report],
     changes: &Changes,
+    received: SystemTime,
 ) -> DbResult<Vec<Outcome>> {
     let mut all = Vec::with_capacity(reports.len());
     for report in reports {
@@ -116,7 +126,7 @@ async fn apply_one_by_one(
             db.write(move |conn| apply_batch(conn, &single, &changes))
         };
         match applying.await {
-            Ok(applied) => all.extend(note(applied, changes)),
+            Ok(applied) => all.extend(note(applied, changes, received)),
             Err(error) if error.is_unavailable() => return Err(error),
             Err(error) => {
                 warn!(task_id = %report.task_id, attempt = report.attempt, %error, "report rejected");

@@ -24,7 +24,7 @@ pub async fn measure(request: Request, next: Next) -> Response {
 }
 
 /// The name of a method. Clients may invent others.
-fn name(method: &Method) -> &'static str {
+pub(super) fn name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

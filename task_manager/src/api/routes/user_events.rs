@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::middleware::access::CurrentUser;
+use crate::api::middleware::trace::CreatedTask;
 use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PeriodQuery};
 use crate::api::request::body::{Content, read_json};
 use crate::api::request::detached::run_detached;
@@ -99,7 +100,14 @@ async fn submit(
     let key = idempotency::key(parts, &user.id.0.to_string())?;
     let request_key: IdempotentRequest = key.map(|key| (key, asked));
     let submitting = async move { events.submit(user.id, checked, request_key).await };
-    Ok(accepted(None, run_detached("accepting events", submitting).await?))
+    let events = run_detached("accepting events", submitting).await?;
+    let single = match *events.task_ids.as_slice() {
+        [id] => Some(CreatedTask(id)),
+        _ => None,
+    };
+    let mut response = accepted(None, events);
+    single.and_then(|created| response.extensions_mut().insert(created));
+    Ok(response)
 }
 
 /// Generates up to 10,000 plausible events and submits them on your behalf.

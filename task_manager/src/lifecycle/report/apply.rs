@@ -14,6 +14,7 @@ use crate::kinds::{self, Records};
 use crate::live::OwnedTask;
 use crate::tasks::Task;
 use crate::tasks::attempts::{self, AttemptEnd, AttemptOutcome, EndedAttempt};
+use crate::tasks::end::TaskEnd;
 use crate::tasks::limits::{MAX_ATTEMPTS, backoff};
 use crate::tasks::outbox::{self, Dispatch};
 use crate::tasks::store::{self as tasks, Enqueue, Locked};
@@ -22,6 +23,9 @@ use crate::tasks::unreadable::Unreadable;
 
 /// The longest delay that a processor may request.
 const LONGEST_DELAY: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The code of the problem of a task that failed too often.
+const ATTEMPTS_EXHAUSTED: &str = "attempts_exhausted";
 
 /// The outcomes of reports.
 #[derive(Debug, Default)]
@@ -107,14 +111,14 @@ fn with_fence(
             let kind = kinds::of(task.kind());
             let result = kind.complete(conn, task, result, &mut changes.records, now)?;
             changes.completed.push(CompletedTask::of(task, &result, output.as_ref(), now)?);
-            (AttemptOutcome::Completed, Some(TaskState::Processed))
+            (AttemptOutcome::Completed, Some(TaskEnd::of(task, TaskState::Processed, None)))
         }
         Event::Failed { error } => {
             ended(AttemptOutcome::Failed, Some(&error.detail));
             tasks::end(conn, task, TaskState::Failed, now)?;
             let error = error.clone().with_instance(format!("/v1/tasks/{}", task.id));
             tasks::set_error(conn, task, &error, task.failures)?;
-            (AttemptOutcome::Failed, Some(TaskState::Failed))
+            (AttemptOutcome::Failed, Some(TaskEnd::of(task, TaskState::Failed, Some(&error.code))))
         }
         Event::Released { checkpoint } => {
             ended(AttemptOutcome::Released, None);
@@ -129,13 +133,13 @@ fn with_fence(
             let delay = if task.exclusive { backoff(task.attempt) } else { Duration::ZERO };
             let dispatch = retry_or_fail(conn, task, change, delay, error, now)?;
             changes.dispatches.extend(dispatch);
-            (AttemptOutcome::Released, dispatch.is_none().then_some(TaskState::Failed))
+            (AttemptOutcome::Released, dispatch.is_none().then(|| exhausted(task)))
         }
         Event::Retry { after, checkpoint, reason, waits_for } => {
             ended(AttemptOutcome::Retry, reason.as_deref().or(waits_for.as_deref()));
             let dispatch = retry(conn, task, *after, checkpoint.as_ref(), reason.as_deref(), now)?;
             changes.dispatches.extend(dispatch);
-            (AttemptOutcome::Retry, dispatch.is_none().then_some(TaskState::Failed))
+            (AttemptOutcome::Retry, dispatch.is_none().then(|| exhausted(task)))
         }
     };
     changes.counted.push(AttemptEnd::of(task, outcome, task_ended, now));
@@ -167,9 +171,14 @@ fn retry(
     retry_or_fail(conn, task, change, delay, error, now)
 }
 
+/// The end of a task that failed too often.
+fn exhausted(task: &Task) -> TaskEnd {
+    TaskEnd::of(task, TaskState::Failed, Some(ATTEMPTS_EXHAUSTED))
+}
+
 fn failed_too_often(reason: &str) -> Problem {
     let detail = format!("The task failed {MAX_ATTEMPTS} times; the last time: {reason}");
-    Problem::new(500, "attempts_exhausted", "The task failed too often", detail)
+    Problem::new(500, ATTEMPTS_EXHAUSTED, "The task failed too often", detail)
 }
 
 /// The answer for a task that is gone or unreadable.
