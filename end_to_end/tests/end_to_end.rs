@@ -44,6 +44,7 @@ mod end_to_end {
     mod service_starts;
     mod standalone;
     mod tls;
+    mod traces;
     mod upgrades;
     mod user_events;
 }

@@ -102,7 +102,7 @@ fn error(event: Option<&Event>, interruption: Option<Interruption>) -> Option<St
 /// The number of rows in a result that has one.
 fn rows(event: &Event) -> Option<i64> {
     let Event::Completed { result, .. } = event else { return None };
-    ["rows_read", "rows"].into_iter().find_map(|name| result.get(name)?.as_i64())
+    ["rows_read", "rows_loaded"].into_iter().find_map(|name| result.get(name)?.as_i64())
 }
 
 /// The wall clock, read once, so that the spans of an attempt fit together.

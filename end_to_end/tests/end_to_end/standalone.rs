@@ -1,5 +1,6 @@
 //! The real `taskctl standalone` on a data folder.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -69,6 +70,16 @@ impl Standalone {
     pub fn said(&self, parts: &[&str]) -> Option<String> {
         let fits = |line: &str| parts.iter().all(|part| line.contains(part));
         self.process.find(|line| fits(line).then(|| line.to_owned()))
+    }
+
+    /// How many lines of its output contain `part`.
+    pub fn count_said(&self, part: &str) -> usize {
+        let count = Cell::new(0);
+        self.process.find(|line| {
+            count.set(count.get() + usize::from(line.contains(part)));
+            None
+        });
+        count.get()
     }
 
     /// Kills it.
