@@ -12,7 +12,7 @@ use workspace::Workspace;
 
 /// Dependencies that are restricted to a few paths, and these paths: `x.rs` and `x/` are files and
 /// folders of this name anywhere, others are paths from the root.
-const SEAMS: [(Dependency, &[&str]); 7] = [
+const SEAMS: [(Dependency, &[&str]); 9] = [
     (
         Dependency::Crate("axum"),
         &["task_manager/src/api.rs", "task_manager/src/api/", "data_processor/src/health.rs"],
@@ -24,6 +24,8 @@ const SEAMS: [(Dependency, &[&str]); 7] = [
     (Dependency::Crate("lapin"), &["common/src/queue/amqp.rs", "common/src/queue/amqp/"]),
     (Dependency::Crate("lettre"), &["data_processor/src/mail.rs", "data_processor/src/mail/"]),
     (Dependency::Crate("object_store"), &["common/src/storage.rs", "common/src/storage/"]),
+    (Dependency::Crate("opentelemetry"), &["common/src/traces.rs", "common/src/traces/"]),
+    (Dependency::Crate("opentelemetry_sdk"), &["common/src/traces.rs", "common/src/traces/"]),
     (Dependency::Path("DbConnection::Sqlite"), &["task_manager/src/db/dialect.rs"]),
     (Dependency::Text("processed_data"), &["common/src/storage/key.rs"]),
 ];
