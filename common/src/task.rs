@@ -287,6 +287,9 @@ pub struct Progress {
     pub unit: String,
     /// The current units per second, while a worker is running it.
     pub per_second: Option<f64>,
+    /// How many rows of the file were rejected so far; `null` if none were.
+    #[serde(default)]
+    pub rejected_rows: Option<u64>,
 }
 
 /// A task as the API shows it. An absent value is `null`.

@@ -38,6 +38,11 @@ export function amount(value, unit) {
   return unit === "bytes" ? bytes(value) : `${number(value)} ${unit}`;
 }
 
+/** `12 rejected so far`, for a running task; nothing if there are none. */
+export function rejectedSoFar(progress) {
+  return progress?.rejected_rows > 0 ? `${number(progress.rejected_rows)} rejected so far` : null;
+}
+
 /** `340 ms`, `12.3 s`, `4 min 5 s`, `2 h 10 min`, `3 d 4 h`; a dash for nothing. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";

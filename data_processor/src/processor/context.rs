@@ -58,6 +58,7 @@ struct Shared {
     task_manager: TaskManager,
     span: Span,
     done: AtomicU64,
+    rejected_rows: AtomicU64,
     interruption: OnceLock<Interruption>,
     interrupted: CancellationToken,
     /// The threads of the attempt.
@@ -85,6 +86,7 @@ impl Context {
                 task_manager,
                 span: tracing::info_span!("task", %task_id, attempt = number),
                 done: AtomicU64::new(0),
+                rejected_rows: AtomicU64::new(0),
                 interruption: OnceLock::new(),
                 interrupted: CancellationToken::new(),
                 threads: TaskTracker::new(),
@@ -185,6 +187,12 @@ impl Context {
         if self.shared.interruption.get().is_some() { Err(Interrupted) } else { Ok(()) }
     }
 
+    /// Notes that `rows` rows of the input were rejected so far, by this attempt and by earlier ones
+    /// whose work it continues.
+    pub fn rejected(&self, rows: u64) {
+        self.shared.rejected_rows.store(rows, Ordering::Relaxed);
+    }
+
     /// Runs blocking work on a thread of its own. The work should call [`progress`](Self::progress)
     /// often: it cannot be cancelled, and occupies the attempt's slot until it returns. Its panic
     /// is propagated to the caller.
@@ -243,5 +251,10 @@ impl Context {
     pub(crate) fn done(&self) -> (u64, Option<u64>) {
         let total = self.shared.input.as_ref().map(|input| input.size);
         (self.shared.done.load(Ordering::Relaxed), total)
+    }
+
+    /// The number of rows rejected so far; none if it is zero.
+    pub(crate) fn rejected_rows(&self) -> Option<u64> {
+        Some(self.shared.rejected_rows.load(Ordering::Relaxed)).filter(|rows| *rows > 0)
     }
 }

@@ -73,6 +73,10 @@ impl Control for Attempt<'_> {
         self.ctx.progress(bytes_read).map_err(|Interrupted| csv_aggregation::Interrupted)
     }
 
+    fn rejected(&self, rows: u64) {
+        self.ctx.rejected(rows);
+    }
+
     fn threads(&self) -> usize {
         self.share.threads()
     }

@@ -111,6 +111,7 @@ async fn load(
     checkpoint: Option<LoadCheckpoint>,
 ) -> Result<Outcome, ProcessError> {
     let offset = columns.offset(checkpoint.as_ref());
+    ctx.rejected(checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.rejected));
     ctx.progress(offset)?;
     if offset >= ctx.input()?.size {
         return Ok(Outcome::All(checkpoint));

@@ -255,9 +255,11 @@ impl Entry {
     fn heartbeat(&mut self, now: Instant) -> Event {
         let (done, total) = self.context.done();
         let per_second = self.rate.update(now, done);
+        let rejected_rows = self.context.rejected_rows();
         let unit = || "bytes".to_owned();
         // Only tasks with an input file have progress.
-        let progress = total.map(|_| Progress { done, total, unit: unit(), per_second });
+        let progress =
+            total.map(|_| Progress { done, total, unit: unit(), per_second, rejected_rows });
         Event::Heartbeat { progress }
     }
 

@@ -357,6 +357,7 @@ async fn heartbeats_report_the_progress() {
         LONG,
         Arc::new(move |spec, ctx| {
             ctx.progress(4).unwrap();
+            ctx.rejected(2);
             process(spec, ctx)
         }),
     );
@@ -367,6 +368,7 @@ async fn heartbeats_report_the_progress() {
     let progress = progress.unwrap();
     assert_eq!((progress.done, progress.total, progress.unit.as_str()), (4, Some(10), "bytes"));
     assert!(progress.per_second.unwrap() > 0.0);
+    assert_eq!(progress.rejected_rows, Some(2));
     gate.let_end(1);
     harness.end().await;
 }

@@ -17,6 +17,10 @@ pub trait Control: Send + Sync {
     /// Returning [`Interrupted`] ends the aggregation.
     fn progress(&self, bytes_read: u64) -> Result<(), Interrupted>;
 
+    /// Reports that `rows` rows have been rejected so far, whenever there are more. Calls come from
+    /// the thread that calls [`Outputs`].
+    fn rejected(&self, _rows: u64) {}
+
     /// How many of [`Options::threads`](crate::Options::threads) may work now; at least one always
     /// does. The others wait. Called before every chunk of the input and every range of the output.
     fn threads(&self) -> usize {

@@ -56,6 +56,11 @@ impl<'a> Watch<'a> {
         self.read(0)
     }
 
+    /// Reports that `rows` rows have been rejected so far.
+    pub(crate) fn rejected(&self, rows: u64) {
+        self.control.rejected(rows);
+    }
+
     /// How many threads may work now; at least one.
     pub(crate) fn threads(&self) -> usize {
         self.control.threads().max(1)

@@ -73,7 +73,7 @@ impl State {
         let done = self.acted_on();
         let known = done + self.pending.len() as u64;
         let total = Some(spec.matched.max(known));
-        Progress { done, total, unit: "tasks".to_owned(), per_second: None }
+        Progress { done, total, unit: "tasks".to_owned(), per_second: None, rejected_rows: None }
     }
 }
 

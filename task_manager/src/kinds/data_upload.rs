@@ -100,5 +100,6 @@ fn counts(checkpoint: Option<&LoadCheckpoint>, resumed_from_row: Value) -> Value
 }
 
 fn removed_rows(done: u64, total: u64) -> Progress {
-    Progress { done, total: Some(total), unit: "rows".to_owned(), per_second: None }
+    let unit = "rows".to_owned();
+    Progress { done, total: Some(total), unit, per_second: None, rejected_rows: None }
 }

@@ -89,7 +89,9 @@ async fn a_long_rollback_shows_progress_and_resumes_after_a_restart(backend: Bac
     let (_, stopping) = app.interrupt(id, "stop").await;
     assert_eq!(
         stopping["progress"],
-        serde_json::json!({"done": 0, "total": total, "unit": "rows", "per_second": null})
+        serde_json::json!({
+            "done": 0, "total": total, "unit": "rows", "per_second": null, "rejected_rows": null
+        })
     );
     let progress = eventually("rows are removed", || async {
         app.task(id).await.progress.filter(|progress| progress.done > 0)

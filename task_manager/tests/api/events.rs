@@ -83,6 +83,12 @@ async fn read_until(
     Events::open(request).await.until(fits).await
 }
 
+/// The progress of a task that rejects as many rows as it has read bytes.
+fn progress(done: u64) -> Progress {
+    let unit = "bytes".to_owned();
+    Progress { done, total: None, unit, per_second: None, rejected_rows: Some(done) }
+}
+
 async fn subscribers_get_the_task_immediately_and_on_every_change(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
@@ -90,7 +96,7 @@ async fn subscribers_get_the_task_immediately_and_on_every_change(backend: Backe
     let now = read_until(app.request(Method::GET, &path), |_| true).await.1;
     assert_eq!(now.state, TaskState::Processing);
 
-    let progress = Progress { done: 7, total: None, unit: "bytes".to_owned(), per_second: None };
+    let progress = progress(7);
     let heartbeat = Event::Heartbeat { progress: Some(progress.clone()) };
     let watched = read_until(app.request(Method::GET, &path), |task| {
         task.progress.as_ref().is_some_and(|progress| progress.done == 7)
@@ -116,8 +122,7 @@ async fn changes_by_reports_and_interrupts_are_pushed_immediately(backend: Backe
         let is_it = |task: &TaskView| task.task_id == attempt.task_id;
         events.until(|task| is_it(task) && task.state == TaskState::Processing).await;
         for done in 1..=TIMES {
-            let progress =
-                Progress { done, total: None, unit: "bytes".to_owned(), per_second: None };
+            let progress = progress(done);
             app.report(&attempt, Event::Heartbeat { progress: Some(progress.clone()) }).await;
             let (_, task) = events.until(is_it).await;
             assert_eq!(task.progress, Some(progress), "it is sent once, with the current state");

@@ -62,8 +62,8 @@ async fn a_completion_ends_the_task_and_is_repeatable(backend: Backend) {
 async fn progress_is_shown(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let attempt = app.processing_task().await;
-    let progress =
-        Progress { done: 5, total: Some(10), unit: "bytes".to_owned(), per_second: Some(2.5) };
+    let (unit, per_second, rejected_rows) = ("bytes".to_owned(), Some(2.5), Some(3));
+    let progress = Progress { done: 5, total: Some(10), unit, per_second, rejected_rows };
     let event = Event::Heartbeat { progress: Some(progress.clone()) };
     assert_eq!(app.report(&attempt, event).await, Outcome::Continue);
     assert_eq!(app.task(attempt.task_id).await.progress, Some(progress));

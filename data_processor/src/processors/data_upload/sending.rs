@@ -78,6 +78,7 @@ async fn send_all(
                 };
                 match settle(ctx, &batch, answer)? {
                     Settled::Stored => {
+                        ctx.rejected(batch.checkpoint.rejected);
                         ctx.progress(batch.checkpoint.offset)?;
                         advanced = true;
                         stored = Some(batch.checkpoint);

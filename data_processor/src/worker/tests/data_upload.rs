@@ -76,6 +76,24 @@ async fn every_row_is_sent_once_and_in_order() {
 }
 
 #[tokio::test]
+async fn rejected_rows_are_reported_while_a_load_runs() {
+    let faults = [Fault::None, Fault::None].into_iter().chain([Fault::Down; 20]).collect();
+    let load = Load { faults, ..Load::default() };
+    let (mut harness, task) = started(&people(20_000), OnBadRow::Skip, load).await;
+    eventually("a heartbeat after the first rows", || {
+        harness.api.script().reports.iter().any(|report| match &report.event {
+            Event::Heartbeat { progress: Some(progress) } => {
+                progress.rejected_rows.is_some_and(|rows| (1..200).contains(&rows))
+            }
+            _ => false,
+        })
+    })
+    .await;
+    assert_eq!(result(&harness, task).await["rows_rejected"], 200);
+    harness.end().await;
+}
+
+#[tokio::test]
 async fn every_row_is_loaded_once_despite_faults() {
     let mut random = StdRng::seed_from_u64(SEED);
     for round in 0..5 {

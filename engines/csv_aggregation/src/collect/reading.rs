@@ -57,6 +57,7 @@ fn merge_reports<R>(
                 output.write_all(header).map_err(AggregationError::Write)?;
                 output.write_all(&report.rejected).map_err(AggregationError::Write)?;
                 total.rejected_rows += report.rejected_rows;
+                shared.watch.rejected(total.rejected_rows);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Invalid rows.
 
+use std::sync::Mutex;
+
 use csv_input::RowError;
 
 use super::*;
@@ -26,6 +28,33 @@ fn row(row: impl AsRef<[u8]>) -> RowError {
 
 fn skip(input: impl AsRef<[u8]>) -> Outcome {
     run(input.as_ref(), &options(&[("on_bad_row", "skip")])).unwrap()
+}
+
+/// Notes the numbers of rejected rows.
+#[derive(Default)]
+struct Rejections(Mutex<Vec<u64>>);
+
+impl Control for Rejections {
+    fn progress(&self, _: u64) -> Result<(), Interrupted> {
+        Ok(())
+    }
+
+    fn rejected(&self, rows: u64) {
+        self.0.lock().unwrap().push(rows);
+    }
+}
+
+#[test]
+fn rejected_rows_are_counted_while_the_input_is_read() {
+    let rows = "a,2020-01-01,1,\nb,bad,1,\n".repeat(5_000);
+    let (options, seen) = (options(&[("on_bad_row", "skip")]), Rejections::default());
+    let input = format!("{HEADER}{rows}");
+    let mut outputs = Memory::default();
+    let sizes = Sizes { chunk: 1_000, ..Sizes::REAL };
+    aggregate_in_chunks(input.as_bytes(), &options, &mut outputs, &seen, sizes).unwrap();
+    let seen = seen.0.into_inner().unwrap();
+    assert!(seen.len() > 10 && seen.is_sorted(), "{seen:?}");
+    assert_eq!(seen.last(), Some(&5_000));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 // How far a file is: one bar from the first byte to the result, and the same in words.
 
 import { h, replace } from "../../dom.js";
-import { amount, bytes, count, duration, number, rate } from "../../format.js";
+import { amount, bytes, count, duration, number, rate, rejectedSoFar } from "../../format.js";
 import { icon } from "../../icons.js";
 import { phaseOf } from "./jobs.js";
 
@@ -106,8 +106,9 @@ const DETAILS = {
     const again = attempt > 1 && `attempt ${attempt}`;
     if (!progress) return [again];
     const { done, total, unit, per_second: perSecond } = progress;
-    if (!total) return [amount(done, unit), rate(perSecond, unit), again];
-    return [percent(done, total), `${amount(done, unit)} of ${amount(total, unit)}`, rate(perSecond, unit), left(total - done, perSecond), again];
+    const rejectedRows = rejectedSoFar(progress);
+    if (!total) return [amount(done, unit), rate(perSecond, unit), rejectedRows, again];
+    return [percent(done, total), `${amount(done, unit)} of ${amount(total, unit)}`, rate(perSecond, unit), left(total - done, perSecond), rejectedRows, again];
   },
   processed: ({ task }) => [...results(task), task.started_at && `in ${duration(between(task.started_at, task.finished_at))}`],
   failed: ({ task }) => [task.error?.title],

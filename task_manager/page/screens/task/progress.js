@@ -1,7 +1,7 @@
 // How far the task is, and whether its worker reports.
 
 import { h } from "../../dom.js";
-import { amount, duration, isEnded, number, rate } from "../../format.js";
+import { amount, duration, isEnded, number, rate, rejectedSoFar } from "../../format.js";
 import { outcomeWords, remaining, share } from "../tasks/words.js";
 import { createPart } from "./part.js";
 
@@ -39,6 +39,7 @@ function details(task, done) {
     progress && done !== null && `${amount(progress.done, progress.unit)} of ${amount(progress.total, progress.unit)}`,
     state === "processing" && progress && rate(progress.per_second, progress.unit),
     state === "processing" && remaining(task),
+    state === "processing" && rejectedSoFar(progress),
     failures > 0 && `failure ${number(failures)} of ${number(task.max_attempts)}`,
   ].filter(Boolean).join(" · ");
 }

@@ -286,5 +286,6 @@ fn loss(upload: &ResumableUpload, status: Option<HoldStatus>) -> Option<Loss> {
 
 /// The progress of a task whose file arrives.
 pub(super) fn progress(received: u64, size: Option<u64>) -> Progress {
-    Progress { done: received, total: size, unit: "bytes".to_owned(), per_second: None }
+    let unit = "bytes".to_owned();
+    Progress { done: received, total: size, unit, per_second: None, rejected_rows: None }
 }
