@@ -1,7 +1,8 @@
 //! Users as administrators see and change them.
 //!
 //! # Invariants
-//! - Administrators cannot change themselves, so nobody locks out the last one by mistake.
+//! - Administrators cannot change themselves, and only an enabled administrator changes others, as
+//!   the transaction of the change sees it: so one enabled administrator always remains.
 //! - A disabled user is refused immediately by every task manager, and has no sessions afterwards.
 //!
 //! # Not here
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::accounts::LOCAL_USER;
 use crate::accounts::sessions::end_others;
 use crate::accounts::users::{Role, set_disabled, set_role};
 use crate::audit::{Action, Actor, Audit, Entry};
@@ -80,7 +82,8 @@ pub async fn list(db: &Database, filter: Filter, page_size: PageSize) -> Result<
 /// Changes a user.
 ///
 /// # Errors
-/// The user does not exist, is the actor, or the database failed.
+/// The user does not exist or is the actor, the actor is no longer an administrator, or the database
+/// failed.
 pub async fn change(
     db: &Database,
     audit: &Audit,
@@ -92,10 +95,13 @@ pub async fn change(
         return Err(Error::OwnAccount);
     }
     let changing = move |conn: &mut DbConnection| {
+        if !may_change(conn, actor.user, user)? {
+            return Ok(None);
+        }
         apply(conn, user, change)?;
-        store::find(conn, user)
+        store::find(conn, user).map(Some)
     };
-    let changed = db.write(changing).await?;
+    let changed = db.write(changing).await?.ok_or(Error::NotAdministrator)?;
     // Apart from the transaction: it reads all tasks of the user.
     let reading = move |conn: &mut DbConnection| store::with_usage(conn, changed.clone());
     let changed = db.read(reading).await?.pop().ok_or(Error::UserNotFound)?;
@@ -103,6 +109,16 @@ pub async fn change(
     let detail = format!("user {} ({username}): role {role}, disabled {disabled}", user.0);
     audit.note(Entry::of(Action::UserChanged, actor).with_detail(detail));
     Ok(changed)
+}
+
+/// Whether the actor is an enabled administrator; locks the rows of both, so that of two
+/// administrators who disable each other at the same time the second one is refused.
+fn may_change(conn: &mut DbConnection, actor: UserId, user: UserId) -> DbResult<bool> {
+    if actor == LOCAL_USER {
+        return Ok(true);
+    }
+    let administrators = store::lock_administrators(conn, &[actor, user])?;
+    Ok(administrators.contains(&actor))
 }
 
 fn apply(conn: &mut DbConnection, user: UserId, change: UserChange) -> DbResult<()> {

@@ -17,6 +17,7 @@ backend_tests![
     a_disabled_user_is_recognised_by_the_right_password_only,
     administrators_see_what_users_store,
     administrators_cannot_change_themselves,
+    administrators_cannot_lock_out_each_other,
     a_viewer_reads_and_changes_nothing,
     users_cannot_administer,
 ];
@@ -272,6 +273,31 @@ async fn administrators_cannot_change_themselves(backend: Backend) {
     let nobody = format!("/v1/users/{}", uuid::Uuid::now_v7());
     let nobody = app.request(Method::PATCH, &nobody).json(&json!({"disabled": true}));
     assert_eq!(code(nobody).await, (404, "user_not_found".to_owned()));
+}
+
+async fn administrators_cannot_lock_out_each_other(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let names = ["alice", "bobby"];
+    for name in names {
+        app.log_in_as(name).await;
+        change(&app, name, json!({"role": "admin"})).await;
+    }
+    let [alices, bobbys] = [path(&app, names[0]).await, path(&app, names[1]).await];
+    for body in [json!({"disabled": true}), json!({"role": "user"}), json!({"disabled": true})] {
+        let [alice, bobby] =
+            [token(&app, names[0], PASSWORD).await, token(&app, names[1], PASSWORD).await];
+        let send =
+            |token: &str, path: &str| app.request_as(token, Method::PATCH, path).json(&body).send();
+        let (first, second) = tokio::join!(send(&alice, &bobbys), send(&bobby, &alices));
+        let mut statuses = [first, second].map(|response| response.unwrap().status().as_u16());
+        statuses.sort_unstable();
+        assert_eq!(statuses[0], 200, "one of them is first");
+        // Before its transaction or in it.
+        assert!([401, 403].contains(&statuses[1]), "{statuses:?}");
+        for name in names {
+            change(&app, name, json!({"role": "admin", "disabled": false})).await;
+        }
+    }
 }
 
 async fn a_viewer_reads_and_changes_nothing(backend: Backend) {

@@ -10,8 +10,9 @@ use diesel::sql_types::{BigInt, Text};
 use uuid::Uuid;
 
 use super::ListedUser;
+use crate::accounts::users::Role;
 use crate::db::schema::{tasks, users};
-use crate::db::{DbConnection, DbResult, Id, on_either, one_of};
+use crate::db::{DbConnection, DbResult, Id, locked, on_either, one_of};
 use crate::paging::{Cursor, after_cursor};
 
 /// The bytes of a group of tasks: their inputs, and results that are recorded in valid JSON.
@@ -87,6 +88,24 @@ pub(super) fn find(conn: &mut DbConnection, user: UserId) -> DbResult<Vec<Listed
     let found: Vec<UserRow> =
         users::table.find(Id(user.0)).select(UserRow::as_select()).load(conn)?;
     Ok(found.into_iter().map(UserRow::listed).collect())
+}
+
+/// Those of the users who are enabled administrators; locks the rows of all of them until the
+/// transaction ends, in the order of their ids.
+pub(super) fn lock_administrators(
+    conn: &mut DbConnection,
+    users: &[UserId],
+) -> DbResult<Vec<UserId>> {
+    let ids: Vec<Id> = users.iter().map(|user| Id(user.0)).collect();
+    let query = users::table.filter(users::id.eq_any(&ids)).order(users::id).select((
+        users::id,
+        users::role,
+        users::disabled,
+    ));
+    let rows = locked!(conn, query, (Id, String, bool))?;
+    let is_administrator =
+        |(_, role, is_disabled): &(Id, String, bool)| role == Role::Admin.as_str() && !is_disabled;
+    Ok(rows.into_iter().filter(is_administrator).map(|(id, ..)| UserId(id.0)).collect())
 }
 
 /// Adds how many tasks the users have, and their bytes.
