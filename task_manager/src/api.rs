@@ -14,4 +14,5 @@ pub mod router;
 pub mod routes;
 pub mod server;
 pub mod session_cookie;
+pub mod session_end;
 pub mod state;

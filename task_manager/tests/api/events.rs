@@ -11,7 +11,7 @@ use futures_util::stream::BoxStream;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use tokio::time::timeout;
 
-use super::app::{DEADLINE, TestApp, failed};
+use super::app::{DEADLINE, SONGS, TestApp, failed};
 use super::backend::{Backend, backend_tests};
 
 backend_tests![
@@ -22,6 +22,7 @@ backend_tests![
     a_client_that_missed_all_changes_gets_all_tasks,
     a_stream_ends_when_its_token_expires,
     a_stream_ends_soon_after_its_token_is_revoked,
+    a_stream_ends_when_its_user_gets_another_role,
     the_stream_of_a_task_ends_with_the_task,
     events_are_not_buffered_by_proxies,
     unknown_streams_are_404_and_open_ones_delay_no_shutdown,
@@ -232,6 +233,19 @@ async fn a_stream_ends_soon_after_its_token_is_revoked(backend: Backend) {
     app.sql("DELETE FROM users WHERE username = 'bobby'");
     assert_ends(gone, "its user was deleted").await;
     first.stop().await.unwrap();
+}
+
+/// An administrator sees the tasks of all users, and a user no longer does.
+async fn a_stream_ends_when_its_user_gets_another_role(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let alice = app.log_in_as("alice").await;
+    app.sql("UPDATE users SET role = 'admin' WHERE username = 'alice'");
+    let path = format!("/v1/tasks/{}/events", app.upload(SONGS).await.task.task_id);
+    let stream = app.request_as(&alice, Method::GET, &path).send().await.unwrap();
+    app.sql("UPDATE users SET role = 'user' WHERE username = 'alice'");
+    assert_ends(stream, "its user is no administrator any more").await;
+    let again = app.request_as(&alice, Method::GET, &path).send().await.unwrap();
+    assert_eq!(again.status(), StatusCode::NOT_FOUND);
 }
 
 async fn the_stream_of_a_task_ends_with_the_task(backend: Backend) {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -10,15 +9,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
 use chrono::{DateTime, NaiveDateTime, SecondsFormat};
-use common::clock;
 use common::task::{TaskOwner, UserId};
 use futures_util::StreamExt;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use utoipa::ToSchema;
 
 use crate::api::middleware::access::{Authenticator, CurrentUser};
 use crate::api::openapi::shared::{ForeignState, NoSuchTask};
 use crate::api::request::path::TaskPath;
+use crate::api::session_end::session_end;
 use crate::db::Database;
 use crate::error::Error;
 use crate::live::{Change, Changes, Subscription};
@@ -28,10 +26,6 @@ use crate::views;
 const RECONNECT: Duration = Duration::from_secs(1);
 /// How often a comment keeps the connection alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How often the token of a stream is checked.
-const SESSION_CHECK: Duration = Duration::from_secs(2);
-/// All are checked at the same times, so that they share queries.
-static CHECKED_SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// Keep browsers and proxies from buffering events (nginx reads the second header).
 const NO_BUFFERS: [(&str, &str); 2] = [("cache-control", "no-store"), ("x-accel-buffering", "no")];
 
@@ -79,7 +73,7 @@ pub async fn task_events(
     let owner = user.owner_of(&db, id).await?;
     let shown = administrator(&db, user, owner).await?;
     match changes.watch(db, owner, id, last_event(&headers)).await? {
-        Some(subscription) => Ok(stream(subscription, shown, session_end(authenticator, user))),
+        Some(subscription) => Ok(stream(subscription, shown, end_of(authenticator, user))),
         None => Ok((StatusCode::NO_CONTENT, NO_BUFFERS).into_response()),
     }
 }
@@ -100,7 +94,7 @@ pub async fn all_task_events(
 ) -> Result<Response, Error> {
     let shown = administrator(&db, user, user.id).await?;
     let subscription = changes.watch_all(db, user.id, last_event(&headers)).await?;
-    Ok(stream(subscription, shown, session_end(authenticator, user)))
+    Ok(stream(subscription, shown, end_of(authenticator, user)))
 }
 
 /// An administrator who watches tasks.
@@ -152,21 +146,10 @@ fn stream(
     (NO_BUFFERS, Sse::new(events.take_until(end)).keep_alive(heartbeats)).into_response()
 }
 
-/// Resolves when the token has expired or was revoked, or its user was deleted: the client
-/// reconnects with a new one.
-async fn session_end(authenticator: Authenticator, user: CurrentUser) {
-    let Some(session) = user.session else { return std::future::pending().await };
-    let mut checks = interval_at(*CHECKED_SINCE, SESSION_CHECK);
-    checks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        checks.tick().await;
-        // If the database does not answer, the token counts as valid until it does.
-        let is_over = session.expires_at <= clock::now()
-            || matches!(authenticator.roles.of(session).await, Ok(None));
-        if is_over {
-            return;
-        }
-    }
+/// Resolves when the session ends, or the user has another role: the client reconnects, and sees what
+/// that role may see.
+async fn end_of(authenticator: Authenticator, user: CurrentUser) {
+    session_end(authenticator, user, move |role| role == user.role()).await;
 }
 
 fn to_event(change: &Change) -> Event {
