@@ -5,6 +5,7 @@ pub mod body;
 pub mod detached;
 pub mod file;
 pub mod idempotency;
+pub mod incoming;
 pub mod parameters;
 pub mod path;
 pub mod query;

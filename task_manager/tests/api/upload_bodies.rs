@@ -15,6 +15,7 @@ use super::backend::{Backend, backend_tests};
 backend_tests![
     a_form_that_ends_before_its_closing_boundary_is_refused_whatever_the_timing,
     an_idle_upload_is_aborted_and_leaves_nothing,
+    an_upload_ends_with_its_session,
     a_refusal_does_not_wait_for_the_rest_of_the_body,
     file_names_are_read_as_clients_write_them,
     an_unnamed_file_gets_a_neutral_name,
@@ -26,8 +27,19 @@ const FORM: &str = "multipart/form-data; boundary=edge";
 
 /// Sends the head of a request for a body of `length` bytes.
 async fn begin(app: &TestApp, path: &str, content_type: &str, length: usize) -> TcpStream {
+    begin_as(app.token.as_deref(), app, path, content_type, length).await
+}
+
+/// The same as the user of a token.
+async fn begin_as(
+    token: Option<&str>,
+    app: &TestApp,
+    path: &str,
+    content_type: &str,
+    length: usize,
+) -> TcpStream {
     let mut stream = TcpStream::connect(app.address()).await.unwrap();
-    let token = app.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n"));
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n\
          Content-Length: {length}\r\n{}\r\n",
@@ -131,6 +143,39 @@ async fn an_idle_upload_is_aborted_and_leaves_nothing(backend: Backend) {
     }
     let (status, ..) = answer(&mut stream).await;
     assert_eq!(status, 202);
+}
+
+async fn an_upload_ends_with_its_session(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let raw = format!("{UPLOAD}?file_name=songs.csv");
+    let form = format!(
+        "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.csv\"\r\n\r\n{SONGS}"
+    );
+    let alice = app.log_in_as("alice").await;
+    let mut uploads = Vec::new();
+    for (path, content_type, sent) in [
+        (raw.as_str(), "text/csv", SONGS),
+        (UPLOAD, FORM, form.as_str()),
+        ("/v1/messages/bulk", "application/json", "["),
+    ] {
+        let mut stream = begin_as(Some(&alice), &app, path, content_type, 10_000_000).await;
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        uploads.push((path, stream));
+    }
+    eventually("both files arrive", || async {
+        (app.sql("UPDATE tasks SET failures = 0 WHERE state = 'initializing'") == 2).then_some(())
+    })
+    .await;
+    app.sql("UPDATE users SET disabled = TRUE WHERE username = 'alice'");
+    for (path, mut stream) in uploads {
+        let (status, _, body) = answer(&mut stream).await;
+        assert_eq!((status, &body["code"]), (401, &json!("invalid_token")), "{path}: {body}");
+    }
+    eventually("the tasks are gone", || async {
+        (app.sql("UPDATE tasks SET failures = 0") == 0).then_some(())
+    })
+    .await;
+    app.wait_for_files(&[]).await;
 }
 
 async fn a_refusal_does_not_wait_for_the_rest_of_the_body(backend: Backend) {

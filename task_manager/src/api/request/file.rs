@@ -15,6 +15,8 @@ pub mod form;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -35,6 +37,9 @@ pub enum BodyError {
     /// The connection broke.
     #[error("the connection broke")]
     Broken,
+    /// The session of the request ended.
+    #[error("the session ended")]
+    SessionEnded,
 }
 
 impl From<BodyError> for Error {
@@ -44,6 +49,9 @@ impl From<BodyError> for Error {
             BodyError::Broken => {
                 Self::UploadCut("The connection broke while the body arrived.".to_owned())
             }
+            BodyError::SessionEnded => Self::InvalidToken(
+                "The session ended while the body arrived. Log in again with POST /v1/sessions.",
+            ),
         }
     }
 }
@@ -70,6 +78,22 @@ pub fn incoming<E: Send + 'static>(
         }
     };
     stream::unfold(Some(body.boxed()), next).fuse().boxed()
+}
+
+/// The bytes of `body`; an error once `end` resolves, so that no request outlives its session.
+pub fn until(body: ByteStream, end: impl Future<Output = ()> + Send + 'static) -> ByteStream {
+    let next = |open: Option<(ByteStream, BoxFuture<'static, ()>)>| async move {
+        let (mut body, mut end) = open?;
+        tokio::select! {
+            biased;
+            () = &mut end => {
+                linger(body);
+                Some((Err(BodyError::SessionEnded), None))
+            }
+            bytes = body.next() => bytes.map(|bytes| (bytes, Some((body, end)))),
+        }
+    };
+    stream::unfold(Some((body, end.boxed())), next).fuse().boxed()
 }
 
 /// An incoming file.
@@ -121,8 +145,7 @@ async fn discard<E>(mut stream: impl Stream<Item = Result<Bytes, E>> + Unpin) {
 mod tests {
     use std::io;
 
-    use futures_util::FutureExt;
-    use tokio::sync::mpsc;
+    use tokio::sync::{mpsc, oneshot};
 
     use super::*;
 
@@ -133,6 +156,19 @@ mod tests {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let stream = stream::poll_fn(move |cx| receiver.poll_recv(cx));
         (sender, incoming(stream, IDLE))
+    }
+
+    #[tokio::test]
+    async fn a_body_ends_with_its_session() {
+        let (sender, body) = body();
+        let (end_session, ended) = oneshot::channel::<()>();
+        let mut body = until(body, ended.map(drop));
+        sender.send(Ok(Bytes::from_static(b"x"))).unwrap();
+        assert_eq!(body.next().await, Some(Ok(Bytes::from_static(b"x"))));
+        drop(end_session);
+        assert_eq!(body.next().await, Some(Err(BodyError::SessionEnded)));
+        sender.send(Ok(Bytes::from_static(b"y"))).unwrap();
+        assert_eq!(body.next().await, None, "after an error there are no more");
     }
 
     #[tokio::test(start_paused = true)]

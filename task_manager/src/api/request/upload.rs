@@ -9,12 +9,13 @@ use common::task::spec::TaskSpec;
 use common::task::{AcceptedTask, TaskKind};
 use utoipa::{IntoParams, IntoResponses};
 
-use crate::api::middleware::access::CurrentUser;
+use crate::api::middleware::access::{Authenticator, CurrentUser};
 use crate::api::request::body::media_type;
 use crate::api::request::detached::run_detached;
 use crate::api::request::file::form::read_form;
-use crate::api::request::file::{FileBody, IdleTimeout, incoming};
+use crate::api::request::file::{FileBody, IdleTimeout};
 use crate::api::request::idempotency;
+use crate::api::request::incoming::Incoming;
 use crate::api::request::parameters::Parameters;
 use crate::api::response::accepted::accepted;
 use crate::error::Error;
@@ -75,7 +76,7 @@ pub enum UploadResponses {
 /// The file of a request, with everything that its task needs.
 pub struct Upload {
     uploads: Uploads,
-    idle: IdleTimeout,
+    incoming: Incoming,
     user: CurrentUser,
     parameters: Parameters,
     parts: Parts,
@@ -87,6 +88,7 @@ where
     S: Send + Sync,
     Uploads: FromRef<S>,
     IdleTimeout: FromRef<S>,
+    Authenticator: FromRef<S>,
 {
     type Rejection = Error;
 
@@ -94,7 +96,7 @@ where
         let (mut parts, body) = request.into_parts();
         Ok(Self {
             uploads: Uploads::from_ref(state),
-            idle: IdleTimeout::from_ref(state),
+            incoming: Incoming::from_request_parts(&mut parts, state).await?,
             user: CurrentUser::from_request_parts(&mut parts, state).await?,
             parameters: Parameters::from_request_parts(&mut parts, state).await?,
             parts,
@@ -113,8 +115,8 @@ impl Upload {
 }
 
 async fn receive(kind: TaskKind, upload: Upload) -> Result<AcceptedTask, Error> {
-    let Upload { uploads, idle, user, mut parameters, parts, body } = upload;
-    let body = incoming(body.into_data_stream(), idle.0);
+    let Upload { uploads, incoming, user, mut parameters, parts, body } = upload;
+    let body = incoming.bytes(body);
     let name = parameters.take("file_name");
     let (mut file, given_name) = match content(kind, &parts.headers) {
         Ok(Content::Form { boundary }) => {

@@ -8,8 +8,9 @@ use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::IdempotencyKey;
 use crate::api::request::body::media_type;
 use crate::api::request::detached::run_detached;
-use crate::api::request::file::{FileBody, IdleTimeout, incoming};
+use crate::api::request::file::FileBody;
 use crate::api::request::idempotency;
+use crate::api::request::incoming::Incoming;
 use crate::error::Error;
 use crate::idempotency::IdempotencyKeys;
 use crate::lifecycle::bulk_messages::document::MessageDocument;
@@ -38,21 +39,21 @@ use crate::lifecycle::bulk_messages::{BulkResult, Format, load_once};
 )]
 pub async fn load_messages(
     State(keys): State<IdempotencyKeys>,
-    State(idle): State<IdleTimeout>,
+    incoming: Incoming,
     user: CurrentUser,
     request: Request,
 ) -> Result<Json<BulkResult>, Error> {
-    run_detached("loading messages", receive(keys, idle, user, request)).await.map(Json)
+    run_detached("loading messages", receive(keys, incoming, user, request)).await.map(Json)
 }
 
 async fn receive(
     keys: IdempotencyKeys,
-    idle: IdleTimeout,
+    incoming: Incoming,
     user: CurrentUser,
     request: Request,
 ) -> Result<BulkResult, Error> {
     let (parts, body) = request.into_parts();
-    let mut body = FileBody::Raw(incoming(body.into_data_stream(), idle.0));
+    let mut body = FileBody::Raw(incoming.bytes(body));
     let loaded = async {
         let format = format(&parts.headers)?;
         let key = idempotency::key(&parts, &user.id.0.to_string())?;

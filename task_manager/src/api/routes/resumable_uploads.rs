@@ -16,8 +16,9 @@ use utoipa::{IntoParams, IntoResponses};
 use crate::api::middleware::access::CurrentUser;
 use crate::api::openapi::shared::IdempotencyKey;
 use crate::api::request::detached::run_detached;
-use crate::api::request::file::{FileBody, IdleTimeout, incoming};
+use crate::api::request::file::FileBody;
 use crate::api::request::idempotency;
+use crate::api::request::incoming::Incoming;
 use crate::api::request::parameters::Parameters;
 use crate::api::request::path::UploadPath;
 use crate::api::request::resumable::metadata::{check_named, purpose};
@@ -140,14 +141,14 @@ pub enum BytesRefused {
 )]
 pub async fn create_upload(
     State(uploads): State<ResumableUploads>,
-    State(idle): State<IdleTimeout>,
+    incoming: Incoming,
     user: CurrentUser,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     let has_bytes = !body.is_end_stream();
-    let mut body = FileBody::Raw(incoming(body.into_data_stream(), idle.0));
+    let mut body = FileBody::Raw(incoming.bytes(body));
     let prepared = prepare(&parts, user, parameters, has_bytes);
     let (dialect, key, new) = match prepared {
         Ok(prepared) => prepared,
@@ -307,25 +308,25 @@ pub async fn show_offset(
 )]
 pub async fn append_to_upload(
     State(uploads): State<ResumableUploads>,
-    State(idle): State<IdleTimeout>,
+    incoming: Incoming,
     user: CurrentUser,
     UploadPath(id): UploadPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
-    append(uploads, idle, user, id, headers, body).await
+    append(uploads, incoming, user, id, headers, body).await
 }
 
 async fn append(
     uploads: ResumableUploads,
-    idle: IdleTimeout,
+    incoming: Incoming,
     user: CurrentUser,
     id: TaskId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
     let length = if body.is_end_stream() { Some(0) } else { content_length(&headers) };
-    let mut body = FileBody::Raw(incoming(body.into_data_stream(), idle.0));
+    let mut body = FileBody::Raw(incoming.bytes(body));
     let read = Dialect::of(&headers)
         .and_then(|dialect| Ok((dialect, resumable::chunk(dialect, &headers, None)?)));
     let (dialect, chunk) = match read {
@@ -396,7 +397,7 @@ pub async fn show_upload(
 )]
 pub async fn override_method(
     State(uploads): State<ResumableUploads>,
-    State(idle): State<IdleTimeout>,
+    incoming: Incoming,
     user: CurrentUser,
     UploadPath(id): UploadPath,
     headers: HeaderMap,
@@ -404,7 +405,7 @@ pub async fn override_method(
 ) -> Result<Response, Error> {
     let method = resumable::text(&headers, &METHOD_OVERRIDE)?.unwrap_or_default();
     match Method::from_bytes(method.as_bytes()) {
-        Ok(Method::PATCH) => append(uploads, idle, user, id, headers, body).await,
+        Ok(Method::PATCH) => append(uploads, incoming, user, id, headers, body).await,
         Ok(Method::HEAD) => show_offset(State(uploads), user, UploadPath(id), headers).await,
         Ok(Method::DELETE) => {
             let done = terminate_upload(State(uploads), user, UploadPath(id), headers).await?;
