@@ -31,7 +31,8 @@ use crate::idempotency::{Answering, IdempotencyKeys, IdempotentRequest};
 use credentials::{NewUser, Username};
 use passwords::Passwords;
 pub use store::{
-    first_administrator, names, note_login, roles_of, set_disabled, set_password_hash, set_role,
+    first_administrator, is_disabled, names, note_login, roles_of, set_disabled, set_password_hash,
+    set_role,
 };
 use throttle::Throttle;
 

@@ -7,6 +7,7 @@
 //! - The database's clock decides what is due.
 //! - The tasks of a schedule belong to the user who created it; those of the built-in schedule
 //!   belong to the first administrator, or to the local user if no login is required.
+//! - A schedule of a disabled user does not run. The administrator who replaces it becomes its owner.
 //! - A schedule that cannot be read or run is shown with its problem, and delays no other.
 //!
 //! # Not here
@@ -32,6 +33,7 @@ use uuid::Uuid;
 
 use self::document::ScheduleDocument;
 use self::timing::Timing;
+use crate::accounts::users;
 use crate::db::{self, Database, DbConnection, DbError, DbResult};
 use crate::dispatch::relay::RelaySignal;
 use crate::error::Error;
@@ -44,6 +46,9 @@ use crate::tasks::Task;
 use crate::tasks::submissions::{self, NewTask};
 use crate::views::{view, views};
 
+/// Why the schedule of a disabled user does not run.
+const DISABLED_OWNER: &str =
+    "its user is disabled: enable the user, or replace the schedule, which makes it yours";
 /// The most cities in a mail, to keep the task small.
 const MOST_CITIES: usize = 10_000;
 
@@ -137,8 +142,8 @@ impl Schedules {
         found.await?.ok_or(Error::ScheduleNotFound)
     }
 
-    /// Creates a schedule owned by `user`, or replaces one, which keeps its owner; returns it, and
-    /// whether it is new. If its times change, it is next due at the first of them from now on;
+    /// Creates a schedule owned by `user`, or replaces one, which keeps its owner unless that user is
+    /// disabled; returns it, and whether it is new. If its times change, it is next due at the first of them from now on;
     /// otherwise its due time stays.
     pub async fn put(
         &self,
@@ -160,7 +165,10 @@ impl Schedules {
                 _ if schedule.enabled => schedule.timing.next_after(db::now(conn)?),
                 _ => None,
             };
-            let owner = old.as_ref().and_then(|old| old.owner).unwrap_or(user);
+            let owner = match old.as_ref().and_then(|old| old.owner) {
+                Some(owner) if !users::is_disabled(conn, owner)? => owner,
+                _ => user,
+            };
             store::put(conn, &schedule, owner, next_due)?;
             let stored = store::find(conn, &schedule.name)?;
             let stored = stored.ok_or_else(|| DbError::corrupt("the schedule is gone"))?;
@@ -209,8 +217,13 @@ fn schedule_view(conn: &mut DbConnection, schedule: Schedule) -> DbResult<Schedu
         Some(id) => tasks::store::find_any(conn, id)?,
         None => None,
     };
+    let is_off = match schedule.owner {
+        Some(owner) => users::is_disabled(conn, owner)?,
+        None => false,
+    };
+    let problem = schedule.timing().err();
     Ok(ScheduleView {
-        problem: schedule.timing().err(),
+        problem: problem.or_else(|| is_off.then(|| DISABLED_OWNER.to_owned())),
         name: schedule.name,
         user_id: schedule.owner.map(|owner| owner.0),
         cron: schedule.cron,

@@ -17,6 +17,7 @@ backend_tests![
     a_due_schedule_sends_the_report_of_all_users,
     runs_missed_in_an_outage_are_made_up_for_once,
     schedules_that_are_not_due_or_disabled_do_not_run,
+    schedules_of_a_disabled_user_do_not_run,
     a_failing_schedule_is_shown_and_delays_no_other,
     tasks_of_a_schedule_belong_to_its_creator,
     a_manual_run_belongs_to_its_caller_and_moves_no_due_time,
@@ -159,6 +160,34 @@ async fn schedules_that_are_not_due_or_disabled_do_not_run(backend: Backend) {
         assert_eq!(spec(&app.next_attempt().await).schedule, "on");
     }
     assert!(app.is_queue_silent().await);
+}
+
+async fn schedules_of_a_disabled_user_do_not_run(backend: Backend) {
+    let mut app = start(backend).await;
+    let alice = app.log_in_as("alice").await;
+    app.sql("UPDATE users SET role = 'admin' WHERE username = 'alice'");
+    let path = "/v1/schedules/hers";
+    let made = app.request_as(&alice, Method::PUT, path).json(&rare()).send().await.unwrap();
+    assert_eq!(made.status(), StatusCode::CREATED);
+    app.sql("UPDATE users SET disabled = TRUE WHERE username = 'alice'");
+    let past = app.time(-TimeDelta::hours(1));
+    app.sql(&format!("UPDATE schedules SET next_due = {past} WHERE name = 'hers'"));
+    eventually("the due time passes", || async {
+        let shown = json_of(&app, path).await;
+        (time(&shown["next_due"]) > Utc::now()).then_some(())
+    })
+    .await;
+    assert!(app.is_queue_silent().await);
+    let shown = json_of(&app, path).await;
+    assert!(shown["problem"].as_str().unwrap().starts_with("its user is disabled"), "{shown}");
+    assert_eq!(shown["last_task"], Value::Null);
+
+    // Another administrator takes it over.
+    let mine = json_of(&app, PATH).await["user_id"].clone();
+    let taken = put(&app, path, &rare()).await.1;
+    assert_eq!((&taken["user_id"], &taken["problem"]), (&mine, &Value::Null));
+    app.sql(&format!("UPDATE schedules SET next_due = {past} WHERE name = 'hers'"));
+    assert_eq!(spec(&app.next_attempt().await).schedule, "hers");
 }
 
 async fn a_failing_schedule_is_shown_and_delays_no_other(backend: Backend) {

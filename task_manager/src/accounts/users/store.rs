@@ -99,6 +99,12 @@ pub fn set_disabled(conn: &mut DbConnection, user: UserId, is_disabled: bool) ->
     Ok(changed > 0)
 }
 
+/// Whether the user is disabled.
+pub fn is_disabled(conn: &mut DbConnection, user: UserId) -> DbResult<bool> {
+    let found = users::table.find(Id(user.0)).select(users::disabled).first(conn).optional()?;
+    Ok(found.unwrap_or(false))
+}
+
 /// The name of a user, as it was given.
 pub(super) fn name_of(conn: &mut DbConnection, user: UserId) -> DbResult<Option<String>> {
     let name = users::table.find(Id(user.0)).select(users::username).first(conn).optional()?;

@@ -74,6 +74,10 @@ impl Runs {
                 Some(owner) => owner,
                 None => owner_of_builtin(conn, login_required)?,
             };
+            // The due time has passed nevertheless: nothing is made up for once the user is enabled.
+            if users::is_disabled(conn, owner)? {
+                return Ok(None);
+            }
             submit(conn, owner, &schedule, report.clone(), now).map(|task| Some(task.id))
         });
         let task_id = served.await?;
