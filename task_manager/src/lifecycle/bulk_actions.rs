@@ -2,6 +2,7 @@
 //!
 //! # Invariants
 //! - It acts on tasks of its owner that were created before it and are not bulk actions.
+//! - Nothing is done for a disabled user: the steps fail, and then the task does.
 //! - A step stores the tasks that it selects before it acts on them. A repeated step acts on the
 //!   same ones, so that each is counted once.
 //! - Each task changes in a transaction of its own, as by a request for it alone.

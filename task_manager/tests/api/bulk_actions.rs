@@ -19,6 +19,7 @@ backend_tests![
     invalid_requests_are_named,
     a_repeated_request_creates_one_bulk_action,
     tasks_of_other_users_are_not_acted_on,
+    nothing_is_done_for_a_disabled_user,
 ];
 
 const PATH: &str = "/v1/tasks/actions";
@@ -300,4 +301,32 @@ async fn tasks_of_other_users_are_not_acted_on(backend: Backend) {
         foreign.0.simple()
     );
     assert_eq!(app.sql(&queued), 1);
+}
+
+async fn nothing_is_done_for_a_disabled_user(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    let alice = app.log_in_as("alice").await;
+    let upload = "/v1/data_processor/upload?file_name=songs.csv";
+    let upload = app.request_as(&alice, Method::POST, upload).body(SONGS).send().await.unwrap();
+    let task = upload.json::<AcceptedTask>().await.unwrap().task.task_id;
+    let body = json!({"action": "kill", "filter": {}});
+    let request = app.request_as(&alice, Method::POST, PATH).json(&body);
+    let accepted: AcceptedTask = request.send().await.unwrap().json().await.unwrap();
+    let attempt = attempt_of(&mut app, accepted.task.task_id).await;
+    let set = |is_disabled: &str| {
+        app.sql(&format!("UPDATE users SET disabled = {is_disabled} WHERE username = 'alice'"))
+    };
+    set("TRUE");
+    let path = format!("/internal/v1/tasks/{}/steps", attempt.task_id);
+    let request = app.internal_request(&path).json(&json!({"attempt": attempt.attempt}));
+    let (status, refused) = problem(request.send().await.unwrap()).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::FORBIDDEN, &json!("user_disabled")));
+    let is_queued = format!(
+        "UPDATE tasks SET failures = 0 WHERE state = 'queued' AND id = X'{}'",
+        task.0.simple()
+    );
+    assert_eq!(app.sql(&is_queued), 1);
+    set("FALSE");
+    while !step(&app, &attempt).await.is_complete {}
+    assert_eq!(app.sql(&is_queued), 0, "it continues once the user is enabled");
 }

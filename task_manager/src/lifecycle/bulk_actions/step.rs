@@ -11,6 +11,7 @@ use tracing::info;
 
 use super::selection::select_next;
 use super::{BulkActions, interrupt_of};
+use crate::accounts::users;
 use crate::db::{DbConnection, DbResult};
 use crate::error::Error;
 use crate::kinds::bulk_action::{self, State};
@@ -24,6 +25,19 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// The outcome for one task.
 type Acted = (TaskId, Result<(), ActionError>);
 
+/// A bulk action as it is read before a step.
+enum Found {
+    Nothing,
+    /// It acts for a user who may do nothing any more.
+    OfDisabledUser,
+    States {
+        /// The stored one.
+        seen: State,
+        /// The same with the next tasks selected.
+        next: State,
+    },
+}
+
 /// A bulk action whose attempt holds the fence.
 struct Held {
     task: Task,
@@ -34,7 +48,8 @@ impl BulkActions {
     /// Acts on the next tasks of the bulk action `id`, if `attempt` is its latest.
     ///
     /// # Errors
-    /// The database is not available: the step is to be repeated. Or it is no bulk action.
+    /// The database is not available: the step is to be repeated. Or it is no bulk action, or its user
+    /// is disabled.
     pub async fn step(&self, id: TaskId, attempt: u32) -> Result<StepAnswer, Error> {
         let held = match self.select(id, attempt).await? {
             Ok(held) => held,
@@ -58,15 +73,22 @@ impl BulkActions {
     async fn select(&self, id: TaskId, attempt: u32) -> Result<Result<Held, Outcome>, Error> {
         // Outside of the transaction that stores them, since a search may take long.
         let found = self.db.read(move |conn| {
-            let Some(task) = store::find(conn, id)? else { return Ok(None) };
+            let Some(task) = store::find(conn, id)? else { return Ok(Found::Nothing) };
+            if users::is_disabled(conn, task.owner)? {
+                return Ok(Found::OfDisabledUser);
+            }
             let (spec, state) = (bulk_action::spec(&task)?, State::of(&task)?);
             let next = match state.pending.is_empty() {
                 true => select_next(conn, &task, spec, state.clone())?,
                 false => state.clone(),
             };
-            Ok(Some((state, next)))
+            Ok(Found::States { seen: state, next })
         });
-        let Some((seen, next)) = found.await? else { return Ok(Err(Outcome::LeaseLost)) };
+        let (seen, next) = match found.await? {
+            Found::States { seen, next } => (seen, next),
+            Found::Nothing => return Ok(Err(Outcome::LeaseLost)),
+            Found::OfDisabledUser => return Err(Error::UserDisabled),
+        };
         let held = self.db.write(move |conn| {
             let (task, state, now) = match hold(conn, id, attempt)? {
                 Ok(held) => held,
