@@ -113,7 +113,7 @@ fn of_bad_rows(rows: &BadRows, detail: String) -> Problem {
         field: error.field.clone(),
         reason: error.reason.clone(),
     };
-    Problem::new(422, "bad_rows", "The file has bad rows", detail)
+    Problem::new(422, "bad_rows", "The file has invalid rows", detail)
         .with_errors(rows.first.iter().map(location).collect(), rows.count)
 }
 
