@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use common::client::ClientError;
 use common::report::{LEASE, Outcome, StepAnswer};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -57,7 +58,7 @@ async fn step(ctx: &Context) -> Result<StepAnswer, ProcessError> {
     loop {
         match ctx.step().await {
             Ok(answer) => return Ok(answer),
-            Err(error) if error.is_transient() && started.elapsed() < PATIENCE => {
+            Err(error) if is_worth_a_retry(&error) && started.elapsed() < PATIENCE => {
                 tracing::debug!(%error, "a step of a bulk action failed, will retry");
                 sleep(backoff.next()).await;
             }
@@ -67,4 +68,11 @@ async fn step(ctx: &Context) -> Result<StepAnswer, ProcessError> {
             }
         }
     }
+}
+
+/// Whether the error is transient. A task manager of an earlier version knows no steps; during an
+/// upgrade, the next request may reach another one.
+fn is_worth_a_retry(error: &ClientError) -> bool {
+    let is_unknown = matches!(error, ClientError::Problem(problem) if problem.status == 404);
+    error.is_transient() || is_unknown
 }

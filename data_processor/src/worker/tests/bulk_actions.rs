@@ -43,6 +43,21 @@ async fn a_step_is_repeated_while_the_task_manager_is_down() {
     harness.end().await;
 }
 
+/// During an upgrade of a fleet, the next request may reach a task manager that is newer.
+#[tokio::test]
+async fn a_step_is_repeated_until_a_task_manager_knows_steps() {
+    let (mut harness, task) = started(&[NEXT]).await;
+    {
+        let mut script = harness.api.script();
+        (script.knows_no_steps, script.unanswered) = (true, 0);
+    }
+    eventually("repeats", || harness.api.script().unanswered > 2).await;
+    harness.api.script().knows_no_steps = false;
+    harness.api.script().steps.push_back(LAST);
+    assert!(matches!(harness.ended(task).await, Event::Completed { .. }));
+    harness.end().await;
+}
+
 #[tokio::test]
 async fn an_interrupt_in_an_answer_to_a_step_ends_the_attempt() {
     for outcome in [Outcome::Stop, Outcome::Kill, Outcome::LeaseLost] {

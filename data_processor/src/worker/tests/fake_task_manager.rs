@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::fake_load::{self, Load};
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use common::client::FailoverClient;
+use common::problem::Problem;
 use common::report::{
     Attempt, Claim, ClaimRequest, ClaimResponse, Event, Outcome, Report, ReportRequest,
     ReportResponse, StepAnswer, WorkerInfo,
@@ -31,6 +33,8 @@ pub(super) struct Script {
     pub(super) loads: HashMap<TaskId, Load>,
     /// The answers to the next steps of bulk actions; without one, the answer is 503.
     pub(super) steps: VecDeque<StepAnswer>,
+    /// Whether it is of a version without bulk actions.
+    pub(super) knows_no_steps: bool,
     /// Whether it answers every call with 503.
     pub(super) is_down: bool,
     /// The number of calls that it did not answer.
@@ -127,13 +131,18 @@ async fn reports(
     Ok(Json(ReportResponse { outcomes }))
 }
 
-async fn steps(State(script): State<Shared>) -> Result<Json<StepAnswer>, StatusCode> {
+async fn steps(State(script): State<Shared>) -> Response {
     let mut script = script.lock().unwrap();
+    if script.knows_no_steps {
+        script.unanswered += 1;
+        let problem = Problem::new(404, "not_found", "Not found", "There is no such path.");
+        return (StatusCode::NOT_FOUND, Json(problem)).into_response();
+    }
     match script.steps.pop_front() {
-        Some(answer) => Ok(Json(answer)),
+        Some(answer) => Json(answer).into_response(),
         None => {
             script.unanswered += 1;
-            Err(StatusCode::SERVICE_UNAVAILABLE)
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
         }
     }
 }
