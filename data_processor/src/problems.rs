@@ -3,6 +3,7 @@
 //! Invalid input is a 422. A failure of this machine is a 500, which makes a worker retry its task.
 
 use common::problem::{ErrorLocation, Problem};
+use common::task::spec::{DEFAULT_GROUP_BY, DEFAULT_SUM};
 use csv_aggregation::AggregationError;
 use csv_input::{BadRows, HeaderError, InputError, RowError};
 
@@ -22,7 +23,7 @@ const INTERRUPTED: Kind = (409, "interrupted", "The task was interrupted");
 pub fn of_aggregation(error: &AggregationError) -> Problem {
     let kind = match error {
         AggregationError::Input(error) => return of_input(error),
-        AggregationError::Header(error) => return of_header(error),
+        AggregationError::Header(error) => return of_header_of_aggregation(error),
         AggregationError::BadRows(rows) => {
             return of_bad_rows(rows, format!("{rows}; {ADVICE}"));
         }
@@ -75,6 +76,24 @@ fn of_input(error: &InputError) -> Problem {
             problem((500, "read_failed", "The input could not be read"), error, Vec::new())
         }
     }
+}
+
+/// The default columns are those of one format of files.
+fn of_header_of_aggregation(error: &HeaderError) -> Problem {
+    let mut problem = of_header(error);
+    if let HeaderError::MissingColumns { missing, .. } = error
+        && missing.iter().any(|name| is_default_column(name))
+    {
+        problem.detail.push_str(
+            "; name the columns of this file with group_by=COLUMN and sum=COLUMN, each as often as \
+             needed",
+        );
+    }
+    problem
+}
+
+fn is_default_column(name: &str) -> bool {
+    DEFAULT_GROUP_BY.into_iter().chain(DEFAULT_SUM).any(|column| column == name)
 }
 
 fn of_header(error: &HeaderError) -> Problem {
@@ -153,6 +172,20 @@ mod tests {
         assert_eq!(missing.errors[1].field.as_deref(), Some("email"));
         let long = of_preview(&InputError::RecordTooLong { line: 7, in_quotes: true }.into());
         assert_eq!((&*long.code, long.errors[0].line), ("record_too_long", Some(7)));
+    }
+
+    #[test]
+    fn a_header_without_the_default_columns_says_how_to_name_others() {
+        let missing = |name: &str| HeaderError::MissingColumns {
+            line: 1,
+            missing: vec![name.to_owned()],
+            present: vec!["City".to_owned()],
+            more: 0,
+        };
+        let advice = "group_by=COLUMN and sum=COLUMN";
+        assert!(of_aggregation(&missing("Song").into()).detail.contains(advice));
+        assert!(!of_aggregation(&missing("Town").into()).detail.contains(advice));
+        assert!(!of_loading(&missing("Song").into()).detail.contains(advice));
     }
 
     #[test]

@@ -3,9 +3,24 @@
 //! Standard output is for the requested output: a JSON document, a table, the bytes of a result.
 //! All messages go to standard error, so that pipes stay clean.
 
+use std::fmt::Display;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+
+/// Whether `--quiet` was given: for the whole process, as are its output streams.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Switches messages and progress off.
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Whether messages and progress are switched off.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
 
 /// The outputs of a command.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +50,13 @@ impl Console {
         if self.json { self.document(document) } else { to_stdout(&text()) }
     }
 
+    /// Prints an id, which is all that is printed when messages are switched off.
+    pub(crate) fn id(self, id: &impl Display) {
+        if is_quiet() && !self.json && !self.stdout_taken {
+            to_stdout(&id.to_string());
+        }
+    }
+
     /// Prints a JSON document on standard output.
     pub(crate) fn document(self, document: &impl Serialize) {
         if let Ok(text) = serde_json::to_string_pretty(document) {
@@ -42,18 +64,26 @@ impl Console {
         }
     }
 
-    /// Prints what a command has done, unless JSON was requested.
+    /// Prints what a command has done, unless JSON was requested or messages are switched off.
     pub(crate) fn say(self, text: &str) {
         match self {
             Self { json: true, .. } => {}
+            _ if is_quiet() => {}
             Self { stdout_taken: true, .. } => note(text),
             _ => to_stdout(text),
         }
     }
 }
 
-/// Prints a message or failure on standard error.
+/// Prints a message on standard error, unless messages are switched off.
 pub(crate) fn note(text: &str) {
+    if !is_quiet() {
+        complain(text);
+    }
+}
+
+/// Prints a failure on standard error.
+pub(crate) fn complain(text: &str) {
     // Nothing can be reported when standard error is closed.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -52,7 +52,7 @@ pub(crate) struct DownloadArgs {
 pub(crate) async fn download(session: &Session, args: DownloadArgs) -> Result<ExitCode, Failure> {
     let target = match &args.output {
         Some(output) => Target::named(output)?,
-        None => Target::ServersName { replace: args.force },
+        None => Target::ServersName { folder: PathBuf::new(), replace: args.force },
     };
     let console = console_for(session.console, &target)?;
     let part = if args.rejected { Part::Rejected } else { Part::Result };

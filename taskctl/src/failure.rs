@@ -1,11 +1,14 @@
 //! Failures of commands: their exit codes and texts.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use common::client::ClientError;
+use common::clock::now;
 use common::problem::Problem;
+use serde_json::{Value, json};
 
-use crate::console::{Console, note};
+use crate::console::{Console, complain};
 use crate::problem_text::problem_text;
 
 /// The task failed, the server refused, or a local operation failed.
@@ -76,15 +79,46 @@ impl Failure {
         self.problem.is_some() || self.code == UNREACHABLE
     }
 
-    /// Prints the failure: a problem of the server as JSON on standard output if JSON was
-    /// requested, everything else as text on standard error.
-    pub(crate) fn report(self, console: Console) -> ExitCode {
+    /// Whether other requests of the same command would fail in the same way.
+    pub(crate) fn is_of_all(&self) -> bool {
+        matches!(self.code, UNREACHABLE | INTERRUPTED) || matches!(self.status(), Some(401 | 429))
+    }
+
+    /// The failure as a problem document: the server's own, or one of the same shape.
+    pub(crate) fn document(&self) -> Value {
         match &self.problem {
-            Some(problem) if console.is_json() => console.document(problem),
-            _ if self.text.is_empty() => {}
-            _ => note(&self.text),
+            Some(problem) => serde_json::to_value(problem).unwrap_or_default(),
+            None => {
+                let (code, title) = match self.code {
+                    USAGE => ("usage", "Wrong usage"),
+                    UNREACHABLE => ("unreachable", "The server does not answer"),
+                    INTERRUPTED => ("interrupted", "Interrupted"),
+                    _ => ("failed", "The command failed"),
+                };
+                json!({
+                    "type": "about:blank", "title": title, "status": null, "detail": self.text,
+                    "instance": null, "code": code, "timestamp": now(), "errors": [],
+                    "error_count": 0
+                })
+            }
+        }
+    }
+
+    /// Prints the failure: as JSON on standard output if JSON was requested, otherwise as text on
+    /// standard error.
+    pub(crate) fn report(self, console: Console) -> ExitCode {
+        match self.text.is_empty() {
+            true => {}
+            false if console.is_json() => console.document(&self.document()),
+            false => complain(&self.text),
         }
         ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

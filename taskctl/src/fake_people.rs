@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::fake_file::{self, ROWS_AT_ONCE};
+use crate::numbers;
 use common::random::Random;
 
 const FIRST_NAMES: [&str; 16] = [
@@ -43,8 +44,8 @@ const BAD_STEPS: u64 = 100_000;
 /// The arguments of `taskctl fake-people`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FakePeopleArgs {
-    /// The number of rows after the header.
-    #[arg(long, default_value_t = 100_000)]
+    /// The number of rows after the header, for example 1_000_000, 1M or 1e6.
+    #[arg(long, short = 'n', default_value = "100000", value_parser = numbers::number)]
     rows: u64,
     /// The same seed results in the same file.
     #[arg(long, default_value_t = 0)]
@@ -53,7 +54,7 @@ pub(crate) struct FakePeopleArgs {
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT", value_parser = percent)]
     bad: f64,
     /// Where to write the file, `-` for standard output.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 }
 

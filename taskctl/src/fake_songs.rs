@@ -15,6 +15,7 @@ use chrono::{Days, NaiveDate};
 use clap::Args;
 
 use crate::fake_file::{self, ROWS_AT_ONCE};
+use crate::numbers;
 use common::random::Random;
 
 /// The day of the first plays: 2020-01-01.
@@ -29,20 +30,19 @@ const MAX_PLAYS: u64 = 1_000;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FakeSongsArgs {
     /// The number of songs.
-    #[arg(long, default_value_t = 1_000)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, default_value = "1000", value_parser = numbers::within(1..=10_000_000_u32))]
     songs: u32,
     /// The number of days on which they are played, from 2020-01-01 on.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value = "30", value_parser = numbers::within(1..=1_000_000_u32))]
     days: u32,
-    /// The number of rows after the header.
-    #[arg(long, default_value_t = 100_000)]
+    /// The number of rows after the header, for example 1_000_000, 1M or 1e6.
+    #[arg(long, short = 'n', default_value = "100000", value_parser = numbers::number)]
     rows: u64,
     /// The same seed results in the same file.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Where to write the file, `-` for standard output.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 }
 

@@ -16,11 +16,12 @@ mod fake_people;
 mod fake_songs;
 mod file_name;
 mod interrupt;
+mod kind_options;
 mod local;
 mod login;
+mod numbers;
 mod outcome;
 mod pace;
-mod parameter;
 mod part_file;
 mod patience;
 mod problem_text;
@@ -31,6 +32,7 @@ mod rows;
 mod run;
 mod saving;
 mod session;
+mod several;
 mod standalone;
 mod tasks;
 mod tokens;
@@ -41,7 +43,7 @@ mod wait;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use common::command_line;
 use common::task::TaskId;
 use tikv_jemallocator::Jemalloc;
@@ -61,6 +63,10 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 /// answers, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "taskctl", version = common::version!())]
+#[command(
+    after_help = "`taskctl help KIND` describes a kind of task and its options: csv_aggregation, \
+    data_upload, csv_preview, file_statistics."
+)]
 struct Cli {
     /// The URL of the server.
     #[arg(long, global = true, value_name = "URL", env = "TASKCTL_SERVER")]
@@ -72,6 +78,9 @@ struct Cli {
     /// Print the API's JSON on standard output, as one document, instead of text.
     #[arg(long, global = true)]
     json: bool,
+    /// Print only what was asked for: results, ids of tasks, and errors.
+    #[arg(long, short, global = true)]
+    quiet: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -162,7 +171,10 @@ enum Remote {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse().unwrap_or_else(|error| error.exit());
+    if cli.quiet {
+        console::be_quiet();
+    }
     match cli.command {
         Command::Standalone(args) => standalone::standalone(args, Console::new(cli.json)),
         Command::Admin(command) => admin::admin(command, Console::new(cli.json)),
@@ -176,8 +188,26 @@ fn main() -> ExitCode {
     }
 }
 
+/// The command line, with the kinds of tasks as topics of `help`.
+fn command() -> clap::Command {
+    Cli::command().subcommands(kind_options::topics())
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    if let Some((name, topic)) = matches.subcommand()
+        && let Some(used) = kind_options::use_of_topic(name, topic)
+    {
+        used?;
+        // As `taskctl help KIND`.
+        command.try_get_matches_from_mut(["taskctl", "help", name])?;
+    }
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
 fn package_files(folder: &Path, console: Console) -> ExitCode {
-    match command_line::write_package_files(Cli::command(), folder) {
+    match command_line::write_package_files(command(), folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => Failure::local(format!("Cannot write: {error}.")).report(console),
     }

@@ -4,13 +4,29 @@ use std::fmt::Write;
 
 use common::problem::{ErrorLocation, Problem};
 
+use crate::kind_options::as_options;
+
 /// How many individual errors are shown; the rest is counted.
 const SHOWN_ERRORS: usize = 10;
 
+/// Problems whose details name parameters, which are options here.
+const WITH_ADVICE: [&str; 2] = ["bad_rows", "missing_column"];
+
 /// The title, the detail and the first individual errors, one per line, without a final line
-/// break.
+/// break. A single error that the detail contains is not repeated.
 pub(crate) fn problem_text(problem: &Problem) -> String {
-    let mut text = format!("{}: {}", problem.title, problem.detail);
+    let mut text = match WITH_ADVICE.contains(&problem.code.as_str()) {
+        true => format!("{}: {}", problem.title, as_options(&problem.detail)),
+        false => format!("{}: {}", problem.title, problem.detail),
+    };
+    let is_repeated = match &*problem.errors {
+        [only] => only.line.is_none() && problem.detail.contains(&only.reason),
+        _ => false,
+    };
+    // The detail names missing columns.
+    if is_repeated || problem.code == "missing_column" {
+        return printable(&text);
+    }
     for error in problem.errors.iter().take(SHOWN_ERRORS) {
         let position = position(error);
         let separator = if position.is_empty() { "" } else { ": " };
@@ -76,6 +92,22 @@ mod tests {
     fn few_errors_are_shown_without_a_count() {
         assert_eq!(problem_text(&bad_rows(10)).lines().count(), 11);
         assert_eq!(problem_text(&bad_rows(0)).lines().count(), 1);
+    }
+
+    #[test]
+    fn an_error_is_printed_once() {
+        let errors = vec![ErrorLocation::field("colour", "is not a parameter")];
+        let problem = Problem::new(422, "invalid_parameters", "Bad", "colour: is not a parameter");
+        assert_eq!(
+            problem_text(&problem.with_errors(errors, 1)),
+            "Bad: colour: is not a parameter"
+        );
+    }
+
+    #[test]
+    fn advice_names_options() {
+        let problem = Problem::new(422, "bad_rows", "Bad rows", "pass on_bad_row=skip");
+        assert_eq!(problem_text(&problem), "Bad rows: pass --on-bad-row skip");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use common::problem::Problem;
+use common::problem::{ErrorLocation, Problem};
 use common::task::TaskKind;
 use common::task::spec::{CsvAggregationSpec, OnBadRow, TaskSpec};
 use csv_aggregation::{
@@ -27,43 +27,36 @@ use crate::console::{Console, note};
 use crate::counts::{Aggregated, counted};
 use crate::destination::{Destination, Part, cannot_write};
 use crate::failure::Failure;
+use crate::kind_options::{self, KindOptions};
 use crate::local::{Cancel, until_interrupted};
-use crate::parameter::parameter;
-use crate::problem_text::{position, problem_text};
+use crate::problem_text::problem_text;
 use crate::progress::TransferBar;
 
 /// The arguments of `taskctl run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// The kind of task.
+    #[arg(value_parser = kind_options::file_kind())]
     kind: TaskKind,
     /// The file, `-` for standard input.
     file: PathBuf,
     /// Where to write the result, `-` for standard output. Rejected rows are written to
     /// FILE.rejected.csv beside it.
-    #[arg(long, value_name = "FILE", default_value = "-")]
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-    /// A parameter of the task, for example `on_bad_row=skip`; may be repeated.
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
-    params: Vec<(String, String)>,
+    #[command(flatten)]
+    options: KindOptions,
     /// The number of threads; by default that of processors.
-    #[arg(long, value_name = "N")]
+    #[arg(long, short, value_name = "N")]
     threads: Option<NonZero<usize>>,
 }
 
 /// `taskctl run`. With `json`, prints the summary or the problem as JSON: on standard output, or on
 /// standard error if the result goes to standard output.
 pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
-    let spec = match TaskSpec::from_parameters(args.kind, &args.params) {
+    let spec = match spec(args.kind, &args.options) {
         Ok(spec) => spec,
-        Err(errors) => {
-            let lines: Vec<_> = errors
-                .iter()
-                .map(|error| format!("  {}: {}", position(error), error.reason))
-                .collect();
-            let text = format!("These parameters are invalid:\n{}", lines.join("\n"));
-            return Failure::usage(text).report(Console::new(false));
-        }
+        Err(failure) => return failure.report(Console::new(false)),
     };
     let beside_rows = Json { wanted: json, stdout_taken: args.output == Path::new("-") };
     let done = match spec {
@@ -77,6 +70,23 @@ pub(crate) fn run(args: RunArgs, json: bool) -> ExitCode {
         | TaskSpec::BulkAction(_) => Err(Failure::usage(format!("{} takes no file.", args.kind))),
     };
     done.unwrap_or_else(|failure| failure.report(Console::new(false)))
+}
+
+/// The task that the options describe.
+fn spec(kind: TaskKind, options: &KindOptions) -> Result<TaskSpec, Failure> {
+    if let Some(instead) = kind.created_by() {
+        let text = format!("{kind} takes no file; such tasks are created by {instead}.");
+        return Err(Failure::usage(text));
+    }
+    options.check(kind)?;
+    TaskSpec::from_parameters(kind, &options.params).map_err(|errors| {
+        let line = |error: &ErrorLocation| match &error.field {
+            Some(name) => format!("  {}: {}", options.given_as(name), error.reason),
+            None => format!("  {}", error.reason),
+        };
+        let lines: Vec<_> = errors.iter().map(line).collect();
+        Failure::usage(format!("These parameters are invalid:\n{}", lines.join("\n")))
+    })
 }
 
 /// The destination of JSON, if any.

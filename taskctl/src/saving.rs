@@ -17,20 +17,31 @@ use crate::part_file::PartFile;
 pub(crate) enum Target {
     /// The destination given by `--output`.
     Given(Destination),
-    /// A file in the current folder, named by the server.
+    /// A file named by the server.
     ServersName {
+        /// Its folder.
+        folder: PathBuf,
         /// Whether an existing file may be replaced.
         replace: bool,
     },
 }
 
 impl Target {
-    /// The destination of `--output`, checked before any request is sent.
+    /// The destination of `--output`, checked before any request is sent. In a folder, the file is
+    /// named by the server and replaces none.
     ///
     /// # Errors
     /// It cannot be written to.
     pub(crate) fn named(output: &Path) -> Result<Self, Failure> {
-        Destination::named(output).map(Self::Given)
+        match output.is_dir() {
+            true => Ok(Self::ServersName { folder: output.to_owned(), replace: false }),
+            false => Destination::named(output).map(Self::Given),
+        }
+    }
+
+    /// Whether there is room for several results.
+    pub(crate) fn takes_several(&self) -> bool {
+        matches!(self, Self::ServersName { .. })
     }
 
     /// Whether the bytes go to standard output.
@@ -95,7 +106,7 @@ impl Sink {
                 return Ok((Self::Stream(Box::new(device)), 0));
             }
             Target::Given(Destination::File(path)) => (path.clone(), true),
-            Target::ServersName { replace } => (PathBuf::from(suggested), *replace),
+            Target::ServersName { folder, replace } => (folder.join(suggested), *replace),
         };
         if !replace && path.symlink_metadata().is_ok() {
             return Err(exists_already(&path));

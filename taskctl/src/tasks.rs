@@ -10,7 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::parameter::parameter;
+use crate::kind_options::KindOptions;
 use crate::problem_text::problem_text;
 use crate::session::{Session, task_path};
 use crate::{outcome, view};
@@ -40,9 +40,9 @@ pub(crate) struct ListArgs {
 pub(crate) struct RunAgainArgs {
     /// The id of the earlier task.
     id: TaskId,
-    /// A parameter that replaces those of this name; repeat it for several. The others stay.
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
-    params: Vec<(String, String)>,
+    /// Parameters that replace those of their names; the others stay.
+    #[command(flatten)]
+    options: KindOptions,
 }
 
 /// `taskctl status`.
@@ -90,9 +90,9 @@ pub(crate) async fn act(session: &Session, id: TaskId, verb: &str) -> Result<Exi
 
 /// `taskctl run-again`.
 pub(crate) async fn run_again(session: &Session, args: RunAgainArgs) -> Result<ExitCode, Failure> {
-    let RunAgainArgs { id, params } = args;
+    let RunAgainArgs { id, options } = args;
     let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, value) in params {
+    for (name, value) in options.params {
         parameters.entry(name).or_default().push(value);
     }
     // So that a repeat after a lost answer creates no second task.

@@ -8,7 +8,7 @@ mod remembered;
 mod resumable;
 mod tus;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -23,10 +23,11 @@ use crate::console::note;
 use crate::download::{self, console_for};
 use crate::failure::Failure;
 use crate::interrupt::or_interrupted;
-use crate::parameter::parameter;
+use crate::kind_options::{self, KindOptions};
 use crate::patience::GiveUp;
 use crate::saving::Target;
 use crate::session::Session;
+use crate::several::Several;
 use crate::{outcome, view, wait};
 
 /// A file up to this size in bytes is sent by one request.
@@ -37,19 +38,19 @@ const CHUNK: usize = 256 * 1024;
 /// The arguments of `taskctl upload`.
 #[derive(Debug, Args)]
 pub(crate) struct UploadArgs {
-    /// The file to upload.
-    file: PathBuf,
-    /// The kind of task.
-    #[arg(long, default_value_t = TaskKind::CsvAggregation)]
-    kind: TaskKind,
-    /// A parameter of the task, for example `on_bad_row=skip`; may be repeated.
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
-    params: Vec<(String, String)>,
+    /// The files to upload. The name of a kind of task before them has the effect of --kind.
+    #[arg(required = true, value_name = "[KIND] FILE")]
+    files: Vec<PathBuf>,
+    /// The kind of task; by default csv_aggregation.
+    #[arg(long, short, value_name = "KIND", value_parser = kind_options::file_kind())]
+    kind: Option<TaskKind>,
+    #[command(flatten)]
+    options: KindOptions,
     /// Wait until the task has ended.
-    #[arg(long)]
+    #[arg(long, short)]
     wait: bool,
-    /// Wait, and save the result here, `-` for standard output.
-    #[arg(long, value_name = "FILE")]
+    /// Wait, and save the result here: a file, a folder, or `-` for standard output.
+    #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Upload so many parts of the file at a time, which helps where a single connection is slow.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -59,64 +60,113 @@ pub(crate) struct UploadArgs {
     give_up: GiveUp,
 }
 
+/// How files are uploaded.
+#[derive(Debug)]
+struct Plan {
+    kind: TaskKind,
+    params: Vec<(String, String)>,
+    parallel: u8,
+    give_up: GiveUp,
+}
+
 /// `taskctl upload`.
 pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCode, Failure> {
-    if args.kind == TaskKind::DataUpload && args.output.is_some() {
+    let (kind, files) = kind_and_files(args.kind, args.files)?;
+    if kind == TaskKind::DataUpload && args.output.is_some() {
         return Err(Failure::usage(
             "A data_upload has no result file. Wait for it with --wait, and fetch the rows that it \
              loaded with `taskctl rows ID --output FILE`.",
         ));
     }
-    if let Some(instead) = args.kind.created_by() {
-        let text = format!("{} takes no file; such tasks are created by {instead}.", args.kind);
+    if let Some(instead) = kind.created_by() {
+        let text = format!("{kind} takes no file; such tasks are created by {instead}.");
         return Err(Failure::usage(text));
     }
+    args.options.check(kind)?;
     let target = args.output.as_deref().map(Target::named).transpose()?;
+    if files.len() > 1 && target.as_ref().is_some_and(|target| !target.takes_several()) {
+        return Err(Failure::usage(
+            "Several results need a folder: name an existing one with --output FOLDER.",
+        ));
+    }
     let console = match &target {
         Some(target) => console_for(session.console, target)?,
         None => session.console,
     };
-    let input = Input::open(&args.file)?;
-    let mut accepted = if input.size() <= SMALL {
+    let inputs: Vec<_> = files.iter().map(|file| Input::open(file)).collect::<Result<_, _>>()?;
+    let plan =
+        Plan { kind, params: args.options.params, parallel: args.parallel, give_up: args.give_up };
+    let is_waiting = args.wait || target.is_some();
+
+    let mut several = Several::new(console, inputs.len());
+    let mut accepted = Vec::new();
+    for input in &inputs {
+        let sent = send(session, &plan, input).await;
+        let Some(task) = several.tried(&view::printable_line(&input.name), sent)? else { continue };
+        if is_waiting && !console.is_json() {
+            note(&announcement(&task));
+        } else if !console.is_json() {
+            let hint = session.command("status", task.task.task_id);
+            console.id(&task.task.task_id);
+            console.say(&format!("{}\nSee its state with `{hint}`.", announcement(&task)));
+        }
+        accepted.push(task);
+    }
+    for mut accepted in accepted {
+        if !is_waiting {
+            several.add(&accepted, ExitCode::SUCCESS);
+            continue;
+        }
+        let id = accepted.task.task_id;
+        accepted.task = wait::until_ended_or_interrupted(session, id, wait::PATIENCE).await?;
+        let saved = match &target {
+            Some(target) if accepted.task.state == TaskState::Processed => {
+                let saved =
+                    download::fetch(session, id, download::Part::Result, target, plan.give_up);
+                let Some(saved) = several.tried(&id.to_string(), saved.await)? else { continue };
+                Some(saved)
+            }
+            _ => None,
+        };
+        let code = outcome::conclude(console, session, &accepted.task, saved.as_ref());
+        several.add(&accepted, code);
+    }
+    Ok(several.finish())
+}
+
+/// Uploads a file.
+async fn send(session: &Session, plan: &Plan, input: &Input) -> Result<AcceptedTask, Failure> {
+    if input.size() <= SMALL {
         let sending = Arc::new(Sending::default());
-        or_interrupted(form::send(session, &args, &input, &sending), || {
+        return or_interrupted(form::send(session, plan, input, &sending), || {
             format!("The upload was interrupted. {}", sending.fate())
         })
-        .await?
-    } else {
-        let progress = Progress::prepare(&input);
-        let sending = resumable::send(session, &args, &input, &progress);
-        let accepted = or_interrupted(sending, || progress.interruption()).await;
-        progress.finish();
-        accepted?
-    };
-    let id = accepted.task.task_id;
-
-    if !args.wait && target.is_none() {
-        console.answer(&accepted, || {
-            format!(
-                "{}\nSee its state with `{}`.",
-                announcement(&accepted),
-                session.command("status", id)
-            )
-        });
-        return Ok(ExitCode::SUCCESS);
+        .await;
     }
+    let progress = Progress::prepare(input);
+    let sending = resumable::send(session, plan, input, &progress);
+    let accepted = or_interrupted(sending, || progress.interruption()).await;
+    progress.finish();
+    accepted
+}
 
-    if !console.is_json() {
-        note(&announcement(&accepted));
-    }
-    accepted.task = wait::until_ended_or_interrupted(session, id, wait::PATIENCE).await?;
-    let saved = match &target {
-        Some(target) if accepted.task.state == TaskState::Processed => {
-            Some(download::fetch(session, id, download::Part::Result, target, args.give_up).await?)
+/// The kind, which may be named before the files.
+fn kind_and_files(
+    kind: Option<TaskKind>,
+    mut files: Vec<PathBuf>,
+) -> Result<(TaskKind, Vec<PathBuf>), Failure> {
+    let named = files.first().and_then(|first| kind_options::named_file_kind(first.to_str()?));
+    match (kind, named) {
+        (Some(kind), _) => Ok((kind, files)),
+        (None, Some(kind)) if files.len() > 1 => {
+            files.remove(0);
+            Ok((kind, files))
         }
-        _ => None,
-    };
-    if console.is_json() {
-        console.document(&accepted);
+        (None, Some(kind)) if !Path::new(kind.as_str()).exists() => {
+            Err(Failure::usage(format!("Name the file: `taskctl upload {kind} FILE`.")))
+        }
+        (None, _) => Ok((TaskKind::CsvAggregation, files)),
     }
-    Ok(outcome::conclude(console, session, &accepted.task, saved.as_ref()))
 }
 
 /// What a progress bar is of.

@@ -146,11 +146,22 @@ fn missing_columns(missing: &[String], present: &[String], more: u64) -> String 
     if more > 0 {
         text += &format!(" and {more} more");
     }
-    text += match (present, more) {
-        // A single column whose name contains another separator.
-        ([only], 0) if only.contains([';', '\t', '|']) => "; fields must be separated by commas",
-        _ => " (names are case-sensitive)",
-    };
+    // A single column whose name contains another separator.
+    if let ([only], 0) = (present, more)
+        && only.contains([';', '\t', '|'])
+    {
+        return text + "; fields must be separated by commas";
+    }
+    let is_same = |name: &str, other: &str| name.to_lowercase() == other.to_lowercase();
+    let is_present = |name: &str| present.iter().any(|other| is_same(name, other));
+    if missing.iter().any(|name| is_present(name)) {
+        text += " (names are case-sensitive)";
+    }
+    let is_list =
+        |name: &&String| name.contains(',') && name.split(',').all(|name| is_present(name.trim()));
+    if let Some(list) = missing.iter().find(is_list) {
+        text += &format!("; `{list}` is a list of columns: name each of them separately");
+    }
     text
 }
 
@@ -185,7 +196,10 @@ mod tests {
             text(&["Song;Date"], &["Song"]),
             "the header lacks the column `Song`; it has `Song;Date`; fields must be separated by commas"
         );
-        assert!(text(&["a"; 23], &["b"]).ends_with("`a` and 3 more (names are case-sensitive)"));
+        assert!(text(&["a"; 23], &["b"]).ends_with("`a` and 3 more"));
+        assert!(text(&["City", "Day"], &["City,Day", "x"]).ends_with(
+            "it has `City`, `Day`; `City,Day` is a list of columns: name each of them separately"
+        ));
     }
 
     #[test]

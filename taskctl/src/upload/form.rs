@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::input::Input;
-use super::{CHUNK, UploadArgs, label};
+use super::{CHUNK, Plan, label};
 use crate::failure::Failure;
 use crate::patience::{GivenUp, Patience};
 use crate::progress::TransferBar;
@@ -47,7 +47,7 @@ pub(super) struct Sending {
 /// The server refuses or does not answer for too long, or the file cannot be read.
 pub(super) async fn send(
     session: &Session,
-    args: &UploadArgs,
+    args: &Plan,
     input: &Input,
     sending: &Arc<Sending>,
 ) -> Result<AcceptedTask, Failure> {
@@ -113,12 +113,7 @@ impl Sending {
 }
 
 /// The request: parameters first, since the server refuses them after the file.
-fn request(
-    session: &Session,
-    args: &UploadArgs,
-    input: &Input,
-    body: Body,
-) -> reqwest::RequestBuilder {
+fn request(session: &Session, args: &Plan, input: &Input, body: Body) -> reqwest::RequestBuilder {
     let path = match args.kind {
         TaskKind::CsvAggregation => "/v1/data_processor/upload",
         TaskKind::FileStatistics => "/v1/file_statistics",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use common::task::TaskId;
 
-use super::UploadArgs;
+use super::Plan;
 use super::input::Input;
 use super::progress::Progress;
 use super::record::{Identity, Record, Slot};
@@ -37,7 +37,7 @@ impl Remembered {
     /// another content of the file, which nothing continues.
     pub(super) fn open(
         session: &Session,
-        args: &UploadArgs,
+        args: &Plan,
         input: &Input,
         progress: Progress,
     ) -> (Self, Vec<TaskId>) {

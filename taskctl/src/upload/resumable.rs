@@ -26,7 +26,7 @@ use super::progress::Progress;
 use super::record::{PartRecord, Record};
 use super::remembered::Remembered;
 use super::tus::{self, Outcome, Purpose, Role, Stored, Tus};
-use super::{CHUNK, UploadArgs};
+use super::{CHUNK, Plan};
 use crate::failure::Failure;
 use crate::patience::{GivenUp, Patience};
 use crate::session::{Session, task_path};
@@ -64,7 +64,7 @@ impl From<ClientError> for Stop {
 /// The server refuses or does not answer for too long, or the file cannot be read.
 pub(super) async fn send(
     session: &Session,
-    args: &UploadArgs,
+    args: &Plan,
     input: &Input,
     progress: &Progress,
 ) -> Result<AcceptedTask, Failure> {
@@ -118,7 +118,7 @@ struct Part {
 struct Upload<'a> {
     session: &'a Session,
     tus: Tus<'a>,
-    args: &'a UploadArgs,
+    args: &'a Plan,
     input: &'a Input,
     progress: &'a Progress,
     /// Why the file could not be read.
@@ -170,7 +170,7 @@ impl Upload<'_> {
     }
 
     fn purpose(&self) -> Purpose<'_> {
-        let UploadArgs { kind, params, .. } = self.args;
+        let Plan { kind, params, .. } = self.args;
         Purpose { kind: *kind, file_name: &self.input.name, params }
     }
 

@@ -45,10 +45,42 @@ async fn local_errors_match_those_of_the_server() {
     let run = taskctl(&server, folder.path(), &[&["--json"], &args[..]].concat()).await;
     assert_eq!((run.code, run.json()["error_count"].as_u64()), (1, Some(100)));
 
+    let args = ["run", "csv_aggregation", "in.csv", "--on-bad-row", "skip"];
+    let run = taskctl(&server, folder.path(), &args).await;
+    assert!(run.stderr.contains("Aggregated 0 of 100 rows into 0 groups"), "{run:?}");
+
     let args = ["run", "csv_aggregation", "in.csv", "--param", "colour=red"];
     let run = taskctl(&server, folder.path(), &args).await;
     assert_eq!((run.code, run.text().as_str()), (2, ""));
     assert!(run.stderr.contains("  colour: is not a parameter of csv_aggregation"), "{run:?}");
+}
+
+#[tokio::test]
+async fn columns_are_named_by_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let visits = "City,Day,Visits\nBerlin,1,3\nBerlin,2,4\nRome,1,5\n";
+    std::fs::write(folder.path().join("visits.csv"), visits).unwrap();
+    let server = nowhere().await;
+    let run = async |options: &[&str]| {
+        let args = [&["run", "csv_aggregation", "visits.csv"], options].concat();
+        taskctl(&server, folder.path(), &args).await
+    };
+    let done = run(&["--group-by", "City", "--sum", "Visits"]).await;
+    assert_eq!((done.code, done.text().as_str()), (0, "City,Visits\nBerlin,7\nRome,5\n"));
+    let ordered = run(&["-g", "Day", "--param", "group_by=City", "--sum", "Visits"]).await;
+    assert!(ordered.text().starts_with("Day,City,Visits\n1,Berlin,3\n"), "{ordered:?}");
+
+    for (options, words) in [
+        (&[][..], "with --group-by COLUMN and --sum COLUMN"),
+        (&["--group-by", "City,Day", "--sum", "Visits"], "name each of them separately"),
+        (&["--group-by", "city", "--sum", "Visits"], "(names are case-sensitive)"),
+        (&["--group-by", "City", "--sum", "City"], "--sum: the column `City` is named more"),
+    ] {
+        let run = run(options).await;
+        assert!(run.code > 0 && run.stderr.contains(words), "{run:?}");
+        let is_case = options.contains(&"city");
+        assert_eq!(run.stderr.contains("case-sensitive"), is_case, "{}", run.stderr);
+    }
 }
 
 #[tokio::test]

@@ -18,12 +18,15 @@ async fn every_command_explains_how_to_start_a_server() {
     ] {
         let run = taskctl(&server, folder.path(), &args).await;
         assert_eq!(run.code, 3, "{args:?}: {run:?}");
-        assert_eq!(run.text(), "", "{args:?}");
+        let said = match args.contains(&"--json") {
+            true => run.json()["detail"].as_str().unwrap().to_owned(),
+            false => run.stderr.clone(),
+        };
         let expected = format!(
             "No server answers at {server}. Start one with `taskctl standalone` (or `make run` in \
              the source folder), or name another with --server URL."
         );
-        assert!(run.stderr.contains(&expected), "{args:?}: {}", run.stderr);
+        assert!(said.contains(&expected), "{args:?}: {run:?}");
     }
 }
 
@@ -48,13 +51,22 @@ async fn usage_errors_exit_with_2_and_a_message() {
         (vec!["upload", "nothing.csv"], "Cannot upload nothing.csv: No such file"),
         (vec!["upload", "."], "Cannot upload .: it is not a regular file."),
         (vec!["upload", "plays.csv", "--param", "skip"], "NAME=VALUE"),
-        (vec!["upload", "plays.csv", "--kind", "magic"], "`magic` is not one of csv_aggregation"),
+        (vec!["upload", "plays.csv", "--kind", "magic"], "possible values: csv_aggregation"),
+        (vec!["upload", "plays.csv", "--kind", "user_event"], "takes no file"),
+        (vec!["run", "report_email", "plays.csv"], "takes no file"),
+        (
+            vec!["upload", "file_statistics", "plays.csv", "--sum", "Plays"],
+            "--sum is an option of csv_aggregation, not of file_statistics: it takes none.",
+        ),
+        (vec!["run", "data_upload", "plays.csv", "-g", "x"], "it takes --on-bad-row."),
+        (vec!["upload", "plays.csv", "--on-bad-row", "ignore"], "possible values: fail, skip"),
+        (vec!["upload", "csv_aggregation"], "Name the file: `taskctl upload csv_aggregation FILE`"),
+        (vec!["upload", "plays.csv", "plays.csv", "--output", "x.csv"], "need a folder"),
+        (vec!["csv_aggregation", "plays.csv"], "taskctl upload csv_aggregation FILE"),
         (
             vec!["upload", "plays.csv", "--output", "no/such/x.csv"],
             "the folder no/such does not exist",
         ),
-        (vec!["upload", "plays.csv", "--output", "."], "Cannot write to .: it is a folder."),
-        (vec!["--json", "download", ID, "--output", "-"], "Standard output takes either"),
         (vec!["--server", "ftp://127.0.0.1", "list"], "`ftp` URLs are not supported"),
         (vec!["--server", "here", "list"], "cannot be used"),
     ] {
@@ -62,4 +74,19 @@ async fn usage_errors_exit_with_2_and_a_message() {
         assert_eq!(run.code, 2, "{args:?}: {run:?}");
         assert!(run.stderr.contains(words), "{args:?}: {}", run.stderr);
     }
+}
+
+#[tokio::test]
+async fn kinds_are_topics_of_help() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = nowhere().await;
+    for args in [vec!["help", "csv_aggregation"], vec!["csv_aggregation"]] {
+        let run = taskctl(&server, folder.path(), &args).await;
+        assert_eq!(run.code, 0, "{run:?}");
+        for words in ["taskctl run csv_aggregation FILE", "--group-by <COLUMN>", "fail, skip"] {
+            assert!(run.text().contains(words), "{words}: {}", run.text());
+        }
+    }
+    let run = taskctl(&server, folder.path(), &["help", "file_statistics"]).await;
+    assert!(run.code == 0 && !run.text().contains("--group-by"), "{run:?}");
 }

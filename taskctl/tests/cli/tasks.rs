@@ -177,9 +177,7 @@ async fn a_task_is_run_again_with_other_parameters() {
     let router = Router::new().route("/v1/tasks/{id}/run_again", post(run_again));
     let server = serve(router).await;
     let mut arguments = vec!["run-again", ID];
-    for parameter in ["group_by=City", "on_bad_row=skip", "group_by=Day"] {
-        arguments.extend(["--param", parameter]);
-    }
+    arguments.extend(["--group-by", "City", "--on-bad-row", "skip", "--param", "group_by=Day"]);
     let run = taskctl(&server, folder.path(), &arguments).await;
     assert_eq!((run.code, run.text()), (0, format!("Task {ID}: queued, position 1\n")), "{run:?}");
     arguments.push("--json");

@@ -63,9 +63,8 @@ async fn parameters_precede_the_file_and_the_result_is_complete() {
     let (router, arrived) = accepting(accepted(), b"Song,Date,Total\na,2026-01-01,3\n");
     let server = serve(router).await;
 
-    let args =
-        ["upload", "größe \"1\".csv", "--param", "group_by=City", "--param", "group_by=Täg=x"];
-    let args = [&args[..], &["--param", "on_bad_row=skip", "--output", "out.csv"]].concat();
+    let args = ["upload", "größe \"1\".csv", "--param", "group_by=City", "--group-by", "Täg=x"];
+    let args = [&args[..], &["--on-bad-row", "skip", "--output", "out.csv"]].concat();
     let run = taskctl(&server, folder.path(), &args).await;
 
     assert_eq!(run.code, 0, "{run:?}");
@@ -117,6 +116,26 @@ async fn json_output_is_one_document() {
     expected["resumed"] = json!(false);
     expected["resumed_from_row"] = Value::Null;
     assert_eq!((run.code, run.json()), (0, expected));
+}
+
+#[tokio::test]
+async fn several_files_are_uploaded_by_one_command() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["one.csv", "two.csv"] {
+        std::fs::write(folder.path().join(name), "x").unwrap();
+    }
+    let server = serve(accepting(accepted(), b"result").0).await;
+    let files = ["upload", "csv_aggregation", "one.csv", "two.csv"];
+    let run = taskctl(&server, folder.path(), &files).await;
+    assert_eq!((run.code, run.text().matches("Accepted as task").count()), (0, 2), "{run:?}");
+    let run = taskctl(&server, folder.path(), &[&files[..], &["--json"]].concat()).await;
+    let expected = json!({"items": [accepted(), accepted()], "errors": []});
+    assert_eq!((run.code, run.json()), (0, expected));
+    std::fs::create_dir(folder.path().join("results")).unwrap();
+    let args = ["upload", "one.csv", "--output", "results"];
+    let run = taskctl(&server, folder.path(), &args).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(names(&folder.path().join("results")).len(), 1);
 }
 
 #[tokio::test]
