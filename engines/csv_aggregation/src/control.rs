@@ -34,6 +34,12 @@ pub trait Control: Send + Sync {
     fn memory(&self) -> u64 {
         u64::MAX
     }
+
+    /// Reports that groups were written to temporary files, `bytes` in all. Calls may come from
+    /// several threads at a time.
+    fn spilled(&self, bytes: u64) {
+        let _ = bytes;
+    }
 }
 
 /// The size of writes in bytes, which is also a good size for the buffers of

@@ -71,6 +71,11 @@ impl<'a> Watch<'a> {
         self.control.memory()
     }
 
+    /// Reports that groups were written to temporary files.
+    pub(crate) fn spilled(&self, bytes: u64) {
+        self.control.spilled(bytes);
+    }
+
     /// Waits until the thread with this number, from 0, may work, or all work is done.
     pub(crate) fn wait_for_turn(
         &self,

@@ -58,6 +58,11 @@ impl Runs {
         self.runs.iter().map(|run| run.end - run.start).sum()
     }
 
+    /// The size of the last run in bytes.
+    pub(crate) fn last_bytes(&self) -> u64 {
+        self.runs.last().map_or(0, |run| run.end - run.start)
+    }
+
     /// The index distances of all runs in bytes, added up: about as much is read too much with
     /// every range of keys.
     pub(crate) fn spacing(&self) -> u64 {

@@ -245,6 +245,7 @@ impl<'a> Shards<'a> {
             let index_memory = shard.runs.memory() as u64;
             let written = shard.runs.write(&mut memory, &checkpoint);
             written.map_err(AggregationError::spill)?;
+            watch.spilled(shard.runs.last_bytes());
             adjust(&self.budget.outside_shards, index_memory, shard.runs.memory() as u64);
         }
         // Replaced instead of cleared, which returns the memory to the system.
