@@ -9,25 +9,25 @@ use clap::{Arg, Command};
 pub(super) fn markdown(mut program: Command) -> String {
     program.build();
     let mut text = format!("## {}\n", program.get_name());
-    describe(&program, true, &mut text);
-    add_commands(&program, program.get_name(), &mut text);
+    describe(&program, None, &mut text);
+    add_commands(&program, &program, program.get_name(), &mut text);
     text
 }
 
-fn add_commands(parent: &Command, path: &str, text: &mut String) {
+fn add_commands(program: &Command, parent: &Command, path: &str, text: &mut String) {
     for command in parent.get_subcommands().filter(|command| !command.is_hide_set()) {
         let path = format!("{path} {}", command.get_name());
         // A group of commands is not a command itself.
         if !command.has_subcommands() {
             let _ = write!(text, "\n### {path}\n");
-            describe(command, false, text);
+            describe(command, Some(program), text);
         }
-        add_commands(command, &path, text);
+        add_commands(program, command, &path, text);
     }
 }
 
-/// Global options are described with the program.
-fn describe(command: &Command, is_program: bool, text: &mut String) {
+/// Global options, and those under a heading of the program, are described with it.
+fn describe(command: &Command, program: Option<&Command>, text: &mut String) {
     if let Some(about) = command.get_long_about().or(command.get_about()) {
         let _ = write!(text, "\n{}\n", sentence(about.to_string()));
     }
@@ -35,7 +35,11 @@ fn describe(command: &Command, is_program: bool, text: &mut String) {
     let _ = write!(text, "\n```text\n{}\n```\n", usage.trim_start_matches("Usage: "));
     let mut arguments = command.get_arguments().filter(|argument| {
         let is_builtin = matches!(argument.get_id().as_str(), "help" | "version");
-        !is_builtin && !argument.is_hide_set() && (is_program || !argument.is_global_set())
+        let is_shared = program.is_some_and(|program| {
+            argument.is_global_set()
+                || program.get_arguments().any(|of_all| is_same(of_all, argument))
+        });
+        !is_builtin && !argument.is_hide_set() && !is_shared
     });
     if let Some(first) = arguments.next() {
         text.push_str("\n| argument | meaning |\n|---|---|\n");
@@ -43,6 +47,11 @@ fn describe(command: &Command, is_program: bool, text: &mut String) {
             let _ = writeln!(text, "| `{argument}` | {} |", meaning(argument));
         }
     }
+}
+
+fn is_same(one: &Arg, other: &Arg) -> bool {
+    let heading = one.get_help_heading();
+    heading.is_some() && heading == other.get_help_heading() && one.get_id() == other.get_id()
 }
 
 fn meaning(argument: &Arg) -> String {
