@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ::console::Term;
 use serde::Serialize;
 
 /// Whether `--quiet` was given: for the whole process, as are its output streams.
@@ -50,6 +51,11 @@ impl Console {
         if self.json { self.document(document) } else { to_stdout(&text()) }
     }
 
+    /// Prints a line on standard output; false if its reader is gone.
+    pub(crate) fn line(self, text: &str) -> bool {
+        writeln!(std::io::stdout().lock(), "{text}").is_ok()
+    }
+
     /// Prints an id, which is all that is printed when messages are switched off.
     pub(crate) fn id(self, id: &impl Display) {
         if is_quiet() && !self.json && !self.stdout_taken {
@@ -73,6 +79,17 @@ impl Console {
             _ => to_stdout(text),
         }
     }
+}
+
+/// Whether standard output shows colours.
+pub(crate) fn is_colored() -> bool {
+    ::console::colors_enabled()
+}
+
+/// The width of the terminal on standard output; any, if it is none.
+pub(crate) fn output_width() -> usize {
+    let terminal = Term::stdout();
+    if terminal.is_term() { terminal.size().1.into() } else { usize::MAX }
 }
 
 /// Prints a message on standard error, unless messages are switched off.

@@ -1,7 +1,7 @@
 //! Texts of counts, the same for tasks of a server and for files that are processed locally.
 
 use common::plural::plural;
-use indicatif::HumanCount;
+use indicatif::{HumanBytes, HumanCount};
 
 /// A count with its noun, for example `1 group` and `1,234 rows`.
 pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
@@ -10,6 +10,27 @@ pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
 
 pub(crate) fn rows(count: u64) -> String {
     counted(count, "row", "rows")
+}
+
+/// A time for people: `0.04 s`, `1.2 s`, `2 min 5 s`, `1 h 3 min`.
+pub(crate) fn seconds(seconds: f64) -> String {
+    // A time is not negative, and the cast would saturate.
+    let whole = seconds.round() as u64;
+    match whole {
+        _ if seconds < 1.0 => format!("{seconds:.2} s"),
+        0..60 => format!("{seconds:.1} s"),
+        60..3_600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", HumanCount(whole / 3_600), whole % 3_600 / 60),
+    }
+}
+
+/// A size for people: the exact number of bytes, and from 1 KiB on also in a larger unit.
+pub(crate) fn exact_size(bytes: u64) -> String {
+    let exact = counted(bytes, "byte", "bytes");
+    match bytes {
+        0..1_024 => exact,
+        _ => format!("{exact} ({})", HumanBytes(bytes)),
+    }
 }
 
 /// The counts of an aggregation.
@@ -42,6 +63,24 @@ impl Aggregated {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_and_sizes_have_one_style() {
+        let times = [0.0, 0.044, 1.24, 59.4, 59.9, 125.0, 3_780.0, 360_000.0].map(seconds);
+        let expected = [
+            "0.00 s",
+            "0.04 s",
+            "1.2 s",
+            "59.4 s",
+            "1 min 0 s",
+            "2 min 5 s",
+            "1 h 3 min",
+            "100 h 0 min",
+        ];
+        assert_eq!(times, expected);
+        let sizes = [1, 24, 1_536].map(exact_size);
+        assert_eq!(sizes, ["1 byte", "24 bytes", "1,536 bytes (1.50 KiB)"]);
+    }
 
     #[test]
     fn rejected_rows_are_not_aggregated() {

@@ -29,7 +29,7 @@ impl Destination {
             return Ok(Self::Stdout);
         }
         let refused = |why: String| {
-            Err(Failure::usage(format!("Cannot write to {}: {why}.", path.display())))
+            Err(Failure::local(format!("Cannot write to {}: {why}.", path.display())))
         };
         match path.metadata() {
             Ok(found) if found.is_dir() => refused("it is a folder".to_owned()),

@@ -25,24 +25,26 @@ use crate::patience::{GiveUp, Patience};
 use crate::progress::TransferBar;
 use crate::saving::{Saved, Sink, Target};
 use crate::session::Session;
+use crate::several::Several;
+use crate::task_refs::Tasks;
 
 /// A connection without a byte for this long is broken.
 const STALL: Duration = Duration::from_secs(30);
 
 /// The arguments of `taskctl download`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct DownloadArgs {
-    /// The task whose result to fetch.
-    id: TaskId,
-    /// Where to save it, `-` for standard output; by default a file in the current folder, named by
-    /// the server.
-    #[arg(long, value_name = "FILE")]
+    #[command(flatten)]
+    tasks: Tasks,
+    /// Where to save it: a file, a folder, or `-` for standard output; by default a file in the
+    /// current folder, named by the server.
+    #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Fetch the rejected rows instead of the result.
     #[arg(long)]
     rejected: bool,
     /// Replace an existing file of that name.
-    #[arg(long)]
+    #[arg(long, short)]
     force: bool,
     #[command(flatten)]
     give_up: GiveUp,
@@ -51,17 +53,29 @@ pub(crate) struct DownloadArgs {
 /// `taskctl download`.
 pub(crate) async fn download(session: &Session, args: DownloadArgs) -> Result<ExitCode, Failure> {
     let target = match &args.output {
+        Some(output) if output.is_dir() => {
+            Target::ServersName { folder: output.clone(), replace: args.force }
+        }
         Some(output) => Target::named(output)?,
         None => Target::ServersName { folder: PathBuf::new(), replace: args.force },
     };
     let console = console_for(session.console, &target)?;
     let part = if args.rejected { Part::Rejected } else { Part::Result };
-    let saved = fetch(session, args.id, part, &target, args.give_up).await?;
-    if console.is_json() {
-        console.document(&json!({ "output": saved.path, "size": saved.size }));
+    let ids = args.tasks.resolve(session).await?;
+    if ids.len() > 1 && !target.takes_several() {
+        return Err(Failure::usage(
+            "Several results need a folder: name an existing one with --output FOLDER.",
+        ));
     }
-    console.say(&saved.sentence());
-    Ok(ExitCode::SUCCESS)
+    let mut several = Several::new(console, ids.len());
+    for id in ids {
+        let fetched = fetch(session, id, part, &target, args.give_up).await;
+        let Some(saved) = several.tried(&id.to_string(), fetched)? else { continue };
+        console.say(&saved.sentence());
+        let document = json!({"task_id": id, "output": saved.path, "size": saved.size});
+        several.add(&document, ExitCode::SUCCESS);
+    }
+    Ok(several.finish())
 }
 
 /// The console beside a download to `target`.

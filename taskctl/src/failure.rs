@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use crate::console::{Console, complain};
 use crate::problem_text::problem_text;
 
+/// Nothing is left to do.
+const DONE: u8 = 0;
 /// The task failed, the server refused, or a local operation failed.
 pub(crate) const FAILED: u8 = 1;
 /// Wrong usage (clap uses the same).
@@ -54,7 +56,7 @@ impl Failure {
 
     /// The reader of the output closed it (`| head`): the command ends early without an error.
     pub(crate) fn reader_left() -> Self {
-        Self::new(0, "")
+        Self::new(DONE, "")
     }
 
     /// The user pressed Ctrl-C.
@@ -79,9 +81,21 @@ impl Failure {
         self.problem.is_some() || self.code == UNREACHABLE
     }
 
+    /// Whether the command can succeed later, or another time.
+    pub(crate) fn is_transient(&self) -> bool {
+        let status = self.status();
+        self.code == UNREACHABLE || status.is_some_and(|status| status >= 500 || status == 429)
+    }
+
+    /// Whether the server does not know the token.
+    pub(crate) fn is_about_token(&self) -> bool {
+        self.problem.as_ref().is_some_and(|problem| problem.code == "invalid_token")
+    }
+
     /// Whether other requests of the same command would fail in the same way.
     pub(crate) fn is_of_all(&self) -> bool {
-        matches!(self.code, UNREACHABLE | INTERRUPTED) || matches!(self.status(), Some(401 | 429))
+        let is_over = matches!(self.code, DONE | UNREACHABLE | INTERRUPTED);
+        is_over || matches!(self.status(), Some(401 | 429))
     }
 
     /// The failure as a problem document: the server's own, or one of the same shape.

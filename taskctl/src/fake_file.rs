@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
-use crate::console::{Console, note};
+use crate::console::{Console, is_quiet, note};
 use crate::counts;
 use crate::destination::{Destination, Part};
 use crate::failure::Failure;
@@ -24,23 +25,29 @@ type Progress<'a> = &'a mut dyn FnMut(u64) -> io::Result<()>;
 pub(crate) fn write(
     output: &Path,
     rows: u64,
+    console: Console,
     write_rows: impl FnOnce(&mut dyn Write, Progress<'_>) -> io::Result<()> + Send + 'static,
 ) -> ExitCode {
-    match write_file(output, rows, write_rows) {
+    if console.is_json() && output == Path::new("-") {
+        let text = "Standard output takes either the JSON of --json or the rows of --output -.";
+        return Failure::usage(text).report(console);
+    }
+    match write_file(output, rows, console, write_rows) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(Console::new(false)),
+        Err(failure) => failure.report(console),
     }
 }
 
 fn write_file(
     output: &Path,
     rows: u64,
+    console: Console,
     write_rows: impl FnOnce(&mut dyn Write, Progress<'_>) -> io::Result<()> + Send + 'static,
 ) -> Result<(), Failure> {
     let destination = Destination::named(output)?;
     let (output, part) = destination.open()?;
     let to_stdout = destination == Destination::Stdout;
-    let bar = ProgressBar::new(rows);
+    let bar = if is_quiet() { ProgressBar::hidden() } else { ProgressBar::new(rows) };
     if let Ok(style) =
         ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} rows, {eta} left")
     {
@@ -62,7 +69,10 @@ fn write_file(
     });
     bar.finish_and_clear();
     done?;
-    if let Some(path) = part.map(Part::keep).transpose()? {
+    let path = part.map(Part::keep).transpose()?;
+    if console.is_json() {
+        console.document(&json!({"output": path, "rows": rows}));
+    } else if let Some(path) = path {
         note(&format!("Wrote {} to {}.", counts::rows(rows), path.display()));
     }
     Ok(())

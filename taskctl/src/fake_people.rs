@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::console::Console;
 use crate::fake_file::{self, ROWS_AT_ONCE};
 use crate::numbers;
 use common::random::Random;
@@ -66,9 +67,11 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 /// `taskctl fake-people`.
-pub(crate) fn fake_people(args: FakePeopleArgs) -> ExitCode {
+pub(crate) fn fake_people(args: FakePeopleArgs, console: Console) -> ExitCode {
     let (output, rows) = (args.output.clone(), args.rows);
-    fake_file::write(&output, rows, move |output, progress| write_rows(&args, output, progress))
+    fake_file::write(&output, rows, console, move |output, progress| {
+        write_rows(&args, output, progress)
+    })
 }
 
 /// Writes the header and the rows; `progress` receives the number of rows from time to time.

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use chrono::{Days, NaiveDate};
 use clap::Args;
 
+use crate::console::Console;
 use crate::fake_file::{self, ROWS_AT_ONCE};
 use crate::numbers;
 use common::random::Random;
@@ -47,9 +48,11 @@ pub(crate) struct FakeSongsArgs {
 }
 
 /// `taskctl fake-songs`.
-pub(crate) fn fake_songs(args: FakeSongsArgs) -> ExitCode {
+pub(crate) fn fake_songs(args: FakeSongsArgs, console: Console) -> ExitCode {
     let (output, rows) = (args.output.clone(), args.rows);
-    fake_file::write(&output, rows, move |output, progress| write_rows(&args, output, progress))
+    fake_file::write(&output, rows, console, move |output, progress| {
+        write_rows(&args, output, progress)
+    })
 }
 
 /// Writes the header and the rows; `progress` receives the number of rows from time to time.

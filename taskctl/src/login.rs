@@ -13,14 +13,15 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::connection::TOKEN;
 use crate::console::note;
+use crate::credentials::{self, Credentials, Holder};
 use crate::failure::Failure;
 use crate::repeats::Repeats;
 use crate::session::Session;
-use crate::tokens::{self, Saved};
 
 /// The user to sign up or log in.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct UserArgs {
     /// The name: 5 to 15 letters and digits.
     username: String,
@@ -38,7 +39,7 @@ struct User {
 
 /// `taskctl register`.
 pub(crate) async fn register(session: &Session, args: UserArgs) -> Result<ExitCode, Failure> {
-    let password = read(|| password::new_password(args.password_file.as_deref()))?;
+    let password = read(&args, || password::new_password(args.password_file.as_deref()))?;
     let mut repeats = Repeats::new();
     let user: User = loop {
         let request = post(session, "/v1/users", &args.username, &password);
@@ -57,17 +58,28 @@ pub(crate) async fn register(session: &Session, args: UserArgs) -> Result<ExitCo
 
 /// `taskctl login`: saves the token for later commands.
 pub(crate) async fn login(session: &Session, args: UserArgs) -> Result<ExitCode, Failure> {
-    let password = read(|| password::password(args.password_file.as_deref()))?;
+    let password = read(&args, || password::password(args.password_file.as_deref()))?;
     let request = post(session, "/v1/sessions", &args.username, &password);
-    let given: Saved = session.client.json(request).await?;
+    let given: credentials::Session = session.client.json(request).await?;
     let expires_at = given.expires_at;
-    let path = tokens::save(session.client.server(), given)?;
-    if common::config::variable(tokens::VARIABLE).is_some() {
+    let mut credentials = Credentials::load()?;
+    credentials.set_session(&session.holder, Some(given));
+    let path = credentials.save()?;
+    if common::config::variable(TOKEN).is_some() {
         note("The variable TASKCTL_TOKEN is set and overrides the token that was just saved.");
     }
     session.console.answer(&json!({"expires_at": expires_at}), || {
-        let until = expires_at.format("%Y-%m-%d %H:%M UTC");
-        format!("{} is logged in until {until}; the token is in {}.", args.username, path.display())
+        let until = expires_at.map(|end| format!(" until {}", end.format("%Y-%m-%d %H:%M UTC")));
+        let of = match &session.holder {
+            Holder::Server(_) => String::new(),
+            Holder::Context(name) => format!(", in the context {name}"),
+        };
+        format!(
+            "{} is logged in{}{of}; the token is in {}.",
+            args.username,
+            until.unwrap_or_default(),
+            path.display()
+        )
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -81,13 +93,24 @@ pub(crate) async fn logout(session: &Session) -> Result<ExitCode, Failure> {
         Err(ClientError::Problem(problem)) if matches!(problem.status, 401 | 409) => {}
         Err(error) => return Err(error.into()),
     }
-    tokens::forget(session.client.server())?;
-    session.console.say("Logged out.");
+    let mut credentials = Credentials::load()?;
+    if credentials.set_session(&session.holder, None) {
+        credentials.save()?;
+    }
+    session.console.answer(&json!({"logged_out": true}), || "Logged out.".to_owned());
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(password: impl FnOnce() -> anyhow::Result<SecretString>) -> Result<SecretString, Failure> {
-    password().map_err(|error| Failure::usage(format!("{error:#}.")))
+/// A file that cannot be read is a failure; a missing password is wrong usage.
+fn read(
+    args: &UserArgs,
+    password: impl FnOnce() -> anyhow::Result<SecretString>,
+) -> Result<SecretString, Failure> {
+    let failure: fn(String) -> Failure = match args.password_file {
+        Some(_) => Failure::local,
+        None => Failure::usage,
+    };
+    password().map_err(|error| failure(format!("{error:#}.")))
 }
 
 fn post(session: &Session, path: &str, username: &str, password: &SecretString) -> RequestBuilder {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use common::task::{TaskState, TaskView};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use crate::console::note;
+use crate::console::{is_quiet, note};
 use crate::pace::Pace;
 use crate::view;
 
@@ -26,7 +26,7 @@ impl TransferBar {
 
     /// Shows that `what` will start soon.
     pub(crate) fn prepare(what: &str) -> Self {
-        let bar = ProgressBar::no_length();
+        let bar = new_bar();
         let pace = Pace::default();
         bar.set_style(style("{msg}  {spinner} {pace}").with_key("pace", pace.clone()));
         bar.set_message(what.to_owned());
@@ -85,6 +85,16 @@ impl TransferBar {
         self.bar.suspend(|| note(text));
     }
 
+    /// Shows that something else is transferred now, of unknown size.
+    pub(crate) fn continue_as(&self, what: &'static str) {
+        self.bar.set_message(what);
+        self.bar.unset_length();
+        let style = style("{msg}  {spinner} {bytes}  {pace}");
+        self.bar.set_style(style.with_key("pace", self.pace.clone()));
+        self.bar.set_position(0);
+        self.pace.restart();
+    }
+
     /// Changes the label.
     pub(crate) fn rename(&self, what: &'static str) {
         self.bar.set_message(what);
@@ -113,7 +123,7 @@ enum Shown {
 impl WaitingBar {
     /// Shows nothing yet. Dropping the bar removes it.
     pub(crate) fn start() -> Self {
-        let bar = ProgressBar::no_length();
+        let bar = new_bar();
         bar.enable_steady_tick(Duration::from_millis(100));
         Self { bar, shown: None }
     }
@@ -145,6 +155,10 @@ impl WaitingBar {
         self.shown = Some(what);
         self.bar.set_message(text);
     }
+}
+
+fn new_bar() -> ProgressBar {
+    if is_quiet() { ProgressBar::hidden() } else { ProgressBar::no_length() }
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::console::note;
+use crate::console::complain;
 
 /// The user's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) fn can_ask() -> bool {
 /// Asks until it gets an answer; end of input or Ctrl-C leaves the task running.
 pub(crate) async fn ask() -> Answer {
     loop {
-        note(
+        complain(
             "\nThe task is still running. [s]top it and roll back its data, [k]ill it and \
              keep its data, or [l]eave it running (Enter or Ctrl-C)?",
         );
@@ -39,9 +39,27 @@ pub(crate) async fn ask() -> Answer {
         let Ok(Ok(line)) = line else { return Answer::Leave };
         match answer(&line) {
             Some(answer) => return answer,
-            None => note("Please answer with s, k or l."),
+            None => complain("Please answer with s, k or l."),
         }
     }
+}
+
+/// Asks for a confirmation; anything but yes is none.
+pub(crate) async fn confirm(question: &str) -> bool {
+    complain(&format!("{question} [y/N]"));
+    // On Ctrl-C the thread keeps waiting; the program ends soon.
+    let line = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).map(|_| line)
+    });
+    tokio::select! {
+        line = line => matches!(line, Ok(Ok(line)) if is_yes(&line)),
+        _ = tokio::signal::ctrl_c() => false,
+    }
+}
+
+fn is_yes(line: &str) -> bool {
+    matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
 fn answer(line: &str) -> Option<Answer> {
@@ -64,5 +82,7 @@ mod tests {
         assert_eq!(answer("\n"), Some(Answer::Leave));
         assert_eq!(answer(""), Some(Answer::Leave), "the end of the input");
         assert_eq!(answer("yes\n"), None);
+        let confirmed = ["y\n", " Yes\n", "\n", "", "no\n", "ye\n"].map(is_yes);
+        assert_eq!(confirmed, [true, true, false, false, false, false]);
     }
 }

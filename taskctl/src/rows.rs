@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use common::task::{TaskId, TaskView};
+use common::task::TaskView;
 use csv::{ByteRecord, StringRecord, Writer};
 use reqwest::Method;
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use crate::interrupt::or_interrupted;
 use crate::patience::GiveUp;
 use crate::saving::{Saved, Sink, Target};
 use crate::session::{Session, task_path};
+use crate::task_refs::OneTask;
 
 /// The largest page of the API.
 const PAGE: &str = "10000";
@@ -23,12 +24,12 @@ const ROW_COLUMNS: [&str; 3] = ["row", "name", "email"];
 const REJECTED_COLUMNS: [&str; 5] = ["row", "line", "column", "value", "reason"];
 
 /// The arguments of `taskctl rows` and `taskctl rejected`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct RowsArgs {
-    /// The task.
-    id: TaskId,
+    #[command(flatten)]
+    task: OneTask,
     /// Where to write the rows, `-` for standard output.
-    #[arg(long, value_name = "FILE", default_value = "-")]
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
     output: PathBuf,
 }
 
@@ -50,7 +51,8 @@ enum Format {
 
 /// `taskctl rows`.
 pub(crate) async fn rows(session: &Session, args: RowsArgs) -> Result<ExitCode, Failure> {
-    let path = format!("/v1/data_uploads/{}/rows", args.id);
+    let id = args.task.resolve(session).await?;
+    let path = format!("/v1/data_uploads/{id}/rows");
     let format = format(session, &ROW_COLUMNS);
     let saved = copy(session, &path, format, &Target::named(&args.output)?).await?;
     Ok(concluded(session, &args.output, &saved))
@@ -59,7 +61,8 @@ pub(crate) async fn rows(session: &Session, args: RowsArgs) -> Result<ExitCode, 
 /// `taskctl rejected`.
 pub(crate) async fn rejected(session: &Session, args: RowsArgs) -> Result<ExitCode, Failure> {
     let target = Target::named(&args.output)?;
-    let task: TaskView = session.client.get(&task_path(args.id)).await?;
+    let id = args.task.resolve(session).await?;
+    let task: TaskView = session.client.get(&task_path(id)).await?;
     let saved = match task.links.rejected {
         Some(path) if path.starts_with("/v1/data_uploads/") => {
             let format = format(session, &REJECTED_COLUMNS);
@@ -68,12 +71,12 @@ pub(crate) async fn rejected(session: &Session, args: RowsArgs) -> Result<ExitCo
         Some(path) if session.console.is_json() => copy_csv(session, &path, &target).await?,
         Some(_) => {
             console_for(session.console, &target)?;
-            download::fetch(session, args.id, Part::Rejected, &target, GiveUp::default()).await?
+            download::fetch(session, id, Part::Rejected, &target, GiveUp::default()).await?
         }
         None => {
             return Err(Failure::local(format!(
-                "Task {} has no rejected rows (it is {}).",
-                args.id, task.state
+                "Task {id} has no rejected rows (it is {}).",
+                task.state
             )));
         }
     };

@@ -1,17 +1,14 @@
 //! The shared context of commands for a server.
 
-use std::path::Path;
-
 use common::client::{ApiClient, ClientError};
 use common::task::TaskId;
 use common::tls::Trust;
+use reqwest::Method;
 
+use crate::connection::{Connection, Resolved, TOKEN};
 use crate::console::Console;
+use crate::credentials::{self, Holder};
 use crate::failure::Failure;
-use crate::tokens;
-
-/// The default URL of a standalone server.
-pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:5000";
 
 /// A server and a terminal.
 #[derive(Debug)]
@@ -22,21 +19,22 @@ pub(crate) struct Session {
     pub(crate) console: Console,
     /// The user's id, if there is a token that says it.
     pub(crate) user: Option<String>,
+    /// Who keeps the token in the file.
+    pub(crate) holder: Holder,
+    /// The options with which other commands use this server.
+    options: String,
+    trust: Trust,
 }
 
 impl Session {
-    /// A session with the server at the URL `server`, without a request.
-    pub(crate) fn new(
-        server: &str,
-        ca_file: Option<&Path>,
-        console: Console,
-    ) -> Result<Self, Failure> {
-        let trust = Trust::with_file(ca_file)
-            .map_err(|error| Failure::usage(format!("--ca-file (or TASKCTL_CA_FILE): {error}.")))?;
-        let token = tokens::of(server)?;
-        let user = token.as_ref().and_then(tokens::subject);
-        match ApiClient::trusting(server, token, trust) {
-            Ok(client) => Ok(Self { client, console, user }),
+    /// A session with the server of `connection`, without a request.
+    pub(crate) fn new(connection: &Connection, console: Console) -> Result<Self, Failure> {
+        let Resolved { server, ca_file, token, holder, options } = connection.resolve()?;
+        let trust = Trust::with_file(ca_file.as_deref())
+            .map_err(|error| Failure::local(format!("--ca-file (or TASKCTL_CA_FILE): {error}.")))?;
+        let user = token.as_ref().and_then(credentials::subject);
+        match ApiClient::trusting(&server, token, trust.clone()) {
+            Ok(client) => Ok(Self { client, console, user, holder, options, trust }),
             Err(ClientError::Unexpected { reason, .. }) => Err(Failure::usage(format!(
                 "The server's URL `{server}` (--server or TASKCTL_SERVER) cannot be used: {reason}."
             ))),
@@ -44,17 +42,26 @@ impl Session {
         }
     }
 
+    /// The same without the token of the file, if the server requires none.
+    pub(crate) async fn without_token(self) -> Option<Self> {
+        if common::config::variable(TOKEN).is_some() {
+            return None;
+        }
+        let server = self.client.server().to_owned();
+        let client = ApiClient::trusting(&server, None, self.trust.clone()).ok()?;
+        client.send(client.request(Method::GET, "/v1/users/me")).await.ok()?;
+        Some(Self { client, user: None, ..self })
+    }
+
     /// The command line that applies `verb` to a task on this server, for hints.
     pub(crate) fn command(&self, verb: &str, id: TaskId) -> String {
         self.program(&format!("{verb} {id}"))
     }
 
-    /// The command line that runs `what` on this server, for hints.
+    /// The command line that runs `what` on this server, for hints: without what the environment
+    /// says.
     pub(crate) fn program(&self, what: &str) -> String {
-        match self.client.server() {
-            DEFAULT_SERVER => format!("taskctl {what}"),
-            server => format!("taskctl --server {server} {what}"),
-        }
+        format!("taskctl{} {what}", self.options)
     }
 }
 

@@ -31,6 +31,11 @@ impl Several {
         }
     }
 
+    /// Whether there are several, which need names.
+    pub(crate) fn is_many(&self) -> bool {
+        !self.is_one
+    }
+
     /// The value of a success. A failure of one of several is reported, with its name.
     ///
     /// # Errors

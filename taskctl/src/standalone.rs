@@ -31,10 +31,10 @@ use task_manager::config::{Config, secrets};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::connection::DEFAULT_SERVER;
 use crate::console::Console;
 use crate::data_folder::{DataFolder, Folders};
 use crate::failure::Failure;
-use crate::session::DEFAULT_SERVER;
 
 /// The limit for `Server::stop`.
 const SERVER_STOP: Duration = Duration::from_secs(20);

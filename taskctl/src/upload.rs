@@ -36,7 +36,7 @@ const SMALL: u64 = 512 * 1024;
 const CHUNK: usize = 256 * 1024;
 
 /// The arguments of `taskctl upload`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct UploadArgs {
     /// The files to upload. The name of a kind of task before them has the effect of --kind.
     #[arg(required = true, value_name = "[KIND] FILE")]
@@ -102,7 +102,8 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
     let mut accepted = Vec::new();
     for input in &inputs {
         let sent = send(session, &plan, input).await;
-        let Some(task) = several.tried(&view::printable_line(&input.name), sent)? else { continue };
+        let name = view::printable_line(&input.name);
+        let Some(task) = several.tried(&name, sent)? else { continue };
         if is_waiting && !console.is_json() {
             note(&announcement(&task));
         } else if !console.is_json() {
@@ -110,9 +111,9 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
             console.id(&task.task.task_id);
             console.say(&format!("{}\nSee its state with `{hint}`.", announcement(&task)));
         }
-        accepted.push(task);
+        accepted.push((name, task));
     }
-    for mut accepted in accepted {
+    for (name, mut accepted) in accepted {
         if !is_waiting {
             several.add(&accepted, ExitCode::SUCCESS);
             continue;
@@ -123,12 +124,15 @@ pub(crate) async fn upload(session: &Session, args: UploadArgs) -> Result<ExitCo
             Some(target) if accepted.task.state == TaskState::Processed => {
                 let saved =
                     download::fetch(session, id, download::Part::Result, target, plan.give_up);
-                let Some(saved) = several.tried(&id.to_string(), saved.await)? else { continue };
+                let Some(saved) = several.tried(&name, saved.await)? else { continue };
                 Some(saved)
             }
             _ => None,
         };
-        let code = outcome::conclude(console, session, &accepted.task, saved.as_ref());
+        let code = {
+            let name = several.is_many().then_some(name.as_str());
+            outcome::conclude(console, session, &accepted.task, saved.as_ref(), name)
+        };
         several.add(&accepted, code);
     }
     Ok(several.finish())

@@ -1,5 +1,6 @@
 //! Tasks as text: sentences, a list of details, a table.
 
+use ::console::style;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::task::{Progress, TaskList, TaskState, TaskView};
 use indicatif::{HumanBytes, HumanCount};
@@ -10,6 +11,9 @@ use crate::problem_text::printable;
 
 /// Longer file names are truncated in the table, so that a line fits into 120 columns.
 const FILE_WIDTH: usize = 20;
+/// The shortest beginning of an id, and the shortest name, in a narrow table.
+const SHORTEST_ID: usize = 13;
+const SHORTEST_NAME: usize = 8;
 
 /// The state with its current details, for example
 /// `processing, 12.00 MiB of 30.00 MiB (40 %), 5.10 MiB/s`.
@@ -131,7 +135,8 @@ pub(crate) fn result_count(task: &TaskView, name: &str) -> Option<u64> {
 fn took(task: &TaskView) -> String {
     match (task.started_at, task.finished_at) {
         (Some(start), Some(end)) => {
-            format!(" in {:.1} s", (end - start).num_milliseconds() as f64 / 1000.0)
+            let milliseconds = (end - start).num_milliseconds().max(0);
+            format!(" in {}", counts::seconds(milliseconds as f64 / 1000.0))
         }
         _ => String::new(),
     }
@@ -177,7 +182,7 @@ pub(crate) fn details(task: &TaskView) -> String {
         ("Queued", time(task.queued_at)),
         ("Started", time(task.started_at)),
         ("Finished", time(task.finished_at)),
-        ("Duration", task.duration.map(|seconds| format!("{seconds:.1} s"))),
+        ("Duration", task.duration.map(counts::seconds)),
         ("Result", result_line(task)),
     ];
     let lines: Vec<_> = rows
@@ -224,28 +229,99 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-/// A line per task under a header, at most 120 columns wide.
-pub(crate) fn table(list: &TaskList) -> String {
+/// A line per task under a header, at most 120 columns wide, and if possible not wider than
+/// `width`; and whether there are more.
+pub(crate) fn table(list: &TaskList, width: usize, is_colored: bool) -> String {
+    let mut text = rows_of_table(list, width, is_colored);
+    if list.next_page_token.is_some() {
+        text.push_str("\nThere are more tasks; show them with --limit N.");
+    }
+    text
+}
+
+/// The table without a line about more tasks.
+pub(crate) fn rows_of_table(list: &TaskList, width: usize, is_colored: bool) -> String {
     if list.items.is_empty() {
         return "No tasks.".to_owned();
     }
     let header = ["ID", "STATE", "KIND", "FILE", "SIZE", "AGE", "PROGRESS"].map(str::to_owned);
     let mut rows = vec![header];
     rows.extend(list.items.iter().map(cells));
-
+    fit(&mut rows, width);
     // Sizes and ages are aligned at their units.
-    let mut lines = vec![aligned(&rows, &[4, 5])];
-    if list.next_page_token.is_some() {
-        lines.push("There are more tasks; show them with --limit N.".to_owned());
+    let lines = aligned(&rows, &[4, 5]);
+    if !is_colored {
+        return lines;
+    }
+    let mut lines: Vec<_> = lines.lines().map(str::to_owned).collect();
+    for (line, task) in lines.iter_mut().skip(1).zip(&list.items) {
+        // The state follows the id, which has none of its letters in a row.
+        *line = line.replacen(task.state.as_str(), &painted(task.state), 1);
     }
     lines.join("\n")
 }
 
+/// Shortens ids to beginnings that differ, and then names, if the rows are wider than `width`.
+fn fit(rows: &mut [[String; 7]], width: usize) {
+    let total = |rows: &[[String; 7]]| widths(rows).iter().sum::<usize>() + 2 * 6;
+    if total(rows) <= width {
+        return;
+    }
+    let mut ids: Vec<_> = rows.iter().skip(1).map(|row| row[0].clone()).collect();
+    ids.sort_unstable();
+    let common =
+        |pair: &[String]| pair[0].bytes().zip(pair[1].bytes()).take_while(|(a, b)| a == b).count();
+    let shared = ids.windows(2).filter(|pair| pair[0] != pair[1]).map(common).max().unwrap_or(0);
+    for row in rows.iter_mut().skip(1) {
+        row[0].truncate(shared + 1.max(SHORTEST_ID.saturating_sub(shared)));
+    }
+    if total(rows) > width
+        && rows.iter().skip(1).all(|row| row[6].is_empty())
+        && let Some(header) = rows.first_mut()
+    {
+        header[6].clear();
+    }
+    let over = total(rows).saturating_sub(width);
+    let name = widths(rows)[3].saturating_sub(over).max(SHORTEST_NAME);
+    for row in rows.iter_mut().skip(1) {
+        row[3] = shortened(&row[3], name);
+    }
+}
+
+fn widths<const N: usize>(rows: &[[String; N]]) -> [usize; N] {
+    std::array::from_fn(|column| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+    })
+}
+
+/// The name of a state in its colour.
+fn painted(state: TaskState) -> String {
+    let name = style(state.as_str()).for_stdout().force_styling(true);
+    let name = match state {
+        TaskState::Processed => name.green(),
+        TaskState::Failed => name.red(),
+        TaskState::Processing => name.cyan(),
+        TaskState::Initializing | TaskState::Queued => name.yellow(),
+        TaskState::Stopping | TaskState::Stopped | TaskState::Killed => name.dim(),
+    };
+    name.to_string()
+}
+
+/// A task on one line.
+pub(crate) fn task_line(task: &TaskView) -> String {
+    let name = printable_line(task.file_name.as_deref().unwrap_or(""));
+    let line = format!(
+        "{}  {:<12}  {:<17}  {name}",
+        task.task_id,
+        task.state.as_str(),
+        task.kind.as_str()
+    );
+    line.trim_end().to_owned()
+}
+
 /// Rows of aligned cells; the columns at the indices `right` are right-aligned.
 pub(crate) fn aligned<const N: usize>(rows: &[[String; N]], right: &[usize]) -> String {
-    let widths: [usize; N] = std::array::from_fn(|column| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
-    });
+    let widths = widths(rows);
     let line = |row: &[String; N]| {
         let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
             match right.contains(&column) {
@@ -268,18 +344,18 @@ fn cells(task: &TaskView) -> [String; 7] {
         task.task_id.to_string(),
         task.state.to_string(),
         task.kind.to_string(),
-        shortened(&printable_line(task.file_name.as_deref().unwrap_or(""))),
+        shortened(&printable_line(task.file_name.as_deref().unwrap_or("")), FILE_WIDTH),
         task.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
         age(task.timestamp - task.created_at),
         progress.unwrap_or_default(),
     ]
 }
 
-fn shortened(name: &str) -> String {
-    if name.chars().count() <= FILE_WIDTH {
+fn shortened(name: &str, width: usize) -> String {
+    if name.chars().count() <= width {
         return name.to_owned();
     }
-    name.chars().take(FILE_WIDTH - 1).chain(['…']).collect()
+    name.chars().take(width - 1).chain(['…']).collect()
 }
 
 /// An external text on one line of a terminal.
@@ -439,7 +515,7 @@ mod tests {
             ],
             next_page_token: None,
         };
-        let table = table(&list);
+        let table = table(&list, usize::MAX, false);
         let lines: Vec<_> = table.lines().collect();
         assert_eq!(lines.len(), 3);
         for line in &lines {
@@ -452,6 +528,20 @@ mod tests {
         }
         assert!(lines[1].contains("a very long name of…"), "{table}");
         assert!(lines[2].ends_with("5m  #1,000+"), "{table}");
+    }
+
+    #[test]
+    fn a_narrow_table_has_short_ids_and_names() {
+        let other = json!({"task_id": "01890a5d-ac96-774c-bcce-b302099a8057", "state": "queued"});
+        let list = TaskList { items: vec![task(json!({})), task(other)], next_page_token: None };
+        let table = table(&list, 80, false);
+        let ids: Vec<_> =
+            table.lines().skip(1).map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(ids, ["01890a5d-ac96-774b", "01890a5d-ac96-774c"]);
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+        let colored = self::table(&list, 80, true);
+        assert!(colored.contains("\u{1b}["), "{colored}");
+        assert_eq!(::console::strip_ansi_codes(&colored), table);
     }
 
     #[test]

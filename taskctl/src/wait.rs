@@ -18,6 +18,8 @@ use crate::outcome;
 use crate::progress::WaitingBar;
 use crate::question::{Answer, ask, can_ask};
 use crate::session::{Session, task_path};
+use crate::several::Several;
+use crate::task_refs::Tasks;
 
 /// How long to wait for a server that is down.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,14 +29,22 @@ const POLL: Duration = Duration::from_millis(300);
 const POLL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `taskctl watch`.
-pub(crate) async fn watch(session: &Session, id: TaskId) -> Result<ExitCode, Failure> {
-    // A missing server or an unknown task is reported immediately.
-    let _: TaskView = session.client.get(&task_path(id)).await?;
-    let task = until_ended(session, id, PATIENCE).await?;
-    if session.console.is_json() {
-        session.console.document(&task);
+pub(crate) async fn watch(session: &Session, tasks: &Tasks) -> Result<ExitCode, Failure> {
+    let ids = tasks.resolve(session).await?;
+    let mut several = Several::new(session.console, ids.len());
+    for id in ids {
+        let watched = async {
+            // A missing server or an unknown task is reported immediately.
+            let _: TaskView = session.client.get(&task_path(id)).await?;
+            until_ended(session, id, PATIENCE).await
+        };
+        let name = id.to_string();
+        let Some(task) = several.tried(&name, watched.await)? else { continue };
+        let name = several.is_many().then_some(name.as_str());
+        let code = outcome::conclude(session.console, session, &task, None, name);
+        several.add(&task, code);
     }
-    Ok(outcome::conclude(session.console, session, &task, None))
+    Ok(several.finish())
 }
 
 /// Returns the task when it has ended in any state.
@@ -129,6 +139,7 @@ fn gave_up(session: &Session, id: TaskId, patience: Duration, error: &ClientErro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Connection;
     use crate::console::Console;
 
     #[tokio::test]
@@ -136,7 +147,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let session = Session::new(&server, None, Console::new(true)).unwrap();
+        let session = Session::new(&Connection::to(&server), Console::new(true)).unwrap();
         let id = TaskId::new();
 
         let started = Instant::now();

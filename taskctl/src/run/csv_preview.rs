@@ -8,18 +8,18 @@ use data_processor::csv_preview::{PreviewError, preview};
 use data_processor::problems;
 use indicatif::HumanCount;
 
-use super::{Json, RunArgs, failed, open, print};
+use super::output::print;
+use super::{RunArgs, failed, open};
+use crate::console::Console;
 use crate::counts::{counted, rows};
-use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::local::until_interrupted;
 use crate::progress::TransferBar;
 use crate::view::{aligned, printable_line};
 
 /// Prints the preview of the file: its columns as text, or with `json` everything as JSON.
-pub(super) fn csv_preview(args: &RunArgs, json: bool) -> Result<ExitCode, Failure> {
+pub(super) fn csv_preview(args: &RunArgs, console: Console) -> Result<ExitCode, Failure> {
     let (input, size) = open(&args.file)?;
-    let (output, part) = Destination::named(&args.output)?.open()?;
     let bar = TransferBar::start("Reading", size);
     let shown = bar.clone();
     let previewed = until_interrupted(move |cancel| {
@@ -32,20 +32,14 @@ pub(super) fn csv_preview(args: &RunArgs, json: bool) -> Result<ExitCode, Failur
     let preview = match previewed? {
         Ok(preview) => preview,
         Err(PreviewError::Interrupted) => return Err(Failure::interrupted("Interrupted.")),
-        Err(error) => {
-            return failed(
-                &problems::of_preview(&error),
-                Json { wanted: json, stdout_taken: false },
-            );
-        }
+        Err(error) => return Ok(failed(&problems::of_preview(&error), console)),
     };
-    let text = if json {
-        serde_json::to_string_pretty(&preview)
-            .map_err(|error| Failure::local(format!("Cannot write JSON: {error}.")))?
-    } else {
-        lines(&preview)
+    let text = match console.is_json() {
+        true => serde_json::to_string_pretty(&preview)
+            .map_err(|error| Failure::local(format!("Cannot write JSON: {error}.")))?,
+        false => lines(&preview),
     };
-    print(args, output, part, &text)?;
+    print(args.output.as_deref(), &text, console)?;
     Ok(ExitCode::SUCCESS)
 }
 

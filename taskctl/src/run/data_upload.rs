@@ -13,15 +13,15 @@ use data_processor::problems;
 use data_processor::row_loading::{Interrupted, LoadError, Rows, check};
 use serde_json::json;
 
-use super::{Json, RunArgs, failed, open, open_rejected, rejected_sentence};
-use crate::console::note;
+use super::output::Output;
+use super::{RunArgs, failed, open, open_rejected, rejected_sentence};
+use crate::console::{Console, note};
 use crate::counts;
-use crate::destination::{Destination, Part};
 use crate::failure::Failure;
 use crate::local::{Cancel, until_interrupted};
 use crate::progress::TransferBar;
 
-type Output = csv::Writer<BufWriter<Box<dyn Write + Send>>>;
+type CsvOutput = csv::Writer<BufWriter<Box<dyn Write + Send>>>;
 
 /// The numbers of rows that would be loaded and rejected.
 #[derive(Debug, Default)]
@@ -51,8 +51,8 @@ impl From<csv::Error> for Stopped {
 /// `taskctl run data_upload`.
 pub(super) fn data_upload(
     args: &RunArgs,
-    spec: DataUploadSpec,
-    json: Json,
+    spec: &DataUploadSpec,
+    console: Console,
 ) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let (input, size) = open(&args.file)?;
@@ -62,14 +62,14 @@ pub(super) fn data_upload(
         OnBadRow::Fail if size.is_some() => Some(open(&args.file)?.0),
         OnBadRow::Fail => {
             return Err(Failure::usage(
-                "With on_bad_row=fail the file is read twice, which is not possible with standard input \
-                 and pipes; name a file.",
+                "With --on-bad-row fail the file is read twice, which is not possible with standard \
+                 input and pipes; name a file.",
             ));
         }
     };
-    let destination = Destination::named(&args.output)?;
-    let (result, result_part) = destination.open()?;
-    let (rejected, rejected_part) = open_rejected(&args.output, &destination, spec.on_bad_row)?;
+    let output = args.output.as_deref();
+    let (result, output_file) = Output::open(output, console)?;
+    let (rejected, rejected_part) = open_rejected(output, spec.on_bad_row)?;
     let buffered = |output| csv::Writer::from_writer(BufWriter::with_capacity(WRITE_SIZE, output));
     let (result, rejected) = (buffered(result), buffered(rejected));
 
@@ -87,10 +87,12 @@ pub(super) fn data_upload(
     bar.finish();
     let Counts { loaded, rejected } = match done? {
         Ok(counts) => counts,
-        Err(Stopped::Load(error)) => return failed(&problems::of_loading(&error), json),
+        Err(Stopped::Load(error)) => {
+            return Ok(failed(&problems::of_loading(&error), console));
+        }
         // A closed pipe (`| head`) is not a failure.
         Err(Stopped::Write(error))
-            if json.stdout_taken && error.kind() == io::ErrorKind::BrokenPipe =>
+            if output_file.is_stdout && error.kind() == io::ErrorKind::BrokenPipe =>
         {
             return Ok(ExitCode::SUCCESS);
         }
@@ -102,14 +104,13 @@ pub(super) fn data_upload(
         Some(part) => Some(part.keep()?),
         None => None,
     };
-    let result_file = result_part.map(Part::keep).transpose()?;
-    if json.wanted {
-        json.print(&json!({
-            "rows_loaded": loaded, "rows_rejected": rejected, "resumed_from_row": null
-        }))?;
-    } else {
-        note(&sentence(loaded, started, result_file.as_deref()));
+    let result_file = output_file.finish(&json!({
+        "rows_loaded": loaded, "rows_rejected": rejected, "resumed_from_row": null
+    }))?;
+    if console.is_json() {
+        return Ok(ExitCode::SUCCESS);
     }
+    note(&sentence(loaded, started, result_file.as_deref()));
     if rejected > 0 {
         note(&rejected_sentence(rejected, rejected_file.as_deref()));
     }
@@ -123,8 +124,8 @@ fn progress(bar: &TransferBar, cancel: &Cancel, bytes: u64) -> Result<(), Interr
 
 fn copy(
     input: impl io::Read,
-    mut result: Output,
-    mut rejected: Output,
+    mut result: CsvOutput,
+    mut rejected: CsvOutput,
     progress: impl Fn(u64) -> Result<(), Interrupted>,
 ) -> Result<Counts, Stopped> {
     let mut rows = Rows::from_start(input)?;
@@ -158,6 +159,6 @@ fn copy(
 
 fn sentence(loaded: u64, started: Instant, file: Option<&Path>) -> String {
     let location = file.map(|path| format!("; they are in {}", path.display())).unwrap_or_default();
-    let seconds = started.elapsed().as_secs_f64();
-    format!("Found {} that can be loaded in {seconds:.2} s{location}.", counts::rows(loaded))
+    let took = counts::seconds(started.elapsed().as_secs_f64());
+    format!("Found {} that can be loaded in {took}{location}.", counts::rows(loaded))
 }

@@ -6,20 +6,20 @@ use std::process::ExitCode;
 
 use common::file_statistics::FileStatistics;
 use data_processor::file_statistics::{ExamineError, MAX_THREADS, examine};
-use indicatif::{HumanBytes, HumanCount};
+use indicatif::HumanCount;
 
-use super::{RunArgs, open, print};
-use crate::counts::counted;
-use crate::destination::Destination;
+use super::output::print;
+use super::{RunArgs, open};
+use crate::console::Console;
+use crate::counts::exact_size;
 use crate::failure::Failure;
 use crate::local::until_interrupted;
 use crate::progress::TransferBar;
 use crate::view::printable_line;
 
 /// Prints the statistics of the file as text, or with `json` as JSON.
-pub(super) fn file_statistics(args: &RunArgs, json: bool) -> Result<ExitCode, Failure> {
+pub(super) fn file_statistics(args: &RunArgs, console: Console) -> Result<ExitCode, Failure> {
     let (input, size) = open(&args.file)?;
-    let (output, part) = Destination::named(&args.output)?.open()?;
     let path = args.file.display().to_string();
     let name = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
 
@@ -39,13 +39,12 @@ pub(super) fn file_statistics(args: &RunArgs, json: bool) -> Result<ExitCode, Fa
     });
     bar.finish();
     let statistics = examined?;
-    let text = if json {
-        serde_json::to_string_pretty(&statistics)
-            .map_err(|error| Failure::local(format!("Cannot write JSON: {error}.")))?
-    } else {
-        lines(&statistics)
+    let text = match console.is_json() {
+        true => serde_json::to_string_pretty(&statistics)
+            .map_err(|error| Failure::local(format!("Cannot write JSON: {error}.")))?,
+        false => lines(&statistics),
     };
-    print(args, output, part, &text)?;
+    print(args.output.as_deref(), &text, console)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -56,7 +55,7 @@ fn lines(statistics: &FileStatistics) -> String {
     let encoding = serde_json::to_value(statistics.encoding).ok();
     let rows = [
         ("File", Some(printable_line(&statistics.file_name))),
-        ("Size", Some(format!("{} ({})", counted(size, "byte", "bytes"), HumanBytes(size)))),
+        ("Size", Some(exact_size(size))),
         ("Lines", count(statistics.lines)),
         ("Words", count(statistics.words)),
         ("Characters", count(statistics.characters)),

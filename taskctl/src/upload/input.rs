@@ -56,7 +56,7 @@ impl Input {
     /// It cannot be read, or is not a regular file.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let unusable =
-            |reason: String| Failure::usage(format!("Cannot upload {}: {reason}.", path.display()));
+            |reason: String| Failure::local(format!("Cannot upload {}: {reason}.", path.display()));
         let opened = File::open(path).and_then(|file| {
             let found = file.metadata()?;
             Ok((file, found, path.canonicalize()?))

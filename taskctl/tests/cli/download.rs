@@ -46,7 +46,8 @@ async fn the_servers_file_name_never_overwrites_a_file() {
 
     let run = taskctl(&server, folder.path(), &["--json", "download", ID, "--force"]).await;
     assert_eq!(run.code, 0);
-    assert_eq!(run.json(), serde_json::json!({"output": "plays totals.csv", "size": 3}));
+    let saved = serde_json::json!({"task_id": ID, "output": "plays totals.csv", "size": 3});
+    assert_eq!(run.json(), saved);
     assert_eq!(std::fs::read(&file).unwrap(), b"new");
     assert_eq!(names(folder.path()), ["plays totals.csv"]);
 }

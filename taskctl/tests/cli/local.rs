@@ -56,6 +56,53 @@ async fn local_errors_match_those_of_the_server() {
 }
 
 #[tokio::test]
+async fn json_has_the_rows_unless_they_are_written_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let visits = "City,Visits\nBerlin,3\n\"Rom\ne\",5\nBerlin,x\n";
+    std::fs::write(folder.path().join("visits.csv"), visits).unwrap();
+    let people = "name,email\nAda,ada@example.org\nBob,bob\n";
+    std::fs::write(folder.path().join("people.csv"), people).unwrap();
+    let server = nowhere().await;
+    let aggregation = ["run", "csv_aggregation", "visits.csv", "-g", "City", "--sum", "Visits"];
+    let skipping = [&["--json"], &aggregation[..], &["--on-bad-row", "skip"]].concat();
+    let run = taskctl(&server, folder.path(), &skipping).await;
+    let expected = serde_json::json!({
+        "rows_read": 3, "rows_rejected": 1, "groups": 2, "output_size": run.json()["output_size"],
+        "columns": ["City", "Visits"], "rows": [["Berlin", "3"], ["Rom\ne", "5"]]
+    });
+    assert_eq!((run.code, run.json()), (0, expected));
+    let run = taskctl(&server, folder.path(), &[&skipping[..], &["-o", "out.csv"]].concat()).await;
+    assert_eq!((run.code, run.json().get("rows")), (0, None), "{run:?}");
+    let run = taskctl(&server, folder.path(), &[&skipping[..], &["--output", "-"]].concat()).await;
+    assert_eq!((run.code, run.json()["code"].as_str()), (2, Some("usage")));
+
+    let run =
+        taskctl(&server, folder.path(), &["--json", "run", "data_upload", "people.csv"]).await;
+    assert_eq!(run.json()["rows"], serde_json::json!([["Ada", "ada@example.org"]]), "{run:?}");
+}
+
+#[tokio::test]
+async fn an_aggregation_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = nowhere().await;
+    let rows = ["fake-songs", "--songs", "1M", "--rows", "4e5", "-o", "in.csv", "--json"];
+    let run = taskctl(&server, folder.path(), &rows).await;
+    assert_eq!((run.code, run.json()["rows"].as_u64()), (0, Some(400_000)), "{run:?}");
+    let args = ["run", "csv_aggregation", "in.csv", "-o", "out.csv", "--explain", "-t", "2"];
+    let run = taskctl(&server, folder.path(), &[&args[..], &["--quiet"]].concat()).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    for line in ["Rows      400,000", "Rejected  0", "Threads   2", "Spilled   nothing"] {
+        assert!(run.stderr.lines().any(|shown| shown == line), "{line}: {}", run.stderr);
+    }
+    let limited = [&args[..], &["--memory-limit", "8MiB", "--json"]].concat();
+    let explained = taskctl(&server, folder.path(), &limited).await.json();
+    assert!(explained["explanation"]["bytes_spilled"].as_u64().unwrap() > 0, "{explained}");
+    assert_eq!(explained["explanation"]["memory_limit"], 8 << 20);
+    let args = ["run", "csv_preview", "in.csv", "--explain"];
+    assert_eq!(taskctl(&server, folder.path(), &args).await.code, 2);
+}
+
+#[tokio::test]
 async fn columns_are_named_by_options() {
     let folder = tempfile::tempdir().unwrap();
     let visits = "City,Day,Visits\nBerlin,1,3\nBerlin,2,4\nRome,1,5\n";
@@ -114,7 +161,7 @@ async fn file_statistics_are_printed_locally() {
     assert_eq!(run.code, 0, "{run:?}");
     for line in [
         "File         notes.md",
-        "Size         24 bytes (24 B)",
+        "Size         24 bytes",
         "Lines        3",
         "Words        4",
         "Characters   21",
@@ -126,14 +173,14 @@ async fn file_statistics_are_printed_locally() {
 
     let args = ["--json", "run", "file_statistics", "blob", "--output", "blob.json"];
     let run = taskctl(&server, folder.path(), &args).await;
-    assert_eq!((run.code, run.text().as_str()), (0, ""), "{run:?}");
+    assert_eq!((run.code, &run.json()["size"]), (0, &2.into()), "{run:?}");
     let written = std::fs::read(folder.path().join("blob.json")).unwrap();
     let blob: serde_json::Value = serde_json::from_slice(&written).unwrap();
     assert_eq!((&blob["size"], &blob["encoding"]), (&2.into(), &"binary".into()));
     assert_eq!(blob["lines"], serde_json::Value::Null);
 
     let run = taskctl(&server, folder.path(), &["run", "file_statistics", "nothing"]).await;
-    assert_eq!(run.code, 2, "{run:?}");
+    assert_eq!(run.code, 1, "{run:?}");
     let args = ["run", "file_statistics", "blob", "--param", "sum=a"];
     let run = taskctl(&server, folder.path(), &args).await;
     assert!(run.code == 2 && run.stderr.contains("it takes none"), "{run:?}");

@@ -52,7 +52,7 @@ async fn every_command_sends_the_token_until_logout() {
     let run =
         taskctl_with_input(&server, folder.path(), &["register", "alice"], "Pa55word!\n").await;
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.text().contains(&format!("taskctl --server {server} login alice")), "{run:?}");
+    assert!(run.text().contains("taskctl login alice"), "{run:?}");
     let run = taskctl_with_input(&server, folder.path(), &["login", "alice"], "Pa55word!\n").await;
     assert_eq!(run.code, 0, "{run:?}");
     assert!(!format!("{run:?}").contains("t0k3n"), "a token is not shown: {run:?}");
@@ -104,9 +104,11 @@ async fn the_variable_overrides_the_file() {
 async fn without_a_password_no_request_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let (server, asked) = server().await;
-    for args in [vec!["login", "alice"], vec!["register", "alice", "--password-file", "nowhere"]] {
+    for (args, code) in
+        [(vec!["login", "alice"], 2), (vec!["register", "alice", "--password-file", "nowhere"], 1)]
+    {
         let run = taskctl(&server, folder.path(), &args).await;
-        assert_eq!(run.code, 2, "{run:?}");
+        assert_eq!(run.code, code, "{run:?}");
         assert!(run.stderr.contains("no password can be read"), "{}", run.stderr);
     }
     assert!(asked.lock().unwrap().is_empty());

@@ -31,6 +31,27 @@ async fn every_command_explains_how_to_start_a_server() {
 }
 
 #[tokio::test]
+async fn every_failure_is_one_document_with_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = nowhere().await;
+    for (args, code, name) in [
+        (vec!["list"], 3, "unreachable"),
+        (vec!["list", "--state", "asleep"], 2, "usage"),
+        (vec!["upload", "nothing.csv"], 1, "failed"),
+        (vec!["fly"], 2, "usage"),
+        (vec!["list", "--watch"], 2, "usage"),
+        (vec!["download", ID, "--output", "-"], 2, "usage"),
+    ] {
+        let args = [args, vec!["--json"]].concat();
+        let run = taskctl(&server, folder.path(), &args).await;
+        assert_eq!((run.code, run.json()["code"].as_str()), (code, Some(name)), "{args:?}");
+        assert_eq!(run.stderr, "", "{args:?}");
+    }
+    let run = taskctl(&server, folder.path(), &["version", "--json"]).await;
+    assert!(run.code == 0 && run.json()["version"].is_string(), "{run:?}");
+}
+
+#[tokio::test]
 async fn the_flag_overrides_the_variable() {
     let folder = tempfile::tempdir().unwrap();
     let (flag, variable) = (nowhere().await, nowhere().await);
@@ -39,14 +60,19 @@ async fn the_flag_overrides_the_variable() {
 }
 
 #[tokio::test]
-async fn usage_errors_exit_with_2_and_a_message() {
+async fn usage_errors_exit_with_2_and_files_with_1() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("plays.csv"), "Song,Date,Number of Plays\n").unwrap();
     let server = nowhere().await;
     for (args, words) in [
         (vec!["fly"], "unrecognized subcommand"),
         (vec!["status", "seven"], "invalid value 'seven'"),
-        (vec!["list", "--state", "done"], "`done` is not one of initializing"),
+        (vec!["list", "--state", "asleep"], "possible values: initializing"),
+        (vec!["list", "--since", "soon"], "it takes a duration"),
+        (vec!["list", "--server", "http://a", "--context", "b"], "cannot be used with"),
+        (vec!["list", "--context", "nowhere"], "There is no context `nowhere`"),
+        (vec!["--server", "http://a", "run", "csv_preview", "plays.csv"], "uses no server"),
+        (vec!["run", "csv_preview", "plays.csv", "--server", "http://a"], "unexpected argument"),
         (vec!["list", "--limit", "0"], "invalid value '0'"),
         (vec!["upload", "nothing.csv"], "Cannot upload nothing.csv: No such file"),
         (vec!["upload", "."], "Cannot upload .: it is not a regular file."),
@@ -71,7 +97,8 @@ async fn usage_errors_exit_with_2_and_a_message() {
         (vec!["--server", "here", "list"], "cannot be used"),
     ] {
         let run = taskctl(&server, folder.path(), &args).await;
-        assert_eq!(run.code, 2, "{args:?}: {run:?}");
+        let is_usage = !words.starts_with("Cannot") && !words.contains("does not exist");
+        assert_eq!(run.code, if is_usage { 2 } else { 1 }, "{args:?}: {run:?}");
         assert!(run.stderr.contains(words), "{args:?}: {}", run.stderr);
     }
 }

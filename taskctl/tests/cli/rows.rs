@@ -103,8 +103,8 @@ async fn waiting_for_a_load_shows_rows() {
     let run = taskctl(&server, folder.path(), &["watch", ID]).await;
     let text = run.text();
     assert!(text.starts_with("Loaded 3 rows (the last attempt from row 2 on)"), "{text}");
-    assert!(text.contains(&format!("taskctl --server {server} rejected {ID}")), "{text}");
-    assert!(text.contains(&format!("taskctl --server {server} rows {ID}")), "{text}");
+    assert!(text.contains(&format!("taskctl rejected {ID}")), "{text}");
+    assert!(text.contains(&format!("taskctl rows {ID}")), "{text}");
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ async fn ctrl_c_says_that_the_task_continues() {
     let run = finished(child).await;
     assert_eq!((run.code, run.text().as_str()), (130, ""));
     assert!(run.stderr.contains(&format!("Task {ID} continues on the server")), "{}", run.stderr);
-    assert!(run.stderr.contains(&format!("taskctl --server {server} status {ID}")));
+    assert!(run.stderr.contains(&format!("taskctl status {ID}")));
 }
 
 /// The output of a stream so far.

@@ -1,0 +1,50 @@
+//! `taskctl whoami`: the user of the token, as the server knows it.
+
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::problem_text::printable;
+use crate::session::Session;
+
+/// The user of a request.
+#[derive(Deserialize)]
+struct CurrentUser {
+    username: String,
+    role: String,
+    login_required: bool,
+    session: Option<CurrentSession>,
+}
+
+#[derive(Deserialize)]
+struct CurrentSession {
+    expires_at: DateTime<Utc>,
+}
+
+/// `taskctl whoami`.
+pub(crate) async fn whoami(session: &Session) -> Result<ExitCode, Failure> {
+    let document: Value = session.client.get("/v1/users/me").await?;
+    let user: CurrentUser = serde_json::from_value(document.clone())
+        .map_err(|error| Failure::local(format!("The server's answer is unknown: {error}.")))?;
+    session.console.answer(&document, || {
+        let server = session.client.server();
+        let name = printable(&user.username);
+        let role = match user.role.as_str() {
+            "admin" => ", administrator",
+            "viewer" => ", viewer",
+            _ => "",
+        };
+        let login = match (&user.session, user.login_required) {
+            (Some(session), _) => {
+                format!("logged in until {}", session.expires_at.format("%Y-%m-%d %H:%M UTC"))
+            }
+            (None, false) => "no login required".to_owned(),
+            (None, true) => "logged in".to_owned(),
+        };
+        format!("{name}{role} on {server}; {login}")
+    });
+    Ok(ExitCode::SUCCESS)
+}
