@@ -9,6 +9,7 @@ mod end_to_end {
     mod bad_files;
     mod bad_requests;
     mod bucket;
+    mod command_line;
     mod compose;
     mod compressed_files;
     mod crashes;
