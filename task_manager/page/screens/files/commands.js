@@ -28,7 +28,10 @@ export function curlLine({ name, kind, parameters }) {
 export function taskctlLine({ name, kind, parameters }) {
   const words = ["taskctl upload"];
   if (kind !== "csv_aggregation") words.push(`--kind ${kind}`);
-  for (const [parameter, value] of pairs(parameters)) words.push(`--param ${shellQuote(`${parameter}=${value}`)}`);
+  for (const [parameter, value] of pairs(parameters)) {
+    const separator = String(value).startsWith("-") ? "=" : " ";
+    words.push(`--${parameter.replaceAll("_", "-")}${separator}${shellQuote(String(value))}`);
+  }
   if (location.origin !== DEFAULT_SERVER) words.push(`--server ${location.origin}`);
   words.push(kind === "csv_aggregation" ? "--output result.csv" : "--wait");
   words.push(name.startsWith("-") ? `-- ${shellQuote(name)}` : shellQuote(name));
