@@ -125,6 +125,7 @@ async fn act_on_all(
             let which = match (matched == possible, possible) {
                 (true, 1) => "which".to_owned(),
                 (true, _) => "all of which".to_owned(),
+                (false, 0) => "none of which".to_owned(),
                 (false, _) => format!("of which {}", HumanCount(possible)),
             };
             let matches = plural(matched, "matches", "match");

@@ -18,7 +18,8 @@ const CONTEXT: &str = "TASKCTL_CONTEXT";
 /// Overrides every token of the file.
 pub(crate) const TOKEN: &str = "TASKCTL_TOKEN";
 
-/// The server of a command.
+// The server of a command. No comment of rustdoc, which would replace the descriptions of the
+// commands that take these options.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct Connection {

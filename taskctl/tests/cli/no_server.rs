@@ -104,6 +104,20 @@ async fn usage_errors_exit_with_2_and_files_with_1() {
 }
 
 #[tokio::test]
+async fn the_help_describes_commands_and_their_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = nowhere().await;
+    let help = taskctl(&server, folder.path(), &["--help"]).await.text();
+    for words in ["List the tasks, newest first [alias: ls]", "--server <URL>", "data_upload"] {
+        assert!(help.contains(words), "{words}: {help}");
+    }
+    for (command, has_server) in [("list", true), ("run", false), ("fake-songs", false)] {
+        let help = taskctl(&server, folder.path(), &[command, "--help"]).await.text();
+        assert_eq!(help.contains("--server"), has_server, "{command}: {help}");
+    }
+}
+
+#[tokio::test]
 async fn kinds_are_topics_of_help() {
     let folder = tempfile::tempdir().unwrap();
     let server = nowhere().await;
