@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::task::spec::CsvDialect;
+
 /// A preview of a CSV file. Row counts and column types cover the whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CsvPreview {
@@ -21,6 +23,9 @@ pub struct CsvPreview {
     /// How many rows have another number of fields than the header, or end within quotes.
     #[schema(example = 0)]
     pub irregular_row_count: u64,
+    /// How the file was read.
+    #[serde(default)]
+    pub dialect: CsvDialect,
 }
 
 /// A column of a CSV file.

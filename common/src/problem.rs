@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::clock;
@@ -35,6 +36,10 @@ pub struct Problem {
     pub errors: Vec<ErrorLocation>,
     /// The total number of individual errors.
     pub error_count: u64,
+    /// Parameters with which the task may succeed; absent if none are known.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub suggested_parameters: Map<String, Value>,
 }
 
 /// An individual error and its location in the input.
@@ -70,6 +75,7 @@ impl Problem {
             timestamp: clock::now(),
             errors: Vec::new(),
             error_count: 0,
+            suggested_parameters: Map::new(),
         }
     }
 
@@ -79,6 +85,13 @@ impl Problem {
         errors.truncate(MAX_LISTED_ERRORS);
         self.errors = errors;
         self.error_count = count;
+        self
+    }
+
+    /// Suggests to run the task with this parameter.
+    #[must_use]
+    pub fn suggesting(mut self, parameter: &str, value: impl Into<Value>) -> Self {
+        self.suggested_parameters.insert(parameter.to_owned(), value.into());
         self
     }
 

@@ -9,7 +9,7 @@ use common::file_statistics::FileStatisticsRow;
 use common::message::Validation;
 use common::problem::Problem;
 use common::report::{LoadCheckpoint, Output};
-use common::task::spec::{CsvAggregationSpec, DataUploadSpec, OnBadRow, TaskSpec};
+use common::task::spec::{CsvAggregationSpec, CsvPreviewSpec, DataUploadSpec, OnBadRow, TaskSpec};
 use common::task::{AcceptedTask, KindName, Progress, TaskKind, TaskState};
 use common::user_event::RecordedEvent;
 use serde::de::DeserializeOwned;
@@ -73,7 +73,7 @@ fn documents_of_earlier_versions_are_read() {
             let spec: TaskSpec = serde_json::from_value(task["spec"].clone()).unwrap();
             assert_eq!(spec.kind().as_str(), task["kind"]);
             kinds.push(spec.kind());
-            if !matches!(spec, TaskSpec::FileStatistics | TaskSpec::CsvPreview) {
+            if spec != TaskSpec::FileStatistics {
                 reads::<TaskSpec>(version, &task["spec"]);
             }
             reads::<Option<Progress>>(version, &task["progress"]);
@@ -107,7 +107,10 @@ fn specs_are_read_without_their_default_fields() {
     let read = |text: &str| serde_json::from_str::<TaskSpec>(text).unwrap();
     let aggregation = TaskSpec::CsvAggregation(CsvAggregationSpec::default());
     assert_eq!(read(r#"{"kind": "csv_aggregation"}"#), aggregation);
-    let load = TaskSpec::DataUpload(DataUploadSpec { on_bad_row: OnBadRow::Skip });
+    let load = TaskSpec::DataUpload(DataUploadSpec::default());
+    let preview = TaskSpec::CsvPreview(CsvPreviewSpec::default());
+    assert_eq!(read(r#"{"kind": "csv_preview"}"#), preview);
+    assert_eq!(serde_json::to_string(&preview).unwrap(), r#"{"kind":"csv_preview"}"#);
     assert_eq!(read(r#"{"kind": "data_upload"}"#), load);
     let statistics = r#"{"kind": "file_statistics", "of_a_later_version": 1}"#;
     assert_eq!(read(statistics), TaskSpec::FileStatistics);

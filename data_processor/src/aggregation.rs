@@ -1,9 +1,11 @@
 //! `csv_aggregation`: converts the parameters and results of tasks to those of the engine, which is
 //! the crate of the same name.
 
-use common::task::spec::{CsvAggregationSpec, OnBadRow};
+use common::task::spec::{CsvAggregationSpec, CsvDialect, OnBadRow};
 use csv_aggregation::{Options, Summary};
 use serde::Serialize;
+
+use crate::dialect;
 
 /// The `result` of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -16,12 +18,14 @@ pub struct AggregationResult {
     pub groups: u64,
     /// The size of the result in bytes.
     pub output_size: u64,
+    /// How the file was read.
+    pub dialect: CsvDialect,
 }
 
 impl From<Summary> for AggregationResult {
     fn from(summary: Summary) -> Self {
-        let Summary { rows_read, rows_rejected, groups, output_size } = summary;
-        Self { rows_read, rows_rejected, groups, output_size }
+        let Summary { rows_read, rows_rejected, groups, output_size, dialect } = summary;
+        Self { rows_read, rows_rejected, groups, output_size, dialect: dialect::found(dialect) }
     }
 }
 
@@ -35,6 +39,7 @@ pub fn options(spec: &CsvAggregationSpec, memory_limit: u64) -> Options {
         OnBadRow::Fail => csv_aggregation::OnBadRow::Fail,
         OnBadRow::Skip => csv_aggregation::OnBadRow::Skip,
     };
+    options.dialect = dialect::options(&spec.dialect);
     options.last_is_date = spec.has_default_grouping();
     options.memory_limit = spec.memory_limit.unwrap_or(memory_limit).min(memory_limit);
     options
@@ -42,6 +47,8 @@ pub fn options(spec: &CsvAggregationSpec, memory_limit: u64) -> Options {
 
 #[cfg(test)]
 mod tests {
+    use csv_input::{Delimiter, Dialect};
+
     use super::*;
 
     #[test]
@@ -64,10 +71,12 @@ mod tests {
 
     #[test]
     fn the_result_has_a_stable_wire_format() {
-        let summary = Summary { rows_read: 1, rows_rejected: 2, groups: 3, output_size: 4 };
+        let dialect = Dialect { delimiter: Delimiter::Semicolon };
+        let summary =
+            Summary { rows_read: 1, rows_rejected: 2, groups: 3, output_size: 4, dialect };
         assert_eq!(
             serde_json::to_string(&AggregationResult::from(summary)).unwrap(),
-            r#"{"rows_read":1,"rows_rejected":2,"groups":3,"output_size":4}"#
+            r#"{"rows_read":1,"rows_rejected":2,"groups":3,"output_size":4,"dialect":{"delimiter":";"}}"#
         );
     }
 }

@@ -11,9 +11,10 @@ use std::io::Read;
 use std::ops::ControlFlow;
 
 use common::csv_preview::{ColumnType, CsvPreview, PreviewColumn};
-use csv_input::{HeaderError, InputError, Record, Records, shortened};
+use csv_input::{Dialect, DialectOptions, HeaderError, InputError, Record, Records, shortened};
 
 use self::column_type::type_of;
+use crate::dialect;
 
 /// The maximum number of rows shown.
 const MAX_ROWS: usize = 100;
@@ -45,11 +46,13 @@ pub enum PreviewError {
 /// The file has no header or is not CSV, it cannot be read, or `progress` interrupted the work.
 pub fn preview(
     input: impl Read,
+    options: DialectOptions,
     mut progress: impl FnMut(u64) -> ControlFlow<()>,
 ) -> Result<CsvPreview, PreviewError> {
-    let mut records = Records::from_start(input)?;
+    let mut records = Records::from_start(input, options, &[])?;
+    let dialect = records.dialect();
     let mut preview = match records.next_record()? {
-        Some(header) => Preview::of(&header),
+        Some(header) => Preview::of(&header, dialect),
         None => return Err(HeaderError::EmptyFile.into()),
     };
     while let Some(record) = records.next_record()? {
@@ -68,7 +71,7 @@ struct Preview {
 }
 
 impl Preview {
-    fn of(header: &Record<'_>) -> Self {
+    fn of(header: &Record<'_>, dialect: Dialect) -> Self {
         let column = |index| PreviewColumn {
             name: shortened(header.field(index), MAX_VALUE),
             column_type: ColumnType::Empty,
@@ -81,6 +84,7 @@ impl Preview {
             rows: Vec::new(),
             row_count: 0,
             irregular_row_count: u64::from(header.unterminated),
+            dialect: dialect::found(dialect),
         };
         Self { shown, room: Some(MAX_SHOWN) }
     }
@@ -117,7 +121,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> CsvPreview {
-        preview(text.as_bytes(), |_| ControlFlow::Continue(())).unwrap()
+        preview(text.as_bytes(), DialectOptions::default(), |_| ControlFlow::Continue(())).unwrap()
     }
 
     #[test]
@@ -171,11 +175,14 @@ mod tests {
 
     #[test]
     fn other_formats_are_refused() {
-        let refused = |input: &[u8]| preview(input, |_| ControlFlow::Continue(())).unwrap_err();
+        let refused = |input: &[u8]| {
+            preview(input, DialectOptions::default(), |_| ControlFlow::Continue(())).unwrap_err()
+        };
         assert!(matches!(refused(b"\n\n"), PreviewError::Header(HeaderError::EmptyFile)));
         let not_csv = refused(b"PK\x03\x04 and more");
         assert!(matches!(not_csv, PreviewError::Input(InputError::NotCsv(_))));
-        let ended = preview(&b"a\n1\n"[..], |_| ControlFlow::Break(())).unwrap_err();
+        let ended = preview(&b"a\n1\n"[..], DialectOptions::default(), |_| ControlFlow::Break(()))
+            .unwrap_err();
         assert!(matches!(ended, PreviewError::Interrupted));
     }
 }

@@ -8,6 +8,7 @@ mod backoff;
 pub mod budget;
 pub mod config;
 pub mod csv_preview;
+pub mod dialect;
 pub mod file_statistics;
 pub mod health;
 pub mod mail;

@@ -122,7 +122,13 @@ fn of_header(error: &HeaderError) -> Problem {
             ((422, "repeated_column", "A column is repeated"), vec![location])
         }
     };
-    problem(kind, error, locations)
+    let problem = problem(kind, error, locations);
+    match error {
+        HeaderError::MissingColumns { fitting: Some(fitting), .. } => {
+            problem.suggesting("delimiter", fitting.name())
+        }
+        _ => problem,
+    }
 }
 
 fn of_bad_rows(rows: &BadRows, detail: String) -> Problem {
@@ -166,10 +172,12 @@ mod tests {
             missing: names.iter().map(|name| (*name).to_owned()).collect(),
             present: vec!["x".to_owned()],
             more: 0,
+            fitting: Some(csv_input::Delimiter::Tab),
         };
         let missing = of_loading(&missing(&["name", "email"]).into());
         assert_eq!((&*missing.code, missing.error_count), ("missing_column", 2));
         assert_eq!(missing.errors[1].field.as_deref(), Some("email"));
+        assert_eq!(missing.suggested_parameters["delimiter"], "tab");
         let long = of_preview(&InputError::RecordTooLong { line: 7, in_quotes: true }.into());
         assert_eq!((&*long.code, long.errors[0].line), ("record_too_long", Some(7)));
     }

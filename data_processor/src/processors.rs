@@ -66,7 +66,7 @@ pub(crate) fn start(spec: TaskSpec, ctx: Context, mailer: Mailer) -> Processing 
         match spec {
             TaskSpec::CsvAggregation(spec) => run(CsvAggregation { spec }, &ctx).await,
             TaskSpec::FileStatistics => run(ExamineFile, &ctx).await,
-            TaskSpec::CsvPreview => run(PreviewCsv, &ctx).await,
+            TaskSpec::CsvPreview(spec) => run(PreviewCsv { spec }, &ctx).await,
             TaskSpec::DataUpload(spec) => run(DataUpload { spec }, &ctx).await,
             TaskSpec::MessageValidation(spec) => run(ValidateMessage { spec }, &ctx).await,
             TaskSpec::BulkAction(_) => run(ActOnTasks, &ctx).await,

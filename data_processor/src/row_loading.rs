@@ -26,7 +26,7 @@ pub use self::batches::{Batch, Batches};
 pub use self::error::LoadError;
 pub use self::header::{Columns, read_header};
 pub use self::row::{MAX_NAME_CHARS, Row, Rows};
-pub use csv_input::{MAX_FIELDS, MAX_RECORD, Position};
+pub use csv_input::{Dialect, DialectOptions, MAX_FIELDS, MAX_RECORD, Position};
 
 /// The work was interrupted before it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,9 +40,10 @@ pub struct Interrupted;
 /// The file or some of its rows are invalid, reading failed, or `progress` interrupted the work.
 pub fn check(
     input: impl Read,
+    dialect: DialectOptions,
     mut progress: impl FnMut(u64) -> Result<(), Interrupted>,
 ) -> Result<Columns, LoadError> {
-    let mut rows = Rows::from_start(input)?;
+    let mut rows = Rows::from_start(input, dialect)?;
     let mut bad = BadRows::default();
     while let Some(row) = rows.next()? {
         if let Err(rejected) = row.content {

@@ -100,10 +100,10 @@ function isNamedCsv(name) {
 
 /** @returns {Csv|null} `null` if it does not look like CSV */
 function readCsv(text, isWhole, isNamed) {
-  const body = text.startsWith("\ufeff") ? text.slice(1) : text;
-  const delimiter = findDelimiter(body, isWhole) ?? (isNamed ? "," : null);
+  const { announced, body } = withoutAnnouncement(text.startsWith("\ufeff") ? text.slice(1) : text);
+  const delimiter = announced ?? findDelimiter(body, isWhole) ?? (isNamed ? "," : null);
   if (delimiter === null) return null;
-  const [header, ...records] = parse(body, delimiter, ROWS_FOR_TYPES + 1, isWhole);
+  const [header, ...records] = parse(body, delimiter, ROWS_FOR_TYPES + 1, isWhole, announced ? 2 : 1);
   if (!header) return null;
   const rows = records.map(({ fields }) => fields);
   const columns = header.fields.map((name, at) => column(name.trim(), at, records));
@@ -112,6 +112,12 @@ function readCsv(text, isWhole, isNamed) {
     .map(({ line, fields }) => ({ line, fields: fields.length }));
   const isAll = isWhole && records.length < ROWS_FOR_TYPES;
   return { delimiter, columns, rows, isWhole: isAll, irregular };
+}
+
+/** Spreadsheet programs announce the delimiter on a first line, as in `sep=;`. */
+function withoutAnnouncement(text) {
+  const [line, announced] = /^sep=([,;\t|])(?:\r?\n|\r|$)/.exec(text) ?? ["", null];
+  return { announced, body: text.slice(line.length) };
 }
 
 /** The delimiter that splits most of the first rows into as many fields as the header. */
@@ -135,9 +141,9 @@ function findDelimiter(text, isWhole) {
  *
  * @returns {{line: number, fields: string[]}[]}
  */
-export function parse(text, delimiter, limit, isWhole) {
+export function parse(text, delimiter, limit, isWhole, firstLine = 1) {
   const records = [];
-  let line = 1;
+  let line = firstLine;
   let at = 0;
   while (at < text.length && records.length < limit) {
     const first = line;

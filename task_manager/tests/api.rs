@@ -20,6 +20,7 @@ mod api {
     mod concatenation;
     mod connections;
     mod cors;
+    mod csv_dialects;
     mod csv_previews;
     mod data_upload_batches;
     mod data_upload_resumes;

@@ -107,7 +107,7 @@ fn write_rows(
 
 #[cfg(test)]
 mod tests {
-    use data_processor::row_loading::Rows;
+    use data_processor::row_loading::{DialectOptions, Rows};
 
     use super::*;
 
@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn good_and_bad(bytes: &[u8]) -> (u64, u64) {
-        let mut rows = Rows::from_start(bytes).unwrap();
+        let mut rows = Rows::from_start(bytes, DialectOptions::default()).unwrap();
         let (mut good, mut bad) = (0, 0);
         while let Some(row) = rows.next().unwrap() {
             *if row.content.is_ok() { &mut good } else { &mut bad } += 1;

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &RunArgs, console: Console) -> ExitCode {
     let done = spec(args, console).and_then(|spec| match spec {
         TaskSpec::CsvAggregation(spec) => aggregation::aggregate(args, &spec, console),
         TaskSpec::FileStatistics => file_statistics::file_statistics(args, console),
-        TaskSpec::CsvPreview => csv_preview::csv_preview(args, console),
+        TaskSpec::CsvPreview(spec) => csv_preview::csv_preview(args, &spec, console),
         TaskSpec::DataUpload(spec) => data_upload::data_upload(args, &spec, console),
         TaskSpec::MessageValidation(_)
         | TaskSpec::UserEvent(_)

@@ -19,7 +19,9 @@
 mod bulk_action;
 mod changes;
 mod csv_aggregation;
+mod csv_preview;
 mod data_upload;
+mod dialect;
 mod message_validation;
 mod report_email;
 
@@ -35,7 +37,9 @@ use crate::user_event::UserEvent;
 
 pub use bulk_action::BulkActionSpec;
 pub use csv_aggregation::{CsvAggregationSpec, DEFAULT_GROUP_BY, DEFAULT_SUM};
+pub use csv_preview::CsvPreviewSpec;
 pub use data_upload::DataUploadSpec;
+pub use dialect::{CsvDialect, Delimiter};
 pub use message_validation::MessageValidationSpec;
 pub use report_email::ReportEmailSpec;
 
@@ -56,7 +60,7 @@ pub enum TaskSpec {
     /// Sends the report of user events by e-mail.
     ReportEmail(ReportEmailSpec),
     /// The first rows of a CSV file, and statistics of its columns.
-    CsvPreview,
+    CsvPreview(CsvPreviewSpec),
     /// Stops, kills, resumes or deletes many tasks.
     BulkAction(BulkActionSpec),
 }
@@ -77,7 +81,9 @@ impl TaskSpec {
             TaskKind::FileStatistics => {
                 no_parameters(kind, parameters).map(|()| Self::FileStatistics)
             }
-            TaskKind::CsvPreview => no_parameters(kind, parameters).map(|()| Self::CsvPreview),
+            TaskKind::CsvPreview => {
+                CsvPreviewSpec::from_parameters(parameters).map(Self::CsvPreview)
+            }
             TaskKind::DataUpload => {
                 DataUploadSpec::from_parameters(parameters).map(Self::DataUpload)
             }
@@ -98,7 +104,7 @@ impl TaskSpec {
             Self::MessageValidation(_) => TaskKind::MessageValidation,
             Self::UserEvent(_) => TaskKind::UserEvent,
             Self::ReportEmail(_) => TaskKind::ReportEmail,
-            Self::CsvPreview => TaskKind::CsvPreview,
+            Self::CsvPreview(_) => TaskKind::CsvPreview,
             Self::BulkAction(_) => TaskKind::BulkAction,
         }
     }
@@ -107,8 +113,8 @@ impl TaskSpec {
 /// For kinds without parameters: every given one is an error.
 impl TaskSpec {
     /// The names of all parameters that kinds take from clients.
-    pub const PARAMETERS: [&str; 5] =
-        ["group_by", "sum", "total_header", "on_bad_row", "memory_limit"];
+    pub const PARAMETERS: [&str; 6] =
+        ["group_by", "sum", "total_header", "on_bad_row", "memory_limit", "delimiter"];
 
     /// The parameters of a kind that takes some, as names and values, including defaults. One that
     /// was not given and has no default is left out.
@@ -117,8 +123,11 @@ impl TaskSpec {
         let parameters = match self {
             Self::CsvAggregation(spec) => serde_json::to_value(spec),
             Self::DataUpload(spec) => serde_json::to_value(spec),
+            Self::CsvPreview(spec) if *spec != CsvPreviewSpec::default() => {
+                serde_json::to_value(spec)
+            }
             Self::FileStatistics
-            | Self::CsvPreview
+            | Self::CsvPreview(_)
             | Self::MessageValidation(_)
             | Self::UserEvent(_)
             | Self::ReportEmail(_)
@@ -128,6 +137,18 @@ impl TaskSpec {
         parameters.as_object_mut()?.retain(|_, value| !value.is_null());
         Some(parameters)
     }
+}
+
+/// Why a kind does not take a parameter: the ones that it takes are its `own` and those of the
+/// dialect.
+fn unknown_parameter(kind: TaskKind, own: &[&str]) -> String {
+    let mut names: Vec<&str> = own.iter().chain(&CsvDialect::PARAMETERS).copied().collect();
+    let last = names.pop().unwrap_or_default();
+    let names = match names.is_empty() {
+        true => last.to_owned(),
+        false => format!("{} and {last}", names.join(", ")),
+    };
+    format!("is not a parameter of {kind}: it takes {names}")
 }
 
 fn no_parameters(

@@ -4,15 +4,19 @@
 use std::ops::ControlFlow;
 
 use common::csv_preview::CsvPreview;
+use common::task::spec::CsvPreviewSpec;
 use csv_input::InputError;
 
 use crate::csv_preview::{PreviewError, preview};
+use crate::dialect;
 use crate::problems;
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
 
 /// Returns the first rows of a CSV file and the types of its columns.
 #[derive(Debug)]
-pub(super) struct PreviewCsv;
+pub(super) struct PreviewCsv {
+    pub(super) spec: CsvPreviewSpec,
+}
 
 impl Processor for PreviewCsv {
     type Output = CsvPreview;
@@ -20,9 +24,10 @@ impl Processor for PreviewCsv {
     async fn process(self, ctx: &Context) -> Result<Completed<CsvPreview>, ProcessError> {
         let _thread = ctx.budget().grant(1);
         let input = ctx.open_input().await?;
+        let dialect = dialect::options(&self.spec.dialect);
         let previewed = ctx
             .on_thread(move |ctx| {
-                preview(input.into_blocking(), |done| match ctx.progress(done) {
+                preview(input.into_blocking(), dialect, |done| match ctx.progress(done) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(Interrupted) => ControlFlow::Break(()),
                 })

@@ -13,12 +13,13 @@ mod sending;
 use common::problem::Problem;
 use common::report::{LoadCheckpoint, RowBatch};
 use common::task::TaskKind;
-use common::task::spec::{DataUploadSpec, OnBadRow};
-use csv_input::InputError;
+use common::task::spec::{CsvDialect, DataUploadSpec, OnBadRow};
+use csv_input::{DialectOptions, InputError};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use self::sending::{Outcome, send};
+use crate::dialect;
 use crate::metrics::metrics;
 use crate::problems;
 use crate::processor::{Completed, Context, Interrupted, ProcessError, Processor};
@@ -42,6 +43,8 @@ pub(super) struct Loaded {
     rows_rejected: u64,
     /// The first row that this attempt read; `None` if it started with the first row of the file.
     resumed_from_row: Option<u64>,
+    /// How the file was read.
+    dialect: CsvDialect,
 }
 
 impl Processor for DataUpload {
@@ -55,7 +58,9 @@ impl Processor for DataUpload {
         // If rows are loaded already, an earlier attempt checked the whole file before the first
         // one.
         let check_all = self.spec.on_bad_row == OnBadRow::Fail && checkpoint.is_none();
-        let columns = read_columns(ctx, check_all).await?;
+        let options = dialect::options(&self.spec.dialect);
+        let columns = read_columns(ctx, options, check_all).await?;
+        let dialect = dialect::found(columns.dialect());
         let mut rewinds = 0;
         let loaded = loop {
             match load(ctx, columns.clone(), checkpoint).await? {
@@ -75,7 +80,7 @@ impl Processor for DataUpload {
         let (rows_loaded, rows_rejected) =
             loaded.map_or((0, 0), |checkpoint| (checkpoint.loaded, checkpoint.rejected));
         metrics().rows_processed(TaskKind::DataUpload, rows_loaded, rows_rejected);
-        let result = Loaded { rows_loaded, rows_rejected, resumed_from_row };
+        let result = Loaded { rows_loaded, rows_rejected, resumed_from_row, dialect };
         Ok(Completed { result, output: None })
     }
 }
@@ -92,14 +97,18 @@ fn checkpoint(ctx: &Context) -> Result<Option<LoadCheckpoint>, ProcessError> {
 }
 
 /// Reads the header. With `check_all`, reads all rows too, and fails if one is invalid.
-async fn read_columns(ctx: &Context, check_all: bool) -> Result<Columns, ProcessError> {
+async fn read_columns(
+    ctx: &Context,
+    dialect: DialectOptions,
+    check_all: bool,
+) -> Result<Columns, ProcessError> {
     let input = ctx.open_input().await?;
     let read = ctx.on_thread(move |ctx| match check_all {
         // The progress stays 0, since nothing is loaded yet.
-        true => check(input.into_blocking(), |_| {
+        true => check(input.into_blocking(), dialect, |_| {
             ctx.progress(0).map_err(|Interrupted| row_loading::Interrupted)
         }),
-        false => read_header(input.into_blocking()),
+        false => read_header(input.into_blocking(), dialect),
     });
     Ok(read.await??)
 }

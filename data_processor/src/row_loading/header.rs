@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use common::report::RejectedRow;
-use csv_input::{Header, HeaderError, Position, Records, RowError};
+use csv_input::{Dialect, DialectOptions, Header, HeaderError, Position, Records, RowError};
 
 use super::LoadError;
 
@@ -20,6 +20,8 @@ pub struct Columns {
     pub(super) name: usize,
     /// The position of the e-mail address, from 0.
     pub(super) email: usize,
+    /// How the fields are separated.
+    pub(super) dialect: Dialect,
     /// Where the first row starts.
     pub(super) rows_at: Position,
 }
@@ -28,24 +30,43 @@ pub struct Columns {
 ///
 /// # Errors
 /// The header is missing or invalid, a column is missing, or reading failed.
-pub fn read_header(input: impl Read) -> Result<Columns, LoadError> {
-    Columns::read(&mut Records::from_start(input)?)
+pub fn read_header(input: impl Read, dialect: DialectOptions) -> Result<Columns, LoadError> {
+    Columns::read(&mut records(input, dialect)?, dialect)
+}
+
+/// The records of a whole file.
+pub(super) fn records<R: Read>(input: R, dialect: DialectOptions) -> Result<Records<R>, LoadError> {
+    Ok(Records::from_start(input, dialect, &[NAME, EMAIL])?)
 }
 
 impl Columns {
     /// Reads the header, which is the first record of a file.
-    pub(super) fn read(records: &mut Records<impl Read>) -> Result<Self, LoadError> {
+    pub(super) fn read(
+        records: &mut Records<impl Read>,
+        options: DialectOptions,
+    ) -> Result<Self, LoadError> {
+        let columns = [NAME, EMAIL];
+        let dialect = records.dialect();
+        let fitting = options.fitting(records.unread(), dialect, &columns);
         let header = match records.next_record()? {
             Some(record) => Header::new(record.fields(), record.line, record.unterminated)?,
             None => return Err(HeaderError::EmptyFile.into()),
         };
-        let positions = header.positions(&[NAME, EMAIL])?;
+        let positions =
+            header.positions(&columns).map_err(|error| error.with_fitting(|| fitting))?;
         Ok(Self {
             count: header.column_count(),
             name: positions[0],
             email: positions[1],
+            dialect,
             rows_at: records.position(),
         })
+    }
+
+    /// How the fields are separated.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// The error of a rejected row, with its position.

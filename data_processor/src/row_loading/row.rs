@@ -7,9 +7,9 @@ use common::mail_address::MailAddress;
 use common::plural::plural;
 use common::report::{LoadCheckpoint, RejectedRow};
 
-use super::header::{EMAIL, NAME};
+use super::header::{EMAIL, NAME, records};
 use super::{Columns, LoadError, Position};
-use csv_input::{Record, Records};
+use csv_input::{DialectOptions, Record, Records};
 
 /// The maximum length of a name in characters: most systems that import names can store as many.
 pub const MAX_NAME_CHARS: usize = 255;
@@ -40,9 +40,9 @@ impl<R: Read> Rows<R> {
     ///
     /// # Errors
     /// The header is invalid, or reading failed.
-    pub fn from_start(input: R) -> Result<Self, LoadError> {
-        let mut records = Records::from_start(input)?;
-        let columns = Columns::read(&mut records)?;
+    pub fn from_start(input: R, dialect: DialectOptions) -> Result<Self, LoadError> {
+        let mut records = records(input, dialect)?;
+        let columns = Columns::read(&mut records, dialect)?;
         Ok(Self { records, columns, number: 0 })
     }
 
@@ -55,7 +55,7 @@ impl<R: Read> Rows<R> {
                 (Position { offset: *offset, line: *line }, *row)
             }
         };
-        Self { records: Records::new(input, position), columns, number }
+        Self { records: Records::new(input, position, columns.dialect), columns, number }
     }
 
     /// The columns of the file.

@@ -8,7 +8,7 @@ use common::report::{LoadCheckpoint, MAX_BATCH_BYTES, MAX_BATCH_ROWS, RejectedRo
 use proptest::prelude::*;
 
 use super::*;
-use csv_input::{InputError, Records};
+use csv_input::{Delimiter, Dialect, InputError, Records};
 
 /// A record of the plain reader: offset, line, fields, and whether a quote is never closed.
 type Plain = (u64, u64, Vec<Vec<u8>>, bool);
@@ -54,7 +54,7 @@ fn plain(input: &[u8]) -> Vec<Plain> {
 }
 
 fn records(input: impl Read, position: Position) -> Vec<Plain> {
-    let mut records = Records::new(input, position);
+    let mut records = Records::new(input, position, Dialect::default());
     records.skip_line_ends().unwrap();
     let mut all = Vec::new();
     loop {
@@ -103,7 +103,7 @@ fn nasty() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn all(content: &[u8], max_rows: usize, from: Option<LoadCheckpoint>) -> Vec<Batch> {
-    let columns = read_header(content).unwrap();
+    let columns = read_header(content, DialectOptions::default()).unwrap();
     let rest = &content[columns.offset(from.as_ref()) as usize..];
     let mut batches =
         Batches::resume(rest, columns, from, "of the file".to_owned()).with_max_rows(max_rows);
@@ -286,13 +286,12 @@ fn invalid_headers_are_refused() {
         (b"\n\n", "no header"),
         (b"name,mail\nx,y\n", "lacks the column `email`; it has `name`, `mail`"),
         (b"Name,Email\n", "case-sensitive"),
-        (b"name;email\n", "separated by commas"),
         (b"name,email,name\n", "columns 1 and 3"),
         (b"name,\"email\nx,y\n", "never closed"),
         (b"name,\xFF,email\n", "`\\xFF`"),
         (b"PK\x03\x04zip", "ZIP"),
     ] {
-        let error = read_header(content).unwrap_err().to_string();
+        let error = read_header(content, DialectOptions::default()).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
 }
@@ -300,15 +299,21 @@ fn invalid_headers_are_refused() {
 #[test]
 fn a_check_counts_all_bad_rows_and_names_the_first() {
     let content = "email,name\n".to_owned() + &"no,x\nok@example.org,y\n".repeat(150);
-    let LoadError::BadRows(bad) = check(content.as_bytes(), |_| Ok(())).unwrap_err() else {
+    let LoadError::BadRows(bad) =
+        check(content.as_bytes(), DialectOptions::default(), |_| Ok(())).unwrap_err()
+    else {
         unreachable!("it has bad rows")
     };
     assert_eq!((bad.count, bad.first.len()), (150, 100));
     let first = &bad.first[0];
     assert_eq!((first.line, first.column, first.field.as_deref()), (2, Some(1), Some("email")));
     assert!(first.reason.starts_with("`no` is not an e-mail address"), "{}", first.reason);
-    assert_eq!(check(&b"name,email\n"[..], |_| Ok(())).unwrap().count, 2);
-    let ended = check(content.as_bytes(), |_| Err(Interrupted)).unwrap_err();
+    assert_eq!(
+        check(&b"name,email\n"[..], DialectOptions::default(), |_| Ok(())).unwrap().count,
+        2
+    );
+    let ended =
+        check(content.as_bytes(), DialectOptions::default(), |_| Err(Interrupted)).unwrap_err();
     assert!(matches!(ended, LoadError::Interrupted(_)));
 }
 
@@ -328,12 +333,28 @@ fn batches_respect_the_limits() {
 #[test]
 fn an_endless_record_is_refused() {
     let input = io::Read::chain(&b"name,email\nx,\""[..], io::repeat(b'x'));
-    let mut rows = Rows::from_start(input).unwrap();
+    let mut rows = Rows::from_start(input, DialectOptions::default()).unwrap();
     assert!(matches!(
         rows.next(),
         Err(LoadError::Input(InputError::RecordTooLong { line: 2, in_quotes: true }))
     ));
     let input = io::Read::chain(&b"name,email\n"[..], io::repeat(b','));
-    let mut rows = Rows::from_start(input).unwrap();
+    let mut rows = Rows::from_start(input, DialectOptions::default()).unwrap();
     assert!(matches!(rows.next(), Err(LoadError::Input(InputError::TooManyFields { line: 2 }))));
+}
+
+#[test]
+fn other_delimiters_are_detected_and_kept_at_checkpoints() {
+    let content = "\u{FEFF}sep=;\r\nemail;name\r\na@example.org;\"x;y\"\r\nb@example.org;z\r\n";
+    let columns = read_header(content.as_bytes(), DialectOptions::default()).unwrap();
+    assert_eq!(columns.dialect().delimiter, Delimiter::Semicolon);
+    let batches = all(content.as_bytes(), 1, None);
+    let rows = joined(batches.clone()).0;
+    let expected = [(1, "x;y", "a@example.org"), (2, "z", "b@example.org")];
+    assert_eq!(rows, expected.map(|(row, name, email)| (row, name.to_owned(), email.to_owned())));
+    let resumed = all(content.as_bytes(), 1, Some(batches[0].checkpoint.clone()));
+    assert_eq!(joined(resumed).0, rows[1..]);
+    let given = DialectOptions { delimiter: Some(Delimiter::Comma) };
+    let error = read_header(&b"name;email\n"[..], given).unwrap_err().to_string();
+    assert!(error.contains("pass delimiter=semicolon"), "{error}");
 }

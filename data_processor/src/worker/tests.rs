@@ -45,7 +45,10 @@ async fn a_result_is_stored_before_it_is_reported() {
     let expected = "Song,Date,Number of Plays\nA,2024-01-01,2\nB,2024-01-01,4\n";
     assert_eq!(harness.output(task, OutputPart::Result).as_deref(), Some(expected));
     let size = expected.len() as u64;
-    let summary = json!({"rows_read": 3, "rows_rejected": 0, "groups": 2, "output_size": size});
+    let summary = json!({
+        "rows_read": 3, "rows_rejected": 0, "groups": 2, "output_size": size,
+        "dialect": {"delimiter": ","}
+    });
     assert_eq!(result, summary);
     let expected = Output {
         file_name: "songs-aggregated.csv".to_owned(),

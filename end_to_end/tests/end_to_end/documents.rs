@@ -52,6 +52,7 @@ type Document = (&'static str, &'static [(&'static str, &'static str)]);
 const WITH_SERVER: &[Document] = &[
     ("README.md", &[("people.csv", PEOPLE)]),
     ("docs/clients.md", &[]),
+    ("docs/csv-dialects.md", &[]),
     ("docs/csv-preview.md", &[("songs.csv", SONGS)]),
     ("docs/data-upload.md", &[("people.csv", PEOPLE)]),
     ("docs/file-statistics.md", &[("notes.md", "# Notes\n")]),

@@ -64,6 +64,19 @@ async fn columns_can_be_chosen_and_the_sum_renamed() {
 }
 
 #[tokio::test]
+async fn a_file_of_a_german_spreadsheet_needs_no_parameters() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Standalone::start(data.path()).await;
+    let file = "sep=;\r\nSong;Date;Number of Plays\r\n\"Größe; live\";2020-01-02;3\r\n\
+                \"Größe; live\";2020-01-02;4\r\n";
+    let id = server.api.accept("", file).await;
+    let sums = "Song,Date,Number of Plays\nGröße; live,2020-01-02,7\n";
+    assert_eq!(server.api.result(id).await, sums);
+    let result = server.api.task(id).await.result.unwrap();
+    assert_eq!(result["dialect"]["delimiter"], ";");
+}
+
+#[tokio::test]
 async fn an_interrupted_download_can_be_resumed() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;

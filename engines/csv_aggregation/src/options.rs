@@ -4,6 +4,8 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
 
+use csv_input::DialectOptions;
+
 /// The default of [`Options::memory_limit`].
 pub const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
 
@@ -31,6 +33,8 @@ pub struct Options {
     pub sum: Vec<String>,
     /// The name of the last sum in the header of the output, if different.
     pub total_header: Option<String>,
+    /// How the fields of the input are separated, as far as it is known.
+    pub dialect: DialectOptions,
     /// How to handle invalid rows.
     pub on_bad_row: OnBadRow,
     /// Whether the last group column must be a date (`YYYY-MM-DD`). Ignored for a single column.
@@ -55,6 +59,7 @@ impl Options {
             group_by,
             sum,
             total_header: None,
+            dialect: DialectOptions::default(),
             on_bad_row: OnBadRow::Fail,
             last_is_date: false,
             memory_limit: DEFAULT_MEMORY_LIMIT,
@@ -62,6 +67,11 @@ impl Options {
             threads: thread::available_parallelism().map_or(1, NonZero::get),
             unpacked_limit: DEFAULT_UNPACKED_LIMIT,
         }
+    }
+
+    /// The columns that the input must have.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        self.group_by.iter().chain(&self.sum).map(String::as_str).collect()
     }
 
     /// Whether the last group column is validated as a date.

@@ -19,6 +19,8 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
+use csv_input::Dialect;
+
 use crate::collect::collector::PRIVATE_MEMORY;
 use crate::collect::reading::read;
 use crate::collect::reports::{ReorderLimits, Reports};
@@ -30,9 +32,7 @@ use crate::group::key_table::KeyTable;
 use crate::group::values::MAX_VALUES;
 use crate::options::Options;
 use crate::read::decompress::{Counted, decompressed};
-use crate::read::header::Header;
 use crate::read::input::Input;
-use crate::read::row::Row;
 use crate::spill::run_index::IndexLimits;
 use crate::spill::shards::{GroupBudget, Shards};
 use crate::watch::Watch;
@@ -64,6 +64,8 @@ pub struct Summary {
     pub groups: u64,
     /// The size of the result in bytes.
     pub output_size: u64,
+    /// How the fields of the input were separated.
+    pub dialect: Dialect,
 }
 
 /// Reads the CSV file `input`, which may be compressed with gzip or zstd, and writes its sums by
@@ -139,9 +141,9 @@ fn aggregate_text(
     watch: &Watch<'_>,
     sizes: Sizes,
 ) -> Result<Summary, AggregationError> {
-    let mut input = Input::open(input, sizes.chunk)?;
-    let (fields, line, unterminated) = input.header()?;
-    let header = Header::new(Row { fields: &fields, line, unterminated }, options)?;
+    let mut input = Input::open(input, sizes.chunk, options)?;
+    let header = input.header(options)?;
+    let dialect = input.dialect();
     let threads = options.threads.max(1);
     let budget = GroupBudget::new(options.memory_limit, sizes.min_memory, watch);
     // The private groups of all threads take at most a quarter of the memory.
@@ -153,6 +155,7 @@ fn aggregate_text(
     let inline = inline.replacing(&shards);
     let shared = Shared {
         input: Mutex::new(input),
+        dialect,
         header: &header,
         options,
         watch,
@@ -174,5 +177,5 @@ fn aggregate_text(
     if rows_rejected > 0 {
         outputs.rejected().and_then(Write::flush).map_err(AggregationError::Write)?;
     }
-    Ok(Summary { rows_read, rows_rejected, groups, output_size })
+    Ok(Summary { rows_read, rows_rejected, groups, output_size, dialect })
 }

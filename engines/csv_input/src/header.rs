@@ -1,5 +1,6 @@
 //! The header of a file: the names of the columns and their positions.
 
+use crate::dialect::Delimiter;
 use crate::excerpt::{name_excerpt, value_excerpt};
 
 /// How many of the file's columns an error lists.
@@ -80,6 +81,7 @@ impl Header {
                 .map(|name| name_excerpt(name))
                 .collect(),
             more: self.names.len().saturating_sub(LISTED_COLUMNS) as u64,
+            fitting: None,
         })
     }
 }
@@ -108,7 +110,7 @@ pub enum HeaderError {
         value: String,
     },
     /// Required columns are missing.
-    #[error("{}", missing_columns(missing, present, *more))]
+    #[error("{}", missing_columns(missing, present, *more, *fitting))]
     MissingColumns {
         /// Where the header starts.
         line: u64,
@@ -118,6 +120,8 @@ pub enum HeaderError {
         present: Vec<String>,
         /// How many further columns the file has.
         more: u64,
+        /// A delimiter with which the header has them.
+        fitting: Option<Delimiter>,
     },
     /// A required column is in the file more than once.
     #[error(
@@ -136,7 +140,23 @@ pub enum HeaderError {
     },
 }
 
-fn missing_columns(missing: &[String], present: &[String], more: u64) -> String {
+impl HeaderError {
+    /// Adds to the error of missing columns a delimiter with which the header has them.
+    #[must_use]
+    pub fn with_fitting(mut self, find: impl FnOnce() -> Option<Delimiter>) -> Self {
+        if let Self::MissingColumns { fitting, .. } = &mut self {
+            *fitting = find();
+        }
+        self
+    }
+}
+
+fn missing_columns(
+    missing: &[String],
+    present: &[String],
+    more: u64,
+    fitting: Option<Delimiter>,
+) -> String {
     let quoted = |names: &[String]| {
         names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     };
@@ -146,11 +166,9 @@ fn missing_columns(missing: &[String], present: &[String], more: u64) -> String 
     if more > 0 {
         text += &format!(" and {more} more");
     }
-    // A single column whose name contains another separator.
-    if let ([only], 0) = (present, more)
-        && only.contains([';', '\t', '|'])
-    {
-        return text + "; fields must be separated by commas";
+    if let Some(fitting) = fitting {
+        let name = fitting.name();
+        return text + &format!("; separated by {fitting} it has them: pass delimiter={name}");
     }
     let is_same = |name: &str, other: &str| name.to_lowercase() == other.to_lowercase();
     let is_present = |name: &str| present.iter().any(|other| is_same(name, other));
@@ -192,9 +210,11 @@ mod tests {
             text(&["song", "Date"], &["Song", "Date", "Plays"]),
             "the header lacks the columns `Song`, `Plays`; it has `song`, `Date` (names are case-sensitive)"
         );
+        let error = header(&["Song;Date"]).positions(&["Song"]).unwrap_err();
         assert_eq!(
-            text(&["Song;Date"], &["Song"]),
-            "the header lacks the column `Song`; it has `Song;Date`; fields must be separated by commas"
+            error.with_fitting(|| Some(Delimiter::Semicolon)).to_string(),
+            "the header lacks the column `Song`; it has `Song;Date`; separated by semicolons it has \
+             them: pass delimiter=semicolon"
         );
         assert!(text(&["a"; 23], &["b"]).ends_with("`a` and 3 more"));
         assert!(text(&["City", "Day"], &["City,Day", "x"]).ends_with(

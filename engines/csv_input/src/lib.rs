@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bad_rows;
+mod dialect;
 mod error;
 mod excerpt;
 mod header;
@@ -8,6 +9,7 @@ mod records;
 mod start;
 
 pub use bad_rows::{BadRows, MAX_LISTED_ROWS, RowError};
+pub use dialect::{Delimiter, Dialect, DialectOptions, SAMPLE_BYTES, announced_delimiter};
 pub use error::InputError;
 pub use excerpt::{name_excerpt, shortened, value_excerpt};
 pub use header::{Header, HeaderError};

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use csv_core::{ReadRecordResult, Reader};
 
 use crate::InputError;
+use crate::dialect::{Dialect, DialectOptions, SAMPLE_BYTES, announced_delimiter};
 use crate::start::{BOM, START_BYTES, check_start};
 
 /// The maximum length of a record, in bytes of the file. A longer one is most likely not CSV, or
@@ -17,8 +18,9 @@ pub const MAX_RECORD: u64 = 16 << 20;
 /// The maximum number of fields of a record.
 pub const MAX_FIELDS: usize = 1 << 20;
 
-/// The maximum size of a single read.
-const BUFFER: usize = 64 << 10;
+/// The maximum size of a single read. The sample that detects the dialect fits even after a byte
+/// order mark.
+const BUFFER: usize = SAMPLE_BYTES + START_BYTES;
 
 /// A position in a file: the start of a record, or the end of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub struct Records<R> {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    dialect: Dialect,
     parser: Reader,
     position: Position,
     /// The fields of the latest record, concatenated, and the end of each of them.
@@ -76,38 +79,73 @@ impl<'a> Record<'a> {
 }
 
 impl<R: Read> Records<R> {
-    /// The records of a whole file.
+    /// The records of a whole file. What `options` leave open is detected; `columns` are those that
+    /// the caller needs, if it knows.
     ///
     /// # Errors
     /// The file cannot be read, or its first bytes are not those of CSV.
-    pub fn from_start(input: R) -> Result<Self, InputError> {
-        let mut records = Self::new(input, Position { offset: 0, line: 1 });
+    pub fn from_start(
+        input: R,
+        mut options: DialectOptions,
+        columns: &[&str],
+    ) -> Result<Self, InputError> {
+        let mut records = Self::new(input, Position { offset: 0, line: 1 }, Dialect::default());
         while records.end < START_BYTES && records.fill()? {}
         let start = &records.buffer[..records.end];
         check_start(start).map_err(InputError::NotCsv)?;
         if start.starts_with(BOM) {
             records.consume(BOM.len());
         }
+        if let Some((announced, length)) = announced_delimiter(records.unread()) {
+            records.consume(length);
+            options.delimiter.get_or_insert(announced);
+        }
+        let mut is_whole = false;
+        let dialect = loop {
+            match options.detect(records.unread(), is_whole, columns) {
+                Some(dialect) => break dialect,
+                None => is_whole = !records.fill()?,
+            }
+        };
+        records.read_as(dialect);
         records.skip_line_ends()?;
         Ok(records)
     }
 
     /// The records from `position` on. `input` must start there.
-    pub fn new(input: R, position: Position) -> Self {
-        let mut parser = Reader::new();
-        // The parser skips a byte order mark at its first byte, but `input` may start inside a
-        // file.
-        parser.read_record(b"\n", &mut [0], &mut [0]);
-        Self {
+    pub fn new(input: R, position: Position, dialect: Dialect) -> Self {
+        let mut records = Self {
             input,
             buffer: vec![0; BUFFER],
             start: 0,
             end: 0,
-            parser,
+            dialect,
+            parser: Reader::new(),
             position,
             text: vec![0; 1 << 10],
             ends: vec![0; 16],
-        }
+        };
+        records.read_as(dialect);
+        records
+    }
+
+    fn read_as(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
+        self.parser = dialect.parser();
+        // The parser skips a byte order mark at its first byte, but `input` may start inside a
+        // file.
+        self.parser.read_record(b"\n", &mut [0], &mut [0]);
+    }
+
+    /// How the fields are separated.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The bytes that were read and are not parsed yet: after [`Records::from_start`] the header
+    /// and what follows it.
+    pub fn unread(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
     }
 
     /// Where the next record starts.

@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
     use crate::instruction_set::{InstructionSet, Kernel};
-    use crate::masks::Masks;
+    use crate::masks::{Masks, Syntax};
 
     struct WriteEnds<'a>(BlockEnds, BlockOutput<'a>);
 
@@ -144,7 +144,7 @@ mod tests {
         #[inline(always)]
         fn run(
             self,
-            _: impl Fn(&[u8; BLOCK]) -> Masks,
+            _: impl Fn(&[u8; BLOCK], Syntax) -> Masks,
             write: impl Fn(BlockEnds, BlockOutput<'_>),
         ) {
             write(self.0, self.1);

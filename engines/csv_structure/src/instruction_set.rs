@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use crate::block_ends::{BlockEnds, BlockOutput};
-use crate::masks::{BLOCK, Masks};
+use crate::masks::{BLOCK, Masks, Syntax};
 
 /// Detected once, since it is needed for every few rows.
 static BEST: LazyLock<InstructionSet> = LazyLock::new(InstructionSet::detect);
@@ -19,7 +19,7 @@ pub(crate) trait Kernel {
     /// they are compiled for the same instruction set.
     fn run(
         self,
-        masks: impl Fn(&[u8; BLOCK]) -> Masks,
+        masks: impl Fn(&[u8; BLOCK], Syntax) -> Masks,
         write: impl Fn(BlockEnds, BlockOutput<'_>),
     ) -> Self::Output;
 }
@@ -100,7 +100,7 @@ impl InstructionSet {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq,popcnt")]
 fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(|block| Masks::avx2(block), BlockEnds::write_portable)
+    kernel.run(|block, syntax| Masks::avx2(block, syntax), BlockEnds::write_portable)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -108,7 +108,8 @@ fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2"
 )]
 fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(|block| Masks::avx512(block), |ends, output| ends.write_avx512(output))
+    kernel
+        .run(|block, syntax| Masks::avx512(block, syntax), |ends, output| ends.write_avx512(output))
 }
 
 /// Runs `work` compiled for the best instruction set of the processor, so that its loops are
@@ -125,7 +126,11 @@ impl<T, F: FnOnce() -> T> Kernel for Closure<F> {
     type Output = T;
 
     #[inline(always)]
-    fn run(self, _: impl Fn(&[u8; BLOCK]) -> Masks, _: impl Fn(BlockEnds, BlockOutput<'_>)) -> T {
+    fn run(
+        self,
+        _: impl Fn(&[u8; BLOCK], Syntax) -> Masks,
+        _: impl Fn(BlockEnds, BlockOutput<'_>),
+    ) -> T {
         (self.0)()
     }
 }

@@ -8,6 +8,6 @@ mod structure;
 
 pub use block_ends::Bound;
 pub use instruction_set::{prefetch, vectorised};
-pub use masks::BLOCK;
+pub use masks::{BLOCK, Syntax};
 pub use padded::PaddedBuffer;
 pub use structure::{Bounds, Scan, bounds, scan};

@@ -3,10 +3,27 @@
 /// The number of bytes that are processed at a time.
 pub const BLOCK: usize = 64;
 
+/// The bytes that separate and enclose the fields of CSV. They differ from each other and from line
+/// ends, and are ASCII.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Syntax {
+    /// The byte between two fields.
+    pub delimiter: u8,
+    /// The byte that encloses a quoted field.
+    pub quote: u8,
+}
+
+impl Default for Syntax {
+    /// Those of RFC 4180: commas and double quotes.
+    fn default() -> Self {
+        Self { delimiter: b',', quote: b'"' }
+    }
+}
+
 /// Bit masks of the special bytes of a block. The first byte is the lowest bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Masks {
-    pub(crate) comma: u64,
+    pub(crate) delimiter: u64,
     pub(crate) newline: u64,
     pub(crate) cr: u64,
     pub(crate) quote: u64,
@@ -17,7 +34,7 @@ pub(crate) struct Masks {
 impl Masks {
     /// Finds them 8 bytes at a time, on any processor.
     #[inline]
-    pub(crate) fn portable(block: &[u8; BLOCK]) -> Self {
+    pub(crate) fn portable(block: &[u8; BLOCK], syntax: Syntax) -> Self {
         let (words, _) = block.as_chunks::<8>();
         let find = |byte: u8| {
             let wanted = u64::from_ne_bytes([byte; 8]);
@@ -26,16 +43,17 @@ impl Masks {
                 mask | zeros(u64::from_le_bytes(*word) ^ wanted) << (at * 8)
             })
         };
-        let quote = find(b'"');
+        let quote = find(syntax.quote);
         // A prefix XOR: the parity of 1 bit, of 2, of 4 and so on.
         let odd_quotes = [1, 2, 4, 8, 16, 32].iter().fold(quote, |odd, shift| odd ^ (odd << shift));
-        Self { comma: find(b','), newline: find(b'\n'), cr: find(b'\r'), quote, odd_quotes }
+        let delimiter = find(syntax.delimiter);
+        Self { delimiter, newline: find(b'\n'), cr: find(b'\r'), quote, odd_quotes }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,pclmulqdq")]
     #[inline]
-    pub(crate) fn avx2(block: &[u8; BLOCK]) -> Self {
+    pub(crate) fn avx2(block: &[u8; BLOCK], syntax: Syntax) -> Self {
         use std::arch::x86_64::{
             __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
         };
@@ -56,22 +74,24 @@ impl Masks {
             };
             bits(low) | bits(high) << 32
         };
-        let quote = find(b'"');
+        let quote = find(syntax.quote);
         let odd_quotes = odd(quote);
-        Self { comma: find(b','), newline: find(b'\n'), cr: find(b'\r'), quote, odd_quotes }
+        let delimiter = find(syntax.delimiter);
+        Self { delimiter, newline: find(b'\n'), cr: find(b'\r'), quote, odd_quotes }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,pclmulqdq")]
     #[inline]
-    pub(crate) fn avx512(block: &[u8; BLOCK]) -> Self {
+    pub(crate) fn avx512(block: &[u8; BLOCK], syntax: Syntax) -> Self {
         use std::arch::x86_64::{_mm512_cmpeq_epi8_mask, _mm512_set1_epi8};
 
         let bytes = load(block);
         let find = |byte: u8| _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(byte as i8));
-        let quote = find(b'"');
+        let quote = find(syntax.quote);
         let odd_quotes = odd(quote);
-        Self { comma: find(b','), newline: find(b'\n'), cr: find(b'\r'), quote, odd_quotes }
+        let delimiter = find(syntax.delimiter);
+        Self { delimiter, newline: find(b'\n'), cr: find(b'\r'), quote, odd_quotes }
     }
 
     /// The bytes inside quotes, including the opening quotes and excluding the closing ones.
@@ -124,20 +144,21 @@ mod tests {
     use crate::block_ends::{BlockEnds, BlockOutput};
     use crate::instruction_set::{InstructionSet, Kernel};
 
-    fn naive(block: &[u8; BLOCK]) -> Masks {
+    fn naive(block: &[u8; BLOCK], syntax: Syntax) -> Masks {
         let find = |wanted| {
             let bits = block.iter().enumerate();
             bits.fold(0, |mask, (at, byte)| mask | u64::from(*byte == wanted) << at)
         };
-        let (quote, mut odd, mut odd_quotes) = (find(b'"'), 0, 0);
+        let (quote, mut odd, mut odd_quotes) = (find(syntax.quote), 0, 0);
         for bit in 0..64 {
             odd ^= quote >> bit & 1;
             odd_quotes |= odd << bit;
         }
-        Masks { comma: find(b','), newline: find(b'\n'), cr: find(b'\r'), quote, odd_quotes }
+        let delimiter = find(syntax.delimiter);
+        Masks { delimiter, newline: find(b'\n'), cr: find(b'\r'), quote, odd_quotes }
     }
 
-    struct ReadMasks<'a>(&'a [u8; BLOCK]);
+    struct ReadMasks<'a>(&'a [u8; BLOCK], Syntax);
 
     impl Kernel for ReadMasks<'_> {
         type Output = Masks;
@@ -145,21 +166,22 @@ mod tests {
         #[inline(always)]
         fn run(
             self,
-            masks: impl Fn(&[u8; BLOCK]) -> Masks,
+            masks: impl Fn(&[u8; BLOCK], Syntax) -> Masks,
             _: impl Fn(BlockEnds, BlockOutput<'_>),
         ) -> Masks {
-            masks(self.0)
+            masks(self.0, self.1)
         }
     }
 
     proptest! {
         #[test]
         fn all_instruction_sets_find_the_same_masks(bytes in proptest::collection::vec(
-            proptest::sample::select(b",\n\r\"\"\"a\xFF\x80-\0\x01+\x0B".to_vec()), BLOCK..=BLOCK,
-        )) {
+            proptest::sample::select(b",;|\t\n\r\"\"\"'a\xFF\x80-\0\x01+\x0B".to_vec()), BLOCK..=BLOCK,
+        ), delimiter in proptest::sample::select(b",;|\t".to_vec()), quote in proptest::sample::select(b"\"'".to_vec())) {
+            let syntax = Syntax { delimiter, quote };
             let block = bytes.first_chunk().unwrap();
             for set in InstructionSet::available() {
-                prop_assert_eq!(set.run(ReadMasks(block)), naive(block), "{:?}", set);
+                prop_assert_eq!(set.run(ReadMasks(block, syntax)), naive(block, syntax), "{:?}", set);
             }
         }
     }

@@ -8,7 +8,7 @@
 
 use crate::block_ends::{BlockEnds, BlockOutput, Bound};
 use crate::instruction_set::{InstructionSet, Kernel};
-use crate::masks::{BLOCK, Masks};
+use crate::masks::{BLOCK, Masks, Syntax};
 use crate::padded::PaddedBuffer;
 
 /// The bounds of the fields and records of a chunk. The memory is reused for the next chunk.
@@ -88,13 +88,13 @@ const BYTES_PER_QUOTE: usize = 64;
 
 /// Checks whether a chunk is regular, and finds its last complete record.
 #[must_use]
-pub fn scan(chunk: &PaddedBuffer) -> Scan {
-    scan_with(InstructionSet::best(), chunk)
+pub fn scan(chunk: &PaddedBuffer, syntax: Syntax) -> Scan {
+    scan_with(InstructionSet::best(), chunk, syntax)
 }
 
-fn scan_with(set: InstructionSet, chunk: &PaddedBuffer) -> Scan {
-    let scan = set.run(ScanBytes { chunk });
-    let quotes = scan.quotes.then(|| set.run(CheckQuotes { chunk }));
+fn scan_with(set: InstructionSet, chunk: &PaddedBuffer, syntax: Syntax) -> Scan {
+    let scan = set.run(ScanBytes { chunk, syntax });
+    let quotes = scan.quotes.then(|| set.run(CheckQuotes { chunk, syntax }));
     match quotes {
         None => {
             let bytes = chunk.bytes();
@@ -108,13 +108,19 @@ fn scan_with(set: InstructionSet, chunk: &PaddedBuffer) -> Scan {
     }
 }
 
-/// Finds the bounds of all fields of a regular chunk, for which [`scan()`] returned `scan`. The
-/// chunk must be shorter than 2 GiB.
-pub fn bounds(chunk: &PaddedBuffer, scan: &Scan, bounds: &mut Bounds) {
-    bounds_with(InstructionSet::best(), chunk, scan, bounds);
+/// Finds the bounds of all fields of a regular chunk, for which [`scan()`] with the same `syntax`
+/// returned `scan`. The chunk must be shorter than 2 GiB.
+pub fn bounds(chunk: &PaddedBuffer, syntax: Syntax, scan: &Scan, bounds: &mut Bounds) {
+    bounds_with(InstructionSet::best(), chunk, syntax, scan, bounds);
 }
 
-fn bounds_with(set: InstructionSet, chunk: &PaddedBuffer, scan: &Scan, bounds: &mut Bounds) {
+fn bounds_with(
+    set: InstructionSet,
+    chunk: &PaddedBuffer,
+    syntax: Syntax,
+    scan: &Scan,
+    bounds: &mut Bounds,
+) {
     // At most one bound per byte; a whole block of bounds is written at a time.
     let most = 1 + chunk.bytes().len().next_multiple_of(BLOCK) + BLOCK;
     if bounds.fields.len() < most {
@@ -127,7 +133,7 @@ fn bounds_with(set: InstructionSet, chunk: &PaddedBuffer, scan: &Scan, bounds: &
     let quoted = &mut bounds.quoted;
     macro_rules! find {
         ($quotes:literal, $crs:literal, $list:literal) => {
-            set.run(FindBounds::<$quotes, $crs, $list> { chunk, fields, records, quoted })
+            set.run(FindBounds::<$quotes, $crs, $list> { chunk, syntax, fields, records, quoted })
         };
     }
     bounds.strippable = scan.strippable;
@@ -144,6 +150,7 @@ fn bounds_with(set: InstructionSet, chunk: &PaddedBuffer, scan: &Scan, bounds: &
 /// Finds out which special bytes a chunk contains, and counts its `\n`.
 struct ScanBytes<'a> {
     chunk: &'a PaddedBuffer,
+    syntax: Syntax,
 }
 
 impl Kernel for ScanBytes<'_> {
@@ -152,13 +159,13 @@ impl Kernel for ScanBytes<'_> {
     #[inline(always)]
     fn run(
         self,
-        masks: impl Fn(&[u8; BLOCK]) -> Masks,
+        masks: impl Fn(&[u8; BLOCK], Syntax) -> Masks,
         _: impl Fn(BlockEnds, BlockOutput<'_>),
     ) -> Scan {
         let (mut quotes, mut crs, mut newlines) = (0, 0, 0);
         let mut all = [0; BLOCK];
         for (_, block) in blocks(self.chunk) {
-            let masks = masks(block);
+            let masks = masks(block, self.syntax);
             quotes |= masks.quote;
             crs |= masks.cr;
             newlines += u64::from(masks.newline.count_ones());
@@ -183,6 +190,7 @@ enum Parity {
 /// Checks the quotes of a chunk, and finds the last end of a record that is not quoted.
 struct CheckQuotes<'a> {
     chunk: &'a PaddedBuffer,
+    syntax: Syntax,
 }
 
 impl Kernel for CheckQuotes<'_> {
@@ -191,10 +199,10 @@ impl Kernel for CheckQuotes<'_> {
     #[inline(always)]
     fn run(
         self,
-        masks: impl Fn(&[u8; BLOCK]) -> Masks,
+        masks: impl Fn(&[u8; BLOCK], Syntax) -> Masks,
         _: impl Fn(BlockEnds, BlockOutput<'_>),
     ) -> Parity {
-        let Self { chunk } = self;
+        let Self { chunk, syntax } = self;
         let bytes = chunk.bytes();
         // All ones inside quotes.
         let mut inside = 0;
@@ -202,8 +210,8 @@ impl Kernel for CheckQuotes<'_> {
         // Whether the last byte of the block before closes a quoted field.
         let mut closed = 0;
         for (at, block) in blocks(chunk) {
-            let masks = masks(block);
-            let ends = masks.comma | masks.newline | masks.cr | beyond(bytes.len() - at);
+            let masks = masks(block, syntax);
+            let ends = masks.delimiter | masks.newline | masks.cr | beyond(bytes.len() - at);
             // Most blocks have no quotes.
             if masks.quote == 0 {
                 simple &= closed & !ends == 0;
@@ -213,9 +221,10 @@ impl Kernel for CheckQuotes<'_> {
             let inner = masks.quoted(inside);
             let opening = masks.quote & inner;
             // `""` inside quotes closes and opens again.
-            let may_precede = masks.comma | masks.newline | masks.cr | masks.quote;
+            let may_precede = masks.delimiter | masks.newline | masks.cr | masks.quote;
             let before = at.checked_sub(1).map_or(b'\n', |at| bytes[at]);
-            let first_may_open = u64::from(matches!(before, b',' | b'\n' | b'\r' | b'"'));
+            let may_open = [syntax.delimiter, b'\n', b'\r', syntax.quote].contains(&before);
+            let first_may_open = u64::from(may_open);
             if opening & !(may_precede << 1 | first_may_open) != 0 {
                 return Parity::Irregular;
             }
@@ -230,7 +239,7 @@ impl Kernel for CheckQuotes<'_> {
         // backwards, and so is the state of the quotes: it changes with each quote.
         let mut inside_before = inside;
         let last = blocks(chunk).rev().find_map(|(at, block)| {
-            let masks = masks(block);
+            let masks = masks(block, syntax);
             if masks.quote.count_ones() % 2 == 1 {
                 inside_before = !inside_before;
             }
@@ -251,6 +260,7 @@ fn beyond(length: usize) -> u64 {
 /// are listed.
 struct FindBounds<'a, const QUOTES: bool, const CRS: bool, const LIST: bool> {
     chunk: &'a PaddedBuffer,
+    syntax: Syntax,
     fields: &'a mut [Bound],
     records: &'a mut [u32],
     quoted: &'a mut Vec<u32>,
@@ -264,22 +274,22 @@ impl<const QUOTES: bool, const CRS: bool, const LIST: bool> Kernel
     #[inline(always)]
     fn run(
         self,
-        masks: impl Fn(&[u8; BLOCK]) -> Masks,
+        masks: impl Fn(&[u8; BLOCK], Syntax) -> Masks,
         write: impl Fn(BlockEnds, BlockOutput<'_>),
     ) -> (usize, usize) {
-        let Self { chunk, fields, records, quoted } = self;
+        let Self { chunk, syntax, fields, records, quoted } = self;
         let (mut count, mut record_count) = (0, 0);
         let mut inside = 0;
         // Whether a field starts at the first byte of the block.
         let mut starts_first = 1;
         for (at, block) in blocks(chunk) {
-            let masks = masks(block);
+            let masks = masks(block, syntax);
             let mut lines = masks.newline;
             if CRS {
                 let next = u64::from(chunk.padded().get(at + BLOCK) == Some(&b'\n'));
                 lines |= masks.cr & !(masks.newline >> 1 | next << 63);
             }
-            let mut bits = masks.comma | lines;
+            let mut bits = masks.delimiter | lines;
             if QUOTES {
                 let inner = masks.quoted(inside);
                 inside = ((inner as i64) >> 63) as u64;
@@ -323,15 +333,22 @@ mod tests {
     use super::*;
 
     /// The bounds, found byte by byte; `None` if a quote opens inside a field.
-    fn naive(bytes: &[u8]) -> Option<(Vec<Bound>, Vec<u32>, usize, bool)> {
+    fn naive(
+        bytes: &[u8],
+        Syntax { delimiter, quote }: Syntax,
+    ) -> Option<(Vec<Bound>, Vec<u32>, usize, bool)> {
         let (mut found, mut records) = (vec![Bound::START], Vec::new());
         let (mut complete, mut inside) = (0, false);
         for (at, &byte) in bytes.iter().enumerate() {
             let before = at.checked_sub(1).map_or(b'\n', |before| bytes[before]);
             match byte {
-                b'"' if !inside && !matches!(before, b',' | b'\n' | b'\r' | b'"') => return None,
-                b'"' => inside = !inside,
-                b',' if !inside => found.push(Bound::after(at as u32)),
+                byte if byte == quote => {
+                    if !inside && ![delimiter, b'\n', b'\r', quote].contains(&before) {
+                        return None;
+                    }
+                    inside = !inside;
+                }
+                byte if byte == delimiter && !inside => found.push(Bound::after(at as u32)),
                 b'\n' if !inside => {
                     complete = at + 1;
                     records.push(found.len() as u32);
@@ -366,13 +383,16 @@ mod tests {
                 "a", ",", "\n", "\r\n", "\r", ",\"b\",", "\n\"\"\"\"\n", "long long long long", "\"", "é",
             ]),
             0..60,
-        )) {
-            let text = parts.concat();
+        ), delimiter in proptest::sample::select(b",;\t|".to_vec()), single in any::<bool>()) {
+            let quote = if single { '\'' } else { '"' };
+            let syntax = Syntax { delimiter, quote: quote as u8 };
+            let text = parts.concat().replace(',', &char::from(delimiter).to_string());
+            let text = text.replace('"', &quote.to_string());
             let chunk = padded(text.as_bytes());
-            let expected = naive(text.as_bytes());
+            let expected = naive(text.as_bytes(), syntax);
             for set in InstructionSet::available() {
-                let found = scan_with(set, &chunk);
-                prop_assert_eq!(found.quotes, text.contains('"'));
+                let found = scan_with(set, &chunk, syntax);
+                prop_assert_eq!(found.quotes, text.contains(quote));
                 prop_assert_eq!(found.crs, text.contains('\r'));
                 prop_assert_eq!(found.ascii, text.is_ascii());
                 prop_assert_eq!(found.newlines, text.matches('\n').count() as u64);
@@ -388,12 +408,12 @@ mod tests {
                 all.quoted.push(7);
                 all.fields.resize(301, Bound::after(6));
                 all.records.resize(301, 7);
-                bounds_with(set, &chunk, &found, &mut all);
+                bounds_with(set, &chunk, syntax, &found, &mut all);
                 prop_assert_eq!(all.crs, text.contains('\r'));
                 prop_assert_eq!(all.fields(), &**fields);
                 prop_assert_eq!(all.records(), &**records);
                 let is_quoted = |(_, bound): &(u32, &Bound)| {
-                    text.as_bytes().get(bound.start()) == Some(&b'"')
+                    text.as_bytes().get(bound.start()) == Some(&syntax.quote)
                 };
                 let quoted = (0..).zip(fields).filter(is_quoted).map(|(field, _)| field);
                 let quoted: Vec<u32> = quoted.collect();
@@ -405,9 +425,9 @@ mod tests {
                 prop_assert!(all.quoted().is_empty());
                 for bounds in fields.windows(2).filter(|bounds| is_quoted(&(0, &bounds[0]))) {
                     let field = &text[bounds[0].start()..bounds[1].end()];
-                    let inside = field.trim_end_matches('\r').strip_prefix('"');
-                    let inside = inside.and_then(|field| field.strip_suffix('"'));
-                    prop_assert!(inside.is_some_and(|inside| !inside.contains('"')), "{}", field);
+                    let inside = field.trim_end_matches('\r').strip_prefix(quote);
+                    let inside = inside.and_then(|field| field.strip_suffix(quote));
+                    prop_assert!(inside.is_some_and(|inside| !inside.contains(quote)), "{}", field);
                 }
             }
         }
@@ -415,9 +435,11 @@ mod tests {
 
     #[test]
     fn chunks_of_simple_quoted_fields_are_strippable() {
+        let syntax = Syntax::default();
         let strippable = |text: &str| {
             let chunk = padded(text.as_bytes());
-            let found = InstructionSet::available().map(|set| scan_with(set, &chunk).strippable);
+            let found =
+                InstructionSet::available().map(|set| scan_with(set, &chunk, syntax).strippable);
             let found: Vec<_> = found.collect();
             assert!(found.iter().all(|strippable| *strippable == found[0]), "{text}");
             found[0]

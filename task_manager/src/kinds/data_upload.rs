@@ -41,7 +41,7 @@ pub struct DataUpload;
 
 impl Kind for DataUpload {
     /// The result has the counts of committed rows; of the worker's report only the row at which it
-    /// resumed.
+    /// resumed and the dialect of the file.
     fn complete(
         &self,
         _conn: &mut DbConnection,
@@ -51,7 +51,12 @@ impl Kind for DataUpload {
         _now: NaiveDateTime,
     ) -> DbResult<Value> {
         let resumed_from_row = reported.get("resumed_from_row").cloned().unwrap_or_default();
-        Ok(counts(checkpoint(task)?.as_ref(), resumed_from_row))
+        let mut result = counts(checkpoint(task)?.as_ref(), resumed_from_row);
+        // Workers of earlier versions report none.
+        if let Some(dialect) = reported.get("dialect") {
+            result["dialect"] = dialect.clone();
+        }
+        Ok(result)
     }
 
     fn purge_step(&self, conn: &mut DbConnection, id: TaskId) -> DbResult<bool> {

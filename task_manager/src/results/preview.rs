@@ -124,7 +124,7 @@ fn sum_column(names: &[String], groups: usize, name: &str) -> Result<usize, Read
 
 #[cfg(test)]
 mod tests {
-    use csv_input::Position;
+    use csv_input::{Dialect, Position};
 
     use super::*;
 
@@ -136,7 +136,8 @@ mod tests {
         C,2020-01-01,5,0\n";
 
     fn of(result: &str, largest_by: Option<&str>, limit: usize) -> ResultPreview {
-        let records = Records::new(result.as_bytes(), Position { offset: 0, line: 1 });
+        let records =
+            Records::new(result.as_bytes(), Position { offset: 0, line: 1 }, Dialect::default());
         let selection = Selection { largest_by: largest_by.map(str::to_owned), limit };
         preview(records, GROUPS, &selection).unwrap()
     }
@@ -166,7 +167,8 @@ mod tests {
 
     #[test]
     fn only_sums_are_sorted_by() {
-        let records = Records::new(RESULT.as_bytes(), Position { offset: 0, line: 1 });
+        let records =
+            Records::new(RESULT.as_bytes(), Position { offset: 0, line: 1 }, Dialect::default());
         let selection = Selection { largest_by: Some("Song".to_owned()), limit: 1 };
         let Err(ReadError::Refused(Error::InvalidParameters(errors))) =
             preview(records, GROUPS, &selection)
@@ -191,8 +193,11 @@ mod tests {
 
     #[test]
     fn other_files_are_no_results() {
-        let records =
-            Records::new("a,b,c,d\n1,2,x,4\n".as_bytes(), Position { offset: 0, line: 1 });
+        let records = Records::new(
+            "a,b,c,d\n1,2,x,4\n".as_bytes(),
+            Position { offset: 0, line: 1 },
+            Dialect::default(),
+        );
         let selection = Selection { largest_by: Some("c".to_owned()), limit: 1 };
         let error = preview(records, GROUPS, &selection).unwrap_err();
         let ReadError::Damaged(reason) = error else { panic!("{error:?}") };

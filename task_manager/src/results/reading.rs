@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::storage::{ObjectKey, Storage, StorageError};
-use csv_input::{InputError, Position, Records};
+use csv_input::{Dialect, InputError, Position, Records};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::io::{StreamReader, SyncIoBridge};
@@ -54,7 +54,9 @@ impl ResultFiles {
             let _reader = reader;
             let input = SyncIoBridge::new(StreamReader::new(stream));
             let input: Input = Box::new(Interruptible { input, ended });
-            span.in_scope(|| work(Records::new(input, Position { offset: 0, line: 1 })))
+            span.in_scope(|| {
+                work(Records::new(input, Position { offset: 0, line: 1 }, Dialect::default()))
+            })
         });
         let read = reading.await.map_err(|error| {
             error!(%error, "reading a result ended unexpectedly");

@@ -244,12 +244,13 @@ impl Largest {
 mod tests {
     use std::fmt::Write;
 
-    use csv_input::Position;
+    use csv_input::{Dialect, Position};
 
     use super::*;
 
     fn read(result: &str, groups: usize, top: usize) -> Result<ResultSeries, ReadError> {
-        let records = Records::new(result.as_bytes(), Position { offset: 0, line: 1 });
+        let records =
+            Records::new(result.as_bytes(), Position { offset: 0, line: 1 }, Dialect::default());
         series(records, groups, top)
     }
 

@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use common::csv_preview::{CsvPreview, PreviewColumn};
+use common::task::spec::CsvPreviewSpec;
 use data_processor::csv_preview::{PreviewError, preview};
-use data_processor::problems;
+use data_processor::{dialect, problems};
 use indicatif::HumanCount;
 
 use super::output::print;
@@ -18,12 +19,17 @@ use crate::progress::TransferBar;
 use crate::view::{aligned, printable_line};
 
 /// Prints the preview of the file: its columns as text, or with `json` everything as JSON.
-pub(super) fn csv_preview(args: &RunArgs, console: Console) -> Result<ExitCode, Failure> {
+pub(super) fn csv_preview(
+    args: &RunArgs,
+    spec: &CsvPreviewSpec,
+    console: Console,
+) -> Result<ExitCode, Failure> {
     let (input, size) = open(&args.file)?;
+    let dialect = dialect::options(&spec.dialect);
     let bar = TransferBar::start("Reading", size);
     let shown = bar.clone();
     let previewed = until_interrupted(move |cancel| {
-        Ok(preview(input, |done| {
+        Ok(preview(input, dialect, |done| {
             shown.at(done);
             if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         }))

@@ -9,8 +9,8 @@ use std::time::Instant;
 use common::report::RejectedRow;
 use common::task::spec::{DataUploadSpec, OnBadRow};
 use csv_aggregation::WRITE_SIZE;
-use data_processor::problems;
-use data_processor::row_loading::{Interrupted, LoadError, Rows, check};
+use data_processor::row_loading::{Dialect, DialectOptions, Interrupted, LoadError, Rows, check};
+use data_processor::{dialect, problems};
 use serde_json::json;
 
 use super::output::Output;
@@ -28,6 +28,8 @@ type CsvOutput = csv::Writer<BufWriter<Box<dyn Write + Send>>>;
 struct Counts {
     loaded: u64,
     rejected: u64,
+    /// How the file was read.
+    dialect: Dialect,
 }
 
 /// Why processing a file ended early.
@@ -73,19 +75,20 @@ pub(super) fn data_upload(
     let buffered = |output| csv::Writer::from_writer(BufWriter::with_capacity(WRITE_SIZE, output));
     let (result, rejected) = (buffered(result), buffered(rejected));
 
+    let dialect = dialect::options(&spec.dialect);
     let bar = TransferBar::start("Reading", size);
     let shown = bar.clone();
     let done = until_interrupted(move |cancel| {
         let progress = |bytes| progress(&shown, cancel, bytes);
         if let Some(input) = first_input
-            && let Err(error) = check(input, progress)
+            && let Err(error) = check(input, dialect, progress)
         {
             return Ok(Err(error.into()));
         }
-        Ok(copy(input, result, rejected, progress))
+        Ok(copy((input, dialect), result, rejected, progress))
     });
     bar.finish();
-    let Counts { loaded, rejected } = match done? {
+    let Counts { loaded, rejected, dialect } = match done? {
         Ok(counts) => counts,
         Err(Stopped::Load(error)) => {
             return Ok(failed(&problems::of_loading(&error), console));
@@ -105,7 +108,8 @@ pub(super) fn data_upload(
         None => None,
     };
     let result_file = output_file.finish(&json!({
-        "rows_loaded": loaded, "rows_rejected": rejected, "resumed_from_row": null
+        "rows_loaded": loaded, "rows_rejected": rejected, "resumed_from_row": null,
+        "dialect": dialect::found(dialect)
     }))?;
     if console.is_json() {
         return Ok(ExitCode::SUCCESS);
@@ -123,13 +127,13 @@ fn progress(bar: &TransferBar, cancel: &Cancel, bytes: u64) -> Result<(), Interr
 }
 
 fn copy(
-    input: impl io::Read,
+    (input, dialect): (impl io::Read, DialectOptions),
     mut result: CsvOutput,
     mut rejected: CsvOutput,
     progress: impl Fn(u64) -> Result<(), Interrupted>,
 ) -> Result<Counts, Stopped> {
-    let mut rows = Rows::from_start(input)?;
-    let mut counts = Counts::default();
+    let mut rows = Rows::from_start(input, dialect)?;
+    let mut counts = Counts { dialect: rows.columns().dialect(), ..Counts::default() };
     result.write_record(["name", "email"])?;
     rejected.write_record(["row", "line", "column", "value", "reason"])?;
     while let Some(row) = rows.next()? {

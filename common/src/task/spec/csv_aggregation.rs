@@ -6,8 +6,9 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::OnBadRow;
+use super::{CsvDialect, OnBadRow, unknown_parameter};
 use crate::problem::ErrorLocation;
+use crate::task::TaskKind;
 
 /// The parameters of a `csv_aggregation`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -23,6 +24,9 @@ pub struct CsvAggregationSpec {
     pub on_bad_row: OnBadRow,
     /// The memory in bytes for the groups, if less than the worker permits.
     pub memory_limit: Option<u64>,
+    /// How the file is written.
+    #[serde(flatten)]
+    pub dialect: CsvDialect,
 }
 
 /// The default columns of a group.
@@ -38,6 +42,7 @@ impl Default for CsvAggregationSpec {
             total_header: None,
             on_bad_row: OnBadRow::default(),
             memory_limit: None,
+            dialect: CsvDialect::default(),
         }
     }
 }
@@ -109,9 +114,10 @@ impl CsvAggregationSpec {
                 self.memory_limit = Some(size.as_u64());
             }
             _ => {
-                return Err("is not a parameter of csv_aggregation: it takes group_by, sum, \
-                            total_header, on_bad_row and memory_limit"
-                    .to_owned());
+                return self.dialect.set(name, value).unwrap_or_else(|| {
+                    let own = ["group_by", "sum", "total_header", "on_bad_row", "memory_limit"];
+                    Err(unknown_parameter(TaskKind::CsvAggregation, &own))
+                });
             }
         }
         Ok(())

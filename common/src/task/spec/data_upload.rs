@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::OnBadRow;
+use super::{CsvDialect, OnBadRow, unknown_parameter};
 use crate::problem::ErrorLocation;
+use crate::task::TaskKind;
 
 /// The parameters of a `data_upload`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -15,11 +16,14 @@ pub struct DataUploadSpec {
     /// What to do with an invalid row; `fail` checks the whole file before the first
     /// row is loaded.
     pub on_bad_row: OnBadRow,
+    /// How the file is written.
+    #[serde(flatten)]
+    pub dialect: CsvDialect,
 }
 
 impl Default for DataUploadSpec {
     fn default() -> Self {
-        Self { on_bad_row: OnBadRow::Skip }
+        Self { on_bad_row: OnBadRow::Skip, dialect: CsvDialect::default() }
     }
 }
 
@@ -39,7 +43,9 @@ impl DataUploadSpec {
             }
             let set = match name.as_str() {
                 "on_bad_row" => value.parse().map(|on_bad_row| spec.on_bad_row = on_bad_row),
-                _ => Err("is not a parameter of data_upload: it takes on_bad_row".to_owned()),
+                _ => spec.dialect.set(name, value).unwrap_or_else(|| {
+                    Err(unknown_parameter(TaskKind::DataUpload, &["on_bad_row"]))
+                }),
             };
             if let Err(reason) = set {
                 errors.push(ErrorLocation::field(name, reason));

@@ -64,7 +64,8 @@ async fn every_row_is_sent_once_and_in_order() {
     let (mut harness, task) = started(&people(30_000), OnBadRow::Skip, Load::default()).await;
     let result = result(&harness, task).await;
     let expected = json!({
-        "rows_loaded": good(30_000), "rows_rejected": 300, "resumed_from_row": null
+        "rows_loaded": good(30_000), "rows_rejected": 300, "resumed_from_row": null,
+        "dialect": {"delimiter": ","}
     });
     assert_eq!(result, expected);
     harness.end().await;
@@ -144,7 +145,8 @@ async fn a_load_resumes_at_its_checkpoint() {
     harness.start_real();
     // The invalid rows do not fail the task: only the first attempt checks the whole file.
     let expected = json!({
-        "rows_loaded": good(10_000), "rows_rejected": 100, "resumed_from_row": 4_001
+        "rows_loaded": good(10_000), "rows_rejected": 100, "resumed_from_row": 4_001,
+        "dialect": {"delimiter": ","}
     });
     assert_eq!(result(&harness, task).await, expected);
     harness.end().await;
@@ -192,7 +194,9 @@ async fn an_invalid_row_fails_the_task_before_anything_is_loaded() {
 #[tokio::test]
 async fn files_without_rows_or_columns_are_handled() {
     let (mut harness, task) = started("name,email\n", OnBadRow::Skip, Load::default()).await;
-    let nothing = json!({"rows_loaded": 0, "rows_rejected": 0, "resumed_from_row": null});
+    let nothing = json!({
+        "rows_loaded": 0, "rows_rejected": 0, "resumed_from_row": null, "dialect": {"delimiter": ","}
+    });
     assert_eq!(result(&harness, task).await, nothing);
     harness.end().await;
 
@@ -200,6 +204,20 @@ async fn files_without_rows_or_columns_are_handled() {
     let Event::Failed { error } = harness.ended(task).await else { panic!("it lacks a column") };
     assert_eq!(error.code, "missing_column");
     harness.end().await;
+}
+
+#[tokio::test]
+async fn a_delimiter_is_detected_and_reported() {
+    // Commas within names stay.
+    let content = people(5_000).replace(", ", "\0").replace(',', ";").replace('\0', ", ");
+    let (mut harness, task) = started(&content, OnBadRow::Skip, Load::default()).await;
+    let result = result(&harness, task).await;
+    assert_eq!(
+        (&result["rows_loaded"], &result["dialect"]),
+        (&json!(good(5_000)), &json!({"delimiter": ";"}))
+    );
+    harness.end().await;
+    assert_complete(&harness.api.script().loads[&task], 5_000);
 }
 
 #[tokio::test]

@@ -140,7 +140,11 @@ impl Harness {
 
     /// A task that loads the rows of a file.
     pub(super) async fn load_task(&self, content: &str, on_bad_row: OnBadRow) -> TaskId {
-        self.file_task(content, TaskSpec::DataUpload(DataUploadSpec { on_bad_row })).await
+        self.file_task(
+            content,
+            TaskSpec::DataUpload(DataUploadSpec { on_bad_row, ..Default::default() }),
+        )
+        .await
     }
 
     async fn file_task(&self, content: &str, spec: TaskSpec) -> TaskId {

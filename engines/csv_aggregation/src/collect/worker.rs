@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use csv::ByteRecord;
+use csv_input::Dialect;
 use csv_structure::Bounds;
 
 use crate::collect::batch::{Batch, Rows};
@@ -18,7 +19,7 @@ use crate::options::{OnBadRow, Options};
 use crate::read::check::RowCheck;
 use crate::read::fault::Fault;
 use crate::read::header::Header;
-use crate::read::input::{Chunk, Input};
+use crate::read::input::{Chunk, Input, syntax};
 use crate::read::row::Row;
 use crate::read::{record, rejects};
 use crate::spill::shards::Shards;
@@ -27,6 +28,8 @@ use crate::watch::Watch;
 /// What all threads of an aggregation share.
 pub(crate) struct Shared<'a, R> {
     pub(crate) input: Mutex<Input<R>>,
+    /// How the fields are separated.
+    pub(crate) dialect: Dialect,
     pub(crate) header: &'a Header,
     pub(crate) options: &'a Options,
     pub(crate) watch: &'a Watch<'a>,
@@ -123,6 +126,7 @@ impl<'a, R: Read> Worker<'a, R> {
     pub(crate) fn run(mut self, reports: &Sender<'_>) -> Result<WorkerOutput, AggregationError> {
         let mut chunk = Chunk::default();
         let mut bounds = Bounds::default();
+        let syntax = syntax(self.shared.dialect);
         while self.next(&mut chunk, reports)? {
             // Reading is not enough: a little compressed input may be a lot of work.
             self.shared.watch.checkpoint()?;
@@ -133,7 +137,7 @@ impl<'a, R: Read> Worker<'a, R> {
             }
             // The fast path is of no use once the aggregation fails: rows are only checked then.
             if chunk.scan.regular && !self.shared.failing.load(Ordering::Relaxed) {
-                csv_structure::bounds(&chunk.data, &chunk.scan, &mut bounds);
+                csv_structure::bounds(&chunk.data, syntax, &chunk.scan, &mut bounds);
                 self.add_regular(&mut chunk, &bounds);
             } else {
                 self.add_records(chunk.data.bytes(), 0);
@@ -224,7 +228,8 @@ impl<'a, R: Read> Worker<'a, R> {
     /// The slow path: adds or reports arbitrary records of `bytes`, from `start` on.
     fn add_records(&mut self, bytes: &[u8], mut start: usize) {
         let mut record = std::mem::take(&mut self.record);
-        while let Some(scanned) = record::first(&bytes[start..], Some(&mut record)) {
+        let dialect = self.shared.dialect;
+        while let Some(scanned) = record::first(&bytes[start..], dialect, Some(&mut record)) {
             self.rows += 1;
             // Lines are counted only for invalid rows.
             let mut row = Row { fields: &record, line: 0, unterminated: scanned.in_quotes };

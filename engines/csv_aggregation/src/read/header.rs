@@ -18,8 +18,7 @@ impl Header {
     /// Looks up the columns by name.
     pub(crate) fn new(row: Row<'_>, options: &Options) -> Result<Self, HeaderError> {
         let names = csv_input::Header::new(row.fields.iter(), row.line, row.unterminated)?;
-        let needed: Vec<&String> = options.group_by.iter().chain(&options.sum).collect();
-        let mut group_by = names.positions(&needed)?;
+        let mut group_by = names.positions(&options.columns())?;
         let sum = group_by.split_off(options.group_by.len());
         Ok(Self { names, group_by, sum })
     }

@@ -9,11 +9,14 @@
 use std::io::Read;
 
 use csv::ByteRecord;
-use csv_input::{HeaderError, InputError};
-use csv_structure::{PaddedBuffer, Scan, scan};
+use csv_input::{Dialect, HeaderError, InputError, SAMPLE_BYTES, announced_delimiter};
+use csv_structure::{PaddedBuffer, Scan, Syntax, scan};
 
 use crate::error::AggregationError;
+use crate::options::Options;
+use crate::read::header::Header;
 use crate::read::record;
+use crate::read::row::Row;
 use csv_input::{MAX_FIELDS, MAX_RECORD};
 
 /// A piece of the input that consists of whole records.
@@ -32,6 +35,8 @@ pub(crate) struct Chunk {
 /// The input, read sequentially.
 pub(crate) struct Input<R> {
     input: R,
+    /// How the fields are separated.
+    dialect: Dialect,
     /// The size of a chunk in bytes, unless a record is longer.
     chunk_size: usize,
     /// Bytes that were read but are not part of a chunk yet. They start at the start of a record.
@@ -43,31 +48,67 @@ pub(crate) struct Input<R> {
 }
 
 impl<R: Read> Input<R> {
-    /// Reads the start of `input`, rejects files that are not CSV and skips a byte order mark.
-    pub(crate) fn open(input: R, chunk_size: usize) -> Result<Self, AggregationError> {
-        let carry = Vec::new();
-        let mut input = Self { input, chunk_size, carry, line: 1, next_number: 0, ended: false };
+    /// Reads the start of `input`, rejects files that are not CSV, skips a byte order mark and finds
+    /// out how the fields are separated.
+    pub(crate) fn open(
+        input: R,
+        chunk_size: usize,
+        options: &Options,
+    ) -> Result<Self, AggregationError> {
+        let mut input = Self {
+            input,
+            dialect: Dialect::default(),
+            chunk_size,
+            carry: Vec::new(),
+            line: 1,
+            next_number: 0,
+            ended: false,
+        };
         input.carry_more(csv_input::START_BYTES)?;
         let start = input.carry.get(..csv_input::START_BYTES).unwrap_or(&input.carry);
         csv_input::check_start(start).map_err(InputError::NotCsv)?;
         if input.carry.starts_with(csv_input::BOM) {
             input.carry.drain(..csv_input::BOM.len());
         }
+        let mut given = options.dialect;
+        if let Some((announced, length)) = announced_delimiter(&input.carry) {
+            input.line += record::lines(&input.carry[..length]);
+            input.carry.drain(..length);
+            given.delimiter.get_or_insert(announced);
+        }
+        let columns = options.columns();
+        input.dialect = loop {
+            match given.detect(&input.carry, input.ended, &columns) {
+                Some(dialect) => break dialect,
+                None => input.carry_more(SAMPLE_BYTES.saturating_sub(input.carry.len()))?,
+            }
+        };
         Ok(input)
     }
 
-    /// Reads the first record. Returns its fields, its line and whether it ends inside quotes.
-    pub(crate) fn header(&mut self) -> Result<(ByteRecord, u64, bool), AggregationError> {
+    /// How the fields are separated.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Reads the header, which is the first record.
+    pub(crate) fn header(&mut self, options: &Options) -> Result<Header, AggregationError> {
         let mut fields = ByteRecord::new();
         loop {
-            let scanned = record::first(&self.carry, Some(&mut fields));
+            let scanned = record::first(&self.carry, self.dialect, Some(&mut fields));
             if let Some(record) = scanned {
                 let line = self.line + record::lines(&self.carry[..record.start]);
                 record.check_length(line, &self.carry)?;
                 if record.terminated || self.ended {
+                    let row = Row { fields: &fields, line, unterminated: record.in_quotes };
+                    let header = Header::new(row, options).map_err(|error| {
+                        let text = &self.carry[record.start..record.end];
+                        let columns = options.columns();
+                        error.with_fitting(|| options.dialect.fitting(text, self.dialect, &columns))
+                    })?;
                     self.line += record::lines(&self.carry[..record.end]);
                     self.carry.drain(..record.end);
-                    return Ok((fields, line, record.in_quotes));
+                    return Ok(header);
                 }
             } else {
                 // Only blank lines, which need not be carried over.
@@ -122,7 +163,7 @@ impl<R: Read> Input<R> {
         // Only a longer chunk can contain a record with too many bytes or fields; it is checked
         // record by record.
         if length <= MAX_FIELDS {
-            let scan = scan(&chunk.data);
+            let scan = scan(&chunk.data, syntax(self.dialect));
             chunk.scan = scan;
             if scan.regular && !(self.ended && scan.ends_quoted) {
                 return Ok(if self.ended { length } else { scan.complete });
@@ -131,7 +172,7 @@ impl<R: Read> Input<R> {
         let mut bytes = chunk.data.bytes();
         chunk.scan = Scan { newlines: record::lines(bytes), ..Scan::default() };
         let mut line = self.line;
-        while let Some(record) = record::first(bytes, None) {
+        while let Some(record) = record::first(bytes, self.dialect, None) {
             line += record::lines(&bytes[..record.start]);
             record.check_length(line, bytes)?;
             if !record.terminated && !self.ended {
@@ -160,6 +201,11 @@ impl<R: Read> Input<R> {
         self.ended |= read < more;
         Ok(())
     }
+}
+
+/// The bytes of a dialect that separate and enclose fields.
+pub(crate) fn syntax(dialect: Dialect) -> Syntax {
+    Syntax { delimiter: dialect.delimiter.byte(), ..Syntax::default() }
 }
 
 /// Fills `buffer` unless the input ends, and returns the number of bytes read.

@@ -1,12 +1,12 @@
 //! Scans arbitrary records sequentially: the slow path for everything that is not regular.
 //!
-//! The dialect is RFC 4180 as the `csv` crate reads it. A quote opens a quoted field only as its
+//! Records are those of RFC 4180 as the `csv` crate reads it, with any delimiter. A quote opens a quoted field only as its
 //! first byte. Inside, `""` is a quote. Bytes after the closing quote belong to the field. `\r`,
 //! `\n` and `\r\n` end a record. Blank lines are skipped.
 
 use csv::ByteRecord;
 
-use csv_input::{InputError, MAX_FIELDS, MAX_RECORD};
+use csv_input::{Dialect, InputError, MAX_FIELDS, MAX_RECORD};
 
 /// The extent of a record within a slice of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,12 @@ impl ScannedRecord {
 
 /// Finds the first record of `bytes`, and stores its fields in `fields` if given. `None` if there
 /// are only blank lines.
-pub(crate) fn first(bytes: &[u8], mut fields: Option<&mut ByteRecord>) -> Option<ScannedRecord> {
+pub(crate) fn first(
+    bytes: &[u8],
+    dialect: Dialect,
+    mut fields: Option<&mut ByteRecord>,
+) -> Option<ScannedRecord> {
+    let delimiter = dialect.delimiter.byte();
     if let Some(fields) = &mut fields {
         fields.clear();
     }
@@ -74,7 +79,7 @@ pub(crate) fn first(bytes: &[u8], mut fields: Option<&mut ByteRecord>) -> Option
             }
         }
         let rest = &bytes[at..];
-        let length = memchr::memchr3(b',', b'\n', b'\r', rest).unwrap_or(rest.len());
+        let length = memchr::memchr3(delimiter, b'\n', b'\r', rest).unwrap_or(rest.len());
         field.extend_from_slice(&rest[..length]);
         at += length;
         if let Some(fields) = &mut fields {
@@ -82,7 +87,7 @@ pub(crate) fn first(bytes: &[u8], mut fields: Option<&mut ByteRecord>) -> Option
         }
         count += 1;
         let end = match bytes.get(at) {
-            Some(b',') => {
+            Some(byte) if *byte == delimiter => {
                 at += 1;
                 continue;
             }

@@ -184,11 +184,15 @@ proptest! {
         pieces in proptest::collection::vec(pieces(), 0..40),
         parameters in parameters(),
         skip in any::<bool>(),
+        delimiter in proptest::sample::select(vec![",", ",", ";", "\t", "|"]),
         config in config(),
     ) {
         let header = format!("{start}Song,Date,\"Number of Plays\",Note{line_end}");
-        let input = [header.into_bytes(), pieces.concat()].concat();
+        let mut input = [header.into_bytes(), pieces.concat()].concat();
+        let commas = input.iter_mut().filter(|byte| **byte == b',');
+        commas.for_each(|comma| *comma = delimiter.as_bytes()[0]);
         let mut parameters = parameters;
+        parameters.push(("delimiter", delimiter));
         if skip {
             parameters.push(("on_bad_row", "skip"));
         }

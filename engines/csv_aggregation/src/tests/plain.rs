@@ -20,14 +20,15 @@ use crate::run::Summary;
 
 /// Aggregates `input`.
 pub(super) fn run(input: impl Read, options: &Options) -> Result<Outcome, AggregationError> {
-    let mut reader = Reader::open(input, &Unlimited)?;
+    let dialect = options.dialect.with(options.dialect.delimiter.unwrap_or_default());
+    let mut reader = Reader::open(input, &Unlimited, dialect)?;
     let header = Header::new(reader.header()?, options)?;
     let check = RowCheck::new(&header, options);
     let mut groups = BTreeMap::new();
     let mut bad = BadRows::default();
     let mut rejected = rejects::HEADER.to_vec();
     let mut values = vec![0; options.sum.len()];
-    let mut summary = Summary::default();
+    let mut summary = Summary { dialect, ..Summary::default() };
 
     while let Some(row) = reader.next()? {
         summary.rows_read += 1;

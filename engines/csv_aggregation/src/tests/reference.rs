@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use csv_input::Dialect;
 use proptest::prelude::*;
 
 use super::plain::Reader;
@@ -217,7 +218,7 @@ proptest! {
         let (lines, unterminated) = naive_records(body.as_bytes());
         let input = if bom { format!("\u{FEFF}{body}") } else { body.to_owned() };
 
-        let mut reader = Reader::open(Chunks::new(input.as_bytes(), &chunks), &Unlimited).unwrap();
+        let mut reader = Reader::open(Chunks::new(input.as_bytes(), &chunks), &Unlimited, Dialect::default()).unwrap();
         let mut found = Vec::new();
         let mut last_unterminated = false;
         while let Some(row) = reader.next().unwrap() {

@@ -20,10 +20,9 @@ function sentence(prefix, text) {
   return prefix ? `${prefix}${text}.` : `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
-function rowsOf({ rows, isWhole, delimiter }, isFine) {
+function rowsOf({ rows, isWhole }, isFine) {
   if (rows.length === 0) return "a header without rows";
   const read = isWhole ? count(rows.length, "row") : `the first ${count(rows.length, "row")}`;
-  if (delimiter !== ",") return read;
   if (!isFine) return `problems in ${read}`;
   return rows.length === 1 ? `${read} is fine` : `${read} are fine`;
 }
@@ -34,15 +33,9 @@ function rowsOf({ rows, isWhole, delimiter }, isFine) {
  * @returns {{text: string, command?: string}[]}
  */
 export function warnings(item) {
-  const { kind, csv, encoding, name, compression } = item;
+  const { kind, csv, encoding } = item;
   if (item.file.size === 0) return [];
   const found = [];
-  if (csv && csv.delimiter !== ",") {
-    found.push({
-      text: "The server reads columns that are separated by commas only. To sum or load the rows, convert the file and drop the new one:",
-      command: convertDelimiter(name, csv.delimiter, compression),
-    });
-  }
   // Any file has statistics.
   if (kind === "file_statistics") return found;
   if (encoding === "utf-16" || encoding === "other") found.push(notUtf8(item));
@@ -86,12 +79,4 @@ function notUtf8({ name, encoding }) {
 
 function noColumns() {
   return { text: "Its columns are not known here, so the default ones are used: Song and Date to group, Number of Plays to sum." };
-}
-
-function convertDelimiter(name, delimiter, compression) {
-  const program = `import csv,sys; csv.writer(sys.stdout, lineterminator="\\n").writerows(csv.reader(sys.stdin, delimiter=${JSON.stringify(delimiter)}))`;
-  const output = `commas_${name.replace(/\.(gz|zst)$/i, "")}`;
-  const input = compression === "gzip" ? `zcat ${shellQuote(name)} | ` : "";
-  const redirect = compression ? "" : ` < ${shellQuote(name)}`;
-  return `${input}python3 -c '${program}'${redirect} > ${shellQuote(output)}`;
 }

@@ -25,8 +25,6 @@ const NO_AMOUNT = /(^|[\s_-])(id|no|nr|year|month|day|zip|code|post ?code|phone|
  */
 export function guess(csv) {
   if (!csv) return { kind: "file_statistics", roles: [] };
-  // Tables of other delimiters must be converted before the server reads their columns.
-  if (csv.delimiter !== ",") return { kind: "file_statistics", roles: guessRoles(csv) };
   const names = csv.columns.map(({ name }) => name);
   const hasAll = (...wanted) => wanted.every((name) => names.includes(name));
   if (hasAll(...DEFAULT_COLUMNS.group_by, ...DEFAULT_COLUMNS.sum)) {

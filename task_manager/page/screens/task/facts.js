@@ -1,5 +1,6 @@
 // The parameters and the result of the task, as facts.
 
+import { DELIMITERS } from "../../csv.js";
 import { h } from "../../dom.js";
 import { bytes, count, duration, number, time } from "../../format.js";
 import { outcomeWords } from "../tasks/words.js";
@@ -10,9 +11,9 @@ const LABELS = {
   on_bad_row: "Bad rows", group_by: "Group by", sum: "Sum", total_header: "Name of the sum", memory_limit: "Memory limit",
   output_size: "Size of the result", rows_read: "Rows read", rows_rejected: "Rows rejected", rows_loaded: "Rows loaded",
   resumed_from_row: "Resumed from row", sha256: "SHA-256", irregular_row_count: "Irregular rows", row_count: "Rows",
-  column_count: "Columns", content_type: "Content type", not_possible: "Not possible",
+  column_count: "Columns", content_type: "Content type", not_possible: "Not possible", delimiter: "Separated by",
 };
-const WORDS = { on_bad_row: { fail: "Fail the task", skip: "Leave out" } };
+const WORDS = { on_bad_row: { fail: "Fail the task", skip: "Leave out" }, delimiter: DELIMITERS };
 const OF_BYTES = ["output_size", "size"];
 /** Fields that come first. */
 const ORDER = ["group_by", "sum", "total_header", "on_bad_row"];
@@ -34,7 +35,7 @@ export function createFacts() {
     (task) => h(
       "div",
       { class: "cards" },
-      task.result && card(task.state === "processed" ? "Result" : "Result so far", [...facts(task.result), ...seeAlso(task.kind)], outcomeWords(task)),
+      task.result && card(task.state === "processed" ? "Result" : "Result so far", [...facts({ ...task.result, ...task.result.dialect }), ...seeAlso(task.kind)], outcomeWords(task)),
       task.parameters && card("Parameters", facts(task.parameters), "None."),
       card("Run", [
         ["Attempts", number(task.attempt)],

@@ -6,6 +6,7 @@ import { icon } from "../../icons.js";
 import { reasonAgainst } from "../../states.js";
 import { createPart, simpleTable, withCode } from "./part.js";
 
+const DELIMITER_NAMES = { comma: "commas", semicolon: "semicolons", tab: "tabs", pipe: "vertical bars" };
 /** Errors that other columns may avoid. */
 const OF_COLUMNS = ["missing_column", "repeated_column", "overflow", "invalid_parameters"];
 /** Errors of the file, which the same file always has. */
@@ -49,15 +50,21 @@ function sentence(text) {
 function fixes(task, { act, openForm, runWith }) {
   const { code } = task.error;
   const canRun = !reasonAgainst("run_again", task);
-  // A header that is not separated by commas is one column, which other parameters do not help.
-  const takesColumns = task.kind === "csv_aggregation" && !task.error.detail.includes("must be separated by commas");
+  const suggested = task.error.suggested_parameters ?? {};
+  const fix = Object.keys(suggested).length > 0 && canRun;
   const buttons = [
     code === "bad_rows" && canRun && h("button", { class: "primary", dataset: { name: "skip" }, onclick: () => runWith({ on_bad_row: "skip" }) }, icon("again"), "Run again and skip bad rows"),
-    OF_COLUMNS.includes(code) && takesColumns && canRun && h("button", { class: "primary", dataset: { name: "columns" }, onclick: openForm }, icon("again"), "Run again with other columns"),
+    fix && h("button", { class: "primary", dataset: { name: "suggested" }, onclick: () => runWith(suggested) }, icon("again"), `Run again ${suggestion(suggested)}`),
+    OF_COLUMNS.includes(code) && task.kind === "csv_aggregation" && !fix && canRun && h("button", { class: "primary", dataset: { name: "columns" }, onclick: openForm }, icon("again"), "Run again with other columns"),
     TRANSIENT.includes(code) && !reasonAgainst("resume", task) && h("button", { class: "primary", dataset: { name: "fix-resume" }, onclick: () => act("resume") }, icon("play"), "Resume"),
   ].filter(Boolean);
   const upload = OF_FILE.includes(code) && h("a", { class: buttons.length > 0 ? "button" : "button primary", href: "/", dataset: { name: "upload" } }, icon("upload"), "Upload a corrected file");
   return [...buttons, upload];
+}
+
+/** What the task would do differently, such as "separated by semicolons". */
+function suggestion(parameters) {
+  return Object.entries(parameters).map(([name, value]) => (name === "delimiter" ? `separated by ${DELIMITER_NAMES[value] ?? value}` : `with ${name}=${value}`)).join(", ");
 }
 
 function places({ errors = [], error_count: total }) {

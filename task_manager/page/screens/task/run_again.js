@@ -1,5 +1,6 @@
 // Runs an ended task again, as it was or with other parameters.
 
+import { DELIMITERS } from "../../csv.js";
 import { h, replace } from "../../dom.js";
 import { newKey, send } from "../../http.js";
 import { problemBox } from "../../notices.js";
@@ -68,17 +69,26 @@ const FORMS = {
     const total = text(given.total_header, "As the column is called");
     const memory = text(given.memory_limit, "Default, such as 256MiB");
     const bad = badRows(given.on_bad_row ?? "fail");
+    const dialect = dialectFields(given);
     return {
       elements: [
         columns.element,
-        h("div", { class: "form-grid" }, field("Bad rows", bad), field("Name of the last sum", total), field("Memory for the groups", memory)),
+        h("div", { class: "form-grid" }, field("Bad rows", bad), field("Name of the last sum", total), field("Memory for the groups", memory), dialect.elements),
       ],
-      read: () => ({ ...columns.read(), on_bad_row: bad.value, total_header: total.value.trim() || null, memory_limit: memory.value.trim() || null }),
+      read: () => ({ ...columns.read(), on_bad_row: bad.value, total_header: total.value.trim() || null, memory_limit: memory.value.trim() || null, ...dialect.read() }),
     };
   },
   data_upload(task) {
     const bad = badRows(task.parameters?.on_bad_row ?? "skip");
-    return { elements: [field("Bad rows", bad)], read: () => ({ on_bad_row: bad.value }) };
+    const dialect = dialectFields(task.parameters ?? {});
+    return {
+      elements: [h("div", { class: "form-grid" }, field("Bad rows", bad), dialect.elements)],
+      read: () => ({ on_bad_row: bad.value, ...dialect.read() }),
+    };
+  },
+  csv_preview(task) {
+    const dialect = dialectFields(task.parameters ?? {});
+    return { elements: [h("div", { class: "form-grid" }, dialect.elements)], read: dialect.read };
   },
 };
 
@@ -91,7 +101,17 @@ function text(value, placeholder) {
 }
 
 function badRows(value) {
-  return h("select", {}, [["fail", "Fail the task"], ["skip", "Leave them out and list them"]].map(([name, words]) => h("option", { value: name, selected: name === value }, words)));
+  return select(value, [["fail", "Fail the task"], ["skip", "Leave them out and list them"]]);
+}
+
+function select(value, options) {
+  return h("select", {}, options.map(([name, words]) => h("option", { value: name, selected: name === value }, words)));
+}
+
+/** How the file is written. */
+function dialectFields(given) {
+  const delimiter = select(given.delimiter ?? "", [["", "Detected"], ...Object.entries(DELIMITERS).map(([character, name]) => [character, name])]);
+  return { elements: [field("Separated by", delimiter)], read: () => ({ delimiter: delimiter.value || null }) };
 }
 
 /** Columns as check boxes where they are known, and as lines of text otherwise. */

@@ -12,6 +12,10 @@ use crate::error::Error;
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub struct CsvPreviewForm {
+    /// The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself;
+    /// detected from the first rows if absent or `auto`.
+    #[schema(example = "semicolon", nullable = false, min_length = 1)]
+    delimiter: Option<String>,
     /// The CSV file.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
@@ -25,7 +29,11 @@ pub struct CsvPreviewForm {
 /// file.
 #[utoipa::path(
     post, path = "/v1/csv_previews", tag = "csv_previews",
-    params(UploadParameters, IdempotencyKey),
+    params(
+        UploadParameters,
+        ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
+        IdempotencyKey,
+    ),
     request_body(content = CsvPreviewForm, content_type = "multipart/form-data"),
     responses(UploadResponses)
 )]

@@ -33,6 +33,10 @@ pub struct DataUploadForm {
     /// `skip` (the default) or `fail`.
     #[schema(example = "skip", nullable = false)]
     on_bad_row: Option<OnBadRow>,
+    /// The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself;
+    /// detected from the first rows if absent or `auto`.
+    #[schema(example = "semicolon", nullable = false, min_length = 1)]
+    delimiter: Option<String>,
     /// The CSV file with the columns `name` and `email`, after all other fields.
     #[schema(value_type = String, format = Binary, example = "name,email\nAda Lovelace,ada@example.org\n")]
     file: Vec<u8>,
@@ -50,6 +54,7 @@ pub struct DataUploadForm {
     params(
         UploadParameters,
         ("on_bad_row" = Option<OnBadRow>, Query, description = "`skip` (the default): bad rows are left out and listed as rejected; `fail`: the task fails"),
+        ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
         IdempotencyKey,
     ),
     request_body(content = DataUploadForm, content_type = "multipart/form-data"),

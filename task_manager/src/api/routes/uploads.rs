@@ -27,6 +27,10 @@ pub struct UploadForm {
     /// Memory for the groups, such as `256MiB`, if less than the worker permits.
     #[schema(nullable = false, min_length = 1)]
     memory_limit: Option<String>,
+    /// The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself;
+    /// detected from the first rows if absent or `auto`.
+    #[schema(example = "semicolon", nullable = false, min_length = 1)]
+    delimiter: Option<String>,
     /// The CSV file, after all other fields.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
@@ -47,6 +51,7 @@ pub struct UploadForm {
         ("total_header" = Option<String>, Query, description = "Another name for the last sum"),
         ("on_bad_row" = Option<common::task::spec::OnBadRow>, Query, description = "`fail` or `skip`"),
         ("memory_limit" = Option<String>, Query, description = "Memory for the groups, such as `256MiB`"),
+        ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
     ),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(UploadResponses)

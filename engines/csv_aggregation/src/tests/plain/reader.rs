@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use csv::ByteRecord;
-use csv_input::{HeaderError, InputError};
+use csv_input::{Dialect, HeaderError, InputError};
 
 use crate::read::row::Row;
 
@@ -24,12 +24,14 @@ impl<'a, R: Read> Reader<'a, R> {
     pub(in super::super) fn open(
         input: R,
         control: &'a dyn Control,
+        dialect: Dialect,
     ) -> Result<Self, AggregationError> {
         let csv = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
+            .delimiter(dialect.delimiter.byte())
             .buffer_capacity(BUFFER)
-            .from_reader(Scanner::open(input, control)?);
+            .from_reader(Scanner::open(input, control, dialect)?);
         Ok(Self { csv, record: ByteRecord::new() })
     }
 

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 
 use crate::control::{Control, Interrupted};
 use crate::error::AggregationError;
-use csv_input::{InputError, MAX_FIELDS, MAX_RECORD};
+use csv_input::{Dialect, InputError, MAX_FIELDS, MAX_RECORD};
 
 /// Fields are counted only in records longer than this: shorter ones cannot have too many.
 const COUNT_FIELDS_FROM: u64 = 64 << 10;
@@ -43,6 +43,7 @@ enum State {
 pub(super) struct Scanner<'a, R> {
     input: R,
     control: &'a dyn Control,
+    dialect: Dialect,
     /// The first bytes, which are read on opening, and how many of them were returned.
     start: Vec<u8>,
     start_taken: usize,
@@ -64,10 +65,15 @@ pub(super) struct Scanner<'a, R> {
 
 impl<'a, R: Read> Scanner<'a, R> {
     /// Reads the start of `input` and rejects files that are not CSV.
-    pub(super) fn open(input: R, control: &'a dyn Control) -> Result<Self, AggregationError> {
+    pub(super) fn open(
+        input: R,
+        control: &'a dyn Control,
+        dialect: Dialect,
+    ) -> Result<Self, AggregationError> {
         let mut scanner = Self {
             input,
             control,
+            dialect,
             start: vec![0; csv_input::START_BYTES],
             start_taken: 0,
             bom: 0,
@@ -165,13 +171,14 @@ impl<'a, R: Read> Scanner<'a, R> {
         let special = memchr::memchr3(b'\n', b'\r', b'"', rest);
         let length = special.map_or(rest.len(), |at| at + 1);
         if self.record_length > COUNT_FIELDS_FROM {
-            self.record_fields += memchr::memchr_iter(b',', &rest[..length]).count() as u64;
+            self.record_fields +=
+                memchr::memchr_iter(self.dialect.delimiter.byte(), &rest[..length]).count() as u64;
         }
         let byte = rest[length - 1];
         let byte_before = if length == 1 { previous } else { rest[length - 2] };
         match byte {
             b'\n' | b'\r' => self.end_record(byte),
-            b'"' if byte_before == b',' => self.state = State::Quoted,
+            b'"' if byte_before == self.dialect.delimiter.byte() => self.state = State::Quoted,
             _ => self.state = State::Plain(byte),
         }
         length

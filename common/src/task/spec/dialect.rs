@@ -1,0 +1,114 @@
+//! How a CSV file is written: parameters of all kinds that read such files.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How a CSV file is written, as far as it is given; the rest is detected. As part of a result:
+/// how it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct CsvDialect {
+    /// The character between fields; detected if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub delimiter: Option<Delimiter>,
+}
+
+impl CsvDialect {
+    /// The names of its parameters.
+    pub const PARAMETERS: [&str; 1] = ["delimiter"];
+
+    /// Sets the parameter `name`; `None` if it is none of these.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>> {
+        Some(match name {
+            "delimiter" => unless_auto(value).map(|delimiter| self.delimiter = delimiter),
+            _ => return None,
+        })
+    }
+}
+
+/// The value of a parameter that is detected if it is `auto`.
+fn unless_auto<T: FromStr<Err = String>>(value: &str) -> Result<Option<T>, String> {
+    match value {
+        "auto" => Ok(None),
+        value => value.parse().map(Some),
+    }
+}
+
+/// The character between the fields of a CSV file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum Delimiter {
+    /// `,`
+    #[serde(rename = ",")]
+    Comma,
+    /// `;`
+    #[serde(rename = ";")]
+    Semicolon,
+    /// A tab.
+    #[serde(rename = "\t")]
+    Tab,
+    /// `|`
+    #[serde(rename = "|")]
+    Pipe,
+}
+
+impl FromStr for Delimiter {
+    type Err = String;
+
+    /// The name of a delimiter, or the character.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "comma" | "," => Ok(Self::Comma),
+            "semicolon" | ";" => Ok(Self::Semicolon),
+            "tab" | "\t" | "\\t" => Ok(Self::Tab),
+            "pipe" | "|" => Ok(Self::Pipe),
+            _ => Err(format!(
+                "`{text}` is none of comma, semicolon, tab and pipe, nor one of these characters, \
+                 nor auto"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delimiters_have_names_and_characters() {
+        for (texts, json) in [
+            (["comma", ","], r#"",""#),
+            (["semicolon", ";"], r#"";""#),
+            (["tab", "\t"], r#""\t""#),
+            (["pipe", "|"], r#""|""#),
+        ] {
+            for text in texts {
+                let delimiter: Delimiter = text.parse().unwrap();
+                assert_eq!(serde_json::to_string(&delimiter).unwrap(), json);
+            }
+        }
+        for text in ["", ":", ";;", "Comma", "auto"] {
+            assert!(text.parse::<Delimiter>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_detected_and_not_stored() {
+        let mut dialect = CsvDialect::default();
+        assert_eq!(dialect.set("delimiter", "semicolon"), Some(Ok(())));
+        assert_eq!(serde_json::to_string(&dialect).unwrap(), r#"{"delimiter":";"}"#);
+        assert_eq!(dialect.set("delimiter", "auto"), Some(Ok(())));
+        assert_eq!(dialect, CsvDialect::default());
+        assert_eq!(serde_json::to_string(&dialect).unwrap(), "{}");
+        assert_eq!(dialect.set("sum", "x"), None);
+    }
+
+    #[test]
+    fn every_parameter_is_set_by_its_name() {
+        for name in CsvDialect::PARAMETERS {
+            assert!(CsvDialect::default().set(name, "auto").is_some(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Files whose fields are separated by other bytes than commas.
+
+use csv_input::DialectOptions;
+use proptest::prelude::*;
+
+use super::*;
+
+/// Options with this delimiter.
+fn separated(delimiter: Option<Delimiter>) -> Options {
+    Options { dialect: DialectOptions { delimiter }, ..options(&[]) }
+}
+
+/// The sample with another delimiter.
+fn sample(delimiter: Delimiter) -> String {
+    SAMPLE.replace(',', &char::from(delimiter.byte()).to_string())
+}
+
+#[test]
+fn every_delimiter_is_detected_and_reported() {
+    for delimiter in Delimiter::ALL {
+        for given in [None, Some(delimiter)] {
+            let outcome = run(sample(delimiter).as_bytes(), &separated(given)).unwrap();
+            assert_eq!(outcome.result, SAMPLE_RESULT);
+            assert_eq!(outcome.summary.dialect.delimiter, delimiter);
+        }
+    }
+}
+
+#[test]
+fn quoted_fields_may_contain_the_delimiter_and_commas_need_quotes_in_the_result() {
+    let input = "Song;Date;Number of Plays\r\n\"a;b\";2020-01-01;\"1\"\r\na, b;2020-01-01;2\r\n\
+                 \"a;b\";2020-01-01;3\r\n\"say \"\"hey\"\"\";2020-01-01;4\r\n";
+    let expected = "Song,Date,Number of Plays\n\"a, b\",2020-01-01,2\na;b,2020-01-01,4\n\
+                    \"say \"\"hey\"\"\",2020-01-01,4\n";
+    assert_eq!(result(input), expected);
+}
+
+#[test]
+fn a_comma_header_with_the_columns_stays_one() {
+    let input = "Song,Date,Number of Plays\n\"x;y\",2020-01-01,1\na;b;c;d,2020-01-01,2\n";
+    let outcome = run(input.as_bytes(), &options(&[])).unwrap();
+    assert_eq!(outcome.summary.dialect.delimiter, Delimiter::Comma);
+    assert_eq!(outcome.summary.groups, 2);
+}
+
+#[test]
+fn a_first_line_announces_the_delimiter() {
+    for (line, delimiter) in [("sep=;\r\n", ';'), ("sep=|\n", '|'), ("\u{FEFF}sep=\t\n", '\t')] {
+        let input = format!("{line}{}", SAMPLE.replace(',', &delimiter.to_string()));
+        assert_eq!(result(&input), SAMPLE_RESULT, "{line}");
+    }
+    // What is given counts, and lines are those of the file.
+    let input = "sep=;\nSong,Date,Number of Plays\na,2020-01-01,x\n";
+    match run(input.as_bytes(), &separated(Some(Delimiter::Comma))).unwrap_err() {
+        AggregationError::BadRows(rows) => assert_eq!(rows.first[0].line, 3),
+        other => panic!("{other}"),
+    }
+    assert_eq!(result(&input.replace("x\n", "1\n").replace("sep=;", "sep=,")).lines().count(), 2);
+}
+
+#[test]
+fn a_wrong_delimiter_is_named_with_the_right_one() {
+    let input = sample(Delimiter::Semicolon);
+    let error = run(input.as_bytes(), &separated(Some(Delimiter::Comma))).unwrap_err();
+    let AggregationError::Header(HeaderError::MissingColumns { fitting, .. }) = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(*fitting, Some(Delimiter::Semicolon));
+    let detail = error.to_string();
+    assert!(
+        detail.contains("it has `Song;Date;Number of Plays`; separated by semicolons"),
+        "{detail}"
+    );
+    // The columns are named as the most likely delimiter gives them.
+    let (found, detail) = named_error("Song;Date;Plays\na;2020-01-01;1\n");
+    assert_eq!(found, "missing columns");
+    assert!(detail.contains("it has `Song`, `Date`, `Plays`"), "{detail}");
+}
+
+#[test]
+fn compressed_input_is_detected_too() {
+    let text = sample(Delimiter::Pipe);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(text.as_bytes()).unwrap();
+    for input in [gzip.finish().unwrap(), zstd::encode_all(text.as_bytes(), 1).unwrap()] {
+        assert_eq!(run(input.as_slice(), &options(&[])).unwrap().result, SAMPLE_RESULT);
+    }
+}
+
+/// A row of the property test: song, day and plays.
+fn row() -> impl Strategy<Value = (String, u32, i64)> {
+    let song =
+        proptest::sample::select(vec!["a", "b;c", "d, e", "f|g", "h\ti", "\"j\"", "k\nl", "", "é"]);
+    (song, 1..29_u32, -500..500_i64).prop_map(|(song, day, plays)| (song.to_owned(), day, plays))
+}
+
+proptest! {
+    #[test]
+    fn the_same_rows_give_the_same_result_in_every_dialect(
+        rows in proptest::collection::vec(row(), 0..200),
+        line_end in proptest::sample::select(vec!["\n", "\r\n"]),
+        always_quoted in any::<bool>(),
+        announced in any::<bool>(),
+        chunk in 1..400_usize,
+        memory in proptest::sample::select(vec![0, 1 << 20]),
+    ) {
+        let file = |delimiter: Delimiter| {
+            let separator = char::from(delimiter.byte());
+            let mut text = format!("Song{separator}Date{separator}Number of Plays{line_end}");
+            if announced {
+                text = format!("sep={separator}{line_end}{text}");
+            }
+            for (song, day, plays) in &rows {
+                let special = song.contains(['"', '\n', separator]);
+                let song = match always_quoted || special {
+                    true => format!("\"{}\"", song.replace('"', "\"\"")),
+                    false => song.clone(),
+                };
+                text += &format!("{song}{separator}2020-02-{day:02}{separator}{plays}{line_end}");
+            }
+            text
+        };
+        let aggregated = |delimiter| {
+            let options = Options { threads: 3, memory_limit: memory, ..options(&[]) };
+            let mut outputs = Memory::default();
+            let sizes = Sizes { chunk, min_memory: 0, ..Sizes::REAL };
+            let input = file(delimiter);
+            let done =
+                aggregate_in_chunks(input.as_bytes(), &options, &mut outputs, &Unlimited, sizes);
+            assert_eq!(done.unwrap().dialect.delimiter, delimiter);
+            outputs.result
+        };
+        let expected = aggregated(Delimiter::Comma);
+        for delimiter in Delimiter::ALL {
+            prop_assert_eq!(&aggregated(delimiter), &expected, "{:?}", delimiter);
+        }
+    }
+}
