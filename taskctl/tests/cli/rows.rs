@@ -115,7 +115,10 @@ async fn a_file_is_checked_without_a_server() {
     let args = ["run", "data_upload", "people.csv", "--output", "good.csv", "--json"];
     let run = taskctl("http://127.0.0.1:9", folder.path(), &args).await;
     assert_eq!(run.code, 0, "{run:?}");
-    let counts = json!({"rows_loaded": 1, "rows_rejected": 1, "resumed_from_row": null});
+    let counts = json!({
+        "rows_loaded": 1, "rows_rejected": 1, "resumed_from_row": null,
+        "dialect": {"delimiter": ","}
+    });
     assert_eq!(run.json(), counts);
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     assert_eq!(read("good.csv"), "name,email\nAda,ada@example.org\n");

@@ -84,7 +84,7 @@ impl Filter {
         }
         for (ParameterName(name), value) in &self.parameters {
             // The fields of other kinds, such as the text of a message, are no parameters.
-            condition.add("tasks.kind IN ('csv_aggregation', 'data_upload')");
+            condition.add("tasks.kind IN ('csv_aggregation', 'csv_preview', 'data_upload')");
             let has_value = sql.has_parameter.replace("NAME", name);
             condition.add_with(&has_value, &[Parameter::Text(value), Parameter::Text(value)]);
         }
