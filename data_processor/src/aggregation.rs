@@ -71,12 +71,12 @@ mod tests {
 
     #[test]
     fn the_result_has_a_stable_wire_format() {
-        let dialect = Dialect { delimiter: Delimiter::Semicolon };
+        let dialect = Dialect { delimiter: Delimiter::Semicolon, ..Dialect::default() };
         let summary =
             Summary { rows_read: 1, rows_rejected: 2, groups: 3, output_size: 4, dialect };
         assert_eq!(
             serde_json::to_string(&AggregationResult::from(summary)).unwrap(),
-            r#"{"rows_read":1,"rows_rejected":2,"groups":3,"output_size":4,"dialect":{"delimiter":";"}}"#
+            r#"{"rows_read":1,"rows_rejected":2,"groups":3,"output_size":4,"dialect":{"delimiter":";","encoding":"utf-8"}}"#
         );
     }
 }

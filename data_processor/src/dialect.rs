@@ -1,6 +1,6 @@
 //! Converts the dialects of tasks to those of the engines, and back.
 
-use common::task::spec::{CsvDialect, Delimiter};
+use common::task::spec::{CsvDialect, Delimiter, Encoding};
 use csv_input::{Dialect, DialectOptions};
 
 /// What an engine must know of a file.
@@ -12,7 +12,12 @@ pub fn options(given: &CsvDialect) -> DialectOptions {
         Delimiter::Tab => csv_input::Delimiter::Tab,
         Delimiter::Pipe => csv_input::Delimiter::Pipe,
     });
-    DialectOptions { delimiter }
+    let encoding = given.encoding.map(|encoding| match encoding {
+        Encoding::Utf8 => csv_input::Encoding::Utf8,
+        Encoding::Windows1252 => csv_input::Encoding::Windows1252,
+        Encoding::Utf16 => csv_input::Encoding::Utf16,
+    });
+    DialectOptions { delimiter, encoding }
 }
 
 /// How an engine has read a file, as part of a result.
@@ -24,7 +29,12 @@ pub fn found(dialect: Dialect) -> CsvDialect {
         csv_input::Delimiter::Tab => Delimiter::Tab,
         csv_input::Delimiter::Pipe => Delimiter::Pipe,
     };
-    CsvDialect { delimiter: Some(delimiter) }
+    let encoding = match dialect.encoding {
+        csv_input::Encoding::Utf8 => Encoding::Utf8,
+        csv_input::Encoding::Windows1252 => Encoding::Windows1252,
+        csv_input::Encoding::Utf16 => Encoding::Utf16,
+    };
+    CsvDialect { delimiter: Some(delimiter), encoding: Some(encoding) }
 }
 
 #[cfg(test)]
@@ -33,9 +43,12 @@ mod tests {
 
     #[test]
     fn what_was_found_reads_the_file_again() {
+        use csv_input::Encoding::{Utf8, Utf16, Windows1252};
         for delimiter in csv_input::Delimiter::ALL {
-            let dialect = DialectOptions::default().with(delimiter);
-            assert_eq!(options(&found(dialect)).delimiter, Some(delimiter));
+            for encoding in [Utf8, Windows1252, Utf16] {
+                let given = DialectOptions { delimiter: Some(delimiter), encoding: Some(encoding) };
+                assert_eq!(options(&found(given.with(delimiter))), given);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 use common::problem::{ErrorLocation, Problem};
 use common::task::spec::{DEFAULT_GROUP_BY, DEFAULT_SUM};
 use csv_aggregation::AggregationError;
-use csv_input::{BadRows, HeaderError, InputError, RowError};
+use csv_input::{BadRows, HeaderError, InputError, NOT_UTF8, RowError};
 
 use crate::csv_preview::PreviewError;
 use crate::row_loading::LoadError;
@@ -15,6 +15,9 @@ type Kind = (u16, &'static str, &'static str);
 
 /// What to do about invalid rows.
 const ADVICE: &str = "correct the file, or pass on_bad_row=skip to leave such rows out";
+
+/// What to do if text is not UTF-8.
+const ENCODING_ADVICE: &str = "pass encoding=windows-1252 if a spreadsheet program wrote the file";
 
 const INTERRUPTED: Kind = (409, "interrupted", "The task was interrupted");
 
@@ -127,6 +130,7 @@ fn of_header(error: &HeaderError) -> Problem {
         HeaderError::MissingColumns { fitting: Some(fitting), .. } => {
             problem.suggesting("delimiter", fitting.name())
         }
+        HeaderError::NotUtf8 { .. } => problem.suggesting("encoding", "windows-1252"),
         _ => problem,
     }
 }
@@ -138,8 +142,11 @@ fn of_bad_rows(rows: &BadRows, detail: String) -> Problem {
         field: error.field.clone(),
         reason: error.reason.clone(),
     };
-    Problem::new(422, "bad_rows", "The file has invalid rows", detail)
-        .with_errors(rows.first.iter().map(location).collect(), rows.count)
+    let not_utf8 = rows.first.iter().any(|error| error.reason.ends_with(NOT_UTF8));
+    let detail = if not_utf8 { format!("{detail}; {ENCODING_ADVICE}") } else { detail };
+    let problem = Problem::new(422, "bad_rows", "The file has invalid rows", detail)
+        .with_errors(rows.first.iter().map(location).collect(), rows.count);
+    if not_utf8 { problem.suggesting("encoding", "windows-1252") } else { problem }
 }
 
 fn problem(
@@ -189,11 +196,24 @@ mod tests {
             missing: vec![name.to_owned()],
             present: vec!["City".to_owned()],
             more: 0,
+            fitting: None,
         };
         let advice = "group_by=COLUMN and sum=COLUMN";
         assert!(of_aggregation(&missing("Song").into()).detail.contains(advice));
         assert!(!of_aggregation(&missing("Town").into()).detail.contains(advice));
         assert!(!of_loading(&missing("Song").into()).detail.contains(advice));
+    }
+
+    #[test]
+    fn an_encoding_is_suggested_if_text_is_not_utf_8() {
+        let mut rows = BadRows::default();
+        let reason = format!("`caf\\xE9` {NOT_UTF8}");
+        rows.add(|| RowError { line: 2, column: Some(1), field: None, reason });
+        let problem = of_aggregation(&AggregationError::BadRows(rows));
+        assert!(problem.detail.contains("encoding=windows-1252"), "{}", problem.detail);
+        assert_eq!(problem.suggested_parameters["encoding"], "windows-1252");
+        let header = HeaderError::NotUtf8 { line: 1, column: 1, value: "x".to_owned() };
+        assert_eq!(of_loading(&header.into()).suggested_parameters["encoding"], "windows-1252");
     }
 
     #[test]

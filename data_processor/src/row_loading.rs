@@ -26,7 +26,7 @@ pub use self::batches::{Batch, Batches};
 pub use self::error::LoadError;
 pub use self::header::{Columns, read_header};
 pub use self::row::{MAX_NAME_CHARS, Row, Rows};
-pub use csv_input::{Dialect, DialectOptions, MAX_FIELDS, MAX_RECORD, Position};
+pub use csv_input::{Dialect, DialectOptions, Encoding, MAX_FIELDS, MAX_RECORD, Position};
 
 /// The work was interrupted before it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

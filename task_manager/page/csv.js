@@ -8,6 +8,8 @@ const WHOLE = /^-?\d+$/;
 /** The part of the rows that must have as many fields as the header. */
 const REGULAR = 0.8;
 
+/** Encodings as the server names them. */
+export const ENCODINGS = { "utf-8": "UTF-8", "windows-1252": "Windows-1252", "utf-16": "UTF-16" };
 export const DELIMITERS = { ",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars" };
 
 /**

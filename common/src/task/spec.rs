@@ -39,7 +39,7 @@ pub use bulk_action::BulkActionSpec;
 pub use csv_aggregation::{CsvAggregationSpec, DEFAULT_GROUP_BY, DEFAULT_SUM};
 pub use csv_preview::CsvPreviewSpec;
 pub use data_upload::DataUploadSpec;
-pub use dialect::{CsvDialect, Delimiter};
+pub use dialect::{CsvDialect, Delimiter, Encoding};
 pub use message_validation::MessageValidationSpec;
 pub use report_email::ReportEmailSpec;
 
@@ -113,8 +113,8 @@ impl TaskSpec {
 /// For kinds without parameters: every given one is an error.
 impl TaskSpec {
     /// The names of all parameters that kinds take from clients.
-    pub const PARAMETERS: [&str; 6] =
-        ["group_by", "sum", "total_header", "on_bad_row", "memory_limit", "delimiter"];
+    pub const PARAMETERS: [&str; 7] =
+        ["group_by", "sum", "total_header", "on_bad_row", "memory_limit", "delimiter", "encoding"];
 
     /// The parameters of a kind that takes some, as names and values, including defaults. One that
     /// was not given and has no default is left out.

@@ -24,10 +24,11 @@ impl Processor for PreviewCsv {
     async fn process(self, ctx: &Context) -> Result<Completed<CsvPreview>, ProcessError> {
         let _thread = ctx.budget().grant(1);
         let input = ctx.open_input().await?;
+        let size = ctx.input()?.size;
         let dialect = dialect::options(&self.spec.dialect);
         let previewed = ctx
             .on_thread(move |ctx| {
-                preview(input.into_blocking(), dialect, |done| match ctx.progress(done) {
+                preview(input.into_blocking(), dialect, |done| match ctx.progress(done.min(size)) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(Interrupted) => ControlFlow::Break(()),
                 })

@@ -10,11 +10,13 @@
 
 mod sending;
 
+use std::io::{self, Read};
+
 use common::problem::Problem;
 use common::report::{LoadCheckpoint, RowBatch};
 use common::task::TaskKind;
 use common::task::spec::{CsvDialect, DataUploadSpec, OnBadRow};
-use csv_input::{DialectOptions, InputError};
+use csv_input::{DialectOptions, Encoding, InputError, Text};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -120,18 +122,30 @@ async fn load(
     checkpoint: Option<LoadCheckpoint>,
 ) -> Result<Outcome, ProcessError> {
     let offset = columns.offset(checkpoint.as_ref());
+    let size = ctx.input()?.size;
     ctx.rejected(checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.rejected));
-    ctx.progress(offset)?;
-    if offset >= ctx.input()?.size {
+    ctx.progress(offset.min(size))?;
+    let encoding = columns.dialect().encoding;
+    // Offsets are those in the text as UTF-8.
+    let is_utf8 = encoding == Encoding::Utf8;
+    if is_utf8 && offset >= size {
         return Ok(Outcome::All(checkpoint));
     }
-    let input = ctx.open_input_from(offset).await?;
+    let input = match is_utf8 {
+        true => ctx.open_input_from(offset).await?,
+        false => ctx.open_input().await?,
+    };
     let (attempt, sha256) = (ctx.attempt(), ctx.input()?.sha256.clone());
     // One batch is prepared while others are in flight.
     let (sender, batches) = mpsc::channel(1);
     let start = checkpoint.clone();
     let reading = ctx.on_thread(move |_| {
-        let mut batches = Batches::resume(input.into_blocking(), columns, start, sha256);
+        let input = input.into_blocking();
+        let text: Box<dyn Read> = match is_utf8 {
+            true => Box::new(input),
+            false => Box::new(converted(input, encoding, offset)?),
+        };
+        let mut batches = Batches::resume(text, columns, start, sha256);
         while let Some(batch) = batches.next()? {
             let row_loading::Batch { from, checkpoint, rows, rejected } = batch;
             // The receiver is dropped after an interrupt or a rewind.
@@ -148,6 +162,17 @@ async fn load(
         read??;
     }
     Ok(outcome)
+}
+
+/// The text of a file in UTF-8 from `offset` on. What precedes it is converted too, since its
+/// position in the file is not known.
+fn converted<R: Read>(input: R, encoding: Encoding, offset: u64) -> Result<Text<R>, LoadError> {
+    let read = || {
+        let mut text = Text::open(input, Some(encoding))?;
+        io::copy(&mut (&mut text).take(offset), &mut io::sink())?;
+        Ok(text)
+    };
+    read().map_err(|error| InputError::Read(error).into())
 }
 
 impl From<LoadError> for ProcessError {

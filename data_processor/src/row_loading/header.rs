@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use common::report::RejectedRow;
-use csv_input::{Dialect, DialectOptions, Header, HeaderError, Position, Records, RowError};
+use csv_input::{Dialect, DialectOptions, Header, HeaderError, Position, Records, RowError, Text};
 
 use super::LoadError;
 
@@ -35,7 +35,10 @@ pub fn read_header(input: impl Read, dialect: DialectOptions) -> Result<Columns,
 }
 
 /// The records of a whole file.
-pub(super) fn records<R: Read>(input: R, dialect: DialectOptions) -> Result<Records<R>, LoadError> {
+pub(super) fn records<R: Read>(
+    input: R,
+    dialect: DialectOptions,
+) -> Result<Records<Text<R>>, LoadError> {
     Ok(Records::from_start(input, dialect, &[NAME, EMAIL])?)
 }
 

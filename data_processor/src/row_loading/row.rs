@@ -9,7 +9,7 @@ use common::report::{LoadCheckpoint, RejectedRow};
 
 use super::header::{EMAIL, NAME, records};
 use super::{Columns, LoadError, Position};
-use csv_input::{DialectOptions, Record, Records};
+use csv_input::{DialectOptions, NOT_UTF8, Record, Records, Text};
 
 /// The maximum length of a name in characters: most systems that import names can store as many.
 pub const MAX_NAME_CHARS: usize = 255;
@@ -35,8 +35,8 @@ pub struct Rows<R> {
     number: u64,
 }
 
-impl<R: Read> Rows<R> {
-    /// The rows of a whole file.
+impl<R: Read> Rows<Text<R>> {
+    /// The rows of a whole file. Positions are those in its text as UTF-8.
     ///
     /// # Errors
     /// The header is invalid, or reading failed.
@@ -45,7 +45,9 @@ impl<R: Read> Rows<R> {
         let columns = Columns::read(&mut records, dialect)?;
         Ok(Self { records, columns, number: 0 })
     }
+}
 
+impl<R: Read> Rows<R> {
     /// The rows of a file with these columns after `checkpoint`. `input` must start there: see
     /// [`Columns::offset`].
     pub fn resume(input: R, columns: Columns, checkpoint: Option<&LoadCheckpoint>) -> Self {
@@ -150,7 +152,7 @@ fn text<'a>(record: &Record<'a>, index: usize, column: &'static str) -> Result<&
         }
         Ok(text) => Ok(text),
         Err(_) => {
-            let reason = "is not UTF-8 text".to_owned();
+            let reason = NOT_UTF8.to_owned();
             Err(Fault { column: Some(column), value: None, reason })
         }
     }

@@ -354,7 +354,7 @@ fn other_delimiters_are_detected_and_kept_at_checkpoints() {
     assert_eq!(rows, expected.map(|(row, name, email)| (row, name.to_owned(), email.to_owned())));
     let resumed = all(content.as_bytes(), 1, Some(batches[0].checkpoint.clone()));
     assert_eq!(joined(resumed).0, rows[1..]);
-    let given = DialectOptions { delimiter: Some(Delimiter::Comma) };
+    let given = DialectOptions { delimiter: Some(Delimiter::Comma), ..Default::default() };
     let error = read_header(&b"name;email\n"[..], given).unwrap_err().to_string();
     assert!(error.contains("pass delimiter=semicolon"), "{error}");
 }

@@ -47,7 +47,7 @@ async fn a_result_is_stored_before_it_is_reported() {
     let size = expected.len() as u64;
     let summary = json!({
         "rows_read": 3, "rows_rejected": 0, "groups": 2, "output_size": size,
-        "dialect": {"delimiter": ","}
+        "dialect": {"delimiter": ",", "encoding": "utf-8"}
     });
     assert_eq!(result, summary);
     let expected = Output {

@@ -64,16 +64,29 @@ async fn columns_can_be_chosen_and_the_sum_renamed() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_german_spreadsheet_needs_no_parameters() {
+async fn files_of_a_german_spreadsheet_are_summed() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
-    let file = "sep=;\r\nSong;Date;Number of Plays\r\n\"Größe; live\";2020-01-02;3\r\n\
+    let text = "sep=;\r\nSong;Date;Number of Plays\r\n\"Größe; live\";2020-01-02;3\r\n\
                 \"Größe; live\";2020-01-02;4\r\n";
-    let id = server.api.accept("", file).await;
     let sums = "Song,Date,Number of Plays\nGröße; live,2020-01-02,7\n";
+    // "Unicode text" and "CSV UTF-8" have a byte order mark.
+    let marked = format!("\u{FEFF}{text}");
+    let utf16: Vec<u8> = marked.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (file, encoding) in [(marked.into_bytes(), "utf-8"), (utf16, "utf-16")] {
+        let id = server.api.accept("", file).await;
+        assert_eq!(server.api.result(id).await, sums);
+        let result = server.api.task(id).await.result.unwrap();
+        assert_eq!(result["dialect"], json!({"delimiter": ";", "encoding": encoding}));
+    }
+    // "CSV" has none: the error names the encoding, with which the task can be run again.
+    let characters = text.chars().map(|character| u8::try_from(u32::from(character)).unwrap());
+    let latin: Vec<u8> = characters.collect();
+    let id = server.api.accept("", latin.clone()).await;
+    let error = server.api.wait_for_end(id).await.error.unwrap();
+    assert_eq!(error.suggested_parameters["encoding"], "windows-1252", "{error}");
+    let id = server.api.accept("&encoding=windows-1252", latin).await;
     assert_eq!(server.api.result(id).await, sums);
-    let result = server.api.task(id).await.result.unwrap();
-    assert_eq!(result["dialect"]["delimiter"], ";");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use csv_input::Dialect;
+use csv_input::{Dialect, Text};
 
 use crate::collect::collector::PRIVATE_MEMORY;
 use crate::collect::reading::read;
@@ -141,7 +141,11 @@ fn aggregate_text(
     watch: &Watch<'_>,
     sizes: Sizes,
 ) -> Result<Summary, AggregationError> {
-    let mut input = Input::open(input, sizes.chunk, options)?;
+    let text = Text::open(input, options.dialect.encoding).map_err(AggregationError::read)?;
+    let mut options = options.clone();
+    options.dialect.encoding = Some(text.encoding());
+    let options = &options;
+    let mut input = Input::open(text, sizes.chunk, options)?;
     let header = input.header(options)?;
     let dialect = input.dialect();
     let threads = options.threads.max(1);

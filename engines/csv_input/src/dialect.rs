@@ -5,6 +5,7 @@ use std::fmt;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
+use crate::encoding::Encoding;
 use crate::start::BOM;
 
 /// How many bytes at the start of a file are examined to detect its delimiter.
@@ -80,6 +81,8 @@ impl fmt::Display for Delimiter {
 pub struct Dialect {
     /// The byte that separates fields.
     pub delimiter: Delimiter,
+    /// The encoding of the file. Parsers see its text in UTF-8.
+    pub encoding: Encoding,
 }
 
 impl Dialect {
@@ -94,13 +97,15 @@ impl Dialect {
 pub struct DialectOptions {
     /// The byte that separates fields; detected if absent.
     pub delimiter: Option<Delimiter>,
+    /// The encoding of a file without a byte order mark; UTF-8 if absent.
+    pub encoding: Option<Encoding>,
 }
 
 impl DialectOptions {
     /// The dialect with this delimiter.
     #[must_use]
     pub fn with(self, delimiter: Delimiter) -> Dialect {
-        Dialect { delimiter }
+        Dialect { delimiter, encoding: self.encoding.unwrap_or_default() }
     }
 
     /// The dialect of a file whose header is at the start of `sample`, or `None` if more of the
@@ -304,9 +309,8 @@ mod tests {
     #[test]
     fn a_fitting_delimiter_is_suggested() {
         let options = DialectOptions::default();
-        let fitting = |text: &str, used| {
-            options.fitting(text.as_bytes(), Dialect { delimiter: used }, &WANTED)
-        };
+        let fitting =
+            |text: &str, used| options.fitting(text.as_bytes(), options.with(used), &WANTED);
         let header = "Song;Date;Number of Plays\n";
         assert_eq!(fitting(header, Delimiter::Comma), Some(Delimiter::Semicolon));
         assert_eq!(fitting("Song;Date\n", Delimiter::Comma), None);

@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+/// How the reasons of rows whose text is not UTF-8 end.
+pub const NOT_UTF8: &str = "is not UTF-8 text";
+
 /// The length of an excerpt of a value, in characters.
 const VALUE_CHARS: usize = 60;
 /// The length of an excerpt of a column's name, in characters.

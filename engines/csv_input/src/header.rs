@@ -100,7 +100,10 @@ pub enum HeaderError {
         line: u64,
     },
     /// A name is not UTF-8.
-    #[error("`{value}` in the header is not UTF-8 text; save the file as UTF-8")]
+    #[error(
+        "`{value}` in the header is not UTF-8 text; pass encoding=windows-1252 if a spreadsheet \
+         program wrote the file, or save it as UTF-8"
+    )]
     NotUtf8 {
         /// Where the header starts.
         line: u64,

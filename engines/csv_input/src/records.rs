@@ -9,7 +9,8 @@ use std::io::{self, Read};
 use csv_core::{ReadRecordResult, Reader};
 
 use crate::InputError;
-use crate::dialect::{Dialect, DialectOptions, SAMPLE_BYTES, announced_delimiter};
+use crate::dialect::{Delimiter, Dialect, DialectOptions, SAMPLE_BYTES, announced_delimiter};
+use crate::encoding::Text;
 use crate::start::{BOM, START_BYTES, check_start};
 
 /// The maximum length of a record, in bytes of the file. A longer one is most likely not CSV, or
@@ -78,9 +79,10 @@ impl<'a> Record<'a> {
     }
 }
 
-impl<R: Read> Records<R> {
-    /// The records of a whole file. What `options` leave open is detected; `columns` are those that
-    /// the caller needs, if it knows.
+impl<R: Read> Records<Text<R>> {
+    /// The records of a whole file, whose text is converted to UTF-8 if necessary. What `options`
+    /// leave open is detected; `columns` are those that the caller needs, if it knows. Positions are
+    /// those in the text as UTF-8.
     ///
     /// # Errors
     /// The file cannot be read, or its first bytes are not those of CSV.
@@ -89,7 +91,10 @@ impl<R: Read> Records<R> {
         mut options: DialectOptions,
         columns: &[&str],
     ) -> Result<Self, InputError> {
-        let mut records = Self::new(input, Position { offset: 0, line: 1 }, Dialect::default());
+        let text = Text::open(input, options.encoding).map_err(InputError::Read)?;
+        options.encoding = Some(text.encoding());
+        let start = Position { offset: 0, line: 1 };
+        let mut records = Self::new(text, start, options.with(Delimiter::default()));
         while records.end < START_BYTES && records.fill()? {}
         let start = &records.buffer[..records.end];
         check_start(start).map_err(InputError::NotCsv)?;
@@ -111,7 +116,9 @@ impl<R: Read> Records<R> {
         records.skip_line_ends()?;
         Ok(records)
     }
+}
 
+impl<R: Read> Records<R> {
     /// The records from `position` on. `input` must start there.
     pub fn new(input: R, position: Position, dialect: Dialect) -> Self {
         let mut records = Self {

@@ -35,7 +35,7 @@ const FORMATS: [(&[u8], &str); 16] = [
     (b"\xFF\xD8\xFF", "a JPEG image"),
 ];
 
-const UTF_16: &str = "text in UTF-16; save it as UTF-8";
+const UTF_16: &str = "text in UTF-16; pass encoding=utf-16, or save it as UTF-8";
 const UTF_32: &str = "text in UTF-32; save it as UTF-8";
 const EXCEL: &str = "an Excel workbook; save its sheet as CSV";
 
@@ -83,6 +83,18 @@ pub fn check_start(start: &[u8]) -> Result<(), String> {
     match looks_like(start) {
         Some(format) => Err(format!("the file looks like {format}")),
         None => Ok(()),
+    }
+}
+
+/// Like [`check_start`], but before the encoding of the file is known: text in UTF-16 passes too.
+///
+/// # Errors
+/// A message for users: what the file looks like instead, and what to do about it.
+pub fn check_file(start: &[u8]) -> Result<(), String> {
+    let start = start.get(..START_BYTES).unwrap_or(start);
+    match looks_like(start) == Some(UTF_16) {
+        true => Ok(()),
+        false => check_start(start),
     }
 }
 
@@ -158,6 +170,7 @@ mod tests {
         ] {
             let reason = check_start(start).unwrap_err();
             assert!(reason.contains(format), "{} is {format}: {reason}", start.escape_ascii());
+            assert_eq!(check_file(start).is_ok(), format == "UTF-16", "{format}");
         }
     }
 

@@ -11,6 +11,7 @@ use super::backend::{Backend, backend_tests};
 backend_tests![
     workers_get_the_delimiter_and_clients_see_it,
     an_unknown_delimiter_is_refused,
+    text_in_utf_16_is_accepted,
     the_result_of_a_load_has_the_dialect,
 ];
 
@@ -49,6 +50,16 @@ async fn an_unknown_delimiter_is_refused(backend: Backend) {
         let (status, body) = problem(upload(&app, path, "&delimiter=colon").await).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(body["errors"][0]["field"], "delimiter");
+    }
+}
+
+async fn text_in_utf_16_is_accepted(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    for path in PATHS {
+        let path = format!("{path}?file_name=a.csv");
+        let request = app.request(Method::POST, &path).header("content-type", "text/csv");
+        let response = request.body(&b"\xFF\xFEn\0a\0m\0e\0"[..]).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::ACCEPTED, "{path}");
     }
 }
 

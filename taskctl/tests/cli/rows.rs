@@ -117,7 +117,7 @@ async fn a_file_is_checked_without_a_server() {
     assert_eq!(run.code, 0, "{run:?}");
     let counts = json!({
         "rows_loaded": 1, "rows_rejected": 1, "resumed_from_row": null,
-        "dialect": {"delimiter": ","}
+        "dialect": {"delimiter": ",", "encoding": "utf-8"}
     });
     assert_eq!(run.json(), counts);
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();

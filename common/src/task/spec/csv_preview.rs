@@ -55,6 +55,6 @@ mod tests {
         let spec = parse("delimiter", ";").unwrap();
         assert_eq!(spec.dialect.delimiter, Some(Delimiter::Semicolon));
         let reason = parse("sum", "a").unwrap_err().remove(0).reason;
-        assert_eq!(reason, "is not a parameter of csv_preview: it takes delimiter");
+        assert_eq!(reason, "is not a parameter of csv_preview: it takes delimiter and encoding");
     }
 }

@@ -14,16 +14,21 @@ pub struct CsvDialect {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub delimiter: Option<Delimiter>,
+    /// The encoding of the text; that of its byte order mark, or else UTF-8, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub encoding: Option<Encoding>,
 }
 
 impl CsvDialect {
     /// The names of its parameters.
-    pub const PARAMETERS: [&str; 1] = ["delimiter"];
+    pub const PARAMETERS: [&str; 2] = ["delimiter", "encoding"];
 
     /// Sets the parameter `name`; `None` if it is none of these.
     pub(super) fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>> {
         Some(match name {
             "delimiter" => unless_auto(value).map(|delimiter| self.delimiter = delimiter),
+            "encoding" => unless_auto(value).map(|encoding| self.encoding = encoding),
             _ => return None,
         })
     }
@@ -72,6 +77,34 @@ impl FromStr for Delimiter {
     }
 }
 
+/// The encoding of the text of a CSV file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum Encoding {
+    /// UTF-8.
+    #[serde(rename = "utf-8")]
+    Utf8,
+    /// Windows-1252, of spreadsheets in Western Europe and America.
+    #[serde(rename = "windows-1252")]
+    Windows1252,
+    /// UTF-16 in either byte order.
+    #[serde(rename = "utf-16")]
+    Utf16,
+}
+
+impl FromStr for Encoding {
+    type Err = String;
+
+    /// The name of an encoding, in any case.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match &*text.to_ascii_lowercase() {
+            "utf-8" | "utf8" => Ok(Self::Utf8),
+            "windows-1252" | "cp1252" => Ok(Self::Windows1252),
+            "utf-16" | "utf16" => Ok(Self::Utf16),
+            _ => Err(format!("`{text}` is none of utf-8, windows-1252, utf-16 and auto")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +125,21 @@ mod tests {
         for text in ["", ":", ";;", "Comma", "auto"] {
             assert!(text.parse::<Delimiter>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn encodings_have_names() {
+        for (texts, json) in [
+            (["utf-8", "UTF8"], r#""utf-8""#),
+            (["windows-1252", "CP1252"], r#""windows-1252""#),
+            (["utf-16", "UTF-16"], r#""utf-16""#),
+        ] {
+            for text in texts {
+                let encoding: Encoding = text.parse().unwrap();
+                assert_eq!(serde_json::to_string(&encoding).unwrap(), json);
+            }
+        }
+        assert!("latin".parse::<Encoding>().is_err());
     }
 
     #[test]

@@ -79,7 +79,8 @@ async fn send_all(
                 match settle(ctx, &batch, answer)? {
                     Settled::Stored => {
                         ctx.rejected(batch.checkpoint.rejected);
-                        ctx.progress(batch.checkpoint.offset)?;
+                        // Text may be longer in UTF-8 than in the file.
+                        ctx.progress(batch.checkpoint.offset.min(ctx.input()?.size))?;
                         advanced = true;
                         stored = Some(batch.checkpoint);
                     }

@@ -65,7 +65,7 @@ async fn every_row_is_sent_once_and_in_order() {
     let result = result(&harness, task).await;
     let expected = json!({
         "rows_loaded": good(30_000), "rows_rejected": 300, "resumed_from_row": null,
-        "dialect": {"delimiter": ","}
+        "dialect": {"delimiter": ",", "encoding": "utf-8"}
     });
     assert_eq!(result, expected);
     harness.end().await;
@@ -146,7 +146,7 @@ async fn a_load_resumes_at_its_checkpoint() {
     // The invalid rows do not fail the task: only the first attempt checks the whole file.
     let expected = json!({
         "rows_loaded": good(10_000), "rows_rejected": 100, "resumed_from_row": 4_001,
-        "dialect": {"delimiter": ","}
+        "dialect": {"delimiter": ",", "encoding": "utf-8"}
     });
     assert_eq!(result(&harness, task).await, expected);
     harness.end().await;
@@ -195,7 +195,7 @@ async fn an_invalid_row_fails_the_task_before_anything_is_loaded() {
 async fn files_without_rows_or_columns_are_handled() {
     let (mut harness, task) = started("name,email\n", OnBadRow::Skip, Load::default()).await;
     let nothing = json!({
-        "rows_loaded": 0, "rows_rejected": 0, "resumed_from_row": null, "dialect": {"delimiter": ","}
+        "rows_loaded": 0, "rows_rejected": 0, "resumed_from_row": null, "dialect": {"delimiter": ",", "encoding": "utf-8"}
     });
     assert_eq!(result(&harness, task).await, nothing);
     harness.end().await;
@@ -214,7 +214,7 @@ async fn a_delimiter_is_detected_and_reported() {
     let result = result(&harness, task).await;
     assert_eq!(
         (&result["rows_loaded"], &result["dialect"]),
-        (&json!(good(5_000)), &json!({"delimiter": ";"}))
+        (&json!(good(5_000)), &json!({"delimiter": ";", "encoding": "utf-8"}))
     );
     harness.end().await;
     assert_complete(&harness.api.script().loads[&task], 5_000);

@@ -74,7 +74,7 @@ pub(crate) fn decompressed<'scope>(
             Err(error) => drop(sender.send(Err(failed(error, compression)))),
         },
     });
-    Decompressed { blocks, block: Cursor::default() }
+    Decompressed { blocks, block: Cursor::default(), ended: false }
 }
 
 type Block = Result<Vec<u8>, io::Error>;
@@ -119,17 +119,20 @@ fn failed(error: io::Error, compression: Compression) -> io::Error {
 pub(crate) struct Decompressed {
     blocks: Receiver<Block>,
     block: Cursor<Vec<u8>>,
+    /// Whether the last block was received. Readers may ask again at the end.
+    ended: bool,
 }
 
 impl Read for Decompressed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.block.read(buffer)?;
-        if length > 0 || buffer.is_empty() {
+        if length > 0 || buffer.is_empty() || self.ended {
             return Ok(length);
         }
         // The thread has ended without a last block: an earlier read has returned its error.
         let disconnected = |_| io::Error::other(AggregationError::Interrupted(Interrupted));
         let block = self.blocks.recv().map_err(disconnected)??;
+        self.ended = block.is_empty();
         self.block = Cursor::new(block);
         self.block.read(buffer)
     }

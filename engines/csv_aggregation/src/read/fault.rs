@@ -1,6 +1,6 @@
 //! The faults of invalid rows.
 
-use csv_input::{RowError, value_excerpt};
+use csv_input::{NOT_UTF8, RowError, value_excerpt};
 
 use crate::read::header::Header;
 use crate::read::row::Row;
@@ -47,7 +47,7 @@ impl Fault {
                 let noun = if fields == 1 { "field" } else { "fields" };
                 format!("the row has {fields} {noun}, the header has {expected}")
             }
-            Self::NotUtf8 { at } => format!("`{}` is not UTF-8 text", value(at)),
+            Self::NotUtf8 { at } => format!("`{}` {NOT_UTF8}", value(at)),
             Self::NoDate { at } => {
                 format!("`{}` is not a day of the calendar written as YYYY-MM-DD", value(at))
             }

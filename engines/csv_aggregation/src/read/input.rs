@@ -48,7 +48,7 @@ pub(crate) struct Input<R> {
 }
 
 impl<R: Read> Input<R> {
-    /// Reads the start of `input`, rejects files that are not CSV, skips a byte order mark and finds
+    /// Reads the start of `input`, which is UTF-8 as far as it is valid, rejects files that are not CSV, skips a byte order mark and finds
     /// out how the fields are separated.
     pub(crate) fn open(
         input: R,

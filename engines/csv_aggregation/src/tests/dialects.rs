@@ -1,13 +1,13 @@
 //! Files whose fields are separated by other bytes than commas.
 
-use csv_input::DialectOptions;
+use csv_input::{DialectOptions, Encoding};
 use proptest::prelude::*;
 
 use super::*;
 
 /// Options with this delimiter.
 fn separated(delimiter: Option<Delimiter>) -> Options {
-    Options { dialect: DialectOptions { delimiter }, ..options(&[]) }
+    Options { dialect: DialectOptions { delimiter, ..Default::default() }, ..options(&[]) }
 }
 
 /// The sample with another delimiter.
@@ -85,6 +85,76 @@ fn compressed_input_is_detected_too() {
     for input in [gzip.finish().unwrap(), zstd::encode_all(text.as_bytes(), 1).unwrap()] {
         assert_eq!(run(input.as_slice(), &options(&[])).unwrap().result, SAMPLE_RESULT);
     }
+}
+
+/// Options with this encoding.
+fn encoded(encoding: Encoding) -> Options {
+    let dialect = DialectOptions { encoding: Some(encoding), ..Default::default() };
+    Options { dialect, ..options(&[]) }
+}
+
+fn utf16(text: &str, order: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    text.encode_utf16().flat_map(order).collect()
+}
+
+#[test]
+fn a_file_of_a_german_spreadsheet_is_summed() {
+    let file = b"sep=;\r\nSong;Date;Number of Plays\r\nGr\xF6\xDFe;2020-01-01;1\r\n\
+                 \"5 \x80; bar\";2020-01-01;2\r\nGr\xF6\xDFe;2020-01-01;3\r\n";
+    let outcome = run(&file[..], &encoded(Encoding::Windows1252)).unwrap();
+    let expected = "Song,Date,Number of Plays\n5 €; bar,2020-01-01,2\nGröße,2020-01-01,4\n";
+    assert_eq!(outcome.result, expected);
+    let dialect = outcome.summary.dialect;
+    assert_eq!(
+        (dialect.encoding, dialect.delimiter),
+        (Encoding::Windows1252, Delimiter::Semicolon)
+    );
+    // Without being told, the error says what to do.
+    match error(file) {
+        AggregationError::BadRows(rows) => {
+            assert_eq!((rows.count, rows.first[0].line), (3, 3));
+            assert!(
+                rows.first[0].reason.ends_with(csv_input::NOT_UTF8),
+                "{}",
+                rows.first[0].reason
+            );
+        }
+        other => panic!("{other}"),
+    }
+    let (_, detail) = named_error(b"Gr\xF6\xDFe;Song;Date;Number of Plays\n");
+    assert!(detail.contains("encoding=windows-1252"), "{detail}");
+}
+
+#[test]
+fn utf_16_is_read_as_its_mark_says_or_as_told() {
+    let rows: String =
+        (0..50_000).map(|row| format!("Größe {}\t2020-01-01\t1\r\n", row % 3)).collect();
+    let text = format!("Song\tDate\tNumber of Plays\r\n{rows}x\t2020-01-01\ty\r\n");
+    for order in [u16::to_le_bytes, u16::to_be_bytes] {
+        let marked = utf16(&format!("\u{FEFF}{text}"), order);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&marked).unwrap();
+        for (input, mut options) in [
+            (marked, options(&[])),
+            (gzip.finish().unwrap(), options(&[])),
+            (utf16(&text, order), encoded(Encoding::Utf16)),
+        ] {
+            // Lines and columns are those of the text.
+            match run(&*input, &options).unwrap_err() {
+                AggregationError::BadRows(rows) => {
+                    assert_eq!((rows.first[0].line, rows.first[0].column), (50_002, Some(3)));
+                }
+                other => panic!("{other}"),
+            }
+            options.on_bad_row = OnBadRow::Skip;
+            let outcome = run(&*input, &options).unwrap();
+            assert!(outcome.result.contains("Größe 2,2020-01-01,16666\n"), "{}", outcome.result);
+            assert_eq!(outcome.summary.dialect.encoding, Encoding::Utf16);
+        }
+    }
+    let (found, detail) = named_error(utf16("Song,Date", u16::to_le_bytes));
+    assert_eq!(found, "not CSV");
+    assert!(detail.contains("encoding=utf-16"), "{detail}");
 }
 
 /// A row of the property test: song, day and plays.

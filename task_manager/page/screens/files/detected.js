@@ -1,9 +1,10 @@
 // Says in words what was found at the beginning of a file, and what the server will not take as it is.
 
 import { DELIMITERS } from "../../csv.js";
-import { count, number, shellQuote } from "../../format.js";
+import { count, number } from "../../format.js";
 
 const COMPRESSED = { gzip: "Compressed by gzip: ", zstd: "Compressed by zstd: " };
+const ENCODINGS = { "utf-16": " in UTF-16", other: " in Windows-1252" };
 const SHOWN_LINES = 3;
 
 /** One sentence on what the file is. */
@@ -12,7 +13,7 @@ export function describe(item) {
   if (file.size === 0) return "An empty file.";
   const prefix = COMPRESSED[compression] ?? "";
   if (encoding === null) return `${prefix}the server decompresses it; its rows cannot be shown here.`;
-  if (csv) return sentence(prefix, `CSV, separated by ${DELIMITERS[csv.delimiter]}, ${count(csv.columns.length, "column")}, ${rowsOf(csv, warnings(item).length === 0)}`);
+  if (csv) return sentence(prefix, `CSV${ENCODINGS[encoding] ?? ""}, separated by ${DELIMITERS[csv.delimiter]}, ${count(csv.columns.length, "column")}, ${rowsOf(csv, warnings(item).length === 0)}`);
   return sentence(prefix, encoding === "binary" ? "not a text" : "text, no table of rows and columns");
 }
 
@@ -30,7 +31,7 @@ function rowsOf({ rows, isWhole }, isFine) {
 /**
  * What needs a change, or attention, before the task works.
  *
- * @returns {{text: string, command?: string}[]}
+ * @returns {{text: string}[]}
  */
 export function warnings(item) {
   const { kind, csv, encoding } = item;
@@ -38,7 +39,6 @@ export function warnings(item) {
   const found = [];
   // Any file has statistics.
   if (kind === "file_statistics") return found;
-  if (encoding === "utf-16" || encoding === "other") found.push(notUtf8(item));
   if (!csv && encoding !== null) found.push({ text: "This does not look like CSV. The task would fail." });
   if (!csv) return kind === "csv_aggregation" ? [...found, noColumns()] : found;
   if (csv.irregular.length) {
@@ -67,14 +67,6 @@ function ofSums({ csv, roles }) {
 
 function excerpt(text) {
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
-}
-
-function notUtf8({ name, encoding }) {
-  const from = encoding === "utf-16" ? "UTF-16" : "WINDOWS-1252";
-  return {
-    text: "The text is not UTF-8, which the server needs. Convert the file, then drop the new one:",
-    command: `iconv -f ${from} -t UTF-8 ${shellQuote(name)} > ${shellQuote(`utf8_${name}`)}`,
-  };
 }
 
 function noColumns() {

@@ -69,6 +69,8 @@ export function parametersOf(item) {
     if (totalHeader.trim()) parameters.total_header = totalHeader.trim();
     if (memoryLimit.trim()) parameters.memory_limit = memoryLimit.trim();
   }
+  // What was shown here was read as Windows-1252. UTF-16 has a mark that tells the server.
+  if (item.encoding === "other" && kind !== "file_statistics") parameters.encoding = "windows-1252";
   if (kind in DEFAULT_ON_BAD_ROW && onBadRow !== DEFAULT_ON_BAD_ROW[kind]) parameters.on_bad_row = onBadRow;
   return parameters;
 }

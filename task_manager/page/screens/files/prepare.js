@@ -109,10 +109,8 @@ export function prepareCard(item) {
   );
 }
 
-function warning({ text, command }) {
-  const box = command && commandBox("shell");
-  box?.set(command);
-  return h("div", { class: "note warn stack wrap" }, h("span", {}, text), box?.element);
+function warning({ text }) {
+  return h("div", { class: "note warn stack wrap" }, h("span", {}, text));
 }
 
 function saveButton({ file, name }) {

@@ -1,5 +1,6 @@
 // Why the task failed: the problem with the places in the file, and what can be done about it.
 
+import { ENCODINGS } from "../../csv.js";
 import { h } from "../../dom.js";
 import { count, number } from "../../format.js";
 import { icon } from "../../icons.js";
@@ -62,9 +63,13 @@ function fixes(task, { act, openForm, runWith }) {
   return [...buttons, upload];
 }
 
-/** What the task would do differently, such as "separated by semicolons". */
+/** What the task would do differently, such as "separated by semicolons" or "as Windows-1252". */
 function suggestion(parameters) {
-  return Object.entries(parameters).map(([name, value]) => (name === "delimiter" ? `separated by ${DELIMITER_NAMES[value] ?? value}` : `with ${name}=${value}`)).join(", ");
+  const words = {
+    delimiter: (value) => `separated by ${DELIMITER_NAMES[value] ?? value}`,
+    encoding: (value) => `as ${ENCODINGS[value] ?? value}`,
+  };
+  return Object.entries(parameters).map(([name, value]) => words[name]?.(value) ?? `with ${name}=${value}`).join(", ");
 }
 
 function places({ errors = [], error_count: total }) {

@@ -1,6 +1,6 @@
 // Runs an ended task again, as it was or with other parameters.
 
-import { DELIMITERS } from "../../csv.js";
+import { DELIMITERS, ENCODINGS } from "../../csv.js";
 import { h, replace } from "../../dom.js";
 import { newKey, send } from "../../http.js";
 import { problemBox } from "../../notices.js";
@@ -110,8 +110,12 @@ function select(value, options) {
 
 /** How the file is written. */
 function dialectFields(given) {
-  const delimiter = select(given.delimiter ?? "", [["", "Detected"], ...Object.entries(DELIMITERS).map(([character, name]) => [character, name])]);
-  return { elements: [field("Separated by", delimiter)], read: () => ({ delimiter: delimiter.value || null }) };
+  const delimiter = select(given.delimiter ?? "", [["", "Detected"], ...Object.entries(DELIMITERS)]);
+  const encoding = select(given.encoding ?? "", [["", "By its mark, or UTF-8"], ...Object.entries(ENCODINGS)]);
+  return {
+    elements: [field("Separated by", delimiter), field("Encoding", encoding)],
+    read: () => ({ delimiter: delimiter.value || null, encoding: encoding.value || null }),
+  };
 }
 
 /** Columns as check boxes where they are known, and as lines of text otherwise. */

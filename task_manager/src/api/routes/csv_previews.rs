@@ -16,6 +16,10 @@ pub struct CsvPreviewForm {
     /// detected from the first rows if absent or `auto`.
     #[schema(example = "semicolon", nullable = false, min_length = 1)]
     delimiter: Option<String>,
+    /// The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or
+    /// else UTF-8, if absent or `auto`.
+    #[schema(example = "windows-1252", nullable = false, min_length = 1)]
+    encoding: Option<String>,
     /// The CSV file.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
@@ -32,6 +36,7 @@ pub struct CsvPreviewForm {
     params(
         UploadParameters,
         ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
+        ("encoding" = Option<String>, Query, description = "The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or else UTF-8, if absent or `auto`"),
         IdempotencyKey,
     ),
     request_body(content = CsvPreviewForm, content_type = "multipart/form-data"),

@@ -37,6 +37,10 @@ pub struct DataUploadForm {
     /// detected from the first rows if absent or `auto`.
     #[schema(example = "semicolon", nullable = false, min_length = 1)]
     delimiter: Option<String>,
+    /// The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or
+    /// else UTF-8, if absent or `auto`.
+    #[schema(example = "windows-1252", nullable = false, min_length = 1)]
+    encoding: Option<String>,
     /// The CSV file with the columns `name` and `email`, after all other fields.
     #[schema(value_type = String, format = Binary, example = "name,email\nAda Lovelace,ada@example.org\n")]
     file: Vec<u8>,
@@ -55,6 +59,7 @@ pub struct DataUploadForm {
         UploadParameters,
         ("on_bad_row" = Option<OnBadRow>, Query, description = "`skip` (the default): bad rows are left out and listed as rejected; `fail`: the task fails"),
         ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
+        ("encoding" = Option<String>, Query, description = "The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or else UTF-8, if absent or `auto`"),
         IdempotencyKey,
     ),
     request_body(content = DataUploadForm, content_type = "multipart/form-data"),

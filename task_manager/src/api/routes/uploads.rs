@@ -31,6 +31,10 @@ pub struct UploadForm {
     /// detected from the first rows if absent or `auto`.
     #[schema(example = "semicolon", nullable = false, min_length = 1)]
     delimiter: Option<String>,
+    /// The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or
+    /// else UTF-8, if absent or `auto`.
+    #[schema(example = "windows-1252", nullable = false, min_length = 1)]
+    encoding: Option<String>,
     /// The CSV file, after all other fields.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
@@ -52,6 +56,7 @@ pub struct UploadForm {
         ("on_bad_row" = Option<common::task::spec::OnBadRow>, Query, description = "`fail` or `skip`"),
         ("memory_limit" = Option<String>, Query, description = "Memory for the groups, such as `256MiB`"),
         ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
+        ("encoding" = Option<String>, Query, description = "The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or else UTF-8, if absent or `auto`"),
     ),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(UploadResponses)

@@ -52,7 +52,7 @@ impl FileStart {
             self.kind.may_be_compressed() && csv_input::compression(&bytes).is_some();
         match is_compressed {
             true => Ok(()),
-            false => csv_input::check_start(&bytes).map_err(Error::NotCsv),
+            false => csv_input::check_file(&bytes).map_err(Error::NotCsv),
         }
     }
 }
