@@ -23,8 +23,6 @@ use crate::tasks::outbox;
 use crate::tasks::store::{self, Enqueue, Locked};
 use crate::tasks::transitions::retry_or_fail;
 
-/// The code of the problem of a task whose workers were lost.
-const WORKER_LOST: &str = "worker_lost";
 /// How many attempts one transaction revokes.
 const BATCH: i64 = 100;
 
@@ -122,7 +120,7 @@ async fn revoke(db: &Database, ids: &[TaskId]) -> DbResult<Vec<Revoked>> {
             };
             let error = || lost_worker(failures);
             let dispatch = retry_or_fail(conn, task, change, backoff(failures), error, now)?;
-            let failed = || TaskEnd::of(task, TaskState::Failed, Some(WORKER_LOST));
+            let failed = || TaskEnd::of(task, TaskState::Failed, Some(&lost_worker(failures).code));
             let task_ended = dispatch.is_none().then(failed);
             let end = AttemptEnd::of(task, AttemptOutcome::LeaseLost, task_ended, now);
             revoked.push(Revoked { id: task.id, attempt: task.attempt, end });
@@ -140,7 +138,7 @@ fn lost_worker(failures: u32) -> Problem {
         "The task's worker went silent or died {failures} times. If the workers are healthy, the \
          input may be too large for them; resume the task to try again."
     );
-    Problem::new(500, WORKER_LOST, "The workers were lost", detail)
+    Problem::new(500, "worker_lost", "The workers were lost", detail)
 }
 
 async fn remove_interrupted_uploads(

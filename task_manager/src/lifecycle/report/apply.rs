@@ -24,9 +24,6 @@ use crate::tasks::unreadable::Unreadable;
 /// The longest delay that a processor may request.
 const LONGEST_DELAY: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The code of the problem of a task that failed too often.
-const ATTEMPTS_EXHAUSTED: &str = "attempts_exhausted";
-
 /// The outcomes of reports.
 #[derive(Debug, Default)]
 pub(super) struct Applied {
@@ -173,12 +170,12 @@ fn retry(
 
 /// The end of a task that failed too often.
 fn exhausted(task: &Task) -> TaskEnd {
-    TaskEnd::of(task, TaskState::Failed, Some(ATTEMPTS_EXHAUSTED))
+    TaskEnd::of(task, TaskState::Failed, Some(&failed_too_often("").code))
 }
 
 fn failed_too_often(reason: &str) -> Problem {
     let detail = format!("The task failed {MAX_ATTEMPTS} times; the last time: {reason}");
-    Problem::new(500, ATTEMPTS_EXHAUSTED, "The task failed too often", detail)
+    Problem::new(500, "attempts_exhausted", "The task failed too often", detail)
 }
 
 /// The answer for a task that is gone or unreadable.
