@@ -1,6 +1,7 @@
 //! Schedules: each due time runs once; contents of reports; changes of schedules.
 
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use common::clock;
 use common::report::{Attempt, Event, Outcome};
 use common::task::TaskState;
 use common::task::spec::{ReportEmailSpec, TaskSpec};
@@ -174,7 +175,7 @@ async fn schedules_of_a_disabled_user_do_not_run(backend: Backend) {
     app.sql(&format!("UPDATE schedules SET next_due = {past} WHERE name = 'hers'"));
     eventually("the due time passes", || async {
         let shown = json_of(&app, path).await;
-        (time(&shown["next_due"]) > Utc::now()).then_some(())
+        (time(&shown["next_due"]) > clock::now()).then_some(())
     })
     .await;
     assert!(app.is_queue_silent().await);
