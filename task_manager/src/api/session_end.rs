@@ -28,6 +28,8 @@ pub async fn session_end(
     let Some(session) = user.session else { return std::future::pending().await };
     let mut checks = interval_at(*CHECKED_SINCE, CHECK);
     checks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // The first one is due immediately, but the request has just been checked.
+    checks.tick().await;
     loop {
         checks.tick().await;
         let is_over = match authenticator.roles.of(session).await {
