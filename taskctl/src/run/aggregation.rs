@@ -1,6 +1,6 @@
 //! `taskctl run csv_aggregation`: writes the sums of a CSV file.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,8 +75,7 @@ pub(super) fn aggregate(
 
     let bar = TransferBar::start("Reading", size);
     let observed = Arc::<Observed>::default();
-    let is_on_terminal = output_file.is_stdout && io::stdout().is_terminal();
-    let result = Shown { output: result, bar: bar.clone(), is_on_terminal };
+    let result = Shown { output: result, bar: bar.clone(), is_stdout: output_file.is_stdout };
     let mut outputs = Files {
         result: BufWriter::with_capacity(WRITE_SIZE, result),
         rejected: BufWriter::with_capacity(WRITE_SIZE, rejected),
@@ -204,16 +203,17 @@ struct Files {
 struct Shown {
     output: Box<dyn Write + Send>,
     bar: TransferBar,
-    /// Whether the rows appear on the terminal of the bar, which they replace.
-    is_on_terminal: bool,
+    /// Whether the rows may appear on the terminal of the bar, which ends before them: themselves,
+    /// or what another program makes of them.
+    is_stdout: bool,
 }
 
 impl Outputs for Files {
     /// All input has been read.
     fn result(&mut self) -> io::Result<&mut dyn Write> {
         self.observed.read.get_or_init(Instant::now);
-        let Shown { bar, is_on_terminal, .. } = self.result.get_ref();
-        match is_on_terminal {
+        let Shown { bar, is_stdout, .. } = self.result.get_ref();
+        match is_stdout {
             true => bar.finish(),
             false => bar.continue_as("Writing"),
         }
