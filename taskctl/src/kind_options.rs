@@ -31,18 +31,20 @@ type Kinds = (&'static [TaskKind], &'static str);
 const OF_AGGREGATIONS: Kinds = (&[CsvAggregation], "Options of csv_aggregation");
 const OF_AGGREGATIONS_AND_LOADS: Kinds =
     (&[CsvAggregation, DataUpload], "Options of csv_aggregation and data_upload");
+const OF_CSV_FILES: Kinds =
+    (&[CsvAggregation, DataUpload, CsvPreview], "Options of all kinds that read CSV files");
 
 /// The value of a parameter.
 enum Value {
     /// Any text, under this name.
     Text(&'static str),
-    /// One of these names.
-    OneOf(&'static [&'static str]),
+    /// One of these words, under this name.
+    OneOf(&'static str, &'static [&'static str]),
     /// A number of bytes, with or without a unit.
     Size,
 }
 
-const PARAMETERS: [Parameter; 5] = [
+const PARAMETERS: [Parameter; 7] = [
     Parameter {
         name: "group_by",
         option: "group-by",
@@ -82,9 +84,26 @@ const PARAMETERS: [Parameter; 5] = [
         option: "on-bad-row",
         short: None,
         kinds: OF_AGGREGATIONS_AND_LOADS,
-        value: Value::OneOf(&["fail", "skip"]),
+        value: Value::OneOf("ACTION", &["fail", "skip"]),
         help: "What to do with invalid rows: fail and name them (the default of \
                csv_aggregation), or skip and list them (the default of data_upload)",
+    },
+    Parameter {
+        name: "delimiter",
+        option: "delimiter",
+        short: Some('d'),
+        kinds: OF_CSV_FILES,
+        value: Value::Text("CHARACTER"),
+        help: "The character between fields: comma, semicolon, tab or pipe, or the character \
+               itself; detected by default",
+    },
+    Parameter {
+        name: "encoding",
+        option: "encoding",
+        short: None,
+        kinds: OF_CSV_FILES,
+        value: Value::OneOf("NAME", &["auto", "utf-8", "windows-1252", "utf-16"]),
+        help: "The encoding of the text; by default that of the byte order mark, or else UTF-8",
     },
 ];
 
@@ -104,7 +123,7 @@ impl Parameter {
         };
         match self.value {
             Value::Text(name) => arg.value_name(name),
-            Value::OneOf(names) => arg.value_name("ACTION").value_parser(names.to_vec()),
+            Value::OneOf(name, names) => arg.value_name(name).value_parser(names.to_vec()),
             Value::Size => arg.value_name("SIZE").value_parser(numbers::size),
         }
     }
