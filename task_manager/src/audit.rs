@@ -9,12 +9,15 @@ mod store;
 mod writer;
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use common::clock;
 use common::task::{TaskId, UserId};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +35,9 @@ pub use store::{Filter, insert};
 const TARGET: &str = "audit";
 /// How many entries may wait to be written to the table.
 const QUEUE: usize = 10_000;
+/// How many refused requests the table gets per minute: any user can make them as fast as the server
+/// answers, and they would crowd out the entries of others.
+const MOST_REFUSALS: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 /// How long the table keeps entries.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -83,7 +89,7 @@ actions! {
     PasswordReset = "password_reset",
     /// An administrator changed a user.
     UserChanged = "user_changed",
-    /// A request that is for administrators.
+    /// A request that is for administrators. Of very many, some are only in the log.
     Refused = "refused",
     /// A task was stopped.
     TaskStopped = "task_stopped",
@@ -222,20 +228,27 @@ pub struct AuditList {
 
 /// Records what was done. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Audit(mpsc::Sender<Entry>);
+pub struct Audit {
+    queue: mpsc::Sender<Entry>,
+    refusals: Arc<DefaultDirectRateLimiter>,
+}
 
 impl Audit {
     /// Writes the table on `tracker`, until all clones are gone.
     pub fn start(db: Database, tracker: &TaskTracker, shutdown: CancellationToken) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE);
         tracker.spawn(writer::run(db, queue, shutdown));
-        Self(sender)
+        let refusals = Arc::new(RateLimiter::direct(Quota::per_minute(MOST_REFUSALS)));
+        Self { queue: sender, refusals }
     }
 
     /// Records an entry, without waiting for the table.
     pub fn note(&self, entry: Entry) {
         entry.log();
-        if self.0.try_send(entry).is_err() {
+        if entry.action == Action::Refused && self.refusals.check().is_err() {
+            return;
+        }
+        if self.queue.try_send(entry).is_err() {
             warn!("the audit table is behind, an entry is only in the log");
         }
     }

@@ -13,6 +13,7 @@ backend_tests![
     the_audit_log_is_filtered_and_paged,
     old_audit_entries_are_removed,
     the_audit_log_is_for_administrators,
+    refused_requests_do_not_crowd_out_other_entries,
 ];
 
 async fn entries(app: &TestApp, query: &str) -> Vec<Value> {
@@ -136,4 +137,22 @@ async fn the_audit_log_is_for_administrators(backend: Backend) {
     let request = app.request_as(&alice, Method::GET, "/v1/audit");
     let (status, body) = problem(request.send().await.unwrap()).await;
     assert_eq!((status, &body["code"]), (StatusCode::FORBIDDEN, &"not_administrator".into()));
+}
+
+async fn refused_requests_do_not_crowd_out_other_entries(backend: Backend) {
+    const SENT: usize = 300;
+    let app = TestApp::start(backend).await;
+    let alice = app.log_in_as("alice").await;
+    for _ in 0..SENT {
+        let refused = app.request_as(&alice, Method::GET, "/v1/audit").send().await.unwrap();
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    }
+    log_in(&app, "alice", PASSWORD).await;
+    eventually("the login is recorded", || async {
+        (entries(&app, "?action=logged_in").await.len() >= 2).then_some(())
+    })
+    .await;
+    // Entries are written in order.
+    let recorded = entries(&app, "?action=refused&page_size=1000").await.len();
+    assert!((100..SENT).contains(&recorded), "{recorded} of {SENT}");
 }
