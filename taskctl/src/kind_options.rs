@@ -93,9 +93,11 @@ const PARAMETERS: [Parameter; 7] = [
         option: "delimiter",
         short: Some('d'),
         kinds: OF_CSV_FILES,
-        value: Value::Text("CHARACTER"),
-        help: "The character between fields: comma, semicolon, tab or pipe, or the character \
-               itself; detected by default",
+        value: Value::OneOf(
+            "CHARACTER",
+            &["auto", "comma", "semicolon", "tab", "pipe", ",", ";", "|"],
+        ),
+        help: "The character between fields; detected by default",
     },
     Parameter {
         name: "encoding",
@@ -368,7 +370,7 @@ mod tests {
             assert_eq!(*option, name.replace('_', "-"));
             let value = match value {
                 Value::Text(_) => "x",
-                Value::OneOf(names) => names[0],
+                Value::OneOf(_, names) => names[0],
                 Value::Size => "1000",
             };
             for kind in FILE_KINDS {
