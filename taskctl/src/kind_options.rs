@@ -44,7 +44,7 @@ enum Value {
     Size,
 }
 
-const PARAMETERS: [Parameter; 7] = [
+const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "group_by",
         option: "group-by",
@@ -212,7 +212,7 @@ impl FromArgMatches for KindOptions {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut given = Vec::new();
         let mut options = Vec::new();
-        for Parameter { name, .. } in &PARAMETERS {
+        for Parameter { name, .. } in PARAMETERS {
             let Some(values) = matches.get_many::<String>(name) else { continue };
             options.push(*name);
             let places = matches.indices_of(name).into_iter().flatten();
@@ -357,8 +357,8 @@ mod tests {
 
     #[test]
     fn every_parameter_of_the_api_is_an_option_and_vice_versa() {
-        let mut options = PARAMETERS.map(|parameter| parameter.name);
-        let mut parameters = TaskSpec::PARAMETERS;
+        let mut options: Vec<_> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
+        let mut parameters = TaskSpec::PARAMETERS.to_vec();
         options.sort_unstable();
         parameters.sort_unstable();
         assert_eq!(options, parameters);
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn kinds_take_the_parameters_that_are_their_options() {
-        for Parameter { name, option, kinds, value, .. } in &PARAMETERS {
+        for Parameter { name, option, kinds, value, .. } in PARAMETERS {
             assert_eq!(*option, name.replace('_', "-"));
             let value = match value {
                 Value::Text(_) => "x",
