@@ -31,6 +31,10 @@ fn describe(command: &Command, program: Option<&Command>, text: &mut String) {
     if let Some(about) = command.get_long_about().or(command.get_about()) {
         let _ = write!(text, "\n{}\n", sentence(about.to_string()));
     }
+    let aliases: Vec<_> = command.get_visible_aliases().map(|name| format!("`{name}`")).collect();
+    if !aliases.is_empty() {
+        let _ = write!(text, "\nAlias: {}.\n", aliases.join(", "));
+    }
     let usage = command.clone().render_usage().to_string();
     let _ = write!(text, "\n```text\n{}\n```\n", usage.trim_start_matches("Usage: "));
     let mut arguments = command.get_arguments().filter(|argument| {
@@ -60,6 +64,7 @@ fn meaning(argument: &Arg) -> String {
     let mut meaning = sentence(words.join(" "));
     if argument.get_action().takes_values() {
         let values = argument.get_possible_values();
+        let values: Vec<_> = values.iter().filter(|value| !value.is_hide_set()).collect();
         if !values.is_empty() {
             let names: Vec<_> = values.iter().map(|it| format!("`{}`", it.get_name())).collect();
             let _ = write!(meaning, " One of {}.", names.join(", "));
@@ -87,25 +92,33 @@ fn sentence(mut text: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::builder::PossibleValue;
+
     use super::*;
 
     #[test]
     fn commands_and_arguments_are_listed() {
+        let values = [PossibleValue::new("a"), PossibleValue::new("b").hide(true)];
         let program = Command::new("program")
             .about("Does things")
             .disable_help_subcommand(true)
             .arg(
                 Arg::new("server").long("server").global(true).default_value("here").help("Where."),
             )
-            .subcommand(Command::new("work").about("Works").arg(Arg::new("file").help("A|B.")))
+            .subcommand(
+                Command::new("work")
+                    .about("Works")
+                    .visible_alias("toil")
+                    .arg(Arg::new("file").help("A|B.").value_parser(values)),
+            )
             .subcommand(Command::new("group").subcommand(Command::new("one").about("One of them")))
             .subcommand(Command::new("secret").hide(true));
         assert_eq!(
             markdown(program),
             "## program\n\nDoes things.\n\n```text\nprogram [OPTIONS] [COMMAND]\n```\n\n\
              | argument | meaning |\n|---|---|\n| `--server <server>` | Where. Default: `here`. |\n\
-             \n### program work\n\nWorks.\n\n```text\nprogram work [OPTIONS] [file]\n```\n\n\
-             | argument | meaning |\n|---|---|\n| `[file]` | A\\|B. |\n\
+             \n### program work\n\nWorks.\n\nAlias: `toil`.\n\n```text\nprogram work [OPTIONS] [file]\n```\n\n\
+             | argument | meaning |\n|---|---|\n| `[file]` | A\\|B. One of `a`. |\n\
              \n### program group one\n\nOne of them.\n\n```text\nprogram group one [OPTIONS]\n```\n"
         );
     }
