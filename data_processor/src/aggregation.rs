@@ -1,8 +1,8 @@
 //! `csv_aggregation`: converts the parameters and results of tasks to those of the engine, which is
 //! the crate of the same name.
 
-use common::task::spec::{CsvAggregationSpec, CsvDialect, OnBadRow};
-use csv_aggregation::{Options, Summary};
+use common::task::spec::{CsvAggregationSpec, CsvDialect, OnBadRow, ThousandsMark};
+use csv_aggregation::{NumberFormat, Options, Summary, Thousands};
 use serde::Serialize;
 
 use crate::dialect;
@@ -40,6 +40,14 @@ pub fn options(spec: &CsvAggregationSpec, memory_limit: u64) -> Options {
         OnBadRow::Skip => csv_aggregation::OnBadRow::Skip,
     };
     options.dialect = dialect::options(&spec.dialect);
+    options.numbers = NumberFormat {
+        // Both are ASCII.
+        decimal: spec.decimal.map(|mark| mark.character() as u8),
+        thousands: spec.thousands.map(|mark| match mark {
+            ThousandsMark::Space => Thousands::Blank,
+            mark => Thousands::Byte(mark.character() as u8),
+        }),
+    };
     options.last_is_date = spec.has_default_grouping();
     options.memory_limit = spec.memory_limit.unwrap_or(memory_limit).min(memory_limit);
     options
@@ -67,6 +75,21 @@ mod tests {
         assert!(options(&spec, 1).last_is_date);
         spec.group_by = vec!["Song".to_owned(), "Day".to_owned()];
         assert!(!options(&spec, 1).last_is_date);
+    }
+
+    #[test]
+    fn marks_of_numbers_are_those_of_the_engine() {
+        use common::task::spec::DecimalMark;
+        let mut spec =
+            CsvAggregationSpec { decimal: Some(DecimalMark::Comma), ..Default::default() };
+        assert_eq!(
+            options(&spec, 1).numbers,
+            NumberFormat { decimal: Some(b','), thousands: None }
+        );
+        spec.thousands = Some(ThousandsMark::Space);
+        assert_eq!(options(&spec, 1).numbers.thousands, Some(Thousands::Blank));
+        spec.thousands = Some(ThousandsMark::Apostrophe);
+        assert_eq!(options(&spec, 1).numbers.thousands, Some(Thousands::Byte(b'\'')));
     }
 
     #[test]

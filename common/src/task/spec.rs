@@ -23,6 +23,7 @@ mod csv_preview;
 mod data_upload;
 mod dialect;
 mod message_validation;
+mod numbers;
 mod report_email;
 
 use std::str::FromStr;
@@ -41,6 +42,7 @@ pub use csv_preview::CsvPreviewSpec;
 pub use data_upload::DataUploadSpec;
 pub use dialect::{CsvDialect, Delimiter, Encoding};
 pub use message_validation::MessageValidationSpec;
+pub use numbers::{DecimalMark, ThousandsMark};
 pub use report_email::ReportEmailSpec;
 
 /// A kind of task with its parameters.
@@ -113,8 +115,17 @@ impl TaskSpec {
 /// For kinds without parameters: every given one is an error.
 impl TaskSpec {
     /// The names of all parameters that kinds take from clients.
-    pub const PARAMETERS: [&str; 7] =
-        ["group_by", "sum", "total_header", "on_bad_row", "memory_limit", "delimiter", "encoding"];
+    pub const PARAMETERS: [&str; 9] = [
+        "group_by",
+        "sum",
+        "total_header",
+        "on_bad_row",
+        "memory_limit",
+        "decimal",
+        "thousands",
+        "delimiter",
+        "encoding",
+    ];
 
     /// The parameters of a kind that takes some, as names and values, including defaults. One that
     /// was not given and has no default is left out.

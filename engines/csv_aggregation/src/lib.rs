@@ -22,5 +22,7 @@ mod write;
 
 pub use self::control::{Control, Interrupted, Outputs, WRITE_SIZE};
 pub use self::error::AggregationError;
-pub use self::options::{DEFAULT_MEMORY_LIMIT, DEFAULT_UNPACKED_LIMIT, OnBadRow, Options};
+pub use self::options::{
+    DEFAULT_MEMORY_LIMIT, DEFAULT_UNPACKED_LIMIT, NumberFormat, OnBadRow, Options, Thousands,
+};
 pub use self::run::{Summary, aggregate};

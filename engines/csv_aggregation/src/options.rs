@@ -22,6 +22,24 @@ pub enum OnBadRow {
     Skip,
 }
 
+/// How numbers are written, apart from plain digits with a minus, which are always permitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NumberFormat {
+    /// The byte before decimals, which must be zeros; none are permitted if absent.
+    pub decimal: Option<u8>,
+    /// The separator of groups of three digits; none is permitted if absent.
+    pub thousands: Option<Thousands>,
+}
+
+/// The separator of groups of three digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thousands {
+    /// This byte.
+    Byte(u8),
+    /// A blank, ordinary or not breaking lines.
+    Blank,
+}
+
 /// What to sum, by which columns, and within which limits.
 ///
 /// See [`Options::new`] for the defaults.
@@ -35,6 +53,8 @@ pub struct Options {
     pub total_header: Option<String>,
     /// How the fields of the input are separated, as far as it is known.
     pub dialect: DialectOptions,
+    /// How the numbers to sum are written.
+    pub numbers: NumberFormat,
     /// How to handle invalid rows.
     pub on_bad_row: OnBadRow,
     /// Whether the last group column must be a date (`YYYY-MM-DD`). Ignored for a single column.
@@ -60,6 +80,7 @@ impl Options {
             sum,
             total_header: None,
             dialect: DialectOptions::default(),
+            numbers: NumberFormat::default(),
             on_bad_row: OnBadRow::Fail,
             last_is_date: false,
             memory_limit: DEFAULT_MEMORY_LIMIT,

@@ -9,6 +9,7 @@ pub(crate) mod fields;
 pub(crate) mod header;
 pub(crate) mod input;
 pub(crate) mod number;
+pub(crate) mod number_format;
 pub(crate) mod record;
 pub(crate) mod rejects;
 pub(crate) mod row;

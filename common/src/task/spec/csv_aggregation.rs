@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CsvDialect, OnBadRow, unknown_parameter};
+use super::{CsvDialect, DecimalMark, OnBadRow, ThousandsMark, unknown_parameter};
 use crate::problem::ErrorLocation;
 use crate::task::TaskKind;
 
@@ -24,6 +24,12 @@ pub struct CsvAggregationSpec {
     pub on_bad_row: OnBadRow,
     /// The memory in bytes for the groups, if less than the worker permits.
     pub memory_limit: Option<u64>,
+    /// The character before decimals, which must be zeros; numbers have none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<DecimalMark>,
+    /// The character between groups of three digits; numbers have none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thousands: Option<ThousandsMark>,
     /// How the file is written.
     #[serde(flatten)]
     pub dialect: CsvDialect,
@@ -42,6 +48,8 @@ impl Default for CsvAggregationSpec {
             total_header: None,
             on_bad_row: OnBadRow::default(),
             memory_limit: None,
+            decimal: None,
+            thousands: None,
             dialect: CsvDialect::default(),
         }
     }
@@ -92,6 +100,11 @@ impl CsvAggregationSpec {
             let reason = format!("`{name}` is another column of the output already");
             errors.push(ErrorLocation::field("total_header", reason));
         }
+        if let (Some(decimal), Some(thousands)) = (spec.decimal, spec.thousands)
+            && decimal.character() == thousands.character()
+        {
+            errors.push(ErrorLocation::field("thousands", "is the same character as `decimal`"));
+        }
         if errors.is_empty() { Ok(spec) } else { Err(errors) }
     }
 
@@ -113,9 +126,19 @@ impl CsvAggregationSpec {
                     .map_err(|_| format!("`{value}` is not a size such as 268435456 or 256MiB"))?;
                 self.memory_limit = Some(size.as_u64());
             }
+            "decimal" => self.decimal = Some(value.parse()?),
+            "thousands" => self.thousands = Some(value.parse()?),
             _ => {
                 return self.dialect.set(name, value).unwrap_or_else(|| {
-                    let own = ["group_by", "sum", "total_header", "on_bad_row", "memory_limit"];
+                    let own = [
+                        "group_by",
+                        "sum",
+                        "total_header",
+                        "on_bad_row",
+                        "memory_limit",
+                        "decimal",
+                        "thousands",
+                    ];
                     Err(unknown_parameter(TaskKind::CsvAggregation, &own))
                 });
             }
@@ -185,6 +208,17 @@ mod tests {
         let two_sums = [("sum", "a"), ("sum", "b")];
         assert!(parse(&[two_sums[0], two_sums[1], ("total_header", "a")]).is_err());
         assert!(parse(&[two_sums[0], two_sums[1], ("total_header", "b")]).is_ok());
+    }
+
+    #[test]
+    fn decimals_and_thousands_have_different_marks() {
+        let spec = parse(&[("decimal", ","), ("thousands", "point")]).unwrap();
+        let json = serde_json::to_value(&spec).unwrap();
+        assert_eq!((&json["decimal"], &json["thousands"]), (&",".into(), &".".into()));
+        let errors = parse(&[("decimal", "comma"), ("thousands", ",")]).unwrap_err();
+        assert_eq!(errors[0].field.as_deref(), Some("thousands"));
+        let json = serde_json::to_value(CsvAggregationSpec::default()).unwrap();
+        assert_eq!(json.get("decimal"), None, "stored specs do not change");
     }
 
     #[test]

@@ -12,9 +12,11 @@ use crate::group::dictionary::{DictColumn, LocalDict};
 use crate::group::entry::{BATCH, Entry};
 use crate::group::key::{SHORT, push_column, write_column, write_plain_column};
 use crate::group::values::LocalValues;
+use crate::options::NumberFormat;
 use crate::read::fields::{ColumnRange, find, strip_quotes, unescape, unquoted};
 use crate::read::header::Header;
-use crate::read::number::{number, short_number, short_numbers};
+use crate::read::number::{short_number, short_numbers};
+use crate::read::number_format::formatted;
 use crate::text::{PADDING, Prefixes, Span, Text};
 
 /// A batch of parsed rows.
@@ -30,6 +32,8 @@ pub(crate) struct Batch {
     joins: bool,
     /// The positions of the columns to sum.
     sum: Vec<usize>,
+    /// How the numbers are written.
+    format: NumberFormat,
     /// The seed of the key hashes.
     seed: u64,
     rows: Vec<Entry>,
@@ -69,7 +73,12 @@ pub(crate) struct Rows<'a> {
 
 impl Batch {
     /// An empty batch for groups encoded with `dictionary`.
-    pub(crate) fn new(header: &Header, dictionary: &DictColumn, seed: u64) -> Self {
+    pub(crate) fn new(
+        header: &Header,
+        dictionary: &DictColumn,
+        format: NumberFormat,
+        seed: u64,
+    ) -> Self {
         let (key, dict_column) =
             header.group_by.split_at(header.group_by.len() - dictionary.columns());
         Self {
@@ -78,6 +87,7 @@ impl Batch {
             key: key.to_vec(),
             joins: key.len() > 1 || matches!(dictionary, DictColumn::Values(_)),
             sum: header.sum.clone(),
+            format,
             seed,
             rows: Vec::with_capacity(BATCH),
             values: Vec::with_capacity(BATCH * header.sum.len()),
@@ -172,7 +182,7 @@ impl Batch {
 
     /// Parses the current column as the numbers for the sum at `index`.
     fn parse_numbers(&mut self, index: usize, data: &[u8]) {
-        let Self { prefixes, numbers, are_numbers, spans, valid, .. } = self;
+        let Self { prefixes, numbers, are_numbers, spans, valid, format, .. } = self;
         prefixes.read::<false>(data, spans);
         numbers.resize(spans.len(), 0);
         are_numbers.resize(spans.len(), false);
@@ -180,7 +190,8 @@ impl Batch {
         if !all(are_numbers) {
             let all = spans.iter().zip(&mut *numbers).zip(&*are_numbers).zip(valid);
             for (((span, value), _), valid) in all.filter(|((_, is_number), _)| !**is_number) {
-                match short_number(data, *span).or_else(|| number(span.of(data)).ok()) {
+                let plain = short_number(data, *span);
+                match plain.or_else(|| formatted(span.of(data), *format).ok()) {
                     Some(number) => *value = number,
                     None => *valid = false,
                 }

@@ -1,10 +1,11 @@
 //! Validates one record at a time and finds its first fault.
 
-use crate::options::Options;
+use crate::options::{NumberFormat, Options};
 use crate::read::date::is_date;
 use crate::read::fault::Fault;
 use crate::read::header::Header;
-use crate::read::number::{NotANumber, number};
+use crate::read::number::NotANumber;
+use crate::read::number_format::formatted;
 use crate::read::row::Row;
 
 /// The type that a field must have.
@@ -21,6 +22,7 @@ pub(crate) struct RowCheck<'a> {
     header: &'a Header,
     /// The fields to validate, in the order of the header.
     checks: Vec<(usize, FieldType)>,
+    numbers: NumberFormat,
 }
 
 impl<'a> RowCheck<'a> {
@@ -29,7 +31,7 @@ impl<'a> RowCheck<'a> {
         let date = header.group_by.last().filter(|_| options.checks_dates());
         let mut checks: Vec<_> = numbers.chain(date.map(|at| (*at, FieldType::Date))).collect();
         checks.sort_unstable();
-        Self { header, checks }
+        Self { header, checks, numbers: options.numbers }
     }
 
     /// Stores the numbers of `row` in `values`, in the order of the sums, or returns its first
@@ -53,9 +55,10 @@ impl<'a> RowCheck<'a> {
             match kind {
                 FieldType::Date if is_date(field) => {}
                 FieldType::Date => return Err(Fault::NoDate { at }),
-                FieldType::Number(sum) => match number(field) {
+                FieldType::Number(sum) => match formatted(field, self.numbers) {
                     Ok(value) => values[sum] = value,
                     Err(NotANumber::Other) => return Err(Fault::NoNumber { at }),
+                    Err(NotANumber::Fraction) => return Err(Fault::NotWhole { at }),
                     Err(NotANumber::TooLarge) => return Err(Fault::NumberTooLarge { at }),
                 },
             }

@@ -14,6 +14,7 @@ pub(crate) enum Fault {
     NotUtf8 { at: usize },
     NoDate { at: usize },
     NoNumber { at: usize },
+    NotWhole { at: usize },
     NumberTooLarge { at: usize },
 }
 
@@ -25,6 +26,7 @@ impl Fault {
             Self::NotUtf8 { at }
             | Self::NoDate { at }
             | Self::NoNumber { at }
+            | Self::NotWhole { at }
             | Self::NumberTooLarge { at } => Some(at),
         }
     }
@@ -58,6 +60,9 @@ impl Fault {
                 "`{}` is not a whole number (digits only, with a minus where it is negative)",
                 value(at)
             ),
+            Self::NotWhole { at } => {
+                format!("`{}` is not a whole number: its decimals are not zero", value(at))
+            }
             Self::NumberTooLarge { at } => format!(
                 "`{}` is out of range: numbers go from {} to {}",
                 value(at),

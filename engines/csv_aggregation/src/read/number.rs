@@ -6,6 +6,8 @@ use crate::text::{Prefixes, Span, wide};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotANumber {
     TooLarge,
+    /// It is a number, but not a whole one.
+    Fraction,
     Other,
 }
 

@@ -4,6 +4,7 @@ use csv_input::{DialectOptions, Encoding};
 use proptest::prelude::*;
 
 use super::*;
+use crate::options::{NumberFormat, Thousands};
 
 /// Options with this delimiter.
 fn separated(delimiter: Option<Delimiter>) -> Options {
@@ -155,6 +156,39 @@ fn utf_16_is_read_as_its_mark_says_or_as_told() {
     let (found, detail) = named_error(utf16("Song,Date", u16::to_le_bytes));
     assert_eq!(found, "not CSV");
     assert!(detail.contains("encoding=utf-16"), "{detail}");
+}
+
+#[test]
+fn numbers_may_have_thousands_and_a_fraction_of_zeros() {
+    let rows: String = (0..30_000)
+        .map(|row| format!("s{};2020-01-01;1.{:03},00\r\n", row % 3, row % 1_000))
+        .collect();
+    let input = format!("Song;Date;Number of Plays\r\n{rows}s0;2020-01-01;7\r\n");
+    let numbers = NumberFormat { decimal: Some(b','), thousands: Some(Thousands::Byte(b'.')) };
+    let options = Options { numbers, ..options(&[]) };
+    let outcome = run(input.as_bytes(), &options).unwrap();
+    let sum = |song: u32| {
+        (0..30_000).filter(|row| row % 3 == song).map(|row| 1_000 + row % 1_000).sum::<u32>()
+    };
+    let expected = format!(
+        "Song,Date,Number of Plays\ns0,2020-01-01,{}\ns1,2020-01-01,{}\ns2,2020-01-01,{}\n",
+        sum(0) + 7,
+        sum(1),
+        sum(2)
+    );
+    assert_eq!(outcome.result, expected);
+    // Without being told they are no numbers, and real decimals never are whole ones.
+    assert_eq!(kind(&error(&input)), "bad rows");
+    match run(format!("{input}s;2020-01-01;1,50\n").as_bytes(), &options).unwrap_err() {
+        AggregationError::BadRows(rows) => {
+            assert_eq!((rows.count, rows.first[0].line), (1, 30_003));
+            assert_eq!(
+                rows.first[0].reason,
+                "`1,50` is not a whole number: its decimals are not zero"
+            );
+        }
+        other => panic!("{other}"),
+    }
 }
 
 /// A row of the property test: song, day and plays.

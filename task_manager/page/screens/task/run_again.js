@@ -69,13 +69,14 @@ const FORMS = {
     const total = text(given.total_header, "As the column is called");
     const memory = text(given.memory_limit, "Default, such as 256MiB");
     const bad = badRows(given.on_bad_row ?? "fail");
+    const numbers = numberField(given);
     const dialect = dialectFields(given);
     return {
       elements: [
         columns.element,
-        h("div", { class: "form-grid" }, field("Bad rows", bad), field("Name of the last sum", total), field("Memory for the groups", memory), dialect.elements),
+        h("div", { class: "form-grid" }, field("Bad rows", bad), field("Name of the last sum", total), field("Memory for the groups", memory), field("Numbers", numbers.element), dialect.elements),
       ],
-      read: () => ({ ...columns.read(), on_bad_row: bad.value, total_header: total.value.trim() || null, memory_limit: memory.value.trim() || null, ...dialect.read() }),
+      read: () => ({ ...columns.read(), on_bad_row: bad.value, total_header: total.value.trim() || null, memory_limit: memory.value.trim() || null, ...numbers.read(), ...dialect.read() }),
     };
   },
   data_upload(task) {
@@ -106,6 +107,19 @@ function badRows(value) {
 
 function select(value, options) {
   return h("select", {}, options.map(([name, words]) => h("option", { value: name, selected: name === value }, words)));
+}
+
+/** How numbers are written: examples of the marks of decimals and thousands. */
+function numberField(given) {
+  const marks = [["", ""], [",", "."], [".", ","], [",", " "], [".", "'"], [",", ""], [".", ""]];
+  const text = (decimal, thousands) => (decimal ? `1${thousands}234${decimal}00` : "1234");
+  const at = marks.findIndex(([decimal, thousands]) => decimal === (given.decimal ?? "") && thousands === (given.thousands ?? ""));
+  const element = select(String(at), [...marks.map((pair, index) => [String(index), text(...pair)]), ...(at < 0 ? [["-1", "As before"]] : [])]);
+  const read = () => {
+    const [decimal, thousands] = marks[Number(element.value)] ?? [given.decimal, given.thousands];
+    return { decimal: decimal || null, thousands: thousands || null };
+  };
+  return { element, read };
 }
 
 /** How the file is written. */

@@ -27,6 +27,13 @@ pub struct UploadForm {
     /// Memory for the groups, such as `256MiB`, if less than the worker permits.
     #[schema(nullable = false, min_length = 1)]
     memory_limit: Option<String>,
+    /// The character before decimals, `,` or `.`. Decimals must be zeros; numbers have none if absent.
+    #[schema(example = ",", nullable = false, min_length = 1)]
+    decimal: Option<String>,
+    /// The character between groups of three digits: `.`, `,`, `'`, `_` or `space`. Numbers have none
+    /// if absent.
+    #[schema(example = ".", nullable = false, min_length = 1)]
+    thousands: Option<String>,
     /// The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself;
     /// detected from the first rows if absent or `auto`.
     #[schema(example = "semicolon", nullable = false, min_length = 1)]
@@ -55,6 +62,8 @@ pub struct UploadForm {
         ("total_header" = Option<String>, Query, description = "Another name for the last sum"),
         ("on_bad_row" = Option<common::task::spec::OnBadRow>, Query, description = "`fail` or `skip`"),
         ("memory_limit" = Option<String>, Query, description = "Memory for the groups, such as `256MiB`"),
+        ("decimal" = Option<String>, Query, description = "The character before decimals, `,` or `.`. Decimals must be zeros; numbers have none if absent"),
+        ("thousands" = Option<String>, Query, description = "The character between groups of three digits: `.`, `,`, `'`, `_` or `space`. Numbers have none if absent"),
         ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
         ("encoding" = Option<String>, Query, description = "The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or else UTF-8, if absent or `auto`"),
     ),
