@@ -40,7 +40,7 @@ pub use bulk_action::BulkActionSpec;
 pub use csv_aggregation::{CsvAggregationSpec, DEFAULT_GROUP_BY, DEFAULT_SUM};
 pub use csv_preview::CsvPreviewSpec;
 pub use data_upload::DataUploadSpec;
-pub use dialect::{CsvDialect, Delimiter, Encoding};
+pub use dialect::{CsvDialect, Delimiter, Encoding, Mark};
 pub use message_validation::MessageValidationSpec;
 pub use numbers::{DecimalMark, ThousandsMark};
 pub use report_email::ReportEmailSpec;
@@ -115,7 +115,7 @@ impl TaskSpec {
 /// For kinds without parameters: every given one is an error.
 impl TaskSpec {
     /// The names of all parameters that kinds take from clients.
-    pub const PARAMETERS: [&str; 9] = [
+    pub const PARAMETERS: [&str; 12] = [
         "group_by",
         "sum",
         "total_header",
@@ -125,6 +125,9 @@ impl TaskSpec {
         "thousands",
         "delimiter",
         "encoding",
+        "quote",
+        "escape",
+        "comment",
     ];
 
     /// The parameters of a kind that takes some, as names and values, including defaults. One that

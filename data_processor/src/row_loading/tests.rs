@@ -284,8 +284,8 @@ fn invalid_headers_are_refused() {
     for (content, words) in [
         (&b""[..], "no header"),
         (b"\n\n", "no header"),
-        (b"name,mail\nx,y\n", "lacks the column `email`; it has `name`, `mail`"),
-        (b"Name,Email\n", "case-sensitive"),
+        (b"name,post\nx,y\n", "lacks the column `email`; it has `name`, `post`"),
+        (b"Mail,name,mail\n", "columns 1 and 3"),
         (b"name,email,name\n", "columns 1 and 3"),
         (b"name,\"email\nx,y\n", "never closed"),
         (b"name,\xFF,email\n", "`\\xFF`"),
@@ -357,4 +357,31 @@ fn other_delimiters_are_detected_and_kept_at_checkpoints() {
     let given = DialectOptions { delimiter: Some(Delimiter::Comma), ..Default::default() };
     let error = read_header(&b"name;email\n"[..], given).unwrap_err().to_string();
     assert!(error.contains("pass delimiter=semicolon"), "{error}");
+}
+
+#[test]
+fn columns_have_other_names() {
+    for header in ["Name,EMAIL", "Full Name,E-Mail", "Nom;Adresse e-mail", "NAME\tEmail Address"] {
+        let delimiter = header.chars().find(|character| ",;\t".contains(*character)).unwrap();
+        let content = format!("{header}\nAda{delimiter}ada@example.org\n");
+        let rows = joined(all(content.as_bytes(), 10, None)).0;
+        assert_eq!(rows, [(1, "Ada".to_owned(), "ada@example.org".to_owned())], "{header}");
+    }
+}
+
+#[test]
+fn comments_are_no_rows_and_loads_resume_behind_them() {
+    let options = DialectOptions { comment: Some(b'#'), quote: Some(b'\''), ..Default::default() };
+    let content = "# people\nname,email\n'a, b',a@example.org\n#c\n\n# d\n\"e,e@example.org\n# end";
+    let read = |from: Option<LoadCheckpoint>| -> Vec<Batch> {
+        let columns = read_header(content.as_bytes(), options).unwrap();
+        let rest = &content.as_bytes()[columns.offset(from.as_ref()) as usize..];
+        let batches = Batches::resume(rest, columns, from, "of the file".to_owned());
+        let mut batches = batches.with_max_rows(1);
+        std::iter::from_fn(|| batches.next().unwrap()).collect()
+    };
+    let batches = read(None);
+    assert_eq!(batches.iter().map(|batch| &*batch.rows[0].1).collect::<Vec<_>>(), ["a, b", "\"e"]);
+    assert_eq!(batches[1].checkpoint.offset, content.len() as u64);
+    assert_eq!(read(Some(batches[0].checkpoint.clone()))[..], batches[1..]);
 }

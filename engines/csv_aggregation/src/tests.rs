@@ -399,10 +399,10 @@ fn a_file_without_a_header_is_empty() {
 
 #[test]
 fn all_missing_columns_are_listed() {
-    let (found, detail) = named_error("song,Plays,Date\nx,1,2020-01-01\n");
+    let (found, detail) = named_error("title,Plays,Date\nx,1,2020-01-01\n");
     assert_eq!(found, "missing columns");
     assert!(detail.contains("`Song`, `Number of Plays`"), "{detail}");
-    assert!(detail.contains("it has `song`, `Plays`, `Date`"), "{detail}");
+    assert!(detail.contains("it has `title`, `Plays`, `Date`"), "{detail}");
 
     let many: Vec<_> = (0..100_000).map(|n| format!("column {n}")).collect();
     let (_, detail) = named_error(many.join(","));

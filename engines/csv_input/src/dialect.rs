@@ -5,6 +5,7 @@ use std::fmt;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
+use crate::column_names::matching;
 use crate::encoding::Encoding;
 use crate::start::BOM;
 
@@ -76,19 +77,36 @@ impl fmt::Display for Delimiter {
     }
 }
 
-/// What a file is known to look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a file is known to look like. All bytes are ASCII and differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dialect {
     /// The byte that separates fields.
     pub delimiter: Delimiter,
     /// The encoding of the file. Parsers see its text in UTF-8.
     pub encoding: Encoding,
+    /// The byte that encloses a quoted field. Doubled, it is part of the field.
+    pub quote: u8,
+    /// The byte within quotes after which the next byte is part of the field, whatever it is.
+    pub escape: Option<u8>,
+    /// The byte at the start of lines that are no records.
+    pub comment: Option<u8>,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        DialectOptions::default().with(Delimiter::default())
+    }
 }
 
 impl Dialect {
     /// A parser for this dialect.
     pub(crate) fn parser(self) -> Reader {
-        ReaderBuilder::new().delimiter(self.delimiter.byte()).build()
+        ReaderBuilder::new()
+            .delimiter(self.delimiter.byte())
+            .quote(self.quote)
+            .escape(self.escape)
+            .comment(self.comment)
+            .build()
     }
 }
 
@@ -99,13 +117,25 @@ pub struct DialectOptions {
     pub delimiter: Option<Delimiter>,
     /// The encoding of a file without a byte order mark; UTF-8 if absent.
     pub encoding: Option<Encoding>,
+    /// The byte that encloses quoted fields; `"` if absent.
+    pub quote: Option<u8>,
+    /// The byte that makes the next one part of a quoted field; none if absent.
+    pub escape: Option<u8>,
+    /// The byte at the start of comments; there are none if absent.
+    pub comment: Option<u8>,
 }
 
 impl DialectOptions {
     /// The dialect with this delimiter.
     #[must_use]
     pub fn with(self, delimiter: Delimiter) -> Dialect {
-        Dialect { delimiter, encoding: self.encoding.unwrap_or_default() }
+        Dialect {
+            delimiter,
+            encoding: self.encoding.unwrap_or_default(),
+            quote: self.quote.unwrap_or(b'"'),
+            escape: self.escape,
+            comment: self.comment,
+        }
     }
 
     /// The dialect of a file whose header is at the start of `sample`, or `None` if more of the
@@ -132,7 +162,7 @@ impl DialectOptions {
         let mut best = (Score::default(), Delimiter::default());
         for delimiter in Delimiter::ALL {
             let records = records(sample, is_whole, self.with(delimiter), SAMPLE_RECORDS);
-            let score = Score::of(&records, columns);
+            let score = Score::of(&records, columns, self.quote.unwrap_or(b'"'));
             if score > best.0 {
                 best = (score, delimiter);
             }
@@ -180,7 +210,7 @@ struct Score {
 }
 
 impl Score {
-    fn of(records: &[Record], columns: &[&str]) -> Self {
+    fn of(records: &[Record], columns: &[&str], quote: u8) -> Self {
         let Some((header, rows)) = records.split_first() else { return Self::default() };
         let found = found(header, columns);
         let same = rows.iter().filter(|row| row.len() == header.len()).count();
@@ -188,7 +218,7 @@ impl Score {
         if found == 0 && (header.len() < 2 || regular < REGULAR) {
             return Self::default();
         }
-        let is_clean = !records.iter().flatten().any(|field| field.contains(&b'"'));
+        let is_clean = !records.iter().flatten().any(|field| field.contains(&quote));
         Self { found, regular, is_clean, fields: header.len() }
     }
 }
@@ -200,7 +230,7 @@ type Record = Vec<Vec<u8>>;
 fn found(header: &Record, columns: &[&str]) -> usize {
     let names = header.iter().filter_map(|name| std::str::from_utf8(name).ok());
     let names: Vec<_> = names.map(str::trim).collect();
-    columns.iter().filter(|column| names.contains(column)).count()
+    columns.iter().filter(|column| !matching(&names, column).is_empty()).count()
 }
 
 /// The first complete records of a sample.
@@ -287,6 +317,15 @@ mod tests {
         ] {
             assert_eq!(detect(text, &[]), delimiter, "{text}");
         }
+    }
+
+    #[test]
+    fn comments_and_other_quotes_are_no_rows() {
+        let options =
+            DialectOptions { quote: Some(b'\''), comment: Some(b'#'), ..Default::default() };
+        let text = b"# a,b,c\n'x;y';\"z\n# d,e\n'1;2';3\n";
+        let dialect = options.detect(text, true, &[]).unwrap();
+        assert_eq!(dialect, options.with(Delimiter::Semicolon));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The header of a file: the names of the columns and their positions.
 
+use crate::column_names::matching;
 use crate::dialect::Delimiter;
 use crate::excerpt::{name_excerpt, value_excerpt};
 
 /// How many of the file's columns an error lists.
 const LISTED_COLUMNS: usize = 20;
 
-/// The names of a file's columns, trimmed, in the order of the file. Names are case-sensitive.
+/// The names of a file's columns, trimmed, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     line: u64,
@@ -45,7 +46,9 @@ impl Header {
         self.names.get(index).map(String::as_str)
     }
 
-    /// The position of each of these columns, from 0.
+    /// The position of each of these columns, from 0. A column that the file does not have under this
+    /// very name is found by the name in upper or lower case, or by an alias of the name: see
+    /// `column_names`.
     ///
     /// # Errors
     /// A column is missing, or is in the file more than once.
@@ -54,11 +57,10 @@ impl Header {
         let mut positions = Vec::with_capacity(columns.len());
         for column in columns {
             let column = column.as_ref();
-            let mut found = (0..self.names.len()).filter(|index| self.names[*index] == column);
-            match (found.next(), found.next()) {
-                (Some(index), None) => positions.push(index),
-                (None, _) => missing.push(name_excerpt(column)),
-                (Some(first), Some(second)) => {
+            match *matching(&self.names, column) {
+                [index] => positions.push(index),
+                [] => missing.push(name_excerpt(column)),
+                [first, second, ..] => {
                     return Err(HeaderError::RepeatedColumn {
                         line: self.line,
                         name: name_excerpt(column),
@@ -173,11 +175,8 @@ fn missing_columns(
         let name = fitting.name();
         return text + &format!("; separated by {fitting} it has them: pass delimiter={name}");
     }
-    let is_same = |name: &str, other: &str| name.to_lowercase() == other.to_lowercase();
-    let is_present = |name: &str| present.iter().any(|other| is_same(name, other));
-    if missing.iter().any(|name| is_present(name)) {
-        text += " (names are case-sensitive)";
-    }
+    let is_present =
+        |name: &str| present.iter().any(|other| name.to_lowercase() == other.to_lowercase());
     let is_list =
         |name: &&String| name.contains(',') && name.split(',').all(|name| is_present(name.trim()));
     if let Some(list) = missing.iter().find(is_list) {
@@ -196,7 +195,8 @@ mod tests {
 
     #[test]
     fn columns_are_found_by_their_trimmed_names() {
-        let header = header(&[" Song ", "Date", "Plays"]);
+        let header = header(&[" Song ", "DATE", "Plays"]);
+        assert_eq!(header.positions(&["Date"]), Ok(vec![1]));
         assert_eq!(header.positions(&["Plays", "Song"]), Ok(vec![2, 0]));
         assert_eq!(
             (header.column_count(), header.name(0), header.name(3)),
@@ -210,8 +210,8 @@ mod tests {
             header(names).positions(columns).unwrap_err().to_string()
         };
         assert_eq!(
-            text(&["song", "Date"], &["Song", "Date", "Plays"]),
-            "the header lacks the columns `Song`, `Plays`; it has `song`, `Date` (names are case-sensitive)"
+            text(&["title", "Date"], &["Song", "Date", "Plays"]),
+            "the header lacks the columns `Song`, `Plays`; it has `title`, `Date`"
         );
         let error = header(&["Song;Date"]).positions(&["Song"]).unwrap_err();
         assert_eq!(

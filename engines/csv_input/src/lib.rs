@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bad_rows;
+mod column_names;
 mod dialect;
 mod encoding;
 mod error;

@@ -1,6 +1,6 @@
 //! The records of a CSV file, with the positions at which they start.
 //!
-//! RFC 4180 is read as `csv_core` does: a quote opens a quoted field only as its first byte; `""`
+//! RFC 4180 is read as `csv_core` does, with the bytes of the dialect: a quote opens a quoted field only as its first byte; `""`
 //! inside is a quote; bytes after a closing quote belong to the field; `\r`, `\n` and `\r\n` end a
 //! record; blank lines are skipped.
 
@@ -205,7 +205,8 @@ impl<R: Read> Records<R> {
         Ok(Some(Record { line, unterminated, text, ends }))
     }
 
-    /// Skips line ends, which belong to no record, up to the next record or the end of the file.
+    /// Skips line ends and comments, which belong to no record, up to the next record or the end of
+    /// the file.
     ///
     /// # Errors
     /// Reading failed.
@@ -213,10 +214,28 @@ impl<R: Read> Records<R> {
         while self.start < self.end || self.fill()? {
             let unread = &self.buffer[self.start..self.end];
             let length = unread.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            if length == 0 {
+            if length > 0 {
+                self.consume(length);
+            } else if self.dialect.comment.is_some_and(|comment| unread[0] == comment) {
+                self.skip_line()?;
+            } else {
                 return Ok(());
             }
-            self.consume(length);
+        }
+        Ok(())
+    }
+
+    /// Skips everything up to the next `\n`, which ends a comment.
+    fn skip_line(&mut self) -> Result<(), InputError> {
+        while self.start < self.end || self.fill()? {
+            let unread = &self.buffer[self.start..self.end];
+            match memchr::memchr(b'\n', unread) {
+                Some(at) => {
+                    self.consume(at + 1);
+                    break;
+                }
+                None => self.consume(unread.len()),
+            }
         }
         Ok(())
     }

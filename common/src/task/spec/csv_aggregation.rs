@@ -105,6 +105,7 @@ impl CsvAggregationSpec {
         {
             errors.push(ErrorLocation::field("thousands", "is the same character as `decimal`"));
         }
+        errors.extend(spec.dialect.conflicts());
         if errors.is_empty() { Ok(spec) } else { Err(errors) }
     }
 

@@ -38,6 +38,7 @@ impl CsvPreviewSpec {
                 errors.push(ErrorLocation::field(name, reason));
             }
         }
+        errors.extend(spec.dialect.conflicts());
         if errors.is_empty() { Ok(spec) } else { Err(errors) }
     }
 }
@@ -55,6 +56,9 @@ mod tests {
         let spec = parse("delimiter", ";").unwrap();
         assert_eq!(spec.dialect.delimiter, Some(Delimiter::Semicolon));
         let reason = parse("sum", "a").unwrap_err().remove(0).reason;
-        assert_eq!(reason, "is not a parameter of csv_preview: it takes delimiter and encoding");
+        assert_eq!(
+            reason,
+            "is not a parameter of csv_preview: it takes delimiter, encoding, quote, escape and comment"
+        );
     }
 }

@@ -51,6 +51,7 @@ impl DataUploadSpec {
                 errors.push(ErrorLocation::field(name, reason));
             }
         }
+        errors.extend(spec.dialect.conflicts());
         if errors.is_empty() { Ok(spec) } else { Err(errors) }
     }
 }

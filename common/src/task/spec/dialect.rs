@@ -5,6 +5,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::problem::ErrorLocation;
+
 /// How a CSV file is written, as far as it is given; the rest is detected. As part of a result:
 /// how it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
@@ -18,19 +20,50 @@ pub struct CsvDialect {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub encoding: Option<Encoding>,
+    /// The character that encloses quoted fields; `"` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "'")]
+    pub quote: Option<Mark>,
+    /// The character in quoted fields that makes the next one part of the field; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "\\")]
+    pub escape: Option<Mark>,
+    /// The character at the start of lines that are comments; there are none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "#")]
+    pub comment: Option<Mark>,
 }
 
 impl CsvDialect {
     /// The names of its parameters.
-    pub const PARAMETERS: [&str; 2] = ["delimiter", "encoding"];
+    pub const PARAMETERS: [&str; 5] = ["delimiter", "encoding", "quote", "escape", "comment"];
 
     /// Sets the parameter `name`; `None` if it is none of these.
     pub(super) fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>> {
         Some(match name {
             "delimiter" => unless_auto(value).map(|delimiter| self.delimiter = delimiter),
             "encoding" => unless_auto(value).map(|encoding| self.encoding = encoding),
+            "quote" => unless_auto(value).map(|quote| self.quote = quote),
+            "escape" => unless_auto(value).map(|escape| self.escape = escape),
+            "comment" => unless_auto(value).map(|comment| self.comment = comment),
             _ => return None,
         })
+    }
+
+    /// Parameters with the same character as another one.
+    pub(super) fn conflicts(&self) -> impl Iterator<Item = ErrorLocation> {
+        let quote = self.quote.map_or('"', Mark::character);
+        let marks = [("quote", Some(quote)), ("escape", self.escape.map(Mark::character))];
+        let of_comments = self.comment.map(Mark::character);
+        let repeated = |mark: Option<char>, others: &[(&str, Option<char>)]| {
+            let other = others.iter().find(|(_, other)| mark.is_some() && *other == mark);
+            other.map(|(name, _)| format!("is the same character as that of `{name}`"))
+        };
+        let found = [
+            ("escape", repeated(marks[1].1, &marks[..1])),
+            ("comment", repeated(of_comments, &marks)),
+        ];
+        found.into_iter().filter_map(|(name, reason)| Some(ErrorLocation::field(name, reason?)))
     }
 }
 
@@ -74,6 +107,51 @@ impl FromStr for Delimiter {
                  nor auto"
             )),
         }
+    }
+}
+
+/// A character with a meaning: ASCII punctuation that is no delimiter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mark(char);
+
+impl Mark {
+    /// The character.
+    #[must_use]
+    pub fn character(self) -> char {
+        self.0
+    }
+}
+
+impl FromStr for Mark {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut characters = text.chars();
+        match (characters.next(), characters.next()) {
+            (Some(character), None)
+                if character.is_ascii_punctuation() && !matches!(character, ',' | ';' | '|') =>
+            {
+                Ok(Self(character))
+            }
+            _ => Err(format!(
+                "`{text}` is not a single punctuation mark of ASCII other than `,`, `;` and `|`"
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for Mark {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Mark> for String {
+    fn from(mark: Mark) -> Self {
+        mark.0.into()
     }
 }
 
@@ -125,6 +203,28 @@ mod tests {
         for text in ["", ":", ";;", "Comma", "auto"] {
             assert!(text.parse::<Delimiter>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn marks_are_single_characters_that_differ() {
+        for text in ["'", "\\", "#", "\""] {
+            assert_eq!(String::from(text.parse::<Mark>().unwrap()), text);
+        }
+        for text in ["", "##", "a", "1", " ", ",", "\t", "\n", "\u{a7}"] {
+            assert!(text.parse::<Mark>().is_err(), "{text:?}");
+        }
+        let mut dialect = CsvDialect::default();
+        let fields = |dialect: &CsvDialect| -> Vec<_> {
+            dialect.conflicts().filter_map(|error| error.field).collect()
+        };
+        for (name, value) in [("escape", "\""), ("comment", "\"")] {
+            assert_eq!(dialect.set(name, value), Some(Ok(())));
+        }
+        assert_eq!(fields(&dialect), ["escape", "comment"]);
+        assert_eq!(dialect.set("quote", "'"), Some(Ok(())));
+        assert_eq!(fields(&dialect), ["comment"]);
+        assert_eq!(dialect.set("comment", "#"), Some(Ok(())));
+        assert!(fields(&dialect).is_empty());
     }
 
     #[test]

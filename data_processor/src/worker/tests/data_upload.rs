@@ -200,7 +200,7 @@ async fn files_without_rows_or_columns_are_handled() {
     assert_eq!(result(&harness, task).await, nothing);
     harness.end().await;
 
-    let (mut harness, task) = started("name,mail\na,b\n", OnBadRow::Skip, Load::default()).await;
+    let (mut harness, task) = started("name,post\na,b\n", OnBadRow::Skip, Load::default()).await;
     let Event::Failed { error } = harness.ended(task).await else { panic!("it lacks a column") };
     assert_eq!(error.code, "missing_column");
     harness.end().await;

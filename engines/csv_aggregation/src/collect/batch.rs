@@ -12,7 +12,7 @@ use crate::group::dictionary::{DictColumn, LocalDict};
 use crate::group::entry::{BATCH, Entry};
 use crate::group::key::{SHORT, push_column, write_column, write_plain_column};
 use crate::group::values::LocalValues;
-use crate::options::NumberFormat;
+use crate::options::{NumberFormat, Options};
 use crate::read::fields::{ColumnRange, find, strip_quotes, unescape, unquoted};
 use crate::read::header::Header;
 use crate::read::number::{short_number, short_numbers};
@@ -34,6 +34,8 @@ pub(crate) struct Batch {
     sum: Vec<usize>,
     /// How the numbers are written.
     format: NumberFormat,
+    /// The byte that encloses quoted fields.
+    quote: u8,
     /// The seed of the key hashes.
     seed: u64,
     rows: Vec<Entry>,
@@ -76,7 +78,7 @@ impl Batch {
     pub(crate) fn new(
         header: &Header,
         dictionary: &DictColumn,
-        format: NumberFormat,
+        options: &Options,
         seed: u64,
     ) -> Self {
         let (key, dict_column) =
@@ -87,7 +89,8 @@ impl Batch {
             key: key.to_vec(),
             joins: key.len() > 1 || matches!(dictionary, DictColumn::Values(_)),
             sum: header.sum.clone(),
-            format,
+            format: options.numbers,
+            quote: options.dialect.quote.unwrap_or(b'"'),
             seed,
             rows: Vec::with_capacity(BATCH),
             values: Vec::with_capacity(BATCH * header.sum.len()),
@@ -138,12 +141,14 @@ impl Batch {
         let range = |column| ColumnRange { column, columns, first: rows.first, count: rows.count };
         for index in 0..self.sum.len() {
             let range = range(self.sum[index]);
-            let Self { quoted, spans, valid, scratch, .. } = self;
+            let Self { spans, valid, scratch, .. } = self;
+            let quoted = (self.quote, &*self.quoted);
             read_column(chunk, rows.bounds, range, quoted, spans, valid, scratch);
             self.parse_numbers(index, chunk.padded());
         }
         if let Some(column) = self.dict_column {
-            let Self { quoted, spans, valid, scratch, .. } = self;
+            let Self { spans, valid, scratch, .. } = self;
+            let quoted = (self.quote, &*self.quoted);
             read_column(chunk, rows.bounds, range(column), quoted, spans, valid, scratch);
         }
         match dict {
@@ -152,7 +157,8 @@ impl Batch {
             LocalDict::Values(values) => self.encode_values(chunk.padded(), values),
         }
         for (column, spans) in self.key.iter().zip(&mut self.key_spans) {
-            let Self { quoted, valid, scratch, .. } = self;
+            let Self { valid, scratch, .. } = self;
+            let quoted = (self.quote, &*self.quoted);
             read_column(chunk, rows.bounds, range(*column), quoted, spans, valid, scratch);
         }
         if self.joins {
@@ -303,17 +309,17 @@ fn read_column(
     chunk: &mut PaddedBuffer,
     bounds: &Bounds,
     range: ColumnRange,
-    quoted: &[(usize, usize)],
+    (quote, quoted): (u8, &[(usize, usize)]),
     spans: &mut Vec<Span>,
     valid: &mut [bool],
     scratch: &mut Vec<u8>,
 ) {
     find(chunk.padded(), bounds, range, spans);
     if bounds.strippable {
-        return strip_quotes(chunk.padded(), spans);
+        return strip_quotes(chunk.padded(), quote, spans);
     }
     for (row, _) in quoted.iter().filter(|(_, column)| *column == range.column) {
-        match unquote(chunk, spans[*row], scratch) {
+        match unquote(chunk, quote, spans[*row], scratch) {
             Some(span) => spans[*row] = span,
             None => valid[*row] = false,
         }
@@ -322,12 +328,12 @@ fn read_column(
 
 /// The contents of a quoted field. If they have to be unescaped, the result is appended after the
 /// chunk. `None` if the field is irregular.
-fn unquote(chunk: &mut PaddedBuffer, span: Span, scratch: &mut Vec<u8>) -> Option<Span> {
-    if let Some(contents) = unquoted(chunk.padded(), span) {
+fn unquote(chunk: &mut PaddedBuffer, quote: u8, span: Span, scratch: &mut Vec<u8>) -> Option<Span> {
+    if let Some(contents) = unquoted(chunk.padded(), quote, span) {
         return Some(contents);
     }
     scratch.clear();
-    if !unescape(span.of(chunk.padded()), scratch) {
+    if !unescape(span.of(chunk.padded()), quote, scratch) {
         return None;
     }
     let start = chunk.append(scratch.len());

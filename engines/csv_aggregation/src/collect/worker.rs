@@ -74,12 +74,7 @@ struct Pipeline<'a> {
 impl<'a> Pipeline<'a> {
     fn new<R>(shared: &Shared<'a, R>, shards: &'a Shards<'a>) -> Self {
         Self {
-            batch: Batch::new(
-                shared.header,
-                shards.dictionary(),
-                shared.options.numbers,
-                shared.seed,
-            ),
+            batch: Batch::new(shared.header, shards.dictionary(), shared.options, shared.seed),
             dict: shards.dictionary().local(shared.seed),
             collector: Collector::new(shards, shared.private_memory),
         }

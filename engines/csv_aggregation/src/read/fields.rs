@@ -44,20 +44,20 @@ pub(crate) fn find(data: &[u8], bounds: &Bounds, range: ColumnRange, spans: &mut
 }
 
 /// Drops the quotes of all fields of a chunk that is [`Bounds::strippable`].
-pub(crate) fn strip_quotes(data: &[u8], spans: &mut [Span]) {
+pub(crate) fn strip_quotes(data: &[u8], quote: u8, spans: &mut [Span]) {
     for span in spans {
-        let quotes = usize::from(span.len() >= 2 && data[span.start()] == b'"');
+        let quotes = usize::from(span.len() >= 2 && data[span.start()] == quote);
         *span = Span::new(span.start() + quotes, span.end() - quotes);
     }
 }
 
 /// The contents of a quoted field, if they contain no quotes that would have to be unescaped.
 #[inline]
-pub(crate) fn unquoted(data: &[u8], span: Span) -> Option<Span> {
+pub(crate) fn unquoted(data: &[u8], quote: u8, span: Span) -> Option<Span> {
     let (start, end) = (span.start(), span.end());
     let contents =
-        (span.len() >= 2 && data[end - 1] == b'"').then(|| Span::new(start + 1, end - 1))?;
-    memchr::memchr(b'"', contents.of(data)).is_none().then_some(contents)
+        (span.len() >= 2 && data[end - 1] == quote).then(|| Span::new(start + 1, end - 1))?;
+    memchr::memchr(quote, contents.of(data)).is_none().then_some(contents)
 }
 
 /// The field between two bounds.
@@ -78,11 +78,11 @@ fn extend_strided<const COLUMNS: usize>(bounds: &[Bound], spans: &mut Vec<Span>)
 
 /// Appends the unescaped contents of a quoted field to `output`. Returns false if anything follows
 /// the closing quote.
-pub(crate) fn unescape(field: &[u8], output: &mut Vec<u8>) -> bool {
-    let contents = field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\""));
+pub(crate) fn unescape(field: &[u8], quote: u8, output: &mut Vec<u8>) -> bool {
+    let contents = field.strip_prefix(&[quote]).and_then(|field| field.strip_suffix(&[quote]));
     let Some(mut rest) = contents else { return false };
-    while let Some(at) = memchr::memchr(b'"', rest) {
-        if rest.get(at + 1) != Some(&b'"') {
+    while let Some(at) = memchr::memchr(quote, rest) {
+        if rest.get(at + 1) != Some(&quote) {
             return false;
         }
         output.extend_from_slice(&rest[..=at]);

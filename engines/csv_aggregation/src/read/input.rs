@@ -111,9 +111,10 @@ impl<R: Read> Input<R> {
                     return Ok(header);
                 }
             } else {
-                // Only blank lines, which need not be carried over.
-                self.line += record::lines(&self.carry);
-                self.carry.clear();
+                // Only blank lines and comments, which need not be carried over.
+                let skipped = self.carry.len() - self.open_comment(&self.carry)?;
+                self.line += record::lines(&self.carry[..skipped]);
+                self.carry.drain(..skipped);
                 if self.ended {
                     return Err(HeaderError::EmptyFile.into());
                 }
@@ -162,7 +163,7 @@ impl<R: Read> Input<R> {
         let length = chunk.data.bytes().len();
         // Only a longer chunk can contain a record with too many bytes or fields; it is checked
         // record by record.
-        if length <= MAX_FIELDS {
+        if length <= MAX_FIELDS && !self.has_special(chunk.data.bytes()) {
             let scan = scan(&chunk.data, syntax(self.dialect));
             chunk.scan = scan;
             if scan.regular && !(self.ended && scan.ends_quoted) {
@@ -181,7 +182,29 @@ impl<R: Read> Input<R> {
             line += record::lines(&bytes[record.start..record.end]);
             bytes = &bytes[record.end..];
         }
-        Ok(length)
+        Ok(length - self.open_comment(bytes)?)
+    }
+
+    /// Whether `bytes` has bytes that may escape others or start comments, which the scan does not
+    /// know.
+    fn has_special(&self, bytes: &[u8]) -> bool {
+        let Dialect { escape, comment, .. } = self.dialect;
+        [escape, comment].into_iter().flatten().any(|byte| memchr::memchr(byte, bytes).is_some())
+    }
+
+    /// The length of the comment at the end of `bytes`, which have no record, if it may continue.
+    fn open_comment(&self, bytes: &[u8]) -> Result<usize, AggregationError> {
+        match record::skip_blank(bytes, self.dialect) {
+            record::Skipped::Comment(start) if !self.ended => {
+                let length = bytes.len() - start;
+                if length as u64 > MAX_RECORD {
+                    let line = self.line + record::lines(&bytes[..start]);
+                    return Err(InputError::RecordTooLong { line, in_quotes: false }.into());
+                }
+                Ok(length)
+            }
+            _ => Ok(0),
+        }
     }
 
     /// How many bytes to read after the carried ones. While a record is incomplete, its buffer
@@ -205,7 +228,7 @@ impl<R: Read> Input<R> {
 
 /// The bytes of a dialect that separate and enclose fields.
 pub(crate) fn syntax(dialect: Dialect) -> Syntax {
-    Syntax { delimiter: dialect.delimiter.byte(), ..Syntax::default() }
+    Syntax { delimiter: dialect.delimiter.byte(), quote: dialect.quote }
 }
 
 /// Fills `buffer` unless the input ends, and returns the number of bytes read.

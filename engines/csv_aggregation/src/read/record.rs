@@ -1,8 +1,8 @@
 //! Scans arbitrary records sequentially: the slow path for everything that is not regular.
 //!
-//! Records are those of RFC 4180 as the `csv` crate reads it, with any delimiter. A quote opens a quoted field only as its
+//! Records are those of RFC 4180 as the `csv` crate reads it, with the bytes of the dialect. A quote opens a quoted field only as its
 //! first byte. Inside, `""` is a quote. Bytes after the closing quote belong to the field. `\r`,
-//! `\n` and `\r\n` end a record. Blank lines are skipped.
+//! `\n` and `\r\n` end a record. Blank lines are skipped, and so are comments, which end with `\n`.
 
 use csv::ByteRecord;
 
@@ -40,8 +40,37 @@ impl ScannedRecord {
     }
 }
 
+/// What follows line ends and comments.
+pub(crate) enum Skipped {
+    /// A record starts here.
+    Record(usize),
+    /// Nothing follows.
+    All,
+    /// A comment starts here, and has no end yet.
+    Comment(usize),
+}
+
+/// Skips line ends and comments, which belong to no record.
+pub(crate) fn skip_blank(bytes: &[u8], dialect: Dialect) -> Skipped {
+    let mut at = 0;
+    loop {
+        let rest = &bytes[at..];
+        let Some(length) = rest.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) else {
+            return Skipped::All;
+        };
+        at += length;
+        if dialect.comment != Some(bytes[at]) {
+            return Skipped::Record(at);
+        }
+        match memchr::memchr(b'\n', &bytes[at..]) {
+            Some(length) => at += length + 1,
+            None => return Skipped::Comment(at),
+        }
+    }
+}
+
 /// Finds the first record of `bytes`, and stores its fields in `fields` if given. `None` if there
-/// are only blank lines.
+/// are only blank lines and comments.
 pub(crate) fn first(
     bytes: &[u8],
     dialect: Dialect,
@@ -51,29 +80,36 @@ pub(crate) fn first(
     if let Some(fields) = &mut fields {
         fields.clear();
     }
-    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    let start = match skip_blank(bytes, dialect) {
+        Skipped::Record(start) => start,
+        Skipped::All | Skipped::Comment(_) => return None,
+    };
     let mut field = Vec::new();
     let mut at = start;
     let mut count = 0;
     loop {
         field.clear();
         let mut quoted = false;
-        if bytes.get(at) == Some(&b'"') {
+        if bytes.get(at) == Some(&dialect.quote) {
             at += 1;
             quoted = true;
             while quoted {
-                let Some(length) = memchr::memchr(b'"', &bytes[at..]) else {
+                let escape = dialect.escape.unwrap_or(dialect.quote);
+                let Some(length) = memchr::memchr2(dialect.quote, escape, &bytes[at..]) else {
                     field.extend_from_slice(&bytes[at..]);
                     at = bytes.len();
                     break;
                 };
                 field.extend_from_slice(&bytes[at..at + length]);
                 at += length + 1;
+                let is_escape = bytes[at - 1] != dialect.quote;
                 match bytes.get(at) {
-                    Some(b'"') => {
-                        field.push(b'"');
+                    Some(byte) if is_escape || *byte == dialect.quote => {
+                        field.push(*byte);
                         at += 1;
                     }
+                    // The bytes end after an escape, within quotes.
+                    None if is_escape => break,
                     _ => quoted = false,
                 }
             }

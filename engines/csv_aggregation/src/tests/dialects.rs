@@ -191,6 +191,51 @@ fn numbers_may_have_thousands_and_a_fraction_of_zeros() {
     }
 }
 
+#[test]
+fn names_of_columns_may_differ_in_case() {
+    let input = "SONG;date;number of plays\na;2020-01-01;1\n";
+    assert_eq!(result(input), "Song,Date,Number of Plays\na,2020-01-01,1\n");
+    assert_eq!(kind(&error("song,SONG,Date,Number of Plays\n")), "repeated column");
+}
+
+#[test]
+fn other_quotes_escapes_and_comments_are_understood() {
+    let mut options = options(&[]);
+    options.dialect.quote = Some(b'\'');
+    options.dialect.escape = Some(b'\\');
+    options.dialect.comment = Some(b'#');
+    // Comments before, between and after rows, some longer than a chunk.
+    let long = "x; ".repeat(1_000);
+    let rows = "'it''s; a \\'song\\'';2020-01-01;1\n# 'no row\n\"5;2020-01-01;2\n";
+    let input =
+        format!("# made by hand; {long}\nSong;Date;Number of Plays\n{rows}# {long}\n{rows}#end");
+    let expected =
+        "Song,Date,Number of Plays\n\"\"\"5\",2020-01-01,4\nit's; a 'song',2020-01-01,2\n";
+    for chunk in [1, 7, 100, 5_000, 1 << 20] {
+        let mut outputs = Memory::default();
+        let sizes = Sizes { chunk, ..Sizes::REAL };
+        let done = aggregate_in_chunks(input.as_bytes(), &options, &mut outputs, &Unlimited, sizes);
+        assert_eq!(done.unwrap().rows_read, 4, "{chunk}");
+        assert_eq!(String::from_utf8(outputs.result.unwrap()).unwrap(), expected, "{chunk}");
+    }
+    // Lines count, whatever is on them.
+    let bad = format!("{}\nx;2020-01-01;y\n", input.trim_end_matches("#end"));
+    match run(bad.as_bytes(), &options).unwrap_err() {
+        AggregationError::BadRows(rows) => assert_eq!(rows.first[0].line, 11),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn an_endless_comment_is_refused() {
+    let mut options = options(&[]);
+    options.dialect.comment = Some(b'#');
+    for start in ["", "Song,Date,Number of Plays\n"] {
+        let input = start.as_bytes().chain(io::repeat(b'#'));
+        assert_eq!(kind(&run(input, &options).unwrap_err()), "record too long");
+    }
+}
+
 /// A row of the property test: song, day and plays.
 fn row() -> impl Strategy<Value = (String, u32, i64)> {
     let song =

@@ -67,6 +67,11 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
         b"a,2020-01-01,1,\"open\n",
         b"\r\r\n",
         b",2020-01-01,1,",
+        b"# a \"comment\", it seems\n",
+        b"#",
+        b"\"say \\\"hey\\\", \\\\\",2020-01-01,6,\n",
+        b"\"\\",
+        b"\\",
     ]);
     prop_oneof![
         12 => rows.prop_map(|row| row.as_bytes().to_vec()),
@@ -185,18 +190,27 @@ proptest! {
         parameters in parameters(),
         skip in any::<bool>(),
         delimiter in proptest::sample::select(vec![",", ",", ";", "\t", "|"]),
+        (single, escape, comment) in any::<(bool, bool, bool)>(),
         config in config(),
     ) {
         let header = format!("{start}Song,Date,\"Number of Plays\",Note{line_end}");
         let mut input = [header.into_bytes(), pieces.concat()].concat();
         let commas = input.iter_mut().filter(|byte| **byte == b',');
         commas.for_each(|comma| *comma = delimiter.as_bytes()[0]);
+        if single {
+            let quotes = input.iter_mut().filter(|byte| **byte == b'"');
+            quotes.for_each(|quote| *quote = b'\'');
+        }
         let mut parameters = parameters;
         parameters.push(("delimiter", delimiter));
         if skip {
             parameters.push(("on_bad_row", "skip"));
         }
-        compare(&input, &options(&parameters), &config)?;
+        let mut options = options(&parameters);
+        options.dialect.quote = single.then_some(b'\'');
+        options.dialect.escape = escape.then_some(b'\\');
+        options.dialect.comment = comment.then_some(b'#');
+        compare(&input, &options, &config)?;
     }
 
     #[test]

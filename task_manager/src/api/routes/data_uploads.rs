@@ -41,6 +41,15 @@ pub struct DataUploadForm {
     /// else UTF-8, if absent or `auto`.
     #[schema(example = "windows-1252", nullable = false, min_length = 1)]
     encoding: Option<String>,
+    /// The character that encloses quoted fields; `"` if absent.
+    #[schema(example = "'", nullable = false, min_length = 1)]
+    quote: Option<String>,
+    /// The character in quoted fields that makes the next one part of the field; none if absent.
+    #[schema(example = "\\", nullable = false, min_length = 1)]
+    escape: Option<String>,
+    /// The character at the start of lines that are comments; none if absent.
+    #[schema(example = "#", nullable = false, min_length = 1)]
+    comment: Option<String>,
     /// The CSV file with the columns `name` and `email`, after all other fields.
     #[schema(value_type = String, format = Binary, example = "name,email\nAda Lovelace,ada@example.org\n")]
     file: Vec<u8>,
@@ -60,6 +69,9 @@ pub struct DataUploadForm {
         ("on_bad_row" = Option<OnBadRow>, Query, description = "`skip` (the default): bad rows are left out and listed as rejected; `fail`: the task fails"),
         ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
         ("encoding" = Option<String>, Query, description = "The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or else UTF-8, if absent or `auto`"),
+        ("quote" = Option<String>, Query, description = "The character that encloses quoted fields; `\"` if absent"),
+        ("escape" = Option<String>, Query, description = "The character in quoted fields that makes the next one part of the field; none if absent"),
+        ("comment" = Option<String>, Query, description = "The character at the start of lines that are comments; none if absent"),
         IdempotencyKey,
     ),
     request_body(content = DataUploadForm, content_type = "multipart/form-data"),

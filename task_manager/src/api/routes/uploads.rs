@@ -42,6 +42,15 @@ pub struct UploadForm {
     /// else UTF-8, if absent or `auto`.
     #[schema(example = "windows-1252", nullable = false, min_length = 1)]
     encoding: Option<String>,
+    /// The character that encloses quoted fields; `"` if absent.
+    #[schema(example = "'", nullable = false, min_length = 1)]
+    quote: Option<String>,
+    /// The character in quoted fields that makes the next one part of the field; none if absent.
+    #[schema(example = "\\", nullable = false, min_length = 1)]
+    escape: Option<String>,
+    /// The character at the start of lines that are comments; none if absent.
+    #[schema(example = "#", nullable = false, min_length = 1)]
+    comment: Option<String>,
     /// The CSV file, after all other fields.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
@@ -66,6 +75,9 @@ pub struct UploadForm {
         ("thousands" = Option<String>, Query, description = "The character between groups of three digits: `.`, `,`, `'`, `_` or `space`. Numbers have none if absent"),
         ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
         ("encoding" = Option<String>, Query, description = "The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or else UTF-8, if absent or `auto`"),
+        ("quote" = Option<String>, Query, description = "The character that encloses quoted fields; `\"` if absent"),
+        ("escape" = Option<String>, Query, description = "The character in quoted fields that makes the next one part of the field; none if absent"),
+        ("comment" = Option<String>, Query, description = "The character at the start of lines that are comments; none if absent"),
     ),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(UploadResponses)

@@ -30,6 +30,9 @@ impl<'a, R: Read> Reader<'a, R> {
             .has_headers(false)
             .flexible(true)
             .delimiter(dialect.delimiter.byte())
+            .quote(dialect.quote)
+            .escape(dialect.escape)
+            .comment(dialect.comment)
             .buffer_capacity(BUFFER)
             .from_reader(Scanner::open(input, control, dialect)?);
         Ok(Self { csv, record: ByteRecord::new() })

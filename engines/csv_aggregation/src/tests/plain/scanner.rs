@@ -35,6 +35,10 @@ enum State {
     Plain(u8),
     /// A quoted field.
     Quoted,
+    /// A quoted field, after an escape.
+    Escaped,
+    /// A comment.
+    Comment,
     /// A quoted field, after a quote that either ends it or is the first half of `""`.
     AfterQuote,
 }
@@ -108,7 +112,8 @@ impl<'a, R: Read> Scanner<'a, R> {
 
     /// Whether the record whose line was taken last reaches the end of the file inside quotes.
     pub(super) fn is_unterminated(&self) -> bool {
-        self.ended && self.state == State::Quoted && self.record_lines.is_empty()
+        let in_quotes = matches!(self.state, State::Quoted | State::Escaped);
+        self.ended && in_quotes && self.record_lines.is_empty()
     }
 
     /// Reads the next bytes without scanning them.
@@ -124,6 +129,8 @@ impl<'a, R: Read> Scanner<'a, R> {
     }
 
     fn scan(&mut self, mut rest: &[u8]) -> Result<(), Stop> {
+        let quote = self.dialect.quote;
+        let escape = self.dialect.escape.unwrap_or(quote);
         while let Some(&byte) = rest.first() {
             let previous_state = self.state;
             let length = match previous_state {
@@ -131,24 +138,39 @@ impl<'a, R: Read> Scanner<'a, R> {
                     match byte {
                         b'\n' => self.line += 1,
                         b'\r' => {}
+                        byte if self.dialect.comment == Some(byte) => self.state = State::Comment,
                         _ => self.start_record(byte),
                     }
                     1
                 }
                 State::Plain(previous) => self.scan_plain(previous, rest),
-                State::Quoted => match memchr::memchr2(b'"', b'\n', rest) {
+                State::Comment => match memchr::memchr(b'\n', rest) {
+                    None => rest.len(),
+                    Some(at) => {
+                        self.line += 1;
+                        self.state = State::BetweenRecords;
+                        at + 1
+                    }
+                },
+                State::Escaped => {
+                    self.line += u64::from(byte == b'\n');
+                    self.state = State::Quoted;
+                    1
+                }
+                State::Quoted => match memchr::memchr3(quote, escape, b'\n', rest) {
                     None => rest.len(),
                     Some(at) => {
                         match rest[at] {
                             b'\n' => self.line += 1,
-                            _ => self.state = State::AfterQuote,
+                            byte if byte == quote => self.state = State::AfterQuote,
+                            _ => self.state = State::Escaped,
                         }
                         at + 1
                     }
                 },
                 State::AfterQuote => {
                     match byte {
-                        b'"' => self.state = State::Quoted,
+                        byte if byte == quote => self.state = State::Quoted,
                         b'\r' | b'\n' => self.end_record(byte),
                         _ => self.state = State::Plain(byte),
                     }
@@ -156,6 +178,9 @@ impl<'a, R: Read> Scanner<'a, R> {
                 }
             };
             rest = &rest[length..];
+            if previous_state == State::Comment || self.state == State::Comment {
+                continue;
+            }
             let ended = self.state == State::BetweenRecords;
             if !ended || previous_state != State::BetweenRecords {
                 // The line end is not part of the record.
@@ -168,7 +193,7 @@ impl<'a, R: Read> Scanner<'a, R> {
 
     /// Scans up to the next byte that may change the state and returns the number of bytes.
     fn scan_plain(&mut self, previous: u8, rest: &[u8]) -> usize {
-        let special = memchr::memchr3(b'\n', b'\r', b'"', rest);
+        let special = memchr::memchr3(b'\n', b'\r', self.dialect.quote, rest);
         let length = special.map_or(rest.len(), |at| at + 1);
         if self.record_length > COUNT_FIELDS_FROM {
             self.record_fields +=
@@ -178,7 +203,9 @@ impl<'a, R: Read> Scanner<'a, R> {
         let byte_before = if length == 1 { previous } else { rest[length - 2] };
         match byte {
             b'\n' | b'\r' => self.end_record(byte),
-            b'"' if byte_before == self.dialect.delimiter.byte() => self.state = State::Quoted,
+            byte if byte == self.dialect.quote && byte_before == self.dialect.delimiter.byte() => {
+                self.state = State::Quoted
+            }
             _ => self.state = State::Plain(byte),
         }
         length
@@ -189,7 +216,7 @@ impl<'a, R: Read> Scanner<'a, R> {
         self.record_lines.push_back(self.line);
         self.record_length = 0;
         self.record_fields = 0;
-        self.state = if byte == b'"' { State::Quoted } else { State::Plain(byte) };
+        self.state = if byte == self.dialect.quote { State::Quoted } else { State::Plain(byte) };
     }
 
     fn end_record(&mut self, terminator: u8) {
