@@ -68,8 +68,8 @@ const RANKS: [(&str, Ranks); 3] = [
     (
         "data_processor/src/",
         &[
-            &["aggregation", "backoff", "budget", "file_statistics", "metrics"],
-            &["csv_preview", "mail", "row_loading", "task_manager"],
+            &["backoff", "budget", "dialect", "file_statistics", "metrics"],
+            &["aggregation", "csv_preview", "mail", "row_loading", "task_manager"],
             &["problems"],
             &["config"],
             &["processor"],
