@@ -1,9 +1,11 @@
-//! Authentication: users, their passwords, and the tokens of their sessions.
+//! Authentication: users, their passwords, the tokens of their sessions, and their API keys.
 //!
 //! # Not here
 //! Authorization of requests (`api::middleware::access`).
 
 pub mod administration;
+pub mod api_keys;
+pub mod last_used;
 pub mod password_changes;
 pub mod sessions;
 pub mod users;

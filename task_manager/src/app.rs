@@ -19,9 +19,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use self::gauges::Gauges;
-use crate::accounts::sessions::Roles;
-use crate::accounts::sessions::last_used::LastUsed;
+use crate::accounts::api_keys::{self, ApiKeys};
+use crate::accounts::last_used::LastUsed;
 use crate::accounts::sessions::tokens::Tokens;
+use crate::accounts::sessions::{self, Roles};
 use crate::accounts::users::credentials::NewUser;
 use crate::accounts::users::passwords::Passwords;
 use crate::accounts::users::throttle::Throttle;
@@ -178,10 +179,13 @@ impl Server {
         let throttle = Throttle::new(config.rates);
         let swallowed = Swallowed::default();
         let audit = Audit::start(db.clone(), &tracker, shutdown.clone());
-        let last_used = LastUsed::default();
+        let last_used = LastUsed::new(sessions::USE_INTERVAL);
+        let keys_used = LastUsed::new(api_keys::USE_INTERVAL);
         let authenticator = Authenticator {
             roles: Roles::start(db.clone()),
+            keys: ApiKeys::start(db.clone()),
             last_used: last_used.clone(),
+            keys_used: keys_used.clone(),
             tokens: tokens.clone(),
             trust_forwarded_for: TrustForwardedFor(config.trust_forwarded_for),
             login_required: config.needs_login(),
@@ -269,6 +273,7 @@ impl Server {
             keys,
             throttle,
             last_used,
+            keys_used,
             swallowed,
             resumable,
             retention: config.retention,

@@ -1,9 +1,9 @@
-//! The audit log: sign-ups, logins and refused logins, interrupts, deletions, and changes of users
-//! and schedules, with their users.
+//! The audit log: sign-ups, logins and refused logins, interrupts, deletions, and changes of users,
+//! API keys and schedules, with their users.
 //!
 //! Each entry is a line of the log with a target of its own, so that it can be filtered
 //! (`log = "warn,audit=info"`), and a row of a table for administrators. It names users, addresses
-//! and tasks, never a password or token.
+//! and tasks, never a password, token or key.
 
 mod store;
 mod writer;
@@ -81,6 +81,10 @@ actions! {
     LoggedOut = "logged_out",
     /// A listed session was ended.
     SessionEnded = "session_ended",
+    /// An API key was made.
+    KeyCreated = "key_created",
+    /// An API key was revoked, by its owner or an administrator.
+    KeyRevoked = "key_revoked",
     /// A user changed their own password.
     PasswordChanged = "password_changed",
     /// A change with a wrong present password.

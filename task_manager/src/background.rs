@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::accounts::sessions;
-use crate::accounts::sessions::last_used::LastUsed;
+use crate::accounts::last_used::LastUsed;
 use crate::accounts::users::throttle::Throttle;
+use crate::accounts::{api_keys, sessions};
 use crate::audit;
 use crate::backfill;
 use crate::db::Database;
@@ -48,6 +48,7 @@ pub struct Parts {
     pub keys: IdempotencyKeys,
     pub throttle: Throttle,
     pub last_used: LastUsed,
+    pub keys_used: LastUsed,
     pub swallowed: Swallowed,
     pub resumable: ResumableUploads,
     pub retention: Retention,
@@ -61,7 +62,8 @@ pub struct Parts {
 
 /// Starts everything on `tracker`, until `shutdown`.
 pub fn start(parts: Parts, wakeups: &Wakeups, tracker: &TaskTracker, shutdown: &CancellationToken) {
-    let Parts { db, storage, publisher, keys, throttle, last_used, swallowed, .. } = parts;
+    let Parts { db, storage, publisher, keys, throttle, swallowed, .. } = parts;
+    let Parts { last_used, keys_used, .. } = parts;
     let Parts { resumable, retention, run_schedules, login_required, sweep_interval, .. } = parts;
     let minutely = MINUTELY.min(sweep_interval);
     let relay = wakeups.relay().clone();
@@ -150,7 +152,13 @@ pub fn start(parts: Parts, wakeups: &Wakeups, tracker: &TaskTracker, shutdown: &
     let pass_db = db.clone();
     tracker.spawn(every("uses of sessions", minutely, never()).run(move || {
         let (db, last_used) = (pass_db.clone(), last_used.clone());
-        async move { Ok(last_used.record(&db).await?) }
+        async move { Ok(sessions::record_uses(&db, &last_used).await?) }
+    }));
+
+    let pass_db = db.clone();
+    tracker.spawn(every("uses of API keys", minutely, never()).run(move || {
+        let (db, keys_used) = (pass_db.clone(), keys_used.clone());
+        async move { Ok(api_keys::record_uses(&db, &keys_used).await?) }
     }));
 
     let pass_db = db.clone();

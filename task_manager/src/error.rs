@@ -31,6 +31,16 @@ pub enum Error {
     NoSession,
     /// The user has no such session.
     SessionNotFound,
+    /// An API key was sent for a change that only a session may make.
+    NotByKey,
+    /// The API key lacks a scope.
+    ScopeMissing(&'static str),
+    /// The user has no such API key.
+    KeyNotFound,
+    /// The user has another API key of this name.
+    KeyNameTaken(String),
+    /// The user has as many API keys as one user may have.
+    TooManyKeys { limit: i64 },
     /// Only an administrator may do this.
     NotAdministrator,
     /// The role of the user permits no changes.

@@ -11,6 +11,7 @@
 mod api {
     mod access;
     mod accounts;
+    mod api_keys;
     mod app;
     mod audit;
     mod backend;

@@ -12,11 +12,11 @@
 //! Passwords (`users`), authorization (`api::middleware::access`).
 
 mod hs256;
-pub mod last_used;
 mod store;
 pub mod tokens;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use common::task::UserId;
@@ -25,6 +25,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::accounts::last_used::LastUsed;
 use crate::accounts::users::{Role, Users, note_login, roles_of};
 use crate::audit::{Action, Actor, Audit, Entry};
 use crate::db::{self, Database, DbConnection, DbResult};
@@ -32,6 +33,9 @@ use crate::error::Error;
 use crate::group_commit::GroupCommit;
 use crate::paging::{Cursor, PageSize};
 use tokens::{Session, Tokens};
+
+/// The shortest interval between two records of a use of a session.
+pub const USE_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// The session of a request.
 #[derive(Debug, Serialize, ToSchema)]
@@ -198,6 +202,14 @@ pub(super) fn end_others(
         store::end(conn, user, session, expires_at)?;
     }
     Ok(())
+}
+
+/// Records the noted uses of sessions.
+///
+/// # Errors
+/// The database is not available; these uses are lost.
+pub async fn record_uses(db: &Database, uses: &LastUsed) -> DbResult<()> {
+    uses.record(db, store::set_last_used).await
 }
 
 /// Deletes the rows of expired tokens.

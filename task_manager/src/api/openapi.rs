@@ -23,7 +23,8 @@ use utoipa::openapi::{Content, ContentBuilder, OpenApi as Built, Ref, Response, 
                        it.\n\n\
                        A fleet requires a login: `POST /v1/users` signs up, `POST /v1/sessions` \
                        returns a token, and every other request under `/v1` sends it as \
-                       `Authorization: Bearer TOKEN`. A standalone server on this machine \
+                       `Authorization: Bearer TOKEN`. Programs may send an API key of \
+                       `POST /v1/users/me/keys` instead. A standalone server on this machine \
                        requires none.",
         license(name = "MIT", identifier = "MIT")
     ),
@@ -38,7 +39,7 @@ use utoipa::openapi::{Content, ContentBuilder, OpenApi as Built, Ref, Response, 
         (name = "user_events", description = "Send events of users, and report them by city"),
         (name = "schedules", description = "Recurring reports; for administrators"),
         (name = "tasks", description = "Watch, stop, kill, resume and delete tasks"),
-        (name = "users", description = "Sign up, log in and out"),
+        (name = "users", description = "Sign up, log in and out, and make API keys"),
         (name = "workers", description = "The workers of the platform"),
         (name = "operations", description = "The state of the whole platform"),
         (name = "health", description = "The health of the server"),
@@ -65,8 +66,8 @@ pub fn with_login(mut document: Built, required: bool) -> Built {
     }
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("JWT")
-        .description(Some("The token of `POST /v1/sessions`"))
+        .bearer_format("JWT or API key")
+        .description(Some("The token of `POST /v1/sessions`, or an API key (`tpk_…`)"))
         .build();
     document
         .components

@@ -61,7 +61,8 @@ fn problem(error: &Error) -> Problem {
             409,
             "no_session",
             "There is no session",
-            "The request has no token, so there is no session to end, and no password to change."
+            "The request has no token, so there is no session to end, no password to change, and no \
+             user to make an API key for. Log in with POST /v1/sessions."
                 .to_owned(),
         ),
         Error::UserDisabled => (
@@ -76,6 +77,38 @@ fn problem(error: &Error) -> Problem {
             "No such session",
             "There is no session with this id; it may have ended. GET /v1/sessions lists yours."
                 .to_owned(),
+        ),
+        Error::NotByKey => (
+            403,
+            "not_by_key",
+            "An API key cannot do this",
+            "Users, passwords, sessions and keys cannot be changed with an API key. Log in, and send \
+             the token of POST /v1/sessions."
+                .to_owned(),
+        ),
+        Error::ScopeMissing(scope) => (
+            403,
+            "scope_missing",
+            "The API key lacks a scope",
+            format!("This request needs an API key with the scope `{scope}`. Make a new key with it."),
+        ),
+        Error::KeyNotFound => (
+            404,
+            "key_not_found",
+            "No such API key",
+            "The user has no API key with this id; it may have been revoked.".to_owned(),
+        ),
+        Error::KeyNameTaken(name) => (
+            409,
+            "key_name_taken",
+            "The name is taken",
+            format!("You have an API key named `{name}`. Choose another name, or revoke that key."),
+        ),
+        Error::TooManyKeys { limit } => (
+            409,
+            "too_many_keys",
+            "Too many API keys",
+            format!("A user may have up to {limit} API keys. Revoke one that is not used any more."),
         ),
         Error::ReadOnly => (
             403,
@@ -93,7 +126,9 @@ fn problem(error: &Error) -> Problem {
             403,
             "not_administrator",
             "Only an administrator may do this",
-            "Log in as an administrator; `task_manager admin create` creates one.".to_owned(),
+            "Log in as an administrator (`task_manager admin create` creates one), or send an \
+             administrator's API key with the scope `admin`."
+                .to_owned(),
         ),
         Error::UsernameTaken(name) => (
             409,

@@ -26,10 +26,10 @@ use crate::api::middleware::{
     compression, content_encoding, host, measure, problems, request_id, same_machine, trace, tus,
 };
 use crate::api::routes::{
-    administration, audit, bulk_messages as bulk, csv_previews, data_uploads, downloads, events,
-    file_statistics, health, messages, operations, page, results, resumable_uploads as resumable,
-    run_again, schedules, sessions, task_actions, task_reports, tasks, timelines, uploads,
-    user_events, users, workers,
+    administration, api_keys, audit, bulk_messages as bulk, csv_previews, data_uploads, downloads,
+    events, file_statistics, health, messages, operations, page, results,
+    resumable_uploads as resumable, run_again, schedules, sessions, task_actions, task_reports,
+    tasks, timelines, uploads, user_events, users, workers,
 };
 use crate::api::state::AppState;
 use crate::api::{internal, openapi, server};
@@ -99,7 +99,7 @@ fn of_users() -> OpenApiRouter<AppState> {
         .merge(accounts_of_users())
 }
 
-/// The routes of users and their sessions.
+/// The routes of users, their sessions and their keys.
 fn accounts_of_users() -> OpenApiRouter<AppState> {
     OpenApiRouter::<AppState>::new()
         .routes(routes!(sessions::list_sessions))
@@ -110,6 +110,10 @@ fn accounts_of_users() -> OpenApiRouter<AppState> {
         .routes(routes!(administration::list_users))
         .routes(routes!(administration::change_user))
         .routes(routes!(administration::reset_password))
+        .routes(routes!(api_keys::list_keys, api_keys::create_key))
+        .routes(routes!(api_keys::revoke_key))
+        .routes(routes!(api_keys::list_keys_of_user))
+        .routes(routes!(api_keys::revoke_key_of_user))
         .routes(routes!(audit::list_audit))
         .layer(DefaultBodyLimit::max(CREDENTIALS_LIMIT))
 }

@@ -1,6 +1,7 @@
 //! The public routes, one file per feature.
 
 pub mod administration;
+pub mod api_keys;
 pub mod audit;
 pub mod bulk_messages;
 pub mod csv_previews;

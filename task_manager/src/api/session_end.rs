@@ -6,7 +6,6 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::clock;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::accounts::users::Role;
@@ -17,27 +16,27 @@ const CHECK: Duration = Duration::from_secs(2);
 /// All are checked at the same times, so that they share queries.
 static CHECKED_SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Resolves when the session of `user` has expired or was ended, when the user was disabled or
-/// deleted, or when the user's role is no longer one that `permits` the request. A request without a
-/// session never ends by this.
+/// Resolves when the session or API key of `user` has expired or was ended, when the user was
+/// disabled or deleted, or when the role is no longer one that `permits` the request. A request
+/// without a session or key never ends by this.
 pub async fn session_end(
     authenticator: Authenticator,
     user: CurrentUser,
     permits: impl Fn(Role) -> bool,
 ) {
-    let Some(session) = user.session else { return std::future::pending().await };
+    if user.session.is_none() && user.key.is_none() {
+        return std::future::pending().await;
+    }
     let mut checks = interval_at(*CHECKED_SINCE, CHECK);
     checks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     // The first one is due immediately, but the request has just been checked.
     checks.tick().await;
     loop {
         checks.tick().await;
-        let is_over = match authenticator.roles.of(session).await {
-            Ok(role) => !role.is_some_and(&permits),
-            // If the database does not answer, the session counts as valid until it does.
-            Err(_) => false,
-        };
-        if is_over || session.expires_at <= clock::now() {
+        // If the database does not answer, the session counts as valid until it does.
+        if let Ok(role) = authenticator.current_role(user).await
+            && !role.is_some_and(&permits)
+        {
             return;
         }
     }

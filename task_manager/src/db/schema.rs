@@ -151,6 +151,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    api_keys (id) {
+        id -> Binary,
+        user_id -> Binary,
+        name -> Text,
+        hash -> Binary,
+        scopes -> Text,
+        created_at -> Timestamp,
+        expires_at -> Nullable<Timestamp>,
+        last_used_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
     audit (id) {
         id -> Binary,
         at -> Timestamp,
@@ -279,3 +292,4 @@ diesel::allow_tables_to_appear_in_same_query!(
 diesel::allow_tables_to_appear_in_same_query!(tasks, file_data, rejected_rows);
 diesel::allow_tables_to_appear_in_same_query!(tasks, uploads);
 diesel::allow_tables_to_appear_in_same_query!(audit, users);
+diesel::allow_tables_to_appear_in_same_query!(api_keys, users);

@@ -19,11 +19,13 @@ backend_tests![
 const OPEN: [&str; 4] = ["GET /healthz", "GET /readyz", "POST /v1/sessions", "POST /v1/users"];
 
 /// Paths with parameters other than the id of a task.
-const OTHER_PARAMETERS: [&str; 5] = [
+const OTHER_PARAMETERS: [&str; 7] = [
     "/v1/schedules/{name}",
     "/v1/schedules/{name}/run",
     "/v1/user_events/generate/{n}",
     "/v1/users/{user_id}",
+    "/v1/users/{user_id}/keys",
+    "/v1/users/{user_id}/keys/{id}",
     "/v1/users/{user_id}/password",
 ];
 

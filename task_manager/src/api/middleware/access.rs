@@ -1,7 +1,8 @@
 //! Authentication: of users by their tokens, of workers by the service token. If no login is
 //! required, any client on this machine is the user `local`.
 //!
-//! A token comes in the header `Authorization`, or else in the session cookie.
+//! A token comes in the header `Authorization`, or else in the session cookie. An API key comes in the
+//! header only.
 //!
 //! # Invariants
 //! - A route behind [`authenticate`] is reached by known users only. A handler that takes
@@ -9,7 +10,9 @@
 //! - An invalid token is refused even if no token is required. A cookie that is not valid is ignored
 //!   then: browsers send it for servers on other ports of the machine too.
 //! - A cookie is accepted from pages of this server only ([`own_page`]).
-//! - A viewer changes nothing but the viewer's own sessions and password.
+//! - A viewer changes nothing but the viewer's own sessions, password and keys.
+//! - An API key changes nothing without its scope `write`, and never users, passwords, sessions or
+//!   keys.
 //! - Nothing under `/internal` is reachable without the service token. The service token is not
 //!   accepted from users, and user tokens are not accepted from workers.
 //!
@@ -24,13 +27,16 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use common::clock;
 use common::task::{TaskId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use crate::accounts::LOCAL_USER;
+use crate::accounts::api_keys::scopes::Scope;
+use crate::accounts::api_keys::{self, ApiKeyUse, ApiKeys};
+use crate::accounts::last_used::LastUsed;
 use crate::accounts::sessions::Roles;
-use crate::accounts::sessions::last_used::LastUsed;
 use crate::accounts::sessions::tokens::{Session, Tokens};
 use crate::accounts::users::Role;
 use crate::api::middleware::own_page;
@@ -38,7 +44,7 @@ use crate::api::request::address::TrustForwardedFor;
 use crate::api::request::file::linger;
 use crate::api::session_cookie;
 use crate::audit::{Action, Actor, Audit, Entry};
-use crate::db::Database;
+use crate::db::{Database, DbResult};
 use crate::error::Error;
 use crate::log_fields::log_user;
 use crate::tasks::store;
@@ -52,6 +58,8 @@ pub struct CurrentUser {
     role: Role,
     /// The session of the token, if one was sent.
     pub session: Option<Session>,
+    /// The API key, if one was sent.
+    pub key: Option<ApiKeyUse>,
     /// Whether the token came in a cookie.
     pub is_by_cookie: bool,
 }
@@ -59,7 +67,8 @@ pub struct CurrentUser {
 impl CurrentUser {
     /// The user of requests without a token, where no login is required.
     fn local(address: IpAddr) -> Self {
-        Self { id: LOCAL_USER, address, role: Role::Admin, session: None, is_by_cookie: false }
+        let (session, key) = (None, None);
+        Self { id: LOCAL_USER, address, role: Role::Admin, session, key, is_by_cookie: false }
     }
 
     /// The user as the audit log names it.
@@ -123,7 +132,9 @@ where
 #[derive(Debug, Clone)]
 pub struct Authenticator {
     pub roles: Roles,
+    pub keys: ApiKeys,
     pub last_used: LastUsed,
+    pub keys_used: LastUsed,
     pub tokens: Tokens,
     pub trust_forwarded_for: TrustForwardedFor,
     /// Whether a request without a token is refused.
@@ -134,6 +145,9 @@ impl Authenticator {
     async fn identify(&self, parts: &Parts) -> Result<CurrentUser, Error> {
         let address = self.trust_forwarded_for.address(&parts.headers, &parts.extensions);
         if let Some(token) = bearer(&parts.headers)? {
+            if api_keys::is_key(token) {
+                return self.owner_of(token, address).await;
+            }
             return self.user_of(token, address).await?.ok_or(INVALID_TOKEN);
         }
         let is_tls = self.trust_forwarded_for.is_tls(&parts.headers);
@@ -159,22 +173,57 @@ impl Authenticator {
         let Some(role) = self.roles.of(session).await? else { return Ok(None) };
         self.last_used.note(session.id);
         let (id, session) = (session.user, Some(session));
-        Ok(Some(CurrentUser { id, address, role, session, is_by_cookie: false }))
+        Ok(Some(CurrentUser { id, address, role, session, key: None, is_by_cookie: false }))
+    }
+
+    /// The owner of an API key.
+    async fn owner_of(&self, key: &str, address: IpAddr) -> Result<CurrentUser, Error> {
+        let key = self.keys.verify(key).await?;
+        self.keys_used.note(key.id);
+        let (id, role, key) = (key.user, key.role(), Some(key));
+        Ok(CurrentUser { id, address, role, session: None, key, is_by_cookie: false })
+    }
+
+    /// The role that the token or key of a request has now; `None` if it has expired or was revoked,
+    /// or its user was disabled or deleted.
+    pub async fn current_role(&self, user: CurrentUser) -> DbResult<Option<Role>> {
+        match (user.session, user.key) {
+            (Some(session), _) if session.expires_at <= clock::now() => Ok(None),
+            (Some(session), _) => self.roles.of(session).await,
+            (None, Some(key)) => Ok(self.keys.current(key).await?.map(ApiKeyUse::role)),
+            (None, None) => Ok(Some(user.role)),
+        }
     }
 }
 
-/// Refuses a request by which a viewer would change more than the viewer's own sessions and
-/// password.
+/// The path of the caller's own API keys.
+const OWN_KEYS: &str = "/v1/users/me/keys";
+
+/// Refuses a request by which a viewer would change more than the viewer's own sessions, password and
+/// keys.
 fn check_viewer(user: CurrentUser, parts: &Parts) -> Result<CurrentUser, Error> {
     let path = parts.uri.path();
     let is_permitted = match parts.method {
-        Method::DELETE => path.starts_with("/v1/sessions/"),
+        Method::DELETE => ["/v1/sessions/", OWN_KEYS].iter().any(|own| path.starts_with(own)),
+        Method::POST => path == OWN_KEYS,
         Method::PUT => path == "/v1/users/me/password",
         _ => parts.method.is_safe(),
     };
     match user.role == Role::Viewer && !is_permitted {
         true => Err(Error::ReadOnly),
         false => Ok(user),
+    }
+}
+
+/// Refuses a request by which an API key would change what it may not.
+fn check_key(user: CurrentUser, parts: &Parts) -> Result<CurrentUser, Error> {
+    let Some(key) = user.key.filter(|_| !parts.method.is_safe()) else { return Ok(user) };
+    let is_of_accounts =
+        ["/v1/users", "/v1/sessions"].iter().any(|path| parts.uri.path().starts_with(path));
+    match key.scopes.write {
+        _ if is_of_accounts => Err(Error::NotByKey),
+        false => Err(Error::ScopeMissing(Scope::Write.as_str())),
+        true => Ok(user),
     }
 }
 
@@ -190,7 +239,8 @@ pub async fn authenticate(
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     let identified = authenticator.identify(&parts).await;
-    match identified.and_then(|user| check_viewer(user, &parts)) {
+    let permitted = identified.and_then(|user| check_viewer(check_key(user, &parts)?, &parts));
+    match permitted {
         Ok(user) => {
             log_user(user.id.0);
             parts.extensions.insert(user);

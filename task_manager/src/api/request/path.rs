@@ -35,6 +35,25 @@ pub struct SessionPath(
     pub Uuid,
 );
 
+/// The key id of the path.
+#[derive(IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
+pub struct KeyPath(
+    /// The key's id
+    pub Uuid,
+);
+
+/// The ids of a user and a key of that user, in the path.
+#[derive(IntoParams)]
+#[into_params(names("user_id", "id"), parameter_in = Path)]
+pub struct UserKeyPath(
+    /// The user's id
+    #[param(value_type = Uuid)]
+    pub UserId,
+    /// The key's id
+    pub Uuid,
+);
+
 /// The user id of the path.
 #[derive(IntoParams)]
 #[into_params(names("user_id"), parameter_in = Path)]
@@ -49,6 +68,24 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         parse(parts, state).await.map(Self).ok_or(Error::SessionNotFound)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        parse(parts, state).await.map(Self).ok_or(Error::KeyNotFound)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for UserKeyPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let path = axum::extract::Path::<(Uuid, Uuid)>::from_request_parts(parts, state).await;
+        let (user, key) = path.map_err(|_| Error::KeyNotFound)?.0;
+        Ok(Self(UserId(user), key))
     }
 }
 

@@ -14,7 +14,8 @@ use crate::audit::{self, Action, AuditList, Filter};
 use crate::db::Database;
 use crate::error::Error;
 
-/// Lists who did what, newest first: logins, interrupts, deletions, changes of users and schedules.
+/// Lists who did what, newest first: logins, interrupts, deletions, changes of users, API keys and
+/// schedules.
 ///
 /// Entries appear shortly after what they name, and are kept for 90 days. `from` and `to` limit
 /// their time.

@@ -7,11 +7,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::accounts::api_keys::ApiKeyUse;
+use crate::accounts::api_keys::scopes::Scope;
 use crate::accounts::password_changes;
 use crate::accounts::sessions::SessionView;
 use crate::accounts::sessions::tokens::Tokens;
@@ -82,6 +85,25 @@ pub struct CurrentUserView {
     login_required: bool,
     /// The session of the token; `null` without a token.
     session: Option<SessionView>,
+    /// The API key of the request; `null` if none was sent.
+    api_key: Option<CurrentKey>,
+}
+
+/// The API key of a request.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CurrentKey {
+    /// Its id.
+    key_id: Uuid,
+    /// What it permits, as far as its owner may do it.
+    scopes: Vec<Scope>,
+    /// When it expires, UTC; `null` if never.
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl From<ApiKeyUse> for CurrentKey {
+    fn from(ApiKeyUse { id, scopes, expires_at, .. }: ApiKeyUse) -> Self {
+        Self { key_id: id, scopes: scopes.list(), expires_at }
+    }
 }
 
 /// Shows the user of the request.
@@ -100,6 +122,7 @@ pub async fn show_current_user(
         role: user.role(),
         login_required: authenticator.login_required,
         session: user.session.map(SessionView::from),
+        api_key: user.key.map(CurrentKey::from),
     }))
 }
 
