@@ -165,3 +165,15 @@ export function refill(element, ...children) {
   replace(element, ...children);
   if (at >= 0) focusable()[at]?.focus();
 }
+
+/** Copies the text of an element, or selects it where the browser does not permit that. */
+export async function copyText(code) {
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    toast("Copied.");
+  } catch {
+    // The clipboard needs a secure page: the text is selected, to be copied by the keyboard.
+    getSelection().selectAllChildren(code);
+    toast("The text is selected. Copy it with Ctrl+C.");
+  }
+}

@@ -1,10 +1,11 @@
-// The account: who the user is, sessions and password; for administrators also all users and the audit log.
+// The account: who the user is, sessions, API keys and password; for administrators also all users and the audit log.
 
 import { h, replace } from "../dom.js";
 import { query, setQuery } from "../router.js";
 import { isAdministrator, user } from "../session.js";
 import { tabList } from "../tabs.js";
 import { audit } from "./account/audit.js";
+import { keys } from "./account/keys.js";
 import { me } from "./account/me.js";
 import { passwordForm } from "./account/password.js";
 import { sessions } from "./account/sessions.js";
@@ -37,12 +38,16 @@ export function mount(root) {
   return () => leave();
 }
 
-/** What concerns the user alone. Without a login there are neither sessions nor a password. */
+/** What concerns the user alone. Without a login there are no sessions, no keys and no password. */
 function own() {
   const hasLogin = user().login_required || Boolean(user().session);
-  const list = hasLogin ? sessions() : null;
+  if (!hasLogin) return { elements: [h("div", { class: "cards" }, me())], leave() {} };
+  const [list, ownKeys] = [sessions(), keys()];
   return {
-    elements: [h("div", { class: "cards" }, me(), hasLogin && passwordForm(list.load)), list?.element],
-    leave: () => list?.leave(),
+    elements: [h("div", { class: "cards" }, me(), passwordForm(list.load)), list.element, ownKeys.element],
+    leave() {
+      list.leave();
+      ownKeys.leave();
+    },
   };
 }

@@ -58,3 +58,43 @@ async fn a_wrong_password_is_refused_in_words() {
     browser.sees("Invalid user name or password").await;
     browser.finish().await;
 }
+
+#[tokio::test]
+async fn an_api_key_is_made_shown_once_and_revoked() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = [("TASK_MANAGER_LOGIN_REQUIRED", "true")];
+    let server = Standalone::start_with(data.path(), &settings).await;
+    let url = &server.api.url;
+    Api::new(url.clone()).logged_in_as("alice1", PASSWORD).await;
+    let browser = Browser::start().await;
+    browser.open(&format!("{url}/account")).await;
+    log_in(&browser, "alice1").await;
+    browser.sees("API keys").await;
+    browser.fill("name", "nightly <b>export</b>").await;
+    browser.click("Make a key").await;
+    browser.sees("it is shown only this once").await;
+    let shown = "return document.querySelector('.command code').textContent";
+    let key = browser.run(shown, &[]).await.as_str().unwrap().to_owned();
+    let status = async || {
+        let client = common::client::plain_http().unwrap().no_proxy().build().unwrap();
+        let request = client.get(format!("{url}/v1/tasks")).bearer_auth(&key);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(status().await, 200);
+    for width in [1280, 360] {
+        browser.resize(width, 900).await;
+        let found = browser.run(include_str!("checks.js"), &[]).await;
+        assert_eq!(found, json!([]), "{width} pixels");
+    }
+    browser.resize(1280, 900).await;
+
+    browser.reload().await;
+    browser.sees("nightly <b>export</b>").await;
+    assert!(!browser.text().await.contains(&key), "it is not shown again");
+    browser.click("Revoke nightly <b>export</b>").await;
+    browser.sees("Revoke the key").await;
+    browser.click("Revoke").await;
+    browser.sees("is revoked").await;
+    assert_eq!(status().await, 401);
+    browser.finish().await;
+}

@@ -10,8 +10,8 @@ import { pages, periodChoice, periodQuery, tableBox } from "../../sections.js";
 
 const ACTIONS = [
   "signed_up", "administrator_created", "logged_in", "login_refused", "login_of_disabled_user", "logged_out",
-  "session_ended", "password_changed", "password_refused", "password_reset", "user_changed", "refused", "task_stopped",
-  "task_killed", "task_resumed", "task_deleted", "bulk_action_requested", "schedule_changed", "schedule_deleted", "schedule_run",
+  "session_ended", "key_created", "key_revoked", "password_changed", "password_refused", "password_reset", "user_changed",
+  "refused", "task_stopped", "task_killed", "task_resumed", "task_deleted", "bulk_action_requested", "schedule_changed", "schedule_deleted", "schedule_run",
 ];
 
 /** The tab of the audit log. */

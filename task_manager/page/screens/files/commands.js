@@ -3,7 +3,7 @@
 import { h, replace } from "../../dom.js";
 import { shellQuote } from "../../format.js";
 import { icon } from "../../icons.js";
-import { toast } from "../../notices.js";
+import { copyText } from "../../sections.js";
 import { user } from "../../session.js";
 import { FILE_KINDS } from "./kinds.js";
 
@@ -55,15 +55,4 @@ export function commandBox(label) {
     copy,
   );
   return { element, set: (line) => replace(code, line) };
-}
-
-async function copyText(code) {
-  try {
-    await navigator.clipboard.writeText(code.textContent);
-    toast("Copied.");
-  } catch {
-    // The clipboard needs a secure page: the line is selected, to be copied by the keyboard.
-    getSelection().selectAllChildren(code);
-    toast("The line is selected. Copy it with Ctrl+C.");
-  }
 }

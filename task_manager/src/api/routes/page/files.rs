@@ -50,6 +50,7 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "row_selection.js"
     "screens/account.js"
     "screens/account/audit.js"
+    "screens/account/keys.js"
     "screens/account/me.js"
     "screens/account/password.js"
     "screens/account/sessions.js"
