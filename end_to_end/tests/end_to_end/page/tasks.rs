@@ -61,6 +61,24 @@ async fn a_kill_keeps_the_loaded_rows_and_a_stop_removes_them() {
 }
 
 #[tokio::test]
+async fn a_task_with_a_wrong_delimiter_runs_again_with_the_right_one() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Standalone::start(data.path()).await;
+    let file = SAMPLE.replace(',', ";");
+    let task = server.api.accept("&delimiter=comma", file).await;
+    server.api.wait_for_end(task).await;
+    let browser = Browser::start().await;
+    browser.open(&format!("{}/tasks/{task}", server.api.url)).await;
+    browser.click("Run again separated by semicolons").await;
+    browser.sees("Processed").await;
+    browser.sees("In The End").await;
+    // How the file was read is part of the result.
+    browser.sees("Separated by").await;
+    browser.sees("semicolons").await;
+    browser.finish().await;
+}
+
+#[tokio::test]
 async fn a_task_shows_its_result_and_runs_again_with_other_columns() {
     let data = tempfile::tempdir().unwrap();
     let server = Standalone::start(data.path()).await;
