@@ -40,6 +40,8 @@ enum Value {
     Text(&'static str),
     /// One of these words, under this name.
     OneOf(&'static str, &'static [&'static str]),
+    /// A single character.
+    Character,
     /// A number of bytes, with or without a unit.
     Size,
 }
@@ -107,6 +109,51 @@ const PARAMETERS: &[Parameter] = &[
         value: Value::OneOf("NAME", &["auto", "utf-8", "windows-1252", "utf-16"]),
         help: "The encoding of the text; by default that of the byte order mark, or else UTF-8",
     },
+    Parameter {
+        name: "quote",
+        option: "quote",
+        short: None,
+        kinds: OF_CSV_FILES,
+        value: Value::Character,
+        help: "The character around fields that contain delimiters; by default `\"`",
+    },
+    Parameter {
+        name: "escape",
+        option: "escape",
+        short: None,
+        kinds: OF_CSV_FILES,
+        value: Value::Character,
+        help: "The character that makes the next one in a quoted field ordinary, such as `\\`; by \
+               default there is none, and quotes are doubled",
+    },
+    Parameter {
+        name: "comment",
+        option: "comment",
+        short: None,
+        kinds: OF_CSV_FILES,
+        value: Value::Character,
+        help: "The character at the start of lines that are comments, such as `#`; by default no \
+               line is one",
+    },
+    Parameter {
+        name: "decimal",
+        option: "decimal",
+        short: None,
+        kinds: OF_AGGREGATIONS,
+        value: Value::OneOf("MARK", &["comma", "point", ",", "."]),
+        help: "The character before decimals of summed numbers, which must be zeros",
+    },
+    Parameter {
+        name: "thousands",
+        option: "thousands",
+        short: None,
+        kinds: OF_AGGREGATIONS,
+        value: Value::OneOf(
+            "MARK",
+            &["comma", "point", "apostrophe", "space", "underscore", ",", ".", "'", " ", "_"],
+        ),
+        help: "The character between groups of three digits of summed numbers",
+    },
 ];
 
 /// The kinds that take a file, which are those that people name.
@@ -126,6 +173,7 @@ impl Parameter {
         match self.value {
             Value::Text(name) => arg.value_name(name),
             Value::OneOf(name, names) => arg.value_name(name).value_parser(names.to_vec()),
+            Value::Character => arg.value_name("CHARACTER"),
             Value::Size => arg.value_name("SIZE").value_parser(numbers::size),
         }
     }
@@ -371,6 +419,7 @@ mod tests {
             let value = match value {
                 Value::Text(_) => "x",
                 Value::OneOf(_, names) => names[0],
+                Value::Character => "#",
                 Value::Size => "1000",
             };
             for kind in FILE_KINDS {
