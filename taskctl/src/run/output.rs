@@ -66,7 +66,9 @@ fn print_with_rows(counts: &impl Serialize, mut rows: File) -> Result<(), Failur
         rows.rewind()?;
         let mut rows = csv::Reader::from_reader(rows);
         let mut output = BufWriter::new(io::stdout().lock());
-        write!(output, "{},\"columns\":", counts.trim_end_matches('}'))?;
+        // The object goes on with the rows, which are not held in memory.
+        let counts = counts.strip_suffix('}').unwrap_or(&counts);
+        write!(output, "{counts},\"columns\":")?;
         serde_json::to_writer(&mut output, &texts(rows.byte_headers()?))?;
         output.write_all(b",\"rows\":[")?;
         let (mut record, mut separator) = (ByteRecord::new(), &b"\n"[..]);

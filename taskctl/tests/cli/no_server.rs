@@ -84,7 +84,7 @@ async fn usage_errors_exit_with_2_and_files_with_1() {
             vec!["upload", "file_statistics", "plays.csv", "--sum", "Plays"],
             "--sum is an option of csv_aggregation, not of file_statistics: it takes none.",
         ),
-        (vec!["run", "data_upload", "plays.csv", "-g", "x"], "it takes --on-bad-row."),
+        (vec!["run", "data_upload", "plays.csv", "-g", "x"], "it takes --on-bad-row, --delimiter,"),
         (vec!["upload", "plays.csv", "--on-bad-row", "ignore"], "possible values: fail, skip"),
         (vec!["upload", "csv_aggregation"], "Name the file: `taskctl upload csv_aggregation FILE`"),
         (vec!["upload", "plays.csv", "plays.csv", "--output", "x.csv"], "need a folder"),
