@@ -14,6 +14,7 @@ use common::report::WorkerId;
 use common::task::{
     TaskId, TaskKind, TaskLinks, TaskOwner, TaskState, TaskView, TaskWorker, UserId,
 };
+use serde_json::Value;
 
 use crate::accounts::{LOCAL_USER, users};
 use crate::db::{DbConnection, DbError, DbResult, Id};
@@ -173,14 +174,19 @@ pub fn views_for_administrator(
     Ok(views)
 }
 
-/// Completes a view for an administrator: adds the owner, and removes the links of files that only
-/// the owner may download.
+/// Completes a view for an administrator: adds the owner, and removes what only the owner may see:
+/// the links of files, and the rows of a file in its preview.
 pub fn show_to_administrator(view: &mut TaskView, owner: TaskOwner, viewer: UserId) {
     if owner.user_id != viewer.0 {
         view.links.download = None;
         view.links.rejected = None;
         view.links.preview = None;
         view.links.run_again = None;
+        if view.kind == TaskKind::CsvPreview
+            && let Some(rows) = view.result.as_mut().and_then(|result| result.get_mut("rows"))
+        {
+            *rows = Value::Array(Vec::new());
+        }
     }
     view.owner = Some(owner);
 }

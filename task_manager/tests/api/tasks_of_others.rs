@@ -1,6 +1,8 @@
 //! Administrators see and manage the tasks of all users.
 
+use common::report::{Event, Outcome};
 use common::task::TaskState;
+use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -11,6 +13,7 @@ backend_tests![
     an_administrator_lists_and_counts_tasks_of_all_users,
     an_administrator_manages_tasks_of_others,
     results_stay_with_their_owner,
+    rows_of_a_preview_stay_with_their_owner,
     other_users_see_only_their_own,
 ];
 
@@ -104,6 +107,28 @@ async fn results_stay_with_their_owner(backend: Backend) {
     assert_eq!(own.text().await.unwrap(), "Song\n");
     let mine = app.task_in(TaskState::Processed).await;
     assert!(json_of(&app, &format!("/v1/tasks/{mine}")).await["links"]["download"].is_string());
+}
+
+async fn rows_of_a_preview_stay_with_their_owner(backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    let token = app.log_in_as("alice42").await;
+    let form = Form::new().part("file", Part::bytes(SONGS).file_name("songs.csv"));
+    let upload = app.request_as(&token, Method::POST, "/v1/csv_previews").multipart(form);
+    assert_eq!(upload.send().await.unwrap().status(), StatusCode::ACCEPTED);
+    let attempt = app.next_attempt().await;
+    let result = json!({
+        "columns": [{"name": "Song", "type": "text", "value_count": 1, "empty_count": 0}],
+        "column_count": 1, "rows": [["Umbrella"]], "row_count": 1, "irregular_row_count": 0,
+    });
+    let done = Event::Completed { result, output: None };
+    assert_eq!(app.report(&attempt, done).await, Outcome::Accepted);
+    let path = format!("/v1/tasks/{}", attempt.task_id);
+    let seen = json_of(&app, &path).await;
+    assert_eq!((&seen["result"]["rows"], &seen["result"]["row_count"]), (&json!([]), &json!(1)));
+    let all = json_of(&app, "/v1/tasks?all=true").await;
+    assert_eq!(all["items"][0]["result"]["rows"], json!([]));
+    let own = app.request_as(&token, Method::GET, &path).send().await.unwrap();
+    assert_eq!(own.json::<Value>().await.unwrap()["result"]["rows"], json!([["Umbrella"]]));
 }
 
 async fn other_users_see_only_their_own(backend: Backend) {
