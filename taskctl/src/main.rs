@@ -20,6 +20,7 @@ mod fake_people;
 mod fake_songs;
 mod file_name;
 mod interrupt;
+mod keys;
 mod kind_options;
 mod live_list;
 mod local;
@@ -133,6 +134,9 @@ enum Remote {
     Logout,
     /// Show the user that the server sees.
     Whoami,
+    /// List, make and revoke your API keys, with which programs log in.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Upload files for processing.
     ///
     /// After any interruption (also of this program) the same command continues the upload where
@@ -193,15 +197,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// The command line: the commands for a server take its options, and the kinds of tasks are topics
-/// of `help`.
+/// The command line: the commands for a server and those below them take its options, and the kinds
+/// of tasks are topics of `help`.
 fn command() -> clap::Command {
     let remote = Remote::augment_subcommands(clap::Command::new("remote"));
     remote
         .get_subcommands()
         .map(|command| command.get_name().to_owned())
         .fold(Cli::command(), |command, name| {
-            command.mut_subcommand(name, Connection::augment_args)
+            command.mut_subcommand(name, |remote| {
+                Connection::augment_args(remote.mut_subcommands(Connection::augment_args))
+            })
         })
         .subcommands(kind_options::topics())
 }
@@ -218,7 +224,10 @@ fn parse() -> Result<(Cli, Connection), clap::Error> {
     }
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     if matches!(cli.command, Command::Remote(_)) {
-        let connection = Connection::from_arg_matches(inner)?.or(cli.connection.clone());
+        let mut connection = Connection::from_arg_matches(inner)?.or(cli.connection.clone());
+        if let Some((_, below)) = inner.subcommand() {
+            connection = Connection::from_arg_matches(below)?.or(connection);
+        }
         return Ok((cli, connection));
     }
     if cli.connection.is_given() {
@@ -278,6 +287,7 @@ async fn run_on(session: &Session, command: Remote) -> Result<ExitCode, Failure>
         Remote::Login(args) => login::login(session, args).await,
         Remote::Logout => login::logout(session).await,
         Remote::Whoami => whoami::whoami(session).await,
+        Remote::Keys(command) => keys::keys(session, command).await,
         Remote::Upload(args) => upload::upload(session, args).await,
         Remote::Status(tasks) => tasks::status(session, &tasks).await,
         Remote::Watch(tasks) => wait::watch(session, &tasks).await,

@@ -33,7 +33,8 @@ pub(crate) struct GiveUp {
     limit: Option<Duration>,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// Parses a duration such as `30s` or `2h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error} (for example 30s, 10m or 2h)"))
 }
 

@@ -17,11 +17,19 @@ struct CurrentUser {
     role: String,
     login_required: bool,
     session: Option<CurrentSession>,
+    /// Absent from servers without API keys.
+    #[serde(default)]
+    api_key: Option<CurrentKey>,
 }
 
 #[derive(Deserialize)]
 struct CurrentSession {
     expires_at: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+struct CurrentKey {
+    scopes: Vec<String>,
 }
 
 /// `taskctl whoami`.
@@ -37,12 +45,13 @@ pub(crate) async fn whoami(session: &Session) -> Result<ExitCode, Failure> {
             "viewer" => ", viewer",
             _ => "",
         };
-        let login = match (&user.session, user.login_required) {
+        let login = match (&user.session, &user.api_key) {
             (Some(session), _) => {
                 format!("logged in until {}", session.expires_at.format("%Y-%m-%d %H:%M UTC"))
             }
-            (None, false) => "no login required".to_owned(),
-            (None, true) => "logged in".to_owned(),
+            (None, Some(key)) => format!("by an API key for {}", key.scopes.join(" and ")),
+            (None, None) if user.login_required => "logged in".to_owned(),
+            (None, None) => "no login required".to_owned(),
         };
         format!("{name}{role} on {server}; {login}")
     });

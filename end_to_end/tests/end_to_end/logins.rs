@@ -179,3 +179,48 @@ async fn taskctl_registers_logs_in_and_works_with_the_token() {
     assert!(command(&["logout"], "").status.success());
     assert!(!command(&["list"], "").status.success());
 }
+
+#[tokio::test]
+async fn a_program_uses_an_api_key_until_it_is_revoked() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = [("TASK_MANAGER_LOGIN_REQUIRED", "true")];
+    let server = Standalone::start_with(data.path(), &settings).await;
+    let url = server.api.url.as_str();
+    let command = |home: &str, key: Option<&str>, args: &[&str], input: &str| {
+        let mut command = taskctl();
+        command.env("XDG_CONFIG_HOME", data.path().join(home)).env("NO_COLOR", "1");
+        if let Some(key) = key {
+            command.env("TASKCTL_TOKEN", key);
+        }
+        run(command.args(args).args(["--server", url]), input)
+    };
+    let alice = |args: &[&str]| {
+        let done = command("alice", None, args, "Pa55word!\n");
+        assert!(done.status.success(), "{args:?}: {}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    alice(&["register", "alice"]);
+    alice(&["login", "alice"]);
+    assert!(alice(&["keys", "list"]).contains("No keys. Make one with `taskctl"));
+
+    let create = ["keys", "create", "nightly export", "--scope", "write", "--expires-in", "30days"];
+    let printed = alice(&create);
+    let key = printed.trim_end();
+    assert!(key.starts_with("tpk_") && !key.contains(char::is_whitespace), "{printed}");
+    let list = alice(&["keys", "list"]);
+    assert!(list.contains("nightly export") && list.contains("read write"), "{list}");
+    assert!(!list.contains(key) && list.contains("never"), "{list}");
+
+    let program = |args: &[&str]| command("program", Some(key), args, "");
+    let who = text(&program(&["whoami"]).stdout);
+    assert!(
+        who.starts_with("alice on ") && who.contains("by an API key for read and write"),
+        "{who}"
+    );
+    let refused = program(&["keys", "create", "another"]);
+    assert!(!refused.status.success(), "{}", text(&refused.stdout));
+
+    alice(&["keys", "revoke", "nightly export"]);
+    let refused = program(&["whoami"]);
+    assert!(text(&refused.stderr).contains("was revoked"), "{}", text(&refused.stderr));
+}
