@@ -44,7 +44,7 @@ export function warnings(item) {
   if (csv.irregular.length) {
     const lines = csv.irregular.slice(0, SHOWN_LINES).map(({ line, fields }) => `line ${number(line)} has ${count(fields, "field")}`);
     const more = csv.irregular.length - lines.length;
-    found.push({ text: `The header has ${count(csv.columns.length, "column")}, but ${lines.join(", ")}${more > 0 ? ` and ${number(more)} more differ` : ""}: these are bad rows.` });
+    found.push({ text: `The header has ${count(csv.columns.length, "column")}, but ${lines.join(", ")}${more > 0 ? ` and ${number(more)} more differ` : ""}: these are invalid rows.` });
   }
   if (kind === "csv_aggregation") found.push(...ofSums(item));
   return found;
@@ -57,7 +57,7 @@ function ofSums({ csv, roles }) {
     if (!notWhole) continue;
     const { total, line, value } = notWhole;
     const values = `${count(total, "value")} of “${name}” ${total === 1 ? "is not a whole number" : "are not whole numbers"}`;
-    found.push({ text: `${values}, first in line ${number(line)} (“${excerpt(value)}”): ${total === 1 ? "this is a bad row" : "these are bad rows"}.` });
+    found.push({ text: `${values}, first in line ${number(line)} (“${excerpt(value)}”): ${total === 1 ? "this is an invalid row" : "these are invalid rows"}.` });
   }
   const names = csv.columns.filter((_, at) => roles[at]).map(({ name }) => name);
   const repeated = names.find((name, at) => csv.columns.filter((column) => column.name === name).length > 1 && names.indexOf(name) === at);

@@ -11,7 +11,7 @@ export const FILE_KINDS = {
 /** The columns without parameters. */
 export const DEFAULT_COLUMNS = { group_by: ["Song", "Date"], sum: ["Number of Plays"] };
 
-/** What a kind does with bad rows unless told otherwise. */
+/** What a kind does with invalid rows unless told otherwise. */
 export const DEFAULT_ON_BAD_ROW = { csv_aggregation: "fail", data_upload: "skip" };
 
 /** Whole numbers that are no amounts. */

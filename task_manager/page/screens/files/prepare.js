@@ -135,7 +135,7 @@ function parameterFields(item, onChange) {
       h("option", { value: "fail", selected: item.onBadRow === "fail" }, "end the task with an error"),
       h("option", { value: "skip", selected: item.onBadRow === "skip" }, "are left out and listed"),
     );
-    fields.push(h("label", { class: "field" }, "Bad rows", select));
+    fields.push(h("label", { class: "field" }, "Invalid rows", select));
   }
   if (item.kind === "csv_aggregation") {
     const text = (label, name, attributes) =>

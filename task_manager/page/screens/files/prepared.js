@@ -84,7 +84,7 @@ async function itemOf({ file, name, handle }, isSample) {
   };
 }
 
-/** Changes the kind, with its own default for bad rows. */
+/** Changes the kind, with its own default for invalid rows. */
 export function chooseKind(item, kind) {
   item.kind = kind;
   item.onBadRow = DEFAULT_ON_BAD_ROW[kind] ?? "";

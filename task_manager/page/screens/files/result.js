@@ -141,7 +141,7 @@ function fix(job) {
       toastProblem(problem);
     }
   };
-  return h("button", { class: "primary", type: "button", onclick: run }, icon("again"), "Run again and skip bad rows");
+  return h("button", { class: "primary", type: "button", onclick: run }, icon("again"), "Run again and skip invalid rows");
 }
 
 // --- Facts -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import { createPart, simpleTable } from "./part.js";
 
 /** What fields are called, where their name says too little. */
 const LABELS = {
-  on_bad_row: "Bad rows", group_by: "Group by", sum: "Sum", total_header: "Name of the sum", memory_limit: "Memory limit",
+  on_bad_row: "Invalid rows", group_by: "Group by", sum: "Sum", total_header: "Name of the sum", memory_limit: "Memory limit",
   output_size: "Size of the result", rows_read: "Rows read", rows_rejected: "Rows rejected", rows_loaded: "Rows loaded",
   resumed_from_row: "Resumed from row", sha256: "SHA-256", irregular_row_count: "Irregular rows", row_count: "Rows",
   column_count: "Columns", content_type: "Content type", not_possible: "Not possible", delimiter: "Separated by",

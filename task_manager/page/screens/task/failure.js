@@ -54,7 +54,7 @@ function fixes(task, { act, openForm, runWith }) {
   const suggested = task.error.suggested_parameters ?? {};
   const fix = Object.keys(suggested).length > 0 && canRun;
   const buttons = [
-    code === "bad_rows" && canRun && h("button", { class: "primary", dataset: { name: "skip" }, onclick: () => runWith({ on_bad_row: "skip" }) }, icon("again"), "Run again and skip bad rows"),
+    code === "bad_rows" && canRun && h("button", { class: "primary", dataset: { name: "skip" }, onclick: () => runWith({ on_bad_row: "skip" }) }, icon("again"), "Run again and skip invalid rows"),
     fix && h("button", { class: "primary", dataset: { name: "suggested" }, onclick: () => runWith(suggested) }, icon("again"), `Run again ${suggestion(suggested)}`),
     OF_COLUMNS.includes(code) && task.kind === "csv_aggregation" && !fix && canRun && h("button", { class: "primary", dataset: { name: "columns" }, onclick: openForm }, icon("again"), "Run again with other columns"),
     TRANSIENT.includes(code) && !reasonAgainst("resume", task) && h("button", { class: "primary", dataset: { name: "fix-resume" }, onclick: () => act("resume") }, icon("play"), "Resume"),

@@ -74,7 +74,7 @@ const FORMS = {
     return {
       elements: [
         columns.element,
-        h("div", { class: "form-grid" }, field("Bad rows", bad), field("Name of the last sum", total), field("Memory for the groups", memory), field("Numbers", numbers.element), dialect.elements),
+        h("div", { class: "form-grid" }, field("Invalid rows", bad), field("Name of the last sum", total), field("Memory for the groups", memory), field("Numbers", numbers.element), dialect.elements),
       ],
       read: () => ({ ...columns.read(), on_bad_row: bad.value, total_header: total.value.trim() || null, memory_limit: memory.value.trim() || null, ...numbers.read(), ...dialect.read() }),
     };
@@ -83,7 +83,7 @@ const FORMS = {
     const bad = badRows(task.parameters?.on_bad_row ?? "skip");
     const dialect = dialectFields(task.parameters ?? {});
     return {
-      elements: [h("div", { class: "form-grid" }, field("Bad rows", bad), dialect.elements)],
+      elements: [h("div", { class: "form-grid" }, field("Invalid rows", bad), dialect.elements)],
       read: () => ({ on_bad_row: bad.value, ...dialect.read() }),
     };
   },
