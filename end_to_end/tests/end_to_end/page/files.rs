@@ -60,6 +60,38 @@ async fn the_sample_needs_no_file() {
 }
 
 #[tokio::test]
+async fn the_kind_is_guessed_from_other_names_of_columns() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Standalone::start(data.path()).await;
+    let browser = Browser::start().await;
+    browser.open(&server.api.url).await;
+    browser.sees("No files yet").await;
+    for (name, content) in [
+        ("people.csv", "Name;E-Mail\nAda;ada@example.org\n"),
+        ("songs.csv", "song;DATE;number of plays\nUmbrella;2020-01-02;200\n"),
+    ] {
+        let file = data.path().join(name);
+        fs::write(&file, content).unwrap();
+        browser.drop_file(&file).await;
+        browser.sees(name).await;
+    }
+    let kinds = browser.run(CHOSEN_KINDS, &[]).await;
+    assert_eq!(kinds, json!(["data_upload", "csv_aggregation"]));
+    browser.click("Start all").await;
+    browser.find("a[download]").await;
+    // The columns are the default ones, under their own names.
+    let sums = "Song,Date,Number of Plays\nUmbrella,2020-01-02,200\n";
+    assert_eq!(browser.run(DOWNLOAD, &[]).await, sums);
+    browser.finish().await;
+}
+
+/// The kind of each prepared file.
+const CHOSEN_KINDS: &str = "
+    const kinds = document.querySelectorAll('.prepared-actions select');
+    return [...kinds].map((kind) => kind.value);
+";
+
+#[tokio::test]
 async fn an_upload_continues_after_a_reload_and_a_crash_of_the_server() {
     let data = tempfile::tempdir().unwrap();
     let mut server = Standalone::start(data.path()).await;

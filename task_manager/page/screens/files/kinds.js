@@ -1,5 +1,7 @@
 // The kinds of tasks that take a file, and what is guessed from the beginning of one.
 
+import { positionOf } from "./column_names.js";
+
 /** What each kind does, and where a form with the file is sent. */
 export const FILE_KINDS = {
   csv_aggregation: { does: "Sums columns for each group of equal values", path: "/v1/data_processor/upload" },
@@ -10,6 +12,9 @@ export const FILE_KINDS = {
 
 /** The columns without parameters. */
 export const DEFAULT_COLUMNS = { group_by: ["Song", "Date"], sum: ["Number of Plays"] };
+
+/** The columns that a load needs. */
+const LOADED_COLUMNS = ["name", "email"];
 
 /** What a kind does with invalid rows unless told otherwise. */
 export const DEFAULT_ON_BAD_ROW = { csv_aggregation: "fail", data_upload: "skip" };
@@ -26,13 +31,14 @@ const NO_AMOUNT = /(^|[\s_-])(id|no|nr|year|month|day|zip|code|post ?code|phone|
 export function guess(csv) {
   if (!csv) return { kind: "file_statistics", roles: [] };
   const names = csv.columns.map(({ name }) => name);
-  const hasAll = (...wanted) => wanted.every((name) => names.includes(name));
-  if (hasAll(...DEFAULT_COLUMNS.group_by, ...DEFAULT_COLUMNS.sum)) {
-    const roleOf = (name) => (DEFAULT_COLUMNS.group_by.includes(name) ? "group" : DEFAULT_COLUMNS.sum.includes(name) ? "sum" : null);
-    return { kind: "csv_aggregation", roles: names.map(roleOf) };
+  const find = (columns) => columns.map((column) => positionOf(names, column));
+  const [groups, sums] = [find(DEFAULT_COLUMNS.group_by), find(DEFAULT_COLUMNS.sum)];
+  if (![...groups, ...sums].includes(-1)) {
+    const roles = names.map((_, at) => (groups.includes(at) ? "group" : sums.includes(at) ? "sum" : null));
+    return { kind: "csv_aggregation", roles };
   }
   const roles = guessRoles(csv);
-  if (hasAll("name", "email")) return { kind: "data_upload", roles };
+  if (!find(LOADED_COLUMNS).includes(-1)) return { kind: "data_upload", roles };
   const isSummed = roles.includes("group") && roles.includes("sum");
   return { kind: isSummed ? "csv_aggregation" : "file_statistics", roles };
 }
@@ -64,8 +70,7 @@ export function parametersOf(item) {
   const parameters = {};
   if (kind === "csv_aggregation") {
     const columns = { group_by: columnsWith("group", item), sum: columnsWith("sum", item) };
-    const isDefault = JSON.stringify(columns) === JSON.stringify(DEFAULT_COLUMNS);
-    if (item.csv && !isDefault) Object.assign(parameters, columns);
+    if (item.csv && !areDefaults(columns, item.csv)) Object.assign(parameters, columns);
     if (totalHeader.trim()) parameters.total_header = totalHeader.trim();
     if (memoryLimit.trim()) parameters.memory_limit = memoryLimit.trim();
   }
@@ -73,6 +78,15 @@ export function parametersOf(item) {
   if (item.encoding === "other" && kind !== "file_statistics") parameters.encoding = "windows-1252";
   if (kind in DEFAULT_ON_BAD_ROW && onBadRow !== DEFAULT_ON_BAD_ROW[kind]) parameters.on_bad_row = onBadRow;
   return parameters;
+}
+
+/** Whether the server takes these columns of a file if none are given. */
+function areDefaults(columns, csv) {
+  const names = csv.columns.map(({ name }) => name);
+  return Object.entries(DEFAULT_COLUMNS).every(([role, wanted]) => {
+    const found = wanted.map((column) => names[positionOf(names, column)]);
+    return JSON.stringify(columns[role]) === JSON.stringify(found);
+  });
 }
 
 /** Why a prepared file cannot be started; `null` if it can. */

@@ -63,6 +63,7 @@ const EMBEDDED: &[(&str, &[u8])] = files! {
     "screens/events/schedules.js"
     "screens/events/send.js"
     "screens/files.js"
+    "screens/files/column_names.js"
     "screens/files/columns.js"
     "screens/files/commands.js"
     "screens/files/detected.js"
