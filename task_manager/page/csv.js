@@ -1,28 +1,26 @@
 // Reads the beginning of a file to show it and to guess what it is. The server reads the whole file and decides
 // alone; what is found here only sets defaults.
 
+import { parse } from "./csv_records.js";
+import { DELIMITERS, wholeNumber } from "./dialect.js";
+
 const HEAD_BYTES = 256 * 1024;
 const ROWS_FOR_TYPES = 1_000;
 const ROWS_FOR_DELIMITER = 50;
-const WHOLE = /^-?\d+$/;
 /** The part of the rows that must have as many fields as the header. */
 const REGULAR = 0.8;
 
-/** Encodings as the server names them. */
-export const ENCODINGS = { "utf-8": "UTF-8", "windows-1252": "Windows-1252", "utf-16": "UTF-16" };
-export const DELIMITERS = { ",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars" };
-
 /**
- * What the beginning of a file says about it.
+ * What the beginning of a file says about it, read by a dialect (dialect.js) as far as it is given.
  *
- * @returns {Promise<{compression: "gzip"|"zstd"|null, encoding: "utf-8"|"utf-16"|"other"|"binary"|null,
+ * @returns {Promise<{compression: "gzip"|"zstd"|null, encoding: "utf-8"|"utf-16"|"windows-1252"|"binary"|null,
  *   csv: Csv|null}>} `encoding` is `null` if the file cannot be decompressed here
  */
-export async function inspect(file) {
+export async function inspect(file, dialect = {}) {
   const { bytes, compression, isWhole } = await readHead(file);
   if (!bytes) return { compression, encoding: null, csv: null };
-  const { encoding, text } = decode(bytes, isWhole);
-  const csv = text === null ? null : readCsv(text, isWhole, isNamedCsv(file.name));
+  const { encoding, text } = decode(bytes, isWhole, dialect.encoding);
+  const csv = text === null ? null : readCsv(text, isWhole, isNamedCsv(file.name), dialect);
   return { compression, encoding, csv };
 }
 
@@ -66,17 +64,28 @@ async function gunzip(raw, isAll) {
   return { bytes, isWhole };
 }
 
-function decode(bytes, isWhole) {
-  const isUtf16 = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
-  if (isUtf16) return { encoding: "utf-16", text: new TextDecoder(bytes[0] === 0xff ? "utf-16le" : "utf-16be").decode(bytes) };
+/** The mark of the file decides, then what is given, then what its bytes permit. */
+function decode(bytes, isWhole, given) {
+  const starts = (...mark) => mark.every((byte, at) => bytes[at] === byte);
+  const as = (encoding, label = encoding) => ({ encoding, text: new TextDecoder(label, { ignoreBOM: encoding === "utf-8" }).decode(bytes) });
+  if (starts(0xff, 0xfe)) return as("utf-16", "utf-16le");
+  if (starts(0xfe, 0xff)) return as("utf-16", "utf-16be");
+  if (given === "utf-16") return as("utf-16", hasHigherByteFirst(bytes) ? "utf-16be" : "utf-16le");
   if (bytes.includes(0)) return { encoding: "binary", text: null };
+  if (given && !starts(0xef, 0xbb, 0xbf)) return as(given);
   try {
     // As a stream, since the last character may be cut.
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes, { stream: !isWhole });
     return { encoding: "utf-8", text };
   } catch {
-    return { encoding: "other", text: new TextDecoder("windows-1252").decode(bytes) };
+    return as("windows-1252");
   }
+}
+
+/** ASCII in UTF-16 has its zeros first then. */
+function hasHigherByteFirst(bytes) {
+  const zeros = (from) => bytes.subarray(0, ROWS_FOR_TYPES).filter((byte, at) => at % 2 === from && byte === 0).length;
+  return zeros(0) > zeros(1);
 }
 
 function isNamedCsv(name) {
@@ -101,14 +110,15 @@ function isNamedCsv(name) {
  */
 
 /** @returns {Csv|null} `null` if it does not look like CSV */
-function readCsv(text, isWhole, isNamed) {
+function readCsv(text, isWhole, isNamed, dialect) {
   const { announced, body } = withoutAnnouncement(text.startsWith("\ufeff") ? text.slice(1) : text);
-  const delimiter = announced ?? findDelimiter(body, isWhole) ?? (isNamed ? "," : null);
+  const delimiter = dialect.delimiter || announced || (findDelimiter(body, isWhole, dialect) ?? (isNamed ? "," : null));
   if (delimiter === null) return null;
-  const [header, ...records] = parse(body, delimiter, ROWS_FOR_TYPES + 1, isWhole, announced ? 2 : 1);
+  const [header, ...records] = parse(body, { ...dialect, delimiter }, ROWS_FOR_TYPES + 1, isWhole, announced ? 2 : 1);
   if (!header) return null;
   const rows = records.map(({ fields }) => fields);
-  const columns = header.fields.map((name, at) => column(name.trim(), at, records));
+  const whole = wholeNumber(dialect);
+  const columns = header.fields.map((name, at) => column(name.trim(), at, records, whole));
   const irregular = records
     .filter(({ fields }) => fields.length !== columns.length)
     .map(({ line, fields }) => ({ line, fields: fields.length }));
@@ -123,11 +133,11 @@ function withoutAnnouncement(text) {
 }
 
 /** The delimiter that splits most of the first rows into as many fields as the header. */
-function findDelimiter(text, isWhole) {
+function findDelimiter(text, isWhole, dialect) {
   if (/^\s*[{[<]/.test(text)) return null;
   let best = null;
   for (const delimiter of Object.keys(DELIMITERS)) {
-    const [header, ...rows] = parse(text, delimiter, ROWS_FOR_DELIMITER, isWhole);
+    const [header, ...rows] = parse(text, { ...dialect, delimiter }, ROWS_FOR_DELIMITER, isWhole);
     const fields = header?.fields.length ?? 0;
     if (fields < 2 || header.fields.some((name) => name.trim() === "")) continue;
     const regular = rows.length ? rows.filter((row) => row.fields.length === fields).length / rows.length : 1;
@@ -137,61 +147,14 @@ function findDelimiter(text, isWhole) {
   return best?.delimiter ?? null;
 }
 
-/**
- * The first records of a text by RFC 4180, with the lines where they begin. Blank lines are skipped, and so is
- * a last record that may be cut.
- *
- * @returns {{line: number, fields: string[]}[]}
- */
-export function parse(text, delimiter, limit, isWhole, firstLine = 1) {
-  const records = [];
-  let line = firstLine;
-  let at = 0;
-  while (at < text.length && records.length < limit) {
-    const first = line;
-    const fields = [];
-    let isEnd = false;
-    while (!isEnd) {
-      let value = "";
-      if (text[at] === '"') {
-        at += 1;
-        for (;;) {
-          const quote = text.indexOf('"', at);
-          if (quote < 0) {
-            value += text.slice(at);
-            at = text.length;
-            break;
-          }
-          value += text.slice(at, quote);
-          at = quote + 1;
-          if (text[at] !== '"') break;
-          value += '"';
-          at += 1;
-        }
-        line += value.split("\n").length - 1;
-      }
-      let stop = at;
-      while (stop < text.length && text[stop] !== delimiter && text[stop] !== "\n") stop += 1;
-      value += text.slice(at, stop);
-      isEnd = text[stop] !== delimiter || stop >= text.length;
-      at = stop + 1;
-      if (isEnd && stop >= text.length && !isWhole) return records;
-      fields.push(isEnd && value.endsWith("\r") ? value.slice(0, -1) : value);
-    }
-    line += 1;
-    if (fields.length > 1 || fields[0] !== "") records.push({ line: first, fields });
-  }
-  return records;
-}
-
-function column(name, at, records) {
+function column(name, at, records, whole) {
   const values = records.map(({ fields }) => fields[at] ?? "");
-  const odd = records.filter(({ fields }) => at < fields.length && !WHOLE.test(fields[at]));
+  const odd = records.filter(({ fields }) => at < fields.length && !whole.test(fields[at]));
   const notWhole = odd.length ? { total: odd.length, line: odd[0].line, value: odd[0].fields[at] } : null;
   const given = values.filter((value) => value !== "");
   const all = (test) => given.length > 0 && given.every(test);
   const type = given.length === 0 ? "empty"
-    : all((value) => WHOLE.test(value)) ? "integer"
+    : all((value) => whole.test(value)) ? "integer"
     : all((value) => /^-?\d*[.,]?\d+(e[+-]?\d+)?$/i.test(value)) ? "decimal"
     : all(isDate) ? "date"
     : "text";

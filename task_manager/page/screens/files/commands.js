@@ -14,8 +14,8 @@ export function curlLine({ name, kind, parameters }) {
   const words = ["curl"];
   if (user()?.login_required) words.push('-H "Authorization: Bearer $TOKEN"');
   for (const [parameter, value] of pairs(parameters)) {
-    // curl reads `@` and `<` at the start of a value of -F as files, and options after `;`.
-    const option = /^[@<]|;/.test(value) ? "--form-string" : "-F";
+    // curl reads `@` and `<` at the start of a value of -F as files, quotes as its own, and options after `;`.
+    const option = /^[@<"]|;/.test(value) ? "--form-string" : "-F";
     words.push(`${option} ${shellQuote(`${parameter}=${value}`)}`);
   }
   const isPlain = !/[;,"\\]/.test(name);

@@ -1,10 +1,9 @@
 // Says in words what was found at the beginning of a file, and what the server will not take as it is.
 
-import { DELIMITERS } from "../../csv.js";
+import { DELIMITERS, ENCODINGS } from "../../dialect.js";
 import { count, number } from "../../format.js";
 
 const COMPRESSED = { gzip: "Compressed by gzip: ", zstd: "Compressed by zstd: " };
-const ENCODINGS = { "utf-16": " in UTF-16", other: " in Windows-1252" };
 const SHOWN_LINES = 3;
 
 /** One sentence on what the file is. */
@@ -13,7 +12,7 @@ export function describe(item) {
   if (file.size === 0) return "An empty file.";
   const prefix = COMPRESSED[compression] ?? "";
   if (encoding === null) return `${prefix}the server decompresses it; its rows cannot be shown here.`;
-  if (csv) return sentence(prefix, `CSV${ENCODINGS[encoding] ?? ""}, separated by ${DELIMITERS[csv.delimiter]}, ${count(csv.columns.length, "column")}, ${rowsOf(csv, warnings(item).length === 0)}`);
+  if (csv) return sentence(prefix, `CSV${encoding === "utf-8" ? "" : ` in ${ENCODINGS[encoding]}`}, separated by ${DELIMITERS[csv.delimiter]}, ${count(csv.columns.length, "column")}, ${rowsOf(csv, warnings(item).length === 0)}`);
   return sentence(prefix, encoding === "binary" ? "not a text" : "text, no table of rows and columns");
 }
 

@@ -1,5 +1,6 @@
 // The kinds of tasks that take a file, and what is guessed from the beginning of one.
 
+import { DEFAULT_QUOTE, givenOf, OF_FILES, OF_NUMBERS, reasonAgainst, withNames } from "../../dialect.js";
 import { positionOf } from "./column_names.js";
 
 /** What each kind does, and where a form with the file is sent. */
@@ -18,6 +19,9 @@ const LOADED_COLUMNS = ["name", "email"];
 
 /** What a kind does with invalid rows unless told otherwise. */
 export const DEFAULT_ON_BAD_ROW = { csv_aggregation: "fail", data_upload: "skip" };
+
+/** What each kind may be told about how a file is written. */
+export const DIALECTS = { csv_aggregation: [...OF_NUMBERS, ...OF_FILES], csv_preview: OF_FILES, data_upload: OF_FILES };
 
 /** Whole numbers that are no amounts. */
 const NO_AMOUNT = /(^|[\s_-])(id|no|nr|year|month|day|zip|code|post ?code|phone|lat|lon)([\s_-]|$)/i;
@@ -74,10 +78,19 @@ export function parametersOf(item) {
     if (totalHeader.trim()) parameters.total_header = totalHeader.trim();
     if (memoryLimit.trim()) parameters.memory_limit = memoryLimit.trim();
   }
-  // What was shown here was read as Windows-1252. UTF-16 has a mark that tells the server.
-  if (item.encoding === "other" && kind !== "file_statistics") parameters.encoding = "windows-1252";
+  if (kind in DIALECTS) {
+    // What was shown here was read as Windows-1252. UTF-16 has a mark that tells the server.
+    if (item.encoding === "windows-1252") parameters.encoding = item.encoding;
+    Object.assign(parameters, withNames(dialectOf(item)));
+    if (parameters.quote === DEFAULT_QUOTE) delete parameters.quote;
+  }
   if (kind in DEFAULT_ON_BAD_ROW && onBadRow !== DEFAULT_ON_BAD_ROW[kind]) parameters.on_bad_row = onBadRow;
   return parameters;
+}
+
+/** What the task of a prepared file is told about how the file is written. */
+function dialectOf({ kind, dialect }) {
+  return givenOf(dialect, DIALECTS[kind] ?? []);
 }
 
 /** Whether the server takes these columns of a file if none are given. */
@@ -92,6 +105,8 @@ function areDefaults(columns, csv) {
 /** Why a prepared file cannot be started; `null` if it can. */
 export function reasonAgainstStart(item) {
   if (item.file.size === 0) return "The file is empty. The server takes no empty files.";
+  const against = reasonAgainst(dialectOf(item));
+  if (against) return against;
   if (item.kind !== "csv_aggregation" || !item.csv) return null;
   if (!columnsWith("group", item).length) return "Choose at least one column to group by.";
   if (!columnsWith("sum", item).length) return "Choose at least one column to sum.";

@@ -1,5 +1,7 @@
 // A file before its start: what was found in it, what is to be done with it, and the same as command lines.
 
+import { DELIMITERS, ENCODINGS } from "../../dialect.js";
+import { dialectFields } from "../../dialect_fields.js";
 import { h, replace } from "../../dom.js";
 import { bytes, count, kindName } from "../../format.js";
 import { icon } from "../../icons.js";
@@ -7,8 +9,8 @@ import { saveText } from "../../sections.js";
 import { columnSheet } from "./columns.js";
 import { commandBox, curlLine, taskctlLine } from "./commands.js";
 import { describe, warnings } from "./detected.js";
-import { columnsWith, DEFAULT_COLUMNS, FILE_KINDS, parametersOf, reasonAgainstStart } from "./kinds.js";
-import { alikeTo, applyToAlike, chooseKind, removeItem, start } from "./prepared.js";
+import { columnsWith, DEFAULT_COLUMNS, DIALECTS, FILE_KINDS, parametersOf, reasonAgainstStart } from "./kinds.js";
+import { alikeTo, applyToAlike, chooseKind, readAs, removeItem, start } from "./prepared.js";
 
 /** The card of a prepared file. */
 export function prepareCard(item) {
@@ -20,6 +22,7 @@ export function prepareCard(item) {
   const warningBox = h("div", { class: "stack" });
   const summary = h("p", { class: "soft" });
   const parameterBox = h("div", { class: "parameters" });
+  const moreBox = h("div");
   const curl = commandBox("curl");
   const taskctl = commandBox("taskctl");
 
@@ -36,13 +39,18 @@ export function prepareCard(item) {
     curl.set(curlLine(task));
     taskctl.set(taskctlLine(task));
   };
-  const showKind = () => {
-    replace(sheetBox, item.csv && columnSheet(item, (at, role) => {
-      item.roles[at] = role;
-      showLines();
-    }));
-    replace(parameterBox, parameterFields(item, showLines));
+  const showSheet = () => replace(sheetBox, item.csv && columnSheet(item, (at, role) => {
+    item.roles[at] = role;
     showLines();
+  }));
+  const showRead = () => {
+    showSheet();
+    showLines();
+  };
+  const showKind = () => {
+    replace(parameterBox, parameterFields(item, showLines));
+    replace(moreBox, item.kind in DIALECTS && moreOptions(item, showLines, showRead));
+    showRead();
   };
   const kind = h(
     "select",
@@ -64,6 +72,7 @@ export function prepareCard(item) {
       sheetBox,
       warningBox,
       parameterBox,
+      moreBox,
       summary,
       alike > 0 && h("div", {}, h("button", { class: "small apply-alike", type: "button", onclick: () => applyToAlike(item) }, `Use these settings for ${count(alike, "other file")} with the same columns`)),
       h("div", { class: "commands" }, curl.element, taskctl.element),
@@ -124,6 +133,32 @@ function summaryOf(item) {
   if (!groups.length || !sums.length) return "Choose what to group by and what to sum above.";
   const names = (list) => list.map((name, at) => [at > 0 && (at === list.length - 1 ? " and " : ", "), h("strong", { class: "wrap" }, name)]);
   return ["Sums ", names(sums), " for each ", groups.length > 1 ? "combination of " : "", names(groups), "."];
+}
+
+/** How the file is written. Its beginning is read again after a change. */
+function moreOptions(item, onChange, onRead) {
+  const fields = dialectFields(item.dialect, {
+    parameters: DIALECTS[item.kind],
+    isOpen: item.isMoreOpen,
+    onToggle: (isOpen) => { item.isMoreOpen = isOpen; },
+    onChange: async () => {
+      const reading = readAs(item, { ...item.dialect, ...fields.read() });
+      onChange();
+      if (!(await reading)) return;
+      fields.showDetected(detected(item));
+      onRead();
+    },
+  });
+  fields.showDetected(detected(item));
+  return fields.element;
+}
+
+/** What was detected, unless it was given. */
+function detected({ dialect, csv, encoding }) {
+  return {
+    delimiter: !dialect.delimiter && csv && DELIMITERS[csv.delimiter],
+    encoding: !dialect.encoding && ENCODINGS[encoding],
+  };
 }
 
 function parameterFields(item, onChange) {

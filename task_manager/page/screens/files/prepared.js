@@ -1,8 +1,9 @@
 // The files that were chosen and not started yet. They stay while other screens are shown.
 
 import { inspect } from "../../csv.js";
+import { givenOf, withCharacters } from "../../dialect.js";
 import { newKey } from "../../http.js";
-import { DEFAULT_ON_BAD_ROW, guess, parametersOf, reasonAgainstStart } from "./kinds.js";
+import { DEFAULT_ON_BAD_ROW, DIALECTS, guess, parametersOf, reasonAgainstStart } from "./kinds.js";
 import { startJob } from "./transfers.js";
 
 /** Files that are read at a time. */
@@ -22,8 +23,10 @@ const MOST_READS = 4;
  * @property {string} onBadRow
  * @property {string} totalHeader
  * @property {string} memoryLimit
+ * @property {object} dialect what is given of how the file is written (dialect.js)
  * @property {boolean} isSample
  * @property {boolean} isOpen whether its settings are shown
+ * @property {boolean} isMoreOpen whether its further settings are shown
  * @property {number} revision changes when settings were changed outside of its card
  * @property {string|null} columnsKey equal for items with the same columns
  */
@@ -64,7 +67,8 @@ export async function prepare(sources, { isSample = false } = {}) {
 
 /** Takes a file whose upload was refused back, with its settings. */
 export async function prepareAgain({ record, upload, handle }) {
-  const item = await itemOf({ file: upload.file, name: record.name, handle }, false);
+  const dialect = givenOf(withCharacters(record.parameters), DIALECTS[record.kind] ?? []);
+  const item = await itemOf({ file: upload.file, name: record.name, handle }, false, dialect);
   const { group_by: groups, sum: sums, total_header: totalHeader = "", memory_limit: memoryLimit = "", on_bad_row: onBadRow } = record.parameters;
   if (item.csv && groups) item.roles = item.csv.columns.map(({ name }) => (groups.includes(name) ? "group" : sums.includes(name) ? "sum" : null));
   chooseKind(item, record.kind);
@@ -73,15 +77,38 @@ export async function prepareAgain({ record, upload, handle }) {
   changed();
 }
 
-async function itemOf({ file, name, handle }, isSample) {
-  // A file that cannot be read fails with words when it is uploaded.
-  const found = await inspect(file).catch(() => ({ compression: null, encoding: null, csv: null }));
+async function itemOf({ file, name, handle }, isSample, dialect = {}) {
+  const found = await read(file, dialect);
   const { kind, roles } = guess(found.csv);
-  const columnsKey = found.csv && JSON.stringify(found.csv.columns.map((column) => column.name));
   return {
     id: newKey(), file, name, handle, ...found, kind, roles, onBadRow: DEFAULT_ON_BAD_ROW[kind] ?? "", totalHeader: "", memoryLimit: "",
-    isSample, isOpen: false, revision: 0, columnsKey,
+    dialect, isSample, isOpen: false, isMoreOpen: Object.keys(dialect).length > 0, revision: 0,
   };
+}
+
+/** What is at the beginning of a file. One that cannot be read fails with words when it is uploaded. */
+async function read(file, dialect) {
+  const found = await inspect(file, dialect).catch(() => ({ compression: null, encoding: null, csv: null }));
+  return { ...found, columnsKey: found.csv && JSON.stringify(found.csv.columns.map((column) => column.name)) };
+}
+
+/**
+ * Reads the beginning of an item's file by another dialect. The roles of its columns stay if they were chosen and
+ * the columns are the same.
+ *
+ * @returns {Promise<boolean>} whether the dialect is still this one
+ */
+export async function readAs(item, dialect) {
+  item.dialect = dialect;
+  const found = await read(item.file, dialect);
+  if (item.dialect !== dialect) return false;
+  const isGuess = JSON.stringify(item.roles) === JSON.stringify(guess(item.csv).roles);
+  const isAlike = item.columnsKey === found.columnsKey;
+  Object.assign(item, found);
+  if (isGuess || !isAlike) item.roles = guess(found.csv).roles;
+  // Which files have the same columns is shown on the cards of others too.
+  if (!isAlike) changed();
+  return true;
 }
 
 /** Changes the kind, with its own default for invalid rows. */
@@ -96,10 +123,13 @@ export function alikeTo({ id, columnsKey }) {
 }
 
 /** Gives the items with the same columns the settings of this one. */
-export function applyToAlike(item) {
-  const { kind, roles, onBadRow, totalHeader, memoryLimit } = item;
-  for (const other of alikeTo(item)) {
-    Object.assign(other, { kind, roles: [...roles], onBadRow, totalHeader, memoryLimit, revision: other.revision + 1 });
+export async function applyToAlike(item) {
+  const { kind, roles, onBadRow, totalHeader, memoryLimit, dialect, columnsKey } = item;
+  const alike = alikeTo(item);
+  await Promise.all(alike.map((other) => readAs(other, { ...dialect })));
+  for (const other of alike) {
+    if (other.columnsKey === columnsKey) other.roles = [...roles];
+    Object.assign(other, { kind, onBadRow, totalHeader, memoryLimit, revision: other.revision + 1 });
   }
   changed();
 }

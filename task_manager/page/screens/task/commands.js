@@ -1,5 +1,6 @@
 // Command lines that do the same, and the task as the API shows it.
 
+import { withNames } from "../../dialect.js";
 import { h } from "../../dom.js";
 import { shellQuote } from "../../format.js";
 import { user } from "../../session.js";
@@ -27,7 +28,7 @@ export function createCommands() {
 }
 
 function given(parameters) {
-  return Object.fromEntries(Object.entries(parameters ?? {}).filter(([, value]) => value !== null));
+  return withNames(Object.fromEntries(Object.entries(parameters ?? {}).filter(([, value]) => value !== null)));
 }
 
 function showByCurl({ task_id: id }) {

@@ -1,6 +1,6 @@
 // The parameters and the result of the task, as facts.
 
-import { DELIMITERS, ENCODINGS } from "../../csv.js";
+import { DELIMITERS, ENCODINGS } from "../../dialect.js";
 import { h } from "../../dom.js";
 import { bytes, count, duration, number, time } from "../../format.js";
 import { outcomeWords } from "../tasks/words.js";
@@ -13,7 +13,7 @@ const LABELS = {
   resumed_from_row: "Resumed from row", sha256: "SHA-256", irregular_row_count: "Irregular rows", row_count: "Rows",
   column_count: "Columns", content_type: "Content type", not_possible: "Not possible", delimiter: "Separated by",
 };
-const WORDS = { on_bad_row: { fail: "Fail the task", skip: "Leave out" }, delimiter: DELIMITERS, encoding: ENCODINGS };
+const WORDS = { on_bad_row: { fail: "Fail the task", skip: "Leave out" }, delimiter: DELIMITERS, encoding: ENCODINGS, thousands: { " ": "Blank" } };
 const OF_BYTES = ["output_size", "size"];
 /** Fields that come first. */
 const ORDER = ["group_by", "sum", "total_header", "on_bad_row"];

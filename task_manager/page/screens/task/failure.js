@@ -1,6 +1,6 @@
 // Why the task failed: the problem with the places in the file, and what can be done about it.
 
-import { ENCODINGS } from "../../csv.js";
+import { ENCODINGS } from "../../dialect.js";
 import { h } from "../../dom.js";
 import { count, number } from "../../format.js";
 import { icon } from "../../icons.js";

@@ -1,6 +1,6 @@
 // Rows that belong to the task: rejected ones, loaded ones, and the rows of a CSV preview.
 
-import { parse } from "../../csv.js";
+import { parse } from "../../csv_records.js";
 import { h, replace } from "../../dom.js";
 import { count, isEnded, number } from "../../format.js";
 import { get, request as send } from "../../http.js";
@@ -46,7 +46,7 @@ function fileOfRejected({ links }) {
     try {
       const response = await send(links.rejected, { headers: { Range: `bytes=0-${HEAD_BYTES - 1}` } });
       const isWhole = response.status === 200;
-      const [head, ...rows] = parse(await response.text(), ",", ROWS + 1, isWhole).map(({ fields }) => fields);
+      const [head, ...rows] = parse(await response.text(), { delimiter: "," }, ROWS + 1, isWhole).map(({ fields }) => fields);
       if (!head || rows.length === 0) return;
       // line, column, field, value, reason
       replace(box, simpleTable("Rejected rows", ["Line", "Column", "Field", "Value", "Reason"], rows.map(([line, column, field, value, reason]) => [line, column, field, cell(value), withCode(reason ?? "")]), [0, 1], "reasons"));

@@ -1,6 +1,7 @@
 // Runs an ended task again, as it was or with other parameters.
 
-import { DELIMITERS, ENCODINGS } from "../../csv.js";
+import { givenOf, OF_FILES, OF_NUMBERS } from "../../dialect.js";
+import { dialectFields } from "../../dialect_fields.js";
 import { h, replace } from "../../dom.js";
 import { newKey, send } from "../../http.js";
 import { problemBox } from "../../notices.js";
@@ -69,27 +70,27 @@ const FORMS = {
     const total = text(given.total_header, "As the column is called");
     const memory = text(given.memory_limit, "Default, such as 256MiB");
     const bad = badRows(given.on_bad_row ?? "fail");
-    const numbers = numberField(given);
-    const dialect = dialectFields(given);
+    const dialect = moreOptions(given, [...OF_NUMBERS, ...OF_FILES]);
     return {
       elements: [
         columns.element,
-        h("div", { class: "form-grid" }, field("Invalid rows", bad), field("Name of the last sum", total), field("Memory for the groups", memory), field("Numbers", numbers.element), dialect.elements),
+        h("div", { class: "form-grid" }, field("Invalid rows", bad), field("Name of the last sum", total), field("Memory for the groups", memory)),
+        dialect.element,
       ],
-      read: () => ({ ...columns.read(), on_bad_row: bad.value, total_header: total.value.trim() || null, memory_limit: memory.value.trim() || null, ...numbers.read(), ...dialect.read() }),
+      read: () => ({ ...columns.read(), on_bad_row: bad.value, total_header: total.value.trim() || null, memory_limit: memory.value.trim() || null, ...dialect.read() }),
     };
   },
   data_upload(task) {
     const bad = badRows(task.parameters?.on_bad_row ?? "skip");
-    const dialect = dialectFields(task.parameters ?? {});
+    const dialect = moreOptions(task.parameters ?? {}, OF_FILES);
     return {
-      elements: [h("div", { class: "form-grid" }, field("Invalid rows", bad), dialect.elements)],
+      elements: [h("div", { class: "form-grid" }, field("Invalid rows", bad)), dialect.element],
       read: () => ({ on_bad_row: bad.value, ...dialect.read() }),
     };
   },
   csv_preview(task) {
-    const dialect = dialectFields(task.parameters ?? {});
-    return { elements: [h("div", { class: "form-grid" }, dialect.elements)], read: dialect.read };
+    const dialect = dialectFields(task.parameters ?? {}, { parameters: OF_FILES, isOpen: true });
+    return { elements: [dialect.element], read: dialect.read };
   },
 };
 
@@ -109,27 +110,9 @@ function select(value, options) {
   return h("select", {}, options.map(([name, words]) => h("option", { value: name, selected: name === value }, words)));
 }
 
-/** How numbers are written: examples of the marks of decimals and thousands. */
-function numberField(given) {
-  const marks = [["", ""], [",", "."], [".", ","], [",", " "], [".", "'"], [",", ""], [".", ""]];
-  const text = (decimal, thousands) => (decimal ? `1${thousands}234${decimal}00` : "1234");
-  const at = marks.findIndex(([decimal, thousands]) => decimal === (given.decimal ?? "") && thousands === (given.thousands ?? ""));
-  const element = select(String(at), [...marks.map((pair, index) => [String(index), text(...pair)]), ...(at < 0 ? [["-1", "As before"]] : [])]);
-  const read = () => {
-    const [decimal, thousands] = marks[Number(element.value)] ?? [given.decimal, given.thousands];
-    return { decimal: decimal || null, thousands: thousands || null };
-  };
-  return { element, read };
-}
-
-/** How the file is written. */
-function dialectFields(given) {
-  const delimiter = select(given.delimiter ?? "", [["", "Detected"], ...Object.entries(DELIMITERS)]);
-  const encoding = select(given.encoding ?? "", [["", "By its mark, or UTF-8"], ...Object.entries(ENCODINGS)]);
-  return {
-    elements: [field("Separated by", delimiter), field("Encoding", encoding)],
-    read: () => ({ delimiter: delimiter.value || null, encoding: encoding.value || null }),
-  };
+/** How the file is written, open if the task was given some of it. */
+function moreOptions(given, parameters) {
+  return dialectFields(given, { parameters, isOpen: Object.keys(givenOf(given, parameters)).length > 0 });
 }
 
 /** Columns as check boxes where they are known, and as lines of text otherwise. */
