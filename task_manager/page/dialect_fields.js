@@ -26,11 +26,12 @@ const FIELDS = {
  */
 export function dialectFields(given, { parameters, isOpen, onChange, onToggle }) {
   const fields = parameters.map((name) => ({ name, ...FIELDS[name](given[name] ?? "") }));
+  for (const { control } of fields) control.addEventListener(control.matches("select") ? "change" : "input", () => onChange?.());
   const element = h(
     "details",
     { class: "more-options", open: isOpen, ontoggle: () => onToggle?.(element.open) },
     h("summary", {}, "More options"),
-    h("div", { class: "form-grid", oninput: onChange }, fields.map((field) => field.element)),
+    h("div", { class: "form-grid" }, fields.map((field) => field.element)),
   );
   return {
     element,

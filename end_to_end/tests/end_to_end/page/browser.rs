@@ -164,6 +164,15 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
+    /// Chooses the option with this value in the list with this label or name.
+    pub async fn choose(&self, label: &str, value: &str) {
+        let list = eventually(&format!("there is a list {label:?}"), async || {
+            self.element(FIND_FIELD, label).await
+        })
+        .await;
+        list.select_by_value(value).await.unwrap();
+    }
+
     /// The element that a script returns for a name.
     async fn element(&self, script: &str, name: &str) -> Option<Element> {
         let found = self.run(script, &[json!(name)]).await;

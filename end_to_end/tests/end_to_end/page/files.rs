@@ -6,6 +6,7 @@ use common::task::TaskState;
 use serde_json::json;
 
 use super::browser::Browser;
+use crate::end_to_end::api::eventually;
 use crate::end_to_end::plays::{SAMPLE, SAMPLE_SUMS};
 use crate::end_to_end::standalone::Standalone;
 
@@ -90,6 +91,78 @@ const CHOSEN_KINDS: &str = "
     const kinds = document.querySelectorAll('.prepared-actions select');
     return [...kinds].map((kind) => kind.value);
 ";
+
+#[tokio::test]
+async fn a_file_is_previewed_and_processed_as_its_options_say() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Standalone::start(data.path()).await;
+    let browser = Browser::start().await;
+    let file = data.path().join("plays.csv");
+    let content = "# plays of 2020\nSong;Plays\n'Don\\'t Stop; live';1.234,00\n";
+    fs::write(&file, content).unwrap();
+
+    browser.open(&server.api.url).await;
+    browser.sees("No files yet").await;
+    browser.drop_file(&file).await;
+    browser.sees("1 file ready to start").await;
+    browser.choose("What to do with plays.csv", "csv_aggregation").await;
+    browser.click("More options").await;
+    for (label, mark) in
+        [("Comments start with", "#"), ("Quote", "'"), ("Escape within quotes", "\\")]
+    {
+        browser.fill(label, mark).await;
+    }
+    browser.sees("Don't Stop; live").await;
+    browser.choose("Thousands", ".").await;
+    browser.choose("Decimals", ",").await;
+    browser.sees("whole numbers").await;
+    browser.sees("Sums Plays for each Song.").await;
+    browser.sees("--thousands point --decimal comma").await;
+    for width in [1280, 360] {
+        browser.resize(width, 900).await;
+        let found = browser.run(include_str!("checks.js"), &[]).await;
+        assert_eq!(found, json!([]), "{width} pixels");
+    }
+    browser.resize(1280, 900).await;
+
+    // Marks that the server would refuse are refused before the upload.
+    browser.fill("Quote", "#").await;
+    browser.sees("The mark of comments must differ from the quote.").await;
+    browser.fill("Quote", "'").await;
+    browser.sees("Don't Stop; live").await;
+    browser.click("Start").await;
+    browser.find("a[download]").await;
+    let sums = "Song,Plays\nDon't Stop; live,1234\n";
+    assert_eq!(browser.run(DOWNLOAD, &[]).await, sums);
+    browser.finish().await;
+}
+
+#[tokio::test]
+async fn a_detected_delimiter_can_be_changed() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Standalone::start(data.path()).await;
+    let browser = Browser::start().await;
+    let file = data.path().join("pairs.csv");
+    fs::write(&file, "a;b|c\n1;2|3\n4;5|6\n").unwrap();
+    browser.open(&server.api.url).await;
+    browser.sees("No files yet").await;
+    browser.drop_file(&file).await;
+    browser.sees("separated by semicolons").await;
+    browser.choose("What to do with pairs.csv", "csv_preview").await;
+    browser.click("More options").await;
+    browser.choose("Separated by", "|").await;
+    browser.sees("separated by vertical bars").await;
+    browser.sees("a;b").await;
+    browser.sees("--delimiter pipe").await;
+    browser.click("Start").await;
+    let task = eventually("the preview is made", async || {
+        let tasks = server.api.tasks().await;
+        tasks.into_iter().find(|task| task.state == TaskState::Processed)
+    })
+    .await;
+    assert_eq!(task.result.unwrap()["dialect"]["delimiter"], "|");
+    browser.finish().await;
+}
 
 #[tokio::test]
 async fn an_upload_continues_after_a_reload_and_a_crash_of_the_server() {
