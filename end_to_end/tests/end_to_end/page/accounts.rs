@@ -1,10 +1,14 @@
-//! Logging in, and what others do not see.
+//! Logging in, API keys, and what others do not see.
 
-use serde_json::json;
+use std::fs;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 
 use super::browser::Browser;
 use crate::end_to_end::api::Api;
 use crate::end_to_end::plays::SAMPLE;
+use crate::end_to_end::process::taskctl;
 use crate::end_to_end::standalone::Standalone;
 
 const PASSWORD: &str = "Pa55word!";
@@ -75,12 +79,7 @@ async fn an_api_key_is_made_shown_once_and_revoked() {
     browser.sees("it is shown only this once").await;
     let shown = "return document.querySelector('.command code').textContent";
     let key = browser.run(shown, &[]).await.as_str().unwrap().to_owned();
-    let status = async || {
-        let client = common::client::plain_http().unwrap().no_proxy().build().unwrap();
-        let request = client.get(format!("{url}/v1/tasks")).bearer_auth(&key);
-        request.send().await.unwrap().status().as_u16()
-    };
-    assert_eq!(status().await, 200);
+    assert_eq!(status_with(url, &key).await, StatusCode::OK);
     for width in [1280, 360] {
         browser.resize(width, 900).await;
         let found = browser.run(include_str!("checks.js"), &[]).await;
@@ -95,6 +94,55 @@ async fn an_api_key_is_made_shown_once_and_revoked() {
     browser.sees("Revoke the key").await;
     browser.click("Revoke").await;
     browser.sees("is revoked").await;
-    assert_eq!(status().await, 401);
+    assert_eq!(status_with(url, &key).await, StatusCode::UNAUTHORIZED);
     browser.finish().await;
+}
+
+#[tokio::test]
+async fn an_administrator_sees_and_revokes_the_keys_of_a_user() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = [("TASK_MANAGER_LOGIN_REQUIRED", "true")];
+    let server = Standalone::start_with(data.path(), &settings).await;
+    let url = &server.api.url;
+    let alice = Api::new(url.clone()).logged_in_as("alice1", PASSWORD).await;
+    let new = json!({"name": "nightly export", "scopes": ["read"], "expires_in": 86_400});
+    let made = alice.request(Method::POST, "/v1/users/me/keys").json(&new).send().await.unwrap();
+    assert_eq!(made.status(), StatusCode::CREATED);
+    let made: Value = made.json().await.unwrap();
+    let key = made["key"].as_str().unwrap();
+    assert_eq!(status_with(url, key).await, StatusCode::OK);
+    let password = data.path().join("password");
+    fs::write(&password, PASSWORD).unwrap();
+    let mut create = taskctl();
+    create.args(["admin", "create", "--username", "boss1", "--data"]).arg(data.path());
+    assert!(create.arg("--password-file").arg(&password).status().unwrap().success());
+
+    let browser = Browser::start().await;
+    browser.open(&format!("{url}/account")).await;
+    log_in(&browser, "boss1").await;
+    browser.sees("Make a key").await;
+    browser.click("Users").await;
+    browser.click("API keys of alice1").await;
+    browser.sees("nightly export").await;
+    browser.sees(made["prefix"].as_str().unwrap()).await;
+    for width in [1280, 360] {
+        browser.resize(width, 900).await;
+        let found = browser.run(include_str!("checks.js"), &[]).await;
+        assert_eq!(found, json!([]), "{width} pixels");
+    }
+    browser.resize(1280, 900).await;
+    browser.click("Revoke nightly export").await;
+    browser.sees("Revoke the key nightly export?").await;
+    browser.click("Revoke").await;
+    browser.sees("This user has no API keys.").await;
+    assert_eq!(status_with(url, key).await, StatusCode::UNAUTHORIZED);
+    browser.click("Close").await;
+    browser.finish().await;
+}
+
+/// The status of a request with this API key.
+async fn status_with(url: &str, key: &str) -> StatusCode {
+    let client = common::client::plain_http().unwrap().no_proxy().build().unwrap();
+    let request = client.get(format!("{url}/v1/tasks")).bearer_auth(key);
+    request.send().await.unwrap().status()
 }

@@ -1,14 +1,12 @@
 // The user's API keys: made here for programs, shown once, and revoked.
 
 import { h, replace } from "../../dom.js";
-import { time } from "../../format.js";
 import { field, showProblem } from "../../forms.js";
-import { get, send } from "../../http.js";
+import { send } from "../../http.js";
 import { icon } from "../../icons.js";
-import { ask, problemBox, toast, toastProblem } from "../../notices.js";
-import { latest } from "../../refresh.js";
-import { copyText, refill, tableBox } from "../../sections.js";
+import { copyText } from "../../sections.js";
 import { isAdministrator, isViewer } from "../../session.js";
+import { keyTable } from "./key_table.js";
 
 const DAY = 86_400;
 const EXPIRIES = [["Never", null], ["In 7 days", 7 * DAY], ["In 30 days", 30 * DAY], ["In 90 days", 90 * DAY], ["In a year", 365 * DAY]];
@@ -16,14 +14,11 @@ const DEFAULT_EXPIRY = 3;
 
 /** The section of the API keys. */
 export function keys() {
-  const body = h("tbody");
-  const notice = h("div");
   const made = h("div", { role: "status" });
-  const table = tableBox("API keys", ["Name", "Key", "Scopes", "Made", "Last used", "Expires", ""], body);
+  const list = keyTable("/v1/users/me/keys");
   const form = newKey((key) => {
     replace(made, shownOnce(key, () => replace(made)));
-    body.prepend(row(key));
-    table.hidden = false;
+    list.add(key);
   });
   const element = h(
     "section",
@@ -32,49 +27,9 @@ export function keys() {
     h("p", { class: "soft" }, "Programs send a key in place of a token: ", h("code", {}, "Authorization: Bearer tpk_…"), ". A key never permits more than you may yourself. A new password does not revoke it."),
     made,
     form,
-    notice,
-    table,
+    list.elements,
   );
-
-  const run = latest((problem) => replace(notice, problemBox(problem, load)));
-  const load = () => run(async (signal) => {
-    const { items } = await get("/v1/users/me/keys", {}, { signal });
-    replace(notice);
-    table.hidden = items.length === 0;
-    replace(body, items.map(row));
-  });
-  load();
-
-  function row(key) {
-    const hasExpired = key.expires_at && Date.parse(key.expires_at) <= Date.now();
-    const element = h(
-      "tr",
-      {},
-      h("td", { class: "cell-name" }, h("span", { class: "name", title: key.name }, key.name)),
-      h("td", { class: "nowrap mono" }, `${key.prefix}…`),
-      h("td", { class: "nowrap" }, key.scopes.join(", ")),
-      h("td", { class: "nowrap" }, time(key.created_at)),
-      h("td", { class: "nowrap" }, key.last_used_at ? time(key.last_used_at) : "Never"),
-      h("td", { class: "nowrap" }, hasExpired && "Expired ", key.expires_at ? time(key.expires_at) : "Never"),
-      h("td", { class: "numeric" }, h("button", { class: "small danger", "aria-label": `Revoke ${key.name}`, onclick: () => revoke(key, element) }, "Revoke")),
-    );
-    return element;
-  }
-
-  async function revoke(key, element) {
-    const text = ["Programs that send it are refused immediately. A revoked key cannot be restored."];
-    if (!(await ask({ title: `Revoke the key ${key.name}?`, text, confirm: "Revoke", kind: "danger" }))) return;
-    try {
-      await send("DELETE", `/v1/users/me/keys/${key.key_id}`);
-      refill(body, [...body.children].filter((other) => other !== element));
-      table.hidden = body.children.length === 0;
-      toast(`The key ${key.name} is revoked.`, { kind: "good" });
-    } catch (problem) {
-      toastProblem(problem);
-    }
-  }
-
-  return { element, leave: run.abort };
+  return { element, leave: list.leave };
 }
 
 /** The form of a new key; `onMade` gets what the server answered. */

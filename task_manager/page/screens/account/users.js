@@ -10,6 +10,7 @@ import { query, setQuery } from "../../router.js";
 import { pages, tableBox } from "../../sections.js";
 import { user as self } from "../../session.js";
 import { badge } from "../../states.js";
+import { openUserKeys } from "./user_keys.js";
 
 const ROLES = ["user", "admin", "viewer"];
 const ROLE_NAMES = { user: "a user", admin: "an administrator", viewer: "a viewer" };
@@ -77,6 +78,7 @@ function row(user) {
       !isSelf && h(
         "div",
         { class: "row actions-cell" },
+        h("button", { class: "small", "aria-label": `API keys of ${user.username}`, onclick: () => openUserKeys(user) }, "API keys"),
         h("button", { class: "small", onclick: () => reset(user) }, "Reset password"),
         h("button", { class: `small ${user.disabled ? "" : "danger"}`, onclick: () => (user.disabled ? change({ disabled: false }) : disable(user, change)) }, user.disabled ? "Enable" : "Disable"),
       ),
