@@ -26,7 +26,10 @@ const FIELDS = {
  */
 export function dialectFields(given, { parameters, isOpen, onChange, onToggle }) {
   const fields = parameters.map((name) => ({ name, ...FIELDS[name](given[name] ?? "") }));
-  for (const { control } of fields) control.addEventListener(control.matches("select") ? "change" : "input", () => onChange?.());
+  for (const { name, control } of fields) {
+    control.name = name;
+    control.addEventListener(control.matches("select") ? "change" : "input", () => onChange?.());
+  }
   const element = h(
     "details",
     { class: "more-options", open: isOpen, ontoggle: () => onToggle?.(element.open) },

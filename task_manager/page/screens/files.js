@@ -76,9 +76,12 @@ function showPrepared(element) {
   const list = h("div", { class: "stack" });
   element.append(head, list);
   let cards = new Map();
+  const cardOf = (id) => [...cards].find(([key]) => key.startsWith(`${id},`))?.[1];
 
   const show = () => {
     const items = preparedItems();
+    const focused = document.activeElement;
+    const focusedId = [...cards].find(([, card]) => card.contains(focused))?.[0].split(",")[0];
     const next = new Map();
     for (const item of items) {
       const key = [item.id, item.revision, alikeTo(item).length].join();
@@ -92,6 +95,7 @@ function showPrepared(element) {
       else list.insertBefore(card, at);
     }
     cards = next;
+    if (focused.name && !focused.isConnected) cardOf(focusedId)?.querySelector(`[name="${focused.name}"]`)?.focus();
     element.hidden = items.length === 0;
     replace(head, items.length > 0 && [h("h2", {}, `${count(items.length, "file")} ready to start`), items.length > 1 && startAllButtons(items)]);
   };

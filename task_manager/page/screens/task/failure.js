@@ -1,13 +1,12 @@
 // Why the task failed: the problem with the places in the file, and what can be done about it.
 
-import { ENCODINGS } from "../../dialect.js";
+import { DELIMITERS, ENCODINGS, withCharacters } from "../../dialect.js";
 import { h } from "../../dom.js";
 import { count, number } from "../../format.js";
 import { icon } from "../../icons.js";
 import { reasonAgainst } from "../../states.js";
 import { createPart, simpleTable, withCode } from "./part.js";
 
-const DELIMITER_NAMES = { comma: "commas", semicolon: "semicolons", tab: "tabs", pipe: "vertical bars" };
 /** Errors that other columns may avoid. */
 const OF_COLUMNS = ["missing_column", "repeated_column", "overflow", "invalid_parameters"];
 /** Errors of the file, which the same file always has. */
@@ -66,7 +65,7 @@ function fixes(task, { act, openForm, runWith }) {
 /** What the task would do differently, such as "separated by semicolons" or "as Windows-1252". */
 function suggestion(parameters) {
   const words = {
-    delimiter: (value) => `separated by ${DELIMITER_NAMES[value] ?? value}`,
+    delimiter: (value) => `separated by ${DELIMITERS[withCharacters({ delimiter: value }).delimiter] ?? value}`,
     encoding: (value) => `as ${ENCODINGS[value] ?? value}`,
   };
   return Object.entries(parameters).map(([name, value]) => words[name]?.(value) ?? `with ${name}=${value}`).join(", ");
