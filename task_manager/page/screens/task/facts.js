@@ -11,7 +11,7 @@ const LABELS = {
   on_bad_row: "Invalid rows", group_by: "Group by", sum: "Sum", total_header: "Name of the sum", memory_limit: "Memory limit",
   output_size: "Size of the result", rows_read: "Rows read", rows_rejected: "Rows rejected", rows_loaded: "Rows loaded",
   resumed_from_row: "Resumed from row", sha256: "SHA-256", irregular_row_count: "Irregular rows", row_count: "Rows",
-  column_count: "Columns", content_type: "Content type", not_possible: "Not possible", delimiter: "Separated by",
+  column_count: "Columns", content_type: "Content type", not_possible: "Not possible", delimiter: "Separated by", decimal: "Decimals",
 };
 const WORDS = { on_bad_row: { fail: "Fail the task", skip: "Leave out" }, delimiter: DELIMITERS, encoding: ENCODINGS, thousands: { " ": "Blank" } };
 const OF_BYTES = ["output_size", "size"];
