@@ -51,7 +51,7 @@ pub(crate) struct FakePeopleArgs {
     /// The same seed results in the same file.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The approximate percentage of bad rows, for example 0.5.
+    /// The approximate percentage of invalid rows, for example 0.5.
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT", value_parser = percent)]
     bad: f64,
     /// Where to write the file, `-` for standard output.

@@ -136,7 +136,7 @@ fn rejected_sentence(count: u64, file: Option<&Path>) -> String {
     let rows = counted(count, "row was", "rows were");
     let hint = match file {
         Some(path) => format!("see {}", path.display()),
-        None => "with --output FILE they are listed beside the result".to_owned(),
+        None => "--output FILE writes such rows to a file beside the result".to_owned(),
     };
     format!("{rows} rejected and left out; {hint}.")
 }

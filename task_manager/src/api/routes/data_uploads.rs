@@ -66,7 +66,7 @@ pub struct DataUploadForm {
     post, path = "/v1/data_uploads", tag = "data_uploads",
     params(
         UploadParameters,
-        ("on_bad_row" = Option<OnBadRow>, Query, description = "`skip` (the default): bad rows are left out and listed as rejected; `fail`: the task fails"),
+        ("on_bad_row" = Option<OnBadRow>, Query, description = "`skip` (the default): invalid rows are left out and listed as rejected; `fail`: the task fails"),
         ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
         ("encoding" = Option<String>, Query, description = "The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or else UTF-8, if absent or `auto`"),
         ("quote" = Option<String>, Query, description = "The character that encloses quoted fields; `\"` if absent"),
