@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::fake_api::{answer, problem, processed};
 
@@ -23,7 +23,7 @@ pub(crate) struct Uploads(Arc<Shared>);
 struct Shared {
     state: Mutex<Known>,
     /// While a request waits by plan.
-    waiting: Notify,
+    may_proceed: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -67,9 +67,9 @@ impl Uploads {
         self.0.state.lock().unwrap()
     }
 
-    /// Answers the waiting requests.
+    /// Answers the requests that wait, and those that would.
     pub(crate) fn proceed(&self) {
-        self.0.waiting.notify_waiters();
+        self.0.may_proceed.send_replace(true);
     }
 
     /// The bytes of the only upload.
@@ -187,7 +187,7 @@ async fn append(
         }
     }
     if let Some(Plan::Wait) = plan {
-        uploads.0.waiting.notified().await;
+        uploads.0.may_proceed.subscribe().wait_for(|may| *may).await.unwrap();
     }
     offset(uploads, id)
 }
