@@ -301,12 +301,15 @@ async fn administrators_cannot_lock_out_each_other(backend: Backend) {
 }
 
 /// What a viewer may change: sign up and log in need no role.
-const OF_VIEWERS: [(&str, &str); 5] = [
+const OF_VIEWERS: [(&str, &str); 7] = [
     ("post", "/v1/users"),
     ("post", "/v1/sessions"),
     ("put", "/v1/users/me/password"),
     ("delete", "/v1/sessions/{id}"),
     ("delete", "/v1/sessions/current"),
+    // A key for reading.
+    ("post", "/v1/users/me/keys"),
+    ("delete", "/v1/users/me/keys/{id}"),
 ];
 
 /// Every request of the API that may change something, with the method.

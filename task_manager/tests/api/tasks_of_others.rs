@@ -112,7 +112,7 @@ async fn results_stay_with_their_owner(backend: Backend) {
 async fn rows_of_a_preview_stay_with_their_owner(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     let token = app.log_in_as("alice42").await;
-    let form = Form::new().part("file", Part::bytes(SONGS).file_name("songs.csv"));
+    let form = Form::new().part("file", Part::text(SONGS).file_name("songs.csv"));
     let upload = app.request_as(&token, Method::POST, "/v1/csv_previews").multipart(form);
     assert_eq!(upload.send().await.unwrap().status(), StatusCode::ACCEPTED);
     let attempt = app.next_attempt().await;
