@@ -1,8 +1,8 @@
 //! The records of a CSV file, with the positions at which they start.
 //!
-//! RFC 4180 is read as `csv_core` does, with the bytes of the dialect: a quote opens a quoted field only as its first byte; `""`
-//! inside is a quote; bytes after a closing quote belong to the field; `\r`, `\n` and `\r\n` end a
-//! record; blank lines are skipped.
+//! RFC 4180 is read as `csv_core` does, with the bytes of the dialect: a quote opens a quoted field
+//! only as its first byte; `""` inside is a quote; bytes after a closing quote belong to the field;
+//! `\r`, `\n` and `\r\n` end a record; blank lines and comments are skipped.
 
 use std::io::{self, Read};
 

@@ -1,8 +1,9 @@
 //! Scans arbitrary records sequentially: the slow path for everything that is not regular.
 //!
-//! Records are those of RFC 4180 as the `csv` crate reads it, with the bytes of the dialect. A quote opens a quoted field only as its
-//! first byte. Inside, `""` is a quote. Bytes after the closing quote belong to the field. `\r`,
-//! `\n` and `\r\n` end a record. Blank lines are skipped, and so are comments, which end with `\n`.
+//! Records are those of RFC 4180 as the `csv` crate reads it, with the bytes of the dialect. A quote
+//! opens a quoted field only as its first byte. Inside, `""` is a quote. Bytes after the closing
+//! quote belong to the field. `\r`, `\n` and `\r\n` end a record. Blank lines are skipped, and so are
+//! comments, which end with `\n` or the file.
 
 use csv::ByteRecord;
 

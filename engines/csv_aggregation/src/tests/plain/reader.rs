@@ -43,12 +43,15 @@ impl<'a, R: Read> Reader<'a, R> {
         Ok(self.next()?.ok_or(HeaderError::EmptyFile)?)
     }
 
-    /// The next row. Blank lines are skipped.
+    /// The next row. Blank lines and comments are skipped.
     pub(in super::super) fn next(&mut self) -> Result<Option<Row<'_>>, AggregationError> {
         if !self.csv.read_byte_record(&mut self.record).map_err(read_error)? {
             return Ok(None);
         }
         let scanner = self.csv.get_mut();
+        if scanner.ends_within_comment() {
+            return Ok(None);
+        }
         let line = scanner.take_record_line();
         let unterminated = scanner.is_unterminated();
         Ok(Some(Row { fields: &self.record, line, unterminated }))

@@ -116,6 +116,12 @@ impl<'a, R: Read> Scanner<'a, R> {
         self.ended && in_quotes && self.record_lines.is_empty()
     }
 
+    /// Whether all records were taken and the file ends within a comment, of which the parser makes
+    /// a record.
+    pub(super) fn ends_within_comment(&self) -> bool {
+        self.ended && self.state == State::Comment && self.record_lines.is_empty()
+    }
+
     /// Reads the next bytes without scanning them.
     fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let start = &self.start[self.start_taken..];
