@@ -26,6 +26,7 @@ mod message_validation;
 mod numbers;
 mod report_email;
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -112,23 +113,11 @@ impl TaskSpec {
     }
 }
 
-/// For kinds without parameters: every given one is an error.
 impl TaskSpec {
-    /// The names of all parameters that kinds take from clients.
-    pub const PARAMETERS: [&str; 12] = [
-        "group_by",
-        "sum",
-        "total_header",
-        "on_bad_row",
-        "memory_limit",
-        "decimal",
-        "thousands",
-        "delimiter",
-        "encoding",
-        "quote",
-        "escape",
-        "comment",
-    ];
+    /// The names of all parameters that kinds take from clients: an aggregation takes all of them.
+    pub fn parameter_names() -> impl Iterator<Item = &'static str> {
+        CsvAggregationSpec::PARAMETERS.into_iter().chain(CsvDialect::PARAMETERS)
+    }
 
     /// The parameters of a kind that takes some, as names and values, including defaults. One that
     /// was not given and has no default is left out.
@@ -153,6 +142,27 @@ impl TaskSpec {
     }
 }
 
+/// Passes each parameter to `set`. Returns an error for each that is invalid, or that is given more
+/// than once and is not `repeatable`.
+fn set_each(
+    parameters: &[(String, String)],
+    repeatable: &[&str],
+    mut set: impl FnMut(&str, &str) -> Result<(), String>,
+) -> Vec<ErrorLocation> {
+    let mut errors = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (name, value) in parameters {
+        let set = match repeatable.contains(&name.as_str()) || seen.insert(name.as_str()) {
+            true => set(name, value),
+            false => Err("is given more than once".to_owned()),
+        };
+        if let Err(reason) = set {
+            errors.push(ErrorLocation::field(name, reason));
+        }
+    }
+    errors
+}
+
 /// Why a kind does not take a parameter: the ones that it takes are its `own` and those of the
 /// dialect.
 fn unknown_parameter(kind: TaskKind, own: &[&str]) -> String {
@@ -165,6 +175,7 @@ fn unknown_parameter(kind: TaskKind, own: &[&str]) -> String {
     format!("is not a parameter of {kind}: it takes {names}")
 }
 
+/// For kinds without parameters: every given one is an error.
 fn no_parameters(
     kind: TaskKind,
     parameters: &[(String, String)],

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CsvDialect, DecimalMark, OnBadRow, ThousandsMark, unknown_parameter};
+use super::{CsvDialect, DecimalMark, OnBadRow, ThousandsMark, set_each, unknown_parameter};
 use crate::problem::ErrorLocation;
 use crate::task::TaskKind;
 
@@ -56,6 +56,10 @@ impl Default for CsvAggregationSpec {
 }
 
 impl CsvAggregationSpec {
+    /// The names of its parameters, without those of the dialect.
+    pub(super) const PARAMETERS: [&str; 7] =
+        ["group_by", "sum", "total_header", "on_bad_row", "memory_limit", "decimal", "thousands"];
+
     /// Whether the groups are the default ones, of which the second is a date.
     #[must_use]
     pub fn has_default_grouping(&self) -> bool {
@@ -68,18 +72,8 @@ impl CsvAggregationSpec {
     /// Every invalid parameter.
     pub fn from_parameters(parameters: &[(String, String)]) -> Result<Self, Vec<ErrorLocation>> {
         let mut spec = Self { group_by: Vec::new(), sum: Vec::new(), ..Self::default() };
-        let mut errors = Vec::new();
-        let mut seen = BTreeSet::new();
-        for (name, value) in parameters {
-            let repeats = matches!(name.as_str(), "group_by" | "sum");
-            if !repeats && !seen.insert(name.as_str()) {
-                errors.push(ErrorLocation::field(name, "is given more than once"));
-                continue;
-            }
-            if let Err(reason) = spec.set(name, value) {
-                errors.push(ErrorLocation::field(name, reason));
-            }
-        }
+        let mut errors =
+            set_each(parameters, &["group_by", "sum"], |name, value| spec.set(name, value));
         if spec.group_by.is_empty() {
             spec.group_by = Self::default().group_by;
         }
@@ -131,16 +125,7 @@ impl CsvAggregationSpec {
             "thousands" => self.thousands = Some(value.parse()?),
             _ => {
                 return self.dialect.set(name, value).unwrap_or_else(|| {
-                    let own = [
-                        "group_by",
-                        "sum",
-                        "total_header",
-                        "on_bad_row",
-                        "memory_limit",
-                        "decimal",
-                        "thousands",
-                    ];
-                    Err(unknown_parameter(TaskKind::CsvAggregation, &own))
+                    Err(unknown_parameter(TaskKind::CsvAggregation, &Self::PARAMETERS))
                 });
             }
         }

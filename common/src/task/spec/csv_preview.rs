@@ -1,11 +1,9 @@
 //! The parameters of a `csv_preview`.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CsvDialect, unknown_parameter};
+use super::{CsvDialect, set_each, unknown_parameter};
 use crate::problem::ErrorLocation;
 use crate::task::TaskKind;
 
@@ -25,19 +23,10 @@ impl CsvPreviewSpec {
     /// Every invalid parameter.
     pub fn from_parameters(parameters: &[(String, String)]) -> Result<Self, Vec<ErrorLocation>> {
         let mut spec = Self::default();
-        let mut errors = Vec::new();
-        let mut seen = BTreeSet::new();
-        for (name, value) in parameters {
-            if !seen.insert(name.as_str()) {
-                errors.push(ErrorLocation::field(name, "is given more than once"));
-                continue;
-            }
+        let mut errors = set_each(parameters, &[], |name, value| {
             let set = spec.dialect.set(name, value);
-            let set = set.unwrap_or_else(|| Err(unknown_parameter(TaskKind::CsvPreview, &[])));
-            if let Err(reason) = set {
-                errors.push(ErrorLocation::field(name, reason));
-            }
-        }
+            set.unwrap_or_else(|| Err(unknown_parameter(TaskKind::CsvPreview, &[])))
+        });
         errors.extend(spec.dialect.conflicts());
         if errors.is_empty() { Ok(spec) } else { Err(errors) }
     }

@@ -1,11 +1,9 @@
 //! The parameters of a `data_upload`.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CsvDialect, OnBadRow, unknown_parameter};
+use super::{CsvDialect, OnBadRow, set_each, unknown_parameter};
 use crate::problem::ErrorLocation;
 use crate::task::TaskKind;
 
@@ -34,23 +32,13 @@ impl DataUploadSpec {
     /// Every invalid parameter.
     pub fn from_parameters(parameters: &[(String, String)]) -> Result<Self, Vec<ErrorLocation>> {
         let mut spec = Self::default();
-        let mut errors = Vec::new();
-        let mut seen = BTreeSet::new();
-        for (name, value) in parameters {
-            if !seen.insert(name.as_str()) {
-                errors.push(ErrorLocation::field(name, "is given more than once"));
-                continue;
-            }
-            let set = match name.as_str() {
-                "on_bad_row" => value.parse().map(|on_bad_row| spec.on_bad_row = on_bad_row),
-                _ => spec.dialect.set(name, value).unwrap_or_else(|| {
-                    Err(unknown_parameter(TaskKind::DataUpload, &["on_bad_row"]))
-                }),
-            };
-            if let Err(reason) = set {
-                errors.push(ErrorLocation::field(name, reason));
-            }
-        }
+        let mut errors = set_each(parameters, &[], |name, value| match name {
+            "on_bad_row" => value.parse().map(|on_bad_row| spec.on_bad_row = on_bad_row),
+            _ => spec
+                .dialect
+                .set(name, value)
+                .unwrap_or_else(|| Err(unknown_parameter(TaskKind::DataUpload, &["on_bad_row"]))),
+        });
         errors.extend(spec.dialect.conflicts());
         if errors.is_empty() { Ok(spec) } else { Err(errors) }
     }

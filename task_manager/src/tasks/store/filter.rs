@@ -13,7 +13,7 @@ use crate::folding::fold;
 /// The shortest prefix of an id that finds tasks.
 const SHORTEST_PREFIX: usize = 6;
 
-/// The name of a parameter of tasks (`TaskSpec::PARAMETERS`), which may be part of a statement.
+/// The name of a parameter of tasks (`TaskSpec::parameter_names`), which may be part of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ParameterName(&'static str);
 
@@ -28,10 +28,11 @@ impl TryFrom<String> for ParameterName {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
-        let known = TaskSpec::PARAMETERS.into_iter().find(|known| *known == name);
-        known
-            .map(Self)
-            .ok_or_else(|| format!("`{name}` is not one of {}", TaskSpec::PARAMETERS.join(", ")))
+        let known = TaskSpec::parameter_names().find(|known| *known == name);
+        known.map(Self).ok_or_else(|| {
+            let names: Vec<_> = TaskSpec::parameter_names().collect();
+            format!("`{name}` is not one of {}", names.join(", "))
+        })
     }
 }
 
