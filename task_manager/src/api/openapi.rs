@@ -1,5 +1,6 @@
 //! The OpenAPI document, generated from the code; a test compares it with a snapshot.
 
+pub mod csv_dialect;
 pub mod rules;
 pub mod shared;
 

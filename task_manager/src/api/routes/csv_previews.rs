@@ -3,36 +3,18 @@
 use axum::response::Response;
 use common::task::TaskKind;
 
+use crate::api::openapi::csv_dialect::{CsvDialectQuery, csv_form};
 use crate::api::openapi::shared::IdempotencyKey;
 use crate::api::request::upload::{Upload, UploadParameters, UploadResponses};
 use crate::error::Error;
 
-/// The form of a CSV file.
-#[derive(utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
-pub struct CsvPreviewForm {
-    /// The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself;
-    /// detected from the first rows if absent or `auto`.
-    #[schema(example = "semicolon", nullable = false, min_length = 1)]
-    delimiter: Option<String>,
-    /// The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or
-    /// else UTF-8, if absent or `auto`.
-    #[schema(example = "windows-1252", nullable = false, min_length = 1)]
-    encoding: Option<String>,
-    /// The character that encloses quoted fields; `"` if absent.
-    #[schema(example = "'", nullable = false, min_length = 1)]
-    quote: Option<String>,
-    /// The character in quoted fields that makes the next one part of the field; none if absent.
-    #[schema(example = "\\", nullable = false, min_length = 1)]
-    escape: Option<String>,
-    /// The character at the start of lines that are comments; none if absent.
-    #[schema(example = "#", nullable = false, min_length = 1)]
-    comment: Option<String>,
+csv_form!(
+    /// The form of a CSV file.
+    CsvPreviewForm {},
     /// The CSV file.
     #[schema(value_type = String, format = Binary)]
-    file: Vec<u8>,
-}
+    file
+);
 
 /// Uploads a CSV file to show its first rows and statistics of its columns.
 ///
@@ -44,11 +26,7 @@ pub struct CsvPreviewForm {
     post, path = "/v1/csv_previews", tag = "csv_previews",
     params(
         UploadParameters,
-        ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
-        ("encoding" = Option<String>, Query, description = "The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or else UTF-8, if absent or `auto`"),
-        ("quote" = Option<String>, Query, description = "The character that encloses quoted fields; `\"` if absent"),
-        ("escape" = Option<String>, Query, description = "The character in quoted fields that makes the next one part of the field; none if absent"),
-        ("comment" = Option<String>, Query, description = "The character at the start of lines that are comments; none if absent"),
+        CsvDialectQuery,
         IdempotencyKey,
     ),
     request_body(content = CsvPreviewForm, content_type = "multipart/form-data"),

@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::api::middleware::access::CurrentUser;
+use crate::api::openapi::csv_dialect::{CsvDialectQuery, csv_form};
 use crate::api::openapi::shared::{IdempotencyKey, InvalidParameters, PageQuery};
 use crate::api::request::parameters::Parameters;
 use crate::api::request::path::TaskPath;
@@ -25,35 +26,17 @@ use crate::kinds::data_upload::store::{self, LoadedRow};
 use crate::paging::PageSize;
 use crate::tasks::{Task, store as tasks};
 
-/// The form of a file whose rows will be loaded.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
-pub struct DataUploadForm {
-    /// `skip` (the default) or `fail`.
-    #[schema(example = "skip", nullable = false)]
-    on_bad_row: Option<OnBadRow>,
-    /// The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself;
-    /// detected from the first rows if absent or `auto`.
-    #[schema(example = "semicolon", nullable = false, min_length = 1)]
-    delimiter: Option<String>,
-    /// The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or
-    /// else UTF-8, if absent or `auto`.
-    #[schema(example = "windows-1252", nullable = false, min_length = 1)]
-    encoding: Option<String>,
-    /// The character that encloses quoted fields; `"` if absent.
-    #[schema(example = "'", nullable = false, min_length = 1)]
-    quote: Option<String>,
-    /// The character in quoted fields that makes the next one part of the field; none if absent.
-    #[schema(example = "\\", nullable = false, min_length = 1)]
-    escape: Option<String>,
-    /// The character at the start of lines that are comments; none if absent.
-    #[schema(example = "#", nullable = false, min_length = 1)]
-    comment: Option<String>,
+csv_form!(
+    /// The form of a file whose rows will be loaded.
+    DataUploadForm {
+        /// `skip` (the default) or `fail`.
+        #[schema(example = "skip", nullable = false)]
+        on_bad_row: Option<OnBadRow>,
+    },
     /// The CSV file with the columns `name` and `email`, after all other fields.
     #[schema(value_type = String, format = Binary, example = "name,email\nAda Lovelace,ada@example.org\n")]
-    file: Vec<u8>,
-}
+    file
+);
 
 /// Uploads a CSV file with the columns `name` and `email`, whose rows are loaded into the database.
 ///
@@ -67,11 +50,7 @@ pub struct DataUploadForm {
     params(
         UploadParameters,
         ("on_bad_row" = Option<OnBadRow>, Query, description = "`skip` (the default): invalid rows are left out and listed as rejected; `fail`: the task fails"),
-        ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
-        ("encoding" = Option<String>, Query, description = "The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or else UTF-8, if absent or `auto`"),
-        ("quote" = Option<String>, Query, description = "The character that encloses quoted fields; `\"` if absent"),
-        ("escape" = Option<String>, Query, description = "The character in quoted fields that makes the next one part of the field; none if absent"),
-        ("comment" = Option<String>, Query, description = "The character at the start of lines that are comments; none if absent"),
+        CsvDialectQuery,
         IdempotencyKey,
     ),
     request_body(content = DataUploadForm, content_type = "multipart/form-data"),

@@ -3,58 +3,41 @@
 use axum::response::Response;
 use common::task::TaskKind;
 
+use crate::api::openapi::csv_dialect::{CsvDialectQuery, csv_form};
 use crate::api::openapi::shared::IdempotencyKey;
 use crate::api::request::upload::{Upload, UploadParameters, UploadResponses};
 use crate::error::Error;
 
-/// The form of an upload.
-#[derive(utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
-pub struct UploadForm {
-    /// A column of the groups; repeats. `Song` and `Date` if absent.
-    #[schema(nullable = false)]
-    group_by: Option<Vec<String>>,
-    /// A column to sum; repeats. `Number of Plays` if absent.
-    #[schema(nullable = false)]
-    sum: Option<Vec<String>>,
-    /// Another name for the last sum in the header of the output.
-    #[schema(nullable = false, min_length = 1)]
-    total_header: Option<String>,
-    /// `fail` (the default) or `skip`.
-    #[schema(nullable = false)]
-    on_bad_row: Option<common::task::spec::OnBadRow>,
-    /// Memory for the groups, such as `256MiB`, if less than the worker permits.
-    #[schema(nullable = false, min_length = 1)]
-    memory_limit: Option<String>,
-    /// The character before decimals, `,` or `.`. Decimals must be zeros; numbers have none if absent.
-    #[schema(example = ",", nullable = false, min_length = 1)]
-    decimal: Option<String>,
-    /// The character between groups of three digits: `.`, `,`, `'`, `_` or `space`. Numbers have none
-    /// if absent.
-    #[schema(example = ".", nullable = false, min_length = 1)]
-    thousands: Option<String>,
-    /// The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself;
-    /// detected from the first rows if absent or `auto`.
-    #[schema(example = "semicolon", nullable = false, min_length = 1)]
-    delimiter: Option<String>,
-    /// The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or
-    /// else UTF-8, if absent or `auto`.
-    #[schema(example = "windows-1252", nullable = false, min_length = 1)]
-    encoding: Option<String>,
-    /// The character that encloses quoted fields; `"` if absent.
-    #[schema(example = "'", nullable = false, min_length = 1)]
-    quote: Option<String>,
-    /// The character in quoted fields that makes the next one part of the field; none if absent.
-    #[schema(example = "\\", nullable = false, min_length = 1)]
-    escape: Option<String>,
-    /// The character at the start of lines that are comments; none if absent.
-    #[schema(example = "#", nullable = false, min_length = 1)]
-    comment: Option<String>,
+csv_form!(
+    /// The form of an upload.
+    UploadForm {
+        /// A column of the groups; repeats. `Song` and `Date` if absent.
+        #[schema(nullable = false)]
+        group_by: Option<Vec<String>>,
+        /// A column to sum; repeats. `Number of Plays` if absent.
+        #[schema(nullable = false)]
+        sum: Option<Vec<String>>,
+        /// Another name for the last sum in the header of the output.
+        #[schema(nullable = false, min_length = 1)]
+        total_header: Option<String>,
+        /// `fail` (the default) or `skip`.
+        #[schema(nullable = false)]
+        on_bad_row: Option<common::task::spec::OnBadRow>,
+        /// Memory for the groups, such as `256MiB`, if less than the worker permits.
+        #[schema(nullable = false, min_length = 1)]
+        memory_limit: Option<String>,
+        /// The character before decimals, `,` or `.`. Decimals must be zeros; numbers have none if absent.
+        #[schema(example = ",", nullable = false, min_length = 1)]
+        decimal: Option<String>,
+        /// The character between groups of three digits: `.`, `,`, `'`, `_` or `space`. Numbers have none
+        /// if absent.
+        #[schema(example = ".", nullable = false, min_length = 1)]
+        thousands: Option<String>,
+    },
     /// The CSV file, after all other fields.
     #[schema(value_type = String, format = Binary)]
-    file: Vec<u8>,
-}
+    file
+);
 
 /// Uploads a CSV file, optionally compressed by gzip or zstd, to aggregate it: sums by groups of
 /// equal values.
@@ -73,11 +56,7 @@ pub struct UploadForm {
         ("memory_limit" = Option<String>, Query, description = "Memory for the groups, such as `256MiB`"),
         ("decimal" = Option<String>, Query, description = "The character before decimals, `,` or `.`. Decimals must be zeros; numbers have none if absent"),
         ("thousands" = Option<String>, Query, description = "The character between groups of three digits: `.`, `,`, `'`, `_` or `space`. Numbers have none if absent"),
-        ("delimiter" = Option<String>, Query, description = "The character between fields: `comma`, `semicolon`, `tab`, `pipe` or the character itself; detected from the first rows if absent or `auto`"),
-        ("encoding" = Option<String>, Query, description = "The encoding of the text: `utf-8`, `windows-1252` or `utf-16`; that of its byte order mark, or else UTF-8, if absent or `auto`"),
-        ("quote" = Option<String>, Query, description = "The character that encloses quoted fields; `\"` if absent"),
-        ("escape" = Option<String>, Query, description = "The character in quoted fields that makes the next one part of the field; none if absent"),
-        ("comment" = Option<String>, Query, description = "The character at the start of lines that are comments; none if absent"),
+        CsvDialectQuery,
     ),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(UploadResponses)
