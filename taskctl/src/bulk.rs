@@ -74,7 +74,7 @@ pub(crate) async fn act(
     for id in ids {
         let name = id.to_string();
         match action {
-            // The API returns no content, so there is no JSON of a single task either.
+            // The API returns no content.
             BulkAction::Delete => {
                 let deleted = several.tried(&name, delete(session, id).await)?;
                 if deleted.is_some() {

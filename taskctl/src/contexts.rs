@@ -15,7 +15,7 @@ use crate::console::Console;
 use crate::credentials::{Context, Credentials, Holder, Session};
 use crate::failure::Failure;
 use crate::problem_text::printable;
-use crate::view::aligned;
+use crate::view::{aligned, minute};
 
 /// The commands on contexts.
 #[derive(Debug, Subcommand)]
@@ -106,7 +106,7 @@ fn table(credentials: &Credentials) -> String {
             Some(session) => match session.expires_at {
                 None => "token".to_owned(),
                 Some(end) if end <= now() => "expired".to_owned(),
-                Some(end) => format!("until {}", end.format("%Y-%m-%d %H:%M UTC")),
+                Some(end) => format!("until {}", minute(end)),
             },
         };
         [mark.to_owned(), name.clone(), printable(&context.server), login]

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::patience;
 use crate::problem_text::printable;
 use crate::session::Session;
-use crate::view::aligned;
+use crate::view::{aligned, minute};
 
 /// The caller's own keys.
 const KEYS: &str = "/v1/users/me/keys";
@@ -98,8 +98,7 @@ pub(crate) async fn keys(session: &Session, command: KeysCommand) -> Result<Exit
 }
 
 async fn list(session: &Session) -> Result<(), Failure> {
-    let document: Value = session.client.get(KEYS).await?;
-    let KeyList { items } = known(&document)?;
+    let (document, KeyList { items }) = session.read(KEYS).await?;
     session.console.answer(&document, || match items.is_empty() {
         true => {
             format!("No keys. Make one with `{}`.", session.program("keys create NAME"))
@@ -112,7 +111,7 @@ async fn list(session: &Session) -> Result<(), Failure> {
 fn table(keys: &[Key]) -> String {
     let header = ["NAME", "KEY", "SCOPES", "EXPIRES", "LAST USED"].map(str::to_owned);
     let time = |time: Option<DateTime<Utc>>| match time {
-        Some(time) => time.format("%Y-%m-%d %H:%M UTC").to_string(),
+        Some(time) => minute(time),
         None => "never".to_owned(),
     };
     let row = |key: &Key| {
@@ -150,9 +149,4 @@ async fn revoke(session: &Session, key: &str) -> Result<(), Failure> {
     let document = json!({"key_id": found.key_id, "name": found.name, "revoked": true});
     session.console.answer(&document, || format!("{} is revoked.", printable(&found.name)));
     Ok(())
-}
-
-fn known<T: for<'a> Deserialize<'a>>(document: &Value) -> Result<T, Failure> {
-    T::deserialize(document)
-        .map_err(|error| Failure::local(format!("The server's answer is unknown: {error}.")))
 }

@@ -19,6 +19,7 @@ use crate::credentials::{self, Credentials, Holder};
 use crate::failure::Failure;
 use crate::repeats::Repeats;
 use crate::session::Session;
+use crate::view::minute;
 
 /// The user to sign up or log in.
 #[derive(Debug, Clone, Args)]
@@ -69,7 +70,7 @@ pub(crate) async fn login(session: &Session, args: UserArgs) -> Result<ExitCode,
         note("The variable TASKCTL_TOKEN is set and overrides the token that was just saved.");
     }
     session.console.answer(&json!({"expires_at": expires_at}), || {
-        let until = expires_at.map(|end| format!(" until {}", end.format("%Y-%m-%d %H:%M UTC")));
+        let until = expires_at.map(|end| format!(" until {}", minute(end)));
         let of = match &session.holder {
             Holder::Server(_) => String::new(),
             Holder::Context(name) => format!(", in the context {name}"),

@@ -4,6 +4,8 @@ use common::client::{ApiClient, ClientError};
 use common::task::TaskId;
 use common::tls::Trust;
 use reqwest::Method;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::connection::{Connection, Resolved, TOKEN};
 use crate::console::Console;
@@ -51,6 +53,18 @@ impl Session {
         let client = ApiClient::trusting(&server, None, self.trust.clone()).ok()?;
         client.send(client.request(Method::GET, "/v1/users/me")).await.ok()?;
         Some(Self { client, user: None, ..self })
+    }
+
+    /// `GET path`: the document as the server sent it, which may have more than this version knows,
+    /// and what it says.
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<(Value, T), Failure> {
+        let document: Value = self.client.get(path).await?;
+        let known = T::deserialize(&document)
+            .map_err(|error| Failure::local(format!("The server's answer is unknown: {error}.")))?;
+        Ok((document, known))
     }
 
     /// The command line that applies `verb` to a task on this server, for hints.

@@ -319,6 +319,11 @@ pub(crate) fn task_line(task: &TaskView) -> String {
     line.trim_end().to_owned()
 }
 
+/// A time to the minute.
+pub(crate) fn minute(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
 /// Rows of aligned cells; the columns at the indices `right` are right-aligned.
 pub(crate) fn aligned<const N: usize>(rows: &[[String; N]], right: &[usize]) -> String {
     let widths = widths(rows);

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::problem_text::printable;
 use crate::session::Session;
+use crate::view::minute;
 
 /// The user of a request.
 #[derive(Deserialize)]
@@ -34,9 +34,7 @@ struct CurrentKey {
 
 /// `taskctl whoami`.
 pub(crate) async fn whoami(session: &Session) -> Result<ExitCode, Failure> {
-    let document: Value = session.client.get("/v1/users/me").await?;
-    let user: CurrentUser = serde_json::from_value(document.clone())
-        .map_err(|error| Failure::local(format!("The server's answer is unknown: {error}.")))?;
+    let (document, user) = session.read::<CurrentUser>("/v1/users/me").await?;
     session.console.answer(&document, || {
         let server = session.client.server();
         let name = printable(&user.username);
@@ -47,7 +45,7 @@ pub(crate) async fn whoami(session: &Session) -> Result<ExitCode, Failure> {
         };
         let login = match (&user.session, &user.api_key) {
             (Some(session), _) => {
-                format!("logged in until {}", session.expires_at.format("%Y-%m-%d %H:%M UTC"))
+                format!("logged in until {}", minute(session.expires_at))
             }
             (None, Some(key)) => format!("by an API key for {}", key.scopes.join(" and ")),
             (None, None) if user.login_required => "logged in".to_owned(),
