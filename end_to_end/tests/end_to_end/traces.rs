@@ -188,6 +188,7 @@ async fn an_unreachable_collector_disturbs_no_task() {
     for number in 0..5 {
         let id = server.api.accept("", format!("{SAMPLE}\n{}", "\n".repeat(number))).await;
         server.api.wait_for_end(id).await;
+        // Batches are sent each second: several of them fail.
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     assert!(server.terminate(DEADLINE).await.success());
